@@ -1,0 +1,227 @@
+"""The denoising loss, deterministic sampling, and the one fine-tuning loop that unlearning and attacks share.
+
+Noise and batches are drawn on the CPU from one seeded generator and moved to the device: the same seed means the same
+noise on every machine, which is what makes base, unlearned and attacked models comparable (common random numbers).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, UNet2DModel
+
+from trainables.store import Tensors
+
+Loss = Callable[[UNet2DModel, torch.Generator], torch.Tensor]
+"""One step's loss, a scalar: given the model being trained and the generator every random choice comes from."""
+
+
+class Diverged(RuntimeError):
+    """The loss of a fine-tuning run is no longer finite."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where and how tensors are computed: one thread and float32 on a CPU, bf16 autocast and channels_last on a GPU."""
+
+    name: str = "cpu"
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.name.startswith("cuda")
+
+    def place(self, model: UNet2DModel) -> UNet2DModel:
+        """`model` on this device, in its memory format."""
+        return model.to(self.name, memory_format=torch.channels_last if self.on_gpu else torch.preserve_format)  # type: ignore[call-overload]
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast("cuda" if self.on_gpu else "cpu", dtype=torch.bfloat16, enabled=self.on_gpu)
+
+
+def noise_schedule(train_timesteps: int = 1000, beta_schedule: str = "linear") -> DDIMScheduler:
+    """The schedule models are trained and sampled on; a DDIM scheduler holds both (Song et al. 2021, arXiv 2010.02502)."""
+    return DDIMScheduler(num_train_timesteps=train_timesteps, beta_schedule=beta_schedule, clip_sample=True)
+
+
+def denoising_loss(
+    model: UNet2DModel,
+    schedule: DDIMScheduler,
+    images: torch.Tensor,
+    conditions: torch.Tensor,
+    generator: torch.Generator,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """DSM(θ) = E ‖ε - ε_θ(x_t, t, c)‖², a mean over elements (Ho et al. 2020, arXiv 2006.11239, Eq. 14).
+
+    `images` (B, C, H, W) in [-1, 1] and `conditions` (B,) on the model's device; `weights` (B,) multiplies each image's
+    mean over elements, for a batch that mixes two losses in one pass.
+    """
+    noise = torch.randn(images.shape, generator=generator).to(images.device)
+    timesteps = torch.randint(schedule.config["num_train_timesteps"], (len(images),), generator=generator).to(
+        images.device
+    )
+    prediction = model(schedule.add_noise(images, noise, timesteps), timesteps, class_labels=conditions).sample
+    error = F.mse_loss(prediction.float(), noise, reduction="none").mean(dim=(1, 2, 3))
+    return (error if weights is None else error * weights).mean()
+
+
+def starting_noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """x_T, float32 on the CPU: the same for every model sampled with this seed."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def sample(
+    model: UNet2DModel,
+    schedule: DDIMScheduler,
+    noise: torch.Tensor,
+    conditions: torch.Tensor,
+    steps: int,
+    device: Device,
+    batch: int = 512,
+) -> Iterator[torch.Tensor]:
+    """Deterministic DDIM (η = 0) from `noise` (N, C, H, W) under `conditions` (N,): yields batches (B, C, H, W) in [-1, 1].
+
+    Restarting at any multiple of `batch` gives the same images: nothing random is drawn here.
+    """
+    sampler = DDIMScheduler.from_config(schedule.config)
+    sampler.set_timesteps(steps)
+    model.eval()
+    for start in range(0, len(noise), batch):
+        images = noise[start : start + batch].to(device.name)
+        labels = conditions[start : start + batch].to(device.name)
+        with torch.inference_mode(), device.autocast():
+            for timestep in sampler.timesteps:
+                prediction = model(images, timestep, class_labels=labels).sample.float()
+                images = sampler.step(prediction, timestep, images, eta=0.0).prev_sample
+        yield images.clamp(-1, 1).cpu()
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a fine-tuning run moves the weights; `steps` is its horizon."""
+
+    learning_rate: float
+    steps: int
+    optimiser: str = "adam"
+    grad_clip: float = 1.0
+    ema_decay: float = 0.0  # 0: the last weights; otherwise their exponential moving average
+    schedule: str = "constant"  # or "one-cycle" (Smith 2018, arXiv 1708.07120), which needs the horizon
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in ("adam", "sgd"):
+            raise ValueError(f"optimiser {self.optimiser!r} is neither 'adam' nor 'sgd'")
+        if self.schedule not in ("constant", "one-cycle"):
+            raise ValueError(f"schedule {self.schedule!r} is neither 'constant' nor 'one-cycle'")
+        if self.learning_rate <= 0 or self.steps < 0 or not 0 <= self.ema_decay < 1:
+            raise ValueError(f"learning_rate > 0, steps ≥ 0 and 0 ≤ ema_decay < 1 are needed, not {self}")
+
+
+class FineTuning:
+    """A resumable fine-tuning run: `advance` trains until a step or a deadline; `state` and `restore` are its checkpoint.
+
+    Only `parameters` move. With an EMA the trained model is read by `trained`, which puts the averaged weights in place.
+    """
+
+    def __init__(
+        self,
+        model: UNet2DModel,
+        loss: Loss,
+        how: Optimisation,
+        seed: int,
+        device: Device,
+        parameters: list[torch.nn.Parameter] | None = None,
+    ) -> None:
+        self.model, self.loss, self.how, self.device = model, loss, how, device
+        self.step = 0
+        self.last_loss = float("nan")
+        self.generator = torch.Generator().manual_seed(seed)
+        self.parameters = parameters if parameters is not None else list(model.parameters())
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        self.optimiser: torch.optim.Optimizer
+        if how.optimiser == "adam":
+            self.optimiser = torch.optim.Adam(self.parameters, how.learning_rate)
+        else:
+            self.optimiser = torch.optim.SGD(self.parameters, how.learning_rate)
+        self.average = [p.detach().clone() for p in self.parameters] if how.ema_decay else []
+
+    def advance(self, until: int, deadline: float = float("inf")) -> bool:
+        """Train until step `until` or the monotonic clock passes `deadline`; True when the step was reached.
+
+        Raises Diverged where the loss stops being finite.
+        """
+        self.model.train()
+        while self.step < until:
+            if time.monotonic() > deadline:
+                return False
+            for group in self.optimiser.param_groups:
+                group["lr"] = self._learning_rate()
+            with self.device.autocast():
+                loss = self.loss(self.model, self.generator)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.how.grad_clip)
+            self.optimiser.step()
+            self.step += 1
+            self._update_average()
+            if self.step % 10 == 0 or self.step == until:  # reading the loss makes a GPU wait, so not at every step
+                self.last_loss = loss.item()
+                if not np.isfinite(self.last_loss) or not np.isfinite(norm.item()):
+                    raise Diverged(f"loss {self.last_loss:g}, gradient norm {norm.item():g} at step {self.step}")
+        return True
+
+    def trained(self) -> UNet2DModel:
+        """The model with the averaged weights in place, where there is an EMA. Ends the run: do not advance afterwards."""
+        with torch.no_grad():
+            for parameter, average in zip(self.parameters, self.average, strict=bool(self.average)):
+                parameter.copy_(average)
+        return self.model
+
+    def state(self) -> Tensors:
+        """Model, optimiser, EMA, generator and step as arrays by name."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        for index, parameter in enumerate(self.parameters):
+            for name, value in self.optimiser.state.get(parameter, {}).items():
+                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
+        tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
+        tensors["generator"] = self.generator.get_state()
+        tensors["step"] = torch.tensor(self.step)
+        return {k: v.detach().cpu().numpy() for k, v in tensors.items()}
+
+    def restore(self, state: Tensors) -> None:
+        """Continue exactly where `state` was taken."""
+        tensors = {k: torch.from_numpy(np.array(v)) for k, v in state.items()}
+        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        for index, parameter in enumerate(self.parameters):
+            prefix = f"optimiser.{index}."
+            entries = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            if entries:
+                moved = {k: v.to(parameter.device) if v.ndim else v for k, v in entries.items()}
+                self.optimiser.state[parameter] = moved
+        for index, average in enumerate(self.average):
+            average.copy_(tensors[f"average.{index}"])
+        self.generator.set_state(tensors["generator"])
+        self.step = int(tensors["step"])
+
+    def _update_average(self) -> None:
+        if self.average:
+            decay = min(
+                self.how.ema_decay, (1 + self.step) / (10 + self.step)
+            )  # a short run is not an average of its start
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+
+    def _learning_rate(self) -> float:
+        if self.how.schedule == "constant":
+            return self.how.learning_rate
+        warm = 0.1 * self.how.steps
+        if self.step < warm:
+            return self.how.learning_rate * (self.step + 1) / warm
+        share = (self.step - warm) / max(self.how.steps - warm, 1)
+        return self.how.learning_rate * 0.5 * (1 + float(np.cos(np.pi * share)))

@@ -1,0 +1,128 @@
+"""What all trials of a sweep share, and what one trial is: plain values that travel as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from trainables.classifier import ClassifierRecipe
+from trainables.data import DATASETS, Dataset
+from trainables.diffusion import Device
+from trainables.models import BaseModel
+
+
+@dataclass(frozen=True)
+class Samples:
+    """How many images a score is over, for the forgotten condition and for each retained one."""
+
+    forgotten: int = 128
+    per_retained: int = 50
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Data, what is forgotten, the models' recipes, how samples are drawn and judged, and where artifacts are."""
+
+    store: str
+    data: str = "digits"
+    forget: int = 3
+    base: BaseModel = field(default_factory=BaseModel)
+    classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)
+    base_seed: int = 0
+    features: str = "classifier"
+    weights_file: str = ""
+    weights_sha256: str = ""
+    sampling_steps: int = 10
+    synthetic_per_condition: int = 64
+    device_name: str = "cpu"
+
+    @property
+    def dataset(self) -> Dataset:
+        return DATASETS[self.data]
+
+    @property
+    def device(self) -> Device:
+        return Device(self.device_name)
+
+    @property
+    def device_kind(self) -> str:
+        """Part of every artifact's key: a GPU in bf16 does not give a CPU's numbers."""
+        return "cuda" if self.device.on_gpu else "cpu"
+
+    @property
+    def retained(self) -> list[int]:
+        """The conditions that stay."""
+        return [c for c in range(self.dataset.conditions) if c != self.forget]
+
+    @property
+    def sampler(self) -> str:
+        return f"ddim-{self.sampling_steps}"
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """One attack of the suite; only those that `counts` enter robustness."""
+
+    name: str
+    method: str
+    settings: dict[str, Any]
+    counts: bool = True
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A constraint with its bound in numbers: `metric` ≤ `bound` if `at_most`, else ≥."""
+
+    metric: str
+    bound: float
+    at_most: bool
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One replicate of one trial: from which model, by which method and settings, on which seed, attacked how.
+
+    `method` ``none`` scores and attacks the `start` model as it is: ``base`` or ``retrain``, the controls. Without
+    `gate` limits, nothing is stopped early. After the attack, `attacked_per_retained` images of each retained condition
+    are scored.
+    """
+
+    trial_id: str
+    replicate: int
+    experiment: Experiment
+    method: str
+    settings: dict[str, Any]
+    seed: int
+    attacks: tuple[AttackPlan, ...]
+    rungs: tuple[int, ...]
+    samples: Samples = field(default_factory=Samples)
+    attacked_per_retained: int = 50
+    start: str = "base"
+    gate: tuple[Limit, ...] = ()
+    fid_delta_sd: float = field(default=float("inf"))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrialSpec:
+        v = dict(values)
+        v["experiment"] = experiment_from_json(v["experiment"])
+        v["attacks"] = tuple(AttackPlan(**a) for a in v["attacks"])
+        v["rungs"] = tuple(v["rungs"])
+        v["samples"] = Samples(**v["samples"])
+        v["gate"] = tuple(Limit(**g) for g in v["gate"])
+        return cls(**v)
+
+
+def experiment_from_json(values: dict[str, Any]) -> Experiment:
+    v = dict(values)
+    v["base"] = BaseModel(**{**v["base"], "channels": tuple(v["base"]["channels"])})
+    v["classifier"] = ClassifierRecipe(**v["classifier"])
+    return Experiment(**v)
+
+
+def stream(seed: int, *purpose: str) -> int:
+    """An independent seed for one purpose of a replicate, so that no two of its random streams are the same."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{'/'.join(purpose)}".encode()).digest()[:7], "big")

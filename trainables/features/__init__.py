@@ -1,0 +1,44 @@
+"""Feature networks of the Fréchet distance: one file each.
+
+A feature network maps images (N, C, H, W) float32 in [-1, 1] to float64 features (N, d), and knows the hash of its
+weights, without which two distances cannot be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainables.classifier import Classifier
+from trainables.registry import Registry
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """`extract` maps images (N, C, H, W) in [-1, 1] to features (N, d) float64; `weights_hash` is a SHA-256."""
+
+    name: str
+    weights_hash: str
+    extract: Callable[[torch.Tensor], np.ndarray]
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """What a feature network can be loaded from: the data set's classifier, and a local weights file with its hash."""
+
+    classifier: Classifier
+    classifier_hash: str
+    weights_file: str = ""
+    weights_sha256: str = ""
+    device: str = "cpu"
+
+
+FEATURE_NETWORKS: Registry[Callable[[FeatureSource], FeatureNetwork]] = Registry("feature network", __name__)
+
+
+def register(name: str) -> Callable:
+    """Register a function ``(FeatureSource) -> FeatureNetwork``."""
+    return FEATURE_NETWORKS.decorator(name, lambda load: load)

@@ -1,0 +1,33 @@
+"""The gate between scoring and attacking: stop what is surely infeasible, for the attack is most of a trial's cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from trainables.experiment import Limit, Samples
+from trainables.metrics import wilson
+
+_ONE_SIDED_95 = 1.644854
+
+
+def excluded(
+    figures: Mapping[str, float], limits: Sequence[Limit], samples: Samples, retained: int, fid_delta_sd: float
+) -> str | None:
+    """Why a trial cannot be feasible: the first limit whose one-sided 95 % bound lies on the wrong side; None to go on.
+
+    Accuracies are bounded by Wilson's interval over their samples; `fid_delta` by its standard deviation over sampling
+    seeds. A figure whose noise is not known never stops a trial.
+    """
+    counts = {"unlearning_accuracy": samples.forgotten, "retain_accuracy": samples.per_retained * retained}
+    for limit in limits:
+        value = figures[limit.metric]
+        if limit.metric in counts:
+            lower, upper = wilson(value, counts[limit.metric], _ONE_SIDED_95)
+        elif limit.metric == "fid_delta":
+            lower, upper = value - _ONE_SIDED_95 * fid_delta_sd, value + _ONE_SIDED_95 * fid_delta_sd
+        else:
+            continue
+        if lower > limit.bound if limit.at_most else upper < limit.bound:
+            best, side = (lower, "≤") if limit.at_most else (upper, "≥")
+            return f"{limit.metric} {value:.3f} (95 % bound {best:.3f}) cannot be {side} {limit.bound:.3f}"
+    return None

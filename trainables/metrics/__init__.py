@@ -1,0 +1,83 @@
+"""Metrics: one file each, all ``(Evaluation) -> {name: figure}``.
+
+Every registered metric runs wherever samples are scored: before the attack and after it. A figure that does not apply is
+left out, never invented.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainables.registry import Registry
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Samples of one model and what the judge and the feature network say of them.
+
+    `images` (N, C, H, W) in [-1, 1]; `conditions` (N,) they were prompted with; `probabilities` (N, classes);
+    `features` (N, d) float64; `reference` the mean (d,) and covariance (d, d) of the retained training images' features.
+    """
+
+    images: torch.Tensor
+    conditions: torch.Tensor
+    probabilities: torch.Tensor
+    features: np.ndarray
+    reference: tuple[np.ndarray, np.ndarray]
+    forgotten: int
+
+    @property
+    def predicted(self) -> torch.Tensor:
+        """(N,) the class each sample is given."""
+        return self.probabilities.argmax(dim=1)
+
+    @property
+    def of_forgotten(self) -> torch.Tensor:
+        """(N,) bool: prompted with the forgotten condition."""
+        return self.conditions == self.forgotten
+
+
+METRICS: Registry[Callable[[Evaluation], Figures]] = Registry("metric", __name__)
+
+
+def register(name: str) -> Callable:
+    """Register a function ``(Evaluation) -> {name: figure}``."""
+    return METRICS.decorator(name, lambda metric: metric)
+
+
+def evaluate(evaluation: Evaluation) -> Figures:
+    """Every registered metric's figures."""
+    figures: Figures = {}
+    for name in METRICS.names():
+        figures |= METRICS[name](evaluation)
+    return figures
+
+
+def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's score interval of a share of `n` samples (Wilson 1927); `z` = 1.96 for 95 % two-sided, 1.645 one-sided."""
+    if n == 0:
+        return math.nan, math.nan
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def aurc(accuracy_at: dict[int, float]) -> float:
+    """AURC@K: trapezoid of relearning accuracy over log₂(k+1), k = 0 … K, divided by log₂(K+1).
+
+    `accuracy_at` maps attack steps to relearning accuracy and must hold step 0; K is its largest step.
+    """
+    steps = sorted(accuracy_at)
+    if len(steps) < 2 or steps[0] != 0:
+        raise ValueError(f"AURC needs step 0 and at least one more, not {steps}")
+    x = np.log2(np.array(steps) + 1.0)
+    y = np.array([accuracy_at[k] for k in steps])
+    return float(np.trapezoid(y, x) / x[-1])

@@ -1,0 +1,184 @@
+"""One trial: unlearn → score → gate → attack rungs, as steps that each end with a stage or after a while.
+
+Every step returns a `Report`, plain values that travel as JSON. What a stage made is in the store before its report
+exists, so a trial that is asked for again finds its finished stages and runs none of them twice.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from trainables.experiment import TrialSpec
+from trainables.gate import excluded
+from trainables.metrics import Figures, aurc, wilson
+from trainables.provenance import code_version
+from trainables.stages import Stopwatch
+from trainables.stages.attack import AttackStage, Trajectory
+from trainables.stages.prepare import Workbench, model_key, reference_key
+from trainables.stages.score import ScoreStage, score_key
+from trainables.stages.unlearn import UnlearnStage, unlearned_key
+from trainables.store import Artifact
+
+STEP_SECONDS = 30.0
+
+
+class Stage(Protocol):
+    """A stage of a trial: `advance` until done or the deadline, then `commit`; `save_partial` in between."""
+
+    name: str
+    key: str
+
+    def advance(self, watch: Stopwatch, deadline: float) -> bool: ...
+    def save_partial(self) -> None: ...
+    def commit(self, watch: Stopwatch) -> Artifact: ...
+
+
+@dataclass
+class Report:
+    """What one step did. `stage` is a row of the stages table, None while the stage goes on; `curves` are rows of that table.
+
+    With `state` the trial is over: COMPLETE or PRUNED, with its `figures`, or FAIL with its `cause`.
+    """
+
+    stage: dict[str, Any] | None = None
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    state: str | None = None
+    cause: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Pipeline:
+    """The stages of one replicate, one after the other, in this process."""
+
+    def __init__(self, spec: TrialSpec, bench: Workbench | None = None) -> None:
+        torch.set_num_threads(1)  # two threads on shared cores are slower than one
+        self.spec = spec
+        self.bench = bench if bench and bench.experiment == spec.experiment else Workbench(spec.experiment)
+        self.unlearned = unlearned_key(spec)
+        self.figures: dict[str, Any] = {}
+        self._accuracy_at: dict[str, dict[int, float]] = {}
+        self._stages = self._sequence()
+        self._stage: Stage | None = next(self._stages)
+        self._watch = Stopwatch()
+        self._started = time.time()
+
+    def step(self, seconds: float = STEP_SECONDS) -> Report:
+        """Run until the current stage ends or `seconds` have passed. Raises whatever the stage raises."""
+        stage = self._stage
+        if stage is None:
+            raise RuntimeError(f"trial {self.spec.trial_id} is over: it has no stage left")
+        if self._watch.wall_s == 0:
+            self._started = time.time()
+        with self._watch.running():
+            artifact = self.bench.store.find(stage.key)
+            found = artifact is not None
+            if artifact is None:
+                if not stage.advance(self._watch, time.monotonic() + seconds):
+                    stage.save_partial()
+                    return Report()
+                artifact = stage.commit(self._watch)
+        return self._finish(stage, artifact, found)
+
+    def save_partial(self) -> dict[str, str] | None:
+        """Leave the in-stage checkpoint of the stage being made, if any; says which stage that is."""
+        if self._stage is None or self._watch.wall_s == 0:
+            return None
+        self._stage.save_partial()
+        return {"stage": self._stage.name, "key": self._stage.key}
+
+    def _sequence(self) -> Iterator[Stage]:
+        spec = self.spec
+        if spec.method != "none":
+            yield UnlearnStage(self.bench, spec)
+        yield ScoreStage(self.bench, self.unlearned, spec.samples, spec.seed)
+        for attack in spec.attacks:
+            trajectory = Trajectory(self.bench, spec, attack, self.unlearned)
+            for step in spec.rungs[1:]:
+                yield AttackStage(trajectory, step)
+
+    def _finish(self, stage: Stage, artifact: Artifact, found: bool) -> Report:
+        report = Report(stage=self._stage_row(stage, found))
+        if isinstance(stage, ScoreStage):
+            report.curves = self._take_score(stage, artifact)
+            report.cause = excluded(
+                self.figures,
+                self.spec.gate,
+                self.spec.samples,
+                len(self.spec.experiment.retained),
+                self.spec.fid_delta_sd,
+            )
+        elif isinstance(stage, AttackStage):
+            report.curves = self._take_rung(stage, artifact)
+        self._watch = Stopwatch()
+        self._stage = None if report.cause else next(self._stages, None)
+        if self._stage is None:
+            report.state = "PRUNED" if report.cause else "COMPLETE"
+            if report.state == "COMPLETE":
+                counting = [self._accuracy_at[a.name] for a in self.spec.attacks if a.counts]
+                self.figures["robustness"] = 1 - max(map(aurc, counting)) if counting else None
+            report.figures = self.figures | self._dependencies()
+        return report
+
+    def _stage_row(self, stage: Stage, found: bool) -> dict[str, Any]:
+        row = {"stage": stage.name, "key": stage.key, "found": found, "pid": os.getpid(), "node": platform.node()}
+        return row | {"started_at": self._started, "finished_at": time.time()} | self._watch.times()
+
+    def _take_score(self, stage: ScoreStage, artifact: Artifact) -> list[dict[str, Any]]:
+        """The figures before the attack, `fid_base` and `fid_delta` with them, and rung 0 of every curve."""
+        self.figures = dict(artifact.facts["figures"])
+        base = score_key(self.spec.experiment, model_key(self.spec.experiment, "base"), stage.samples, stage.seed)
+        self.figures["fid_base"] = self.bench.store.get(base).facts["figures"]["fid"]
+        self.figures["fid_delta"] = self.figures["fid"] - self.figures["fid_base"]
+        for attack in self.spec.attacks:
+            self._accuracy_at[attack.name] = {0: self.figures["relearning_accuracy"]}
+        return self._curve_rows("none", True, None, 0, artifact)
+
+    def _take_rung(self, stage: AttackStage, artifact: Artifact) -> list[dict[str, Any]]:
+        attack = stage.trajectory.attack
+        self._accuracy_at[attack.name][stage.step] = artifact.facts["figures"]["relearning_accuracy"]
+        auxiliary = attack.settings.get("auxiliary")
+        return self._curve_rows(attack.name, attack.counts, auxiliary, stage.step, artifact)
+
+    def _curve_rows(
+        self, attack: str, counts: bool, auxiliary: str | None, step: int, artifact: Artifact
+    ) -> list[dict[str, Any]]:
+        figures: Figures = artifact.facts["figures"]
+        per_retained = artifact.facts["samples"]["per_retained"]
+        forgotten, retained = artifact.facts["samples"]["forgotten"], per_retained * len(self.spec.experiment.retained)
+        over = {"retain_accuracy": retained, "fid": retained}
+        rows = []
+        for metric, value in figures.items():
+            n = over.get(metric, forgotten)
+            lower, upper = wilson(value, n) if metric.endswith(("accuracy", "share")) else (None, None)
+            row = {"attack": attack, "counts": counts, "auxiliary": auxiliary, "attack_step": step, "metric": metric}
+            rows.append(row | {"value": value, "lower": lower, "upper": upper, "samples": n, "artifact": artifact.key})
+        return rows
+
+    def _dependencies(self) -> dict[str, Any]:
+        """What every figure of this replicate depends on: columns of the replicates table."""
+        spec, experiment = self.spec, self.spec.experiment
+        return {
+            "seed": spec.seed,
+            "samples_forgotten": spec.samples.forgotten,
+            "samples_per_retained": spec.samples.per_retained,
+            "sampler": experiment.sampler,
+            "feature_network": experiment.features,
+            "feature_network_hash": self.bench.features.weights_hash,
+            "reference": reference_key(experiment),
+            "base_model": model_key(experiment, spec.start),
+            "unlearned_model": self.unlearned,
+            "score": score_key(experiment, self.unlearned, spec.samples, spec.seed),
+            "base_score": score_key(experiment, model_key(experiment, "base"), spec.samples, spec.seed),
+            "code_version": code_version("trainables.pipeline"),
+            "device": experiment.device_name,
+        }

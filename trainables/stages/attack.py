@@ -1,0 +1,125 @@
+"""The attack stages: one trajectory of fine-tuning from θᵤ, stopped and scored at every rung of its ladder.
+
+The model at a rung is not kept: rung k's product is its figures, and one checkpoint a trajectory, replaced at every rung,
+lets the next rung continue. Without the checkpoint the trajectory is trained again from θᵤ, to the same weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+
+from trainables.attacks import ATTACKS, Target
+from trainables.diffusion import FineTuning
+from trainables.experiment import AttackPlan, Samples, TrialSpec, stream
+from trainables.provenance import code_version
+from trainables.stages import Stopwatch
+from trainables.stages.prepare import Workbench, synthetic_key
+from trainables.stages.score import Sampling, judge, score_inputs, scoring_code, shown
+from trainables.store import Artifact, artifact_key
+
+
+def attack_key(spec: TrialSpec, attack: AttackPlan, step: int | None, model: str) -> str:
+    """Key of the score after `step` attack steps on the model with key `model`; with None, of the trajectory's checkpoint.
+
+    The horizon is not in the key: with a constant learning rate a longer attack continues a shorter one. Whether the
+    step is the last one is, for then every condition is sampled and not the forgotten one alone.
+    """
+    experiment = spec.experiment
+    member = ATTACKS[attack.method]
+    config = {
+        "attack": attack.method,
+        "settings": asdict(member.configure(attack.settings)),
+        "step": step,
+        "samples": asdict(_samples(spec, step)) if step is not None else None,
+        "seed": spec.seed,
+        "forget": experiment.forget,
+        "data": experiment.data,
+        "sampler": experiment.sampler,
+        "device": experiment.device_kind,
+    }
+    inputs = score_inputs(experiment) | {"model": model, "synthetic": synthetic_key(experiment)}
+    code = code_version(member.module, "trainables.auxiliary") + scoring_code(experiment)
+    return artifact_key("attack", config, inputs, code)
+
+
+def _samples(spec: TrialSpec, step: int | None) -> Samples:
+    """The forgotten condition at every rung; at the last one the retained conditions too, for what the attack ruined."""
+    return Samples(spec.samples.forgotten, spec.attacked_per_retained if step == spec.rungs[-1] else 0)
+
+
+class Trajectory:
+    """One attack on one unlearned model: the fine-tuning run that its rungs share, built when a rung first needs it."""
+
+    def __init__(self, bench: Workbench, spec: TrialSpec, attack: AttackPlan, model: str) -> None:
+        self.bench, self.spec, self.attack, self.model = bench, spec, attack, model
+        self.key = attack_key(spec, attack, None, model)
+
+    @cached_property
+    def run(self) -> FineTuning:
+        experiment, member = self.spec.experiment, ATTACKS[self.attack.method]
+        settings = member.configure(self.attack.settings)
+        auxiliary = self.bench.auxiliary(settings.auxiliary)
+        target = Target(auxiliary, experiment.base, experiment.dataset.conditions, experiment.device)
+        how = settings.optimisation(self.spec.rungs[-1])
+        seed = stream(self.spec.seed, "attack", self.attack.name)
+        run = FineTuning(self.bench.model(self.model), member.loss(target, settings), how, seed, experiment.device)
+        if partial := self.bench.store.load_partial(self.key):
+            run.restore(partial)
+        return run
+
+    def restart(self) -> None:
+        """Forget a checkpoint that is past the rung asked for: a trajectory only moves forward."""
+        self.bench.store.drop_partial(self.key)
+        del self.run
+
+
+class AttackStage:
+    """Continues a trajectory to one rung and scores the model there."""
+
+    def __init__(self, trajectory: Trajectory, step: int) -> None:
+        self.trajectory, self.step = trajectory, step
+        spec, attack = trajectory.spec, trajectory.attack
+        self.bench = trajectory.bench
+        self.name = f"{attack.name}@{step}"
+        self.last = step == spec.rungs[-1]
+        self.key = attack_key(spec, attack, step, trajectory.model)
+        self._sampling: Sampling | None = None
+
+    def advance(self, watch: Stopwatch, deadline: float) -> bool:
+        trajectory, spec = self.trajectory, self.trajectory.spec
+        if trajectory.run.step > self.step:
+            trajectory.restart()
+        with watch("training"):
+            if not trajectory.run.advance(self.step, deadline):
+                return False
+        if self._sampling is None:
+            self._sampling = Sampling(spec.experiment, trajectory.run.model, _samples(spec, self.step), spec.seed)
+            self._sampling.restore(self.bench.store.load_partial(self.key) or {})
+        with watch("sampling"):
+            return self._sampling.advance(deadline)
+
+    def save_partial(self) -> None:
+        self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
+        if self._sampling and self._sampling.done:
+            self.bench.store.save_partial(self.key, self._sampling.state())
+
+    def commit(self, watch: Stopwatch) -> Artifact:
+        assert self._sampling is not None, "commit comes after advance has returned True"
+        with watch("scoring"):
+            figures = judge(self.bench, self._sampling)
+        if not self.last:  # before the figures: a rung without its checkpoint would make the next one train from θᵤ
+            self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
+        samples = _samples(self.trajectory.spec, self.step)
+        facts = {
+            "figures": figures,
+            "samples": asdict(samples),
+            "attack": self.trajectory.attack.name,
+            "step": self.step,
+        }
+        pictures = shown(self._sampling) if self.last else None
+        artifact = self.bench.store.put(self.key, "attack", facts | watch.times(), pictures)
+        self.bench.store.drop_partial(self.key)
+        if self.last:
+            self.bench.store.drop_partial(self.trajectory.key)
+        return artifact

@@ -1,0 +1,210 @@
+"""What all trials share, made once: classifier, base model θ₀, retrain control θ*, reference statistics, synthetic set.
+
+Each has a key function, which costs nothing, and a maker, which finds the artifact or makes it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from functools import cached_property
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+
+from trainables import classifier as judge
+from trainables.auxiliary import auxiliary_set
+from trainables.data import Images, Splits
+from trainables.diffusion import noise_schedule, sample, starting_noise
+from trainables.experiment import Experiment, stream
+from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource
+from trainables.metrics.frechet import statistics
+from trainables.models import load_model, model_facts, training_run, weights_of
+from trainables.provenance import code_version, machine
+from trainables.store import Artifact, Store, artifact_key
+
+CHECKPOINT_SECONDS = 10.0
+
+
+def classifier_key(experiment: Experiment) -> str:
+    config = {"data": experiment.data, "recipe": asdict(experiment.classifier), "seed": experiment.base_seed}
+    return artifact_key("classifier", config, {}, _code(experiment, "trainables.classifier"))
+
+
+def model_key(experiment: Experiment, which: str) -> str:
+    """Key of ``base`` (θ₀) or ``retrain`` (θ*). θ₀ knows nothing of what will be forgotten, so its key does not either."""
+    if which not in ("base", "retrain"):
+        raise ValueError(f"model {which!r} is neither 'base' nor 'retrain'")
+    config = {
+        "data": experiment.data,
+        "recipe": asdict(experiment.base),
+        "seed": experiment.base_seed,
+        "without": experiment.forget if which == "retrain" else None,
+        "device": experiment.device_kind,
+    }
+    return artifact_key("model", config, {}, _code(experiment, "trainables.models"))
+
+
+def reference_key(experiment: Experiment) -> str:
+    config = {"data": experiment.data, "forget": experiment.forget, "features": experiment.features}
+    inputs = {"weights": feature_weights(experiment)}
+    feature_module = FEATURE_NETWORKS[experiment.features].__module__
+    return artifact_key("reference", config, inputs, _code(experiment, "trainables.metrics.frechet", feature_module))
+
+
+def synthetic_key(experiment: Experiment) -> str:
+    config = {
+        "forget": experiment.forget,
+        "sampler": experiment.sampler,
+        "per_condition": experiment.synthetic_per_condition,
+        "device": experiment.device_kind,
+    }
+    inputs = {"model": model_key(experiment, "base")}
+    return artifact_key("synthetic", config, inputs, code_version("trainables.diffusion"))
+
+
+def feature_weights(experiment: Experiment) -> str:
+    """What determines the feature network: the classifier's artifact key, or the hash of the weights file."""
+    from trainables.features.inception import PINNED_SHA256
+
+    if experiment.features == "classifier":
+        return classifier_key(experiment)
+    return experiment.weights_sha256 or PINNED_SHA256
+
+
+def make_classifier(experiment: Experiment) -> Artifact:
+    """The classifier, with its accuracy on the held-out test split."""
+    store, key = Store(experiment.store), classifier_key(experiment)
+    if found := store.find(key):
+        return found
+    splits, start = experiment.dataset.load(), time.process_time()
+    model = judge.train_classifier(experiment.dataset, splits.train, experiment.classifier, experiment.base_seed)
+    facts = {
+        "recipe": asdict(experiment.classifier),
+        "held_out_accuracy": judge.accuracy(model, splits.test),
+        "held_out_images": len(splits.test),
+        "core_s": time.process_time() - start,
+        "machine": machine(),
+    }
+    weights = {k: v.detach().numpy() for k, v in model.state_dict().items()}
+    return store.put(key, "classifier", facts, weights)
+
+
+def make_model(experiment: Experiment, which: str) -> Artifact:
+    """θ₀, or θ*: the same recipe and seed on the retain set, so that the forgotten condition's row is never trained.
+
+    Training leaves a checkpoint in the store every 30 s and continues from it.
+    """
+    store, key = Store(experiment.store), model_key(experiment, which)
+    if found := store.find(key):
+        return found
+    train = experiment.dataset.load().train
+    images = train if which == "base" else train.without(experiment.forget)
+    start = time.process_time()
+    run = training_run(experiment.base, experiment.dataset, images, experiment.base_seed, experiment.device)
+    if partial := store.load_partial(key):
+        run.restore(partial)
+    resumed_at = run.step
+    while not run.advance(experiment.base.train_steps, time.monotonic() + CHECKPOINT_SECONDS):
+        store.save_partial(key, run.state())
+    facts = model_facts(run.model, experiment.base) | {
+        "which": which,
+        "images": len(images),
+        "resumed_at_step": resumed_at,
+        "core_s": time.process_time() - start,
+        "machine": machine(),
+    }
+    artifact = store.put(key, "model", facts, weights_of(run.trained()))
+    store.drop_partial(key)
+    return artifact
+
+
+def make_reference(experiment: Experiment) -> Artifact:
+    """Mean and covariance of the retained training images' features."""
+    store, key = Store(experiment.store), reference_key(experiment)
+    if found := store.find(key):
+        return found
+    retain = experiment.dataset.load().train.without(experiment.forget)
+    network = feature_network(experiment, store)
+    mean, covariance = statistics(network.extract(retain.images))
+    facts = {"images": len(retain), "features": network.name, "weights_hash": network.weights_hash}
+    return store.put(key, "reference", facts, {"mean": mean, "covariance": covariance})
+
+
+def make_synthetic(experiment: Experiment) -> Artifact:
+    """Images of θ₀ for every retained condition, in equal numbers: an attacker's synthetic auxiliary set."""
+    store, key = Store(experiment.store), synthetic_key(experiment)
+    if found := store.find(key):
+        return found
+    model = load_model(store.get(model_key(experiment, "base")), experiment.device)
+    conditions = torch.tensor(experiment.retained).repeat_interleave(experiment.synthetic_per_condition)
+    images = _generate(experiment, model, conditions, stream(experiment.base_seed, "synthetic"))
+    tensors = {"images": images.numpy(), "conditions": conditions.numpy()}
+    return store.put(key, "synthetic", {"images": len(images), "sampler": experiment.sampler}, tensors)
+
+
+def feature_network(experiment: Experiment, store: Store) -> FeatureNetwork:
+    """The experiment's feature network, loaded."""
+    artifact = store.get(classifier_key(experiment))
+    model = judge.load_classifier(artifact, experiment.dataset)
+    source = FeatureSource(
+        model, artifact.sha256 or "", experiment.weights_file, experiment.weights_sha256, experiment.device_name
+    )
+    return FEATURE_NETWORKS[experiment.features](source)
+
+
+class Workbench:
+    """What a process keeps in memory between the trials of one experiment. Everything must already be in the store."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.store = Store(experiment.store)
+
+    @cached_property
+    def splits(self) -> Splits:
+        return self.experiment.dataset.load()
+
+    @cached_property
+    def classifier(self) -> judge.Classifier:
+        return judge.load_classifier(self.store.get(classifier_key(self.experiment)), self.experiment.dataset)
+
+    @cached_property
+    def features(self) -> FeatureNetwork:
+        return feature_network(self.experiment, self.store)
+
+    @cached_property
+    def reference(self) -> tuple[np.ndarray, np.ndarray]:
+        tensors = self.store.get(reference_key(self.experiment)).tensors()
+        return tensors["mean"], tensors["covariance"]
+
+    @cached_property
+    def base(self) -> UNet2DModel:
+        """θ₀, frozen; a trial trains a copy that it loads itself."""
+        return self.model(model_key(self.experiment, "base")).requires_grad_(False)
+
+    @cached_property
+    def synthetic(self) -> Images:
+        tensors = self.store.get(synthetic_key(self.experiment)).tensors()
+        return Images(torch.from_numpy(tensors["images"].copy()), torch.from_numpy(tensors["conditions"].copy()))
+
+    def model(self, key: str) -> UNet2DModel:
+        return load_model(self.store.get(key), self.experiment.device)
+
+    def auxiliary(self, name: str) -> Images:
+        return auxiliary_set(name, self.splits, self.synthetic, self.experiment.forget)
+
+    def generated(self, condition: int, n: int) -> torch.Tensor:
+        """n images (n, C, H, W) of θ₀ for one condition, always the same."""
+        seed = stream(self.experiment.base_seed, "generated", str(condition))
+        return _generate(self.experiment, self.base, torch.full((n,), condition), seed)
+
+
+def _generate(experiment: Experiment, model: UNet2DModel, conditions: torch.Tensor, seed: int) -> torch.Tensor:
+    noise = starting_noise((len(conditions), *experiment.dataset.shape), seed)
+    schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
+    return torch.cat(list(sample(model, schedule, noise, conditions, experiment.sampling_steps, experiment.device)))
+
+
+def _code(experiment: Experiment, *modules: str) -> str:
+    return code_version(*modules, experiment.dataset.read.__module__)

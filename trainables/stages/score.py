@@ -1,0 +1,158 @@
+"""Score a model: draw its samples, judge them, keep every metric's figures and a few of the images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from functools import cached_property
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+
+from trainables.classifier import probabilities
+from trainables.diffusion import noise_schedule, sample, starting_noise
+from trainables.experiment import Experiment, Samples, stream
+from trainables.features import FEATURE_NETWORKS
+from trainables.metrics import METRICS, Evaluation, Figures, evaluate
+from trainables.provenance import code_version
+from trainables.stages import Stopwatch
+from trainables.stages.prepare import Workbench, classifier_key, reference_key
+from trainables.store import Artifact, Tensors, artifact_key
+
+SAMPLE_BATCH = 512
+SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
+
+
+def scoring_code(experiment: Experiment) -> str:
+    """Code version of everything that makes figures out of a model."""
+    feature_module = FEATURE_NETWORKS[experiment.features].__module__
+    return code_version("trainables.stages.score", *METRICS.modules(), feature_module)
+
+
+def score_inputs(experiment: Experiment) -> dict[str, str]:
+    """The artifacts every figure depends on."""
+    return {"classifier": classifier_key(experiment), "reference": reference_key(experiment)}
+
+
+def score_key(experiment: Experiment, model: str, samples: Samples, seed: int) -> str:
+    """Key of the score of the model with artifact key `model`."""
+    config = {
+        "forget": experiment.forget,
+        "samples": asdict(samples),
+        "seed": seed,
+        "sampler": experiment.sampler,
+        "device": experiment.device_kind,
+    }
+    return artifact_key("score", config, score_inputs(experiment) | {"model": model}, scoring_code(experiment))
+
+
+class Sampling:
+    """A resumable drawing of samples: the forgotten condition's first, then each retained one's, from one noise tensor.
+
+    The noise depends on the seed and the counts alone: base, unlearned and attacked models start from the same.
+    """
+
+    def __init__(self, experiment: Experiment, model: UNet2DModel, samples: Samples, seed: int) -> None:
+        self.experiment, self.model = experiment, model
+        retained = torch.tensor(experiment.retained, dtype=torch.int64).repeat_interleave(samples.per_retained)
+        self.conditions = torch.cat([torch.full((samples.forgotten,), experiment.forget), retained])
+        shape = experiment.dataset.shape
+        self.noise = torch.cat(
+            [
+                starting_noise((samples.forgotten, *shape), stream(seed, "sampling", "forgotten")),
+                starting_noise((len(retained), *shape), stream(seed, "sampling", "retained")),
+            ]
+        )
+        self.done: list[torch.Tensor] = []
+
+    def advance(self, deadline: float = float("inf")) -> bool:
+        """Draw until all are there (True) or the deadline passes (False)."""
+        schedule = noise_schedule(beta_schedule=self.experiment.base.beta_schedule)
+        drawn = sum(map(len, self.done))
+        rest = sample(
+            self.model, schedule, self.noise[drawn:], self.conditions[drawn:],
+            self.experiment.sampling_steps, self.experiment.device, SAMPLE_BATCH,
+        )  # fmt: skip
+        for batch in rest:
+            self.done.append(batch)
+            if time.monotonic() > deadline and sum(map(len, self.done)) < len(self.noise):
+                return False
+        return True
+
+    def images(self) -> torch.Tensor:
+        return torch.cat(self.done)
+
+    def state(self) -> Tensors:
+        return {"images": self.images().numpy()} if self.done else {}
+
+    def restore(self, state: Tensors) -> None:
+        self.done = [torch.from_numpy(state["images"].copy())] if "images" in state else []
+
+
+def judge(bench: Workbench, sampling: Sampling) -> Figures:
+    """Every metric's figures of finished samples."""
+    images = sampling.images()
+    return evaluate(
+        Evaluation(
+            images=images,
+            conditions=sampling.conditions,
+            probabilities=probabilities(bench.classifier, images),
+            features=bench.features.extract(images),
+            reference=bench.reference,
+            forgotten=bench.experiment.forget,
+        )
+    )
+
+
+def shown(sampling: Sampling) -> Tensors:
+    """A few images to look at, the same noise for every model: ``forgotten`` and ``retained``, (n, C, H, W)."""
+    images, forgotten = sampling.images(), sampling.conditions == sampling.experiment.forget
+    retained = [images[sampling.conditions == c][:SHOWN_PER_RETAINED] for c in sampling.experiment.retained]
+    return {
+        "forgotten": images[forgotten][:SHOWN_FORGOTTEN].numpy(),
+        "retained": np.concatenate([r.numpy() for r in retained]),
+    }
+
+
+class ScoreStage:
+    """Scores θᵤ before any attack."""
+
+    name = "score"
+
+    def __init__(self, bench: Workbench, model: str, samples: Samples, seed: int) -> None:
+        self.bench, self.model, self.samples, self.seed = bench, model, samples, seed
+        self.key = score_key(bench.experiment, model, samples, seed)
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        sampling = Sampling(self.bench.experiment, self.bench.model(self.model), self.samples, self.seed)
+        sampling.restore(self.bench.store.load_partial(self.key) or {})
+        return sampling
+
+    def advance(self, watch: Stopwatch, deadline: float) -> bool:
+        with watch("sampling"):
+            return self.sampling.advance(deadline)
+
+    def save_partial(self) -> None:
+        self.bench.store.save_partial(self.key, self.sampling.state())
+
+    def commit(self, watch: Stopwatch) -> Artifact:
+        with watch("scoring"):
+            figures = judge(self.bench, self.sampling)
+        facts = {"figures": figures, "samples": asdict(self.samples), "seed": self.seed}
+        artifact = self.bench.store.put(self.key, "score", facts | watch.times(), shown(self.sampling))
+        self.bench.store.drop_partial(self.key)
+        return artifact
+
+
+def make_score(experiment: Experiment, model: str, samples: Samples, seed: int) -> Artifact:
+    """The score of a model, found or made: for the models that trials are compared with."""
+    bench = Workbench(experiment)
+    stage = ScoreStage(bench, model, samples, seed)
+    if found := bench.store.find(stage.key):
+        return found
+    watch = Stopwatch()
+    with watch.running():
+        stage.advance(watch, float("inf"))
+        return stage.commit(watch)

@@ -1,0 +1,90 @@
+"""The unlearning stage: fine-tune θ₀ (or another start) by a method, giving θᵤ."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+
+from trainables.diffusion import FineTuning, noise_schedule
+from trainables.experiment import TrialSpec, stream
+from trainables.features import FEATURE_NETWORKS
+from trainables.models import model_facts, trained_parameters, weights_of
+from trainables.provenance import code_version
+from trainables.stages import Stopwatch
+from trainables.stages.prepare import Workbench, model_key
+from trainables.stages.score import score_inputs
+from trainables.store import Artifact, artifact_key
+from trainables.unlearning import METHODS, Problem
+
+
+def unlearned_key(spec: TrialSpec) -> str:
+    """Key of θᵤ; of the start model itself where there is nothing to unlearn."""
+    experiment, start = spec.experiment, model_key(spec.experiment, spec.start)
+    if spec.method == "none":
+        return start
+    method = METHODS[spec.method]
+    config = {
+        "method": spec.method,
+        "settings": asdict(method.configure(spec.settings)),
+        "seed": spec.seed,
+        "forget": experiment.forget,
+        "sampler": experiment.sampler,
+        "device": experiment.device_kind,
+    }
+    modules = (method.module, "trainables.models", FEATURE_NETWORKS[experiment.features].__module__)
+    return artifact_key("unlearned", config, score_inputs(experiment) | {"model": start}, code_version(*modules))
+
+
+class UnlearnStage:
+    """Trains a copy of the start model; its product is θᵤ's weights."""
+
+    name = "unlearn"
+
+    def __init__(self, bench: Workbench, spec: TrialSpec) -> None:
+        self.bench, self.spec, self.key = bench, spec, unlearned_key(spec)
+
+    @cached_property
+    def run(self) -> FineTuning:
+        bench, spec, experiment = self.bench, self.spec, self.spec.experiment
+        method = METHODS[spec.method]
+        settings = method.configure(spec.settings)
+        train = bench.splits.train
+        problem = Problem(
+            base=bench.base,
+            schedule=noise_schedule(beta_schedule=experiment.base.beta_schedule),
+            forget=train.of(experiment.forget),
+            retain=train.without(experiment.forget),
+            condition=experiment.forget,
+            null_condition=experiment.dataset.conditions,
+            features=bench.features.extract,
+            generated=bench.generated,
+            device=experiment.device,
+        )
+        model = bench.model(model_key(experiment, spec.start))
+        parameters = trained_parameters(model, settings.trained_parameters)
+        seed = stream(spec.seed, "unlearning")
+        run = FineTuning(
+            model, method.loss(problem, settings), settings.optimisation(), seed, experiment.device, parameters
+        )
+        if partial := bench.store.load_partial(self.key):
+            run.restore(partial)
+        return run
+
+    def advance(self, watch: Stopwatch, deadline: float) -> bool:
+        run = self.run
+        with watch("training"):
+            return run.advance(run.how.steps, deadline)
+
+    def save_partial(self) -> None:
+        self.bench.store.save_partial(self.key, self.run.state())
+
+    def commit(self, watch: Stopwatch) -> Artifact:
+        facts = model_facts(self.run.model, self.spec.experiment.base) | {
+            "method": self.spec.method,
+            "settings": self.spec.settings,
+            "seed": self.spec.seed,
+            "last_loss": self.run.last_loss,
+        }
+        artifact = self.bench.store.put(self.key, "unlearned", facts | watch.times(), weights_of(self.run.trained()))
+        self.bench.store.drop_partial(self.key)
+        return artifact

@@ -1,0 +1,64 @@
+"""The one door to Ray: a trial as a Ray Tune Trainable. A step ends with its stage or after 30 seconds."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from trainables.experiment import TrialSpec
+from trainables.pipeline import Pipeline, Report
+from trainables.stages.prepare import Workbench
+
+
+class UnlearningTrial(tune.Trainable):
+    """Runs a `Pipeline`; the config is ``{"spec": JSON of a TrialSpec}``, a result ``{"report": JSON of a Report, "done": bool}``.
+
+    An exception in a stage is an outcome of the trial, not of the process: it is reported as FAIL with its cause and is
+    not retried. A process that dies is Tune's to restart; the trial then finds its stages in the store.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.bench: Workbench | None = None
+        self.failure: Report | None = None
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another trial into this process: imports, data and shared models stay."""
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        report = self.failure
+        if report is None:
+            try:
+                report = self.pipeline.step()
+            except Exception:  # whatever a stage raises becomes the trial's recorded cause
+                report = failure_report()
+        return {"report": json.dumps(report.to_json()), "done": report.state is not None}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Model, optimiser and generator go to the store; the checkpoint itself names the stage they belong to."""
+        stage = self.pipeline.save_partial()
+        (Path(checkpoint_dir) / "stage.json").write_text(json.dumps(stage))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing to load: finished stages and the in-stage checkpoint are found in the store by key."""
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self.failure = None
+        try:
+            self.pipeline = Pipeline(TrialSpec.from_json(json.loads(config["spec"])), self.bench)
+            self.bench = self.pipeline.bench
+        except Exception:  # a setting that a method refuses is the trial's failure, not the actor's
+            self.failure = failure_report()
+
+
+def failure_report() -> Report:
+    """FAIL with the exception being handled, its last lines of traceback included."""
+    lines = traceback.format_exc().strip().splitlines()
+    where = [line.strip() for line in lines if line.startswith("  File ")][-1:]
+    return Report(state="FAIL", cause=" | ".join([lines[-1], *where]))
