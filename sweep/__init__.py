@@ -1,0 +1,1 @@
+"""Running many trials and reading them. Knows Ray, Optuna and Arrow; knows no loss function."""

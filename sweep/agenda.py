@@ -1,0 +1,276 @@
+"""What a sweep does next: controls, then the arms' trials side by side, then the confirm phase. Knows no Ray.
+
+The agenda turns reports of trials into records, and records into what Optuna is told: recorded first, told second. Given
+the records of an earlier driver it goes on where that one was stopped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sweep import records
+from sweep.confirm import chosen_for_confirmation
+from sweep.plan import Plan
+from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
+from sweep.search import ArmSearch, excesses, finite, make_sampler, open_journal
+from sweep.space import Attack, SearchSpace, Settings
+from trainables.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
+
+CONTROL = "control"
+_FIGURE_NAMES = frozenset(f.name for f in FIGURES)
+
+
+@dataclass
+class Job:
+    """One replicate of one trial, on its way: its spec, and the rows its reports have brought so far."""
+
+    spec: TrialSpec
+    arm: str
+    number: int
+    phase: str
+    asked_at: dt.datetime
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.spec.trial_id}-r{self.spec.replicate}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a job: its trial's row (search) or its replicate's row (confirm, controls), and its curves."""
+
+    job: Job
+    row: dict[str, Any]
+
+
+class Agenda:
+    """Hands out jobs and takes their reports. One process holds it."""
+
+    def __init__(self, plan: Plan, space: SearchSpace, experiment: Experiment, prepared: Mapping[str, Any]) -> None:
+        self.plan, self.space, self.experiment = plan, space, experiment
+        self.fid_budget: float = prepared["fid_budget"]
+        self.fid_delta_sd: float = prepared["fid_delta_sd"]
+        self.run_dir = Path(plan.run_dir)
+        self.writer = Writer(self.run_dir, space)
+        self._replicate_columns = frozenset(self.writer.schemas["replicates"].names)  # other figures are the curves'
+        self.running: dict[str, Job] = {}
+        self.phase = "search"
+        self._waiting: list[Job] = []
+        self._asked: Counter[str] = Counter()
+        self.resumed = ""
+        storage = open_journal(self.run_dir)
+        self.arms = {
+            arm.name: ArmSearch(
+                arm, space, storage, make_sampler(plan.sampler, plan.seed + i, plan.budget_of(arm.name))
+            )
+            for i, arm in enumerate(space.arms)
+        }
+        self._restore()
+
+    @property
+    def total(self) -> int:
+        """Trials of all arms that the search will run."""
+        return sum(self.plan.budget_of(a) for a in self.arms)
+
+    def next_job(self) -> Job | None:
+        """The next job to start, or None where nothing can start before a running one ends. See `finished`."""
+        job = self._waiting.pop(0) if self._waiting else self._ask() if self.phase == "search" else None
+        if job is None and self.phase == "search" and not self.running:
+            self.phase = "confirm"
+            self._waiting = self._confirm_jobs()
+            return self.next_job()
+        if job is not None:
+            self.running[job.name] = job
+        return job
+
+    @property
+    def finished(self) -> bool:
+        return self.phase == "confirm" and not self._waiting and not self.running
+
+    def take(self, name: str, report: Mapping[str, Any]) -> Ended | None:
+        """Record a step's report; tell the search if the trial is over, and return what became of it."""
+        job = self.running[name]
+        if report["stage"]:
+            job.stages.append(_stage_row(job.spec, report["stage"]))
+        job.curves += [_identity(job.spec) | row for row in report["curves"]]
+        job.figures |= report["figures"]
+        if report["state"] is None:
+            self._record(job, RUNNING, None)
+            return None
+        del self.running[name]
+        return self._end(job, report["state"], report["cause"])
+
+    def fail(self, name: str, cause: str) -> Ended:
+        """Record that a job's process was lost for good."""
+        return self._end(self.running.pop(name), FAIL, cause)
+
+    def close(self) -> None:
+        for arm in self.arms.values():
+            arm.close()
+
+    def _ask(self) -> Job | None:
+        """A trial of the arm that is furthest behind its share; None once every arm has had its trials."""
+        behind = {
+            a: self._asked[a] / self.plan.budget_of(a) for a in self.arms if self._asked[a] < self.plan.budget_of(a)
+        }
+        if not behind:
+            return None
+        return self._start_trial(min(behind, key=behind.__getitem__))
+
+    def _start_trial(self, arm: str, again: Settings | None = None) -> Job:
+        self._asked[arm] += 1
+        number, settings = self.arms[arm].ask(again)
+        spec = self._spec(f"{arm}-{number:04d}", 0, self.space.arm(arm).method, settings, gate=True)
+        job = Job(spec, arm, number, "search", records.now())
+        self.writer.trial(self._trial_row(job, RUNNING, None))
+        return job
+
+    def _spec(
+        self,
+        trial_id: str,
+        replicate: int,
+        method: str,
+        settings: Mapping[str, Any],
+        start: str = "base",
+        gate: bool = False,
+    ) -> TrialSpec:
+        confirm = replicate > 0
+        attacks = self.space.confirm_attacks if confirm else self.space.search_attacks
+        forgotten, per_retained = self.plan.samples_forgotten, self.plan.samples_per_retained
+        limits = [
+            Limit(c.metric, c.bound(self.fid_budget), c.at_most is not None) for c in self.space.constraints if gate
+        ]
+        return TrialSpec(
+            trial_id=trial_id,
+            replicate=replicate,
+            experiment=self.experiment,
+            method=method,
+            settings=dict(settings),
+            seed=self.plan.replicate_seeds[replicate],
+            attacks=tuple(_attack_plan(a) for a in attacks),
+            rungs=self.space.rungs,
+            samples=Samples(*self.plan.confirm_samples) if confirm else Samples(forgotten, per_retained),
+            attacked_per_retained=per_retained,
+            start=start,
+            gate=tuple(limits),
+            fid_delta_sd=self.fid_delta_sd,
+        )
+
+    def _control_jobs(self, replicate: int) -> list[Job]:
+        """θ₀ and θ* under the same attacks; θ₀, which nothing is measured as excess over, on the first confirm seed only."""
+        starts = ("base", "retrain") if replicate < 2 else ("retrain",)
+        specs = [self._spec(f"{CONTROL}-{s}", replicate, "none", {}, start=s) for s in starts]
+        return [Job(spec, CONTROL, 0, _phase(spec), records.now()) for spec in specs]
+
+    def _confirm_jobs(self) -> list[Job]:
+        """Every chosen member on every fresh seed, seed by seed so that what is there is paired; finished ones left out."""
+        members = chosen_for_confirmation(self.run_dir, self.space, self.plan.confirm_members)
+        jobs = []
+        for replicate in range(1, self.plan.confirm_seeds + 1):
+            for member in members:
+                arm = self.space.arm(member.arm)
+                spec = self._spec(member.trial_id, replicate, arm.method, member.parameters)
+                jobs.append(Job(spec, arm.name, int(member.trial_id.rpartition("-")[2]), "confirm", records.now()))
+            jobs += self._control_jobs(replicate)
+        done = self._done_replicates()
+        return [self._with_past(j) for j in jobs if j.name not in done]
+
+    def _end(self, job: Job, state: str, cause: str | None) -> Ended:
+        if state == COMPLETE and not self._finite(job):
+            state, cause = FAIL, f"an objective or constraint is not finite: {job.figures}"
+        row = self._record(job, state, cause)
+        if job.phase == "search":
+            row = self._trial_row(job, state, cause)
+            self.writer.trial(row)
+            if job.arm != CONTROL:
+                over = excesses(self.space, job.figures, self.fid_budget)
+                self.arms[job.arm].tell(job.number, state, job.figures, over, cause)
+        return Ended(job, row)
+
+    def _finite(self, job: Job) -> bool:
+        objectives = [job.figures.get(o.metric) for o in self.space.objectives]
+        return finite([*objectives, *excesses(self.space, job.figures, self.fid_budget).values()])
+
+    def _record(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
+        times = [s["started_at"] for s in job.stages], [s["finished_at"] for s in job.stages]
+        row = _identity(job.spec) | {
+            "arm": job.arm,
+            "method": job.spec.method,
+            "phase": job.phase,
+            "state": state,
+            "cause": cause,
+            "core_s": sum(s["core_s"] for s in job.stages),
+            "started_at": min(times[0], default=None),
+            "finished_at": max(times[1], default=None),
+        }
+        row |= {k: v for k, v in job.figures.items() if k in self._replicate_columns}
+        self.writer.replicate(row, job.curves, job.stages)
+        return row
+
+    def _trial_row(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
+        figures = {k: v for k, v in job.figures.items() if k in _FIGURE_NAMES}
+        over = excesses(self.space, figures, self.fid_budget)
+        row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
+        row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
+        row |= {f"param_{k}": v for k, v in job.spec.settings.items()} | figures
+        row |= {f"excess_{k}": v for k, v in over.items()}
+        if state != RUNNING:
+            row["told_at"] = records.now()
+            row["core_s"] = sum(s["core_s"] for s in job.stages)
+            row["feasible"] = all(e <= 0 for e in over.values()) if over else None
+        return row
+
+    def _restore(self) -> None:
+        """Replay the records: finished trials are told again, unfinished ones asked again under the same number."""
+        done = self._done_replicates()
+        self._waiting = [self._with_past(j) for j in self._control_jobs(0) if j.name not in done]
+        rows = [r for r in records.rows(self.run_dir, "trials") if r["arm"] != CONTROL]
+        for row in sorted(rows, key=lambda r: (r["arm"], r["number"])):
+            names = [p.name for p in self.space.arm(row["arm"]).walk()]
+            settings = {n: row[f"param_{n}"] for n in names if row[f"param_{n}"] is not None}
+            settings = self.space.arm(row["arm"]).check(settings)
+            if row["state"] == RUNNING:
+                self._waiting.append(self._with_past(self._start_trial(row["arm"], settings)))
+                continue
+            self._asked[row["arm"]] += 1
+            number, _ = self.arms[row["arm"]].ask(settings)
+            over = excesses(self.space, row, self.fid_budget)
+            self.arms[row["arm"]].tell(number, row["state"], row, over, row["cause"])
+        if done or rows:
+            unfinished = sum(r["state"] == RUNNING for r in rows)
+            self.resumed = f"{len(rows) - unfinished} finished trials kept, {unfinished} unfinished ones go on"
+
+    def _with_past(self, job: Job) -> Job:
+        """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""
+        name = f"{job.spec.trial_id}-r{job.spec.replicate}"
+        past = [s for s in records.rows(self.run_dir, "stages", name) if not s["found"]]
+        return replace(job, stages=past)
+
+    def _done_replicates(self) -> set[str]:
+        rows = records.rows(self.run_dir, "replicates")
+        return {f"{r['trial_id']}-r{r['replicate']}" for r in rows if r["state"] != RUNNING}
+
+
+def _identity(spec: TrialSpec) -> dict[str, Any]:
+    return {"trial_id": spec.trial_id, "replicate": spec.replicate}
+
+
+def _phase(spec: TrialSpec) -> str:
+    return "confirm" if spec.replicate else "search"
+
+
+def _attack_plan(attack: Attack) -> AttackPlan:
+    return AttackPlan(attack.name, attack.method, dict(attack.settings), attack.counts)
+
+
+def _stage_row(spec: TrialSpec, stage: Mapping[str, Any]) -> dict[str, Any]:
+    times = {k: dt.datetime.fromtimestamp(stage[k], dt.UTC) for k in ("started_at", "finished_at")}
+    return _identity(spec) | dict(stage) | times

@@ -1,0 +1,101 @@
+"""The arithmetic of reading a sweep: dominance, hypervolume, and intervals over seeds.
+
+Plain functions of numbers; nothing here knows what a run is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit  # the quantile alone: scipy.stats costs a second to import
+
+DIRECTIONS = ("maximise", "minimise")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` seeds with the ends of its interval; both ends are None for fewer than two seeds."""
+
+    mean: float
+    lower: float | None
+    upper: float | None
+    n: int
+
+
+def nondominated(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:
+    """Which of the points (n, m) no other point dominates: at least as good in every figure and better in one.
+
+    Equal points do not dominate one another. A point with a figure that is not finite is neither dominated nor
+    non-dominated in any useful sense: it is left out (False) and dominates nothing. Returns (n,) bool.
+    """
+    costs = _costs(points, directions)
+    usable = np.isfinite(costs).all(axis=1)
+    front = usable.copy()
+    for i in np.flatnonzero(usable):
+        others = costs[usable]
+        front[i] = not ((others <= costs[i]).all(axis=1) & (others < costs[i]).any(axis=1)).any()
+    return front
+
+
+def hypervolume(points: np.ndarray, reference: Sequence[float], directions: Sequence[str]) -> float:
+    """Area that points (n, 2) dominate, up to the reference point; exact, by one sweep along the first figure.
+
+    A point that is not better than the reference in both figures adds nothing. Raises ValueError unless m = 2.
+    """
+    costs = _costs(points, directions)
+    corner = _costs(np.asarray([reference], dtype=float), directions)[0]
+    if costs.shape[1] != 2:
+        raise ValueError(f"hypervolume is defined here for 2 figures, not {costs.shape[1]}")
+    inside = costs[np.isfinite(costs).all(axis=1) & (costs < corner).all(axis=1)]
+    area, ceiling = 0.0, corner[1]
+    for first, second in inside[np.lexsort((inside[:, 1], inside[:, 0]))]:
+        if second < ceiling:
+            area += (corner[0] - first) * (ceiling - second)
+            ceiling = second
+    return float(area)
+
+
+def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float | None, float | None]:
+    """Mean of the values, one a seed, and the ends of Student's t interval for it.
+
+    The ends are None for fewer than two values: one seed says nothing of what another would give. Raises ValueError
+    for no values, or for one that is not finite.
+    """
+    found = np.asarray(list(values), dtype=float)
+    if found.size == 0 or not np.isfinite(found).all():
+        raise ValueError(f"an interval needs finite values, at least one; got {found.tolist()}")
+    mean = float(found.mean())
+    if found.size < 2:
+        return mean, None, None
+    half = float(stdtrit(found.size - 1, 0.5 + confidence / 2) * found.std(ddof=1) / math.sqrt(found.size))
+    return mean, mean - half, mean + half
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """The t interval over the values that are there, or None where none is."""
+    found = [v for v in values if v is not None and math.isfinite(v)]
+    return Estimate(*t_interval(found), n=len(found)) if found else None
+
+
+def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> Estimate | None:
+    """Mean of a - b over the seeds both have, with its t interval; None where they share no seed.
+
+    Pairing takes out what a seed does to both: the sampling noise and the attack's batches are the same.
+    """
+    return estimate([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+
+
+def _costs(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:
+    """The points with every figure turned so that smaller is better; ValueError where shapes or words are wrong."""
+    array = np.asarray(points, dtype=float)
+    if array.size == 0:
+        array = array.reshape(0, len(directions))
+    if array.ndim != 2 or array.shape[1] != len(directions) or set(directions) - set(DIRECTIONS):
+        raise ValueError(
+            f"points of shape {array.shape} do not fit the directions {list(directions)}; "
+            f"known: {', '.join(DIRECTIONS)}"
+        )
+    return array * np.array([-1.0 if d == "maximise" else 1.0 for d in directions])

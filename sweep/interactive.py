@@ -1,0 +1,190 @@
+"""The page's interactive figures, as Plotly's own JSON: the front and the recovery curves.
+
+Marks and conventions are those of `sweep.figures`; ink and grid colours are left to the page, which follows the
+reader's light or dark scheme.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from sweep.figures import GREY, MARKS, REACH, Mark, bounds, leftmost, role
+from sweep.fronts import ArmFront, Front, Member
+from sweep.pareto import Estimate, Recovery, interval, recoveries
+
+Spec = dict[str, Any]
+
+CONFIG: Spec = {
+    "responsive": True,
+    "displaylogo": False,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+}
+SMALL: Spec = CONFIG | {"displayModeBar": False}  # a panel has no room for buttons
+
+
+def front_plot(front: Front) -> Spec:
+    """Robustness against fid_delta; every point tells its trial, parameters and figures on hover."""
+    traces: list[Spec] = []
+    for arm in front.arms.values():
+        traces += _arm_traces(front, arm)
+    for control in front.controls.values():
+        if _drawn(control):
+            name = "retrain control" if role(control) == "retrain" else "base model"
+            traces.append(_points(front, [control], MARKS[role(control)], name, 11, filled=True, labelled=False))
+    k = front.rungs[-1]
+    layout: Spec = {
+        "margin": {"l": 56, "r": 12, "t": 34, "b": 48},
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
+        "xaxis": {"title": {"text": "fid_delta (lower is better)"}, "zeroline": False, "automargin": True},
+        "yaxis": {"title": {"text": f"robustness (1 − max AURC@{k})"}, "zeroline": False, "automargin": True},
+        "shapes": [], "annotations": [],
+    }  # fmt: skip
+    if front.budget is not None:
+        line = {"color": GREY, "dash": "dash", "width": 1.5}
+        at = {"xref": "x", "yref": "paper", "x": front.budget}
+        layout["shapes"].append(
+            {
+                "type": "line",
+                "xref": "x",
+                "yref": "paper",
+                "x0": front.budget,
+                "x1": front.budget,
+                "y0": 0,
+                "y1": 1,
+                "line": line,
+            }
+        )
+        layout["annotations"].append(
+            at | {"y": 1, "text": f"FID budget {front.budget:.3g}", "showarrow": False, "xanchor": "left", "xshift": 4}
+        )
+        values = [
+            x
+            for m in (*front.members, *front.controls.values())
+            if _drawn(m) and (x := m.value("fid_delta")) is not None
+        ]
+        if any(v > REACH * front.budget for v in values):  # a few ruined trials would press the front into a corner
+            low = leftmost(front)
+            layout["xaxis"]["range"] = [low - 0.12 * (REACH * front.budget - low), REACH * front.budget]
+    return {"data": traces, "layout": layout, "config": CONFIG}
+
+
+def recovery_plots(front: Front) -> list[Spec]:
+    """Relearning accuracy against log2(k + 1), one figure an attack, with `title` beside Plotly's three parts."""
+    return [_recovery(panel, front.rungs) for panel in recoveries(front)]
+
+
+def _drawn(member: Member) -> bool:
+    return member.value("robustness") is not None and member.value("fid_delta") is not None
+
+
+def _arm_traces(front: Front, arm: ArmFront) -> Iterable[Spec]:
+    mark = MARKS["baseline" if arm.baseline else "main"]
+    name = arm.name + (" (baseline)" if arm.baseline else "")
+    how = f"front confirmed on {len(set(front.seeds().values()))} seeds" if arm.confirmed else "search front, one seed"
+    drawn = [m for m in arm.members if _drawn(m)]
+    on = sorted((m for m in drawn if m.on_front), key=lambda m: m.value("fid_delta") or 0.0)
+    if on:
+        yield _points(
+            front, on, mark, f"{name}: {how}", 11 if arm.confirmed else 9, filled=arm.confirmed, labelled=True
+        )
+    groups = (
+        (
+            "feasible, confirmed off the front",
+            [m for m in drawn if m.feasible and not m.on_front and m.confirmed],
+            mark.colour,
+        ),
+        ("feasible, search only", [m for m in drawn if m.feasible and not m.on_front and not m.confirmed], mark.colour),
+        ("infeasible", [m for m in drawn if not m.feasible], GREY),
+    )
+    for told, members, colour in groups:
+        if members:
+            pale = Mark(colour, mark.shape, mark.symbol, mark.dash, mark.line)
+            yield _points(front, members, pale, f"{name}: {told}", 6, filled="confirmed" in told, labelled=False)
+
+
+def _points(
+    front: Front, members: list[Member], mark: Mark, name: str, size: int, filled: bool, labelled: bool
+) -> Spec:
+    x, y = ([m.at(metric) for m in members] for metric in ("fid_delta", "robustness"))
+    line = labelled and len(members) > 1
+    spec: Spec = {
+        "type": "scatter",
+        "mode": ("lines+" if line else "") + "markers" + ("+text" if labelled else ""),
+        "name": html.escape(name),
+        "x": [e.mean if e else None for e in x],
+        "y": [e.mean if e else None for e in y],
+        "hovertext": [_hover(front, m) for m in members],
+        "hoverinfo": "text",
+        "marker": {"symbol": mark.symbol + ("" if filled else "-open"), "size": size, "color": mark.colour},
+        "line": {"color": mark.colour, "dash": mark.dash, "width": 1},
+        "error_x": _bars(x, mark.colour, size),
+        "error_y": _bars(y, mark.colour, size),
+    }
+    if labelled:
+        spec |= {"text": [html.escape(m.trial_id) for m in members], "textfont": {"size": 11}}
+        spec["textposition"] = (
+            "top left" if mark == MARKS["main"] else "bottom right"
+        )  # where a rising front leaves room
+        spec |= {"cliponaxis": False}
+    return spec
+
+
+def _bars(values: list[Estimate | None], colour: str, size: int) -> Spec:
+    halves = [e.upper - e.mean if e and e.upper is not None else None for e in values]
+    width = {"thickness": 1.4, "width": 4} if size > 6 else {"thickness": 0.7, "width": 2}
+    return {"type": "data", "array": halves, "color": colour, "visible": any(h is not None for h in halves)} | width
+
+
+def _hover(front: Front, member: Member) -> str:
+    """A hover's text in Plotly's small markup; everything that is not ours is escaped."""
+    lines = [f"<b>{html.escape(member.trial_id)}</b> {html.escape(member.state.lower())}"]
+    lines += [
+        f"{html.escape(k)} = {html.escape(f'{v:.4g}' if isinstance(v, float) else str(v))}"
+        for k, v in member.parameters.items()
+    ]
+    for metric in ("robustness", "fid_delta", "unlearning_accuracy", "retain_accuracy"):
+        lines.append(f"{metric.replace('_', ' ')} {interval(member.at(metric))}")
+    n = len(front.seeds(member.trial_id))
+    lines.append(f"mean [95 % interval] over {n} fresh seeds" if member.confirmed else "one seed, search only")
+    return "<br>".join(lines)
+
+
+def _recovery(panel: Recovery, rungs: list[int]) -> Spec:
+    traces: list[Spec] = []
+    for series in panel.series:
+        mark = MARKS[series.role]
+        x = [math.log2(k + 1) for k in series.steps]
+        low, high = bounds(series.values)
+        if any(e.lower is not None for e in series.values):
+            band: Spec = {
+                "type": "scatter",
+                "mode": "lines",
+                "x": x + x[::-1],
+                "y": high + low[::-1],
+                "fill": "toself",
+                "hoverinfo": "skip",
+            }
+            traces.append(band | {"fillcolor": mark.colour, "opacity": 0.18, "line": {"width": 0}, "showlegend": False})
+        told = [
+            f"{html.escape(series.label)}<br>k = {k}: {interval(e)}"
+            for k, e in zip(series.steps, series.values, strict=True)
+        ]
+        traces.append({
+            "type": "scatter", "mode": "lines+markers", "name": html.escape(series.label), "x": x,
+            "y": [e.mean for e in series.values],
+            "hovertext": told, "hoverinfo": "text", "line": {"color": mark.colour, "dash": mark.dash, "width": 2},
+            "marker": {"symbol": mark.symbol, "size": 7, "color": mark.colour},
+        })  # fmt: skip
+    ticks = {"tickvals": [math.log2(k + 1) for k in rungs], "ticktext": [str(k) for k in rungs]}
+    layout = {
+        "margin": {"l": 48, "r": 10, "t": 10, "b": 44},
+        "legend": {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0},
+        "xaxis": {"title": {"text": "attack step k, spaced by log2(k + 1)"}, "zeroline": False} | ticks,
+        "yaxis": {"title": {"text": "relearning accuracy"}, "range": [-0.03, 1.03], "zeroline": False},
+    }
+    title = panel.attack + ("" if panel.counts else " (does not count: its data hold what was forgotten)")
+    return {"data": traces, "layout": layout, "config": SMALL, "title": title}

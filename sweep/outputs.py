@@ -1,0 +1,71 @@
+"""What a sweep leaves for its readers as trials end, and at the end: terminal lines, TensorBoard, plot, page, commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweep import pareto, report
+from sweep.agenda import Agenda, Ended
+from sweep.figures import front_figure, recovery_figure
+from sweep.fronts import read_front
+from sweep.plan import Plan
+from sweep.progress import Progress
+from sweep.space import SearchSpace
+from sweep.tensorboard import Board
+from trainables.store import Store
+
+
+class Outputs:
+    """Everything here can be made again from the records and the artifact store."""
+
+    def __init__(self, plan: Plan, space: SearchSpace, progress: Progress) -> None:
+        self.plan, self.progress = plan, progress
+        self.run_dir = Path(plan.run_dir)
+        self.store = Store(plan.artifacts)
+        self.board = Board(self.run_dir, space)
+
+    def take(self, ended: Ended, agenda: Agenda) -> None:
+        """A trial or replicate is over and recorded: say so, and give its figures and pictures to TensorBoard."""
+        self.progress.ended(ended, agenda)
+        if ended.job.phase != "search" or ended.row["state"] == "FAIL":
+            return
+        trial_id = ended.job.spec.trial_id
+        self.board.trial(ended.row, ended.job.curves)
+        for key, tag, step in self._pictures(ended):
+            found = self.store.find(key)
+            for condition, images in (found.tensors() if found else {}).items():
+                self.board.images(trial_id, f"{tag}/{condition}", images, step)
+
+    def finish(self) -> None:
+        """The plot, the page, and the front as figures in TensorBoard."""
+        self.progress.line("writing the plot, the page and the TensorBoard run")
+        front = read_front(self.run_dir)
+        self.board.figure("front", front_figure(front))
+        self.board.figure("recovery", recovery_figure(front))
+        self.board.close()
+        report.write([self.run_dir], self.run_dir / "report.html")
+        self.progress.line("done")
+
+    def show(self) -> None:
+        """The front, where everything is, and the commands to look at each."""
+        print(f"\n{pareto.render(read_front(self.run_dir), 'text')}")
+        run = self.run_dir
+        for what, command in (
+            ("the front again", f"python -m sweep.pareto {run} --format markdown"),
+            ("the plot", f"{run / 'front.png'}"),
+            ("the page", f"open {run / 'report.html'}   (written again by python -m sweep.report {run})"),
+            ("the tables", f"python -c \"from sweep.records import read; print(read('{run}', 'trials').to_pandas())\""),
+            ("TensorBoard", f"tensorboard --logdir {run / 'tensorboard'}"),
+        ):
+            print(f"{what:16s} {command}")
+
+    def _pictures(self, ended: Ended) -> list[tuple[str, str, int]]:
+        """(artifact key, tag, step): the base model on the same noise, the unlearned model, and after each attack."""
+        last = ended.job.spec.rungs[-1]
+        attacked = {r["attack"]: r["artifact"] for r in ended.job.curves if r["attack_step"] == last}
+        score = ended.job.figures.get("score")
+        pictures = (
+            [(ended.job.figures["base_score"], "before unlearning", 0)] if "base_score" in ended.job.figures else []
+        )
+        pictures += [(score, "unlearned", 0)] if score else []
+        return pictures + [(key, f"after {attack}", last) for attack, key in attacked.items()]

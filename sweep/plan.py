@@ -1,0 +1,329 @@
+"""A Plan: everything a sweep will do, validated and printable before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import math
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep import catalogue
+from sweep.errors import UsageError, near
+from sweep.space import Attack, SearchSpace
+
+SAMPLERS = ("tpe", "gp", "nsga2", "qmc", "random")
+AUTO = "auto"
+CALIBRATION_SEEDS = 5
+_FREE_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One sweep. Everything that decides its figures is here; where it runs (`workers`, `address`) is too, but decides none."""
+
+    space: str
+    run_dir: str
+    artifacts: str
+    data: str = "digits"
+    forget: int = 3
+    seed: int = 0
+    trials: int = 16
+    baseline_trials: int = 8
+    sampler: str = "tpe"
+    fid_budget: float | str = AUTO
+    fid_features: str = "classifier"
+    inception_weights: str = ""
+    inception_sha256: str = ""
+    base_steps: int = 1300
+    samples_forgotten: int = 128
+    samples_per_retained: int = 50
+    confirm_seeds: int = 3
+    confirm_members: int = 3
+    fix: tuple[tuple[str, str], ...] = ()
+    workers: int = 2
+    gpus_per_trial: float = 0.0
+    address: str = ""
+    in_process: bool = False
+
+    def question(self) -> SearchSpace:
+        """The search space with the plan's pins applied."""
+        return catalogue.load(self.space).fix(dict(self.fix))
+
+    @property
+    def confirm_samples(self) -> tuple[int, int]:
+        """(forgotten, per retained condition) of the confirm phase: N is larger where the reported figure is made."""
+        return math.ceil(1.5 * self.samples_forgotten), 2 * self.samples_per_retained
+
+    @property
+    def replicate_seeds(self) -> list[int]:
+        """Seed of replicate 0 (search), 1, 2, … (confirm)."""
+        return [self.seed + i for i in range(self.confirm_seeds + 1)]
+
+    def budget_of(self, arm: str) -> int:
+        """How many trials an arm gets; baselines share `baseline_trials`."""
+        space = self.question()
+        baselines = [a.name for a in space.arms if a.baseline]
+        mains = [a.name for a in space.arms if not a.baseline]
+        group, total = (baselines, self.baseline_trials) if arm in baselines else (mains, self.trials)
+        return total // len(group) + (group.index(arm) < total % len(group))
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan with the question spelled out: what ``plan.json`` holds."""
+        space = self.question()
+        return {
+            "plan": dataclasses.asdict(self),
+            **{k: v for k, v in dataclasses.asdict(self).items() if k not in ("fix",)},
+            "question": space.question,
+            "references": list(space.references),
+            "space_fingerprint": space.fingerprint(),
+            "main_arm": space.arms[0].name,
+            "arms": {a.name: {"method": a.method, "baseline": a.baseline} for a in space.arms},
+            "parameters": {a.name: [p.name for p in a.walk()] for a in space.arms},
+            "objectives": [dataclasses.asdict(o) for o in space.objectives],
+            "constraints": [dataclasses.asdict(c) for c in space.constraints],
+            "attacks": {
+                "search": [a.name for a in space.search_attacks],
+                "confirm": [a.name for a in space.confirm_attacks],
+            },
+            "rungs": list(space.rungs),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], where: str) -> Plan:
+        """The plan a ``plan.json`` holds; UsageError where it is not one, or its question has changed since."""
+        try:
+            fields = dict(values["plan"])
+            fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
+            plan, fingerprint = cls(**fields), values["space_fingerprint"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{where}: not a plan of this version ({error})") from None
+        if plan.question().fingerprint() != fingerprint:
+            raise UsageError(f"{where}: the space {plan.space!r} has changed since this run began; start a new run")
+        return plan
+
+
+def validate(plan: Plan) -> SearchSpace:
+    """Everything that can be wrong with a plan and needs nothing heavy to see. Returns its question."""
+    space = plan.question()
+    _check_choice("--sampler", plan.sampler, SAMPLERS)
+    _check_choice("--fid-features", plan.fid_features, catalogue.members("features"))
+    _check_data(plan)
+    for flag, number, least in (
+        ("--trials", plan.trials, 1),
+        ("--baseline-trials", plan.baseline_trials, 0),
+        ("--confirm-seeds", plan.confirm_seeds, 0),
+        ("--confirm-members", plan.confirm_members, 1),
+        ("--workers", plan.workers, 1),
+        ("--base-steps", plan.base_steps, 1),
+        ("--samples-forgotten", plan.samples_forgotten, 2),
+        ("--samples-per-retained", plan.samples_per_retained, 2),
+    ):
+        if number < least:
+            raise UsageError(f"{flag} {number}: must be at least {least}")
+    for arm in space.arms:
+        _check_choice(f"space {space.name!r}, arm {arm.name!r}: method", arm.method, catalogue.members("unlearning"))
+    for attack in (*space.search_attacks, *space.confirm_attacks):
+        _check_choice(
+            f"space {space.name!r}, attack {attack.name!r}: method", attack.method, catalogue.members("attacks")
+        )
+    if plan.fid_features == "inception":
+        _check_file("--inception-weights", plan.inception_weights)
+    if plan.gpus_per_trial < 0:
+        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: must not be negative")
+    if plan.gpus_per_trial and not plan.address:
+        have = local_gpus()
+        if plan.gpus_per_trial > have:
+            raise UsageError(
+                f"--gpus-per-trial {plan.gpus_per_trial:g}: this machine has {have} GPU(s); ask for fewer, or give --address"
+            )
+    return space
+
+
+def moved(plan: Plan, run_dir: str, in_process: bool) -> Plan:
+    """The same plan for a run folder that has been moved, or run another way; its figures stay the same."""
+    return dataclasses.replace(plan, run_dir=run_dir, in_process=in_process)
+
+
+def default_workers(gpus_per_trial: float) -> int:
+    """Trials at a time on this machine: one a core, or as many as the GPUs take."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(local_gpus() / gpus_per_trial)) if gpus_per_trial > 0 else cores
+
+
+def parse_budget(text: str) -> float | str:
+    """``auto`` or a positive number; UsageError for anything else."""
+    if text == AUTO:
+        return AUTO
+    try:
+        budget = float(text)
+    except ValueError:
+        raise UsageError(f"--fid-budget {text}: neither 'auto' nor a number") from None
+    if not math.isfinite(budget) or budget <= 0:
+        raise UsageError(f"--fid-budget {text}: must be a positive, finite distance")
+    return budget
+
+
+def default_run_dir(space: str) -> str:
+    stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return str(Path("runs") / f"{Path(space).stem}-{stamp}")
+
+
+def check_folders(plan: Plan, new: bool) -> None:
+    """UsageError where the run folder is taken, or it or the artifact store is unwritable or on a full disk."""
+    folder = Path(plan.run_dir)
+    if new:
+        _check_untaken(folder)
+    check_writable(folder, "--run-dir")
+    if "://" not in plan.artifacts:
+        check_writable(Path(plan.artifacts), "--artifacts")
+
+
+def create_run_dir(plan: Plan) -> None:
+    """Make the run folder and write ``plan.json`` into it."""
+    folder = Path(plan.run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "plan.json", plan.to_json())
+
+
+def _check_untaken(folder: Path) -> None:
+    if (folder / "plan.json").exists():
+        raise UsageError(f"--run-dir {folder}: already holds a run; continue it with --resume {folder}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--run-dir {folder}: exists and is not an empty folder")
+
+
+def check_writable(folder: Path, flag: str) -> None:
+    """UsageError unless `folder`, or the nearest parent that exists, takes a file and has 200 MiB free."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise UsageError(f"{flag} {folder}: cannot write in {place}: {error.strerror}") from None
+    free = shutil.disk_usage(place).free
+    if free < _FREE_BYTES:
+        raise UsageError(f"{flag} {folder}: only {free // 2**20} MiB free on its disk; a run needs at least 200 MiB")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Replace a JSON file of a run, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(values, indent=1, default=str) + "\n")
+    os.replace(temporary, path)
+
+
+def local_gpus() -> int:
+    """GPUs of this machine that CUDA_VISIBLE_DEVICES leaves visible, by the driver's own tool."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([d for d in visible.split(",") if d.strip() not in ("", "-1")])
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+# Core-seconds on one core of the machine named in benchmarks/stage_times.md, for 8×8 images and the small UNet.
+_STEP_S = {"base": 0.095, "unlearn": 0.065, "attack": 0.042}
+_SAMPLE_S = 0.0022
+_START_S = 45.0
+
+
+def estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
+    """Rough core-seconds of each phase and wall seconds of all, if nothing is cached and no trial is gated."""
+    retained = 9
+    n_search = plan.samples_forgotten + retained * plan.samples_per_retained
+    n_confirm = plan.confirm_samples[0] + retained * plan.confirm_samples[1]
+    mean_steps = 90.0  # the geometric mean of the range of steps, near enough
+
+    def replicate(attacks: tuple[Attack, ...], forgotten: int, everything: int) -> float:
+        rungs = len(space.rungs) - 2
+        attack = space.rungs[-1] * _STEP_S["attack"] + (rungs * forgotten + everything) * _SAMPLE_S
+        return mean_steps * _STEP_S["unlearn"] + everything * _SAMPLE_S + len(attacks) * attack
+
+    prepare = 2 * plan.base_steps * _STEP_S["base"] + 15 + 2 * CALIBRATION_SEEDS * n_search * _SAMPLE_S
+    search = (plan.trials + plan.baseline_trials + 2) * replicate(
+        space.search_attacks, plan.samples_forgotten, n_search
+    )
+    members = plan.confirm_members * len(space.arms) + 2
+    confirm = members * plan.confirm_seeds * replicate(space.confirm_attacks, plan.confirm_samples[0], n_confirm)
+    total = prepare + search + confirm
+    return {"prepare": prepare, "search": search, "confirm": confirm, "wall": _START_S + total / max(plan.workers, 1)}
+
+
+def describe(plan: Plan, space: SearchSpace) -> str:
+    """The whole plan in words, for --dry-run and the first lines of a run."""
+    cost = estimate(plan, space)
+    budget = (
+        plan.fid_budget
+        if plan.fid_budget != AUTO
+        else "auto: max(.25 × FID(θ₀), 2 × SD of fid_delta over 5 sampling seeds)"
+    )
+    lines = [
+        f"question    {space.question}",
+        f"data        {plan.data}; forget condition {plan.forget}; seed {plan.seed}",
+        f"search      {plan.sampler}; " + ", ".join(f"{a.name} {plan.budget_of(a.name)} trials" for a in space.arms),
+        "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
+        "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
+        f"FID budget  {budget}; features: {plan.fid_features}",
+        f"attacks     {', '.join(a.name for a in space.search_attacks)}; scored after {list(space.rungs)} steps",
+        f"samples     {plan.samples_forgotten} of the forgotten condition, {plan.samples_per_retained} of each retained one",
+        f"confirm     up to {plan.confirm_members} members an arm, {plan.confirm_seeds} fresh seeds, "
+        f"{plan.confirm_samples[0]} and {plan.confirm_samples[1]} samples",
+        "            attacked by "
+        + ", ".join(a.name + ("" if a.counts else " (reported only)") for a in space.confirm_attacks),
+    ]
+    for arm in space.arms:
+        lines.append(f"arm         {arm.name}{' (baseline)' if arm.baseline else ''}: method {arm.method}")
+        lines += [f"              {_parameter_text(p)}" for p in arm.walk()]
+    where = "in this process" if plan.in_process else plan.address or "Ray on this machine"
+    lines += [
+        f"runs on     {where}; {plan.workers} trials at a time, {plan.gpus_per_trial:g} GPU each",
+        f"artifacts   {plan.artifacts}",
+        f"run         {plan.run_dir}",
+        f"cost        about {cost['prepare']:.0f} core-s to prepare (0 where cached), at most {cost['search']:.0f} to search, "
+        f"{cost['confirm']:.0f} to confirm;",
+        f"            about {cost['wall'] / 60:.0f} minutes in all on {plan.workers} cores, for the embedded digits",
+    ]
+    return "\n".join(lines)
+
+
+def _constraint_text(constraint: Any) -> str:
+    side, bound = ("≤", constraint.at_most) if constraint.at_most is not None else ("≥", constraint.at_least)
+    return f"{constraint.metric} {side} {'the FID budget' if bound == 'fid_budget' else bound}"
+
+
+def _parameter_text(parameter: Any) -> str:
+    if hasattr(parameter, "branches"):
+        return f"{parameter.name}: {' | '.join(map(str, parameter.branches))}"
+    return f"{parameter.name}: {parameter.low:g} … {parameter.high:g}{', log' if parameter.log else ''}"
+
+
+def _check_choice(what: str, name: str, known: Any) -> None:
+    if name not in known:
+        raise UsageError(f"{what} {name}: unknown; {near(name, known)}")
+
+
+def _check_data(plan: Plan) -> None:
+    from trainables.data import DATASETS  # describing a data set imports neither torch nor the data
+
+    _check_choice("--data", plan.data, DATASETS.names())
+    conditions = DATASETS[plan.data].conditions
+    if not 0 <= plan.forget < conditions:
+        raise UsageError(f"--forget {plan.forget}: {plan.data} has conditions 0 to {conditions - 1}")
+
+
+def _check_file(flag: str, path: str) -> None:
+    if not path:
+        raise UsageError(f"{flag}: needed with --fid-features inception; give the path of inception-2015-12-05.pt")
+    if not Path(path).is_file():
+        raise UsageError(f"{flag} {path}: no such file")

@@ -1,0 +1,278 @@
+"""What a trial leaves behind: the Arrow schemas, their writer and their reader.
+
+Four tables live under ``RUN/records/``, each a folder of Parquet files with one explicit schema:
+
+    trials/TRIAL.parquet           one row: the parameters, the state, and what search was told
+    replicates/TRIAL-rN.parquet    one row: one run of a trial on one seed, and what its figures depend on
+    curves/TRIAL-rN.parquet        long form: one row a figure, attack and rung, with its interval
+    stages/TRIAL-rN.parquet        one row a stage: was it made or found, and where its time went
+
+Any Parquet reader opens a folder as one table. A file is written under a temporary name and renamed, so it is whole or
+absent; a trial's own row is written last and only then is the sampler told. Replicate 0 is the search's own run; the
+confirm phase adds 1, 2, ….
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweep.errors import UsageError
+from sweep.space import Choice, Float, SearchSpace
+
+SCHEMA_VERSION = 1
+TABLES = ("trials", "replicates", "curves", "stages")
+
+RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
+
+_TIME = pa.timestamp("us", tz="UTC")
+_WORD = pa.dictionary(pa.int32(), pa.string())
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+def _column(name: str, kind: pa.DataType, description: str, unit: str = "", direction: str = "") -> pa.Field:
+    facts = {"description": description, "unit": unit, "direction": direction}
+    return pa.field(name, kind, metadata={k: v for k, v in facts.items() if v})
+
+
+# What one replicate's samples say before the attack; the trials table holds the same of replicate 0.
+FIGURES: tuple[pa.Field, ...] = (
+    _column(
+        "robustness",
+        pa.float64(),
+        "1 - max AURC@K over the attacks that count; null unless all finished",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "fid",
+        pa.float64(),
+        "Fréchet distance of retained-condition samples to retained training images",
+        "",
+        "minimise",
+    ),
+    _column("fid_base", pa.float64(), "the same of the base model: same noise, same N", "", "minimise"),
+    _column("fid_delta", pa.float64(), "fid - fid_base", "", "minimise"),
+    _column(
+        "unlearning_accuracy",
+        pa.float64(),
+        "1 - share of forgotten-condition samples classified as it",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "retain_accuracy",
+        pa.float64(),
+        "share of retained-condition samples classified as prompted",
+        "share",
+        "maximise",
+    ),
+    _column("forgotten_top_class", pa.int32(), "the class most forgotten-condition samples are given now"),
+    _column("forgotten_top_share", pa.float64(), "share of them that it gets", "share"),
+    _column("forgotten_confidence", pa.float64(), "mean of the classifier's largest probability on them", "share"),
+    _column(
+        "forgotten_diversity",
+        pa.float64(),
+        "mean over pixels of their standard deviation; 0 for one repeated image",
+        "pixel, [-1, 1]",
+    ),
+    _column("forgotten_fid", pa.float64(), "Fréchet distance of them to the retained training images", "", "minimise"),
+)
+
+
+def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
+    """The schema of every table for one question; parameters become ``param_NAME`` columns, constraints ``excess_NAME``."""
+    parameters = [
+        _column(
+            f"param_{p.name}",
+            _parameter_type(p),
+            p.help or p.name,
+            unit="log scale" if getattr(p, "log", False) else "",
+        )
+        for p in space.parameters().values()
+    ]
+    excesses = [
+        _column(
+            f"excess_{c.metric}",
+            pa.float64(),
+            f"violation of the constraint on {c.metric}, in units of its bound; ≤ 0 holds",
+        )
+        for c in space.constraints
+    ]
+    identity = [
+        _column("trial_id", pa.string(), "ARM-NUMBER, unique in the run"),
+        _column("arm", _WORD, "arm of the search space, or 'control'"),
+        _column("method", _WORD, "unlearning method; 'none' for a control"),
+    ]
+    replicate = [identity[0], _column("replicate", pa.int32(), "0: search; 1, 2, …: confirm")]
+    state = [
+        _column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate) or FAIL"),
+        _column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
+    ]
+    tables = {
+        "trials": [
+            *identity,
+            _column("number", pa.int32(), "order within the arm"),
+            *state,
+            *parameters,
+            *FIGURES,
+            *excesses,
+            _column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
+            _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+            _column("asked_at", _TIME, "when the sampler proposed it"),
+            _column("told_at", _TIME, "when its outcome was recorded"),
+        ],
+        "replicates": [
+            *replicate,
+            *identity[1:],
+            _column("phase", _WORD, "search or confirm"),
+            *state,
+            *FIGURES,
+            _column("seed", pa.int64(), "training, attack and sampling seed"),
+            _column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
+            _column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
+            _column("sampler", _WORD, "sampler and number of steps"),
+            _column("feature_network", _WORD, "features of the Fréchet distance"),
+            _column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
+            _column("reference", pa.string(), "artifact key of the reference statistics"),
+            _column("base_model", pa.string(), "artifact key of the model unlearning started from"),
+            _column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
+            _column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
+            _column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
+            _column(
+                "code_version",
+                pa.string(),
+                "hash of the code that made the figures, with torch's and diffusers' versions",
+            ),
+            _column("device", _WORD, "device the figures were made on"),
+            _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+            _column("started_at", _TIME, "first stage's start"),
+            _column("finished_at", _TIME, "last stage's end"),
+        ],
+        "curves": [
+            *replicate,
+            _column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
+            _column("counts", pa.bool_(), "enters robustness"),
+            _column("auxiliary", _WORD, "what the attack trains on"),
+            _column("attack_step", pa.int32(), "k, optimiser steps of the attack", "steps"),
+            _column("metric", _WORD, "name of the figure"),
+            _column("value", pa.float64(), "the figure"),
+            _column(
+                "lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"
+            ),
+            _column("upper", pa.float64(), "upper end of it"),
+            _column("samples", pa.int32(), "N the figure is over", "images"),
+            _column("artifact", pa.string(), "artifact key of the stage the figure is from"),
+        ],
+        "stages": [
+            *replicate,
+            _column("stage", pa.string(), "unlearn, score, or ATTACK@K"),
+            _column("key", pa.string(), "artifact key of its product"),
+            _column("found", pa.bool_(), "the product was already in the store: nothing was run"),
+            _column("started_at", _TIME, "start"),
+            _column("finished_at", _TIME, "end"),
+            _column("wall_s", pa.float64(), "elapsed time", "seconds"),
+            _column("core_s", pa.float64(), "processor time of the process", "seconds"),
+            _column("training_s", pa.float64(), "of wall_s: gradient steps", "seconds"),
+            _column("sampling_s", pa.float64(), "of wall_s: drawing images", "seconds"),
+            _column("scoring_s", pa.float64(), "of wall_s: classifier, features, distances", "seconds"),
+            _column("pid", pa.int64(), "process that ran it"),
+            _column("node", _WORD, "host that ran it"),
+        ],
+    }
+    facts = {"schema_version": str(SCHEMA_VERSION), "space": space.name, "space_fingerprint": space.fingerprint()}
+    return {name: pa.schema(columns, metadata=facts | {"table": name}) for name, columns in tables.items()}
+
+
+class Writer:
+    """Writes the tables of one run; one process holds it. Every write is one whole file, renamed into place."""
+
+    def __init__(self, run_dir: Path, space: SearchSpace) -> None:
+        self.folder = run_dir / "records"
+        self.schemas = schemas(space)
+        for table in TABLES:
+            (self.folder / table).mkdir(parents=True, exist_ok=True)
+
+    def trial(self, row: Mapping[str, Any]) -> None:
+        """Write, or replace, a trial's row. Raises on a column the schema does not have."""
+        self._write("trials", safe_name(row["trial_id"]), [row])
+
+    def replicate(
+        self, row: Mapping[str, Any], curves: Iterable[Mapping[str, Any]], stages: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Write, or replace, all rows of one replicate; its own row last, as the commit."""
+        name = safe_name(f"{row['trial_id']}-r{row['replicate']}")
+        self._write("stages", name, stages)
+        self._write("curves", name, curves)
+        self._write("replicates", name, [row])
+
+    def _write(self, table: str, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        schema, rows = self.schemas[table], list(rows)
+        for row in rows:
+            if unknown := set(row) - set(schema.names):
+                raise KeyError(f"table {table!r} has no column {sorted(unknown)}")
+        target = self.folder / table / f"{name}.parquet"
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        pq.write_table(pa.Table.from_pylist([dict(r) for r in rows], schema=schema), temporary)
+        os.replace(temporary, target)
+
+
+def read(run_dir: str | os.PathLike[str], table: str) -> pa.Table:
+    """One table of a run, finished or still running, with its schema and column metadata.
+
+    Raises UsageError where `run_dir` is no run folder.
+    """
+    folder = run_folder(run_dir) / "records" / table
+    parts = [pq.read_table(f) for f in sorted(folder.glob("[!.]*.parquet"))]
+    if not parts:
+        raise UsageError(f"{run_dir}: no {table} recorded yet")
+    return pa.concat_tables(parts, promote_options="default").unify_dictionaries()
+
+
+def rows(run_dir: Path, table: str, name: str = "*") -> list[dict[str, Any]]:
+    """Rows of one table, of all files or of one trial's or replicate's; empty where nothing is recorded."""
+    files = sorted((run_dir / "records" / table).glob(f"{name}.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def run_folder(path: str | os.PathLike[str]) -> Path:
+    """`path` if it is a run folder, else UsageError saying what was expected."""
+    folder = Path(path)
+    if not (folder / "plan.json").is_file():
+        what = "is not a run folder (it has no plan.json)" if folder.exists() else "does not exist"
+        raise UsageError(f"{path}: {what}; name the folder that a sweep printed as its run")
+    return folder
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a run folder; UsageError naming the file where it cannot be read."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as JSON: {error}") from None
+
+
+def safe_name(name: str) -> str:
+    """`name` if it can be a file's name anywhere, else ValueError: names become paths."""
+    if not _SAFE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a file: letters, digits, '.', '_' and '-' only")
+    return name
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _parameter_type(parameter: object) -> pa.DataType:
+    if isinstance(parameter, Choice):
+        numeric = all(isinstance(o, int | float) and not isinstance(o, bool) for o in parameter.branches)
+        return pa.float64() if numeric else _WORD
+    return pa.float64() if isinstance(parameter, Float) else pa.int64()

@@ -1,0 +1,246 @@
+"""The page an analyst opens: ``python -m sweep.report RUN [RUN...] [-o page.html]``.
+
+One file that asks nothing of any network: plotly.js, styles and samples are inside it, and its content security policy
+forbids the rest. Everything that comes from a run (names, causes, settings) is escaped. ``RUN/front.png`` is
+written too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import collections
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from sweep import interactive
+from sweep.errors import UsageError
+from sweep.figures import front_figure, png_bytes
+from sweep.gallery import gallery
+from sweep.pareto import (
+    Front,
+    Member,
+    comparable,
+    comparison,
+    conditions,
+    counted,
+    definitions,
+    figure_name,
+    front_hypervolume,
+    interval,
+    number,
+    read_front,
+    settings,
+)
+from sweep.records import COMPLETE, RUNNING, now
+
+TABLE = ("robustness", "fid_delta", "unlearning_accuracy", "retain_accuracy")
+YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_fid")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep.report", description="Write the page of finished or running sweeps."
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the page's file (default: report.html in the first run folder)"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        print(write(arguments.runs, arguments.output))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def write(
+    runs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], output: str | os.PathLike[str] | None = None
+) -> Path:
+    """Write the page of one run or several, and each run's front.png; returns the page's path.
+
+    Raises UsageError where a run is no run folder, or the page cannot be written there.
+    """
+    folders = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
+    fronts = [read_front(folder) for folder in folders]
+    page = Path(output) if output is not None else fronts[0].run / "report.html"
+    pictures = [png_bytes(front_figure(front)) for front in fronts]
+    context = {
+        "title": ", ".join(dict.fromkeys(front.plan["space"] for front in fronts)),
+        "runs": [_run(front, png, f"run{i}") for i, (front, png) in enumerate(zip(fronts, pictures, strict=True))],
+        "several": len(fronts) > 1,
+        "differs": comparable(fronts) if len(fronts) > 1 else [],
+        "written": now().strftime("%Y-%m-%d %H:%M UTC"),
+        "plotly": Markup(get_plotlyjs().replace("</script", "<\\/script")),
+    }
+    text = _template().render(context)
+    try:
+        _replace(page, text.encode())
+        for front, png in zip(fronts, pictures, strict=True):
+            _replace(front.run / "front.png", png)
+    except OSError as error:
+        raise UsageError(f"{error.filename or page}: cannot be written: {error.strerror}") from None
+    return page
+
+
+def script_json(value: object) -> Markup:
+    """JSON that is safe inside a script element: no character of it can end the element or open a comment."""
+    text = json.dumps(value, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # nothing is left that HTML could read as markup
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "interval": interval, "script_json": script_json}
+    return environment.from_string((resources.files("sweep") / "report.html.j2").read_text(encoding="utf-8"))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
+    """What the template needs of one run."""
+    figures = [{"id": f"{name}-front", "spec": interactive.front_plot(front), "title": ""}]
+    for i, spec in enumerate(interactive.recovery_plots(front)):
+        figures.append({"id": f"{name}-recovery{i}", "title": spec.pop("title"), "spec": spec})
+    return {
+        "id": name,
+        "front": front,
+        "plan": front.plan,
+        "state": front.status.get("state", "unknown"),
+        "words": _words(front),
+        "definitions": definitions(front),
+        "arms": [_arm(front, arm) for arm in front.arms],
+        "controls": [_line(front, m) for m in front.controls.values()],
+        "comparisons": comparison(front),
+        "figure_name": figure_name,
+        "figures": figures,
+        "png": base64.b64encode(png).decode(),
+        "strips": gallery(front),
+        "stopped": [m for m in front.members if m.state != COMPLETE],
+        "failures": _failures(front),
+        "time": _time(front),
+        "prepared": front.prepared,
+        "facts": _facts(front),
+    }
+
+
+def _words(front: Front) -> list[str]:
+    """The plan in sentences."""
+    plan, main = front.plan, front.plan["main_arm"]
+    baselines = [a for a, arm in front.arms.items() if arm.baseline]
+    against = f", and {plan['baseline_trials']} of {' and of '.join(baselines)} as baseline" if baselines else ""
+    search, confirm = (", ".join(plan["attacks"][phase]) for phase in ("search", "confirm"))
+    told = [
+        f"{plan['trials']} trials of {main}{against}, chosen by the {plan['sampler']} sampler, "
+        f"seed {plan['seed']}; data {plan['data']}, forgotten condition {plan['forget']}.",
+        "Every trial unlearns and is scored; one that surely exceeds the FID budget, or surely has not unlearned, "
+        f"stops there. The others are attacked ({search}) and scored at k = {', '.join(map(str, front.rungs))}.",
+        f"Members of the search front run again on {plan['confirm_seeds']} fresh seeds against {confirm}; "
+        "means over those seeds, with 95 % intervals, decide the front that is reported.",
+    ]
+    if front.prepared.get("classifier_accuracy") is not None:
+        held_out = front.prepared.get("classifier_held_out")
+        over = f" of {held_out} held-out images" if held_out else ""
+        right = f"{100 * front.prepared['classifier_accuracy']:.1f} %{over}"
+        told.append(f"The classifier that judges every sample is right on {right}.")
+    return told
+
+
+def _arm(front: Front, name: str) -> dict[str, Any]:
+    arm = front.arms[name]
+    members = sorted(
+        (m for m in arm.members if m.on_front or m.confirmed),
+        key=lambda m: (not m.on_front, m.value("fid_delta") or 0.0),
+    )
+    return {
+        "name": name,
+        "role": "baseline" if arm.baseline else "the question's method",
+        "confirmed": arm.confirmed,
+        "counts": counted(arm),
+        "reason": arm.reason,
+        "hypervolume": front_hypervolume(front, name),
+        "members": [_line(front, m) for m in members],
+    }
+
+
+def _line(front: Front, member: Member) -> dict[str, Any]:
+    """One row of the members' table, and what its forgotten condition yields."""
+    rows = [r for r in front.replicates if r["trial_id"] == member.trial_id and r["state"] == COMPLETE]
+    rows = [r for r in rows if (r["replicate"] >= 1) == bool(member.confirmed)]
+    tops = collections.Counter(r["forgotten_top_class"] for r in rows if r["forgotten_top_class"] is not None)
+    where = "on the front" if member.on_front else "infeasible" if member.feasible is False else "dominated"
+    return {
+        "member": member,
+        "status": where if member.arm != "control" else "control",
+        "seeds": len(rows),
+        "settings": settings(member),
+        "figures": [member.at(name) for name in TABLE],
+        "top": ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—",
+        "yields": [member.at(name) for name in YIELDS],
+    }
+
+
+def _failures(front: Front) -> list[dict[str, Any]]:
+    """Confirm replicates, and runs of the controls, that did not complete."""
+    shown = {m.trial_id for m in front.members if m.state != COMPLETE}  # their replicate 0 is told among the trials
+    return [
+        r
+        for r in front.replicates
+        if r["state"] not in (COMPLETE, RUNNING) and not (r["replicate"] == 0 and r["trial_id"] in shown)
+    ]
+
+
+def _time(front: Front) -> list[dict[str, Any]]:
+    """Where time went: seconds by kind of stage; what is not training, sampling or scoring is loading and storing."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in front.stages:
+        kinds.setdefault(row["stage"].partition("@")[0], []).append(row)
+    table = []
+    for kind, rows in kinds.items():
+        made = [r for r in rows if not r["found"]]
+        parts = {
+            part: sum(r[f"{part}_s"] or 0.0 for r in made)
+            for part in ("wall", "core", "training", "sampling", "scoring")
+        }
+        other = max(0.0, parts["wall"] - parts["training"] - parts["sampling"] - parts["scoring"])
+        table.append({"kind": kind, "made": len(made), "found": len(rows) - len(made), "other": other} | parts)
+    order = {"unlearn": -2, "score": -1}
+    return sorted(table, key=lambda r: (order.get(r["kind"], 0), -r["wall"]))
+
+
+def _facts(front: Front) -> list[tuple[str, str]]:
+    """What every figure depends on; more than one value in a row means figures that may not be compared."""
+    plan = front.plan
+    stated = [
+        ("question", f"{plan['space']}, fingerprint {plan['space_fingerprint']}"),
+        ("plan's seed", str(plan["seed"])),
+    ]
+    seeds = sorted({r["seed"] for r in front.replicates if r["seed"] is not None})
+    stated.append(("seeds run", ", ".join(map(str, seeds)) or "none yet"))
+    return stated + [
+        (name.replace("_", " "), ", ".join(values) or "not recorded") for name, values in conditions(front).items()
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""Run a plan: prepare → search → confirm → read, on Ray or in this process."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sweep import prepare as preparing
+from sweep import records
+from sweep.agenda import Agenda, Ended
+from sweep.errors import UsageError
+from sweep.outputs import Outputs
+from sweep.plan import Plan, write_json
+from sweep.prepare import Execute, Task
+from sweep.progress import Progress
+from sweep.space import SearchSpace
+from trainables.experiment import Experiment
+from trainables.store import Artifact
+
+_MAX_LOST = 2  # a trial whose process dies more often than this has failed; one that dies less is started again
+
+
+def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
+    """Run the plan in its run folder, going on from whatever is recorded there; returns the finished outputs."""
+    run_dir = Path(plan.run_dir)
+    experiment = preparing.experiment_of(plan)
+    with _only_driver(run_dir):
+        _status(run_dir, "running", "prepare")
+        try:
+            if plan.in_process:
+                outputs = _run_here(plan, space, experiment, progress)
+            else:
+                outputs = _run_on_ray(plan, space, experiment, progress)
+        except KeyboardInterrupt:
+            _status(run_dir, "interrupted", "")
+            raise
+        outputs.finish()
+        _status(run_dir, "finished", "")
+    return outputs
+
+
+def _run_here(plan: Plan, space: SearchSpace, experiment: Experiment, progress: Progress) -> Outputs:
+    from trainables.pipeline import Pipeline
+    from trainables.trial import failure_report
+
+    def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
+        return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
+
+    agenda, outputs = _open(plan, space, experiment, execute, progress)
+    bench = None
+    try:
+        while job := agenda.next_job():
+            ended: Ended | None = None
+            try:
+                pipeline = Pipeline(job.spec, bench)
+                bench = pipeline.bench
+                while ended is None:
+                    ended = agenda.take(job.name, pipeline.step().to_json())
+                    progress.heartbeat(agenda)
+            except Exception:  # as in trainables.trial: what a stage raises is the trial's recorded cause
+                ended = agenda.take(job.name, failure_report().to_json())
+            if ended:
+                outputs.take(ended, agenda)
+    finally:
+        agenda.close()
+    return outputs
+
+
+def _run_on_ray(plan: Plan, space: SearchSpace, experiment: Experiment, progress: Progress) -> Outputs:
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # our records are the only result store
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
+    import ray
+    from ray import tune
+
+    from sweep.tune_search import AgendaSearcher, LostTrials
+    from trainables.trial import UnlearningTrial
+
+    progress.line(f"Ray: {'connecting to ' + plan.address if plan.address else 'starting on this machine'}")
+    _start_ray(ray, plan)
+    try:
+        execute = _ray_executor(ray, plan, experiment, progress)
+        agenda, outputs = _open(plan, space, experiment, execute, progress)
+        searcher = AgendaSearcher(agenda, lambda e: outputs.take(e, agenda), lambda: progress.heartbeat(agenda))
+        resources = {"cpu": 1.0} | ({"gpu": plan.gpus_per_trial} if plan.gpus_per_trial else {})
+        try:
+            tune.Tuner(
+                tune.with_resources(UnlearningTrial, resources),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    num_samples=-1,
+                    max_concurrent_trials=plan.workers,
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str((Path(plan.run_dir) / "ray").resolve()),
+                    failure_config=tune.FailureConfig(max_failures=_MAX_LOST),
+                    callbacks=[LostTrials(searcher)],
+                    verbose=0,
+                ),
+            ).fit()
+        finally:
+            agenda.close()
+        if not agenda.finished:
+            raise RuntimeError(f"Ray Tune ended before the sweep did; continue it with --resume {plan.run_dir}")
+    finally:
+        ray.shutdown()
+    return outputs
+
+
+def _open(
+    plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, progress: Progress
+) -> tuple[Agenda, Outputs]:
+    """Prepare, then the agenda and the outputs, both going on from the run's records."""
+    run_dir = Path(plan.run_dir)
+    prepared = preparing.prepare_all(plan, experiment, execute, progress)
+    write_json(run_dir / "prepared.json", prepared)
+    _status(run_dir, "running", "search")
+    agenda = Agenda(plan, space, experiment, prepared)
+    if agenda.resumed:
+        progress.line(f"resume: {agenda.resumed}")
+    trials = ", ".join(f"{plan.budget_of(a.name)} of {a.name}" for a in space.arms)
+    progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
+    return agenda, Outputs(plan, space, progress)
+
+
+def _start_ray(ray: Any, plan: Plan) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+    try:
+        if plan.address:
+            ray.init(address=plan.address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(num_cpus=max(plan.workers, 1), **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"--address {plan.address or 'local'}: cannot reach Ray: {str(error).splitlines()[0]}"
+        ) from error
+    have = ray.cluster_resources().get("GPU", 0)
+    if plan.gpus_per_trial > have and not plan.address:
+        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
+
+
+def _ray_executor(ray: Any, plan: Plan, experiment: Experiment, progress: Progress) -> Execute:
+    """Runs tasks on Ray, saying every few seconds how far the long ones are."""
+    from sweep.watch import base_progress
+
+    def call(task: Task, arguments: tuple[Any, ...]) -> Artifact:
+        import torch
+
+        torch.set_num_threads(1)
+        return task(*arguments)
+
+    remote = ray.remote(num_cpus=1, num_gpus=plan.gpus_per_trial)(call)
+
+    def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
+        waiting = {remote.remote(*task): name for name, task in tasks.items()}
+        made: dict[str, Artifact] = {}
+        while waiting:
+            ready, _ = ray.wait(list(waiting), timeout=2.0)
+            for reference in ready:
+                made[waiting.pop(reference)] = ray.get(reference)
+            if waiting and progress.quiet_for() > 10:
+                progress.line(f"prepare: {base_progress(experiment, list(waiting.values()))}")
+        return made
+
+    return execute
+
+
+@contextmanager
+def _only_driver(run_dir: Path) -> Iterator[None]:
+    """One driver a run: a second one is refused, for both would write the same files."""
+    with open(run_dir / ".driver.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"{run_dir}: another driver is running this sweep") from None
+        yield
+
+
+def _status(run_dir: Path, state: str, phase: str) -> None:
+    path = run_dir / "status.json"
+    before = records.read_json(path) if path.exists() else {}
+    stamp = records.now().isoformat()
+    status = {"state": state, "phase": phase, "started_at": before.get("started_at", stamp), "finished_at": None}
+    write_json(path, status | ({"finished_at": stamp} if state == "finished" else {}))
