@@ -1,0 +1,202 @@
+"""The order of a sweep, what it records and when, and how it goes on after a crash. Real Optuna, Arrow and store; no Ray."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from sweep import records
+from sweep.agenda import Agenda, Ended, Job
+from sweep.plan import Plan, create_run_dir, write_json
+from trainables.experiment import Experiment
+
+TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
+PREPARED = {"fid_budget": 5.0, "fid_delta_sd": 0.5}
+
+
+def plan_in(folder: Path, **changes: Any) -> Plan:
+    facts = {"space": TINY, "trials": 4, "baseline_trials": 2, "confirm_seeds": 2, "confirm_members": 2} | changes
+    return Plan(run_dir=str(folder / "run"), artifacts=str(folder / "store"), **facts)
+
+
+def agenda_of(plan: Plan) -> Agenda:
+    return Agenda(plan, plan.question(), Experiment(store=plan.artifacts), PREPARED)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    plan = plan_in(tmp_path)
+    create_run_dir(plan)
+    write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
+    return plan
+
+
+def stage(name: str, key: str, found: bool = False) -> dict[str, Any]:
+    now = time.time()
+    times = {f"{t}_s": 1.0 for t in ("wall", "core", "training", "sampling", "scoring")}
+    return {
+        "stage": name,
+        "key": key,
+        "found": found,
+        "pid": 1,
+        "node": "n",
+        "started_at": now,
+        "finished_at": now,
+    } | times
+
+
+def report(state: str | None = None, cause: str | None = None, **figures: Any) -> dict[str, Any]:
+    return {"stage": None, "curves": [], "figures": figures, "state": state, "cause": cause}
+
+
+def finish(agenda: Agenda, job: Job, robustness: float = 0.9, fid_delta: float = 1.0, accuracy: float = 1.0) -> Ended:
+    figures = {"robustness": robustness, "fid_delta": fid_delta, "unlearning_accuracy": accuracy}
+    ended = agenda.take(job.name, report(records.COMPLETE, **figures, seed=job.spec.seed))
+    assert ended is not None
+    return ended
+
+
+def drain(agenda: Agenda) -> list[str]:
+    """Run everything to its end, one at a time; the names in order."""
+    names = []
+    while job := agenda.next_job():
+        names.append(job.name)
+        finish(agenda, job, robustness=0.5 + 0.1 * job.number, fid_delta=1.0 + job.number)
+    return names
+
+
+def test_controls_come_first_then_the_arms_side_by_side_then_the_confirm_phase_seed_by_seed(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    names = drain(agenda)
+    assert names[:2] == ["control-base-r0", "control-retrain-r0"]
+    search, confirm = names[2:8], names[8:]
+    assert sorted(search) == sorted(
+        [f"dimum-{i:04d}-r0" for i in range(4)] + [f"label_swap-{i:04d}-r0" for i in range(2)]
+    )
+    assert {n[:5] for n in search[:3]} == {"dimum", "label"}, "arms take turns"
+    assert [n[-2:] for n in confirm] == ["r1"] * (len(confirm) // 2) + ["r2"] * (len(confirm) // 2)
+    assert {n[:-3] for n in confirm} >= {"control-base", "control-retrain", "dimum-0003", "label_swap-0001"}
+    assert agenda.finished and agenda.next_job() is None
+
+
+def test_the_confirm_phase_waits_for_the_last_search_trial(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    jobs = [agenda.next_job() for _ in range(8)]
+    assert all(jobs) and agenda.next_job() is None and not agenda.finished
+    for job in jobs[:-1]:
+        finish(agenda, job)
+    assert agenda.next_job() is None
+    finish(agenda, jobs[-1])
+    assert agenda.next_job().phase == "confirm"
+
+
+def test_replicates_of_one_confirm_seed_share_it_and_no_seed_is_the_searchs(plan: Plan) -> None:
+    agenda, seeds = agenda_of(plan), {}
+    while job := agenda.next_job():
+        seeds.setdefault(job.spec.replicate, set()).add(job.spec.seed)
+        finish(agenda, job)
+    assert seeds == {0: {0}, 1: {1}, 2: {2}}
+
+
+def test_only_search_trials_pass_a_gate_and_the_confirm_suite_is_the_longer_one(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    while job := agenda.next_job():
+        gated = job.phase == "search" and job.arm != "control"
+        assert bool(job.spec.gate) == gated
+        assert len(job.spec.attacks) == (1 if job.phase == "search" else 2)
+        finish(agenda, job)
+
+
+def test_what_optuna_is_told_is_on_disk_first(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    study, seen = agenda.arms["dimum"].study, []
+    tell = study.tell
+
+    def look_then_tell(*args: Any, **kwargs: Any) -> Any:
+        seen.extend(
+            r["state"] for r in records.rows(Path(plan.run_dir), "trials") if r["trial_id"] == job.spec.trial_id
+        )
+        return tell(*args, **kwargs)
+
+    study.tell = look_then_tell  # type: ignore[method-assign]
+    finish(agenda, job)
+    assert seen == [records.COMPLETE]
+
+
+def test_an_asked_trial_is_on_disk_before_it_runs(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    (row,) = records.rows(Path(plan.run_dir), "trials", job.spec.trial_id)
+    assert row["state"] == records.RUNNING
+    assert row["param_learning_rate"] == job.spec.settings["learning_rate"]
+
+
+def test_a_figure_that_is_not_finite_is_a_failure_with_its_cause(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    ended = finish(agenda, job, robustness=float("nan"))
+    assert ended.row["state"] == records.FAIL and "not finite" in ended.row["cause"]
+    assert agenda.arms["dimum"].study.get_trials()[job.number].state == TrialState.FAIL
+
+
+def test_a_lost_process_is_recorded_with_what_ray_said(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    agenda.fail(job.name, "its process was lost 3 times: killed")
+    (row,) = records.rows(Path(plan.run_dir), "trials", job.spec.trial_id)
+    assert (row["state"], row["cause"]) == (records.FAIL, "its process was lost 3 times: killed")
+    assert row["robustness"] is None
+
+
+def test_after_a_crash_finished_trials_stay_and_unfinished_ones_go_on_under_their_own_numbers(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    started = [agenda.next_job() for _ in range(6)]
+    done, unfinished = started[:4], started[4:]
+    for job in done:
+        finish(agenda, job, robustness=0.7)
+    first = unfinished[0]
+    agenda.take(first.name, report() | {"stage": stage("unlearn", "k1")})
+    del agenda  # the driver is gone; nothing was closed
+
+    again = agenda_of(plan)
+    assert "2 finished trials kept, 2 unfinished ones go on" in again.resumed
+    resumed = [again.next_job() for _ in range(2)]
+    assert {j.name: j.spec for j in resumed} == {j.name: j.spec for j in unfinished}
+    made = {j.name: [s["stage"] for s in j.stages] for j in resumed}
+    assert made[first.name] == ["unlearn"], "the stage the earlier driver saw made is still on record"
+    told = [t for arm in again.arms.values() for t in arm.study.get_trials() if t.state == TrialState.COMPLETE]
+    assert [t.values[0] for t in told] == [0.7, 0.7]
+    for job in resumed:
+        finish(again, job)
+    names = drain(again)
+    assert not {j.name for j in started} & set(names), "nothing that ran runs again"
+    assert len([n for n in names if n.endswith("r0")]) == 2
+
+
+def test_a_resumed_confirm_phase_runs_only_what_is_missing(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    while agenda.phase == "search":
+        job = agenda.next_job()
+        finish(agenda, job, robustness=0.5 + 0.1 * job.number, fid_delta=1.0 + job.number)
+    whole = [j.name for j in agenda._waiting]
+    finish(agenda, first := agenda.next_job())
+    names = drain(agenda_of(plan))
+    assert sorted([job.name, first.name, *names]) == sorted({job.name, *whole}) or sorted(
+        [first.name, *names]
+    ) == sorted(whole)
+
+
+def test_an_arm_without_a_feasible_member_sends_its_closest_trial_to_the_confirm_phase(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    confirmed = []
+    while job := agenda.next_job():
+        if job.phase == "confirm":
+            confirmed.append(job.spec.trial_id)
+        far = job.arm == "label_swap"
+        finish(agenda, job, fid_delta=100.0 - job.number if far else 1.0)
+    assert "label_swap-0001" in confirmed and "label_swap-0000" not in confirmed

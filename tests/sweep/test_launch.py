@@ -1,0 +1,163 @@
+"""Mistakes cost a second: one clear line, exit code 2, nothing heavy imported and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sweep.launch import main
+
+TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
+
+HEAVY = ("torch", "ray", "optuna", "diffusers", "sklearn", "matplotlib", "plotly")
+
+
+def launch(*args: str, cwd: Path, env: dict[str, str] | None = None) -> tuple[int, str, list[str]]:
+    """Exit code, standard error and the heavy modules imported by a launch in a process of its own."""
+    code = (
+        "import sys, json\nfrom sweep.launch import main\ncode = main(sys.argv[1:])\n"
+        f"print('\\n' + json.dumps([code, [m for m in {HEAVY!r} if m in sys.modules]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True
+    )
+    assert done.stdout.strip(), done.stderr
+    exit_code, heavy = json.loads(done.stdout.strip().splitlines()[-1])
+    return exit_code, done.stderr, heavy
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+MISTAKES = {
+    "no question": ([], "--space NAME is needed"),
+    "unknown space": (["--space", "dimum_robustnes"], "did you mean 'dimum_robustness'"),
+    "no such file": (["--space", "nowhere.py"], "no such file"),
+    "space that does not import": (["--space", "broken.py"], "does not import: ZeroDivisionError"),
+    "space with a syntax error": (["--space", "syntax.py"], "does not import: SyntaxError"),
+    "space without SPACE": (["--space", "empty.py"], "defines no SPACE"),
+    "range upside down": (["--space", "upside_down.py"], "range [1.0, 0.0] is empty"),
+    "unknown method": (["--space", "method.py"], "did you mean 'dimum'"),
+    "parameter out of range": (["--space", TINY, "--fix", "steps=1000"], "'steps': 1000 is outside [2, 8]"),
+    "unknown parameter": (["--space", TINY, "--fix", "stepps=3"], "did you mean 'steps'"),
+    "fix without a value": (["--space", TINY, "--fix", "steps"], "write NAME=VALUE"),
+    "budget that is no number": (["--space", TINY, "--fid-budget", "low"], "neither 'auto' nor a number"),
+    "budget below zero": (["--space", TINY, "--fid-budget", "-1"], "must be a positive"),
+    "budget that is nan": (["--space", TINY, "--fid-budget", "nan"], "must be a positive"),
+    "unknown sampler": (["--space", TINY, "--sampler", "tpee"], "did you mean 'tpe'"),
+    "unknown data": (["--space", TINY, "--data", "digit"], "did you mean 'digits'"),
+    "condition that is not there": (["--space", TINY, "--forget", "10"], "has conditions 0 to 9"),
+    "no trials": (["--space", TINY, "--trials", "0"], "--trials 0: must be at least 1"),
+    "unknown features": (["--space", TINY, "--fid-features", "vgg"], "known: classifier, inception"),
+    "no weights named": (["--space", TINY, "--fid-features", "inception"], "--inception-weights"),
+    "missing weights": (
+        ["--space", TINY, "--fid-features", "inception", "--inception-weights", "gone.pt"],
+        "gone.pt: no such file",
+    ),
+    "more GPUs than there are": (["--space", TINY, "--gpus-per-trial", "99"], "this machine has 0 GPU(s)"),
+    "cluster without workers": (["--space", TINY, "--address", "auto"], "--address needs --workers N"),
+    "run folder that is none": (["--resume", "."], "is not a run folder"),
+    "run folder that is gone": (["--resume", "gone"], "does not exist"),
+    "damaged plan": (["--resume", "damaged"], "cannot be read as JSON"),
+    "plan of another version": (["--resume", "older"], "not a plan of this version"),
+    "resume and space": (["--resume", ".", "--space", TINY], "leave --space out"),
+    "run folder taken": (["--space", TINY, "--run-dir", "taken"], "not an empty folder"),
+    "run folder that holds a run": (["--space", TINY, "--run-dir", "older"], "continue it with --resume"),
+    "run folder under a file": (["--space", TINY, "--run-dir", "empty.py/run"], "cannot write in"),
+    "artifacts under a file": (["--space", TINY, "--artifacts", "empty.py/store"], "cannot write in"),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("place")
+    tiny = Path(TINY).read_text()
+    write(folder / "broken.py", "1 / 0\n")
+    write(folder / "syntax.py", "def (:\n")
+    write(folder / "empty.py", "")
+    write(folder / "upside_down.py", "from sweep.space import Float\nFloat('x', 1.0, 0.0)\n")
+    write(folder / "method.py", tiny.replace('"dimum", "dimum"', '"dimum", "dimumm"'))
+    for name in ("taken", "damaged", "older"):
+        (folder / name).mkdir()
+    write(folder / "taken" / "something", "")
+    write(folder / "damaged" / "plan.json", "{")
+    write(folder / "older" / "plan.json", "{}")
+    return folder
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(mistake: str, place: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    args, said = MISTAKES[mistake]
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    before = sorted(p.relative_to(place) for p in place.rglob("*") if "__pycache__" not in p.parts)
+    assert main(args) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("error: ")
+    assert said in error
+    after = sorted(p.relative_to(place) for p in place.rglob("*") if "__pycache__" not in p.parts)
+    assert after == before, "a mistake leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    "mistake", ["unknown space", "parameter out of range", "missing weights", "run folder that is none"]
+)
+def test_a_mistake_imports_nothing_heavy(mistake: str, place: Path) -> None:
+    args, said = MISTAKES[mistake]
+    code, error, heavy = launch(*args, cwd=place)
+    assert (code, heavy) == (2, []) and said in error
+
+
+def test_a_full_disk_is_said_before_anything_runs(place: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    """A real full file system needs root; the free space of this one is read for real and the threshold moved past it."""
+    monkeypatch.setattr("sweep.plan._FREE_BYTES", 2**62)
+    assert main(["--space", TINY, "--run-dir", str(place / "new")]) == 2
+    assert "MiB free on its disk" in capsys.readouterr().err
+    assert not (place / "new").exists()
+
+
+def test_help_answers_within_a_second_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "sweep.launch", "--help"], cwd=tmp_path, capture_output=True, text=True
+    )
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "sweep.launch", "--help"], cwd=tmp_path, capture_output=True, check=True)
+    assert done.returncode == 0 and "--fid-budget" in done.stdout
+    assert min(first, time.perf_counter() - start) < 1.0
+
+
+def test_a_dry_run_prints_the_whole_plan_and_does_nothing(tmp_path: Path) -> None:
+    code, error, heavy = launch("--space", "dimum_robustness", "--dry-run", cwd=tmp_path)
+    assert (code, error, heavy) == (0, "", [])
+    done = subprocess.run(
+        [sys.executable, "-m", "sweep.launch", "--space", "dimum_robustness", "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for said in ("dimum 16 trials, label_swap 8 trials", "max(.25 × FID(θ₀), 2 × SD", "core-s", "dimra-public-1e-3"):
+        assert said in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_attack_that_would_smuggle_in_the_forgotten_data_is_refused(tmp_path: Path) -> None:
+    text = Path(TINY).read_text().replace(', "batch": 8}, counts=False)', ', "batch": 8})')
+    code, error, _ = launch("--space", write(tmp_path / "cheat.py", text), cwd=tmp_path)
+    assert code == 2 and "declare it with counts=False" in error
+
+
+def test_a_setting_that_a_method_does_not_have_is_refused_before_ray_starts(tmp_path: Path) -> None:
+    text = Path(TINY).read_text().replace('"learning_rate"', '"learning_rat"')
+    code, error, _heavy = launch("--space", write(tmp_path / "typo.py", text), cwd=tmp_path)
+    assert code == 2 and "has no setting learning_rat" in error and error.count("\n") == 1

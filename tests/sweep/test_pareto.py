@@ -1,0 +1,229 @@
+"""Dominance, intervals, fronts and comparisons, against numbers worked out by hand or by brute force."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from recorded_run import BUDGET, SEEDS, write_run
+
+from sweep import pareto
+from sweep.errors import UsageError
+
+BOTH = ("maximise", "minimise")
+T2 = 4.302652729911275  # Student's t, 2 degrees of freedom, two-sided 95 %
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("recorded") / "run", artifacts=False)
+
+
+def test_nondominated_agrees_with_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    for directions in (BOTH, ("minimise", "minimise", "maximise")):
+        for _ in range(40):
+            points = rng.integers(0, 6, (rng.integers(1, 25), len(directions))).astype(float)
+            sign = np.array([1 if d == "minimise" else -1 for d in directions])
+            expected = [
+                not any(np.all(q * sign <= p * sign) and np.any(q * sign < p * sign) for q in points) for p in points
+            ]
+            assert pareto.nondominated(points, directions).tolist() == expected
+
+
+def test_points_that_are_not_finite_are_on_no_front_and_dominate_nothing() -> None:
+    points = np.array([[0.5, 1.0], [math.nan, 0.0], [math.inf, 0.0], [0.4, 2.0]])
+    assert pareto.nondominated(points, BOTH).tolist() == [True, False, False, False]
+    assert pareto.nondominated(np.empty((0, 2)), BOTH).tolist() == []
+    with pytest.raises(ValueError, match="directions"):
+        pareto.nondominated(points, ("maximize", "minimise"))
+
+
+def test_hypervolume_agrees_with_counting_cells() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        points = rng.integers(-2, 12, (rng.integers(0, 15), 2)).astype(float)
+        cells = [  # robustness up from 0, cost down from 10, in unit squares
+            (i, j) for i in range(12) for j in range(-2, 10) if any(p[0] >= i + 1 and p[1] <= j for p in points)
+        ]
+        assert pareto.hypervolume(points, (0.0, 10.0), BOTH) == pytest.approx(len(cells))
+
+
+def test_t_interval_is_students() -> None:
+    mean, lower, upper = pareto.t_interval([1.0, 2.0, 3.0])
+    assert mean == 2.0
+    assert (lower, upper) == (pytest.approx(2 - T2 / math.sqrt(3)), pytest.approx(2 + T2 / math.sqrt(3)))
+    assert pareto.t_interval([5.0]) == (5.0, None, None)
+    with pytest.raises(ValueError, match="finite"):
+        pareto.t_interval([1.0, math.nan])
+
+
+def test_paired_difference_uses_only_shared_seeds_and_drops_what_a_seed_does_to_both() -> None:
+    a, b = {1: 10.0, 2: 20.0, 3: 31.0, 9: 500.0}, {1: 9.0, 2: 19.0, 3: 29.0, 8: -500.0}
+    found = pareto.paired_difference(a, b)
+    assert found is not None and found.n == 3 and found.mean == pytest.approx(4 / 3)
+    assert found.upper is not None and found.upper - found.mean == pytest.approx(T2 * (1 / math.sqrt(3)) / math.sqrt(3))
+    assert pareto.paired_difference({1: 1.0}, {2: 1.0}) is None
+
+
+def test_the_search_front_is_feasible_and_non_dominated(run: Path) -> None:
+    front = pareto.read_front(run)
+    assert front.budget == BUDGET
+    on = {m.trial_id for m in front.arms["dimum"].search_front}
+    assert on == {"dimum-0000", "dimum-0001", "dimum-0006"}  # 0002 dominated, 0003 past the budget, 0004 gated
+    assert {m.trial_id for m in front.arms["label_swap"].search_front} == {"label_swap-0000", "label_swap-0001"}
+    assert front.arms["dimum"].counts == {"COMPLETE": 5, "PRUNED": 1, "FAIL": 1}
+
+
+def test_the_confirmed_front_is_of_means_over_fresh_seeds(run: Path) -> None:
+    front = pareto.read_front(run)
+    assert {m.trial_id for m in front.arms["dimum"].front} == {"dimum-0000", "dimum-0001"}  # 0006 is dominated there
+    assert {m.trial_id for m in front.arms["label_swap"].front} == {"label_swap-0000"}  # 0001 is past the budget there
+    lost = front.member("label_swap-0001")
+    assert lost.search_feasible is True and lost.feasible is False
+    confirmed = front.member("dimum-0001").confirmed
+    assert confirmed is not None
+    robustness = confirmed["robustness"]  # .86, .88, .90
+    assert (robustness.mean, robustness.n) == (pytest.approx(0.88), 3)
+    assert robustness.lower == pytest.approx(0.88 - T2 * 0.02 / math.sqrt(3))
+    assert front.member("dimum-0002").confirmed is None
+    best = pareto.best(front, "dimum")
+    assert best is not None and best.trial_id == "dimum-0001"
+
+
+def test_a_short_front_says_why(run: Path) -> None:
+    front = pareto.read_front(run)
+    assert front.arms["dimum"].reason is None or "trials feasible" not in front.arms["dimum"].reason
+    reason = front.arms["label_swap"].reason
+    assert reason is not None
+    assert "2 of 4 trials feasible: 1 of 4 exceeded the FID budget, 1 had not unlearned" in reason
+    assert "1 of 2 confirmed members broke a constraint" in reason
+
+
+def test_comparison_is_paired_by_seed(run: Path) -> None:
+    (pair,) = pareto.comparison(run)
+    assert pair.missing is None and pair.main is not None and pair.baseline is not None
+    assert (pair.main.trial_id, pair.baseline.trial_id) == ("dimum-0001", "label_swap-0000")
+    rows = {(r.figure, r.attack, r.step): r for r in pair.rows}
+    difference = rows["robustness", None, None].difference
+    assert difference is not None and difference.n == len(SEEDS)
+    assert difference.mean == pytest.approx(0.20)  # .88 - .68, the seeds' shifts drop out: no width is left
+    assert difference.upper == pytest.approx(0.20)
+    after = rows["unlearning_accuracy", "retain", 7]  # relearning 2 x .12 and 2 x .32
+    assert (after.main.mean, after.baseline.mean) == (pytest.approx(0.76), pytest.approx(0.36))
+    assert after.main.lower is not None and after.main.lower < 0.70
+    assert ("unlearning_accuracy", "none", 0) in rows
+
+
+def test_attacks_that_do_not_count_are_told_as_excess_over_the_retrain_control(run: Path) -> None:
+    (pair,) = pareto.comparison(run)
+    assert {e.attack for e in pair.excess} == {"public_all"}
+    found = {(e.trial_id, e.step): e for e in pair.excess}
+    excess = found["label_swap-0000", 7]  # (.64 + .3) - (.28 + .3)
+    assert excess.control.mean == pytest.approx(0.58)
+    assert excess.difference is not None and excess.difference.mean == pytest.approx(0.36)
+
+
+def test_figures_made_under_different_conditions_are_not_compared(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", artifacts=False)
+    other = run / "records" / "replicates" / "label_swap-0000-r2.parquet"
+    table = pq.read_table(other)
+    (row,) = table.to_pylist()
+    pq.write_table(pa.Table.from_pylist([row | {"samples_per_retained": 500}], schema=table.schema), other)
+    (pair,) = pareto.comparison(run)
+    assert pair.rows == () and "samples_per_retained (50 and 500)" in str(pair.missing)
+
+
+def test_a_run_before_its_confirm_phase_is_told_as_search_only(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", artifacts=False)
+    for table in ("replicates", "curves", "stages"):
+        for part in (run / "records" / table).glob("*-r[123].parquet"):
+            part.unlink()
+    front = pareto.read_front(run)
+    assert {m.trial_id for m in front.arms["dimum"].front} == {"dimum-0000", "dimum-0001", "dimum-0006"}
+    assert pareto.best(front, "dimum") is None and pareto.comparison(front)[0].missing
+    text = pareto.render(front, "text")
+    assert "search only: one seed" in text and "confirm none yet" in " ".join(text.split())
+
+
+def test_text_fits_a_terminal_and_says_what_it_shows(run: Path) -> None:
+    text = pareto.render(pareto.read_front(run), "text")
+    assert max(map(len, text.splitlines())) <= 80
+    flat = " ".join(text.split())
+    for said in (
+        "AURC@7",
+        "at most 4",
+        "100 forgotten and 50 a retained",
+        "101, 102, 103",
+        "classifier, SHA-256 abababababab",
+        "label_swap (baseline)",
+        "0.880 [0.830, 0.930]",
+        "confirmed on 3 fresh seeds",
+    ):
+        assert said in flat
+
+
+def test_csv_and_json_hold_the_same_figures(run: Path) -> None:
+    front = pareto.read_front(run)
+    rows = {r["trial_id"]: r for r in csv.DictReader(io.StringIO(pareto.render(front, "csv")))}
+    assert set(rows) >= {"dimum-0005", "control-retrain"} and len(rows) == 13
+    assert float(rows["dimum-0001"]["confirmed_robustness"]) == pytest.approx(0.88)
+    assert "<script>" in rows["dimum-0005"]["cause"] and rows["dimum-0001"]["param_replacement"] == "noise"
+    told = json.loads(pareto.render(front, "json"))
+    member = next(m for m in told["arms"]["dimum"]["members"] if m["trial_id"] == "dimum-0001")
+    assert member["confirmed"]["robustness"]["n"] == 3
+    assert told["comparison"][0]["main"] == "dimum-0001"
+    with pytest.raises(UsageError, match="yaml"):
+        pareto.render(front, "yaml")
+
+
+def test_markdown_escapes_what_a_question_may_hold(run: Path) -> None:
+    text = pareto.render(pareto.read_front(run), "markdown")
+    assert "<more>" not in text and "&lt;more>" in text and "| dimum-0001 | dimum | confirmed | 0.880" in text
+
+
+def test_runs_under_other_conditions_are_said_to_be_incomparable(run: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", artifacts=False)
+    same = pareto.render([pareto.read_front(run), pareto.read_front(other)], "text")
+    assert "NOT comparable" not in same and "comparable" in same
+    plan = json.loads((other / "plan.json").read_text())
+    (other / "plan.json").write_text(json.dumps(plan | {"forget": 5}))
+    assert "NOT comparable, they differ in forget" in pareto.render([pareto.read_front(run), pareto.read_front(other)])
+
+
+def test_the_command_prints_and_exits_with_0(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pareto.main([str(run), "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("run,trial_id,")
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no plan", "bad plan", "plan without arms"])
+def test_what_is_no_run_folder_is_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    folder = tmp_path / "run"
+    if damage != "no folder":
+        folder.mkdir()
+    if damage == "bad plan":
+        (folder / "plan.json").write_text("{")
+    if damage == "plan without arms":
+        write_run(folder, artifacts=False)
+        (folder / "plan.json").write_text('{"space": "x"}')
+    assert pareto.main([str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and str(folder) in error
+
+
+def test_reading_a_front_imports_nothing_heavy() -> None:
+    heavy = ("torch", "ray", "matplotlib", "optuna", "plotly")
+    code = f"import sys, sweep.pareto; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
