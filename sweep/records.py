@@ -84,7 +84,12 @@ FIGURES: tuple[pa.Field, ...] = (
         "mean over pixels of their standard deviation; 0 for one repeated image",
         "pixel, [-1, 1]",
     ),
-    _column("forgotten_fid", pa.float64(), "Fréchet distance of them to the retained training images", "", "minimise"),
+    _column(
+        "forgotten_distance",
+        pa.float64(),
+        "their median feature distance to the nearest retained training image",
+        "that between retained training images",
+    ),
 )
 
 

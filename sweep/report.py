@@ -44,7 +44,7 @@ from sweep.pareto import (
 from sweep.records import COMPLETE, RUNNING, now
 
 TABLE = ("robustness", "fid_delta", "unlearning_accuracy", "retain_accuracy")
-YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_fid")
+YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

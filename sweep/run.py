@@ -39,8 +39,8 @@ def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
         except KeyboardInterrupt:
             _status(run_dir, "interrupted", "")
             raise
+        _status(run_dir, "finished", "")  # before the page, which says so
         outputs.finish()
-        _status(run_dir, "finished", "")
     return outputs
 
 

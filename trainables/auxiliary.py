@@ -20,8 +20,13 @@ AUXILIARY: dict[str, Callable[[Splits, Images, int], Images]] = {
 }
 
 
-def auxiliary_set(name: str, splits: Splits, synthetic: Images, forget: int) -> Images:
-    """The auxiliary set `name`; ValueError for an unknown one."""
+def known_auxiliary(name: str) -> str:
+    """`name` if it is an auxiliary set; ValueError otherwise."""
     if name not in AUXILIARY:
         raise ValueError(f"unknown auxiliary set {name!r}; known: {', '.join(AUXILIARY)}")
-    return AUXILIARY[name](splits, synthetic, forget)
+    return name
+
+
+def auxiliary_set(name: str, splits: Splits, synthetic: Images, forget: int) -> Images:
+    """The auxiliary set `name`; ValueError for an unknown one."""
+    return AUXILIARY[known_auxiliary(name)](splits, synthetic, forget)

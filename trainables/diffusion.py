@@ -159,8 +159,6 @@ class FineTuning:
         """
         self.model.train()
         while self.step < until:
-            if time.monotonic() > deadline:
-                return False
             for group in self.optimiser.param_groups:
                 group["lr"] = self._learning_rate()
             with self.device.autocast():
@@ -175,6 +173,8 @@ class FineTuning:
                 self.last_loss = loss.item()
                 if not np.isfinite(self.last_loss) or not np.isfinite(norm.item()):
                     raise Diverged(f"loss {self.last_loss:g}, gradient norm {norm.item():g} at step {self.step}")
+            if time.monotonic() > deadline and self.step < until:  # after a step: every call gets on
+                return False
         return True
 
     def trained(self) -> UNet2DModel:
@@ -193,7 +193,8 @@ class FineTuning:
         tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
         tensors["generator"] = self.generator.get_state()
         tensors["step"] = torch.tensor(self.step)
-        return {k: v.detach().cpu().numpy() for k, v in tensors.items()}
+        tensors["last_loss"] = torch.tensor(self.last_loss)
+        return {k: v.detach().cpu().numpy().copy() for k, v in tensors.items()}
 
     def restore(self, state: Tensors) -> None:
         """Continue exactly where `state` was taken."""
@@ -208,7 +209,7 @@ class FineTuning:
         for index, average in enumerate(self.average):
             average.copy_(tensors[f"average.{index}"])
         self.generator.set_state(tensors["generator"])
-        self.step = int(tensors["step"])
+        self.step, self.last_loss = int(tensors["step"]), float(tensors["last_loss"])
 
     def _update_average(self) -> None:
         if self.average:
@@ -222,6 +223,6 @@ class FineTuning:
             return self.how.learning_rate
         warm = 0.1 * self.how.steps
         if self.step < warm:
-            return self.how.learning_rate * (self.step + 1) / warm
+            return self.how.learning_rate * min(1.0, (self.step + 1) / warm)
         share = (self.step - warm) / max(self.how.steps - warm, 1)
         return self.how.learning_rate * 0.5 * (1 + float(np.cos(np.pi * share)))

@@ -102,6 +102,10 @@ class TrialSpec:
     gate: tuple[Limit, ...] = ()
     fid_delta_sd: float = field(default=float("inf"))
 
+    def __post_init__(self) -> None:
+        if self.rungs[:1] != (0,) or len(self.rungs) < 2 or list(self.rungs) != sorted(set(self.rungs)):
+            raise ValueError(f"rungs {self.rungs} must rise from 0, with at least two of them")
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

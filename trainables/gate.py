@@ -20,7 +20,9 @@ def excluded(
     """
     counts = {"unlearning_accuracy": samples.forgotten, "retain_accuracy": samples.per_retained * retained}
     for limit in limits:
-        value = figures[limit.metric]
+        value = figures.get(limit.metric)
+        if value is None:
+            continue  # known only after the attack
         if limit.metric in counts:
             lower, upper = wilson(value, counts[limit.metric], _ONE_SIDED_95)
         elif limit.metric == "fid_delta":

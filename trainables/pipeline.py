@@ -20,7 +20,7 @@ from trainables.gate import excluded
 from trainables.metrics import Figures, aurc, wilson
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
-from trainables.stages.attack import AttackStage, Trajectory
+from trainables.stages.attack import AttackStage, Trajectory, check_attack
 from trainables.stages.prepare import Workbench, model_key, reference_key
 from trainables.stages.score import ScoreStage, score_key
 from trainables.stages.unlearn import UnlearnStage, unlearned_key
@@ -65,6 +65,8 @@ class Pipeline:
         self.spec = spec
         self.bench = bench if bench and bench.experiment == spec.experiment else Workbench(spec.experiment)
         self.unlearned = unlearned_key(spec)
+        for attack in spec.attacks:  # an attack that cannot run is refused before anything is trained
+            check_attack(attack)
         self.figures: dict[str, Any] = {}
         self._accuracy_at: dict[str, dict[int, float]] = {}
         self._stages = self._sequence()
@@ -79,14 +81,18 @@ class Pipeline:
             raise RuntimeError(f"trial {self.spec.trial_id} is over: it has no stage left")
         if self._watch.wall_s == 0:
             self._started = time.time()
-        with self._watch.running():
-            artifact = self.bench.store.find(stage.key)
-            found = artifact is not None
-            if artifact is None:
-                if not stage.advance(self._watch, time.monotonic() + seconds):
-                    stage.save_partial()
-                    return Report()
-                artifact = stage.commit(self._watch)
+        try:
+            with self._watch.running():
+                artifact = self.bench.store.find(stage.key)
+                found = artifact is not None
+                if artifact is None:
+                    if not stage.advance(self._watch, time.monotonic() + seconds):
+                        stage.save_partial()
+                        return Report()
+                    artifact = stage.commit(self._watch)
+        except Exception:
+            self._stage = None  # what a failed stage holds, diverged weights for one, must never become a checkpoint
+            raise
         return self._finish(stage, artifact, found)
 
     def save_partial(self) -> dict[str, str] | None:
@@ -157,7 +163,7 @@ class Pipeline:
         forgotten, retained = artifact.facts["samples"]["forgotten"], per_retained * len(self.spec.experiment.retained)
         over = {"retain_accuracy": retained, "fid": retained}
         rows = []
-        for metric, value in figures.items():
+        for metric, value in sorted(figures.items()):
             n = over.get(metric, forgotten)
             lower, upper = wilson(value, n) if metric.endswith(("accuracy", "share")) else (None, None)
             row = {"attack": attack, "counts": counts, "auxiliary": auxiliary, "attack_step": step, "metric": metric}

@@ -6,23 +6,32 @@ import ast
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import platform
+import textwrap
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = "trainables"
 
 
 @cache
-def code_version(*modules: str) -> str:
-    """Hash of the source of these modules of `trainables` and of all they import inside it, with torch's and diffusers' versions.
+def code_version(*parts: str | Callable[..., Any]) -> str:
+    """Hash of the code a stage's product depends on, with torch's and diffusers' versions.
 
-    Comments and layout do not count: the hash is over the syntax tree, docstrings left out.
+    A part is a module of `trainables`, which counts with all that it imports inside it, or the function or class that is
+    the stage itself, which counts alone: a change to one stage leaves the others' artifacts standing. Comments, layout and
+    docstrings do not count, for the hash is over the syntax tree.
     """
     digest = hashlib.sha256()
-    for module in sorted(_closure(modules)):
+    for module in sorted(_closure(tuple(p for p in parts if isinstance(p, str)))):
         digest.update(module.encode())
         digest.update(_syntax(module).encode())
+    for part in parts:
+        if not isinstance(part, str):
+            digest.update(_tree(textwrap.dedent(inspect.getsource(part))).encode())
     for library in ("torch", "diffusers"):
         digest.update(f"{library}=={importlib.metadata.version(library)}".encode())
     return digest.hexdigest()[:16]
@@ -57,7 +66,11 @@ def _imports(module: str) -> list[str]:
 
 @cache
 def _syntax(module: str) -> str:
-    tree = ast.parse(_source(module))
+    return _tree(_source(module))
+
+
+def _tree(source: str) -> str:
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]

@@ -60,6 +60,6 @@ class Registry(Generic[T]):
 
     def _import_folder(self) -> None:
         if not self._imported:
-            self._imported = True
             for module in self.modules():
                 importlib.import_module(module)
+            self._imported = True

@@ -38,8 +38,7 @@ def one_image(problem: Problem, n: int, generator: torch.Generator) -> torch.Ten
 def nearest_neighbours(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """The n retained images nearest in feature space to any image of the forget set (after ReTrack)."""
     forget, retain = problem.features(problem.forget.images), problem.features(problem.retain.images)
-    squared = ((retain[:, None, :] - forget[None, :, :]) ** 2).sum(axis=2) if len(retain) * len(forget) < 2e7 else None
-    nearest = squared.min(axis=1) if squared is not None else _chunked_nearest(retain, forget)
+    nearest = nearest_squared_distance(retain, forget)
     return problem.retain.images[torch.from_numpy(np.argsort(nearest, kind="stable")[:n].copy())]
 
 
@@ -98,7 +97,7 @@ def _draw(problem: Problem, condition: int, n: int, generator: torch.Generator) 
     return images[torch.randperm(len(images), generator=generator)[:n]]
 
 
-def _chunked_nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def nearest_squared_distance(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """(N,) squared distance of each point to its nearest target, without the (N, M, d) array."""
     lengths = (targets**2).sum(axis=1)
     parts = [

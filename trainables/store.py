@@ -149,10 +149,15 @@ class Store:
     def _write(self, path: str, data: bytes) -> None:
         self._files.create_dir(path.rpartition("/")[0], recursive=True)
         target = f"{path}.{uuid.uuid4().hex}.tmp" if self._renames else path
-        with self._files.open_output_stream(target) as stream:
-            stream.write(data)
-        if self._renames:
-            self._files.move(target, path)
+        try:
+            with self._files.open_output_stream(target) as stream:
+                stream.write(data)
+            if self._renames:
+                self._files.move(target, path)
+        except OSError:
+            if self._renames and self._files.get_file_info(target).type != fs.FileType.NotFound:
+                self._files.delete_file(target)
+            raise
 
 
 def _contiguous(tensors: Mapping[str, np.ndarray]) -> Tensors:

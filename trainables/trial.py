@@ -32,17 +32,15 @@ class UnlearningTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        report = self.failure
-        if report is None:
-            try:
-                report = self.pipeline.step()
-            except Exception:  # whatever a stage raises becomes the trial's recorded cause
-                report = failure_report()
+        try:
+            report = self.failure or self.pipeline.step()  # type: ignore[union-attr]  # one of the two is there
+        except Exception:  # whatever a stage raises becomes the trial's recorded cause
+            report = failure_report()
         return {"report": json.dumps(report.to_json()), "done": report.state is not None}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Model, optimiser and generator go to the store; the checkpoint itself names the stage they belong to."""
-        stage = self.pipeline.save_partial()
+        stage = self.pipeline.save_partial() if self.pipeline else None
         (Path(checkpoint_dir) / "stage.json").write_text(json.dumps(stage))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
@@ -50,6 +48,7 @@ class UnlearningTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.failure = None
+        self.pipeline: Pipeline | None = None
         try:
             self.pipeline = Pipeline(TrialSpec.from_json(json.loads(config["spec"])), self.bench)
             self.bench = self.pipeline.bench

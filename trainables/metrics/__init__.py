@@ -19,18 +19,27 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The retained training images' features: `mean` (d,), `covariance` (d, d), and `features` (M, d) themselves."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    features: np.ndarray
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Samples of one model and what the judge and the feature network say of them.
 
     `images` (N, C, H, W) in [-1, 1]; `conditions` (N,) they were prompted with; `probabilities` (N, classes);
-    `features` (N, d) float64; `reference` the mean (d,) and covariance (d, d) of the retained training images' features.
+    `features` (N, d) float64; `reference` the retained training images'.
     """
 
     images: torch.Tensor
     conditions: torch.Tensor
     probabilities: torch.Tensor
     features: np.ndarray
-    reference: tuple[np.ndarray, np.ndarray]
+    reference: Reference
     forgotten: int
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy.spatial import KDTree
 
 from trainables.metrics import Evaluation, Figures, register
-from trainables.metrics.frechet import frechet_distance, statistics
 
 
 @register("forgotten")
@@ -14,16 +15,22 @@ def forgotten(samples: Evaluation) -> Figures:
 
     `forgotten_top_class` the class most are given, `forgotten_top_share` its share, `forgotten_confidence` the mean of the
     classifier's largest probability, `forgotten_diversity` the mean over pixels of their standard deviation (0: one image
-    repeated), `forgotten_fid` their Fréchet distance to the retained training images (large: unlike any digit).
+    repeated), `forgotten_distance` their median feature distance to the nearest retained training image, in units of the
+    same between retained training images (1: as near as real ones; noise and blank images lie farther).
     """
     mask = samples.of_forgotten
     if int(mask.sum()) < 2:
         return {}
     counts = torch.bincount(samples.predicted[mask], minlength=samples.probabilities.shape[1])
+    real = KDTree(samples.reference.features)
+    distance = np.median(real.query(samples.features[mask.numpy()])[0])
+    between_real = np.median(
+        real.query(samples.reference.features, k=2)[0][:, 1]
+    )  # the first neighbour is the image itself
     return {
         "forgotten_top_class": int(counts.argmax()),
         "forgotten_top_share": float(counts.max() / counts.sum()),
         "forgotten_confidence": float(samples.probabilities[mask].amax(dim=1).mean()),
         "forgotten_diversity": float(samples.images[mask].std(dim=0).mean()),
-        "forgotten_fid": frechet_distance(statistics(samples.features[mask.numpy()]), samples.reference),
+        "forgotten_distance": float(distance / between_real),
     }

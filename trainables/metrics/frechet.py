@@ -25,4 +25,5 @@ def frechet(samples: Evaluation) -> Figures:
     retained = samples.features[~samples.of_forgotten.numpy()]
     if len(retained) < 2:
         return {}
-    return {"fid": frechet_distance(statistics(retained), samples.reference)}
+    reference = samples.reference.mean, samples.reference.covariance
+    return {"fid": frechet_distance(statistics(retained), reference)}

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import cached_property
 
 from trainables.attacks import ATTACKS, Target
+from trainables.auxiliary import known_auxiliary
 from trainables.diffusion import FineTuning
 from trainables.experiment import AttackPlan, Samples, TrialSpec, stream
 from trainables.provenance import code_version
@@ -17,6 +18,11 @@ from trainables.stages import Stopwatch
 from trainables.stages.prepare import Workbench, synthetic_key
 from trainables.stages.score import Sampling, judge, score_inputs, scoring_code, shown
 from trainables.store import Artifact, artifact_key
+
+
+def check_attack(attack: AttackPlan) -> None:
+    """ValueError where the attack, a setting of it, or its auxiliary set does not exist."""
+    known_auxiliary(ATTACKS[attack.method].configure(attack.settings).auxiliary)
 
 
 def attack_key(spec: TrialSpec, attack: AttackPlan, step: int | None, model: str) -> str:
@@ -39,8 +45,8 @@ def attack_key(spec: TrialSpec, attack: AttackPlan, step: int | None, model: str
         "device": experiment.device_kind,
     }
     inputs = score_inputs(experiment) | {"model": model, "synthetic": synthetic_key(experiment)}
-    code = code_version(member.module, "trainables.auxiliary") + scoring_code(experiment)
-    return artifact_key("attack", config, inputs, code)
+    code = code_version(member.module, "trainables.auxiliary", Trajectory, AttackStage, _samples)
+    return artifact_key("attack", config, inputs, f"{code}/{scoring_code(experiment)}")
 
 
 def _samples(spec: TrialSpec, step: int | None) -> Samples:
@@ -62,7 +68,7 @@ class Trajectory:
         auxiliary = self.bench.auxiliary(settings.auxiliary)
         target = Target(auxiliary, experiment.base, experiment.dataset.conditions, experiment.device)
         how = settings.optimisation(self.spec.rungs[-1])
-        seed = stream(self.spec.seed, "attack", self.attack.name)
+        seed = stream(self.spec.seed, "attack")  # the same for all attacks: what differs between them is the attack
         run = FineTuning(self.bench.model(self.model), member.loss(target, settings), how, seed, experiment.device)
         if partial := self.bench.store.load_partial(self.key):
             run.restore(partial)

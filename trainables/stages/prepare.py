@@ -5,9 +5,12 @@ Each has a key function, which costs nothing, and a maker, which finds the artif
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,17 +22,19 @@ from trainables.data import Images, Splits
 from trainables.diffusion import noise_schedule, sample, starting_noise
 from trainables.experiment import Experiment, stream
 from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource
+from trainables.metrics import Reference
 from trainables.metrics.frechet import statistics
 from trainables.models import load_model, model_facts, training_run, weights_of
 from trainables.provenance import code_version, machine
 from trainables.store import Artifact, Store, artifact_key
 
 CHECKPOINT_SECONDS = 10.0
+REFERENCE_FEATURES = 5000  # kept for nearest-neighbour distances
 
 
 def classifier_key(experiment: Experiment) -> str:
     config = {"data": experiment.data, "recipe": asdict(experiment.classifier), "seed": experiment.base_seed}
-    return artifact_key("classifier", config, {}, _code(experiment, "trainables.classifier"))
+    return artifact_key("classifier", config, {}, _code(experiment, "trainables.classifier", make_classifier))
 
 
 def model_key(experiment: Experiment, which: str) -> str:
@@ -43,14 +48,15 @@ def model_key(experiment: Experiment, which: str) -> str:
         "without": experiment.forget if which == "retrain" else None,
         "device": experiment.device_kind,
     }
-    return artifact_key("model", config, {}, _code(experiment, "trainables.models"))
+    return artifact_key("model", config, {}, _code(experiment, "trainables.models", make_model))
 
 
 def reference_key(experiment: Experiment) -> str:
     config = {"data": experiment.data, "forget": experiment.forget, "features": experiment.features}
     inputs = {"weights": feature_weights(experiment)}
     feature_module = FEATURE_NETWORKS[experiment.features].__module__
-    return artifact_key("reference", config, inputs, _code(experiment, "trainables.metrics.frechet", feature_module))
+    code = _code(experiment, "trainables.metrics.frechet", "trainables.replacement", feature_module, make_reference)
+    return artifact_key("reference", config, inputs, code)
 
 
 def synthetic_key(experiment: Experiment) -> str:
@@ -61,16 +67,15 @@ def synthetic_key(experiment: Experiment) -> str:
         "device": experiment.device_kind,
     }
     inputs = {"model": model_key(experiment, "base")}
-    return artifact_key("synthetic", config, inputs, code_version("trainables.diffusion"))
+    return artifact_key("synthetic", config, inputs, code_version("trainables.diffusion", make_synthetic, _generate))
 
 
 def feature_weights(experiment: Experiment) -> str:
     """What determines the feature network: the classifier's artifact key, or the hash of the weights file."""
-    from trainables.features.inception import PINNED_SHA256
-
     if experiment.features == "classifier":
         return classifier_key(experiment)
-    return experiment.weights_sha256 or PINNED_SHA256
+    module = sys.modules[FEATURE_NETWORKS[experiment.features].__module__]
+    return experiment.weights_sha256 or getattr(module, "PINNED_SHA256", "")
 
 
 def make_classifier(experiment: Experiment) -> Artifact:
@@ -121,15 +126,17 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
 
 
 def make_reference(experiment: Experiment) -> Artifact:
-    """Mean and covariance of the retained training images' features."""
+    """Statistics of the retained training images' features, and the features themselves."""
     store, key = Store(experiment.store), reference_key(experiment)
     if found := store.find(key):
         return found
     retain = experiment.dataset.load().train.without(experiment.forget)
     network = feature_network(experiment, store)
-    mean, covariance = statistics(network.extract(retain.images))
+    features = network.extract(retain.images)
+    mean, covariance = statistics(features)
     facts = {"images": len(retain), "features": network.name, "weights_hash": network.weights_hash}
-    return store.put(key, "reference", facts, {"mean": mean, "covariance": covariance})
+    tensors = {"mean": mean, "covariance": covariance, "features": features[:REFERENCE_FEATURES].astype(np.float32)}
+    return store.put(key, "reference", facts, tensors)
 
 
 def make_synthetic(experiment: Experiment) -> Artifact:
@@ -174,9 +181,8 @@ class Workbench:
         return feature_network(self.experiment, self.store)
 
     @cached_property
-    def reference(self) -> tuple[np.ndarray, np.ndarray]:
-        tensors = self.store.get(reference_key(self.experiment)).tensors()
-        return tensors["mean"], tensors["covariance"]
+    def reference(self) -> Reference:
+        return Reference(**self.store.get(reference_key(self.experiment)).tensors())
 
     @cached_property
     def base(self) -> UNet2DModel:
@@ -206,5 +212,5 @@ def _generate(experiment: Experiment, model: UNet2DModel, conditions: torch.Tens
     return torch.cat(list(sample(model, schedule, noise, conditions, experiment.sampling_steps, experiment.device)))
 
 
-def _code(experiment: Experiment, *modules: str) -> str:
-    return code_version(*modules, experiment.dataset.read.__module__)
+def _code(experiment: Experiment, *parts: str | Callable[..., Any]) -> str:
+    return code_version(*parts, experiment.dataset.read.__module__)

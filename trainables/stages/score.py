@@ -27,7 +27,14 @@ SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
 def scoring_code(experiment: Experiment) -> str:
     """Code version of everything that makes figures out of a model."""
     feature_module = FEATURE_NETWORKS[experiment.features].__module__
-    return code_version("trainables.stages.score", *METRICS.modules(), feature_module)
+    modules = (
+        "trainables.diffusion",
+        "trainables.classifier",
+        "trainables.metrics",
+        *METRICS.modules(),
+        feature_module,
+    )
+    return code_version(*modules, Sampling, judge, shown)
 
 
 def score_inputs(experiment: Experiment) -> dict[str, str]:

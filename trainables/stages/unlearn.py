@@ -32,7 +32,8 @@ def unlearned_key(spec: TrialSpec) -> str:
         "device": experiment.device_kind,
     }
     modules = (method.module, "trainables.models", FEATURE_NETWORKS[experiment.features].__module__)
-    return artifact_key("unlearned", config, score_inputs(experiment) | {"model": start}, code_version(*modules))
+    code = code_version(*modules, UnlearnStage)
+    return artifact_key("unlearned", config, score_inputs(experiment) | {"model": start}, code)
 
 
 class UnlearnStage:

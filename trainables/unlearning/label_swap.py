@@ -67,7 +67,6 @@ def loss(problem: Problem, settings: LabelSwap) -> Loss:
 
 
 def _alternative(problem: Problem, which: str) -> int:
-    by_distance = conditions_by_distance(problem)
-    return {"class_fixed": next_condition(problem), "class_nearest": by_distance[0], "class_farthest": by_distance[-1]}[
-        which
-    ]
+    if which == "class_fixed":
+        return next_condition(problem)
+    return conditions_by_distance(problem)[0 if which == "class_nearest" else -1]

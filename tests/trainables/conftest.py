@@ -1,0 +1,117 @@
+"""A tiny experiment on real digits, prepared once, and the trials that the tests run on it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.classifier import ClassifierRecipe
+from trainables.diffusion import noise_schedule
+from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
+from trainables.models import BaseModel
+from trainables.stages.prepare import (
+    Workbench,
+    make_classifier,
+    make_model,
+    make_reference,
+    make_synthetic,
+    model_key,
+)
+from trainables.stages.score import make_score
+from trainables.unlearning import Problem
+
+SAMPLES = Samples(forgotten=8, per_retained=4)
+SEED = 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Digits, a base model of 20 steps, and all that a trial needs to find in its store. Tests may add to it."""
+    tiny = Experiment(
+        store=str(tmp_path_factory.mktemp("store")),
+        base=BaseModel(channels=(8, 16), train_steps=20, batch=32, norm_groups=8),
+        classifier=ClassifierRecipe(width=8, features=8, train_steps=40),
+        sampling_steps=4,
+        synthetic_per_condition=4,
+    )
+    make_classifier(tiny)
+    make_model(tiny, "base")
+    make_model(tiny, "retrain")
+    make_reference(tiny)
+    make_synthetic(tiny)
+    make_score(tiny, model_key(tiny, "base"), SAMPLES, SEED)
+    return tiny
+
+
+@pytest.fixture
+def another_store(experiment: Experiment, tmp_path: Path) -> Callable[[str], Experiment]:
+    """The same experiment on a copy of its store, so that a test may write to it and damage it."""
+
+    def copy(name: str = "copy") -> Experiment:
+        return replace(experiment, store=str(shutil.copytree(experiment.store, tmp_path / name)))
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def bench(experiment: Experiment) -> Workbench:
+    return Workbench(experiment)
+
+
+@pytest.fixture(scope="session")
+def problem(bench: Workbench) -> Problem:
+    """What an unlearning method is given: digits, class 3 to forget."""
+    experiment, train = bench.experiment, bench.splits.train
+    return Problem(
+        base=bench.base,
+        schedule=noise_schedule(),
+        forget=train.of(experiment.forget),
+        retain=train.without(experiment.forget),
+        condition=experiment.forget,
+        null_condition=experiment.dataset.conditions,
+        features=bench.features.extract,
+        generated=bench.generated,
+        device=experiment.device,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_spec() -> Callable[..., TrialSpec]:
+    """A trial of four unlearning steps and three attacks of five steps, the last of which does not count."""
+
+    def make(experiment: Experiment, **changes: Any) -> TrialSpec:
+        spec = TrialSpec(
+            trial_id="trial",
+            replicate=0,
+            experiment=experiment,
+            method="dimum",
+            settings={"steps": 4, "batch": 8, "learning_rate": 3e-3, "replacement": "one_image", "ema_decay": 0.5},
+            seed=SEED,
+            attacks=(
+                AttackPlan("gentle", "dimra", {"auxiliary": "retain", "learning_rate": 1e-3, "batch": 8}),
+                AttackPlan("public", "dimra", {"auxiliary": "public", "learning_rate": 1e-2, "batch": 8}),
+                AttackPlan(
+                    "anew", "dimra", {"auxiliary": "public_all", "learning_rate": 3e-2, "batch": 8}, counts=False
+                ),
+            ),
+            rungs=(0, 2, 5),
+            samples=SAMPLES,
+            attacked_per_retained=2,
+        )
+        return replace(spec, **changes)
+
+    return make

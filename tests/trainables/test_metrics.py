@@ -1,0 +1,126 @@
+"""Metrics against numbers worked out by hand or by another library."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+
+from trainables.metrics import METRICS, Evaluation, Reference, aurc, evaluate, wilson
+from trainables.metrics.frechet import frechet_distance, statistics
+
+FORGOTTEN = 3
+
+
+def evaluation(conditions: list[int], predicted: list[int], images: torch.Tensor | None = None) -> Evaluation:
+    """Samples that the classifier calls `predicted`, with probability 0.6 each."""
+    n, rng = len(conditions), np.random.default_rng(0)
+    probabilities = torch.full((n, 10), 0.4 / 9)
+    probabilities[torch.arange(n), torch.tensor(predicted)] = 0.6
+    return Evaluation(
+        images=torch.from_numpy(rng.uniform(-1, 1, (n, 1, 8, 8))).float() if images is None else images,
+        conditions=torch.tensor(conditions),
+        probabilities=probabilities,
+        features=rng.normal(size=(n, 2)),
+        reference=Reference(np.zeros(2), np.eye(2), rng.normal(size=(50, 2))),
+        forgotten=FORGOTTEN,
+    )
+
+
+@pytest.mark.parametrize("c", [0.0, 0.25, 1.0])
+def test_aurc_of_a_constant_curve_is_the_constant(c: float) -> None:
+    assert aurc({0: c, 1: c, 10: c, 200: c}) == pytest.approx(c)
+
+
+def test_aurc_by_hand() -> None:
+    assert aurc({0: 0.0, 1: 1.0}) == pytest.approx(1 / 2)
+    # log₂(k+1) is 0, 1, 3: (0 + .5)/2 · 1 + (.5 + 1)/2 · 2 = 1.75, over 3
+    assert aurc({7: 1.0, 0: 0.0, 1: 0.5}) == pytest.approx(1.75 / 3)
+
+
+def test_early_recovery_weighs_more_than_late_recovery() -> None:
+    assert aurc({0: 0, 10: 1, 100: 1}) > aurc({0: 0, 10: 0, 100: 1})
+
+
+@pytest.mark.parametrize("curve", [{1: 0.5, 10: 0.5}, {0: 0.5}, {}])
+def test_aurc_needs_step_0_and_another(curve: dict[int, float]) -> None:
+    with pytest.raises(ValueError, match="step 0"):
+        aurc(curve)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 8), (8, 8), (1, 3), (64, 128), (127, 128), (990, 1000)])
+def test_wilson_is_scipys(hits: int, n: int) -> None:
+    expected = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert wilson(hits / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_wilson_of_nothing_is_not_a_number() -> None:
+    assert all(map(math.isnan, wilson(0.5, 0)))
+
+
+def test_frechet_distance_of_diagonal_gaussians() -> None:
+    """‖μ_a - μ_b‖² + Σ (√a_i - √b_i)²."""
+    mean_a, mean_b = np.array([1.0, -2.0, 0.0]), np.array([0.0, 1.0, 0.5])
+    a, b = np.array([1.0, 4.0, 9.0]), np.array([4.0, 4.0, 0.25])
+    expected = ((mean_a - mean_b) ** 2).sum() + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
+    assert frechet_distance((mean_a, np.diag(a)), (mean_b, np.diag(b))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_distance_to_itself_is_0() -> None:
+    own = statistics(np.random.default_rng(0).normal(size=(200, 6)))
+    assert frechet_distance(own, own) == pytest.approx(0, abs=1e-6)
+
+
+def test_statistics_are_mean_and_unbiased_covariance() -> None:
+    features = np.array([[0.0, 0.0], [2.0, 4.0]])
+    mean, covariance = statistics(features)
+    assert mean.tolist() == [1, 2]
+    assert covariance.tolist() == [[2, 4], [4, 8]]
+
+
+def test_accuracies_by_hand() -> None:
+    figures = METRICS["accuracy"](evaluation([3, 3, 3, 3, 1, 2, 4, 5, 6], [3, 1, 1, 1, 1, 2, 4, 5, 3]))
+    assert figures == pytest.approx(
+        {"relearning_accuracy": 1 / 4, "unlearning_accuracy": 3 / 4, "retain_accuracy": 4 / 5}
+    )
+
+
+def test_the_fid_is_over_retained_conditions_alone() -> None:
+    samples = evaluation([3, 3, 1, 2, 4, 5], [0] * 6)
+    assert METRICS["frechet"](samples)["fid"] == pytest.approx(
+        frechet_distance(statistics(samples.features[2:]), (samples.reference.mean, samples.reference.covariance))
+    )
+
+
+def test_figures_that_do_not_apply_are_left_out() -> None:
+    figures = evaluate(evaluation([3, 3, 3], [1, 1, 3]))
+    assert "retain_accuracy" not in figures and "fid" not in figures
+    assert {"relearning_accuracy", "forgotten_diversity"} <= figures.keys()
+    assert evaluate(evaluation([1, 2], [1, 2])).keys() == {"retain_accuracy", "fid"}
+
+
+def test_what_the_forgotten_condition_yields_now() -> None:
+    figures = METRICS["forgotten"](evaluation([3, 3, 3, 3, 1, 1], [8, 8, 8, 1, 5, 5]))
+    assert figures["forgotten_top_class"] == 8
+    assert figures["forgotten_top_share"] == pytest.approx(3 / 4)
+    assert figures["forgotten_confidence"] == pytest.approx(0.6)
+    assert figures["forgotten_diversity"] > 0.3
+
+
+def test_blank_images_are_seen_as_diversity_0() -> None:
+    blank = torch.full((4, 1, 8, 8), -1.0)
+    assert METRICS["forgotten"](evaluation([3, 3, 3, 3], [0] * 4, blank))["forgotten_diversity"] == 0
+
+
+def test_the_distance_of_forgotten_samples_is_1_for_images_spaced_like_real_ones_and_grows_away_from_them() -> None:
+    line = np.stack([np.arange(50.0), np.zeros(50)], axis=1)  # real images one unit apart
+    reference = Reference(np.zeros(2), np.eye(2), line)
+    near, far = evaluation([3] * 5, [1] * 5), evaluation([3] * 5, [1] * 5)
+    near = replace(near, features=np.add(line[:5], [0.0, 1.0]), reference=reference)
+    far = replace(far, features=np.add(line[:5], [0.0, 8.0]), reference=reference)
+    assert METRICS["forgotten"](near)["forgotten_distance"] == pytest.approx(1)
+    assert METRICS["forgotten"](far)["forgotten_distance"] == pytest.approx(8)

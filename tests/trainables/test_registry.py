@@ -1,0 +1,142 @@
+"""Families of interchangeable things, and what it takes to add a member: one file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import trainables
+from trainables.attacks import ATTACKS
+from trainables.data import DATASETS
+from trainables.features import FEATURE_NETWORKS
+from trainables.metrics import METRICS
+from trainables.registry import Registry
+from trainables.unlearning import METHODS
+
+FAMILIES = {
+    "unlearning method": (METHODS, "dimun", "dimum"),
+    "attack": (ATTACKS, "dimrra", "dimra"),
+    "metric": (METRICS, "acuracy", "accuracy"),
+    "data set": (DATASETS, "digit", "digits"),
+    "feature network": (FEATURE_NETWORKS, "inceptionv3", "inception"),
+}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_misspelt_name_is_answered_with_the_nearest_and_all(kind: str) -> None:
+    family, misspelt, meant = FAMILIES[kind]
+    with pytest.raises(ValueError) as error:
+        family[misspelt]
+    message = str(error.value)
+    assert kind in message and repr(misspelt) in message and f"did you mean {meant!r}?" in message
+    assert all(name in message for name in family.names())
+
+
+def test_two_members_cannot_have_one_name() -> None:
+    family: Registry[int] = Registry("number", "trainables.data")
+    family.add("one", 1)
+    with pytest.raises(ValueError, match="'one'"):
+        family.add("one", 11)
+
+
+NEW_FILES = {
+    "data/upside_down.py": """
+        import torch
+        from trainables.data import DATASETS, Images, Splits, register
+
+        @register("upside_down", conditions=10, shape=(1, 8, 8))
+        def upside_down() -> Splits:
+            known = DATASETS["digits"].load()
+            turned = [Images(torch.flip(s.images, (2,)), s.conditions) for s in (known.train, known.public, known.test)]
+            return Splits(*turned)
+        """,
+    "unlearning/fine_tune.py": """
+        from dataclasses import dataclass
+        import torch
+        from trainables.diffusion import denoising_loss
+        from trainables.unlearning import FineTuningSettings, register
+
+        @dataclass(frozen=True)
+        class FineTune(FineTuningSettings):
+            scale: float = 1.0
+
+        @register("fine_tune", FineTune)
+        def loss(problem, settings):
+            def step(model, generator):
+                drawn = problem.retain.where(torch.randint(len(problem.retain), (settings.batch,), generator=generator))
+                return settings.scale * denoising_loss(model, problem.schedule, drawn.images, drawn.conditions, generator)
+            return step
+        """,
+    "attacks/louder.py": """
+        from dataclasses import dataclass
+        from trainables.attacks import AttackSettings, register
+        from trainables.attacks.dimra import loss as dimra
+
+        @dataclass(frozen=True)
+        class Louder(AttackSettings):
+            times: float = 2.0
+
+        @register("louder", Louder)
+        def loss(target, settings):
+            quiet = dimra(target, settings)
+            return lambda model, generator: settings.times * quiet(model, generator)
+        """,
+    "metrics/brightness.py": """
+        from trainables.metrics import register
+
+        @register("brightness")
+        def brightness(samples):
+            return {"brightness": float(samples.images.mean())}
+        """,
+}
+
+USE_THEM = """
+import json, sys
+from trainables.classifier import ClassifierRecipe
+from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
+from trainables.models import BaseModel
+from trainables.pipeline import Pipeline
+from trainables.stages.prepare import make_classifier, make_model, make_reference, make_synthetic, model_key
+from trainables.stages.score import make_score
+
+experiment = Experiment(
+    store=sys.argv[1], data="upside_down", base=BaseModel(channels=(8, 16), train_steps=3, batch=8),
+    classifier=ClassifierRecipe(8, 8, 5), sampling_steps=2, synthetic_per_condition=1,
+)
+samples = Samples(4, 2)
+make_classifier(experiment), make_model(experiment, "base"), make_reference(experiment), make_synthetic(experiment)
+make_score(experiment, model_key(experiment, "base"), samples, 0)
+attack = AttackPlan("loud", "louder", {"times": 3.0, "batch": 4})
+settings = {"steps": 2, "batch": 4, "scale": 0.5}
+pipeline = Pipeline(TrialSpec("t", 0, experiment, "fine_tune", settings, 0, (attack,), (0, 1), samples))
+report = pipeline.step()
+while report.state is None:
+    report = pipeline.step()
+import trainables
+print(json.dumps([trainables.__path__[0], report.to_json()]))
+"""
+
+
+def test_a_new_method_attack_metric_or_data_set_is_one_new_file(tmp_path: Path) -> None:
+    """In a copy of the package with nothing but these files added, a trial uses all four by name."""
+    package = shutil.copytree(Path(trainables.__file__).parent, tmp_path / "trainables")
+    for name, source in NEW_FILES.items():
+        assert not (package / name).exists()
+        (package / name).write_text(dedent(source))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", USE_THEM, str(tmp_path / "store")]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    where, report = json.loads(done.stdout.splitlines()[-1])
+    assert Path(where) == package
+    assert report["state"] == "COMPLETE"
+    assert -1 <= report["figures"]["brightness"] <= 1
+    assert 0 <= report["figures"]["robustness"] <= 1
+    assert "brightness" in {row["metric"] for row in report["curves"] if row["attack"] == "loud"}
