@@ -113,7 +113,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     return Plan(
         space=args.space,
         run_dir=args.run_dir or planning.default_run_dir(args.space),
-        artifacts=args.artifacts,
+        artifacts=planning.absolute(args.artifacts),
         data=args.data,
         forget=args.forget,
         seed=args.seed,
@@ -166,14 +166,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_members(plan, space)
         if not args.resume:
             planning.create_run_dir(plan)
-        run(plan, space, progress).show()
+        return run(plan, space, progress).show()
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nstopped; go on with: python -m sweep.launch --resume {plan.run_dir}", file=sys.stderr)
         return 130
-    return 0
 
 
 def _quiet(verbose: bool) -> None:

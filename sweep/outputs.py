@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from sweep import pareto, report
@@ -10,6 +11,7 @@ from sweep.figures import front_figure, recovery_figure
 from sweep.fronts import read_front
 from sweep.plan import Plan
 from sweep.progress import Progress
+from sweep.records import FAIL
 from sweep.space import SearchSpace
 from sweep.tensorboard import Board
 from trainables.store import Store
@@ -27,7 +29,7 @@ class Outputs:
     def take(self, ended: Ended, agenda: Agenda) -> None:
         """A trial or replicate is over and recorded: say so, and give its figures and pictures to TensorBoard."""
         self.progress.ended(ended, agenda)
-        if ended.job.phase != "search" or ended.row["state"] == "FAIL":
+        if ended.job.phase != "search" or ended.row["state"] == FAIL:
             return
         trial_id = ended.job.spec.trial_id
         self.board.trial(ended.row, ended.job.curves)
@@ -46,9 +48,10 @@ class Outputs:
         report.write([self.run_dir], self.run_dir / "report.html")
         self.progress.line("done")
 
-    def show(self) -> None:
-        """The front, where everything is, and the commands to look at each."""
-        print(f"\n{pareto.render(read_front(self.run_dir), 'text')}")
+    def show(self) -> int:
+        """Print the front, where everything is, and the commands to look at each; 1 where every trial failed, else 0."""
+        front = read_front(self.run_dir)
+        print(f"\n{pareto.render(front, 'text')}")
         run = self.run_dir
         for what, command in (
             ("the front again", f"python -m sweep.pareto {run} --format markdown"),
@@ -58,6 +61,10 @@ class Outputs:
             ("TensorBoard", f"tensorboard --logdir {run / 'tensorboard'}"),
         ):
             print(f"{what:16s} {command}")
+        if all(m.state == FAIL for m in front.members):
+            print(f"error: every trial failed; the first: {front.members[0].cause}", file=sys.stderr)
+            return 1
+        return 0
 
     def _pictures(self, ended: Ended) -> list[tuple[str, str, int]]:
         """(artifact key, tag, step): the base model on the same noise, the unlearned model, and after each attack."""

@@ -157,6 +157,11 @@ def default_workers(gpus_per_trial: float) -> int:
     return max(1, int(local_gpus() / gpus_per_trial)) if gpus_per_trial > 0 else cores
 
 
+def absolute(artifacts: str) -> str:
+    """A folder as every process finds it, whatever its working directory; a URI as it is."""
+    return artifacts if "://" in artifacts else os.path.abspath(artifacts)
+
+
 def parse_budget(text: str) -> float | str:
     """``auto`` or a positive number; UsageError for anything else."""
     if text == AUTO:

@@ -73,10 +73,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_a_sweep_says_what_it_does_from_the_start_and_ends_with_its_front_and_commands(swept: tuple[Path, str]) -> None:
     _folder, printed = swept
-    order = ["question", "loading torch", "prepare:", "FID budget", "search:", "1/6", "front so far", "6/6", "-r2"]
-    at = [printed.index(word) for word in order]
-    assert at == sorted(at)
-    ending = printed[printed.index("done\n", at[-1]) :]
+    at = 0
+    for word in ("question", "loading torch", "prepare:", "FID budget", "search:", "1/6", "front so far", "6/6", "-r2"):
+        assert word in printed[at:], f"{word!r} is missing after: {printed[:at][-200:]}"
+        at = printed.index(word, at)
+    ending = printed[printed.index("done\n", at) :]
     for said in (
         "dimum",
         "label_swap",
@@ -191,6 +192,15 @@ def test_a_trial_that_diverges_is_recorded_with_its_cause_and_the_sweep_goes_on(
     assert failed and all(r["cause"] and r["robustness"] is None for r in failed)
     assert "FAILED" in printed and re.search(r"Diverged|finite|NaN|inf", failed[0]["cause"])
     assert len(rows) == 5 + 1 + 2, "every trial has an outcome"
+
+
+def test_a_sweep_whose_every_trial_failed_says_so_and_exits_1(swept: tuple[Path, str]) -> None:
+    folder = swept[0]
+    (folder / "hopeless.py").write_text(TINY.read_text().replace("1e-4, 2e-3", "1e29, 1e30"))
+    args = command("--space", "hopeless.py", *SMALL, "--trials", 1, "--run-dir", "hopeless", "--in-process")
+    done = subprocess.run(args, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "every trial failed; the first:" in done.stderr and "Diverged" in done.stderr
 
 
 def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""What every commit keeps: the import contract, types, style, and a README whose commands are real."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["lint-imports", "--no-logo"],
+    ],
+    ids=["ruff check", "ruff format", "mypy", "import contract"],
+)
+def test_the_tree_passes(tool: list[str]) -> None:
+    command = [str(Path(sys.executable).parent / tool[0]), *tool[1:]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("trainables/diffusion.py", "import sweep.plan"),
+        ("sweep/plan.py", "import search_spaces.dimum_robustness"),
+        ("trainables/pipeline.py", "import ray"),
+        ("trainables/store.py", "import optuna"),
+        ("sweep/space.py", "import torch"),
+    ],
+)
+def test_an_import_that_runs_upward_is_found_out(file: str, line: str, tmp_path: Path) -> None:
+    """The contract can fail: each forbidden import is written into a copy of the tree."""
+    for part in ("sweep", "trainables", "search_spaces"):
+        subprocess.run(["cp", "-r", str(ROOT / part), str(tmp_path)], check=True)
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    with (tmp_path / file).open("a") as source:
+        source.write(f"\n{line}\n")
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-logo", "--no-cache"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode != 0 and "BROKEN" in done.stdout
+
+
+def test_ci_runs_the_readmes_own_test_command() -> None:
+    command = re.search(r"<!-- tests -->\n```bash\n(.+?)\n```", README, re.DOTALL)
+    assert command and command[1].endswith("pytest") and "constraints.txt" in command[1]
+    assert "<!-- tests -->" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_flag_and_module_the_readme_names_exists() -> None:
+    from sweep.launch import parser
+
+    flags = set(parser().format_help().split())
+    for line in re.findall(r"^.*python -m sweep\.launch.*$", README, re.MULTILINE):
+        for flag in re.findall(r"--[a-z-]+", line):
+            assert flag in flags, f"{flag} in: {line}"
+    for module in set(re.findall(r"python -m (sweep\.\w+)", README)):
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
+
+
+def test_every_file_the_readme_links_to_exists() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_readmes_new_method_is_one_file_that_forgets_nothing_but_runs(tmp_path: Path) -> None:
+    """The block is written into a copy of the tree and the method trained for two steps under its new name."""
+    (block,) = re.findall(r"```python\n(# trainables/unlearning/(\w+)\.py.+?)```", README, re.DOTALL)
+    subprocess.run(["cp", "-r", str(ROOT / "trainables"), str(tmp_path)], check=True)
+    (tmp_path / "trainables" / "unlearning" / f"{block[1]}.py").write_text(block[0])
+    code = """
+import torch
+from diffusers import UNet2DModel
+from trainables.data import DATASETS
+from trainables.diffusion import Device, FineTuning, noise_schedule
+from trainables.models import BaseModel
+from trainables.unlearning import METHODS, Problem
+data = DATASETS["digits"]
+train = data.load().train
+model = UNet2DModel(**BaseModel(channels=(8, 8)).config(data))
+problem = Problem(model, noise_schedule(), train.of(3), train.without(3), 3, 10, None, None, Device())
+method = METHODS["fine_tune"]
+settings = method.configure({"steps": 2})
+assert FineTuning(model, method.loss(problem, settings), settings.optimisation(), 0, Device()).advance(2)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
