@@ -16,12 +16,11 @@ from typing import Any
 from sweep import records
 from sweep.confirm import chosen_for_confirmation
 from sweep.plan import Plan
-from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
-from sweep.search import ArmSearch, excesses, finite, make_sampler, open_journal
-from sweep.space import Attack, SearchSpace, Settings
+from sweep.records import COMPLETE, CONTROL, FAIL, FIGURES, RUNNING, Writer
+from sweep.search import ArmSearch, Past, excesses, finite, open_journal
+from sweep.space import Arm, Attack, SearchSpace
 from trainables.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
 
-CONTROL = "control"
 _FIGURE_NAMES = frozenset(f.name for f in FIGURES)
 
 
@@ -66,19 +65,14 @@ class Agenda:
         self._waiting: list[Job] = []
         self._asked: Counter[str] = Counter()
         self.resumed = ""
-        storage = open_journal(self.run_dir)
-        self.arms = {
-            arm.name: ArmSearch(
-                arm, space, storage, make_sampler(plan.sampler, plan.seed + i, plan.budget_of(arm.name))
-            )
-            for i, arm in enumerate(space.arms)
-        }
+        self.arms: dict[str, ArmSearch] = {}
+        self.budgets = {arm.name: plan.budget_of(space, arm.name) for arm in space.arms}
         self._restore()
 
     @property
     def total(self) -> int:
         """Trials of all arms that the search will run."""
-        return sum(self.plan.budget_of(a) for a in self.arms)
+        return sum(self.budgets.values())
 
     def next_job(self) -> Job | None:
         """The next job to start, or None where nothing can start before a running one ends. See `finished`."""
@@ -89,6 +83,8 @@ class Agenda:
             return self.next_job()
         if job is not None:
             self.running[job.name] = job
+            if job.phase == "search":
+                self.writer.trial(self._trial_row(job, RUNNING, None))
         return job
 
     @property
@@ -98,10 +94,7 @@ class Agenda:
     def take(self, name: str, report: Mapping[str, Any]) -> Ended | None:
         """Record a step's report; tell the search if the trial is over, and return what became of it."""
         job = self.running[name]
-        if report["stage"]:
-            job.stages.append(_stage_row(job.spec, report["stage"]))
-        job.curves += [_identity(job.spec) | row for row in report["curves"]]
-        job.figures |= report["figures"]
+        _add(job, report)
         if report["state"] is None:
             self._record(job, RUNNING, None)
             return None
@@ -118,20 +111,14 @@ class Agenda:
 
     def _ask(self) -> Job | None:
         """A trial of the arm that is furthest behind its share; None once every arm has had its trials."""
-        behind = {
-            a: self._asked[a] / self.plan.budget_of(a) for a in self.arms if self._asked[a] < self.plan.budget_of(a)
-        }
+        behind = {a: self._asked[a] / budget for a, budget in self.budgets.items() if self._asked[a] < budget}
         if not behind:
             return None
-        return self._start_trial(min(behind, key=behind.__getitem__))
-
-    def _start_trial(self, arm: str, again: Settings | None = None) -> Job:
+        arm = min(behind, key=behind.__getitem__)
         self._asked[arm] += 1
-        number, settings = self.arms[arm].ask(again)
+        number, settings = self.arms[arm].ask()
         spec = self._spec(f"{arm}-{number:04d}", 0, self.space.arm(arm).method, settings, gate=True)
-        job = Job(spec, arm, number, "search", records.now())
-        self.writer.trial(self._trial_row(job, RUNNING, None))
-        return job
+        return self._with_past(Job(spec, arm, number, "search", records.now()))
 
     def _spec(
         self,
@@ -158,16 +145,15 @@ class Agenda:
             attacks=tuple(_attack_plan(a) for a in attacks),
             rungs=self.space.rungs,
             samples=Samples(*self.plan.confirm_samples) if confirm else Samples(forgotten, per_retained),
-            attacked_per_retained=per_retained,
+            attacked_per_retained=self.plan.confirm_samples[1] if confirm else per_retained,
             start=start,
             gate=tuple(limits),
             fid_delta_sd=self.fid_delta_sd,
         )
 
     def _control_jobs(self, replicate: int) -> list[Job]:
-        """θ₀ and θ* under the same attacks; θ₀, which nothing is measured as excess over, on the first confirm seed only."""
-        starts = ("base", "retrain") if replicate < 2 else ("retrain",)
-        specs = [self._spec(f"{CONTROL}-{s}", replicate, "none", {}, start=s) for s in starts]
+        """θ₀ and θ* under the same attacks on the same seed."""
+        specs = [self._spec(f"{CONTROL}-{s}", replicate, "none", {}, start=s) for s in ("base", "retrain")]
         return [Job(spec, CONTROL, 0, _phase(spec), records.now()) for spec in specs]
 
     def _confirm_jobs(self) -> list[Job]:
@@ -217,7 +203,7 @@ class Agenda:
 
     def _trial_row(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
         figures = {k: v for k, v in job.figures.items() if k in _FIGURE_NAMES}
-        over = excesses(self.space, figures, self.fid_budget)
+        over = excesses(self.space, job.figures, self.fid_budget)
         row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
         row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
         row |= {f"param_{k}": v for k, v in job.spec.settings.items()} | figures
@@ -229,24 +215,28 @@ class Agenda:
         return row
 
     def _restore(self) -> None:
-        """Replay the records: finished trials are told again, unfinished ones asked again under the same number."""
-        done = self._done_replicates()
-        self._waiting = [self._with_past(j) for j in self._control_jobs(0) if j.name not in done]
-        rows = [r for r in records.rows(self.run_dir, "trials") if r["arm"] != CONTROL]
-        for row in sorted(rows, key=lambda r: (r["arm"], r["number"])):
-            names = [p.name for p in self.space.arm(row["arm"]).walk()]
-            settings = {n: row[f"param_{n}"] for n in names if row[f"param_{n}"] is not None}
-            settings = self.space.arm(row["arm"]).check(settings)
-            if row["state"] == RUNNING:
-                self._waiting.append(self._with_past(self._start_trial(row["arm"], settings)))
-                continue
-            self._asked[row["arm"]] += 1
-            number, _ = self.arms[row["arm"]].ask(settings)
+        """Go on from the records: finished trials are in the studies again, unfinished ones are asked for first."""
+        rows = records.rows(self.run_dir, "trials")
+        ended = {r["trial_id"] for r in rows if r["state"] != RUNNING}
+        self._waiting = [self._with_past(j) for j in self._control_jobs(0) if j.spec.trial_id not in ended]
+        storage, past = open_journal(self.run_dir), {arm.name: self._past(arm, rows) for arm in self.space.arms}
+        for i, arm in enumerate(self.space.arms):
+            seed, budget = self.plan.seed + i, self.budgets[arm.name]
+            self.arms[arm.name] = ArmSearch(arm, self.space, storage, self.plan.sampler, seed, budget, past[arm.name])
+            self._asked[arm.name] = sum(p.state != RUNNING for p in past[arm.name])
+        if rows:
+            trials = [p for of_arm in past.values() for p in of_arm]
+            unfinished = sum(p.state == RUNNING for p in trials)
+            self.resumed = f"{len(trials) - unfinished} finished trials kept, {unfinished} unfinished ones go on"
+
+    def _past(self, arm: Arm, rows: list[dict[str, Any]]) -> list[Past]:
+        found = []
+        for row in (r for r in rows if r["arm"] == arm.name):
+            named = {p.name: row[f"param_{p.name}"] for p in arm.walk()}
+            settings = arm.check({name: value for name, value in named.items() if value is not None})
             over = excesses(self.space, row, self.fid_budget)
-            self.arms[row["arm"]].tell(number, row["state"], row, over, row["cause"])
-        if done or rows:
-            unfinished = sum(r["state"] == RUNNING for r in rows)
-            self.resumed = f"{len(rows) - unfinished} finished trials kept, {unfinished} unfinished ones go on"
+            found.append(Past(row["number"], row["state"], settings, row, over, row["cause"]))
+        return sorted(found, key=lambda p: p.number)
 
     def _with_past(self, job: Job) -> Job:
         """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""
@@ -269,6 +259,19 @@ def _phase(spec: TrialSpec) -> str:
 
 def _attack_plan(attack: Attack) -> AttackPlan:
     return AttackPlan(attack.name, attack.method, dict(attack.settings), attack.counts)
+
+
+def _add(job: Job, report: Mapping[str, Any]) -> None:
+    """Add a report's rows to a job's. A restarted process reports its stages again, as found: they are already here."""
+    if report["stage"] and report["stage"]["key"] not in {s["key"] for s in job.stages}:
+        job.stages.append(_stage_row(job.spec, report["stage"]))
+    known = {_point(row) for row in job.curves}
+    job.curves += [_identity(job.spec) | row for row in report["curves"] if _point(row) not in known]
+    job.figures |= report["figures"]
+
+
+def _point(row: Mapping[str, Any]) -> tuple[str, int, str]:
+    return row["attack"], row["attack_step"], row["metric"]
 
 
 def _stage_row(spec: TrialSpec, stage: Mapping[str, Any]) -> dict[str, Any]:

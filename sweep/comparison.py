@@ -151,7 +151,7 @@ def _against(front: Front, main_arm: str, baseline_arm: str) -> Comparison:
         return Comparison(
             main_arm, baseline_arm, main, baseline, (), (), f"not comparable, they differ in {', '.join(differs)}"
         )
-    rows = [*_figures(front, main, baseline), *_unlearning(front, main, baseline)]
+    rows = [*_figures(front, main, baseline), *_unlearning(front, main, baseline), *_ruined(front, main, baseline)]
     excess = [*_excess(front, main), *_excess(front, baseline)]
     broken = [m.trial_id for m in (main, baseline) if not m.feasible]
     note = f"no feasible confirmed member: {' and '.join(broken)} comes closest in its arm" if broken else None
@@ -169,6 +169,27 @@ def _unlearning(front: Front, main: Member, baseline: Member) -> Iterator[Differ
     for attack, step, counts in [("none", 0, True), *_rungs(front)]:
         kept = ({seed: 1 - v for seed, v in curve.get((attack, step), {}).items()} for curve in (a, b))
         yield from _row("unlearning_accuracy", attack, step, counts, "maximise", *kept)
+
+
+def _ruined(front: Front, main: Member, baseline: Member) -> Iterator[Difference]:
+    """Retain accuracy and FID at the end of every attack: a model that the attack ruined has not resisted it."""
+    last = front.rungs[-1]
+    for attack, step, counts in _rungs(front):
+        for name, better in (("retain_accuracy", "maximise"), ("fid", "minimise")):
+            if step == last:
+                a, b = (_attacked(front, m.trial_id, attack, name) for m in (main, baseline))
+                yield from _row(name, attack, step, counts, better, a, b)
+
+
+def _attacked(front: Front, trial_id: str, attack: str, metric: str) -> dict[int, float]:
+    """A figure at the last rung of an attack, by confirm seed."""
+    seeds, last = front.seeds(trial_id), front.rungs[-1]
+    return {
+        seeds[at]: row["value"]
+        for row in front.curves
+        if (at := (row["trial_id"], row["replicate"])) in seeds
+        and (row["attack"], row["attack_step"], row["metric"]) == (attack, last, metric)
+    }
 
 
 def _row(

@@ -19,12 +19,11 @@ import numpy as np
 
 from sweep.errors import UsageError
 from sweep.estimates import Estimate, estimate, hypervolume, nondominated
-from sweep.records import COMPLETE, FAIL, FIGURES, PRUNED, RUNNING, read, read_json, run_folder
+from sweep.records import COMPLETE, CONTROL, FAIL, FIGURES, RUNNING, read, read_json, run_folder
 from sweep.space import Constraint
 
 Row: TypeAlias = dict[str, Any]
 
-CONTROL = "control"
 BASE, RETRAIN = "control-base", "control-retrain"
 FIGURE_NAMES = tuple(f.name for f in FIGURES)
 FEW = 3  # a front of fewer feasible members than this needs a reason
@@ -163,9 +162,12 @@ def read_front(run: str | os.PathLike[str]) -> Front:
 
 
 def best(front: Front, arm: str) -> Member | None:
-    """The confirmed feasible member with the highest mean robustness, or None where nothing feasible was confirmed."""
+    """Of the members that fresh seeds confirm as feasible, the one the search found most robust; None where there is none.
+
+    Chosen by the search's figures and reported by the confirmed ones: a choice by the latter would flatter its winner.
+    """
     found = [m for m in front.arms[arm].members if m.confirmed and m.feasible and "robustness" in m.confirmed]
-    return max(found, key=lambda m: m.value("robustness") or 0.0, default=None)
+    return max(found, key=lambda m: (m.search["robustness"] or 0.0, m.trial_id), default=None)
 
 
 def closest(front: Front, arm: str) -> Member | None:
@@ -331,31 +333,31 @@ def _constraint(facts: Mapping[str, Any]) -> Constraint:
 
 
 def _reason(plan: Row, trials: list[Row], members: list[Member]) -> str | None:
-    """What kept an arm's trials off the front, counted from the records, where fewer than FEW are feasible."""
-    feasible = sum(bool(m.search_feasible and m.state == COMPLETE) for m in members)
+    """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it."""
+    if sum(m.on_front for m in members) >= FEW:
+        return None
+    feasible = [m for m in members if m.search_feasible and m.state == COMPLETE]
     confirmed = [m for m in members if m.confirmed]
+    told = [f"{len(feasible)} of {len(trials)} trials feasible" + _infeasible(plan, trials)]
+    if beaten := sum(not m.on_search_front for m in feasible):
+        told.append(f"{beaten} of the feasible dominated by others in the search")
+    if lost := sum(not m.feasible for m in confirmed):
+        told.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
+    if beaten := sum(bool(m.feasible and not m.on_front) for m in confirmed):
+        told.append(f"{beaten} of {len(confirmed)} confirmed members dominated by another")
+    return "; ".join(told)
+
+
+def _infeasible(plan: Row, trials: list[Row]) -> str:
+    """``: 9 exceeded the FID budget, 4 had not unlearned``, counted from the records; a trial can have done both."""
     told = []
-    if feasible < FEW:
-        for facts in plan["constraints"]:
-            over = sum(1 for t in trials if (t.get(f"excess_{facts['metric']}") or 0) > 0)
-            told += [(over, _broke(_constraint(facts)))] if over else []
-        states = Counter(t["state"] for t in trials)
-        told += [(states[FAIL], "failed")] if states[FAIL] else []
-        unscored = sum(
-            1 for t in trials if t["state"] == PRUNED and not any((t[k] or 0) > 0 for k in t if k.startswith("excess_"))
-        )
-        told += [(unscored, "stopped at the gate")] if unscored else []
-        told += [(states[RUNNING], "still running")] if states[RUNNING] else []
-    parts = [f"{n} of {len(trials)} {what}" if i == 0 else f"{n} {what}" for i, (n, what) in enumerate(told)]
-    head = (
-        [f"{feasible} of {len(trials)} trials feasible" + (f": {', '.join(parts)}" if parts else "")]
-        if feasible < FEW
-        else []
-    )
-    lost = sum(not m.feasible for m in confirmed)
-    if lost and len(confirmed) - lost < FEW:
-        head.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
-    return "; ".join(head) or None
+    for facts in plan["constraints"]:
+        over = sum(1 for t in trials if (t.get(f"excess_{facts['metric']}") or 0) > 0)
+        told += [f"{over} {_broke(_constraint(facts))}"] if over else []
+    states = Counter(t["state"] for t in trials)
+    told += [f"{states[FAIL]} failed"] if states[FAIL] else []
+    told += [f"{states[RUNNING]} still running"] if states[RUNNING] else []
+    return f": {', '.join(told)}" if told else ""
 
 
 def _broke(constraint: Constraint) -> str:

@@ -103,15 +103,16 @@ def parser() -> argparse.ArgumentParser:
 def plan_of(args: argparse.Namespace) -> Plan:
     """The plan the arguments ask for; UsageError where they do not make one."""
     if args.resume and args.space:
-        raise UsageError("--resume RUN goes on with the plan of that run; leave --space out")
+        raise UsageError("--space beside --resume: the run's own plan holds; leave it out, or start a new run")
     if args.resume:
         folder = records.run_folder(args.resume)
         plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
-        return planning.moved(plan, run_dir=str(folder), in_process=args.in_process or plan.in_process)
+        _refuse_flags_beside_resume(args)
+        return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process)
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     return Plan(
-        space=args.space,
+        space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
         run_dir=args.run_dir or planning.default_run_dir(args.space),
         artifacts=planning.absolute(args.artifacts),
         data=args.data,
@@ -122,7 +123,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         sampler=args.sampler,
         fid_budget=planning.parse_budget(args.fid_budget),
         fid_features=args.fid_features,
-        inception_weights=args.inception_weights,
+        inception_weights=args.inception_weights and planning.absolute(args.inception_weights),
         inception_sha256=args.inception_sha256,
         base_steps=args.base_steps,
         samples_forgotten=args.samples_forgotten,
@@ -135,6 +136,15 @@ def plan_of(args: argparse.Namespace) -> Plan:
         address=args.address,
         in_process=args.in_process,
     )
+
+
+def _refuse_flags_beside_resume(args: argparse.Namespace) -> None:
+    """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
+    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose"}
+    for name, default in vars(parser().parse_args([])).items():
+        if name not in free and getattr(args, name) != default:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} beside --resume: the run's own plan holds; leave it out, or start a new run")
 
 
 def _workers(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from sweep.progress import Progress
 from sweep.records import FAIL
 from sweep.space import SearchSpace
 from sweep.tensorboard import Board
-from trainables.store import Store
+from trainables.store import CorruptArtifact, Store
 
 
 class Outputs:
@@ -27,8 +27,17 @@ class Outputs:
         self.board = Board(self.run_dir, space)
 
     def take(self, ended: Ended, agenda: Agenda) -> None:
-        """A trial or replicate is over and recorded: say so, and give its figures and pictures to TensorBoard."""
+        """A trial or replicate is over and recorded: say so, and give its figures and pictures to TensorBoard.
+
+        What is written here is a view: where it cannot be written the sweep goes on, and says so.
+        """
         self.progress.ended(ended, agenda)
+        try:
+            self._write_board(ended)
+        except (OSError, CorruptArtifact) as error:
+            self.progress.line(f"TensorBoard: {ended.job.name} is not written: {error}")
+
+    def _write_board(self, ended: Ended) -> None:
         if ended.job.phase != "search" or ended.row["state"] == FAIL:
             return
         trial_id = ended.job.spec.trial_id

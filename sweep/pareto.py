@@ -205,22 +205,23 @@ def _text_comparisons(front: Front) -> Iterator[str]:
         yield f"  {'figure':<35}{'first':>7}{'second':>7}   difference"
         for row in pair.rows:
             means = f"{number(row.main.mean):>7}{number(row.baseline.mean):>7}"
-            yield f"  {figure_name(row):<35}{means}   {interval(row.difference)}"
+            yield f"  {figure_name(row).replace('dimra-', ''):<35}{means}   {interval(row.difference)}"
         if pair.excess:
             yield "  * holds forgotten data: relearning is judged against the retrain control"
             yield f"  {'relearning accuracy':<35}{'trial':>7}{'control':>8}  excess"
         for excess in pair.excess:
-            name = f"{excess.trial_id[:17]} {excess.attack}@{excess.step}"
+            name = f"{excess.trial_id} {excess.attack.removeprefix('dimra-')}@{excess.step}"
             means = f"{number(excess.member.mean):>7}{number(excess.control.mean):>8}"
-            yield f"  {name[:35]:<35}{means}  {interval(excess.difference)}"
+            yield f"  {name:<35}{means}  {interval(excess.difference)}"
 
 
 def figure_name(row: Difference) -> str:
     """``robustness``, or ``unlearning after retain@31``; attacks that do not count say so."""
     if row.attack is None:
         return row.figure
+    short = {"unlearning_accuracy": "unlearning", "retain_accuracy": "retain"}.get(row.figure, row.figure)
     when = "before any attack" if row.attack == "none" else f"after {row.attack}@{row.step}"
-    return f"unlearning {when}" + ("" if row.counts else " *")
+    return f"{short} {when}" + ("" if row.counts else " *")
 
 
 def _rows(front: Front) -> Iterator[dict[str, Any]]:

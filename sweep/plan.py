@@ -16,11 +16,13 @@ from typing import Any
 
 from sweep import catalogue
 from sweep.errors import UsageError, near
+from sweep.records import FIGURES
 from sweep.space import Attack, SearchSpace
 
 SAMPLERS = ("tpe", "gp", "nsga2", "qmc", "random")
 AUTO = "auto"
 CALIBRATION_SEEDS = 5
+SEEDS_A_SWEEP = 1000
 _FREE_BYTES = 200 * 2**20
 
 
@@ -63,12 +65,17 @@ class Plan:
 
     @property
     def replicate_seeds(self) -> list[int]:
-        """Seed of replicate 0 (search), 1, 2, … (confirm)."""
-        return [self.seed + i for i in range(self.confirm_seeds + 1)]
+        """Seed of replicate 0 (search), 1, 2, … (confirm); two sweeps' seeds never meet, so a fresh seed is fresh."""
+        return [self.seed * SEEDS_A_SWEEP + i for i in range(self.confirm_seeds + 1)]
 
-    def budget_of(self, arm: str) -> int:
+    @property
+    def calibration_seeds(self) -> list[int]:
+        """Sampling seeds that the noise of fid_delta is measured over: the search's own, and some that nothing else uses."""
+        first = self.replicate_seeds[0]
+        return [first, *(first + SEEDS_A_SWEEP - i for i in range(1, CALIBRATION_SEEDS))]
+
+    def budget_of(self, space: SearchSpace, arm: str) -> int:
         """How many trials an arm gets; baselines share `baseline_trials`."""
-        space = self.question()
         baselines = [a.name for a in space.arms if a.baseline]
         mains = [a.name for a in space.arms if not a.baseline]
         group, total = (baselines, self.baseline_trials) if arm in baselines else (mains, self.trials)
@@ -127,6 +134,16 @@ def validate(plan: Plan) -> SearchSpace:
     ):
         if number < least:
             raise UsageError(f"{flag} {number}: must be at least {least}")
+    if not 0 <= plan.seed < 2**31:
+        raise UsageError(f"--seed {plan.seed}: must be from 0 to {2**31 - 1}")
+    if plan.confirm_seeds > SEEDS_A_SWEEP // 2:
+        raise UsageError(f"--confirm-seeds {plan.confirm_seeds}: at most {SEEDS_A_SWEEP // 2}")
+    if not math.isfinite(plan.gpus_per_trial):
+        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial}: must be finite")
+    if len(space.objectives) != 2:
+        raise UsageError(f"space {space.name!r}: a front is of two objectives, not {len(space.objectives)}")
+    for metric in (*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)):
+        _check_choice(f"space {space.name!r}: metric", metric, [f.name for f in FIGURES])
     for arm in space.arms:
         _check_choice(f"space {space.name!r}, arm {arm.name!r}: method", arm.method, catalogue.members("unlearning"))
     for attack in (*space.search_attacks, *space.confirm_attacks):
@@ -146,9 +163,12 @@ def validate(plan: Plan) -> SearchSpace:
     return space
 
 
-def moved(plan: Plan, run_dir: str, in_process: bool) -> Plan:
-    """The same plan for a run folder that has been moved, or run another way; its figures stay the same."""
-    return dataclasses.replace(plan, run_dir=run_dir, in_process=in_process)
+def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_process: bool) -> Plan:
+    """The same plan for a run folder that has been moved, or run elsewhere; its figures stay the same."""
+    workers = plan.workers if workers is None else workers
+    return dataclasses.replace(
+        plan, run_dir=run_dir, workers=workers, address=address or plan.address, in_process=in_process
+    )
 
 
 def default_workers(gpus_per_trial: float) -> int:
@@ -276,7 +296,8 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     lines = [
         f"question    {space.question}",
         f"data        {plan.data}; forget condition {plan.forget}; seed {plan.seed}",
-        f"search      {plan.sampler}; " + ", ".join(f"{a.name} {plan.budget_of(a.name)} trials" for a in space.arms),
+        f"search      {plan.sampler}; "
+        + ", ".join(f"{a.name} {plan.budget_of(space, a.name)} trials" for a in space.arms),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
         "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
         f"FID budget  {budget}; features: {plan.fid_features}",

@@ -74,9 +74,8 @@ def prepare_all(plan: Plan, experiment: Experiment, execute: Execute, progress: 
     }
     cached = [name for name, key in keys.items() if store.find(key)]
     todo = [name for name in keys if name not in cached]
-    progress.line(
-        f"prepare: {'found ' + ', '.join(cached) + '; ' if cached else ''}{'training ' + ', '.join(todo) if todo else ''}"
-    )
+    said = ["found " + ", ".join(cached)] * bool(cached) + ["training " + ", ".join(todo)] * bool(todo)
+    progress.line(f"prepare: {'; '.join(said)}")
     made = execute(
         {
             "classifier": (prepare.make_classifier, (experiment,)),
@@ -89,7 +88,7 @@ def prepare_all(plan: Plan, experiment: Experiment, execute: Execute, progress: 
         f"prepare: classifier is right on {accuracy:.1%} of {made['classifier'].facts['held_out_images']} held-out images"
     )
     execute({"reference statistics": (prepare.make_reference, (experiment,))})
-    seeds = [plan.seed + i for i in range(CALIBRATION_SEEDS)]
+    seeds = plan.calibration_seeds
     samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
     tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (prepare.make_synthetic, (experiment,))}
     for which in ("base", "retrain"):
@@ -102,7 +101,7 @@ def prepare_all(plan: Plan, experiment: Experiment, execute: Execute, progress: 
     scores = execute(tasks)
     fids = {w: [scores[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in ("base", "retrain")}
     prepared = _budget(plan, fids["base"], fids["retrain"])
-    figures = scores[f"base on seed {plan.seed}"].facts["figures"]
+    figures = scores[f"base on seed {seeds[0]}"].facts["figures"]
     prepared |= {
         "classifier_accuracy": accuracy,
         "classifier_held_out": made["classifier"].facts["held_out_images"],
@@ -110,7 +109,7 @@ def prepare_all(plan: Plan, experiment: Experiment, execute: Execute, progress: 
         "base_forgotten_accuracy": figures["relearning_accuracy"],
         "calibration_seeds": seeds,
         "finished_at": dt.datetime.now(dt.UTC).isoformat(),
-        "keys": keys | {"base score": score_key(experiment, base, samples, plan.seed)},
+        "keys": keys | {"base score": score_key(experiment, base, samples, seeds[0])},
         "seconds": {"prepare": time.monotonic() - start}
         | {f"{n} core": a.facts.get("core_s", 0.0) for n, a in made.items()},
     }

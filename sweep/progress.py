@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from sweep.agenda import Agenda, Ended
-from sweep.records import COMPLETE, PRUNED
+from sweep.records import COMPLETE, CONTROL, PRUNED, RUNNING
 
 _STATE_WORDS = {COMPLETE: "done", PRUNED: "gated"}
 _HEARTBEAT_S = 15.0
@@ -27,6 +27,14 @@ class Progress:
         self._last = time.monotonic()
         print(f"[{elapsed // 60:3.0f}:{elapsed % 60:02.0f}] {text}", file=self._stream, flush=True)
 
+    def go_on(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Count the finished trials of an earlier driver, and take up its front."""
+        for row in rows:
+            if row["arm"] != CONTROL and row["state"] != RUNNING:
+                self._ended += 1
+                if row["state"] == COMPLETE and row["feasible"]:
+                    self._extend_front(row, quiet=True)
+
     def quiet_for(self) -> float:
         """Seconds since the last line."""
         return time.monotonic() - self._last
@@ -41,22 +49,29 @@ class Progress:
         """One line for a trial or replicate that is over, and one for the front whenever it changed."""
         job, row = ended.job, ended.row
         state = _STATE_WORDS.get(row["state"], "FAILED")
-        self._ended += job.phase == "search" and job.arm != "control"
-        count = f"{self._ended}/{agenda.total} " if job.phase == "search" and job.arm != "control" else ""
+        self._ended += job.phase == "search" and job.arm != CONTROL
+        count = f"{self._ended}/{agenda.total} " if job.phase == "search" and job.arm != CONTROL else ""
         self.line(f"{count}{job.name:18s} {state:6s} {_figures(row)}{'  ' + row['cause'] if row['cause'] else ''}")
-        if job.phase == "search" and job.arm != "control" and row["state"] == COMPLETE and row["feasible"]:
+        if job.phase == "search" and job.arm != CONTROL and row["state"] == COMPLETE and row["feasible"]:
             self._extend_front(row)
 
-    def _extend_front(self, row: Mapping[str, Any]) -> None:
+    def _extend_front(self, row: Mapping[str, Any], quiet: bool = False) -> None:
         point = (row["trial_id"], row["robustness"], row["fid_delta"])
         if any(r >= point[1] and f <= point[2] for _, r, f in self._front):
             return
         kept = [p for p in self._front if not (point[1] >= p[1] and point[2] <= p[2])]
         self._front = sorted([*kept, point], key=lambda p: p[2])
+        if quiet:
+            return
         shown = "; ".join(f"{t}: robustness {r:.3f} at fid_delta {f:+.1f}" for t, r, f in self._front)
-        self.line(f"front so far: {shown}")
+        self.line(f"front so far, all arms: {shown}")
 
 
 def _figures(row: Mapping[str, Any]) -> str:
-    names = {"robustness": "robustness", "fid_delta": "fid_delta", "unlearning_accuracy": "UA", "retain_accuracy": "RA"}
+    names = {
+        "robustness": "robustness",
+        "fid_delta": "fid_delta",
+        "unlearning_accuracy": "UA",
+        "retain_accuracy": "retain",
+    }
     return "  ".join(f"{short} {row[name]:.3f}" for name, short in names.items() if row.get(name) is not None)

@@ -31,6 +31,7 @@ from sweep.space import Choice, Float, SearchSpace
 SCHEMA_VERSION = 1
 TABLES = ("trials", "replicates", "curves", "stages")
 
+CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
 RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
 
 _TIME = pa.timestamp("us", tz="UTC")

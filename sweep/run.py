@@ -36,8 +36,8 @@ def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
                 outputs = _run_here(plan, space, experiment, progress)
             else:
                 outputs = _run_on_ray(plan, space, experiment, progress)
-        except KeyboardInterrupt:
-            _status(run_dir, "interrupted", "")
+        except BaseException as error:
+            _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
             raise
         _status(run_dir, "finished", "")  # before the page, which says so
         outputs.finish()
@@ -73,6 +73,7 @@ def _run_here(plan: Plan, space: SearchSpace, experiment: Experiment, progress: 
 
 def _run_on_ray(plan: Plan, space: SearchSpace, experiment: Experiment, progress: Progress) -> Outputs:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # our records are the only result store
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends the sweep, not just Tune's loop
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
@@ -121,14 +122,26 @@ def _open(
     """Prepare, then the agenda and the outputs, both going on from the run's records."""
     run_dir = Path(plan.run_dir)
     prepared = preparing.prepare_all(plan, experiment, execute, progress)
+    if (run_dir / "prepared.json").exists():
+        prepared = _same_preparation(run_dir / "prepared.json", prepared)
     write_json(run_dir / "prepared.json", prepared)
     _status(run_dir, "running", "search")
     agenda = Agenda(plan, space, experiment, prepared)
     if agenda.resumed:
         progress.line(f"resume: {agenda.resumed}")
-    trials = ", ".join(f"{plan.budget_of(a.name)} of {a.name}" for a in space.arms)
+        progress.go_on(records.rows(run_dir, "trials"))
+    trials = ", ".join(f"{plan.budget_of(space, a.name)} of {a.name}" for a in space.arms)
     progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
     return agenda, Outputs(plan, space, progress)
+
+
+def _same_preparation(path: Path, prepared: dict[str, Any]) -> dict[str, Any]:
+    """The preparation an earlier driver recorded, if this one is the same; else figures of two kinds would mix."""
+    before = records.read_json(path)
+    for fact in ("keys", "fid_budget"):
+        if before[fact] != prepared[fact]:
+            raise UsageError(f"{path}: {fact} differ from this run's: code or libraries have changed; start a new run")
+    return before
 
 
 def _start_ray(ray: Any, plan: Plan) -> None:

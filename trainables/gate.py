@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from scipy.stats import t
+
 from trainables.experiment import Limit, Samples
 from trainables.metrics import wilson
 
@@ -11,12 +13,18 @@ _ONE_SIDED_95 = 1.644854
 
 
 def excluded(
-    figures: Mapping[str, float], limits: Sequence[Limit], samples: Samples, retained: int, fid_delta_sd: float
+    figures: Mapping[str, float],
+    limits: Sequence[Limit],
+    samples: Samples,
+    retained: int,
+    fid_delta_sd: float,
+    fid_delta_seeds: int = 5,
 ) -> str | None:
     """Why a trial cannot be feasible: the first limit whose one-sided 95 % bound lies on the wrong side; None to go on.
 
-    Accuracies are bounded by Wilson's interval over their samples; `fid_delta` by its standard deviation over sampling
-    seeds. A figure whose noise is not known never stops a trial.
+    Accuracies are bounded by Wilson's interval over their samples; `fid_delta` by Student's t with its standard deviation
+    over `fid_delta_seeds` sampling seeds, which was measured on the retrain control and taken to hold for θᵤ. A figure whose
+    noise is not known never stops a trial.
     """
     counts = {"unlearning_accuracy": samples.forgotten, "retain_accuracy": samples.per_retained * retained}
     for limit in limits:
@@ -26,7 +34,8 @@ def excluded(
         if limit.metric in counts:
             lower, upper = wilson(value, counts[limit.metric], _ONE_SIDED_95)
         elif limit.metric == "fid_delta":
-            lower, upper = value - _ONE_SIDED_95 * fid_delta_sd, value + _ONE_SIDED_95 * fid_delta_sd
+            half = t.ppf(0.95, fid_delta_seeds - 1) * fid_delta_sd
+            lower, upper = value - half, value + half
         else:
             continue
         if lower > limit.bound if limit.at_most else upper < limit.bound:

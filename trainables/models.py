@@ -95,6 +95,9 @@ def load_model(artifact: Artifact, device: Device) -> UNet2DModel:
     return device.place(model).eval()
 
 
+TRAINED_PARAMETERS = ("all", "condition_mid")
+
+
 def trained_parameters(model: UNet2DModel, which: str) -> list[torch.nn.Parameter]:
     """The parameters a method may move: ``all``, or ``condition_mid`` (condition embedding and mid block).
 

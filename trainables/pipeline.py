@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 import torch
 
+from trainables.attacks import ATTACKS
 from trainables.experiment import TrialSpec
+from trainables.features import FEATURE_NETWORKS
 from trainables.gate import excluded
-from trainables.metrics import Figures, aurc, wilson
+from trainables.metrics import METRICS, Figures, aurc, wilson
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
 from trainables.stages.attack import AttackStage, Trajectory, check_attack
@@ -25,6 +27,7 @@ from trainables.stages.prepare import Workbench, model_key, reference_key
 from trainables.stages.score import ScoreStage, score_key
 from trainables.stages.unlearn import UnlearnStage, unlearned_key
 from trainables.store import Artifact
+from trainables.unlearning import METHODS
 
 STEP_SECONDS = 30.0
 
@@ -132,6 +135,7 @@ class Pipeline:
             if report.state == "COMPLETE":
                 counting = [self._accuracy_at[a.name] for a in self.spec.attacks if a.counts]
                 self.figures["robustness"] = 1 - max(map(aurc, counting)) if counting else None
+        if self.figures:  # from the score on: a trial that dies under attack keeps what it was scored
             report.figures = self.figures | self._dependencies()
         return report
 
@@ -185,6 +189,14 @@ class Pipeline:
             "unlearned_model": self.unlearned,
             "score": score_key(experiment, self.unlearned, spec.samples, spec.seed),
             "base_score": score_key(experiment, model_key(experiment, "base"), spec.samples, spec.seed),
-            "code_version": code_version("trainables.pipeline"),
+            "code_version": self._code_version(),
             "device": experiment.device_name,
         }
+
+    def _code_version(self) -> str:
+        """Hash of all code the figures come from: this module, and the method, attacks, metrics, features and data it uses."""
+        spec, experiment = self.spec, self.spec.experiment
+        modules = {"trainables.pipeline", FEATURE_NETWORKS[experiment.features].__module__, *METRICS.modules()}
+        modules |= {experiment.dataset.read.__module__} | {ATTACKS[a.method].module for a in spec.attacks}
+        modules |= {METHODS[spec.method].module} if spec.method != "none" else set()
+        return code_version(*sorted(modules))

@@ -16,6 +16,9 @@ from typing import Any
 
 _PACKAGE = "trainables"
 
+# How things are found and kept, not how they are made: a change here leaves every figure as it was.
+_NEUTRAL = frozenset({"trainables.store", "trainables.registry", "trainables.provenance"})
+
 
 @cache
 def code_version(*parts: str | Callable[..., Any]) -> str:
@@ -50,7 +53,7 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
         if module not in found:
             found.add(module)
             waiting.extend(_imports(module))
-    return found
+    return found - _NEUTRAL
 
 
 def _imports(module: str) -> list[str]:
@@ -58,6 +61,8 @@ def _imports(module: str) -> list[str]:
     for node in ast.walk(ast.parse(_source(module))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError(f"{module}: a relative import hides what it depends on; write it out in full")
         elif isinstance(node, ast.ImportFrom) and node.module:
             # ``from trainables import models`` imports a module, ``from trainables.models import load`` a name of one.
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]

@@ -9,6 +9,7 @@ ever pickled. The store lies on any file system Arrow can open: a folder, or an 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -112,9 +113,8 @@ class Store:
 
     def drop_partial(self, key: str) -> None:
         """Forget the in-stage checkpoint under `key`, if there is one."""
-        path = self._partial(key)
-        if self._files.get_file_info(path).type != fs.FileType.NotFound:
-            self._files.delete_file(path)
+        with contextlib.suppress(FileNotFoundError):  # another process that made the same artifact may have been faster
+            self._files.delete_file(self._partial(key))
 
     @cached_property
     def _place(self) -> tuple[fs.FileSystem, str]:

@@ -8,7 +8,15 @@ SPACE = SearchSpace(
     name="tiny",
     question="Does everything run?",
     arms=(
-        Arm("dimum", "dimum", (Choice("replacement", ("one_image", "noise")), *FINE_TUNING)),
+        Arm(
+            "dimum",
+            "dimum",
+            (Choice("replacement", ("one_image", "noise")), *FINE_TUNING),
+            start_points=(
+                {"replacement": "noise", "learning_rate": 2e-4, "steps": 2},
+                {"replacement": "one_image", "learning_rate": 1e-3, "steps": 8},
+            ),
+        ),
         Arm("label_swap", "label_swap", FINE_TUNING, baseline=True),
     ),
     objectives=(Objective("robustness", "maximise"), Objective("fid_delta", "minimise")),

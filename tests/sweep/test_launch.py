@@ -68,7 +68,11 @@ MISTAKES = {
     "run folder that is gone": (["--resume", "gone"], "does not exist"),
     "damaged plan": (["--resume", "damaged"], "cannot be read as JSON"),
     "plan of another version": (["--resume", "older"], "not a plan of this version"),
-    "resume and space": (["--resume", ".", "--space", TINY], "leave --space out"),
+    "resume and space": (["--resume", ".", "--space", TINY], "the run's own plan holds"),
+    "seed below zero": (["--space", TINY, "--seed", "-1"], "--seed -1: must be from 0"),
+    "GPU share that is nan": (["--space", TINY, "--gpus-per-trial", "nan"], "must be finite"),
+    "unknown objective": (["--space", "objective.py"], "did you mean 'robustness'"),
+    "one objective": (["--space", "single.py"], "a front is of two objectives"),
     "run folder taken": (["--space", TINY, "--run-dir", "taken"], "not an empty folder"),
     "run folder that holds a run": (["--space", TINY, "--run-dir", "older"], "continue it with --resume"),
     "run folder under a file": (["--space", TINY, "--run-dir", "empty.py/run"], "cannot write in"),
@@ -84,7 +88,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "syntax.py", "def (:\n")
     write(folder / "empty.py", "")
     write(folder / "upside_down.py", "from sweep.space import Float\nFloat('x', 1.0, 0.0)\n")
-    write(folder / "method.py", tiny.replace('"dimum", "dimum"', '"dimum", "dimumm"'))
+    write(folder / "method.py", tiny.replace('"dimum",\n            "dimum"', '"dimum",\n            "dimumm"'))
+    write(folder / "objective.py", tiny.replace('Objective("robustness"', 'Objective("robustnes"'))
+    write(folder / "single.py", tiny.replace(', Objective("fid_delta", "minimise")', ","))
     for name in ("taken", "damaged", "older"):
         (folder / name).mkdir()
     write(folder / "taken" / "something", "")

@@ -102,10 +102,13 @@ def test_the_confirmed_front_is_of_means_over_fresh_seeds(run: Path) -> None:
 
 def test_a_short_front_says_why(run: Path) -> None:
     front = pareto.read_front(run)
-    assert front.arms["dimum"].reason is None or "trials feasible" not in front.arms["dimum"].reason
+    dominated = front.arms["dimum"].reason
+    assert dominated is not None
+    assert "1 of the feasible dominated by others" in dominated
+    assert "1 of 3 confirmed members dominated by another" in dominated
     reason = front.arms["label_swap"].reason
     assert reason is not None
-    assert "2 of 4 trials feasible: 1 of 4 exceeded the FID budget, 1 had not unlearned" in reason
+    assert "2 of 4 trials feasible: 1 exceeded the FID budget, 1 had not unlearned" in reason
     assert "1 of 2 confirmed members broke a constraint" in reason
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from optuna.trial import TrialState
 
 from sweep import catalogue
 from sweep.plan import SAMPLERS
-from sweep.records import COMPLETE, FAIL, PRUNED
-from sweep.search import JOURNAL, ArmSearch, excesses, make_sampler, open_journal
+from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
+from sweep.search import JOURNAL, ArmSearch, Past, excesses, open_journal
 from sweep.space import SearchSpace
 
 TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
@@ -26,8 +27,10 @@ def space() -> SearchSpace:
     return catalogue.load(TINY)
 
 
-def arm_search(folder: Path, space: SearchSpace, sampler: str = "tpe", trials: int = 12) -> ArmSearch:
-    return ArmSearch(space.arms[0], space, open_journal(folder), make_sampler(sampler, 0, trials))
+def arm_search(
+    folder: Path, space: SearchSpace, sampler: str = "tpe", seed: int = 0, trials: int = 12, past: Sequence[Past] = ()
+) -> ArmSearch:
+    return ArmSearch(space.arms[0], space, open_journal(folder), sampler, seed, trials, past)
 
 
 def figures(settings: dict) -> dict[str, float]:
@@ -71,9 +74,9 @@ def test_the_journal_on_disk_holds_the_constraints_that_other_tools_read(space: 
     search = arm_search(tmp_path, space)
     number, settings = search.ask()
     found = figures(settings)
-    search.tell(number, COMPLETE, found, excesses(space, found, 5.0), None)
+    search.tell(number, COMPLETE, found, excesses(space, found, 500.0), None)
     storage = JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL)))
-    (read,) = optuna.load_study(study_name="tiny/dimum", storage=storage).get_trials()
+    read = optuna.load_study(study_name="tiny/dimum", storage=storage).get_trials()[number]
     assert read.values == [found["robustness"], found["fid_delta"]]
     assert set(read.constraints) == {"fid_delta", "unlearning_accuracy"}
 
@@ -87,24 +90,59 @@ def test_infeasible_trials_never_make_optunas_front(space: SearchSpace, tmp_path
     assert [t.number for t in search.study.best_trials] == [0]
 
 
-def test_a_replayed_trial_keeps_its_settings_to_the_last_bit(space: SearchSpace, tmp_path: Path) -> None:
-    first = arm_search(tmp_path, space)
-    asked = [first.ask() for _ in range(3)]
-    again = arm_search(tmp_path, space)
-    assert [again.ask(settings) for _, settings in asked] == asked
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
+def test_a_restart_changes_nothing_of_what_is_asked(sampler: str, space: SearchSpace, tmp_path: Path) -> None:
+    def tell(search: ArmSearch, number: int, settings: dict) -> Past:
+        found = figures(settings)
+        over = excesses(space, found, fid_budget=5.0)
+        state = COMPLETE if max(over.values()) <= 0 else PRUNED
+        search.tell(number, state, found, over, None)
+        return Past(number, state, settings, found, over, None)
+
+    straight, asked = arm_search(tmp_path, space, sampler), []
+    for _ in range(9):
+        number, settings = straight.ask()
+        asked.append((number, settings))
+        tell(straight, number, settings)
+
+    first = arm_search(tmp_path, space, sampler)
+    past = [tell(first, *first.ask()) for _ in range(4)]
+    number, settings = first.ask()
+    past.append(Past(number, RUNNING, settings, {}, {}, None))  # the driver dies before this one ends
+    again = arm_search(tmp_path, space, sampler, past=past)
+    assert [t.params for t in again.study.get_trials()[:4]] == [s for _, s in asked[:4]]
+    resumed = []
+    for _ in range(5):
+        number, settings = again.ask()
+        resumed.append((number, settings))
+        tell(again, number, settings)
+    assert resumed == asked[4:]
+    told = [(t.state, t.values, t.constraints) for t in straight.study.get_trials()]
+    assert [(t.state, t.values, t.constraints) for t in again.study.get_trials()] == told
+
+
+def test_start_points_come_first_and_once(space: SearchSpace, tmp_path: Path) -> None:
+    search = arm_search(tmp_path, space)
+    asked = [search.ask()[1] for _ in range(4)]
+    assert asked[:2] == list(space.arms[0].start_points) and asked[2] not in asked[:2]
+    past = [Past(i, RUNNING, s, {}, {}, None) for i, s in enumerate(asked[:1])]
+    again = arm_search(tmp_path, space, past=past)
+    assert [again.ask()[1] for _ in range(2)] == asked[:2]
 
 
 def test_the_same_seed_asks_the_same_and_another_does_not(space: SearchSpace, tmp_path: Path) -> None:
     def asked(seed: int) -> list[dict]:
-        search = ArmSearch(space.arms[0], space, open_journal(tmp_path), make_sampler("random", seed, 12))
-        return [search.ask()[1] for _ in range(4)]
+        search = arm_search(tmp_path, space, "random", seed)
+        return [search.ask()[1] for _ in range(6)][2:]
 
-    assert asked(0) == asked(0) != asked(1)
+    first = asked(0)
+    assert first == asked(0) and len({str(s) for s in first}) == 4
+    assert not {str(s) for s in first} & {str(s) for s in asked(1)}
 
 
 def test_tpe_under_a_budget_finds_better_feasible_trials_than_chance(space: SearchSpace, tmp_path: Path) -> None:
     def best(sampler: str, seed: int) -> float:
-        search = ArmSearch(space.arms[0], space, open_journal(tmp_path), make_sampler(sampler, seed, 40))
+        search = arm_search(tmp_path, space, sampler, seed, 40)
         best = 0.0
         for _ in range(40):
             number, settings = search.ask()

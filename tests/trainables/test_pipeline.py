@@ -15,7 +15,7 @@ from trainables.experiment import AttackPlan, Experiment, Limit, TrialSpec
 from trainables.metrics import aurc
 from trainables.pipeline import Pipeline, Report
 from trainables.stages import Stopwatch
-from trainables.stages.attack import Trajectory, attack_key
+from trainables.stages.attack import Trajectory, attack_key, trajectory_key
 from trainables.stages.prepare import Workbench, model_key
 from trainables.stages.score import ScoreStage
 from trainables.stages.unlearn import unlearned_key
@@ -151,7 +151,7 @@ def test_a_trajectory_without_its_checkpoint_is_trained_again_to_the_same_figure
     crashed = Pipeline(replace(spec, experiment=copy))
     for _ in range(3):
         crashed.step()
-    trajectory = attack_key(spec, attack, None, theta)
+    trajectory = trajectory_key(spec, attack, theta)
     assert Store(copy.store).load_partial(trajectory) is not None
     Store(copy.store).drop_partial(trajectory)
     reports = run(Pipeline(replace(spec, experiment=copy)))

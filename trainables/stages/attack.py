@@ -25,31 +25,44 @@ def check_attack(attack: AttackPlan) -> None:
     known_auxiliary(ATTACKS[attack.method].configure(attack.settings).auxiliary)
 
 
-def attack_key(spec: TrialSpec, attack: AttackPlan, step: int | None, model: str) -> str:
-    """Key of the score after `step` attack steps on the model with key `model`; with None, of the trajectory's checkpoint.
+def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
+    """Key of the attack's fine-tuning run on the model with key `model`: what its weights at any step depend on.
 
-    The horizon is not in the key: with a constant learning rate a longer attack continues a shorter one. Whether the
-    step is the last one is, for then every condition is sampled and not the forgotten one alone.
+    The horizon is not in it: with a constant learning rate a longer attack continues a shorter one.
     """
     experiment = spec.experiment
     member = ATTACKS[attack.method]
+    settings = member.configure(attack.settings)
     config = {
         "attack": attack.method,
-        "settings": asdict(member.configure(attack.settings)),
-        "step": step,
-        "samples": asdict(_samples(spec, step)) if step is not None else None,
+        "settings": asdict(settings),
         "seed": spec.seed,
         "forget": experiment.forget,
         "data": experiment.data,
+        "device": experiment.device_kind,
+    }
+    inputs = {"model": model} | ({"synthetic": synthetic_key(experiment)} if settings.auxiliary == "synthetic" else {})
+    return artifact_key(
+        "trajectory", config, inputs, code_version(member.module, "trainables.auxiliary", Trajectory, stream)
+    )
+
+
+def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> str:
+    """Key of the score after `step` attack steps on the model with key `model`."""
+    experiment = spec.experiment
+    config = {
+        "step": step,
+        "samples": asdict(_samples(spec, step)),
+        "seed": spec.seed,
+        "forget": experiment.forget,
         "sampler": experiment.sampler,
         "device": experiment.device_kind,
     }
-    inputs = score_inputs(experiment) | {"model": model, "synthetic": synthetic_key(experiment)}
-    code = code_version(member.module, "trainables.auxiliary", Trajectory, AttackStage, _samples)
-    return artifact_key("attack", config, inputs, f"{code}/{scoring_code(experiment)}")
+    inputs = score_inputs(experiment) | {"trajectory": trajectory_key(spec, attack, model)}
+    return artifact_key("attack", config, inputs, f"{code_version(AttackStage, _samples)}/{scoring_code(experiment)}")
 
 
-def _samples(spec: TrialSpec, step: int | None) -> Samples:
+def _samples(spec: TrialSpec, step: int) -> Samples:
     """The forgotten condition at every rung; at the last one the retained conditions too, for what the attack ruined."""
     return Samples(spec.samples.forgotten, spec.attacked_per_retained if step == spec.rungs[-1] else 0)
 
@@ -59,7 +72,7 @@ class Trajectory:
 
     def __init__(self, bench: Workbench, spec: TrialSpec, attack: AttackPlan, model: str) -> None:
         self.bench, self.spec, self.attack, self.model = bench, spec, attack, model
-        self.key = attack_key(spec, attack, None, model)
+        self.key = trajectory_key(spec, attack, model)
 
     @cached_property
     def run(self) -> FineTuning:

@@ -67,7 +67,9 @@ def synthetic_key(experiment: Experiment) -> str:
         "device": experiment.device_kind,
     }
     inputs = {"model": model_key(experiment, "base")}
-    return artifact_key("synthetic", config, inputs, code_version("trainables.diffusion", make_synthetic, _generate))
+    return artifact_key(
+        "synthetic", config, inputs, code_version("trainables.diffusion", make_synthetic, generate, stream)
+    )
 
 
 def feature_weights(experiment: Experiment) -> str:
@@ -99,7 +101,7 @@ def make_classifier(experiment: Experiment) -> Artifact:
 def make_model(experiment: Experiment, which: str) -> Artifact:
     """θ₀, or θ*: the same recipe and seed on the retain set, so that the forgotten condition's row is never trained.
 
-    Training leaves a checkpoint in the store every 30 s and continues from it.
+    Training leaves a checkpoint in the store every 10 s and continues from it.
     """
     store, key = Store(experiment.store), model_key(experiment, which)
     if found := store.find(key):
@@ -146,7 +148,7 @@ def make_synthetic(experiment: Experiment) -> Artifact:
         return found
     model = load_model(store.get(model_key(experiment, "base")), experiment.device)
     conditions = torch.tensor(experiment.retained).repeat_interleave(experiment.synthetic_per_condition)
-    images = _generate(experiment, model, conditions, stream(experiment.base_seed, "synthetic"))
+    images = generate(experiment, model, conditions, stream(experiment.base_seed, "synthetic"))
     tensors = {"images": images.numpy(), "conditions": conditions.numpy()}
     return store.put(key, "synthetic", {"images": len(images), "sampler": experiment.sampler}, tensors)
 
@@ -203,10 +205,11 @@ class Workbench:
     def generated(self, condition: int, n: int) -> torch.Tensor:
         """n images (n, C, H, W) of θ₀ for one condition, always the same."""
         seed = stream(self.experiment.base_seed, "generated", str(condition))
-        return _generate(self.experiment, self.base, torch.full((n,), condition), seed)
+        return generate(self.experiment, self.base, torch.full((n,), condition), seed)
 
 
-def _generate(experiment: Experiment, model: UNet2DModel, conditions: torch.Tensor, seed: int) -> torch.Tensor:
+def generate(experiment: Experiment, model: UNet2DModel, conditions: torch.Tensor, seed: int) -> torch.Tensor:
+    """Images (N, C, H, W) in [-1, 1] of `model` under `conditions` (N,), from this seed's noise."""
     noise = starting_noise((len(conditions), *experiment.dataset.shape), seed)
     schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
     return torch.cat(list(sample(model, schedule, noise, conditions, experiment.sampling_steps, experiment.device)))

@@ -34,7 +34,7 @@ def scoring_code(experiment: Experiment) -> str:
         *METRICS.modules(),
         feature_module,
     )
-    return code_version(*modules, Sampling, judge, shown)
+    return code_version(*modules, Sampling, judge, shown, stream)
 
 
 def score_inputs(experiment: Experiment) -> dict[str, str]:

@@ -11,7 +11,7 @@ from trainables.features import FEATURE_NETWORKS
 from trainables.models import model_facts, trained_parameters, weights_of
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench, model_key
+from trainables.stages.prepare import Workbench, generate, model_key
 from trainables.stages.score import score_inputs
 from trainables.store import Artifact, artifact_key
 from trainables.unlearning import METHODS, Problem
@@ -32,7 +32,7 @@ def unlearned_key(spec: TrialSpec) -> str:
         "device": experiment.device_kind,
     }
     modules = (method.module, "trainables.models", FEATURE_NETWORKS[experiment.features].__module__)
-    code = code_version(*modules, UnlearnStage)
+    code = code_version(*modules, UnlearnStage, generate, stream)
     return artifact_key("unlearned", config, score_inputs(experiment) | {"model": start}, code)
 
 

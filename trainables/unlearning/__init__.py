@@ -17,6 +17,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 
 from trainables.data import Images
 from trainables.diffusion import Device, Loss, Optimisation
+from trainables.models import TRAINED_PARAMETERS
 from trainables.registry import Registry
 
 
@@ -53,6 +54,15 @@ class FineTuningSettings:
     trained_parameters: str = "all"  # or "condition_mid": the condition embedding and the mid block
     ema_decay: float = 0.0
     schedule: str = "one-cycle"  # or "constant"
+
+    def __post_init__(self) -> None:
+        self.optimisation()  # refuses what no optimiser can do
+        if self.trained_parameters not in TRAINED_PARAMETERS:
+            raise ValueError(
+                f"trained_parameters {self.trained_parameters!r} is none of {', '.join(TRAINED_PARAMETERS)}"
+            )
+        if self.batch < 2:
+            raise ValueError(f"a batch of {self.batch} cannot hold both kinds of image")
 
     def optimisation(self) -> Optimisation:
         return Optimisation(self.learning_rate, self.steps, ema_decay=self.ema_decay, schedule=self.schedule)

@@ -33,6 +33,7 @@ class DiMUM(FineTuningSettings):
     condition_dropout: float = 0.0  # probability that a retained image's condition becomes the null condition
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.replacement not in REPLACEMENTS:
             raise ValueError(f"replacement {self.replacement!r} is none of {', '.join(REPLACEMENTS)}")
         if self.replacement_images < 1:

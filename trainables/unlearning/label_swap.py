@@ -31,6 +31,7 @@ class LabelSwap(FineTuningSettings):
     condition_dropout: float = 0.0  # probability that a retained image's condition becomes the null condition
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.alternative not in ("class_fixed", "class_nearest", "class_farthest"):
             raise ValueError(f"alternative {self.alternative!r} is none of class_fixed, class_nearest, class_farthest")
 
