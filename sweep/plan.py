@@ -99,6 +99,7 @@ class Plan:
                 "search": [a.name for a in space.search_attacks],
                 "confirm": [a.name for a in space.confirm_attacks],
             },
+            "attack_settings": {a.name: dict(a.settings) for a in (*space.search_attacks, *space.confirm_attacks)},
             "rungs": list(space.rungs),
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -121,6 +122,27 @@ class Optimisation:
             raise ValueError(f"learning_rate > 0, steps ≥ 0 and 0 ≤ ema_decay < 1 are needed, not {self}")
 
 
+class Run(Protocol):
+    """A resumable run that changes a model: what an unlearning or attack stage drives, whatever happens inside a step.
+
+    Everything a run needs to go on, a teacher or a mask included, must be in `state`.
+    """
+
+    model: UNet2DModel
+    step: int
+    last_loss: float
+
+    @property
+    def steps(self) -> int:
+        """The horizon: the run is over at this step."""
+        ...
+
+    def advance(self, until: int, deadline: float = ...) -> bool: ...
+    def trained(self) -> UNet2DModel: ...
+    def state(self) -> Tensors: ...
+    def restore(self, state: Tensors) -> None: ...
+
+
 class FineTuning:
     """A resumable fine-tuning run: `advance` trains until a step or a deadline; `state` and `restore` are its checkpoint.
 
@@ -151,6 +173,10 @@ class FineTuning:
         else:
             self.optimiser = torch.optim.SGD(self.parameters, how.learning_rate)
         self.average = [p.detach().clone() for p in self.parameters] if how.ema_decay else []
+
+    @property
+    def steps(self) -> int:
+        return self.how.steps
 
     def advance(self, until: int, deadline: float = float("inf")) -> bool:
         """Train until step `until` or the monotonic clock passes `deadline`; True when the step was reached.

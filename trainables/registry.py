@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Member = TypeVar("Member")
@@ -63,3 +64,11 @@ class Registry(Generic[T]):
             for module in self.modules():
                 importlib.import_module(module)
             self._imported = True
+
+
+def configure(what: str, settings: type[T], values: Mapping[str, Any]) -> T:
+    """A settings dataclass with these values; ValueError names a value it does not have, and those it has."""
+    known = {f.name for f in fields(settings)}  # type: ignore[arg-type]
+    if unknown := set(values) - known:
+        raise ValueError(f"{what} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+    return settings(**values)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import traceback
 from pathlib import Path
 from typing import Any
 
+import torch
 from ray import tune
 
 from trainables.experiment import TrialSpec
 from trainables.pipeline import Pipeline, Report
 from trainables.stages.prepare import Workbench
+
+_LEAK_BYTES = 256 * 2**20
 
 
 class UnlearningTrial(tune.Trainable):
@@ -23,13 +27,18 @@ class UnlearningTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self.bench: Workbench | None = None
+        self.kept_bytes = 0  # what shared models hold on the GPU once the first trial is over
         self.failure: Report | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take another trial into this process: imports, data and shared models stay."""
+        """Take another trial into this process: imports, data and shared models stay.
+
+        False, for a fresh process, where the last trial's GPU memory did not come free.
+        """
         self._begin(new_config)
-        return True
+        kept, self.kept_bytes = self.kept_bytes, self.kept_bytes or self.held_bytes
+        return self.held_bytes <= kept + _LEAK_BYTES or not kept
 
     def step(self) -> dict[str, Any]:
         try:
@@ -48,7 +57,10 @@ class UnlearningTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.failure = None
-        self.pipeline: Pipeline | None = None
+        self.pipeline: Pipeline | None = None  # the last trial's models go before the next one's come
+        gc.collect()
+        torch.cuda.empty_cache()
+        self.held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
         try:
             self.pipeline = Pipeline(TrialSpec.from_json(json.loads(config["spec"])), self.bench)
             self.bench = self.pipeline.bench

@@ -198,11 +198,26 @@ def test_a_trial_that_diverges_is_recorded_with_its_cause_and_the_sweep_goes_on(
 
 def test_a_sweep_whose_every_trial_failed_says_so_and_exits_1(swept: tuple[Path, str]) -> None:
     folder = swept[0]
-    (folder / "hopeless.py").write_text(TINY.read_text().replace("1e-4, 2e-3", "1e29, 1e30"))
+    hopeless = TINY.read_text().replace("1e-4, 2e-3", "1e29, 1e30")
+    for rate in ("2e-4", "1e-3"):
+        hopeless = hopeless.replace(f'"learning_rate": {rate}, "steps"', '"learning_rate": 5e29, "steps"')
+    (folder / "hopeless.py").write_text(hopeless)
     args = command("--space", "hopeless.py", *SMALL, "--trials", 1, "--run-dir", "hopeless", "--in-process")
     done = subprocess.run(args, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "every trial failed; the first:" in done.stderr and "Diverged" in done.stderr
+
+
+def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(swept: tuple[Path, str]) -> None:
+    folder = swept[0]
+    args = command("--space", TINY, *SMALL, "--trials", 8, "--seed", 5, "--run-dir", "stopped")
+    driver = subprocess.Popen(args, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: (folder / "stopped" / "plan.json").exists() and records.rows(folder / "stopped", "stages"), driver)
+    driver.send_signal(signal.SIGINT)
+    _, error = driver.communicate(timeout=120)
+    assert driver.returncode == 130 and "go on with: python -m sweep.launch --resume stopped" in error
+    assert "Traceback" not in error
+    assert records.read_json(folder / "stopped" / "status.json")["state"] == "interrupted"
 
 
 def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ optimises.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from trainables.data import Images
 from trainables.diffusion import Device, Loss, Optimisation
 from trainables.models import BaseModel
-from trainables.registry import Registry
+from trainables.registry import Registry, configure
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,7 @@ class RegisteredAttack:
 
     def configure(self, values: Mapping[str, Any]) -> AttackSettings:
         """The settings with these values; ValueError for a name the attack does not have."""
-        known = {f.name for f in fields(self.settings)}
-        if unknown := set(values) - known:
-            raise ValueError(
-                f"attack {self.name!r} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
-            )
-        return self.settings(**values)
+        return configure(f"attack {self.name!r}", self.settings, values)
 
 
 ATTACKS: Registry[RegisteredAttack] = Registry("attack", __name__)

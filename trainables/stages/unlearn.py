@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cached_property
 
-from trainables.diffusion import FineTuning, noise_schedule
+from trainables.diffusion import Run, noise_schedule
 from trainables.experiment import TrialSpec, stream
 from trainables.features import FEATURE_NETWORKS
-from trainables.models import model_facts, trained_parameters, weights_of
+from trainables.models import model_facts, weights_of
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
 from trainables.stages.prepare import Workbench, generate, model_key
@@ -45,7 +45,7 @@ class UnlearnStage:
         self.bench, self.spec, self.key = bench, spec, unlearned_key(spec)
 
     @cached_property
-    def run(self) -> FineTuning:
+    def run(self) -> Run:
         bench, spec, experiment = self.bench, self.spec, self.spec.experiment
         method = METHODS[spec.method]
         settings = method.configure(spec.settings)
@@ -62,11 +62,7 @@ class UnlearnStage:
             device=experiment.device,
         )
         model = bench.model(model_key(experiment, spec.start))
-        parameters = trained_parameters(model, settings.trained_parameters)
-        seed = stream(spec.seed, "unlearning")
-        run = FineTuning(
-            model, method.loss(problem, settings), settings.optimisation(), seed, experiment.device, parameters
-        )
+        run = method.begin(model, problem, settings, stream(spec.seed, "unlearning"))
         if partial := bench.store.load_partial(self.key):
             run.restore(partial)
         return run
@@ -74,7 +70,7 @@ class UnlearnStage:
     def advance(self, watch: Stopwatch, deadline: float) -> bool:
         run = self.run
         with watch("training"):
-            return run.advance(run.how.steps, deadline)
+            return run.advance(run.steps, deadline)
 
     def save_partial(self) -> None:
         self.bench.store.save_partial(self.key, self.run.state())

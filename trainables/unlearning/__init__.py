@@ -1,14 +1,15 @@
 """Unlearning methods: one file each, all ``loss(problem, settings) -> Loss``.
 
-A method is a loss to fine-tune the base model with: given a `Problem`, it returns the function of (model, generator) that
-one optimiser step minimises. Its settings are a frozen dataclass that extends `FineTuningSettings`. Every loss is a mean
+Most methods are a loss to fine-tune the base model with: given a `Problem`, it returns the function of (model, generator)
+that one optimiser step minimises. One that is more (bi-level, closed-form, distilling) registers how it begins a `Run`
+instead. Its settings are a frozen dataclass that extends `FineTuningSettings`. Every loss is a mean
 over elements, so that weights compare across methods and image sizes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
 from trainables.data import Images
-from trainables.diffusion import Device, Loss, Optimisation
-from trainables.models import TRAINED_PARAMETERS
-from trainables.registry import Registry
+from trainables.diffusion import Device, FineTuning, Loss, Optimisation, Run
+from trainables.models import TRAINED_PARAMETERS, trained_parameters
+from trainables.registry import Registry, configure
 
 
 @dataclass(frozen=True)
@@ -70,29 +71,41 @@ class FineTuningSettings:
 
 @dataclass(frozen=True)
 class Method:
-    """A registered method: its settings' class and its loss."""
+    """A registered method: its settings' class, and how it begins a run on a copy of the start model.
+
+    `loss` is there where the method is no more than a loss to fine-tune with.
+    """
 
     name: str
     settings: type[FineTuningSettings]
-    loss: Callable[[Problem, Any], Loss]
+    begin: Callable[[UNet2DModel, Problem, Any, int], Run]
     module: str
+    loss: Callable[[Problem, Any], Loss] | None = None
 
     def configure(self, values: Mapping[str, Any]) -> FineTuningSettings:
         """The settings with these values; ValueError for a name the method does not have."""
-        known = {f.name for f in fields(self.settings)}
-        if unknown := set(values) - known:
-            raise ValueError(
-                f"method {self.name!r} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
-            )
-        return self.settings(**values)
+        return configure(f"method {self.name!r}", self.settings, values)
 
 
 METHODS: Registry[Method] = Registry("unlearning method", __name__)
 
 
 def register(name: str, settings: type[FineTuningSettings]) -> Callable:
-    """Register ``loss(problem, settings) -> Loss`` as the method `name`."""
-    return METHODS.decorator(name, lambda loss: Method(name, settings, loss, loss.__module__))
+    """Register ``loss(problem, settings) -> Loss`` as the method `name`: fine-tuning with that loss."""
+
+    def method(loss: Callable[[Problem, Any], Loss]) -> Method:
+        def begin(model: UNet2DModel, problem: Problem, values: FineTuningSettings, seed: int) -> Run:
+            parameters = trained_parameters(model, values.trained_parameters)
+            return FineTuning(model, loss(problem, values), values.optimisation(), seed, problem.device, parameters)
+
+        return Method(name, settings, begin, loss.__module__, loss)
+
+    return METHODS.decorator(name, method)
+
+
+def register_run(name: str, settings: type[FineTuningSettings]) -> Callable:
+    """Register ``begin(model, problem, settings, seed) -> Run`` as the method `name`: for what is more than one loss."""
+    return METHODS.decorator(name, lambda begin: Method(name, settings, begin, begin.__module__))
 
 
 def split_batch(batch: int, share: float) -> int:
