@@ -45,8 +45,12 @@ def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
 
 
 def _run_here(plan: Plan, space: SearchSpace, experiment: Experiment, progress: Progress) -> Outputs:
+    import torch
+
     from trainables.pipeline import Pipeline
     from trainables.trial import failure_report
+
+    torch.set_num_threads(1)  # as in a worker, for speed on shared cores and for the same figures
 
     def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
         return {name: task(*arguments) for name, (task, arguments) in tasks.items()}

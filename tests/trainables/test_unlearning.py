@@ -9,9 +9,19 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import Images
-from trainables.diffusion import FineTuning
+from trainables.experiment import AttackPlan, TrialSpec
+from trainables.stages import Stopwatch
 from trainables.stages.prepare import Workbench, model_key
-from trainables.unlearning import METHODS, Problem, balance, mixture_weights, split_batch
+from trainables.stages.unlearn import UnlearnStage
+from trainables.unlearning import (
+    METHODS,
+    FineTuningSettings,
+    Problem,
+    balance,
+    mixture_weights,
+    register_run,
+    split_batch,
+)
 
 BATCH, SHARE, RATIO = 8, 0.25, 3.0
 MEMORIZED, KEPT = 2, 6
@@ -24,7 +34,7 @@ def start(bench: Workbench) -> UNet2DModel:
 def unlearn(bench: Workbench, problem: Problem, method: str, seed: int) -> dict[str, torch.Tensor]:
     member = METHODS[method]
     settings = member.configure({"steps": 3, "batch": BATCH, "learning_rate": 1e-2})
-    run = FineTuning(start(bench), member.loss(problem, settings), settings.optimisation(), seed, problem.device)
+    run = member.begin(start(bench), problem, settings, seed)
     run.advance(3)
     return run.trained().state_dict()
 
@@ -180,3 +190,40 @@ def test_a_batch_holds_both_kinds_of_image() -> None:
     assert [split_batch(8, share) for share in (0.0, 0.25, 1.0)] == [1, 2, 7]
     with pytest.raises(ValueError, match="both kinds"):
         split_batch(1, 0.5)
+
+
+def test_a_method_that_is_more_than_a_loss_begins_a_run_of_its_own(bench: Workbench) -> None:
+    """A closed form, registered and driven by the unlearning stage like any other method."""
+
+    class Halving:
+        steps, step, last_loss = 1, 0, 0.0
+
+        def __init__(self, model: UNet2DModel) -> None:
+            self.model = model
+
+        def advance(self, until: int, deadline: float = float("inf")) -> bool:
+            with torch.no_grad():
+                for parameter in self.model.parameters():
+                    parameter.mul_(0.5)
+            self.step = until
+            return True
+
+        def trained(self) -> UNet2DModel:
+            return self.model
+
+    def begin(model: UNet2DModel, problem: Problem, settings: FineTuningSettings, seed: int) -> Halving:
+        return Halving(model)
+
+    begin.__module__ = "trainables.unlearning.dimum"  # its code version is a real module's
+    METHODS.names()
+    register_run("halving", FineTuningSettings)(begin)
+    try:
+        plan = AttackPlan("a", "dimra", {})
+        spec = TrialSpec("t", 0, bench.experiment, "halving", {}, 0, (plan,), (0, 1))
+        stage = UnlearnStage(bench, spec)
+        assert stage.advance(Stopwatch(), float("inf"))
+        weights = stage.commit(Stopwatch()).tensors()
+    finally:
+        del METHODS._members["halving"]
+    for name, base in bench.base.state_dict().items():
+        torch.testing.assert_close(torch.from_numpy(weights[name].copy()), base / 2)
