@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +70,17 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A sweep run to its end on Ray, and what it printed."""
     folder = tmp_path_factory.mktemp("swept")
     return folder, launch(folder, "--space", TINY, *SMALL, "--trials", 4, "--run-dir", "run")
+
+
+def copy_shared(swept: Path, to: Path) -> None:
+    """What all trials share, and nothing that a trial makes: spares a test the training of another classifier."""
+    shared = {"classifier", "model", "reference", "synthetic"}
+    for sidecar in (swept / "runs" / "artifacts").rglob("*.json"):
+        if records.read_json(sidecar)["kind"] in shared:
+            folder = to / "runs" / "artifacts" / sidecar.parent.name
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in (sidecar, sidecar.with_suffix(".safetensors")):
+                shutil.copy(file, folder)
 
 
 def test_a_sweep_says_what_it_does_from_the_start_and_ends_with_its_front_and_commands(swept: tuple[Path, str]) -> None:
@@ -178,6 +190,7 @@ def test_a_second_sweep_on_the_same_artifacts_prepares_nothing_and_starts_within
 
 
 def test_in_this_process_the_same_sweep_gives_the_same_figures(swept: tuple[Path, str], tmp_path: Path) -> None:
+    copy_shared(swept[0], tmp_path)
     launch(tmp_path, "--space", TINY, *SMALL, "--trials", 2, "--baseline-trials", 1, "--run-dir", "run", "--in-process")
     on_ray, here = finished(swept[0] / "run"), finished(tmp_path / "run")
     for trial_id in ("dimum-0000", "label_swap-0000", "control-retrain"):
@@ -220,8 +233,9 @@ def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(swept: tuple[Path, str]) ->
     assert records.read_json(folder / "stopped" / "status.json")["state"] == "interrupted"
 
 
-def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(tmp_path: Path) -> None:
+def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(swept: tuple[Path, str], tmp_path: Path) -> None:
     """kill −9 a worker: its trial goes on elsewhere. kill −9 the driver: --resume goes on, and nothing runs twice."""
+    copy_shared(swept[0], tmp_path)
     args = ("--space", TINY, *SMALL, "--trials", 8, "--run-dir", "run", "--fix", "steps=8")
     run = tmp_path / "run"
     with open(tmp_path / "log", "w") as log:
