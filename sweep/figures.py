@@ -157,31 +157,36 @@ def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
 
 
 def _limits(axes: Axes, front: Front) -> None:
-    """An axis that a few ruined trials do not stretch: what lies past REACH budgets is left out, and counted."""
-    axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.02, axes.get_ylim()[1]))
-    shown = [*front.members, *front.controls.values()]
-    values = [x for m in shown if math.isfinite(x := _x(m)) and math.isfinite(_y(m))]
-    if front.budget is None or not values:
-        return
-    limit = REACH * front.budget
-    beyond = sum(v > limit for v in values)
-    if beyond:
-        low = leftmost(front)
-        axes.set_xlim(low - 0.06 * (limit - low), limit)
-        axes.annotate(
-            f"{beyond} further right →",
-            (0.995, 0.01),
-            xycoords="axes fraction",
-            ha="right",
-            fontsize=7.5,
-            color="#555555",
-        )
+    """The window of `window`; what lies outside is counted where it went, the base model named."""
+    x0, x1, y0, y1 = window(front)
+    axes.set_xlim(x0, x1)
+    axes.set_ylim(y0, y1)
+    shown = [m for m in (*front.members, *front.controls.values()) if math.isfinite(_x(m)) and math.isfinite(_y(m))]
+    right, below = (sum(_x(m) > x1 for m in shown), [m for m in shown if _y(m) < y0 and _x(m) <= x1])
+    place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 7.5, "color": "#555555"}
+    if right:
+        axes.annotate(f"{right} further right →", (0.995, 0.01), ha="right", **place)
+    if below:
+        base = next((f", base model at {_y(m):.2f}" for m in below if role(m) == "base"), "")
+        axes.annotate(f"↓ {len(below)} below{base}", (0.005, 0.01), **place)
 
 
-def leftmost(front: Front) -> float:
-    """The lowest end of any interval of fid_delta, or 0 where none is below it."""
-    found = [e for m in (*front.members, *front.controls.values()) if (e := m.at("fid_delta"))]
-    return min([0.0, *(e.mean if e.lower is None else e.lower for e in found)])
+def window(front: Front) -> tuple[float, float, float, float]:
+    """(x0, x1, y0, y1) that show the feasible members, the retrain control and the budget large enough to tell apart.
+
+    The base model and ruined trials would press the front into a corner; where nothing is feasible they are shown.
+    """
+    scored = [m for m in (*front.members, *front.controls.values()) if math.isfinite(_x(m)) and math.isfinite(_y(m))]
+    chosen = [m for m in scored if (m.feasible and role(m) != "base") or role(m) == "retrain"]
+    if not any(m.feasible for m in front.members):
+        chosen = scored
+    budget = [] if front.budget is None else [front.budget]
+    xs = [*map(_x, chosen), *budget] or [0.0]
+    limit = REACH * front.budget if front.budget is not None else math.inf
+    left, right = min(xs), min(max(xs), max(limit, min(xs)))
+    low = min(map(_y, chosen), default=0.0)
+    wide, high = max(right - left, 1e-3), max(1.0 - low, 0.02)
+    return left - 0.25 * wide, right + 0.25 * wide, max(low - 0.35 * high, -0.04), 1.0 + 0.25 * high
 
 
 def _label(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]]) -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from sweep.figures import GREY, MARKS, REACH, Mark, bounds, leftmost, role
+from sweep.figures import GREY, MARKS, Mark, bounds, role, window
 from sweep.fronts import ArmFront, Front, Member
 from sweep.pareto import Estimate, Recovery, interval, recoveries
 
@@ -61,14 +61,8 @@ def front_plot(front: Front) -> Spec:
         layout["annotations"].append(
             at | {"y": 1, "text": f"FID budget {front.budget:.3g}", "showarrow": False, "xanchor": "left", "xshift": 4}
         )
-        values = [
-            x
-            for m in (*front.members, *front.controls.values())
-            if _drawn(m) and (x := m.value("fid_delta")) is not None
-        ]
-        if any(v > REACH * front.budget for v in values):  # a few ruined trials would press the front into a corner
-            low = leftmost(front)
-            layout["xaxis"]["range"] = [low - 0.12 * (REACH * front.budget - low), REACH * front.budget]
+    x0, x1, y0, y1 = window(front)  # a double-click shows everything
+    layout["xaxis"]["range"], layout["yaxis"]["range"] = [x0, x1], [y0, y1]
     return {"data": traces, "layout": layout, "config": CONFIG}
 
 
