@@ -7,7 +7,7 @@ to both sides, the sampling noise and the attack's batches, drops out.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sweep.estimates import Estimate, estimate, paired_difference
@@ -121,7 +121,7 @@ def recoveries(front: Front) -> tuple[Recovery, ...]:
 def _estimates(front: Front, trial_id: str, confirm: bool) -> dict[tuple[str, int], Estimate]:
     """Intervals over seeds where confirmed; of the search's one seed, the recorded intervals over its samples."""
     if confirm:
-        return {at: e for at, by_seed in relearning(front, trial_id).items() if (e := estimate(by_seed.values()))}
+        return {at: e for at, by_seed in relearning(front, trial_id).items() if (e := _share(by_seed.values()))}
     seeds = front.seeds(trial_id, confirm=False)
     return {
         (r["attack"], r["attack_step"]): Estimate(r["value"], r["lower"], r["upper"], 1)
@@ -196,7 +196,8 @@ def _row(
     name: str, attack: str | None, step: int | None, counts: bool, better: str, a: dict[int, float], b: dict[int, float]
 ) -> Iterator[Difference]:
     """The row of one figure, or nothing where one side never reached it."""
-    main, baseline = estimate(a.values()), estimate(b.values())
+    over = estimate if name.startswith("fid") else _share
+    main, baseline = over(a.values()), over(b.values())
     if main is not None and baseline is not None:
         yield Difference(name, attack, step, counts, better, main, baseline, paired_difference(a, b))
 
@@ -205,7 +206,7 @@ def _excess(front: Front, member: Member) -> Iterator[Excess]:
     own, control = relearning(front, member.trial_id), relearning(front, RETRAIN)
     for attack, step, counts in _rungs(front):
         a, b = own.get((attack, step), {}), control.get((attack, step), {})
-        mean, reference = estimate(a.values()), estimate(b.values())
+        mean, reference = _share(a.values()), _share(b.values())
         if not counts and mean is not None and reference is not None:
             yield Excess(member.trial_id, attack, step, reference, mean, paired_difference(a, b))
 
@@ -217,3 +218,9 @@ def _by_seed(front: Front, trial_id: str, metric: str) -> dict[int, float]:
         for r in front.replicates
         if (r["trial_id"], r["replicate"]) in seeds and r[metric] is not None
     }
+
+
+def _share(values: Iterable[float]) -> Estimate | None:
+    """The estimate of a share, its interval within [0, 1]; differences of shares are left as they are."""
+    found = estimate(values)
+    return found and found.as_share()

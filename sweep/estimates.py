@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtrit  # the quantile alone: scipy.stats costs a second to import
@@ -23,6 +23,12 @@ class Estimate:
     lower: float | None
     upper: float | None
     n: int
+
+    def as_share(self) -> Estimate:
+        """The same with ends within [0, 1]: what is outside no share can be."""
+        if self.lower is None or self.upper is None:
+            return self
+        return replace(self, lower=max(self.lower, 0.0), upper=min(self.upper, 1.0))
 
 
 def nondominated(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:

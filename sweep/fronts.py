@@ -26,6 +26,7 @@ Row: TypeAlias = dict[str, Any]
 
 BASE, RETRAIN = "control-base", "control-retrain"
 FIGURE_NAMES = tuple(f.name for f in FIGURES)
+_SHARES = frozenset(f.name for f in FIGURES if f.metadata.get(b"unit") == b"share")
 FEW = 3  # a front of fewer feasible members than this needs a reason
 
 # What a figure depends on besides the seed. `code_version` may differ between methods, so it is not one of them here:
@@ -262,7 +263,8 @@ def _confirmed(replicates: Iterable[Row]) -> dict[str, Estimate] | None:
     """Each figure over the confirm phase's COMPLETE replicates; None where there is none."""
     rows = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
     found = {name: estimate([r[name] for r in rows]) for name in FIGURE_NAMES if name != "forgotten_top_class"}
-    return {name: e for name, e in found.items() if e is not None} if rows else None
+    told = {name: e.as_share() if name in _SHARES else e for name, e in found.items() if e is not None}
+    return told if rows else None
 
 
 def _arms(plan: Row, prepared: Row, trials: list[Row], replicates: list[Row]) -> dict[str, ArmFront]:
