@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from sweep.agenda import Agenda, Ended
 from sweep.records import COMPLETE, CONTROL, PRUNED, RUNNING
+
+if TYPE_CHECKING:  # the first line is printed before torch and Optuna are imported
+    from sweep.agenda import Agenda, Ended
 
 _STATE_WORDS = {COMPLETE: "done", PRUNED: "gated"}
 _HEARTBEAT_S = 15.0

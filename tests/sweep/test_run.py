@@ -224,7 +224,14 @@ def test_a_sweep_whose_every_trial_failed_says_so_and_exits_1(swept: tuple[Path,
 def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(swept: tuple[Path, str]) -> None:
     folder = swept[0]
     args = command("--space", TINY, *SMALL, "--trials", 8, "--seed", 5, "--run-dir", "stopped")
-    driver = subprocess.Popen(args, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    driver = subprocess.Popen(
+        args,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite run in the background ignores it
+    )
     wait_for(lambda: (folder / "stopped" / "plan.json").exists() and records.rows(folder / "stopped", "stages"), driver)
     driver.send_signal(signal.SIGINT)
     _, error = driver.communicate(timeout=120)
