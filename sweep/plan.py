@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -161,6 +162,7 @@ def validate(plan: Plan) -> SearchSpace:
             raise UsageError(
                 f"--gpus-per-trial {plan.gpus_per_trial:g}: this machine has {have} GPU(s); ask for fewer, or give --address"
             )
+    _check_address(plan.address)
     return space
 
 
@@ -333,6 +335,17 @@ def _parameter_text(parameter: Any) -> str:
     if hasattr(parameter, "branches"):
         return f"{parameter.name}: {' | '.join(map(str, parameter.branches))}"
     return f"{parameter.name}: {parameter.low:g} … {parameter.high:g}{', log' if parameter.log else ''}"
+
+
+def _check_address(address: str) -> None:
+    """UsageError where nothing answers at HOST:PORT; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdigit()) or "//" in address:
+        return  # 'auto', or a form that only Ray can resolve
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from None
 
 
 def _check_choice(what: str, name: str, known: Any) -> None:

@@ -63,6 +63,10 @@ MISTAKES = {
         "gone.pt: no such file",
     ),
     "more GPUs than there are": (["--space", TINY, "--gpus-per-trial", "99"], "this machine has 0 GPU(s)"),
+    "cluster that is not up": (
+        ["--space", TINY, "--address", "127.0.0.1:9", "--workers", "1"],
+        "nothing answers there",
+    ),
     "cluster without workers": (["--space", TINY, "--address", "auto"], "--address needs --workers N"),
     "run folder that is none": (["--resume", "."], "is not a run folder"),
     "run folder that is gone": (["--resume", "gone"], "does not exist"),
