@@ -31,7 +31,12 @@ def parser() -> argparse.ArgumentParser:
         "--resume", metavar="RUN", help="go on with the sweep in this run folder; nothing finished runs again"
     )
     what.add_argument("--data", default="digits", help="data set (default: digits, embedded)")
-    what.add_argument("--forget", type=int, default=3, metavar="CLASS", help="condition to forget (default: 3)")
+    what.add_argument(
+        "--forget",
+        default="3",
+        metavar="WHAT",
+        help="classes (3 or 3,7), attribute:NAME, or instances:INDEX,… of the training images (default: 3)",
+    )
     what.add_argument(
         "--seed", type=int, default=0, help="first seed; confirm replicates use the ones after it (default: 0)"
     )

@@ -35,7 +35,7 @@ class Plan:
     run_dir: str
     artifacts: str
     data: str = "digits"
-    forget: int = 3
+    forget: str = "3"
     seed: int = 0
     trials: int = 16
     baseline_trials: int = 8
@@ -298,7 +298,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     )
     lines = [
         f"question    {space.question}",
-        f"data        {plan.data}; forget condition {plan.forget}; seed {plan.seed}",
+        f"data        {plan.data}; forget {plan.forget}; seed {plan.seed}",
         f"search      {plan.sampler}; "
         + ", ".join(f"{a.name} {plan.budget_of(space, a.name)} trials" for a in space.arms),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
@@ -355,11 +355,13 @@ def _check_choice(what: str, name: str, known: Any) -> None:
 
 def _check_data(plan: Plan) -> None:
     from trainables.data import DATASETS  # describing a data set imports neither torch nor the data
+    from trainables.forgetting import parse_forget
 
     _check_choice("--data", plan.data, DATASETS.names())
-    conditions = DATASETS[plan.data].conditions
-    if not 0 <= plan.forget < conditions:
-        raise UsageError(f"--forget {plan.forget}: {plan.data} has conditions 0 to {conditions - 1}")
+    try:
+        parse_forget(plan.forget, DATASETS[plan.data])
+    except ValueError as error:
+        raise UsageError(f"--forget {error}") from error
 
 
 def _check_file(flag: str, path: str) -> None:

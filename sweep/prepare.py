@@ -16,8 +16,10 @@ from sweep.progress import Progress
 from sweep.space import Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
+from trainables.data import DATASETS
 from trainables.experiment import Experiment, Samples
 from trainables.features.inception import PINNED_SHA256, check_weights
+from trainables.forgetting import parse_forget
 from trainables.models import BaseModel
 from trainables.stages import prepare
 from trainables.stages.score import make_score, score_key
@@ -34,7 +36,7 @@ def experiment_of(plan: Plan) -> Experiment:
     return Experiment(
         store=plan.artifacts,
         data=plan.data,
-        forget=plan.forget,
+        forget=parse_forget(plan.forget, DATASETS[plan.data]).text,  # one spelling: it is part of every key
         base=replace(BaseModel(), train_steps=plan.base_steps),
         features=plan.fid_features,
         weights_file=plan.inception_weights,
@@ -48,7 +50,10 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     if plan.fid_features == "inception":
         with _mistake_in("--inception-weights"):
             check_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
+    forgetting = parse_forget(plan.forget, DATASETS[plan.data])
     for arm in space.arms:
+        with _mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
+            METHODS[arm.method].check_forgets(forgetting)
         for parameter in arm.walk():
             values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
             for value in values:
@@ -64,7 +69,14 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
             raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
 
 
-def prepare_all(plan: Plan, experiment: Experiment, execute: Execute, progress: Progress) -> dict[str, Any]:
+def needed(space: SearchSpace) -> list[str]:
+    """The shared artifacts that the space's methods need."""
+    return sorted({name for arm in space.arms for name in METHODS[arm.method].needs})
+
+
+def prepare_all(
+    plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, progress: Progress
+) -> dict[str, Any]:
     """Find or make every shared artifact; returns what ``prepared.json`` holds, the FID budget among it."""
     start, store = time.monotonic(), Store(experiment.store)
     keys = {
@@ -76,18 +88,24 @@ def prepare_all(plan: Plan, experiment: Experiment, execute: Execute, progress: 
     todo = [name for name in keys if name not in cached]
     said = ["found " + ", ".join(cached)] * bool(cached) + ["training " + ", ".join(todo)] * bool(todo)
     progress.line(f"prepare: {'; '.join(said)}")
+    shadows = [f"{prepare.SHADOW}{i}" for i in range(experiment.shadow_models)]
     made = execute(
         {
             "classifier": (prepare.make_classifier, (experiment,)),
             "base model": (prepare.make_model, (experiment, "base")),
             "retrain control": (prepare.make_model, (experiment, "retrain")),
+            **{f"{name} model": (prepare.make_model, (experiment, name)) for name in shadows},
         }
     )
     accuracy = made["classifier"].facts["held_out_accuracy"]
     progress.line(
         f"prepare: classifier is right on {accuracy:.1%} of {made['classifier'].facts['held_out_images']} held-out images"
     )
-    execute({"reference statistics": (prepare.make_reference, (experiment,))})
+    once: dict[str, tuple[Task, tuple[Any, ...]]] = {"reference statistics": (prepare.make_reference, (experiment,))}
+    if shadows:
+        once["shadow losses"] = (prepare.make_shadows, (experiment,))
+    once |= {name: (prepare.make_shared, (experiment, name)) for name in needed(space)}
+    execute(once)
     seeds = plan.calibration_seeds
     samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
     tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (prepare.make_synthetic, (experiment,))}

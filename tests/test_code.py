@@ -83,12 +83,14 @@ import torch
 from diffusers import UNet2DModel
 from trainables.data import DATASETS
 from trainables.diffusion import Device, FineTuning, noise_schedule
+from trainables.forgetting import parse_forget
 from trainables.models import BaseModel
 from trainables.unlearning import METHODS, Problem
 data = DATASETS["digits"]
 train = data.load().train
 model = UNet2DModel(**BaseModel(channels=(8, 8)).config(data))
-problem = Problem(model, noise_schedule(), train.of(3), train.without(3), 3, 10, None, None, Device())
+three = parse_forget("3", data)
+problem = Problem(model, noise_schedule(), *three.split(train), three, 10, None, None, Device())
 method = METHODS["fine_tune"]
 settings = method.configure({"steps": 2})
 assert FineTuning(model, method.loss(problem, settings), settings.optimisation(), 0, Device()).advance(2)

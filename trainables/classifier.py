@@ -25,7 +25,10 @@ class ClassifierRecipe:
 
 
 class Classifier(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] → logits (N, conditions); `features` gives (N, features), before the last rectifier."""
+    """Images (N, C, H, W) in [-1, 1] → logits (N, conditions), or (N, attributes) where a condition is their vector.
+
+    `features` gives (N, features), before the last rectifier.
+    """
 
     def __init__(self, dataset: Dataset, recipe: ClassifierRecipe) -> None:
         super().__init__()
@@ -38,7 +41,8 @@ class Classifier(nn.Module):
             nn.AdaptiveAvgPool2d((min(4, height // 2), min(4, width // 2))), nn.Flatten(), nn.Dropout(0.3),
             nn.LazyLinear(recipe.features),
         )  # fmt: skip
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(recipe.features, dataset.conditions))
+        self.attributes = len(dataset.attributes)
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(recipe.features, self.attributes or dataset.conditions))
         self.body.eval()(torch.zeros(1, *dataset.shape))  # sizes the lazy layer
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -46,6 +50,13 @@ class Classifier(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head(self.body(images))
+
+    def loss(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy with the conditions, binary for each attribute where they are vectors."""
+        if not self.attributes:
+            return F.cross_entropy(self(images), conditions)
+        bits = conditions[:, None] >> torch.arange(self.attributes) & 1
+        return F.binary_cross_entropy_with_logits(self(images), bits.float())
 
 
 def train_classifier(dataset: Dataset, images: Images, recipe: ClassifierRecipe, seed: int) -> Classifier:
@@ -60,7 +71,7 @@ def train_classifier(dataset: Dataset, images: Images, recipe: ClassifierRecipe,
         if step % 2:
             down, right = torch.randint(-1, 2, (2,)).tolist()
             pixels = torch.roll(pixels, (down, right), dims=(2, 3))
-        loss = F.cross_entropy(model(pixels + recipe.noise * torch.randn_like(pixels)), drawn.conditions)
+        loss = model.loss(pixels + recipe.noise * torch.randn_like(pixels), drawn.conditions)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -75,12 +86,17 @@ def load_classifier(artifact: Artifact, dataset: Dataset) -> Classifier:
     return model.eval()
 
 
-def probabilities(model: Classifier, images: torch.Tensor, batch: int = 1024) -> torch.Tensor:
-    """(N, conditions) probabilities of `images` (N, C, H, W)."""
+def verdicts(model: Classifier, images: torch.Tensor, batch: int = 1024) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) the condition each image is given, and (N,) how sure of it: its probability, over attributes their mean one."""
     with torch.inference_mode():
-        return torch.cat([model(part).softmax(dim=1) for part in images.split(batch)])
+        logits = torch.cat([model(part) for part in images.split(batch)])
+    if not model.attributes:
+        confidence, predicted = logits.softmax(dim=1).max(dim=1)
+        return predicted, confidence
+    has = logits > 0
+    return (has << torch.arange(model.attributes)).sum(dim=1), logits.abs().sigmoid().mean(dim=1)
 
 
 def accuracy(model: Classifier, images: Images) -> float:
-    """Share of `images` classified as their condition."""
-    return float((probabilities(model, images.images).argmax(1) == images.conditions).float().mean())
+    """Share of `images` given their condition, with all of its attributes."""
+    return float((verdicts(model, images.images)[0] == images.conditions).float().mean())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,12 @@ from trainables.store import Tensors
 
 Loss = Callable[[UNet2DModel, torch.Generator], torch.Tensor]
 """One step's loss, a scalar: given the model being trained and the generator every random choice comes from."""
+
+Gradient = Callable[["FineTuning"], torch.Tensor]
+"""One step's gradient, for what is more than one loss: left in the parameters' ``.grad``; returns the loss, detached.
+
+It is given the run itself: model, generator, step, horizon, parameters, averaged weights.
+"""
 
 
 class Diverged(RuntimeError):
@@ -49,6 +55,36 @@ def noise_schedule(train_timesteps: int = 1000, beta_schedule: str = "linear") -
     return DDIMScheduler(num_train_timesteps=train_timesteps, beta_schedule=beta_schedule, clip_sample=True)
 
 
+def predict(model: UNet2DModel, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    """ε_θ(x_t, t, c), in float32 or better; an unconditional model is not told c."""
+    labels = {} if model.class_embedding is None else {"class_labels": conditions}
+    epsilon = model(noisy, timesteps, **labels).sample
+    return epsilon.to(torch.promote_types(epsilon.dtype, torch.float32))
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A batch on its way to noise: x_t = √ᾱ_t · x + √(1 - ᾱ_t) · ε. All (B, …), on one device."""
+
+    images: torch.Tensor
+    noise: torch.Tensor
+    timesteps: torch.Tensor
+
+    def loss(self, model: UNet2DModel, conditions: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
+        """‖target - ε_θ(x_t, t, c)‖², a mean over elements; the target is the noise unless another is given."""
+        return F.mse_loss(
+            predict(model, self.images, self.timesteps, conditions), self.noise if target is None else target
+        )
+
+
+def add_noise(schedule: DDIMScheduler, images: torch.Tensor, generator: torch.Generator) -> Noised:
+    """`images` (B, C, H, W) noised at timesteps drawn evenly; noise and timesteps come from the CPU generator."""
+    noise = torch.randn(images.shape, generator=generator).to(images)
+    horizon = schedule.config["num_train_timesteps"]
+    timesteps = torch.randint(horizon, (len(images),), generator=generator).to(images.device)
+    return Noised(schedule.add_noise(images, noise, timesteps), noise, timesteps)
+
+
 def denoising_loss(
     model: UNet2DModel,
     schedule: DDIMScheduler,
@@ -62,12 +98,9 @@ def denoising_loss(
     `images` (B, C, H, W) in [-1, 1] and `conditions` (B,) on the model's device; `weights` (B,) multiplies each image's
     mean over elements, for a batch that mixes two losses in one pass.
     """
-    noise = torch.randn(images.shape, generator=generator).to(images.device)
-    timesteps = torch.randint(schedule.config["num_train_timesteps"], (len(images),), generator=generator).to(
-        images.device
-    )
-    prediction = model(schedule.add_noise(images, noise, timesteps), timesteps, class_labels=conditions).sample
-    error = F.mse_loss(prediction.float(), noise, reduction="none").mean(dim=(1, 2, 3))
+    noised = add_noise(schedule, images, generator)
+    prediction = predict(model, noised.images, noised.timesteps, conditions)
+    error = F.mse_loss(prediction, noised.noise, reduction="none").mean(dim=(1, 2, 3))
     return (error if weights is None else error * weights).mean()
 
 
@@ -97,9 +130,42 @@ def sample(
         labels = conditions[start : start + batch].to(device.name)
         with torch.inference_mode(), device.autocast():
             for timestep in sampler.timesteps:
-                prediction = model(images, timestep, class_labels=labels).sample.float()
+                prediction = predict(model, images, timestep, labels).float()
                 images = sampler.step(prediction, timestep, images, eta=0.0).prev_sample
         yield images.clamp(-1, 1).cpu()
+
+
+def sample_one_step(
+    model: UNet2DModel,
+    schedule: DDIMScheduler,
+    noise: torch.Tensor,
+    conditions: torch.Tensor,
+    timestep: int,
+    device: Device,
+    batch: int = 512,
+) -> Iterator[torch.Tensor]:
+    """A one-step generator's images from `noise` (N, C, H, W): batches (B, C, H, W) in [-1, 1]."""
+    model.eval()
+    for start in range(0, len(noise), batch):
+        part = slice(start, start + batch)
+        with torch.inference_mode(), device.autocast():
+            images = generate_in_one_step(
+                model, schedule, noise[part].to(device.name), conditions[part].to(device.name), timestep
+            )
+        yield images.float().clamp(-1, 1).cpu()
+
+
+def generate_in_one_step(
+    model: UNet2DModel, schedule: DDIMScheduler, noise: torch.Tensor, conditions: torch.Tensor, timestep: int
+) -> torch.Tensor:
+    """G_θ(z, c) = (z - √(1 - ᾱ_t) ε_θ(z, t, c)) / √ᾱ_t at one fixed t: the denoiser's own guess, taken for the image.
+
+    Differentiable. As in score identity distillation (Zhou et al. 2024, arXiv 2404.04057), whose t is in the middle of the
+    schedule: at its end √ᾱ_t is near 0 and the guess is all amplified error.
+    """
+    alpha = schedule.alphas_cumprod[timestep].to(noise)
+    times = torch.full((len(noise),), timestep, device=noise.device)
+    return (noise - (1 - alpha).sqrt() * predict(model, noise, times, conditions)) / alpha.sqrt()
 
 
 @dataclass(frozen=True)
@@ -125,7 +191,8 @@ class Optimisation:
 class Run(Protocol):
     """A resumable run that changes a model: what an unlearning or attack stage drives, whatever happens inside a step.
 
-    Everything a run needs to go on, a teacher or a mask included, must be in `state`.
+    Everything a run needs to go on, a teacher or a mask included, must be in `state`. `facts` go into the model's sidecar:
+    ``one_step`` is the timestep of a one-step generator, which is sampled by its own sampler.
     """
 
     model: UNet2DModel
@@ -137,28 +204,59 @@ class Run(Protocol):
         """The horizon: the run is over at this step."""
         ...
 
+    @property
+    def facts(self) -> dict[str, Any]: ...
+
     def advance(self, until: int, deadline: float = ...) -> bool: ...
     def trained(self) -> UNet2DModel: ...
     def state(self) -> Tensors: ...
     def restore(self, state: Tensors) -> None: ...
 
 
+@runtime_checkable
+class Stateful(Protocol):
+    """A gradient that keeps tensors between steps, such as a teacher's weights or a past average."""
+
+    def state(self) -> dict[str, torch.Tensor]: ...
+    def restore(self, state: dict[str, torch.Tensor]) -> None: ...
+
+
+def descend(loss: Loss | None) -> Gradient:
+    """The plain gradient of a loss."""
+    if loss is None:
+        raise ValueError("a fine-tuning run needs a loss or a gradient")
+
+    def gradient(run: FineTuning) -> torch.Tensor:
+        with run.device.autocast():
+            value = loss(run.model, run.generator)
+        value.backward()
+        return value.detach()
+
+    return gradient
+
+
 class FineTuning:
     """A resumable fine-tuning run: `advance` trains until a step or a deadline; `state` and `restore` are its checkpoint.
 
-    Only `parameters` move. With an EMA the trained model is read by `trained`, which puts the averaged weights in place.
+    Only `parameters` move, and of them only what `masks` (same shapes, 0 or 1) leave free. With an EMA the trained model
+    is read by `trained`, which puts the averaged weights in place. `gradient` stands for the loss's own backward pass; what
+    it keeps between steps goes into the checkpoint where it is `Stateful`.
     """
 
     def __init__(
         self,
         model: UNet2DModel,
-        loss: Loss,
+        loss: Loss | None,
         how: Optimisation,
         seed: int,
         device: Device,
         parameters: list[torch.nn.Parameter] | None = None,
+        gradient: Gradient | None = None,
+        masks: list[torch.Tensor] | None = None,
     ) -> None:
-        self.model, self.loss, self.how, self.device = model, loss, how, device
+        self.model, self.how, self.device = model, how, device
+        self.gradient = gradient or descend(loss)
+        self.masks = masks or []
         self.step = 0
         self.last_loss = float("nan")
         self.generator = torch.Generator().manual_seed(seed)
@@ -173,10 +271,15 @@ class FineTuning:
         else:
             self.optimiser = torch.optim.SGD(self.parameters, how.learning_rate)
         self.average = [p.detach().clone() for p in self.parameters] if how.ema_decay else []
+        self._bad_step = torch.tensor(0, device=self.parameters[0].device)  # the first step that was not finite
 
     @property
     def steps(self) -> int:
         return self.how.steps
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def advance(self, until: int, deadline: float = float("inf")) -> bool:
         """Train until step `until` or the monotonic clock passes `deadline`; True when the step was reached.
@@ -187,18 +290,19 @@ class FineTuning:
         while self.step < until:
             for group in self.optimiser.param_groups:
                 group["lr"] = self._learning_rate()
-            with self.device.autocast():
-                loss = self.loss(self.model, self.generator)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss = self.gradient(self)
+            self._mask_gradients()
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.how.grad_clip)
             self.optimiser.step()
             self.step += 1
             self._update_average()
+            finite = torch.isfinite(loss) & torch.isfinite(norm)
+            self._bad_step = torch.where(finite | (self._bad_step > 0), self._bad_step, self.step)
             if self.step % 10 == 0 or self.step == until:  # reading the loss makes a GPU wait, so not at every step
                 self.last_loss = loss.item()
-                if not np.isfinite(self.last_loss) or not np.isfinite(norm.item()):
-                    raise Diverged(f"loss {self.last_loss:g}, gradient norm {norm.item():g} at step {self.step}")
+                if bad := int(self._bad_step):
+                    raise Diverged(f"the loss or its gradient stopped being finite at step {bad} of {self.steps}")
             if time.monotonic() > deadline and self.step < until:  # after a step: every call gets on
                 return False
         return True
@@ -220,6 +324,8 @@ class FineTuning:
         tensors["generator"] = self.generator.get_state()
         tensors["step"] = torch.tensor(self.step)
         tensors["last_loss"] = torch.tensor(self.last_loss)
+        if isinstance(self.gradient, Stateful):
+            tensors |= {f"gradient.{k}": v for k, v in self.gradient.state().items()}
         return {k: v.detach().cpu().numpy().copy() for k, v in tensors.items()}
 
     def restore(self, state: Tensors) -> None:
@@ -236,6 +342,14 @@ class FineTuning:
             average.copy_(tensors[f"average.{index}"])
         self.generator.set_state(tensors["generator"])
         self.step, self.last_loss = int(tensors["step"]), float(tensors["last_loss"])
+        if isinstance(self.gradient, Stateful):
+            carried = {k.removeprefix("gradient."): v for k, v in tensors.items() if k.startswith("gradient.")}
+            self.gradient.restore(carried)
+
+    def _mask_gradients(self) -> None:
+        for parameter, mask in zip(self.parameters, self.masks, strict=bool(self.masks)):
+            if parameter.grad is not None:
+                parameter.grad.mul_(mask)
 
     def _update_average(self) -> None:
         if self.average:

@@ -9,6 +9,7 @@ from typing import Any
 from trainables.classifier import ClassifierRecipe
 from trainables.data import DATASETS, Dataset
 from trainables.diffusion import Device
+from trainables.forgetting import Forget, parse_forget
 from trainables.models import BaseModel
 
 
@@ -26,7 +27,7 @@ class Experiment:
 
     store: str
     data: str = "digits"
-    forget: int = 3
+    forget: str = "3"  # see trainables.forgetting
     base: BaseModel = field(default_factory=BaseModel)
     classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)
     base_seed: int = 0
@@ -35,6 +36,7 @@ class Experiment:
     weights_sha256: str = ""
     sampling_steps: int = 10
     synthetic_per_condition: int = 64
+    shadow_models: int = 0  # of the membership audit; 0: without it
     device_name: str = "cpu"
 
     @property
@@ -51,9 +53,14 @@ class Experiment:
         return "cuda" if self.device.on_gpu else "cpu"
 
     @property
+    def forgetting(self) -> Forget:
+        """What is forgotten; ValueError where the data set has no such thing."""
+        return parse_forget(self.forget, self.dataset)
+
+    @property
     def retained(self) -> list[int]:
         """The conditions that stay."""
-        return [c for c in range(self.dataset.conditions) if c != self.forget]
+        return list(self.forgetting.retained)
 
     @property
     def sampler(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,17 +46,41 @@ class BaseModel:
             "down_block_types": ["DownBlock2D"] * blocks,
             "up_block_types": ["UpBlock2D"] * blocks,
             "norm_num_groups": self.norm_groups,
-            "num_class_embeds": dataset.conditions + 1,
+            "num_class_embeds": None if dataset.unconditional or dataset.attributes else dataset.conditions + 1,
         }
 
     def optimisation(self) -> Optimisation:
         return Optimisation(self.learning_rate, self.train_steps, ema_decay=self.ema_decay, schedule="one-cycle")
 
 
+class AttributeEmbedding(torch.nn.Module):
+    """(B,) conditions that are vectors of attributes, as the bits of a whole number → (B, dimension), linear in the bits.
+
+    The null condition is the bit after the last attribute's, so that it has a row of its own.
+    """
+
+    def __init__(self, attributes: int, dimension: int) -> None:
+        super().__init__()
+        self.attributes = attributes
+        self.rows = torch.nn.Linear(attributes + 1, dimension, bias=False)
+
+    def forward(self, conditions: torch.Tensor) -> torch.Tensor:
+        bits = conditions[:, None] >> torch.arange(self.attributes + 1, device=conditions.device) & 1
+        return self.rows(bits.to(self.rows.weight.dtype))
+
+
+def build(config: dict[str, Any], attributes: int = 0) -> UNet2DModel:
+    """A `UNet2DModel`; with `attributes`, one whose condition is their vector."""
+    model = UNet2DModel(**config)
+    if attributes:
+        model.class_embedding = AttributeEmbedding(attributes, model.time_embedding.linear_2.out_features)
+    return model
+
+
 def training_run(recipe: BaseModel, dataset: Dataset, images: Images, seed: int, device: Device) -> FineTuning:
     """The run that trains a base model on `images`; on the retain set alone it trains the retrain control θ*."""
     torch.manual_seed(seed)  # the weights' initialisation draws from the global generator
-    model = device.place(UNet2DModel(**recipe.config(dataset)))
+    model = device.place(build(recipe.config(dataset), len(dataset.attributes)))
     loss = dropout_loss(recipe, images, dataset.conditions, device)
     return FineTuning(model, loss, recipe.optimisation(), seed, device)
 
@@ -64,12 +89,12 @@ def dropout_loss(
     recipe: BaseModel, images: Images, null_condition: int, device: Device, batch: int | None = None
 ) -> Loss:
     """DSM over random batches of `images`, each condition replaced by the null condition with the recipe's probability."""
-    data = Images(images.images.to(device.name), images.conditions.to(device.name))
+    data = images.to(device.name)
     schedule = noise_schedule(beta_schedule=recipe.beta_schedule)
     size = batch or recipe.batch
 
     def loss(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
-        drawn = data.where(torch.randint(len(data), (size,), generator=generator).to(device.name))
+        drawn = data.draw(size, generator)
         dropped = torch.rand(size, generator=generator) < recipe.label_dropout
         conditions = drawn.conditions.masked_fill(dropped.to(device.name), null_condition)
         return denoising_loss(model, schedule, drawn.images, conditions, generator)
@@ -85,27 +110,41 @@ def weights_of(model: UNet2DModel) -> Tensors:
 def model_facts(model: UNet2DModel, recipe: BaseModel) -> dict[str, Any]:
     """What a sidecar says of a model: enough to build it again."""
     config = {k: v for k, v in json.loads(model.to_json_string()).items() if not k.startswith("_")}
-    return {"unet": config, "recipe": asdict(recipe)}
+    attributes = getattr(model.class_embedding, "attributes", 0)
+    return {"unet": config, "attributes": attributes, "recipe": asdict(recipe)}
 
 
 def load_model(artifact: Artifact, device: Device) -> UNet2DModel:
     """The model of an artifact, on the device, in evaluation mode."""
-    model = UNet2DModel(**artifact.facts["unet"])
+    model = build(artifact.facts["unet"], artifact.facts["attributes"])
     model.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in artifact.tensors().items()})
     return device.place(model).eval()
 
 
-TRAINED_PARAMETERS = ("all", "condition_mid")
+def _where_condition_enters(name: str) -> bool:
+    """The condition embedding and the projections by which it reaches every block: this UNet's cross-attention."""
+    return name.startswith("class_embedding.") or ".time_emb_proj." in name
 
 
-def trained_parameters(model: UNet2DModel, which: str) -> list[torch.nn.Parameter]:
-    """The parameters a method may move: ``all``, or ``condition_mid`` (condition embedding and mid block).
+TRAINED_PARAMETERS: dict[str, Callable[[str], bool]] = {
+    "all": lambda name: True,
+    "condition_mid": lambda name: name.startswith(("class_embedding.", "mid_block.")),
+    "condition": _where_condition_enters,
+    "rest": lambda name: not _where_condition_enters(name),
+    "attention": lambda name: ".attentions." in name,
+}
 
-    Raises ValueError for any other name.
+
+def trained_parameters(model: UNet2DModel, which: str) -> dict[str, torch.nn.Parameter]:
+    """The parameters a method may move, by name.
+
+    ``all``; ``condition_mid`` (condition embedding and mid block); ``condition`` (where the condition enters: its embedding
+    and its projections into the blocks); ``rest`` (all but those); ``attention``. ValueError for any other name, or where
+    the model has none such.
     """
-    if which == "all":
-        return list(model.parameters())
-    if which == "condition_mid":
-        parts = ("class_embedding.", "mid_block.")
-        return [p for name, p in model.named_parameters() if name.startswith(parts)]
-    raise ValueError(f"trained_parameters {which!r} is neither 'all' nor 'condition_mid'")
+    if which not in TRAINED_PARAMETERS:
+        raise ValueError(f"trained_parameters {which!r} is none of {', '.join(TRAINED_PARAMETERS)}")
+    chosen = {name: p for name, p in model.named_parameters() if TRAINED_PARAMETERS[which](name)}
+    if not chosen:
+        raise ValueError(f"trained_parameters {which!r}: the model has no such parameters")
+    return chosen

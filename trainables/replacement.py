@@ -1,6 +1,6 @@
-"""Replacement data q_alt: what DiMUM teaches a model to make in place of what it forgets.
+"""Replacement data q_alt: what DiMUM teaches a model to make in place of what it forgets; and alternative conditions c_alt.
 
-Each kind has a published relative, named in its docstring. All give images (n, C, H, W) float32 in [-1, 1].
+Each kind of replacement has a published relative, named in its docstring. All give images (n, C, H, W) float32 in [-1, 1].
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Replacement = Callable[[Problem, int, torch.Generator], torch.Tensor]
 
 def class_fixed(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images of the condition after the forgotten one, a choice that knows nothing (SalUn's c + 1, arXiv 2310.12508)."""
-    return _draw(problem, next_condition(problem), n, generator)
+    return _draw(problem, next_condition(problem, problem.forgetting.conditions[0]), n, generator)
 
 
 def class_nearest(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -77,17 +77,50 @@ REPLACEMENTS: dict[str, Replacement] = {
     )
 }
 
+ALTERNATIVES = ("class_fixed", "class_nearest", "class_farthest", "class_random")
 
-def next_condition(problem: Problem) -> int:
-    """The retained condition after the forgotten one, cyclically."""
-    return (problem.condition + 1) % problem.null_condition
+
+def check_alternative(which: str) -> None:
+    """ValueError where `which` is no way of choosing an alternative condition."""
+    if which not in ALTERNATIVES:
+        raise ValueError(f"alternative {which!r} is none of {', '.join(ALTERNATIVES)}")
+
+
+def alternative_conditions(problem: Problem, which: str) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor]:
+    """A function that gives a retained condition c_alt for each of some forgotten ones (B,), on their device.
+
+    ``class_fixed``: the next one, or for an attribute the same vector without it; ``class_nearest`` and ``class_farthest``
+    by mean feature, the same for all; ``class_random``: drawn anew for every image.
+    """
+    check_alternative(which)
+    if which == "class_random":
+        retained = torch.tensor(problem.forgetting.retained)
+        return lambda conditions, generator: retained[
+            torch.randint(len(retained), conditions.shape, generator=generator)
+        ].to(conditions.device)
+    if which == "class_fixed":
+        table = torch.full((problem.null_condition,), -1)
+        for condition in problem.forgetting.conditions:
+            table[condition] = next_condition(problem, condition)
+        table = table.to(problem.device.name)
+        return lambda conditions, generator: table[conditions]
+    chosen = conditions_by_distance(problem)[0 if which == "class_nearest" else -1]
+    return lambda conditions, generator: torch.full_like(conditions, chosen)
+
+
+def next_condition(problem: Problem, condition: int) -> int:
+    """The retained condition after a forgotten one, cyclically; for an attribute, the same vector without it if it occurs."""
+    retained, attribute = problem.forgetting.retained, problem.forgetting.attribute
+    if attribute is not None and condition & ~(1 << attribute) in retained:
+        return condition & ~(1 << attribute)
+    return next((c for c in retained if c > condition), retained[0])
 
 
 def conditions_by_distance(problem: Problem) -> list[int]:
     """Retained conditions, nearest first, by the distance of their mean feature to the forget set's."""
-    centre = problem.features(problem.forget.images).mean(axis=0)
-    features = problem.features(problem.retain.images)
-    labels = problem.retain.conditions.numpy()
+    centre = problem.features(problem.forget.images.cpu()).mean(axis=0)
+    features = problem.features(problem.retain.images.cpu())
+    labels = problem.retain.conditions.cpu().numpy()
     distance = {int(c): float(np.linalg.norm(features[labels == c].mean(axis=0) - centre)) for c in np.unique(labels)}
     return sorted(distance, key=distance.__getitem__)
 

@@ -12,16 +12,18 @@ import pytest
 import torch
 
 from trainables.classifier import ClassifierRecipe
-from trainables.diffusion import noise_schedule
 from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
 from trainables.models import BaseModel
+from trainables.shared import SHARED
 from trainables.stages.prepare import (
     Workbench,
     make_classifier,
     make_model,
     make_reference,
+    make_shared,
     make_synthetic,
     model_key,
+    problem_of,
 )
 from trainables.stages.score import make_score
 from trainables.unlearning import Problem
@@ -75,18 +77,9 @@ def bench(experiment: Experiment) -> Workbench:
 @pytest.fixture(scope="session")
 def problem(bench: Workbench) -> Problem:
     """What an unlearning method is given: digits, class 3 to forget."""
-    experiment, train = bench.experiment, bench.splits.train
-    return Problem(
-        base=bench.base,
-        schedule=noise_schedule(),
-        forget=train.of(experiment.forget),
-        retain=train.without(experiment.forget),
-        condition=experiment.forget,
-        null_condition=experiment.dataset.conditions,
-        features=bench.features.extract,
-        generated=bench.generated,
-        device=experiment.device,
-    )
+    for name in SHARED.names():
+        make_shared(bench.experiment, name)
+    return problem_of(bench, tuple(SHARED.names()))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 
 from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
 from trainables.data import DATASETS, Images, Splits
+from trainables.forgetting import parse_forget
 from trainables.stages.prepare import Workbench
 
 
@@ -54,26 +55,29 @@ def test_images_have_the_described_shape_type_and_range(splits: Splits) -> None:
 
 
 def test_of_and_without_share_out_the_images(splits: Splits) -> None:
-    of, without = splits.train.of(3), splits.train.without(3)
+    of, without = parse_forget("3", DATASETS["digits"]).split(splits.train)
     assert set(of.conditions.tolist()) == {3} and set(without.conditions.tolist()) == set(range(10)) - {3}
     assert sorted(pixels(of) + pixels(without)) == sorted(pixels(splits.train))
 
 
 @pytest.mark.parametrize("name", sorted(AUXILIARY))
 def test_an_auxiliary_set_holds_the_forgotten_condition_only_if_it_says_so(bench: Workbench, name: str) -> None:
-    forget = bench.experiment.forget
+    (forget,) = bench.experiment.forgetting.conditions
     auxiliary = bench.auxiliary(name)
     forgotten = {
         image for s in (bench.splits.train, bench.splits.public, bench.splits.test) for image in pixels(s.of(forget))
     }
     holds = forgotten.intersection(pixels(auxiliary)) or forget in auxiliary.conditions.tolist()
     assert bool(holds) == (name in HOLD_FORGOTTEN)
-    assert set(auxiliary.conditions.tolist()) >= set(bench.experiment.retained)
+    only_forgotten = name in ("forget", "public_forgotten")
+    assert set(auxiliary.conditions.tolist()) - {forget} == (
+        set() if only_forgotten else set(bench.experiment.retained)
+    )
 
 
-def test_public_all_is_the_only_one_with_forgotten_images(bench: Workbench) -> None:
-    assert {"public_all"} == HOLD_FORGOTTEN
-    assert len(bench.auxiliary("public_all").of(bench.experiment.forget)) > 10
+def test_the_sets_with_forgotten_images_hold_enough_of_them(bench: Workbench) -> None:
+    assert {"public_all", "public_forgotten", "forget"} == HOLD_FORGOTTEN
+    assert all(len(bench.auxiliary(name).of(3)) > 10 for name in HOLD_FORGOTTEN)
 
 
 def test_the_synthetic_set_is_equal_numbers_of_the_base_models_images(bench: Workbench) -> None:

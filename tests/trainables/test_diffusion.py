@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from pathlib import Path
@@ -137,7 +138,9 @@ def test_the_seed_decides_the_run(loss: Loss) -> None:
 
 def test_only_the_given_parameters_move(loss: Loss) -> None:
     model, before = tiny_model(), tiny_model().state_dict()
-    run = FineTuning(model, loss, Optimisation(3e-3, 2), 1, CPU, trained_parameters(model, "condition_mid"))
+    run = FineTuning(
+        model, loss, Optimisation(3e-3, 2), 1, CPU, list(trained_parameters(model, "condition_mid").values())
+    )
     run.advance(2)
     moved = {name for name, value in run.trained().state_dict().items() if not torch.equal(value, before[name])}
     assert moved and {name.split(".")[0] for name in moved} == {"class_embedding", "mid_block"}
@@ -165,9 +168,16 @@ def test_an_average_is_the_average(loss: Loss) -> None:
 
 def test_a_loss_that_is_not_finite_raises_diverged(loss: Loss) -> None:
     for bad in (float("nan"), float("inf")):
-        run = FineTuning(tiny_model(), lambda m, g, bad=bad: loss(m, g) * bad, Optimisation(1e-3, 3), 1, CPU)
-        with pytest.raises(Diverged, match="at step 3"):
-            run.advance(3)
+        calls = itertools.count(1)
+        late = FineTuning(
+            tiny_model(),
+            lambda m, g, bad=bad, calls=calls: loss(m, g) * (bad if next(calls) == 3 else 1.0),
+            Optimisation(1e-3, 8),
+            1,
+            CPU,
+        )
+        with pytest.raises(Diverged, match="at step 3 of 8"):
+            late.advance(8)
 
 
 def test_a_learning_rate_that_destroys_the_model_raises_diverged(loss: Loss) -> None:

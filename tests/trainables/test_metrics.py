@@ -19,15 +19,17 @@ FORGOTTEN = 3
 def evaluation(conditions: list[int], predicted: list[int], images: torch.Tensor | None = None) -> Evaluation:
     """Samples that the classifier calls `predicted`, with probability 0.6 each."""
     n, rng = len(conditions), np.random.default_rng(0)
-    probabilities = torch.full((n, 10), 0.4 / 9)
-    probabilities[torch.arange(n), torch.tensor(predicted)] = 0.6
+    asked = torch.tensor(conditions) == FORGOTTEN
     return Evaluation(
         images=torch.from_numpy(rng.uniform(-1, 1, (n, 1, 8, 8))).float() if images is None else images,
         conditions=torch.tensor(conditions),
-        probabilities=probabilities,
+        of_forgotten=asked,
+        of_retained=~asked,
+        predicted=torch.tensor(predicted),
+        confidence=torch.full((n,), 0.6),
+        shows=torch.tensor(predicted) == FORGOTTEN,
         features=rng.normal(size=(n, 2)),
         reference=Reference(np.zeros(2), np.eye(2), rng.normal(size=(50, 2))),
-        forgotten=FORGOTTEN,
     )
 
 

@@ -11,14 +11,14 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import FineTuning
 from trainables.experiment import Experiment
-from trainables.models import load_model, model_facts, trained_parameters, training_run, weights_of
+from trainables.models import BaseModel, load_model, model_facts, trained_parameters, training_run, weights_of
 from trainables.stages.prepare import Workbench, make_model, model_key
 from trainables.store import Store
 
 
 def training(experiment: Experiment, forgetting: bool = False) -> FineTuning:
     images = experiment.dataset.load().train
-    images = images.without(experiment.forget) if forgetting else images
+    images = experiment.forgetting.split(images)[1] if forgetting else images
     return training_run(experiment.base, experiment.dataset, images, experiment.base_seed, experiment.device)
 
 
@@ -35,9 +35,10 @@ def test_the_retrain_control_never_trains_the_forgotten_condition(bench: Workben
     experiment = bench.experiment
     initial = conditions_of(training(experiment).model)
     base, control = (conditions_of(bench.model(model_key(experiment, which))) for which in ("base", "retrain"))
-    assert torch.equal(control[experiment.forget], initial[experiment.forget])
-    assert not torch.equal(base[experiment.forget], initial[experiment.forget])
-    others = [c for c in range(experiment.dataset.conditions + 1) if c != experiment.forget]
+    (forgotten,) = experiment.forgetting.conditions
+    assert torch.equal(control[forgotten], initial[forgotten])
+    assert not torch.equal(base[forgotten], initial[forgotten])
+    others = [c for c in range(experiment.dataset.conditions + 1) if c != forgotten]
     assert all(not torch.equal(control[c], initial[c]) for c in others), "every other row is, the null condition's too"
 
 
@@ -74,18 +75,25 @@ def test_a_model_read_from_the_store_is_the_model_that_was_put(experiment: Exper
 def test_a_model_may_move_all_its_parameters_or_those_near_the_condition(experiment: Experiment) -> None:
     model = training(experiment).model
     assert len(trained_parameters(model, "all")) == len(list(model.parameters()))
-    some = {id(p) for p in trained_parameters(model, "condition_mid")}
+    some = {id(p) for p in trained_parameters(model, "condition_mid").values()}
     names = {name for name, p in model.named_parameters() if id(p) in some}
     assert "class_embedding.weight" in names and any(name.startswith("mid_block.") for name in names)
     assert all(name.startswith(("class_embedding.", "mid_block.")) for name in names)
-    with pytest.raises(ValueError, match="'attention'"):
-        trained_parameters(model, "attention")
+    condition, rest = trained_parameters(model, "condition"), trained_parameters(model, "rest")
+    assert {"class_embedding.weight", "mid_block.resnets.0.time_emb_proj.weight"} <= set(condition)
+    assert not set(condition) & set(rest) and len(condition) + len(rest) == len(list(model.parameters()))
+    with pytest.raises(ValueError, match="'atention' is none of"):
+        trained_parameters(model, "atention")
+    no_attention = UNet2DModel(**BaseModel(channels=(8, 16)).config(experiment.dataset) | {"add_attention": False})
+    assert trained_parameters(model, "attention")
+    with pytest.raises(ValueError, match="'attention': the model has no such parameters"):
+        trained_parameters(no_attention, "attention")
 
 
 def test_the_keys_of_base_and_control_differ_and_only_the_controls_knows_what_is_forgotten(
     experiment: Experiment,
 ) -> None:
-    other = replace(experiment, forget=7)
+    other = replace(experiment, forget="7")
     assert model_key(experiment, "base") == model_key(other, "base")
     assert len({model_key(experiment, "base"), model_key(experiment, "retrain"), model_key(other, "retrain")}) == 3
     with pytest.raises(ValueError, match="'control'"):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.data import DATASETS
+from trainables.forgetting import parse_forget
 from trainables.replacement import REPLACEMENTS, conditions_by_distance, nearest_squared_distance
 from trainables.unlearning import Problem
 
@@ -59,9 +61,9 @@ def test_images_come_from_the_nearest_or_farthest_condition(problem: Problem, na
 
 def test_class_fixed_is_the_next_condition_and_0_after_the_last(problem: Problem) -> None:
     assert pixels(drawn(problem, "class_fixed")) <= pixels(problem.retain.of(4).images)
-    everything = problem.retain.images, problem.retain.conditions
-    last = replace(problem, condition=9, forget=problem.retain.of(9), retain=problem.retain.without(9))
-    assert len(everything[0]) > len(last.retain)
+    nine = parse_forget("9", DATASETS["digits"])
+    forget, retain = nine.split(DATASETS["digits"].load().train)
+    last = replace(problem, forgetting=nine, forget=forget, retain=retain)
     assert pixels(drawn(last, "class_fixed")) <= pixels(last.retain.of(0).images)
 
 

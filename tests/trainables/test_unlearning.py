@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import UNet2DModel
+from formula import in_float64, noised, start
 
-from trainables.data import Images
 from trainables.experiment import AttackPlan, TrialSpec
 from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench, model_key
+from trainables.stages.prepare import Workbench
 from trainables.stages.unlearn import UnlearnStage
 from trainables.unlearning import (
     METHODS,
@@ -25,10 +25,6 @@ from trainables.unlearning import (
 
 BATCH, SHARE, RATIO = 8, 0.25, 3.0
 MEMORIZED, KEPT = 2, 6
-
-
-def start(bench: Workbench) -> UNet2DModel:
-    return bench.model(model_key(bench.experiment, "base"))
 
 
 def unlearn(bench: Workbench, problem: Problem, method: str, seed: int) -> dict[str, torch.Tensor]:
@@ -90,19 +86,6 @@ def test_an_unknown_setting_is_refused_and_the_known_ones_are_named(method: str)
         METHODS[method].configure({"learning_rat": 1e-3})
 
 
-def in_float64(problem: Problem) -> Problem:
-    forget, retain = (Images(s.images.double(), s.conditions) for s in (problem.forget, problem.retain))
-    return replace(problem, forget=forget, retain=retain, features=lambda images: problem.features(images.float()))
-
-
-def alpha_bar(t: torch.Tensor) -> torch.Tensor:
-    return torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0).double()[t][:, None, None, None]
-
-
-def noised(images: torch.Tensor, epsilon: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    return alpha_bar(t).sqrt() * images + (1 - alpha_bar(t)).sqrt() * epsilon
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_dimum_loss_is_its_formula(bench: Workbench, problem: Problem, seed: int) -> None:
     """λ_r · E‖ε - ε_θ(x_t, t, c)‖² over D_r + λ_m · E‖ε - ε_θ(x_t, t, c_f)‖² over q_alt, λ_m + λ_r = 1."""
@@ -116,6 +99,7 @@ def test_the_dimum_loss_is_its_formula(bench: Workbench, problem: Problem, seed:
         q_alt = fours[torch.randperm(len(fours), generator=torch.Generator().manual_seed(0))[:5]]
         g = torch.Generator().manual_seed(seed)
         x_alt = q_alt[torch.randint(5, (MEMORIZED,), generator=g)]
+        torch.randint(len(problem.forget), (MEMORIZED,), generator=g)  # which forgotten condition; here there is one
         drawn = torch.randint(len(problem.retain), (KEPT,), generator=g)
         c = torch.where(torch.rand(KEPT, generator=g) < 0.5, torch.tensor(10), problem.retain.conditions[drawn])
         epsilon = torch.randn(BATCH, 1, 8, 8, generator=g).double()
@@ -196,7 +180,7 @@ def test_a_method_that_is_more_than_a_loss_begins_a_run_of_its_own(bench: Workbe
     """A closed form, registered and driven by the unlearning stage like any other method."""
 
     class Halving:
-        steps, step, last_loss = 1, 0, 0.0
+        steps, step, last_loss, facts = 1, 0, 0.0, {"halved": True}
 
         def __init__(self, model: UNet2DModel) -> None:
             self.model = model

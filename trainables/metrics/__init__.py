@@ -31,26 +31,22 @@ class Reference:
 class Evaluation:
     """Samples of one model and what the judge and the feature network say of them.
 
-    `images` (N, C, H, W) in [-1, 1]; `conditions` (N,) they were prompted with; `probabilities` (N, classes);
-    `features` (N, d) float64; `reference` the retained training images'.
+    `images` (N, C, H, W) in [-1, 1]; `conditions` (N,) they were prompted with; `of_forgotten` and `of_retained` (N,) bool:
+    prompted for what was forgotten, for what stays (of an unconditional model, every sample is both); `predicted` (N,) the
+    condition the judge gives each and `confidence` (N,) how sure it is; `shows` (N,) bool: shows what was forgotten;
+    `features` (N, d) float64; `reference` the retained training images'. `prompted`: conditions mean something.
     """
 
     images: torch.Tensor
     conditions: torch.Tensor
-    probabilities: torch.Tensor
+    of_forgotten: torch.Tensor
+    of_retained: torch.Tensor
+    predicted: torch.Tensor
+    confidence: torch.Tensor
+    shows: torch.Tensor
     features: np.ndarray
     reference: Reference
-    forgotten: int
-
-    @property
-    def predicted(self) -> torch.Tensor:
-        """(N,) the class each sample is given."""
-        return self.probabilities.argmax(dim=1)
-
-    @property
-    def of_forgotten(self) -> torch.Tensor:
-        """(N,) bool: prompted with the forgotten condition."""
-        return self.conditions == self.forgotten
+    prompted: bool = True
 
 
 METRICS: Registry[Callable[[Evaluation], Figures]] = Registry("metric", __name__)

@@ -1,4 +1,7 @@
-"""Does the model still make what was forgotten, and does it make what it should keep? Judged by the classifier."""
+"""Does the model still make what was forgotten, and does it make what it should keep? Judged by what fits.
+
+A class is judged by the classifier, an attribute by the attribute classifier, instances by copy detection.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,16 @@ from trainables.metrics import Evaluation, Figures, register
 
 @register("accuracy")
 def accuracy(samples: Evaluation) -> Figures:
-    """`relearning_accuracy`: share of forgotten-condition samples classified as it; `unlearning_accuracy` = 1 - that.
+    """`relearning_accuracy`: share of the samples asked for what was forgotten that show it; `unlearning_accuracy` = 1 - that.
 
-    `retain_accuracy`: share of the others classified as prompted.
+    A sample shows it where its verdict is any forgotten condition, so that two forgotten classes that trade places are
+    still found. `retain_accuracy`: share of the others given the condition they were prompted with.
     """
-    right = (samples.predicted == samples.conditions).float()
     figures: Figures = {}
     if samples.of_forgotten.any():
-        relearned = float(right[samples.of_forgotten].mean())
+        relearned = float(samples.shows[samples.of_forgotten].float().mean())
         figures |= {"relearning_accuracy": relearned, "unlearning_accuracy": 1 - relearned}
-    if (~samples.of_forgotten).any():
-        figures["retain_accuracy"] = float(right[~samples.of_forgotten].mean())
+    if samples.prompted and samples.of_retained.any():
+        right = (samples.predicted == samples.conditions).float()
+        figures["retain_accuracy"] = float(right[samples.of_retained].mean())
     return figures

@@ -19,9 +19,9 @@ def forgotten(samples: Evaluation) -> Figures:
     same between retained training images (1: as near as real ones; noise and blank images lie farther).
     """
     mask = samples.of_forgotten
-    if int(mask.sum()) < 2:
+    if int(mask.sum()) < 2 or not samples.prompted:
         return {}
-    counts = torch.bincount(samples.predicted[mask], minlength=samples.probabilities.shape[1])
+    counts = torch.bincount(samples.predicted[mask])
     real = KDTree(samples.reference.features)
     distance = np.median(real.query(samples.features[mask.numpy()])[0])
     between_real = np.median(
@@ -30,7 +30,7 @@ def forgotten(samples: Evaluation) -> Figures:
     return {
         "forgotten_top_class": int(counts.argmax()),
         "forgotten_top_share": float(counts.max() / counts.sum()),
-        "forgotten_confidence": float(samples.probabilities[mask].amax(dim=1).mean()),
+        "forgotten_confidence": float(samples.confidence[mask].mean()),
         "forgotten_diversity": float(samples.images[mask].std(dim=0).mean()),
         "forgotten_distance": float(distance / between_real),
     }

@@ -22,7 +22,7 @@ def frechet_distance(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.n
 @register("frechet")
 def frechet(samples: Evaluation) -> Figures:
     """`fid` over all retained conditions, which come in equal numbers."""
-    retained = samples.features[~samples.of_forgotten.numpy()]
+    retained = samples.features[samples.of_retained.numpy()]
     if len(retained) < 2:
         return {}
     reference = samples.reference.mean, samples.reference.covariance

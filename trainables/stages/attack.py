@@ -16,7 +16,7 @@ from trainables.experiment import AttackPlan, Samples, TrialSpec, stream
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
 from trainables.stages.prepare import Workbench, synthetic_key
-from trainables.stages.score import Sampling, judge, score_inputs, scoring_code, shown
+from trainables.stages.score import Sampling, examine, judge, score_inputs, scoring_code, shown
 from trainables.store import Artifact, artifact_key
 
 
@@ -63,7 +63,7 @@ def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> st
 
 
 def _samples(spec: TrialSpec, step: int) -> Samples:
-    """The forgotten condition at every rung; at the last one the retained conditions too, for what the attack ruined."""
+    """What was forgotten at every rung; at the last one the retained conditions too, for what the attack ruined."""
     return Samples(spec.samples.forgotten, spec.attacked_per_retained if step == spec.rungs[-1] else 0)
 
 
@@ -127,6 +127,8 @@ class AttackStage:
         assert self._sampling is not None, "commit comes after advance has returned True"
         with watch("scoring"):
             figures = judge(self.bench, self._sampling)
+            if self.last:
+                figures |= examine(self.bench, self.trajectory.run.model)
         if not self.last:  # before the figures: a rung without its checkpoint would make the next one train from θᵤ
             self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
         samples = _samples(self.trajectory.spec, self.step)

@@ -17,6 +17,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables import classifier as judge
+from trainables.audits import Shadows, image_losses
 from trainables.auxiliary import auxiliary_set
 from trainables.data import Images, Splits
 from trainables.diffusion import noise_schedule, sample, starting_noise
@@ -26,21 +27,29 @@ from trainables.metrics import Reference
 from trainables.metrics.frechet import statistics
 from trainables.models import load_model, model_facts, training_run, weights_of
 from trainables.provenance import code_version, machine
+from trainables.shared import SHARED
 from trainables.store import Artifact, Store, artifact_key
+from trainables.unlearning import Problem
 
+SHADOW = "shadow-"  # and a number: a shadow model's name
 CHECKPOINT_SECONDS = 10.0
 REFERENCE_FEATURES = 5000  # kept for nearest-neighbour distances
 
 
 def classifier_key(experiment: Experiment) -> str:
-    config = {"data": experiment.data, "recipe": asdict(experiment.classifier), "seed": experiment.base_seed}
-    return artifact_key("classifier", config, {}, _code(experiment, "trainables.classifier", make_classifier))
+    judge_of = experiment.dataset.judge
+    config = {"data": judge_of.name, "recipe": asdict(experiment.classifier), "seed": experiment.base_seed}
+    code = code_version("trainables.classifier", judge_of.read.__module__, make_classifier)
+    return artifact_key("classifier", config, {}, code)
 
 
 def model_key(experiment: Experiment, which: str) -> str:
-    """Key of ``base`` (θ₀) or ``retrain`` (θ*). θ₀ knows nothing of what will be forgotten, so its key does not either."""
-    if which not in ("base", "retrain"):
-        raise ValueError(f"model {which!r} is neither 'base' nor 'retrain'")
+    """Key of ``base`` (θ₀), ``retrain`` (θ*) or ``shadow-I`` (of the membership audit).
+
+    θ₀ knows nothing of what will be forgotten, so its key does not either.
+    """
+    if which not in ("base", "retrain") and not which.startswith(SHADOW):
+        raise ValueError(f"model {which!r} is neither 'base', 'retrain' nor '{SHADOW}I'")
     config = {
         "data": experiment.data,
         "recipe": asdict(experiment.base),
@@ -48,14 +57,31 @@ def model_key(experiment: Experiment, which: str) -> str:
         "without": experiment.forget if which == "retrain" else None,
         "device": experiment.device_kind,
     }
-    return artifact_key("model", config, {}, _code(experiment, "trainables.models", make_model))
+    if which.startswith(SHADOW):
+        config |= {"shadow": which, "audited": experiment.forget}
+    code = _code(experiment, "trainables.models", "trainables.forgetting", make_model, training_images)
+    return artifact_key("model", config, {}, code)
+
+
+def shadows_key(experiment: Experiment) -> str:
+    """Key of what the shadow models say of the audited images."""
+    models = {f"shadow {i}": model_key(experiment, f"{SHADOW}{i}") for i in range(experiment.shadow_models)}
+    config = {"forget": experiment.forget}
+    return artifact_key("shadows", config, models, _code(experiment, "trainables.audits", make_shadows))
+
+
+def shared_key(experiment: Experiment, name: str) -> str:
+    """Key of a shared artifact that methods need, such as the saliency of θ₀'s weights."""
+    config = {"name": name, "forget": experiment.forget, "seed": experiment.base_seed, "device": experiment.device_kind}
+    inputs = {"model": model_key(experiment, "base")}
+    return artifact_key("shared", config, inputs, _code(experiment, SHARED[name].module, make_shared, problem_of))
 
 
 def reference_key(experiment: Experiment) -> str:
     config = {"data": experiment.data, "forget": experiment.forget, "features": experiment.features}
     inputs = {"weights": feature_weights(experiment)}
     feature_module = FEATURE_NETWORKS[experiment.features].__module__
-    code = _code(experiment, "trainables.metrics.frechet", "trainables.replacement", feature_module, make_reference)
+    code = _code(experiment, "trainables.metrics.frechet", "trainables.forgetting", feature_module, make_reference)
     return artifact_key("reference", config, inputs, code)
 
 
@@ -85,8 +111,9 @@ def make_classifier(experiment: Experiment) -> Artifact:
     store, key = Store(experiment.store), classifier_key(experiment)
     if found := store.find(key):
         return found
-    splits, start = experiment.dataset.load(), time.process_time()
-    model = judge.train_classifier(experiment.dataset, splits.train, experiment.classifier, experiment.base_seed)
+    judged, start = experiment.dataset.judge, time.process_time()
+    splits = judged.load()
+    model = judge.train_classifier(judged, splits.train, experiment.classifier, experiment.base_seed)
     facts = {
         "recipe": asdict(experiment.classifier),
         "held_out_accuracy": judge.accuracy(model, splits.test),
@@ -99,16 +126,15 @@ def make_classifier(experiment: Experiment) -> Artifact:
 
 
 def make_model(experiment: Experiment, which: str) -> Artifact:
-    """θ₀, or θ*: the same recipe and seed on the retain set, so that the forgotten condition's row is never trained.
+    """θ₀; or θ*: the same recipe and seed on the retain set, so that the forgotten condition's row is never trained.
 
-    Training leaves a checkpoint in the store every 10 s and continues from it.
+    Or a shadow model: the same recipe on a random half of all that the membership audit is over. Training leaves a
+    checkpoint in the store every 10 s and continues from it.
     """
     store, key = Store(experiment.store), model_key(experiment, which)
     if found := store.find(key):
         return found
-    train = experiment.dataset.load().train
-    images = train if which == "base" else train.without(experiment.forget)
-    start = time.process_time()
+    images, start = training_images(experiment, which), time.process_time()
     run = training_run(experiment.base, experiment.dataset, images, experiment.base_seed, experiment.device)
     if partial := store.load_partial(key):
         run.restore(partial)
@@ -127,12 +153,80 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
     return artifact
 
 
+def training_images(experiment: Experiment, which: str) -> Images:
+    """What a model is trained on: everything, the retain set, or a shadow model's half."""
+    train = experiment.dataset.load().train
+    if which == "base":
+        return train
+    forget, retain = experiment.forgetting.split(train)
+    if which == "retrain":
+        return retain
+    strangers = Workbench(experiment).strangers
+    seen = torch.rand(len(forget) + len(strangers), generator=_shadow_generator(experiment, which)) < 0.5
+    return Images(
+        torch.cat([forget.images, strangers.images, retain.images]),
+        torch.cat([forget.conditions, strangers.conditions, retain.conditions]),
+    ).where(torch.cat([seen, torch.ones(len(retain), dtype=torch.bool)]))
+
+
+def _shadow_generator(experiment: Experiment, which: str) -> torch.Generator:
+    return torch.Generator().manual_seed(stream(experiment.base_seed, which))
+
+
+def make_shadows(experiment: Experiment) -> Artifact:
+    """Every shadow model's denoising loss of every audited image, and which it was trained on."""
+    store, key = Store(experiment.store), shadows_key(experiment)
+    if found := store.find(key):
+        return found
+    bench = Workbench(experiment)
+    audited = len(bench.forget_set) + len(bench.strangers)
+    losses, trained_on = [], []
+    for i in range(experiment.shadow_models):
+        which = f"{SHADOW}{i}"
+        model = bench.model(model_key(experiment, which))
+        schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
+        parts = [image_losses(model, schedule, s, experiment.device) for s in (bench.forget_set, bench.strangers)]
+        losses.append(np.concatenate(parts))
+        trained_on.append((torch.rand(audited, generator=_shadow_generator(experiment, which)) < 0.5).numpy())
+    tensors = {"losses": np.stack(losses), "trained_on": np.stack(trained_on)}
+    return store.put(key, "shadows", {"models": experiment.shadow_models, "images": audited}, tensors)
+
+
+def problem_of(bench: Workbench, shared: tuple[str, ...] = ()) -> Problem:
+    """What an unlearning method is given, with the shared artifacts it needs."""
+    experiment = bench.experiment
+    return Problem(
+        base=bench.base,
+        schedule=noise_schedule(beta_schedule=experiment.base.beta_schedule),
+        forget=bench.forget_set,
+        retain=bench.retain_set,
+        forgetting=experiment.forgetting,
+        null_condition=experiment.dataset.conditions,
+        label_dropout=experiment.base.label_dropout,
+        features=bench.features.extract,
+        generated=bench.generated,
+        device=experiment.device,
+        shared={name: bench.shared(name) for name in shared},
+    )
+
+
+def make_shared(experiment: Experiment, name: str) -> Artifact:
+    """A shared artifact that methods need, from θ₀ and the two sets."""
+    store, key = Store(experiment.store), shared_key(experiment, name)
+    if found := store.find(key):
+        return found
+    start = time.process_time()
+    made = SHARED[name].make(problem_of(Workbench(experiment)), stream(experiment.base_seed, "shared", name))
+    tensors = {k: v.detach().float().cpu().numpy() for k, v in made.items()}
+    return store.put(key, "shared", {"name": name, "core_s": time.process_time() - start}, tensors)
+
+
 def make_reference(experiment: Experiment) -> Artifact:
     """Statistics of the retained training images' features, and the features themselves."""
     store, key = Store(experiment.store), reference_key(experiment)
     if found := store.find(key):
         return found
-    retain = experiment.dataset.load().train.without(experiment.forget)
+    retain = experiment.forgetting.split(experiment.dataset.load().train)[1]
     network = feature_network(experiment, store)
     features = network.extract(retain.images)
     mean, covariance = statistics(features)
@@ -156,7 +250,7 @@ def make_synthetic(experiment: Experiment) -> Artifact:
 def feature_network(experiment: Experiment, store: Store) -> FeatureNetwork:
     """The experiment's feature network, loaded."""
     artifact = store.get(classifier_key(experiment))
-    model = judge.load_classifier(artifact, experiment.dataset)
+    model = judge.load_classifier(artifact, experiment.dataset.judge)
     source = FeatureSource(
         model, artifact.sha256 or "", experiment.weights_file, experiment.weights_sha256, experiment.device_name
     )
@@ -175,8 +269,38 @@ class Workbench:
         return self.experiment.dataset.load()
 
     @cached_property
+    def _sets(self) -> tuple[Images, Images]:
+        return self.experiment.forgetting.split(self.splits.train)
+
+    @property
+    def forget_set(self) -> Images:
+        return self._sets[0]
+
+    @property
+    def retain_set(self) -> Images:
+        return self._sets[1]
+
+    @cached_property
+    def strangers(self) -> Images:
+        """Images of the forgotten kind outside the training split: what the membership audit compares the forget set with."""
+        public, test = (self.experiment.forgetting.held_out(s) for s in (self.splits.public, self.splits.test))
+        return Images(torch.cat([public.images, test.images]), torch.cat([public.conditions, test.conditions]))
+
+    @cached_property
+    def shadows(self) -> Shadows | None:
+        """What the shadow models say, where the experiment has any."""
+        if not self.experiment.shadow_models:
+            return None
+        return Shadows(**self.store.get(shadows_key(self.experiment)).tensors())
+
+    def shared(self, name: str) -> dict[str, torch.Tensor]:
+        """A shared artifact's tensors on the experiment's device."""
+        tensors = self.store.get(shared_key(self.experiment, name)).tensors()
+        return {k: torch.from_numpy(v.copy()).to(self.experiment.device.name) for k, v in tensors.items()}
+
+    @cached_property
     def classifier(self) -> judge.Classifier:
-        return judge.load_classifier(self.store.get(classifier_key(self.experiment)), self.experiment.dataset)
+        return judge.load_classifier(self.store.get(classifier_key(self.experiment)), self.experiment.dataset.judge)
 
     @cached_property
     def features(self) -> FeatureNetwork:
@@ -200,7 +324,7 @@ class Workbench:
         return load_model(self.store.get(key), self.experiment.device)
 
     def auxiliary(self, name: str) -> Images:
-        return auxiliary_set(name, self.splits, self.synthetic, self.experiment.forget)
+        return auxiliary_set(name, self.splits, self.synthetic, self.experiment.forgetting)
 
     def generated(self, condition: int, n: int) -> torch.Tensor:
         """n images (n, C, H, W) of θ₀ for one condition, always the same."""

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from diffusers import UNet2DModel
 
-from trainables.classifier import probabilities
-from trainables.diffusion import noise_schedule, sample, starting_noise
+from trainables.audits import AUDITS, Audited, audit
+from trainables.classifier import verdicts
+from trainables.copies import copies
+from trainables.diffusion import noise_schedule, sample, sample_one_step, starting_noise
 from trainables.experiment import Experiment, Samples, stream
 from trainables.features import FEATURE_NETWORKS
 from trainables.metrics import METRICS, Evaluation, Figures, evaluate
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench, classifier_key, reference_key
+from trainables.stages.prepare import Workbench, classifier_key, reference_key, shadows_key
 from trainables.store import Artifact, Tensors, artifact_key
 
 SAMPLE_BATCH = 512
@@ -31,15 +33,19 @@ def scoring_code(experiment: Experiment) -> str:
         "trainables.diffusion",
         "trainables.classifier",
         "trainables.metrics",
+        "trainables.copies",
+        "trainables.forgetting",
         *METRICS.modules(),
+        *AUDITS.modules(),
         feature_module,
     )
-    return code_version(*modules, Sampling, judge, shown, stream)
+    return code_version(*modules, Sampling, judge, examine, shown, stream)
 
 
 def score_inputs(experiment: Experiment) -> dict[str, str]:
     """The artifacts every figure depends on."""
-    return {"classifier": classifier_key(experiment), "reference": reference_key(experiment)}
+    shadows = {"shadows": shadows_key(experiment)} if experiment.shadow_models else {}
+    return {"classifier": classifier_key(experiment), "reference": reference_key(experiment)} | shadows
 
 
 def score_key(experiment: Experiment, model: str, samples: Samples, seed: int) -> str:
@@ -55,15 +61,24 @@ def score_key(experiment: Experiment, model: str, samples: Samples, seed: int) -
 
 
 class Sampling:
-    """A resumable drawing of samples: the forgotten condition's first, then each retained one's, from one noise tensor.
+    """A resumable drawing of samples: of what was forgotten first, then of each retained condition, from one noise tensor.
 
-    The noise depends on the seed and the counts alone: base, unlearned and attacked models start from the same.
+    The noise depends on the seed and the counts alone: base, unlearned and attacked models start from the same. Samples of
+    several forgotten conditions come in turn. An unconditional model's samples are all of both kinds. With `one_step` the
+    model is a generator that makes an image in one step from that timestep.
     """
 
-    def __init__(self, experiment: Experiment, model: UNet2DModel, samples: Samples, seed: int) -> None:
-        self.experiment, self.model = experiment, model
+    def __init__(
+        self, experiment: Experiment, model: UNet2DModel, samples: Samples, seed: int, one_step: int = 0
+    ) -> None:
+        self.experiment, self.model, self.one_step = experiment, model, one_step
+        forgetting = experiment.forgetting
         retained = torch.tensor(experiment.retained, dtype=torch.int64).repeat_interleave(samples.per_retained)
-        self.conditions = torch.cat([torch.full((samples.forgotten,), experiment.forget), retained])
+        prompts = torch.tensor(forgetting.prompts)
+        self.conditions = torch.cat([prompts[torch.arange(samples.forgotten) % len(prompts)], retained])
+        first = torch.arange(len(self.conditions)) < samples.forgotten
+        both = bool(forgetting.instances)
+        self.of_forgotten, self.of_retained = first | both, ~first | (both and samples.per_retained > 0)
         shape = experiment.dataset.shape
         self.noise = torch.cat(
             [
@@ -77,10 +92,12 @@ class Sampling:
         """Draw until all are there (True) or the deadline passes (False)."""
         schedule = noise_schedule(beta_schedule=self.experiment.base.beta_schedule)
         drawn = sum(map(len, self.done))
-        rest = sample(
-            self.model, schedule, self.noise[drawn:], self.conditions[drawn:],
-            self.experiment.sampling_steps, self.experiment.device, SAMPLE_BATCH,
-        )  # fmt: skip
+        noise, conditions, device = self.noise[drawn:], self.conditions[drawn:], self.experiment.device
+        if self.one_step:
+            rest = sample_one_step(self.model, schedule, noise, conditions, self.one_step, device, SAMPLE_BATCH)
+        else:
+            steps = self.experiment.sampling_steps
+            rest = sample(self.model, schedule, noise, conditions, steps, device, SAMPLE_BATCH)
         for batch in rest:
             self.done.append(batch)
             if time.monotonic() > deadline and sum(map(len, self.done)) < len(self.noise):
@@ -99,25 +116,43 @@ class Sampling:
 
 def judge(bench: Workbench, sampling: Sampling) -> Figures:
     """Every metric's figures of finished samples."""
-    images = sampling.images()
+    images, forgetting = sampling.images(), bench.experiment.forgetting
+    predicted, confidence = verdicts(bench.classifier, images)
+    if forgetting.instances:
+        shows = copies(images, bench.forget_set.images, bench.retain_set.images)
+    else:
+        shows = forgetting.asked_by(predicted)
     return evaluate(
         Evaluation(
             images=images,
             conditions=sampling.conditions,
-            probabilities=probabilities(bench.classifier, images),
+            of_forgotten=sampling.of_forgotten,
+            of_retained=sampling.of_retained,
+            predicted=predicted,
+            confidence=confidence,
+            shows=shows,
             features=bench.features.extract(images),
             reference=bench.reference,
-            forgotten=bench.experiment.forget,
+            prompted=not bench.experiment.dataset.unconditional,
         )
     )
 
 
+def examine(bench: Workbench, model: UNet2DModel) -> Figures:
+    """Every audit's figures of a model."""
+    experiment = bench.experiment
+    schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
+    members, strangers = bench.forget_set, bench.strangers
+    return audit(Audited(model, schedule, members, strangers, experiment.device, bench.shadows))
+
+
 def shown(sampling: Sampling) -> Tensors:
     """A few images to look at, the same noise for every model: ``forgotten`` and ``retained``, (n, C, H, W)."""
-    images, forgotten = sampling.images(), sampling.conditions == sampling.experiment.forget
-    retained = [images[sampling.conditions == c][:SHOWN_PER_RETAINED] for c in sampling.experiment.retained]
+    images, of_retained = sampling.images(), sampling.of_retained
+    each = [images[of_retained & (sampling.conditions == c)] for c in sampling.experiment.retained]
+    retained = [of_one[:SHOWN_PER_RETAINED] for of_one in each]
     return {
-        "forgotten": images[forgotten][:SHOWN_FORGOTTEN].numpy(),
+        "forgotten": images[sampling.of_forgotten][:SHOWN_FORGOTTEN].numpy(),
         "retained": np.concatenate([r.numpy() for r in retained]),
     }
 
@@ -133,7 +168,8 @@ class ScoreStage:
 
     @cached_property
     def sampling(self) -> Sampling:
-        sampling = Sampling(self.bench.experiment, self.bench.model(self.model), self.samples, self.seed)
+        one_step = self.bench.store.get(self.model).facts.get("one_step", 0)
+        sampling = Sampling(self.bench.experiment, self.bench.model(self.model), self.samples, self.seed, one_step)
         sampling.restore(self.bench.store.load_partial(self.key) or {})
         return sampling
 
@@ -147,6 +183,8 @@ class ScoreStage:
     def commit(self, watch: Stopwatch) -> Artifact:
         with watch("scoring"):
             figures = judge(self.bench, self.sampling)
+            if not self.sampling.one_step:  # a one-step generator denoises nothing: there is no denoising loss to audit
+                figures |= examine(self.bench, self.sampling.model)
         facts = {"figures": figures, "samples": asdict(self.samples), "seed": self.seed}
         artifact = self.bench.store.put(self.key, "score", facts | watch.times(), shown(self.sampling))
         self.bench.store.drop_partial(self.key)

@@ -5,35 +5,48 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cached_property
 
-from trainables.diffusion import Run, noise_schedule
+from trainables.diffusion import Run
 from trainables.experiment import TrialSpec, stream
 from trainables.features import FEATURE_NETWORKS
 from trainables.models import model_facts, weights_of
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench, generate, model_key
-from trainables.stages.score import score_inputs
+from trainables.stages.prepare import (
+    Workbench,
+    feature_weights,
+    generate,
+    model_key,
+    problem_of,
+    shared_key,
+)
 from trainables.store import Artifact, artifact_key
-from trainables.unlearning import METHODS, Problem
+from trainables.unlearning import METHODS
 
 
 def unlearned_key(spec: TrialSpec) -> str:
-    """Key of θᵤ; of the start model itself where there is nothing to unlearn."""
+    """Key of θᵤ; of the start model itself where there is nothing to unlearn.
+
+    ValueError where the method cannot forget what is to be forgotten.
+    """
     experiment, start = spec.experiment, model_key(spec.experiment, spec.start)
     if spec.method == "none":
         return start
     method = METHODS[spec.method]
+    method.check_forgets(experiment.forgetting)
     config = {
         "method": spec.method,
         "settings": asdict(method.configure(spec.settings)),
         "seed": spec.seed,
         "forget": experiment.forget,
+        "label_dropout": experiment.base.label_dropout,
         "sampler": experiment.sampler,
         "device": experiment.device_kind,
     }
     modules = (method.module, "trainables.models", FEATURE_NETWORKS[experiment.features].__module__)
-    code = code_version(*modules, UnlearnStage, generate, stream)
-    return artifact_key("unlearned", config, score_inputs(experiment) | {"model": start}, code)
+    code = code_version(*modules, UnlearnStage, problem_of, generate, stream)
+    shared = {f"shared {name}": shared_key(experiment, name) for name in method.needs}
+    inputs = {"features": feature_weights(experiment), "model": start} | shared
+    return artifact_key("unlearned", config, inputs, code)
 
 
 class UnlearnStage:
@@ -49,20 +62,8 @@ class UnlearnStage:
         bench, spec, experiment = self.bench, self.spec, self.spec.experiment
         method = METHODS[spec.method]
         settings = method.configure(spec.settings)
-        train = bench.splits.train
-        problem = Problem(
-            base=bench.base,
-            schedule=noise_schedule(beta_schedule=experiment.base.beta_schedule),
-            forget=train.of(experiment.forget),
-            retain=train.without(experiment.forget),
-            condition=experiment.forget,
-            null_condition=experiment.dataset.conditions,
-            features=bench.features.extract,
-            generated=bench.generated,
-            device=experiment.device,
-        )
         model = bench.model(model_key(experiment, spec.start))
-        run = method.begin(model, problem, settings, stream(spec.seed, "unlearning"))
+        run = method.begin(model, problem_of(bench, method.needs), settings, stream(spec.seed, "unlearning"))
         if partial := bench.store.load_partial(self.key):
             run.restore(partial)
         return run
@@ -82,6 +83,7 @@ class UnlearnStage:
             "seed": self.spec.seed,
             "last_loss": self.run.last_loss,
         }
+        facts |= self.run.facts
         artifact = self.bench.store.put(self.key, "unlearned", facts | watch.times(), weights_of(self.run.trained()))
         self.bench.store.drop_partial(self.key)
         return artifact

@@ -1,15 +1,16 @@
-"""Unlearning methods: one file each, all ``loss(problem, settings) -> Loss``.
+"""Unlearning methods: one file each, all ``(problem, settings)`` → what one optimiser step minimises or follows.
 
-Most methods are a loss to fine-tune the base model with: given a `Problem`, it returns the function of (model, generator)
-that one optimiser step minimises. One that is more (bi-level, closed-form, distilling) registers how it begins a `Run`
-instead. Its settings are a frozen dataclass that extends `FineTuningSettings`. Every loss is a mean
-over elements, so that weights compare across methods and image sizes.
+Most methods are a loss to fine-tune the base model with: ``@register`` takes ``loss(problem, settings) -> Loss``, and a
+`Loss` is a function of (model, generator). One whose step is more than one loss's gradient (bi-level, clipped, projected)
+gives a `Gradient` instead, by ``@register_gradient``; one that is more than fine-tuning begins a `Run` of its own, by
+``@register_run``. Its settings are a frozen dataclass that extends `FineTuningSettings`. Every loss is a mean over
+elements, so that weights compare across methods and image sizes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,28 +18,38 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
 from trainables.data import Images
-from trainables.diffusion import Device, FineTuning, Loss, Optimisation, Run
+from trainables.diffusion import Device, FineTuning, Gradient, Loss, Optimisation, Run, descend
+from trainables.forgetting import CONDITIONS, Forget
 from trainables.models import TRAINED_PARAMETERS, trained_parameters
 from trainables.registry import Registry, configure
+
+Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Problem:
     """What a method may see: the frozen base model θ₀, what to forget, what to keep, and the feature network.
 
-    `forget` and `retain` are on the CPU; methods move what they train on. `generated` returns n images (n, C, H, W) that
-    the base model makes for a condition.
+    `forget` and `retain` are on the CPU; methods move what they train on. `features` maps images (N, C, H, W) to (N, d);
+    `generated` returns n images (n, C, H, W) that the base model makes for a condition. `shared` holds, by name, the shared
+    artifacts that the method said it needs, a tensor for each of θ₀'s parameters.
     """
 
     base: UNet2DModel
     schedule: DDIMScheduler
     forget: Images
     retain: Images
-    condition: int
+    forgetting: Forget
     null_condition: int
     features: Callable[[torch.Tensor], np.ndarray]
     generated: Callable[[int, int], torch.Tensor]
     device: Device
+    label_dropout: float = 0.0
+    shared: Mapping[str, Tensors] = field(default_factory=dict)
+
+    def here(self) -> Problem:
+        """The same with both sets on the device."""
+        return replace(self, forget=self.forget.to(self.device.name), retain=self.retain.to(self.device.name))
 
 
 @dataclass(frozen=True)
@@ -52,9 +63,10 @@ class FineTuningSettings:
     learning_rate: float = 3e-4
     steps: int = 100
     batch: int = 64
-    trained_parameters: str = "all"  # or "condition_mid": the condition embedding and the mid block
+    trained_parameters: str = "all"  # a name of trainables.models.TRAINED_PARAMETERS
     ema_decay: float = 0.0
     schedule: str = "one-cycle"  # or "constant"
+    grad_clip: float = 1.0
 
     def __post_init__(self) -> None:
         self.optimisation()  # refuses what no optimiser can do
@@ -66,50 +78,169 @@ class FineTuningSettings:
             raise ValueError(f"a batch of {self.batch} cannot hold both kinds of image")
 
     def optimisation(self) -> Optimisation:
-        return Optimisation(self.learning_rate, self.steps, ema_decay=self.ema_decay, schedule=self.schedule)
+        return Optimisation(
+            self.learning_rate, self.steps, grad_clip=self.grad_clip, ema_decay=self.ema_decay, schedule=self.schedule
+        )
+
+
+@dataclass(frozen=True)
+class Mixture(FineTuningSettings):
+    """Settings of the methods that mix a forgetting loss with a retain loss; only the ratio of the two weights is free."""
+
+    lambda_ratio: float = 1.0  # λ_f / λ_r
+    forget_share: float = 0.25  # share of each batch spent on what is forgotten
+    condition_dropout: float = 0.0  # probability that a retained image's condition becomes the null condition
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        balance(self.lambda_ratio)
+        check_shares(self, "forget_share", "condition_dropout")
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(images of what is forgotten, retained images) in a batch: at least one of each."""
+        forgotten = split_batch(self.batch, self.forget_share)
+        return forgotten, self.batch - forgotten
 
 
 @dataclass(frozen=True)
 class Method:
     """A registered method: its settings' class, and how it begins a run on a copy of the start model.
 
-    `loss` is there where the method is no more than a loss to fine-tune with.
+    `gradient` is there where the method is no more than a step to fine-tune by, and `loss` where that step is one loss's.
+    `needs` are the shared artifacts it reads, `forgets` the kinds of thing it can forget.
     """
 
     name: str
     settings: type[FineTuningSettings]
     begin: Callable[[UNet2DModel, Problem, Any, int], Run]
     module: str
+    gradient: Callable[[Problem, Any], Gradient] | None = None
     loss: Callable[[Problem, Any], Loss] | None = None
+    needs: tuple[str, ...] = ()
+    forgets: tuple[str, ...] = (CONDITIONS,)
 
     def configure(self, values: Mapping[str, Any]) -> FineTuningSettings:
         """The settings with these values; ValueError for a name the method does not have."""
         return configure(f"method {self.name!r}", self.settings, values)
 
+    def check_forgets(self, forgetting: Forget) -> None:
+        """ValueError where the method cannot forget this kind of thing."""
+        if forgetting.kind not in self.forgets:
+            raise ValueError(f"method {self.name!r} forgets {' and '.join(self.forgets)}, not {forgetting.text}")
 
-METHODS: Registry[Method] = Registry("unlearning method", __name__)
+
+class Methods(Registry[Method]):
+    """The methods by name; ``WRAPPER(METHOD)`` is a method too: what a registered wrapper makes of another."""
+
+    wrappers: dict[str, Callable[[Method], Method]]
+
+    def __init__(self) -> None:
+        super().__init__("unlearning method", __name__)
+        self.wrappers = {}
+
+    def __getitem__(self, name: str) -> Method:
+        wrapper, bracket, inner = name.partition("(")
+        if not bracket:
+            return super().__getitem__(name)
+        self._import_folder()
+        if wrapper not in self.wrappers or not inner.endswith(")"):
+            raise ValueError(
+                f"unknown unlearning method {name!r}: write one of {', '.join(self.wrappers)} as NAME(METHOD)"
+            )
+        return self.wrappers[wrapper](super().__getitem__(inner[:-1]))
 
 
-def register(name: str, settings: type[FineTuningSettings]) -> Callable:
-    """Register ``loss(problem, settings) -> Loss`` as the method `name`: fine-tuning with that loss."""
+METHODS = Methods()
+
+Masks = Callable[[dict[str, torch.nn.Parameter], Problem, Any], list[torch.Tensor]]
+Start = Callable[[UNet2DModel, Problem, Any, int], None]
+
+
+def register(name: str, settings: type[FineTuningSettings], **traits: Any) -> Callable:
+    """Register ``loss(problem, settings) -> Loss`` as the method `name`: fine-tuning with that loss.
+
+    `traits` are those of `fine_tuning`.
+    """
 
     def method(loss: Callable[[Problem, Any], Loss]) -> Method:
-        def begin(model: UNet2DModel, problem: Problem, values: FineTuningSettings, seed: int) -> Run:
-            parameters = trained_parameters(model, values.trained_parameters)
-            return FineTuning(model, loss(problem, values), values.optimisation(), seed, problem.device, parameters)
+        def gradient(problem: Problem, values: Any) -> Gradient:
+            return descend(loss(problem, values))
 
-        return Method(name, settings, begin, loss.__module__, loss)
+        return replace(fine_tuning(name, settings, gradient, loss.__module__, **traits), loss=loss)
 
     return METHODS.decorator(name, method)
 
 
-def register_run(name: str, settings: type[FineTuningSettings]) -> Callable:
-    """Register ``begin(model, problem, settings, seed) -> Run`` as the method `name`: for what is more than one loss."""
-    return METHODS.decorator(name, lambda begin: Method(name, settings, begin, begin.__module__))
+def register_gradient(name: str, settings: type[FineTuningSettings], **traits: Any) -> Callable:
+    """Register ``gradient(problem, settings) -> Gradient`` as the method `name`: for a step that is not one loss's."""
+    return METHODS.decorator(name, lambda g: fine_tuning(name, settings, g, g.__module__, **traits))
+
+
+def register_run(
+    name: str, settings: type[FineTuningSettings], needs: tuple[str, ...] = (), forgets: tuple[str, ...] = (CONDITIONS,)
+) -> Callable:
+    """Register ``begin(model, problem, settings, seed) -> Run`` as the method `name`: for what is more than fine-tuning."""
+    return METHODS.decorator(
+        name, lambda begin: Method(name, settings, begin, begin.__module__, needs=needs, forgets=forgets)
+    )
+
+
+def register_wrapper(name: str) -> Callable:
+    """Register ``wrap(method) -> Method``: `name` around any method, called ``NAME(METHOD)``."""
+
+    def register_it(wrap: Callable[[Method], Method]) -> Callable[[Method], Method]:
+        METHODS.wrappers[name] = wrap
+        return wrap
+
+    return register_it
+
+
+def fine_tuning(
+    name: str,
+    settings: type[FineTuningSettings],
+    gradient: Callable[[Problem, Any], Gradient],
+    module: str,
+    *,
+    needs: tuple[str, ...] = (),
+    forgets: tuple[str, ...] = (CONDITIONS,),
+    masks: Masks | None = None,
+    start: Start | None = None,
+) -> Method:
+    """A method that fine-tunes by `gradient`.
+
+    `start` may change the start model's weights first; `masks` says which weights of each trained parameter move.
+    """
+
+    def begin(model: UNet2DModel, problem: Problem, values: FineTuningSettings, seed: int) -> Run:
+        if start is not None:
+            start(model, problem, values, seed)
+        parameters = trained_parameters(model, values.trained_parameters)
+        return FineTuning(
+            model,
+            None,
+            values.optimisation(),
+            seed,
+            problem.device,
+            list(parameters.values()),
+            gradient=gradient(problem, values),
+            masks=masks(parameters, problem, values) if masks else None,
+        )
+
+    return Method(name, settings, begin, module, gradient, None, needs, forgets)
+
+
+def retained_batch(problem: Problem, n: int, dropout: float, generator: torch.Generator) -> Images:
+    """n images drawn from the retain set, each condition replaced by the null condition with probability `dropout`."""
+    drawn = problem.retain.draw(n, generator)
+    dropped = torch.rand(n, generator=generator) < dropout
+    return Images(
+        drawn.images, drawn.conditions.masked_fill(dropped.to(drawn.conditions.device), problem.null_condition)
+    )
 
 
 def split_batch(batch: int, share: float) -> int:
-    """How many of a batch's images are for the forgotten condition: at least one of each kind."""
+    """How many of a batch's images are for what is forgotten: at least one of each kind."""
     if batch < 2:
         raise ValueError(f"a batch of {batch} cannot hold both kinds of image")
     return min(max(round(batch * share), 1), batch - 1)
@@ -127,6 +258,13 @@ def mixture_weights(forgotten: int, kept: int, forget_weight: float, retain_weig
 
 def balance(ratio: float) -> tuple[float, float]:
     """(λ_f, λ_r) with λ_f / λ_r = `ratio` and λ_f + λ_r = 1: only the ratio matters to Adam, so only it is searched."""
-    if ratio <= 0:
-        raise ValueError(f"a ratio of loss weights must be positive, not {ratio}")
+    if not 0 < ratio < float("inf"):
+        raise ValueError(f"a ratio of loss weights must be positive and finite, not {ratio}")
     return ratio / (1 + ratio), 1 / (1 + ratio)
+
+
+def check_shares(settings: FineTuningSettings, *names: str) -> None:
+    """ValueError naming the first of these settings that is not from 0 to 1."""
+    for name in names:
+        if not 0 <= getattr(settings, name) <= 1:
+            raise ValueError(f"{name} must be from 0 to 1, not {getattr(settings, name)}")

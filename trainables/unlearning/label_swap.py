@@ -11,63 +11,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from diffusers import UNet2DModel
 
-from trainables.diffusion import Loss, denoising_loss
-from trainables.replacement import conditions_by_distance, next_condition
-from trainables.unlearning import FineTuningSettings, Problem, balance, register, split_batch
+from trainables.diffusion import Loss, add_noise, denoising_loss, predict
+from trainables.replacement import alternative_conditions, check_alternative
+from trainables.unlearning import Mixture, Problem, balance, register, retained_batch
 
 
 @dataclass(frozen=True)
-class LabelSwap(FineTuningSettings):
-    """Settings of label swap; only the ratio of the two weights is free."""
+class LabelSwap(Mixture):
+    """Settings of label swap."""
 
-    alternative: str = (
-        "class_fixed"  # c_alt: class_fixed, class_nearest or class_farthest, as in trainables.replacement
-    )
-    lambda_ratio: float = 1.0  # λ_f / λ_r
-    forget_share: float = 0.25  # share of each batch that is forget set
-    condition_dropout: float = 0.0  # probability that a retained image's condition becomes the null condition
+    alternative: str = "class_fixed"  # c_alt: a name of trainables.replacement.ALTERNATIVES
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.alternative not in ("class_fixed", "class_nearest", "class_farthest"):
-            raise ValueError(f"alternative {self.alternative!r} is none of class_fixed, class_nearest, class_farthest")
+        check_alternative(self.alternative)
 
 
 @register("label_swap", LabelSwap)
 def loss(problem: Problem, settings: LabelSwap) -> Loss:
     """L(θ) over a batch that holds `forget_share` images of the forget set."""
-    device = problem.device.name
-    forget, retain = problem.forget.images.to(device), problem.retain.images.to(device)
-    retain_conditions = problem.retain.conditions.to(device)
-    swapped = split_batch(settings.batch, settings.forget_share)
-    kept = settings.batch - swapped
+    problem = problem.here()
+    swapped, kept = settings.counts
     lambda_f, lambda_r = balance(settings.lambda_ratio)
-    c_f = torch.full((swapped,), problem.condition, device=device)
-    c_alt = torch.full((swapped,), _alternative(problem, settings.alternative), device=device)
-    horizon = problem.schedule.config["num_train_timesteps"]
+    alternative = alternative_conditions(problem, settings.alternative)
 
     def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
-        images = forget[torch.randint(len(forget), (swapped,), generator=generator).to(device)]
-        noise = torch.randn(images.shape, generator=generator).to(device)
-        timesteps = torch.randint(horizon, (swapped,), generator=generator).to(device)
-        noisy = problem.schedule.add_noise(images, noise, timesteps)
+        x_f = problem.forget.draw(swapped, generator)
+        c_alt = alternative(x_f.conditions, generator)
+        noised = add_noise(problem.schedule, x_f.images, generator)
         with torch.no_grad():
-            target = model(noisy, timesteps, class_labels=c_alt).sample.float()
-        swap = F.mse_loss(model(noisy, timesteps, class_labels=c_f).sample.float(), target)
+            target = predict(model, noised.images, noised.timesteps, c_alt)
+        swap = noised.loss(model, x_f.conditions, target)
 
-        index = torch.randint(len(retain), (kept,), generator=generator).to(device)
-        dropped = torch.rand(kept, generator=generator) < settings.condition_dropout
-        conditions = retain_conditions[index].masked_fill(dropped.to(device), problem.null_condition)
-        keep = denoising_loss(model, problem.schedule, retain[index], conditions, generator)
+        x_r = retained_batch(problem, kept, settings.condition_dropout, generator)
+        keep = denoising_loss(model, problem.schedule, x_r.images, x_r.conditions, generator)
         return lambda_f * swap + lambda_r * keep
 
     return step
-
-
-def _alternative(problem: Problem, which: str) -> int:
-    if which == "class_fixed":
-        return next_condition(problem)
-    return conditions_by_distance(problem)[0 if which == "class_nearest" else -1]

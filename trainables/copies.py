@@ -1,0 +1,21 @@
+"""Copy detection: which samples reproduce a given training image."""
+
+from __future__ import annotations
+
+import torch
+
+COPY_RATIO = 0.5
+
+
+def copies(
+    images: torch.Tensor, instances: torch.Tensor, others: torch.Tensor, ratio: float = COPY_RATIO
+) -> torch.Tensor:
+    """(N,) bool: `images` (N, C, H, W) that copy one of `instances` rather than look like the data.
+
+    A sample is a copy where its pixel distance to the nearest instance is at most `ratio` of that to the nearest of the
+    `others`: a ratio of neighbours' distances, for an absolute threshold would call every plain image a copy (as in
+    Carlini et al. 2023, arXiv 2301.13188, Sec. 4, and Yoon et al. 2023, whose ratio is 1/3 to the second neighbour).
+    """
+    flat = images.flatten(1)
+    nearest = torch.cdist(flat, instances.flatten(1)).amin(dim=1)
+    return nearest <= ratio * torch.cdist(flat, others.flatten(1)).amin(dim=1)
