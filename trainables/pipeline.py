@@ -198,5 +198,5 @@ class Pipeline:
         spec, experiment = self.spec, self.spec.experiment
         modules = {"trainables.pipeline", FEATURE_NETWORKS[experiment.features].__module__, *METRICS.modules()}
         modules |= {experiment.dataset.read.__module__} | {ATTACKS[a.method].module for a in spec.attacks}
-        modules |= {METHODS[spec.method].module} if spec.method != "none" else set()
+        modules |= set(METHODS[spec.method].modules) if spec.method != "none" else set()
         return code_version(*sorted(modules))

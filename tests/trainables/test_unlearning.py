@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import conformance
 import pytest
 import torch
 from diffusers import UNet2DModel
 from formula import in_float64, noised, start
 
+from trainables.data import DATASETS, Images
+from trainables.diffusion import Device, Loss, denoising_loss, noise_schedule
 from trainables.experiment import AttackPlan, TrialSpec
+from trainables.forgetting import CONDITIONS, INSTANCES, Forget
+from trainables.models import BaseModel
 from trainables.stages import Stopwatch
 from trainables.stages.prepare import Workbench
 from trainables.stages.unlearn import UnlearnStage
 from trainables.unlearning import (
     METHODS,
     FineTuningSettings,
+    Mixture,
     Problem,
     balance,
     mixture_weights,
+    register,
     register_run,
+    retained_batch,
     split_batch,
 )
 
@@ -27,63 +37,130 @@ BATCH, SHARE, RATIO = 8, 0.25, 3.0
 MEMORIZED, KEPT = 2, 6
 
 
-def unlearn(bench: Workbench, problem: Problem, method: str, seed: int) -> dict[str, torch.Tensor]:
-    member = METHODS[method]
-    settings = member.configure({"steps": 3, "batch": BATCH, "learning_rate": 1e-2})
-    run = member.begin(start(bench), problem, settings, seed)
-    run.advance(3)
-    return run.trained().state_dict()
+RUNS_OF_THEIR_OWN = {"sfd"}
 
 
-def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(a[name], b[name]) for name in a)
+@pytest.fixture(scope="module")
+def instances() -> Problem:
+    """Three of the digits' training images to be forgotten by an unconditional model."""
+    train = DATASETS["digits"].load().train
+    unlabelled = Images(train.images, torch.zeros_like(train.conditions))
+    forgetting = Forget("instances:0,1,2", (), (0,), instances=(0, 1, 2))
+    forget, retain = forgetting.split(unlabelled)
+    torch.manual_seed(0)
+    recipe = BaseModel(channels=(8, 16), norm_groups=8)
+    model = UNet2DModel(**recipe.config(DATASETS["digits"]) | {"num_class_embeds": None})
+    return Problem(
+        base=model.eval().requires_grad_(False),
+        schedule=noise_schedule(),
+        forget=forget,
+        retain=retain,
+        forgetting=forgetting,
+        null_condition=1,
+        features=lambda images: images.flatten(1).double().numpy(),
+        generated=lambda condition, n: unlabelled.images[:n],
+        device=Device(),
+    )
 
 
-@pytest.mark.parametrize("method", METHODS.names())
-def test_a_method_depends_on_its_seed_alone_and_leaves_the_problem_as_it_was(
-    bench: Workbench, problem: Problem, method: str
+@pytest.fixture
+def problem_for(problem: Problem, instances: Problem) -> Callable[[str], Problem]:
+    return lambda method: problem if CONDITIONS in METHODS[method].forgets else instances
+
+
+METHODS_UNDER_TEST = [*METHODS.names(), *(f"{wrapper}(dimum)" for wrapper in METHODS.wrappers)]
+
+
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("method", METHODS_UNDER_TEST)
+def test_every_method(method: str, check: conformance.Check, problem_for: Callable[[str], Problem]) -> None:
+    check(method, problem_for(method))
+
+
+@pytest.mark.parametrize("check", conformance.STEP_CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("method", [m for m in METHODS_UNDER_TEST if m not in RUNS_OF_THEIR_OWN])
+def test_every_method_that_is_a_step(
+    method: str, check: conformance.Check, problem_for: Callable[[str], Problem]
 ) -> None:
-    base = {name: value.clone() for name, value in problem.base.state_dict().items()}
-    sets = [
-        t.clone()
-        for t in (problem.forget.images, problem.forget.conditions, problem.retain.images, problem.retain.conditions)
-    ]
-    first = unlearn(bench, problem, method, seed=1)
-    torch.randn(3)  # nothing may come from the global generator
-    assert equal(first, unlearn(bench, problem, method, seed=1))
-    assert not equal(first, unlearn(bench, problem, method, seed=2))
-    assert not equal(first, base), "the start model moves"
-    assert equal(base, problem.base.state_dict()), "θ₀ does not"
-    now = (problem.forget.images, problem.forget.conditions, problem.retain.images, problem.retain.conditions)
-    assert all(torch.equal(a, b) for a, b in zip(sets, now, strict=True))
-    assert not any(p.requires_grad for p in problem.base.parameters())
+    check(method, problem_for(method))
 
 
-@pytest.mark.parametrize("method", METHODS.names())
-def test_a_methods_loss_is_a_finite_scalar_with_a_gradient(bench: Workbench, problem: Problem, method: str) -> None:
-    member, model = METHODS[method], start(bench)
-    loss = member.loss(problem, member.configure({"batch": BATCH}))(model, torch.Generator().manual_seed(0))
-    assert loss.shape == () and torch.isfinite(loss)
-    loss.backward()
-    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+@pytest.mark.parametrize("method", [m for m in METHODS.names() if set(METHODS[m].forgets) == {CONDITIONS, INSTANCES}])
+def test_a_method_that_forgets_instances_too_conforms_on_them(method: str, instances: Problem) -> None:
+    for check in (conformance.its_seed_alone_decides_its_weights, conformance.it_leaves_the_problem_as_it_was):
+        check(method, instances)
 
 
-@pytest.mark.parametrize("method", METHODS.names())
-def test_a_loss_is_a_mean_so_larger_batches_do_not_make_it_larger(
-    bench: Workbench, problem: Problem, method: str
-) -> None:
-    member, model, values = METHODS[method], start(bench), []
-    with torch.no_grad():
-        for batch in (16, 256):
-            step = member.loss(problem, member.configure({"batch": batch}))
-            values.append(step(model, torch.Generator().manual_seed(0)).item())
-    assert 0.5 < values[1] / values[0] < 2
+def test_a_new_method_registered_by_a_stranger_conforms(problem: Problem) -> None:
+    """A method that is written here, and nowhere else, passes every check."""
+
+    @dataclass(frozen=True)
+    class Blur(Mixture):
+        radius: int = 3
+
+    @register("blur", Blur)
+    def loss(problem: Problem, settings: Blur) -> Loss:
+        """The forgotten condition is taught blurred images of itself."""
+        problem = problem.here()
+        forgotten, kept = settings.counts
+
+        def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
+            x_f = problem.forget.draw(forgotten, generator)
+            blurred = torch.nn.functional.avg_pool2d(x_f.images, settings.radius, 1, settings.radius // 2)
+            x_r = retained_batch(problem, kept, settings.condition_dropout, generator)
+            keep = denoising_loss(model, problem.schedule, x_r.images, x_r.conditions, generator)
+            return denoising_loss(model, problem.schedule, blurred, x_f.conditions, generator) + keep
+
+        return step
+
+    try:
+        for check in (*conformance.CHECKS, *conformance.STEP_CHECKS):
+            check("blur", problem)
+    finally:
+        del METHODS._members["blur"]
 
 
-@pytest.mark.parametrize("method", METHODS.names())
-def test_an_unknown_setting_is_refused_and_the_known_ones_are_named(method: str) -> None:
-    with pytest.raises(ValueError, match=f"'{method}' has no setting learning_rat; it has .*learning_rate"):
-        METHODS[method].configure({"learning_rat": 1e-3})
+@pytest.mark.parametrize(
+    ("check", "fault"),
+    [
+        (conformance.its_seed_alone_decides_its_weights, "global generator"),
+        (conformance.it_leaves_the_problem_as_it_was, "changes the forget set"),
+        (conformance.it_goes_on_from_a_checkpoint_to_the_same_weights, "forgets its own state"),
+        (conformance.its_step_is_a_mean, "sums"),
+        (conformance.its_shapes_are_right_without_values, "looks at a value"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else v.__name__,
+)
+def test_a_method_with_a_fault_is_found_out(check: conformance.Check, fault: str, problem: Problem) -> None:
+    """The checks can fail: each has a method made to break it."""
+    mine = replace(problem, forget=Images(problem.forget.images.clone(), problem.forget.conditions))
+
+    @register("faulty", FineTuningSettings)
+    def loss(problem: Problem, settings: FineTuningSettings) -> Loss:
+        here, calls = problem.here(), itertools.count()
+
+        def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
+            drawn = here.retain.draw(settings.batch, generator)
+            value = denoising_loss(model, problem.schedule, drawn.images, drawn.conditions, generator)
+            if fault == "global generator":
+                value = value * torch.rand(())
+            if fault == "changes the forget set":
+                here.forget.images.mul_(0.9)
+            if fault == "forgets its own state":
+                value = value * (1 + next(calls)) + next(model.parameters()).sum() * next(calls)
+            if fault == "sums":
+                value = value * settings.batch
+            if fault == "looks at a value" and value.item() > 0:
+                value = value * 2
+            return value
+
+        return step
+
+    try:
+        with pytest.raises((AssertionError, RuntimeError)):
+            check("faulty", mine)
+    finally:
+        del METHODS._members["faulty"]
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -42,7 +42,7 @@ def unlearned_key(spec: TrialSpec) -> str:
         "sampler": experiment.sampler,
         "device": experiment.device_kind,
     }
-    modules = (method.module, "trainables.models", FEATURE_NETWORKS[experiment.features].__module__)
+    modules = (*method.modules, "trainables.models", FEATURE_NETWORKS[experiment.features].__module__)
     code = code_version(*modules, UnlearnStage, problem_of, generate, stream)
     shared = {f"shared {name}": shared_key(experiment, name) for name in method.needs}
     inputs = {"features": feature_weights(experiment), "model": start} | shared

@@ -1,0 +1,209 @@
+"""What every unlearning method must do, whoever wrote it: each check takes a method's name and a problem it can forget."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import pytest
+import safetensors.numpy
+import torch
+from diffusers import UNet2DModel
+
+from trainables.data import Images
+from trainables.diffusion import Device, Diverged, FineTuning, Run, noise_schedule
+from trainables.forgetting import CONDITIONS, INSTANCES
+from trainables.models import trained_parameters
+from trainables.unlearning import METHODS, FineTuningSettings, Problem
+
+BATCH, STEPS = 8, 4
+
+Check = Callable[[str, Problem], None]
+
+
+def settings_of(method: str, **values: object) -> FineTuningSettings:
+    return METHODS[method].configure({"steps": STEPS, "batch": BATCH, "learning_rate": 1e-2} | values)
+
+
+def copy_of(model: UNet2DModel) -> UNet2DModel:
+    """A copy of a model, to be trained."""
+    copy = UNet2DModel(**{k: v for k, v in model.config.items() if not k.startswith("_")})
+    copy.load_state_dict(model.state_dict())
+    return copy
+
+
+def begin(method: str, problem: Problem, seed: int = 1, **values: object) -> Run:
+    return METHODS[method].begin(copy_of(problem.base), problem, settings_of(method, **values), seed)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in run.trained().state_dict().items()}
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def everything_in(problem: Problem) -> dict[str, torch.Tensor]:
+    tensors = {f"base.{k}": v for k, v in problem.base.state_dict().items()}
+    for name, images in (("forget", problem.forget), ("retain", problem.retain)):
+        tensors |= {f"{name}.images": images.images, f"{name}.conditions": images.conditions}
+    for name, shared in problem.shared.items():
+        tensors |= {f"{name}.{k}": v for k, v in shared.items()}
+    return {k: v.clone() for k, v in tensors.items()}
+
+
+def its_seed_alone_decides_its_weights(method: str, problem: Problem) -> None:
+    results = []
+    for seed in (1, 1, 2):
+        run = begin(method, problem, seed)
+        torch.randn(3)  # nothing may come from the global generator
+        assert run.advance(run.steps)
+        results.append(weights(run))
+    assert equal(results[0], results[1])
+    assert not equal(results[0], results[2])
+    assert not equal(results[0], dict(problem.base.state_dict())), "the start model moves"
+
+
+def it_leaves_the_problem_as_it_was(method: str, problem: Problem) -> None:
+    before = everything_in(problem)
+    run = begin(method, problem)
+    run.advance(run.steps)
+    run.trained()
+    assert equal(before, everything_in(problem)), "θ₀, the sets and the shared artifacts are not its to change"
+    assert not any(p.requires_grad for p in problem.base.parameters())
+    assert all(p.grad is None for p in problem.base.parameters())
+
+
+def it_goes_on_from_a_checkpoint_to_the_same_weights(method: str, problem: Problem) -> None:
+    """Stop at half, continue in a new run with another seed from the checkpoint's bytes: equal weights, equal state."""
+    for values in ({}, {"ema_decay": 0.9}):
+        whole = begin(method, problem, **values)
+        whole.advance(whole.steps)
+        half = begin(method, problem, **values)
+        assert half.advance(STEPS // 2)
+        stored = safetensors.numpy.load(safetensors.numpy.save(half.state()))
+        continued = begin(method, problem, seed=99, **values)
+        continued.restore(stored)
+        assert continued.step == STEPS // 2
+        assert continued.advance(continued.steps)
+        ends = whole.state(), continued.state()
+        assert ends[0].keys() == ends[1].keys()
+        for name in ends[0]:
+            assert ends[0][name].tobytes() == ends[1][name].tobytes(), f"{name} was not restored"
+        assert equal(weights(whole), weights(continued))
+
+
+def it_stops_at_a_deadline_and_still_gets_on(method: str, problem: Problem) -> None:
+    run = begin(method, problem)
+    for step in range(1, STEPS):
+        assert not run.advance(run.steps, deadline=-math.inf)
+        assert run.step == step
+    assert run.advance(run.steps, deadline=-math.inf) and run.step == STEPS
+
+
+def a_loss_that_is_not_finite_is_a_divergence_with_its_step(method: str, problem: Problem) -> None:
+    run = begin(method, problem)
+    assert run.advance(2)
+    with torch.no_grad():
+        next(p for p in run.model.parameters() if p.requires_grad).fill_(float("nan"))
+    with pytest.raises(Diverged, match=f"step 3 of {STEPS}"):
+        run.advance(run.steps)
+
+
+def only_its_trained_parameters_move(method: str, problem: Problem) -> None:
+    run = begin(method, problem, trained_parameters="rest")
+    run.advance(run.steps)
+    base, now = dict(problem.base.named_parameters()), dict(run.trained().named_parameters())
+    moved = {name for name in base if not torch.equal(base[name], now[name])}
+    assert moved and moved <= set(trained_parameters(problem.base, "rest"))
+
+
+def its_step_is_a_mean(method: str, problem: Problem) -> None:
+    """Larger batches do not make the loss larger."""
+    means = []
+    for batch in (16, 256):
+        run = begin(method, problem, batch=batch)
+        assert isinstance(run, FineTuning)
+        values = []
+        for _ in range(4):
+            run.optimiser.zero_grad(set_to_none=True)
+            values.append(run.gradient(run).item())
+        means.append(sum(values) / len(values))
+    assert 0.5 < means[1] / means[0] < 2, means
+
+
+def its_shapes_are_right_without_values(method: str, problem: Problem) -> None:
+    """On the meta device there are shapes and nothing else: no step may look at a value, which would make a GPU wait."""
+    elsewhere = on_meta(problem)
+    settings = settings_of(method)
+    member = METHODS[method]
+    run = member.begin(copy_of(problem.base).to("meta"), elsewhere, settings, 0)
+    assert isinstance(run, FineTuning)
+    loss = run.gradient(run)
+    assert loss.shape == () and loss.device.type == "meta"
+    with_gradient = [p for p in run.parameters if p.grad is not None]
+    assert with_gradient and all(p.grad is not None and p.grad.shape == p.shape for p in with_gradient)
+
+
+def on_meta(problem: Problem) -> Problem:
+    base = copy_of(problem.base).to("meta").requires_grad_(False)
+    shared = {name: {k: v.to("meta") for k, v in tensors.items()} for name, tensors in problem.shared.items()}
+    schedule = noise_schedule()  # of its own: a scheduler moves its table to whatever device it last saw
+    return replace(problem, base=base, device=Device("meta"), shared=shared, schedule=schedule)
+
+
+def its_settings_are_checked_and_travel(method: str, problem: Problem) -> None:
+    member = METHODS[method]
+    settings = member.configure({})
+    assert member.configure(json.loads(json.dumps(asdict(settings)))) == settings
+    with pytest.raises(ValueError, match=r"has no setting learning_rat; it has .*learning_rate"):
+        member.configure({"learning_rat": 1e-3})
+    for values in ({"learning_rate": 0.0}, {"steps": -1}, {"batch": 1}, {"trained_parameters": "none"}):
+        with pytest.raises(ValueError):
+            member.configure(values)
+
+
+def it_refuses_what_it_cannot_forget(method: str, problem: Problem) -> None:
+    member = METHODS[method]
+    assert problem.forgetting.kind in member.forgets
+    for kind in {CONDITIONS, INSTANCES} - set(member.forgets):
+        other = replace(problem.forgetting, instances=() if kind == CONDITIONS else (0,))
+        with pytest.raises(ValueError, match=f"forgets {member.forgets[0]}, not"):
+            member.check_forgets(other)
+
+
+def it_forgets_several_conditions_at_once(method: str, problem: Problem) -> None:
+    """Every forgotten condition is trained on: the embedding row of each moves, or none does."""
+    if problem.forgetting.kind == INSTANCES:
+        pytest.skip("an unconditional model has no rows")
+    from trainables.data import DATASETS
+    from trainables.forgetting import parse_forget
+
+    two = parse_forget("3,7", DATASETS["digits"])
+    both = Images(
+        torch.cat([problem.forget.images, problem.retain.images]),
+        torch.cat([problem.forget.conditions, problem.retain.conditions]),
+    )
+    forget, retain = two.split(both)
+    run = begin(method, replace(problem, forgetting=two, forget=forget, retain=retain), batch=64)
+    run.advance(run.steps)
+    row, base = run.model.class_embedding.weight, problem.base.class_embedding.weight
+    assert torch.equal(row[3], base[3]) == torch.equal(row[7], base[7])
+
+
+CHECKS: tuple[Check, ...] = (
+    its_seed_alone_decides_its_weights,
+    it_leaves_the_problem_as_it_was,
+    it_goes_on_from_a_checkpoint_to_the_same_weights,
+    it_stops_at_a_deadline_and_still_gets_on,
+    a_loss_that_is_not_finite_is_a_divergence_with_its_step,
+    only_its_trained_parameters_move,
+    its_settings_are_checked_and_travel,
+    it_refuses_what_it_cannot_forget,
+    it_forgets_several_conditions_at_once,
+)
+STEP_CHECKS: tuple[Check, ...] = (its_step_is_a_mean, its_shapes_are_right_without_values)
+"""For methods whose run is fine-tuning: one that begins a run of its own has more than one loss and answers for itself."""
