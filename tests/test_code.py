@@ -82,18 +82,21 @@ def test_the_readmes_new_method_is_one_file_that_forgets_nothing_but_runs(tmp_pa
 import torch
 from diffusers import UNet2DModel
 from trainables.data import DATASETS
-from trainables.diffusion import Device, FineTuning, noise_schedule
+from trainables.diffusion import Device, noise_schedule
 from trainables.forgetting import parse_forget
 from trainables.models import BaseModel
 from trainables.unlearning import METHODS, Problem
 data = DATASETS["digits"]
-train = data.load().train
-model = UNet2DModel(**BaseModel(channels=(8, 8)).config(data))
 three = parse_forget("3", data)
-problem = Problem(model, noise_schedule(), *three.split(train), three, 10, None, None, Device())
-method = METHODS["fine_tune"]
-settings = method.configure({"steps": 2})
-assert FineTuning(model, method.loss(problem, settings), settings.optimisation(), 0, Device()).advance(2)
+model, base = (UNet2DModel(**BaseModel(channels=(8, 8)).config(data)) for _ in range(2))
+base.requires_grad_(False)
+def features(images):
+    return images.flatten(1).numpy()
+problem = Problem(base, noise_schedule(), *three.split(data.load().train), three, 10, features, None, Device())
+for name in ("toward_null", "meta(toward_null)"):
+    method = METHODS[name]
+    run = method.begin(model, problem, method.configure({"steps": 2}), 0)
+    assert run.advance(2) and run.last_loss > 0, name
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

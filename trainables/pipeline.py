@@ -11,11 +11,14 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from trainables.attacks import ATTACKS
+from trainables.audits import AUDITS, first_alike
 from trainables.experiment import TrialSpec
 from trainables.features import FEATURE_NETWORKS
 from trainables.gate import excluded
@@ -30,6 +33,7 @@ from trainables.store import Artifact
 from trainables.unlearning import METHODS
 
 STEP_SECONDS = 30.0
+_AUDITED = ("membership", "denoising", "shadow")  # how the names of audits' figures begin
 
 
 class Stage(Protocol):
@@ -133,11 +137,15 @@ class Pipeline:
         if self._stage is None:
             report.state = "PRUNED" if report.cause else "COMPLETE"
             if report.state == "COMPLETE":
-                counting = [self._accuracy_at[a.name] for a in self.spec.attacks if a.counts]
-                self.figures["robustness"] = 1 - max(map(aurc, counting)) if counting else None
+                self.figures |= {"robustness": self._withstood(True), "malicious_robustness": self._withstood(False)}
         if self.figures:  # from the score on: a trial that dies under attack keeps what it was scored
             report.figures = self.figures | self._dependencies()
         return report
+
+    def _withstood(self, counts: bool) -> float | None:
+        """1 - the worst AURC of the attacks that count, or of those whose data hold what was forgotten; None without any."""
+        worst = [aurc(self._accuracy_at[a.name]) for a in self.spec.attacks if a.counts == counts]
+        return 1 - max(worst) if worst else None
 
     def _stage_row(self, stage: Stage, found: bool) -> dict[str, Any]:
         row = {"stage": stage.name, "key": stage.key, "found": found, "pid": os.getpid(), "node": platform.node()}
@@ -168,11 +176,16 @@ class Pipeline:
         over = {"retain_accuracy": retained, "fid": retained}
         rows = []
         for metric, value in sorted(figures.items()):
-            n = over.get(metric, forgotten)
+            n = self._audited if metric.startswith(_AUDITED) else over.get(metric, forgotten)
             lower, upper = wilson(value, n) if metric.endswith(("accuracy", "share")) else (None, None)
             row = {"attack": attack, "counts": counts, "auxiliary": auxiliary, "attack_step": step, "metric": metric}
             rows.append(row | {"value": value, "lower": lower, "upper": upper, "samples": n, "artifact": artifact.key})
         return rows
+
+    @cached_property
+    def _audited(self) -> int:
+        """N of an audit's figures: the distinct images it is over, of the forget set and of its strangers."""
+        return sum(len(np.unique(first_alike(images))) for images in (self.bench.forget_set, self.bench.strangers))
 
     def _dependencies(self) -> dict[str, Any]:
         """What every figure of this replicate depends on: columns of the replicates table."""
@@ -196,7 +209,8 @@ class Pipeline:
     def _code_version(self) -> str:
         """Hash of all code the figures come from: this module, and the method, attacks, metrics, features and data it uses."""
         spec, experiment = self.spec, self.spec.experiment
-        modules = {"trainables.pipeline", FEATURE_NETWORKS[experiment.features].__module__, *METRICS.modules()}
+        modules = {"trainables.pipeline", FEATURE_NETWORKS[experiment.features].__module__}
+        modules |= {*METRICS.modules(), *AUDITS.modules()}
         modules |= {experiment.dataset.read.__module__} | {ATTACKS[a.method].module for a in spec.attacks}
         modules |= set(METHODS[spec.method].modules) if spec.method != "none" else set()
         return code_version(*sorted(modules))

@@ -1,22 +1,27 @@
 """Membership audits: does a model still betray what it was trained on? One file each, all ``(Audited) -> {name: figure}``.
 
 Unlike a metric, an audit needs the model itself. Every registered audit runs where samples of all conditions are scored:
-before the attack, and after its last step. An audit whose inputs are missing leaves its figures out.
+before the attack, and after its last step. An audit whose inputs are missing leaves its figures out. An audit tells members
+of the training set from strangers to it: .5 is what a model gives away that was never trained on either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
+from scipy.stats import rankdata
 
 from trainables.data import Images
-from trainables.diffusion import Device
+from trainables.diffusion import Device, predict
 from trainables.metrics import Figures
 from trainables.registry import Registry
+
+DRAWS = 20  # timesteps an image's loss is a mean over
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,11 @@ class Shadows:
 
 @dataclass(frozen=True)
 class Audited:
-    """A model under audit. `members` is the forget set, `strangers` images of the same kind that no model was trained on."""
+    """A model under audit. `members` is the forget set, `strangers` images of the same kind that no model was trained on.
+
+    Copies of one image are one image: `originals` says which of the images, members first, are no copy of an earlier one,
+    and `losses` are theirs, of (members, strangers).
+    """
 
     model: UNet2DModel
     schedule: DDIMScheduler
@@ -37,6 +46,20 @@ class Audited:
     strangers: Images
     device: Device
     shadows: Shadows | None = None
+
+    @cached_property
+    def copy_of(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each of the members, for each of the strangers, the index of the first one that is the same image."""
+        return first_alike(self.members), first_alike(self.strangers)
+
+    @cached_property
+    def losses(self) -> tuple[np.ndarray, np.ndarray]:
+        """`image_losses` of the distinct members and of the distinct strangers, in their order; one pass for all audits."""
+        both = []
+        for images, copy_of in zip((self.members, self.strangers), self.copy_of, strict=True):
+            distinct = images.where(torch.from_numpy(np.unique(copy_of)))
+            both.append(image_losses(self.model, self.schedule, distinct, self.device))
+        return both[0], both[1]
 
 
 AUDITS: Registry[Callable[[Audited], Figures]] = Registry("audit", __name__)
@@ -48,39 +71,50 @@ def register(name: str) -> Callable:
 
 
 def audit(audited: Audited) -> Figures:
-    """Every registered audit's figures."""
+    """Every registered audit's figures; none where there is nobody to tell apart."""
     figures: Figures = {}
-    for name in AUDITS.names():
-        figures |= AUDITS[name](audited)
+    if len(audited.members) and len(audited.strangers):
+        for name in AUDITS.names():
+            figures |= AUDITS[name](audited)
     return figures
 
 
 @torch.inference_mode()
 def image_losses(
-    model: UNet2DModel, schedule: DDIMScheduler, images: Images, device: Device, draws: int = 20, batch: int = 512
+    model: UNet2DModel, schedule: DDIMScheduler, images: Images, device: Device, draws: int = DRAWS, batch: int = 512
 ) -> np.ndarray:
     """(N,) each image's denoising loss under its own condition, a mean over `draws` fixed timesteps and noises.
 
     Timesteps are spread evenly and every image meets the same ones; noise depends on the draw alone, so that two models'
     losses of one image, and two images' of one model, differ by nothing else.
     """
-    from trainables.diffusion import predict
-
     model.eval()
     horizon = schedule.config["num_train_timesteps"]
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn((draws, *images.images.shape[1:]), generator=generator)
-    losses = []
-    for start in range(0, len(images), batch):
-        part = images.where(torch.arange(start, min(start + batch, len(images)))).to(device.name)
-        total = torch.zeros(len(part), device=device.name)
-        for i in range(draws):
-            timesteps = torch.full((len(part),), int((i + 0.5) * horizon / draws), device=device.name)
-            epsilon = noise[i].to(device.name).expand_as(part.images)
-            with device.autocast():
-                predicted = predict(
-                    model, schedule.add_noise(part.images, epsilon, timesteps), timesteps, part.conditions
-                )
-            total += (predicted - epsilon).square().mean(dim=(1, 2, 3))
-        losses.append(total / draws)
-    return torch.cat(losses).double().cpu().numpy()
+    noise = torch.randn((draws, *images.images.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device.name)
+    timesteps = ((torch.arange(draws) + 0.5) * horizon / draws).long().to(device.name)
+    here = images.to(device.name)
+    losses = [torch.zeros(0, device=device.name)]
+    for start in range(0, len(images) * draws, batch):
+        pairs = torch.arange(
+            start, min(start + batch, len(images) * draws), device=device.name
+        )  # an image's draws in a row
+        part, draw = here.where(pairs // draws), pairs % draws
+        noised = schedule.add_noise(part.images, noise[draw], timesteps[draw])
+        with device.autocast():
+            predicted = predict(model, noised, timesteps[draw], part.conditions)
+        losses.append((predicted - noise[draw]).square().flatten(1).mean(dim=1))
+    return torch.cat(losses).double().reshape(len(images), draws).mean(dim=1).cpu().numpy()
+
+
+def first_alike(images: Images) -> np.ndarray:
+    """(N,) for each image, the index of the first with the same pixels and condition: its own where it is no copy."""
+    rows = torch.cat([images.images.flatten(1), images.conditions[:, None].float()], dim=1).cpu().numpy()
+    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first[group.reshape(-1)]
+
+
+def auc(members: np.ndarray, strangers: np.ndarray) -> float:
+    """P(a member's score > a stranger's) + ½ P(equal), over all pairs: the area under the ROC curve (Mann & Whitney 1947)."""
+    ranks = rankdata(np.concatenate([members, strangers]))
+    above = ranks[: len(members)].sum() - len(members) * (len(members) + 1) / 2
+    return float(above / (len(members) * len(strangers)))

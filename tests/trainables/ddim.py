@@ -1,0 +1,31 @@
+"""Partly denoised images written out: one image and one DDIM step at a time, in float64."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import UNet2DModel
+from formula import alpha_bar, epsilon_of
+
+
+@torch.no_grad()
+def literal_chains(
+    model: UNet2DModel, conditions: torch.Tensor, steps: int, guidance: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(x_t, t) of 8×8 images, from the draws of `trainables.partial_denoising`; the null condition is 10."""
+    n, span = len(conditions), 1000 // steps
+    noise = torch.randn(n, 1, 8, 8, generator=generator).double()
+    behind = torch.randint(steps, (n,), generator=generator)
+    within = torch.randint(span, (n,), generator=generator)
+    bars = alpha_bar(torch.arange(1000)).flatten()
+    images = []
+    for image in range(n):
+        x, c = noise[image : image + 1], conditions[image : image + 1]
+        for i in range(int(behind[image])):
+            now = torch.tensor([1000 - (i + 1) * span])
+            unconditional = epsilon_of(model, x, now, torch.tensor([10]))
+            epsilon = unconditional + guidance * (epsilon_of(model, x, now, c) - unconditional)
+            a, a_next = bars[now], bars[now - span]
+            x_0 = ((x - (1 - a).sqrt() * epsilon) / a.sqrt()).clamp(-1, 1)
+            x = a_next.sqrt() * x_0 + (1 - a_next).sqrt() * epsilon
+        images.append(x)
+    return torch.cat(images), 1000 - (behind + 1) * span + within

@@ -1,0 +1,73 @@
+"""x_t as a model itself makes it: DDIM from noise under a condition, stopped on the way; what ESD and SDD train on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import DDIMScheduler, UNet2DModel
+
+from trainables.diffusion import predict
+from trainables.unlearning import FineTuningSettings, Problem, check_shares, split_batch
+
+
+@dataclass(frozen=True)
+class SelfSampled(FineTuningSettings):
+    """Settings of the methods that erase on a model's own partial samples, with or without a retain term beside it."""
+
+    chain_steps: int = 10  # DDIM steps of a whole chain, each stopped after some of them
+    guidance: float = 3.0  # classifier-free guidance of the chain; 1 is none
+    retain_weight: float = 1.0  # λ of + λ · DSM(D_r); 0 is the paper's loss, and every image of a batch then erases
+    forget_share: float = 0.25  # share of each batch that erases, where there is a retain term
+    condition_dropout: float = 0.05  # probability that a retained image's condition becomes the null condition
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_shares(self, "forget_share", "condition_dropout")
+        if not 1 <= self.chain_steps <= 1000:
+            raise ValueError(f"chain_steps must be from 1 to 1000, not {self.chain_steps}")
+        if not 0 <= self.retain_weight < float("inf"):
+            raise ValueError(f"retain_weight must be 0 or a positive, finite weight, not {self.retain_weight}")
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(images that erase, retained images) in a batch."""
+        erased = split_batch(self.batch, self.forget_share) if self.retain_weight else self.batch
+        return erased, self.batch - erased
+
+
+@torch.no_grad()
+def partly_denoised(
+    model: UNet2DModel,
+    problem: Problem,
+    conditions: torch.Tensor,
+    steps: int,
+    guidance: float,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """x_t (B, C, H, W) and t (B,): B chains of `steps` DDIM steps, each stopped after 0 … `steps` - 1 of them.
+
+    ε̃ = ε(x, ∅) + guidance · (ε(x, c) - ε(x, ∅)). As in the public code of both papers, t is drawn evenly from the stretch of
+    the training schedule that the next DDIM step would cross; there one chain is a batch, here each image stops by itself.
+    """
+    sampler = DDIMScheduler.from_config(problem.schedule.config)
+    sampler.set_timesteps(steps)
+    n = len(conditions)
+    x_t = torch.randn((n, *problem.forget.images.shape[1:]), generator=generator).to(problem.forget.images)
+    behind = torch.randint(steps, (n,), generator=generator)  # on the CPU: which rows go on needs no GPU's answer
+    within = torch.randint(sampler.config["num_train_timesteps"] // steps, (n,), generator=generator)
+    for i, timestep in enumerate(sampler.timesteps[: int(behind.max())]):
+        rows = (behind > i).nonzero().flatten().to(x_t.device)
+        epsilon = _guided(model, x_t[rows], timestep, conditions[rows], problem.null_condition, guidance)
+        x_t[rows] = sampler.step(epsilon, timestep, x_t[rows], eta=0.0).prev_sample
+    return x_t, (sampler.timesteps[behind] + within).to(x_t.device)
+
+
+def _guided(
+    model: UNet2DModel, x: torch.Tensor, timestep: torch.Tensor, conditions: torch.Tensor, null: int, guidance: float
+) -> torch.Tensor:
+    if guidance == 1:
+        return predict(model, x, timestep, conditions)
+    both = torch.cat([torch.full_like(conditions, null), conditions])
+    unconditional, conditional = predict(model, torch.cat([x, x]), timestep, both).chunk(2)
+    return unconditional + guidance * (conditional - unconditional)

@@ -1,0 +1,63 @@
+"""ESD: Erased Stable Diffusion (Gandikota et al. 2023, arXiv 2303.07345).
+
+    L(θ) = E ‖ε_θ(x_t, t, c_f) - sg[ε₀(x_t, t, ∅) - η · (ε₀(x_t, t, c_f) - ε₀(x_t, t, ∅))]‖² + λ · DSM(θ; D_r)
+
+The forgotten condition is made to predict what θ₀ guided away from it predicts; x_t is partly denoised by θ itself under
+c_f with guidance. `trained_parameters` "condition" is ESD-x (this UNet has no cross-attention: it is where the condition
+enters), "rest" is ESD-u. Public code averages over elements, as here. Its newer version samples x_t from θ₀ and subtracts
+η · (…) from ε₀(x_t, c_f) instead of ε₀(x_t, ∅), so its η is one more than this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DModel
+
+from trainables.diffusion import Loss, add_noise, denoising_loss, predict
+from trainables.partial_denoising import SelfSampled, partly_denoised
+from trainables.unlearning import Problem, register, retained_batch
+
+X_T = ("sampled", "noised")
+
+
+@dataclass(frozen=True)
+class ESD(SelfSampled):
+    """Settings of ESD."""
+
+    negative_guidance: float = 1.0  # η: how far past the unconditional prediction the target lies
+    x_t: str = "sampled"  # partly denoised by θ, as published; or "noised": the forget set's images
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.x_t not in X_T:
+            raise ValueError(f"x_t {self.x_t!r} is none of {', '.join(X_T)}")
+
+
+@register("esd", ESD)
+def loss(problem: Problem, settings: ESD) -> Loss:
+    """L(θ) over a batch that holds `forget_share` erased x_t, or nothing else where λ is 0."""
+    problem = problem.here()
+    base, (erased, kept) = problem.base, settings.counts
+
+    def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
+        x_f = problem.forget.draw(erased, generator)
+        c_f, null = x_f.conditions, torch.full_like(x_f.conditions, problem.null_condition)
+        if settings.x_t == "sampled":
+            x_t, t = partly_denoised(model, problem, c_f, settings.chain_steps, settings.guidance, generator)
+        else:
+            noised = add_noise(problem.schedule, x_f.images, generator)
+            x_t, t = noised.images, noised.timesteps
+        with torch.no_grad():
+            unconditional, conditional = predict(base, x_t, t, null), predict(base, x_t, t, c_f)
+            target = unconditional - settings.negative_guidance * (conditional - unconditional)
+        erase = F.mse_loss(predict(model, x_t, t, c_f), target)
+        if not kept:
+            return erase
+        x_r = retained_batch(problem, kept, settings.condition_dropout, generator)
+        keep = denoising_loss(model, problem.schedule, x_r.images, x_r.conditions, generator)
+        return erase + settings.retain_weight * keep
+
+    return step

@@ -1,0 +1,82 @@
+"""SalUn: Saliency Unlearning (Fan et al. 2024, arXiv 2310.12508): label swap, or ascent, of the salient weights only.
+
+    random_label:     L(θ) = λ_f · E_{x ~ D_f} ‖ε_θ(x_t, t, c_f) - sg ε_θ(x_t, t, c_alt)‖² + λ_r · DSM(θ; D_r)
+    gradient_ascent:  L(θ) = -λ_f · DSM(θ; D_f) + λ_r · DSM(θ; D_r)
+    ∇L ← m ⊙ ∇L,  m_i = 1 for the `mask_fraction` of all weights, over all layers, with the largest |∇DSM(θ₀; D_f)|_i
+
+The paper's α weighs the retain term. Public code sums that term over the D elements (3,072 on CIFAR-10) and averages the
+swap term, with α = 1e-3: per element α = 3.07, so `lambda_ratio` = 1 / (α D) = .33. Its ascent sums both terms, so there
+α carries over, `lambda_ratio` = 1 / α. It masks after clipping the gradient's norm, here the mask comes first; c_alt is
+c_f + 1 there, ``class_fixed`` here; batches are of 128 images of each kind. Gradient ascent is unbounded below: it
+diverges unless `lambda_ratio` is small or the run short.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import UNet2DModel
+
+from trainables.diffusion import Loss, add_noise, denoising_loss, predict
+from trainables.replacement import alternative_conditions, check_alternative
+from trainables.unlearning import Mixture, Problem, Tensors, balance, check_shares, register, retained_batch
+
+VARIANTS = ("random_label", "gradient_ascent")
+
+
+@dataclass(frozen=True)
+class SalUn(Mixture):
+    """Settings of SalUn; `lambda_ratio` is λ_f / λ_r."""
+
+    variant: str = "random_label"  # or "gradient_ascent"
+    mask_fraction: float = 0.5  # share of all weights that may move, the most salient ones
+    alternative: str = "class_fixed"  # c_alt of random_label: a name of trainables.replacement.ALTERNATIVES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variant not in VARIANTS:
+            raise ValueError(f"variant {self.variant!r} is none of {', '.join(VARIANTS)}")
+        check_shares(self, "mask_fraction")
+        check_alternative(self.alternative)
+
+
+def salient(saliency: Tensors, fraction: float) -> dict[str, torch.Tensor]:
+    """By name, 1 for this share of all weights together, those of the largest saliency, and 0 for the others."""
+    flat = torch.cat([s.flatten() for s in saliency.values()])
+    chosen = torch.argsort(flat, descending=True, stable=True)[: int(fraction * len(flat))]
+    mask = torch.zeros_like(flat).index_fill(0, chosen, 1)
+    parts = mask.split([s.numel() for s in saliency.values()])
+    return {name: part.reshape(s.shape) for (name, s), part in zip(saliency.items(), parts, strict=True)}
+
+
+def masks(parameters: dict[str, torch.nn.Parameter], problem: Problem, settings: SalUn) -> list[torch.Tensor]:
+    """Of each trained parameter, which weights move."""
+    mask = salient(problem.shared["saliency"], settings.mask_fraction)
+    return [mask[name] for name in parameters]
+
+
+@register("salun", SalUn, needs=("saliency",), masks=masks)
+def loss(problem: Problem, settings: SalUn) -> Loss:
+    """L(θ) over a batch that holds `forget_share` images of the forget set."""
+    alternative = alternative_conditions(problem, settings.alternative)
+    problem = problem.here()
+    forgotten, kept = settings.counts
+    lambda_f, lambda_r = balance(settings.lambda_ratio)
+
+    def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
+        x_f = problem.forget.draw(forgotten, generator)
+        c_alt = alternative(x_f.conditions, generator)
+        noised = add_noise(problem.schedule, x_f.images, generator)
+        if settings.variant == "random_label":
+            with torch.no_grad():
+                target = predict(model, noised.images, noised.timesteps, c_alt)
+            forget = noised.loss(model, x_f.conditions, target)
+        else:
+            forget = -noised.loss(model, x_f.conditions)
+
+        x_r = retained_batch(problem, kept, settings.condition_dropout, generator)
+        keep = denoising_loss(model, problem.schedule, x_r.images, x_r.conditions, generator)
+        return lambda_f * forget + lambda_r * keep
+
+    return step

@@ -1,0 +1,127 @@
+"""Scissorhands (Wu & Harandi 2024, arXiv 2401.06187): cut what the forget set hangs on, then train the rest to hold.
+
+    start: θ_i ← a new initial value, for the 1 - `sparsity` share of weights with the largest |∇DSM(θ₀; D_f) ⊙ θ₀|_i
+    then:  L(θ) = λ_r · DSM(θ; D_r) + λ_f · L_f(θ)
+    L_f = E_{x ~ D_f} ‖ε_θ(x_t, t, c_f) - sg ε_θ(x_t, t, c_alt)‖², or -DSM(θ; D_f) (``ascent``)
+
+|g ⊙ θ| is SNIP's connection sensitivity (arXiv 1810.02340) of the forget set. With `projection`, a step g that would raise
+L_f, as seen from the weights just cut, is turned: m = ∇L_f there, once; where g · m < 0, g ← g + max(½, -g·m / (‖m‖² + 1e-3)) m,
+which is gradient episodic memory's quadratic program (arXiv 1706.08840) for one memory.
+
+Public code for Stable Diffusion: sparsity .995-.999, λ_f / λ_r = .1, Adam at 1e-5 to 2e-5, ascent for classes, the swap
+for nudity, and no projection, which only its classifiers have. Both losses are means there too, so λ carries over. It adds
+up the absolute gradients of 10 batches, here it is the whole forget set's mean gradient; it re-initialises only where a
+weight belongs to chosen layers (two blocks' self-attention), here in every trained matrix and kernel; biases and scales of
+normalisations count for the share but stay, for they are half of the most sensitive weights and no image survives losing them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import UNet2DModel
+
+from trainables.diffusion import FineTuning, add_noise, denoising_loss, predict
+from trainables.models import trained_parameters
+from trainables.replacement import alternative_conditions, check_alternative
+from trainables.unlearning import Mixture, Problem, balance, check_shares, register_gradient, retained_batch
+
+FORGET_LOSSES = ("alternative", "ascent")
+_MARGIN, _EPSILON = 0.5, 1e-3
+
+
+@dataclass(frozen=True)
+class Scissorhands(Mixture):
+    """Settings of Scissorhands; `lambda_ratio` is λ_f / λ_r."""
+
+    lambda_ratio: float = 0.1
+    sparsity: float = 0.99  # share of all weights that stay as they are
+    forget_loss: str = "alternative"  # L_f; or "ascent", unbounded below
+    alternative: str = "class_fixed"  # c_alt: a name of trainables.replacement.ALTERNATIVES
+    projection: bool = False  # whether a step may not go against the forgetting gradient
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_shares(self, "sparsity")
+        check_alternative(self.alternative)
+        if self.forget_loss not in FORGET_LOSSES:
+            raise ValueError(f"forget_loss {self.forget_loss!r} is none of {', '.join(FORGET_LOSSES)}")
+
+
+def cut(model: UNet2DModel, problem: Problem, settings: Scissorhands, seed: int) -> None:
+    """Re-initialise the most sensitive weights among all, where they belong to a trained matrix or kernel."""
+    saliency, base = problem.shared["saliency"], dict(problem.base.named_parameters())
+    sensitivity = {name: (saliency[name] * base[name]).abs() for name in base}
+    flat = torch.cat([s.flatten() for s in sensitivity.values()])
+    reset = len(flat) - int(settings.sparsity * len(flat))
+    chosen = torch.argsort(flat, descending=True, stable=True)[:reset]
+    masks = torch.zeros_like(flat, dtype=torch.bool).index_fill(0, chosen, True)
+    parts = dict(zip(base, masks.split([p.numel() for p in base.values()]), strict=True))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in trained_parameters(model, settings.trained_parameters).items():
+            if parameter.ndim > 1:
+                fresh = initial(parameter.shape, generator).to(parameter)
+                parameter.copy_(torch.where(parts[name].reshape(parameter.shape), fresh, parameter))
+
+
+def initial(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    """New values for a matrix or kernel, as a layer is made with: uniform in ± 1/√fan-in."""
+    bound = shape[1:].numel() ** -0.5
+    return (torch.rand(shape, generator=generator) * 2 - 1) * bound
+
+
+class Projected:
+    """∇L, turned where it would raise L_f; `memory` is ∇L_f at the weights just cut, once a step has asked for it."""
+
+    def __init__(self, problem: Problem, settings: Scissorhands) -> None:
+        self.alternative = alternative_conditions(problem, settings.alternative)
+        self.problem, self.settings = problem.here(), settings
+        self.memory: list[torch.Tensor] = []
+
+    def __call__(self, run: FineTuning) -> torch.Tensor:
+        problem, (forgotten, kept), project = self.problem, self.settings.counts, self.settings.projection
+        lambda_f, lambda_r = balance(self.settings.lambda_ratio)
+        if project and not self.memory:
+            with run.device.autocast():
+                forget = self.forget_loss(run.model, self.settings.batch, run.generator)
+            self.memory = list(torch.autograd.grad(forget, run.parameters, allow_unused=True, materialize_grads=True))
+        x_r = retained_batch(problem, kept, self.settings.condition_dropout, run.generator)
+        with run.device.autocast():
+            keep = denoising_loss(run.model, problem.schedule, x_r.images, x_r.conditions, run.generator)
+            loss = lambda_f * self.forget_loss(run.model, forgotten, run.generator) + lambda_r * keep
+        found = list(torch.autograd.grad(loss, run.parameters, allow_unused=True, materialize_grads=True))
+        if project:
+            found = towards(found, self.memory)
+        for parameter, value in zip(run.parameters, found, strict=True):
+            parameter.grad = value
+        return loss.detach()
+
+    def forget_loss(self, model: UNet2DModel, n: int, generator: torch.Generator) -> torch.Tensor:
+        """L_f on n images drawn from the forget set."""
+        x_f = self.problem.forget.draw(n, generator)
+        noised = add_noise(self.problem.schedule, x_f.images, generator)
+        if self.settings.forget_loss == "ascent":
+            return -noised.loss(model, x_f.conditions)
+        with torch.no_grad():
+            c_alt = self.alternative(x_f.conditions, generator)
+            target = predict(model, noised.images, noised.timesteps, c_alt)
+        return noised.loss(model, x_f.conditions, target)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {f"memory.{i}": m for i, m in enumerate(self.memory)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        self.memory = [state[f"memory.{i}"].to(self.problem.device.name) for i in range(len(state))]
+
+
+register_gradient("scissorhands", Scissorhands, needs=("saliency",), start=cut)(Projected)
+
+
+def towards(gradient: list[torch.Tensor], memory: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The gradient, with some of `memory` added where their product is negative: as little as the margin allows."""
+    product = torch.stack([(g * m).sum() for g, m in zip(gradient, memory, strict=True)]).sum()
+    square = torch.stack([(m * m).sum() for m in memory]).sum()
+    share = (-product / (square + _EPSILON)).clamp(min=_MARGIN)
+    return [g + torch.where(product < 0, share, 0) * m for g, m in zip(gradient, memory, strict=True)]

@@ -1,0 +1,68 @@
+"""SDD: Safe self-Distillation Diffusion (Kim et al. 2023, arXiv 2307.05977).
+
+    L(θ) = E ‖ε_θ(z_t, t, c_f) - sg ε_θ(z_t, t, ∅)‖² + λ · DSM(θ; D_r)
+
+The forgotten condition is made to predict what no condition predicts, by θ's own account. z_t is partly denoised under c_f,
+with guidance, by a teacher that is θ's moving average; the teacher is also the result. Public code averages over elements,
+as here. Its average has one decay throughout; here the decay grows towards `ema_decay` over the first steps.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DModel
+
+from trainables.diffusion import FineTuning, denoising_loss, descend, predict
+from trainables.models import trained_parameters
+from trainables.partial_denoising import SelfSampled, partly_denoised
+from trainables.unlearning import Problem, register_gradient, retained_batch
+
+
+@dataclass(frozen=True)
+class SDD(SelfSampled):
+    """Settings of SDD; `ema_decay` is the teacher's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.ema_decay:
+            raise ValueError("ema_decay is the teacher's and must be above 0 for SDD")
+
+
+@register_gradient("sdd", SDD)
+class Distillation:
+    """The gradient of L(θ). The teacher is read from the run's averaged weights, which its checkpoint holds."""
+
+    def __init__(self, problem: Problem, settings: SDD) -> None:
+        self.problem, self.settings = problem.here(), settings
+        self._teacher: UNet2DModel | None = None
+
+    def __call__(self, run: FineTuning) -> torch.Tensor:
+        return descend(lambda model, generator: self._loss(model, self.teacher(run), generator))(run)
+
+    @torch.no_grad()
+    def teacher(self, run: FineTuning) -> UNet2DModel:
+        """A frozen copy of the model with the averaged weights."""
+        if self._teacher is None:
+            self._teacher = copy.deepcopy(run.model).requires_grad_(False).eval()
+        averaged = trained_parameters(self._teacher, self.settings.trained_parameters).values()
+        for parameter, average in zip(averaged, run.average, strict=True):
+            parameter.copy_(average)
+        return self._teacher
+
+    def _loss(self, model: UNet2DModel, teacher: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
+        problem, settings = self.problem, self.settings
+        erased, kept = settings.counts
+        c_f = problem.forget.draw(erased, generator).conditions
+        z_t, t = partly_denoised(teacher, problem, c_f, settings.chain_steps, settings.guidance, generator)
+        with torch.no_grad():
+            target = predict(model, z_t, t, torch.full_like(c_f, problem.null_condition))
+        erase = F.mse_loss(predict(model, z_t, t, c_f), target)
+        if not kept:
+            return erase
+        x_r = retained_batch(problem, kept, settings.condition_dropout, generator)
+        keep = denoising_loss(model, problem.schedule, x_r.images, x_r.conditions, generator)
+        return erase + settings.retain_weight * keep
