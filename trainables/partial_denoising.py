@@ -17,8 +17,8 @@ class SelfSampled(FineTuningSettings):
 
     chain_steps: int = 10  # DDIM steps of a whole chain, each stopped after some of them
     guidance: float = 3.0  # classifier-free guidance of the chain; 1 is none
-    retain_weight: float = 1.0  # λ of + λ · DSM(D_r); 0 is the paper's loss, and every image of a batch then erases
-    forget_share: float = 0.25  # share of each batch that erases, where there is a retain term
+    retain_weight: float = 10.0  # λ of + λ · DSM(D_r); 0 is the paper's loss, and every image of a batch then erases
+    forget_share: float = 0.1  # share of each batch that erases, where there is a retain term
     condition_dropout: float = 0.05  # probability that a retained image's condition becomes the null condition
 
     def __post_init__(self) -> None:

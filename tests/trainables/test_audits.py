@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 
-from trainables.audits import AUDITS, Audited, Shadows, auc, audit, first_alike, image_losses
+from trainables.audits import AUDITS, MOST, Audited, Shadows, auc, audit, first_alike, image_losses
 from trainables.audits.denoising_loss import denoising_loss, true_positive_rate
 from trainables.audits.shadow import LIKELIHOOD_MODELS, likelihood_ratio, per_image, shadow
 from trainables.data import DATASETS, Images
@@ -19,7 +19,7 @@ from trainables.models import BaseModel, build
 from trainables.stages.prepare import Workbench
 from trainables.unlearning import Problem
 
-N = 400
+N = 300  # not more than an audit looks at
 
 
 def distinct(n: int, first: int = 0) -> Images:
@@ -156,9 +156,19 @@ def test_copies_are_one_image() -> None:
 
 def test_a_model_that_was_trained_on_any_copy_was_trained_on_the_image() -> None:
     trained_on = np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], dtype=bool)
-    losses, seen = per_image(Shadows(np.arange(12.0).reshape(3, 4), trained_on), np.array([0, 1, 0]), np.array([0]))
+    members = Images(torch.tensor([5.0, 1, 5])[:, None, None, None], torch.zeros(3).long())
+    audited = Audited(None, None, members, distinct(1), Device())  # type: ignore[arg-type]
+    losses, seen = per_image(Shadows(np.arange(12.0).reshape(3, 4), trained_on), audited)
     assert seen.tolist() == [[1, 0, 0], [0, 0, 1], [1, 0, 0]]
     assert losses.tolist() == [[0, 1, 3], [4, 5, 7], [8, 9, 11]]
+
+
+def test_of_many_images_some_are_looked_at_from_first_to_last() -> None:
+    audited = Audited(None, None, distinct(3 * MOST), distinct(MOST), Device())  # type: ignore[arg-type]
+    members, strangers = audited.distinct
+    assert len(members) == len(strangers) == MOST and (members[0], members[-1]) == (0, 3 * MOST - 1)
+    assert set(np.diff(members).tolist()) <= {2, 3, 4}
+    assert strangers.tolist() == list(range(MOST))
 
 
 def test_copies_do_not_count_as_independent(problem: Problem, bench: Workbench) -> None:

@@ -14,6 +14,7 @@ from trainables.unlearning import Problem
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_every_image_stops_after_its_own_number_of_ddim_steps(problem: Problem, guidance: float) -> None:
     problem = in_float64(problem)
+    problem.base.requires_grad_(True)
     conditions = torch.tensor([3, 3, 4, 5, 3, 0])
     x_t, t = partly_denoised(problem.base, problem, conditions, 4, guidance, torch.Generator().manual_seed(0))
     expected, at = literal_chains(problem.base, conditions, 4, guidance, torch.Generator().manual_seed(0))

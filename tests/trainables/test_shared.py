@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import UNet2DModel
 from formula import epsilon_of, in_float64, noised
 
-from trainables.data import Images
+from trainables.data import DATASETS, Images
+from trainables.forgetting import Forget
+from trainables.models import BaseModel
 from trainables.shared import SHARED, fisher, fisher_ratio, saliency
-from trainables.unlearning import Problem
+from trainables.unlearning import METHODS, Problem
 
 BATCH, PASSES, NOISES = 3, 2, 4
 
@@ -29,8 +33,9 @@ def small(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> Problem:
     )
 
 
-def gradient_of(problem: Problem, loss: torch.Tensor, of: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return dict(zip(of, torch.autograd.grad(loss, list(of.values()), allow_unused=True, materialize_grads=True)))
+def gradient_of(loss: torch.Tensor, of: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    found = torch.autograd.grad(loss, list(of.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(of, found, strict=True))
 
 
 @pytest.fixture
@@ -47,16 +52,15 @@ def test_saliency_is_the_size_of_the_mean_gradient_over_the_forget_set(
     made = saliency.saliency(small, 7)
 
     g, total = torch.Generator().manual_seed(7), {name: torch.zeros_like(p) for name, p in parameters.items()}
-    for _ in range(PASSES):
-        for batch in (range(0, 3), range(3, 5)):
-            epsilon = torch.randn(len(batch), 1, 8, 8, generator=g).double()
-            t = torch.randint(1000, (len(batch),), generator=g)
-            for row, i in enumerate(batch):
-                x, c = small.forget.images[i : i + 1], small.forget.conditions[i : i + 1]
-                one = slice(row, row + 1)
-                predicted = epsilon_of(small.base, noised(x, epsilon[one], t[one]), t[one], c)
-                for name, value in gradient_of(small, ((epsilon[one] - predicted) ** 2).mean(), parameters).items():
-                    total[name] += value / (5 * PASSES)
+    for batch in ((0, 1, 2), (3, 4, 0), (1, 2, 3), (4,)):
+        epsilon = torch.randn(len(batch), 1, 8, 8, generator=g).double()
+        t = torch.randint(1000, (len(batch),), generator=g)
+        for row, i in enumerate(batch):
+            x, c = small.forget.images[i : i + 1], small.forget.conditions[i : i + 1]
+            one = slice(row, row + 1)
+            predicted = epsilon_of(small.base, noised(x, epsilon[one], t[one]), t[one], c)
+            for name, value in gradient_of(((epsilon[one] - predicted) ** 2).mean(), parameters).items():
+                total[name] += value / (5 * PASSES)
     assert made.keys() == parameters.keys()
     for name in parameters:
         torch.testing.assert_close(made[name], total[name].abs(), rtol=1e-6, atol=1e-12)
@@ -74,7 +78,7 @@ def squared_gradients(
         for j in range(NOISES):
             x_t = noised(x[None], epsilon[j : j + 1], t[j : j + 1])
             errors.append((epsilon[j] - epsilon_of(problem.base, x_t, t[j : j + 1], c[None])[0]) ** 2)
-        for name, value in gradient_of(problem, torch.stack(errors).mean(), parameters).items():
+        for name, value in gradient_of(torch.stack(errors).mean(), parameters).items():
             total[name] += value**2 / len(images)
     return total
 
@@ -109,6 +113,32 @@ def test_the_fisher_ratio_divides_the_forget_sets_by_the_retain_sets(
     rows = made["class_embedding.weight"]
     assert rows[3].max() > 1e3, "the forgotten condition's row matters to no retained image"
     assert torch.all(rows[10] == 1), "the null condition's matters to neither"
+
+
+@pytest.mark.parametrize("name", SHARED.names())
+def test_an_unconditional_model_has_shared_artifacts_too(
+    problem: Problem, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two images to forget, by index: what sfr_on and whoever else forgets instances needs."""
+    monkeypatch.setattr(fisher, "_IMAGES", 2)
+    monkeypatch.setattr(fisher_ratio, "_IMAGES", 2)
+    unlabelled = Images(problem.retain.images, torch.zeros_like(problem.retain.conditions))
+    forgetting = Forget("instances:0,1", (), (0,), instances=(0, 1))
+    forget, retain = forgetting.split(unlabelled)
+    recipe = BaseModel(channels=(8, 16), norm_groups=8)
+    torch.manual_seed(0)
+    base = UNet2DModel(**recipe.config(DATASETS["digits"]) | {"num_class_embeds": None})
+    instances = replace(
+        problem, base=base.requires_grad_(False), forget=forget, retain=retain, forgetting=forgetting, null_condition=1
+    )
+    made = SHARED[name].make(instances, 0)
+    assert made.keys() == dict(base.named_parameters()).keys()
+    assert all(torch.isfinite(t).all() for t in made.values())
+    if name == "fisher_ratio":
+        run = METHODS["sfr_on"].begin(
+            deepcopy(base), replace(instances, shared={name: made}), METHODS["sfr_on"].configure({"steps": 2}), 0
+        )
+        assert run.advance(2)
 
 
 @pytest.mark.parametrize("name", SHARED.names())

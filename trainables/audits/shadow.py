@@ -30,7 +30,7 @@ def shadow(audited: Audited) -> Figures:
     """
     if audited.shadows is None:
         return {}
-    losses, trained_on = per_image(audited.shadows, *audited.copy_of)
+    losses, trained_on = per_image(audited.shadows, audited)
     score = likelihood_ratio if len(losses) >= LIKELIHOOD_MODELS else calibrated
     scores = score(np.log(np.concatenate(audited.losses)), np.log(losses), trained_on)
     n = len(audited.losses[0])
@@ -40,15 +40,18 @@ def shadow(audited: Audited) -> Figures:
     return {"shadow_auc": auc(members, strangers)}
 
 
-def per_image(shadows: Shadows, members: np.ndarray, strangers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def per_image(shadows: Shadows, audited: Audited) -> tuple[np.ndarray, np.ndarray]:
     """(S, n) losses and (S, n) bool of the distinct images: one that any copy was trained on was trained on."""
-    first = np.concatenate([members, strangers + len(members)])
-    if shadows.losses.shape[1] != len(first):
-        raise ValueError(f"the shadow models were asked about {shadows.losses.shape[1]} images, not these {len(first)}")
-    distinct, group = np.unique(first, return_inverse=True)
-    seen = np.zeros((len(distinct), len(shadows.trained_on)), dtype=bool)
-    np.logical_or.at(seen, group.reshape(-1), shadows.trained_on.T.astype(bool))
-    return shadows.losses[:, distinct], seen.T
+    n = len(audited.members)
+    copy_of, distinct = (
+        np.concatenate([members, strangers + n]) for members, strangers in (audited.copy_of, audited.distinct)
+    )
+    if shadows.losses.shape[1] != len(copy_of):
+        raise ValueError(
+            f"the shadow models were asked about {shadows.losses.shape[1]} images, not these {len(copy_of)}"
+        )
+    seen = [shadows.trained_on[:, copy_of == image].any(axis=1) for image in distinct]
+    return shadows.losses[:, distinct], np.stack(seen, axis=1)
 
 
 def calibrated(loss: np.ndarray, losses: np.ndarray, trained_on: np.ndarray) -> np.ndarray:

@@ -36,9 +36,9 @@ def saliency(problem: Problem, seed: int) -> dict[str, torch.Tensor]:
 def mean_gradient(problem: Problem, images: Images, passes: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """∇ DSM(θ₀) of every parameter by name, over `passes` passes of all `images`: a mean over images and elements."""
     model = deepcopy(problem.base).requires_grad_(True)
-    for _ in range(passes):
-        for start in range(0, len(images), _BATCH):
-            batch = images.where(torch.arange(start, min(start + _BATCH, len(images)))).to(problem.device.name)
-            loss = denoising_loss(model, problem.schedule, batch.images, batch.conditions, generator)
-            (loss * len(batch) / (passes * len(images))).backward()
+    every = torch.arange(passes * len(images)) % len(images)
+    for chosen in every.split(_BATCH):
+        batch = images.where(chosen).to(problem.device.name)
+        loss = denoising_loss(model, problem.schedule, batch.images, batch.conditions, generator)
+        (loss * len(batch) / len(every)).backward()
     return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}

@@ -6,6 +6,9 @@ The forgotten condition is made to predict what θ₀ guided away from it predic
 c_f with guidance. `trained_parameters` "condition" is ESD-x (this UNet has no cross-attention: it is where the condition
 enters), "rest" is ESD-u. Public code averages over elements, as here. Its newer version samples x_t from θ₀ and subtracts
 η · (…) from ε₀(x_t, c_f) instead of ε₀(x_t, ∅), so its η is one more than this one.
+
+The paper has no retain term (λ = 0). A small model whose every weight trains needs one: on digits 50 steps without it bring
+retain accuracy to .58 and `fid_delta` to 355; with the defaults it stays at .96 and 2.
 """
 
 from __future__ import annotations

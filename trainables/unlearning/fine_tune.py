@@ -4,6 +4,7 @@
 
 with the label dropout of classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598). The forgotten condition is never
 seen, so only what it shares with the others moves.
+On digits nothing is forgotten: unlearning accuracy .055 after 150 steps, from .047; retain accuracy .971, `fid_delta` .9.
 """
 
 from __future__ import annotations

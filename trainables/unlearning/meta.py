@@ -15,6 +15,11 @@ clipped like the run itself (public code: AdamW, at the outer learning rate, beg
 steps and of the outer term are other draws of one set (there two sets of images); a third, unrelated retained set is left
 to METHOD's own retain term; weights are of means (there gradients add up over all batches of a set); every timestep is
 used (there ``fix_timesteps`` makes all of them 0).
+
+On digits, around DiMUM, fine-tuning on held-out images of the forgotten digit (Adam, 1e-4, 63 steps, three seeds) brings
+it back in 52 to 58 % of samples with the meta objective and in 84 to 89 % without, for about 1 FID; at 1e-3 both come back.
+With a vanishing `meta_inner_learning_rate` it is 42 % (one seed, 4 FID more): the ascent resists there, not the look ahead,
+and with θ_FT far from θ (3 steps at 1.0) 85 %.
 """
 
 from __future__ import annotations

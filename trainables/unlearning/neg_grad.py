@@ -3,6 +3,8 @@
     L(θ) = -DSM(θ; D_f)
 
 Unbounded below, and nothing holds the retain set: the only brakes are few steps and a small learning rate.
+On digits no setting tried forgets and keeps: 20 steps at 3e-5 leave unlearning accuracy at .047, at 6e-5 reach .17 with a
+`fid_delta` of 49, and at 1e-4 .36 with 160 and retain accuracy .84.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from trainables.unlearning import FineTuningSettings, Problem, register
 class NegGrad(FineTuningSettings):
     """Settings of NegGrad."""
 
-    learning_rate: float = 1e-4
-    steps: int = 20
+    learning_rate: float = 1e-4  # Adam's peak: three times less forgets nothing
+    steps: int = 20  # the loss has no bottom: more steps only ruin more
 
 
 @register("neg_grad", NegGrad, forgets=(CONDITIONS, INSTANCES))

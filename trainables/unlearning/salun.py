@@ -29,6 +29,8 @@ VARIANTS = ("random_label", "gradient_ascent")
 class SalUn(Mixture):
     """Settings of SalUn; `lambda_ratio` is λ_f / λ_r."""
 
+    learning_rate: float = 5e-4
+    lambda_ratio: float = 0.1
     variant: str = "random_label"  # or "gradient_ascent"
     mask_fraction: float = 0.5  # share of all weights that may move, the most salient ones
     alternative: str = "class_fixed"  # c_alt of random_label: a name of trainables.replacement.ALTERNATIVES

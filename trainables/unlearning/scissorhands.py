@@ -10,9 +10,10 @@ which is gradient episodic memory's quadratic program (arXiv 1706.08840) for one
 
 Public code for Stable Diffusion: sparsity .995-.999, λ_f / λ_r = .1, Adam at 1e-5 to 2e-5, ascent for classes, the swap
 for nudity, and no projection, which only its classifiers have. Both losses are means there too, so λ carries over. It adds
-up the absolute gradients of 10 batches, here it is the whole forget set's mean gradient; it re-initialises only where a
-weight belongs to chosen layers (two blocks' self-attention), here in every trained matrix and kernel; biases and scales of
-normalisations count for the share but stay, for they are half of the most sensitive weights and no image survives losing them.
+up the absolute gradients of 10 batches, here it is the whole forget set's mean gradient. It re-initialises only where a
+weight belongs to chosen layers (two blocks' self-attention), here to a matrix or kernel of `cut_parameters`, by default of
+the attention; all weights count for the share. A small model has none to spare elsewhere: on digits a cut of 16 weights
+anywhere leaves a retain accuracy of .86 and a `fid_delta` of 60 after 150 steps, one of 1 % in the attention .96 and 12.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import FineTuning, add_noise, denoising_loss, predict
-from trainables.models import trained_parameters
+from trainables.models import TRAINED_PARAMETERS, trained_parameters
 from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import Mixture, Problem, balance, check_shares, register_gradient, retained_batch
 
@@ -37,6 +38,7 @@ class Scissorhands(Mixture):
 
     lambda_ratio: float = 0.1
     sparsity: float = 0.99  # share of all weights that stay as they are
+    cut_parameters: str = "attention"  # where the cut is made: a name of models.TRAINED_PARAMETERS
     forget_loss: str = "alternative"  # L_f; or "ascent", unbounded below
     alternative: str = "class_fixed"  # c_alt: a name of trainables.replacement.ALTERNATIVES
     projection: bool = False  # whether a step may not go against the forgetting gradient
@@ -44,13 +46,15 @@ class Scissorhands(Mixture):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_shares(self, "sparsity")
+        if self.cut_parameters not in TRAINED_PARAMETERS:
+            raise ValueError(f"cut_parameters {self.cut_parameters!r} is none of {', '.join(TRAINED_PARAMETERS)}")
         check_alternative(self.alternative)
         if self.forget_loss not in FORGET_LOSSES:
             raise ValueError(f"forget_loss {self.forget_loss!r} is none of {', '.join(FORGET_LOSSES)}")
 
 
 def cut(model: UNet2DModel, problem: Problem, settings: Scissorhands, seed: int) -> None:
-    """Re-initialise the most sensitive weights among all, where they belong to a trained matrix or kernel."""
+    """Re-initialise the most sensitive weights among all, where they belong to a matrix or kernel of `cut_parameters`."""
     saliency, base = problem.shared["saliency"], dict(problem.base.named_parameters())
     sensitivity = {name: (saliency[name] * base[name]).abs() for name in base}
     flat = torch.cat([s.flatten() for s in sensitivity.values()])
@@ -59,9 +63,10 @@ def cut(model: UNet2DModel, problem: Problem, settings: Scissorhands, seed: int)
     masks = torch.zeros_like(flat, dtype=torch.bool).index_fill(0, chosen, True)
     parts = dict(zip(base, masks.split([p.numel() for p in base.values()]), strict=True))
     generator = torch.Generator().manual_seed(seed)
+    trained = trained_parameters(model, settings.trained_parameters)
     with torch.no_grad():
-        for name, parameter in trained_parameters(model, settings.trained_parameters).items():
-            if parameter.ndim > 1:
+        for name, parameter in trained_parameters(model, settings.cut_parameters).items():
+            if name in trained and parameter.ndim > 1:
                 fresh = initial(parameter.shape, generator).to(parameter)
                 parameter.copy_(torch.where(parts[name].reshape(parameter.shape), fresh, parameter))
 

@@ -13,7 +13,7 @@ a whole batch each and clips each gradient element at 1; here a batch holds both
 deviation √(1 - ᾱ_t), here 1, as in sampling.
 
 What comes out is a generator, not a denoiser: it is scored in one step. Attacks fine-tune its weights by the denoising
-loss and sample them as a diffusion model.
+loss and sample them as a diffusion model. On digits it forgets within 100 steps; the other 500 are for image quality.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class SFD(Mixture):
 
     learning_rate: float = 3e-4
     steps: int = 600
+    ema_decay: float = 0.98
     lambda_ratio: float = 0.25
     alternative: str = "class_nearest"  # c_alt: a name of trainables.replacement.ALTERNATIVES
     alpha: float = 1.2  # α; 0.5 would be the plain squared distance of the scores, above 1 corrects ψ's lag

@@ -11,6 +11,7 @@ from diffusers import UNet2DModel
 from formula import epsilon_of, in_float64, noised, start
 
 from trainables.diffusion import FineTuning
+from trainables.forgetting import Forget
 from trainables.stages.prepare import Workbench
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning.erase_diff import EraseDiff, cosine
@@ -56,9 +57,7 @@ class Published:
 
 @pytest.mark.parametrize("target", ["noise", "alternative"])
 @pytest.mark.parametrize(("weighting", "eta"), [("fixed", 0.1), ("cosine", 0.9), ("cosine", 1e-9)])
-def test_the_step_is_its_formula(
-    bench: Workbench, problem: Problem, target: str, weighting: str, eta: float
-) -> None:
+def test_the_step_is_its_formula(bench: Workbench, problem: Problem, target: str, weighting: str, eta: float) -> None:
     """∇L_r + λ ∇(L_f - L_f^K), K = 2; λ fixed or max(η - cos, 0)."""
     problem = in_float64(problem)
     values = {"target": target, "alternative": "class_fixed", "weighting": weighting, "eta": eta}
@@ -122,6 +121,17 @@ def test_nothing_is_forgotten_where_the_retain_gradient_already_forgets(bench: W
     g_r = torch.cat([b.flatten() for _, b in pairs])
     weighted = torch.cat([(a - b).flatten() for a, b in pairs])
     assert weighted @ g_r <= 1e-12, "what λ adds never goes along ∇L_r"
+
+
+def test_an_unconditional_model_is_taught_noise(bench: Workbench, problem: Problem) -> None:
+    """Its own prediction under another condition is its own prediction: there would be nothing to learn."""
+    exact = in_float64(problem)
+    instances = replace(exact, forgetting=Forget("instances:0,1", (), tuple(range(10)), instances=(0, 1)))
+    found = []
+    for target in ("noise", "alternative"):
+        run = begin(bench, instances, seed=5, target=target)
+        found.append(run.gradient(run).item())
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def changed(bench: Workbench, problem: Problem, seed: int, **values: Any) -> dic
 def test_the_cut_is_the_most_sensitive_share_of_all_weights(
     bench: Workbench, problem: Problem, sparsity: float
 ) -> None:
-    where = changed(bench, problem, 0, sparsity=sparsity)
+    where = changed(bench, problem, 0, sparsity=sparsity, cut_parameters="all")
     sensitivity = {
         n: (problem.shared["saliency"][n] * p).abs().numpy().ravel() for n, p in problem.base.named_parameters()
     }
@@ -46,7 +46,7 @@ def test_the_cut_gives_initial_values_of_its_seed(bench: Workbench, problem: Pro
     for seed in (0, 0, 1):
         model = start(bench)
         torch.randn(5)  # nothing may come from the global generator
-        cut(model, problem, Scissorhands(sparsity=0.0), seed)
+        cut(model, problem, Scissorhands(sparsity=0.0, cut_parameters="all"), seed)
         ends.append({n: p.detach() for n, p in model.named_parameters()})
     assert all(torch.equal(ends[0][n], ends[1][n]) for n in ends[0])
     kernel = "conv_in.weight"
@@ -54,12 +54,13 @@ def test_the_cut_gives_initial_values_of_its_seed(bench: Workbench, problem: Pro
     assert ends[0][kernel].abs().max() <= 1 / 3 and ends[0][kernel].std().item() == pytest.approx(1 / 27**0.5, rel=0.2)
 
 
-def test_only_trained_parameters_are_cut(bench: Workbench, problem: Problem) -> None:
-    where = changed(bench, problem, 0, sparsity=0.5, trained_parameters="condition")
-    assert {n for n, w in where.items() if w.any()} <= {
-        n for n in where if n.startswith("class_embedding.") or ".time_emb_proj." in n
-    }
-    assert any(w.any() for w in where.values())
+def test_only_trained_parameters_of_the_chosen_ones_are_cut(bench: Workbench, problem: Problem) -> None:
+    for values in ({"trained_parameters": "condition", "cut_parameters": "all"}, {"cut_parameters": "condition"}):
+        where = changed(bench, problem, 0, sparsity=0.5, **values)
+        cut_ones = {n for n, w in where.items() if w.any()}
+        assert cut_ones and all(n.startswith("class_embedding.") or ".time_emb_proj." in n for n in cut_ones)
+    where = changed(bench, problem, 0, sparsity=0.5, trained_parameters="condition", cut_parameters="attention")
+    assert not any(w.any() for w in where.values()), "nothing is cut that could not grow again"
 
 
 def begin(bench: Workbench, problem: Problem, seed: int, **values: Any) -> FineTuning:
@@ -151,6 +152,7 @@ def test_initial_values_are_those_of_a_layer_just_made() -> None:
     ("values", "message"),
     [
         ({"sparsity": 1.1}, "sparsity must be from 0 to 1"),
+        ({"cut_parameters": "conv"}, "cut_parameters 'conv' is none of all, "),
         ({"forget_loss": "swap"}, "forget_loss 'swap' is none of alternative, ascent"),
         ({"alternative": "next"}, "alternative 'next' is none of"),
     ],

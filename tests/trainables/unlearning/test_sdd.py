@@ -21,6 +21,7 @@ VALUES = {"batch": BATCH, "forget_share": 0.25, "condition_dropout": 0.5, "retai
     "steps": 4,
     "learning_rate": 1e-2,
     "ema_decay": 0.9,
+    "trained_parameters": "all",
 }
 
 

@@ -67,9 +67,7 @@ def test_the_loss_is_its_formula(bench: Workbench, problem: Problem, seed: int, 
     assert value.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_the_penalty_pulls_towards_the_base_model_by_its_fisher_information(
-    bench: Workbench, problem: Problem
-) -> None:
+def test_the_penalty_pulls_towards_the_base_model_by_its_fisher_information(bench: Workbench, problem: Problem) -> None:
     """∂/∂θ_i = 2 λ F_i (θ_i - θ₀_i), beside the same loss without a penalty."""
     member, gradients = METHODS["selective_amnesia"], []
     exact = in_float64(problem)

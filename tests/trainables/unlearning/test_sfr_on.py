@@ -75,8 +75,10 @@ def test_the_ascent_moves_only_weights_that_matter_more_to_the_forget_set(bench:
     moved = torch.cat([(p != base[n]).flatten() for n, p in run.model.named_parameters()])
     climbs = torch.cat([(exact.shared["fisher_ratio"][n] >= 1).flatten() for n in base])
     assert moved.any() and not (moved & ~climbs).any()
-    assert any(p.grad is not None and p.grad[exact.shared["fisher_ratio"][n] < 1].any() for n, p in
-               run.model.named_parameters()), "the slow step is everywhere"
+    assert any(
+        p.grad is not None and p.grad[exact.shared["fisher_ratio"][n] < 1].any()
+        for n, p in run.model.named_parameters()
+    ), "the slow step is everywhere"
 
 
 def test_an_images_weight_falls_with_its_loss() -> None:
