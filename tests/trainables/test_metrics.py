@@ -126,3 +126,14 @@ def test_the_distance_of_forgotten_samples_is_1_for_images_spaced_like_real_ones
     far = replace(far, features=np.add(line[:5], [0.0, 8.0]), reference=reference)
     assert METRICS["forgotten"](near)["forgotten_distance"] == pytest.approx(1)
     assert METRICS["forgotten"](far)["forgotten_distance"] == pytest.approx(8)
+
+
+def test_the_distance_of_instances_is_that_to_their_nearest_sample() -> None:
+    """An instance is as far away as the nearest of three flat samples, pixel by pixel."""
+    images = torch.stack([torch.full((1, 8, 8), v) for v in (-1.0, 0.0, 0.5)])
+    asked = evaluation([0, 0, 0], [0, 0, 0], images)
+    asked = replace(asked, of_forgotten=torch.ones(3, dtype=torch.bool), prompted=False)
+    for value, distance in ((-1.0, 0.0), (1.0, 0.5), (0.2, 0.2)):
+        one = replace(asked, instances=torch.full((1, 1, 8, 8), value))
+        assert evaluate(one)["instance_distance"] == pytest.approx(distance, abs=1e-6)
+    assert "instance_distance" not in evaluate(asked)

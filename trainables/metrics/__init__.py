@@ -34,7 +34,8 @@ class Evaluation:
     `images` (N, C, H, W) in [-1, 1]; `conditions` (N,) they were prompted with; `of_forgotten` and `of_retained` (N,) bool:
     prompted for what was forgotten, for what stays (of an unconditional model, every sample is both); `predicted` (N,) the
     condition the judge gives each and `confidence` (N,) how sure it is; `shows` (N,) bool: shows what was forgotten;
-    `features` (N, d) float64; `reference` the retained training images'. `prompted`: conditions mean something.
+    `features` (N, d) float64; `reference` the retained training images'. `prompted`: conditions mean something;
+    `instances` (M, C, H, W) the single images that were to be forgotten, each once, where it was those.
     """
 
     images: torch.Tensor
@@ -47,6 +48,7 @@ class Evaluation:
     features: np.ndarray
     reference: Reference
     prompted: bool = True
+    instances: torch.Tensor | None = None
 
 
 METRICS: Registry[Callable[[Evaluation], Figures]] = Registry("metric", __name__)

@@ -134,6 +134,7 @@ def judge(bench: Workbench, sampling: Sampling) -> Figures:
             features=bench.features.extract(images),
             reference=bench.reference,
             prompted=not bench.experiment.dataset.unconditional,
+            instances=bench.splits.train.images[list(forgetting.instances)] if forgetting.instances else None,
         )
     )
 

@@ -1,0 +1,20 @@
+"""How near do samples come to the images that were to be forgotten? For instances, which no classifier can name."""
+
+from __future__ import annotations
+
+import torch
+
+from trainables.metrics import Evaluation, Figures, register
+
+
+@register("instances")
+def instances(samples: Evaluation) -> Figures:
+    """`instance_distance`: median over the forgotten instances of their distance to the nearest sample.
+
+    Distances are root mean squares over pixels: 0 is an exact copy, and pixels lie in [-1, 1].
+    """
+    if samples.instances is None:
+        return {}
+    flat = samples.instances.flatten(1)
+    nearest = torch.cdist(flat, samples.images[samples.of_forgotten].flatten(1)).amin(dim=1)
+    return {"instance_distance": float(nearest.median() / flat.shape[1] ** 0.5)}
