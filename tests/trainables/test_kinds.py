@@ -120,13 +120,14 @@ def test_the_trial_and_its_control_go_to_their_end(outcome: Outcome) -> None:
 
 def test_the_figures_are_finite_and_those_that_apply(outcome: Outcome) -> None:
     shadow = {"shadow_auc"} if outcome.kind.shadow_models else set()
-    expected = AUDIT | shadow | JUDGED | {"fid"} | (LOOK | {"retain_accuracy"} if outcome.kind.conditional else set())
+    look = LOOK if outcome.kind.conditional else {"instance_distance"}
+    expected = AUDIT | shadow | JUDGED | look | {"fid"} | ({"retain_accuracy"} if outcome.kind.conditional else set())
     for of in ("trial", "control"):
         before, between, after = (
             outcome.metrics(*rung, of=of) for rung in (("none", 0), ("relearn", 1), ("relearn", 3))
         )
         assert set(before) == set(after) == expected
-        assert set(between) == JUDGED | (LOOK if outcome.kind.conditional else set())
+        assert set(between) == JUDGED | look
         for figures in (before, between, after):
             assert all(math.isfinite(value) for value in figures.values())
             shares = [v for name, v in figures.items() if name.endswith(("accuracy", "share", "_auc", "_tpr"))]

@@ -57,17 +57,17 @@ NEW_FILES = {
             turned = [Images(torch.flip(s.images, (2,)), s.conditions) for s in (known.train, known.public, known.test)]
             return Splits(*turned)
         """,
-    "unlearning/fine_tune.py": """
+    "unlearning/scaled.py": """
         from dataclasses import dataclass
         import torch
         from trainables.diffusion import denoising_loss
         from trainables.unlearning import FineTuningSettings, register
 
         @dataclass(frozen=True)
-        class FineTune(FineTuningSettings):
+        class Scaled(FineTuningSettings):
             scale: float = 1.0
 
-        @register("fine_tune", FineTune)
+        @register("scaled", Scaled)
         def loss(problem, settings):
             def step(model, generator):
                 drawn = problem.retain.where(torch.randint(len(problem.retain), (settings.batch,), generator=generator))
@@ -115,7 +115,7 @@ make_classifier(experiment), make_model(experiment, "base"), make_reference(expe
 make_score(experiment, model_key(experiment, "base"), samples, 0)
 attack = AttackPlan("loud", "louder", {"times": 3.0, "batch": 4})
 settings = {"steps": 2, "batch": 4, "scale": 0.5}
-pipeline = Pipeline(TrialSpec("t", 0, experiment, "fine_tune", settings, 0, (attack,), (0, 1), samples))
+pipeline = Pipeline(TrialSpec("t", 0, experiment, "scaled", settings, 0, (attack,), (0, 1), samples))
 report = pipeline.step()
 while report.state is None:
     report = pipeline.step()

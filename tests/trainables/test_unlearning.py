@@ -17,6 +17,7 @@ from trainables.diffusion import Device, Loss, denoising_loss, noise_schedule
 from trainables.experiment import AttackPlan, TrialSpec
 from trainables.forgetting import CONDITIONS, INSTANCES, Forget
 from trainables.models import BaseModel
+from trainables.shared import SHARED
 from trainables.stages import Stopwatch
 from trainables.stages.prepare import Workbench
 from trainables.stages.unlearn import UnlearnStage
@@ -50,7 +51,7 @@ def instances() -> Problem:
     torch.manual_seed(0)
     recipe = BaseModel(channels=(8, 16), norm_groups=8)
     model = UNet2DModel(**recipe.config(DATASETS["digits"]) | {"num_class_embeds": None})
-    return Problem(
+    unshared = Problem(
         base=model.eval().requires_grad_(False),
         schedule=noise_schedule(),
         forget=forget,
@@ -61,6 +62,7 @@ def instances() -> Problem:
         generated=lambda condition, n: unlabelled.images[:n],
         device=Device(),
     )
+    return replace(unshared, shared={name: SHARED[name].make(unshared, 0) for name in SHARED.names()})
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@
 
 The paper, on classifiers, writes β · L_r - (1 - β) · L_f and bounds nothing; a denoising loss grows without end, so here
 the batch's forget loss counts up to `clip` and has no gradient beyond. A model that always answers 0 has DSM = 1.
-β is delicate: on digits .05 forgets little (unlearning accuracy .14), .2 with a clip of 1 costs a `fid_delta` of 23.
+The clip is on a batch's loss, so chance says which batches pull. On digits, three seeds, the defaults reach unlearning accuracy
+.96 to 1, retain accuracy .94 to .96, `fid_delta` 11 to 14. A clip of .3 costs less (`fid_delta` 3 to 8) but leaves one of the
+three seeds at .13; β = .05 forgets little (.14).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class NegGradPlus(Mixture):
     """Settings of NegGrad+; `lambda_ratio` is β."""
 
     lambda_ratio: float = 0.13  # β
-    clip: float = 0.3  # the forget loss, a mean over elements, from which on there is nothing to gain
+    clip: float = 1.0  # the forget loss, a mean over elements, from which on there is nothing to gain
 
     def __post_init__(self) -> None:
         super().__post_init__()

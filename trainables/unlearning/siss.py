@@ -14,6 +14,9 @@ g_a a fixed norm, s = `deletion_norm` / ‖g_a‖, small ones made larger too, a
 Public code sums losses over an image's values and averages over the batch; here both are means over elements. With Adam and
 the clip of the whole gradient only the ratio of the two norms matters, so its norm 5 at 28 × 28 grey values is .0064 here;
 its rule of thumb is a tenth of the first term's. λ = 0 and 1, the paper's ablations, have unbounded weights and are refused.
+
+On digits_duplicated (instances 0, 1, 2; six seeds) the base model's copies, 18 % of its samples, fall to .1-1.9 %, at a
+`fid_delta` of 4 ± 17: an unconditional model's mix of digits drifts in any fine-tuning, that on the rest alone included.
 """
 
 from __future__ import annotations
@@ -32,9 +35,7 @@ from trainables.unlearning import FineTuningSettings, Problem, register_gradient
 class SISS(FineTuningSettings):
     """Settings of SISS."""
 
-    learning_rate: float = (
-        2e-4  # unlike a class, three images leave the model little to learn anew: a larger one costs FID
-    )
+    learning_rate: float = 2e-4  # Adam's peak, below the others': 7e-4 cost 6-11 FID whatever the norm
     mixture: float = 0.5  # λ: probability that a noised image is one to forget
     deletion_norm: float = 0.03  # the norm that the gradient of the second term is given; 0: training on the rest alone
 

@@ -20,7 +20,7 @@ VALUES = {"batch": BATCH, "forget_share": 3 / 8, "condition_dropout": 0.5, "step
 
 def begin(bench: Workbench, problem: Problem, seed: int, **values: Any) -> FineTuning:
     member = METHODS["sfr_on"]
-    settings = member.configure(VALUES | {"ema_decay": 0.0, "learning_rate": 1e-3} | values)
+    settings = member.configure(VALUES | {"ema_decay": 0.0, "learning_rate": 1e-3, "grad_clip": 1.0} | values)
     run = member.begin(start(bench).double(), problem, settings, seed)
     assert isinstance(run, FineTuning)
     return run
