@@ -33,27 +33,31 @@ LADDER: tuple[Settings, ...] = tuple(
     for ratio in (1.0, 0.3, 0.1)
 )
 
+REPLACEMENT = (
+    Choice(
+        "replacement",
+        (
+            "class_fixed",
+            "class_nearest",
+            "class_farthest",
+            "one_image",
+            "nearest_neighbours",
+            "generated",
+            "class_mean",
+            "noise",
+            "blank",
+        ),
+        help="what the forgotten condition is taught to make instead",
+    ),
+    # Flat although three kinds have one image whatever it says: a conditional parameter would shut out GP samplers.
+    Int("replacement_images", 1, 64, log=True, help="how many different replacement images"),
+)
+
 DIMUM = Arm(
     name="dimum",
     method="dimum",
     parameters=(
-        Choice(
-            "replacement",
-            (
-                "class_fixed",
-                "class_nearest",
-                "class_farthest",
-                "one_image",
-                "nearest_neighbours",
-                "generated",
-                "class_mean",
-                "noise",
-                "blank",
-            ),
-            help="what the forgotten condition is taught to make instead",
-        ),
-        # Flat although three kinds have one image whatever it says: a conditional parameter would shut out GP samplers.
-        Int("replacement_images", 1, 64, log=True, help="how many different replacement images"),
+        *REPLACEMENT,
         *FINE_TUNING,
     ),
     start_points=tuple(

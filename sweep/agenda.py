@@ -16,9 +16,9 @@ from typing import Any
 from sweep import records
 from sweep.confirm import chosen_for_confirmation
 from sweep.plan import Plan
-from sweep.records import COMPLETE, CONTROL, FAIL, FIGURES, RUNNING, Writer
+from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
 from sweep.search import ArmSearch, Past, excesses, finite, open_journal
-from sweep.space import Arm, Attack, SearchSpace
+from sweep.space import CONTROL, Arm, Attack, SearchSpace
 from trainables.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
 
 _FIGURE_NAMES = frozenset(f.name for f in FIGURES)
@@ -206,7 +206,7 @@ class Agenda:
         over = excesses(self.space, job.figures, self.fid_budget)
         row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
         row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
-        row |= {f"param_{k}": v for k, v in job.spec.settings.items()} | figures
+        row |= {f"param_{k}": str(v) if isinstance(v, bool) else v for k, v in job.spec.settings.items()} | figures
         row |= {f"excess_{k}": v for k, v in over.items()}
         if state != RUNNING:
             row["told_at"] = records.now()

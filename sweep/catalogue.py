@@ -67,3 +67,17 @@ def members(family: str) -> list[str]:
     assert package and package.submodule_search_locations, "trainables is a package"
     folder = Path(package.submodule_search_locations[0]) / family
     return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def check_method(name: str) -> None:
+    """UsageError unless `name`, or both parts of a ``WRAPPER(METHOD)``, is a file of ``trainables/unlearning``.
+
+    Whether such a file wraps others or is a method is known once it is imported, as everything is before a sweep begins.
+    """
+    known = members("unlearning")
+    wrapper, bracket, inner = name.partition("(")
+    if bracket and not inner.endswith(")"):
+        raise UsageError(f"{name}: a wrapped method is written WRAPPER(METHOD)")
+    for part in (wrapper, inner[:-1]) if bracket else (name,):
+        if part not in known:
+            raise UsageError(f"{name}: unknown; {near(part, known)}")

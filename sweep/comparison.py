@@ -11,7 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sweep.estimates import Estimate, estimate, paired_difference
-from sweep.fronts import BASE, RETRAIN, Front, Member, closest, differing, leader, read_front
+from sweep.fronts import BASE, RETRAIN, Front, Member, closest, differing, leader, merit, read_front
+from sweep.records import fact
+from sweep.space import CONTROL
+
+FEW_ARMS = 2  # more of them are told by their standings first, and more pairs of them by their objectives alone
 
 Curve = dict[tuple[str, int], dict[int, float]]  # (attack, step) -> seed -> relearning accuracy
 
@@ -43,8 +47,19 @@ class Excess:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """Where one arm stands among all: its best member, or `reason` why it has none to show."""
+
+    arm: str
+    baseline: bool
+    member: Member | None
+    ahead: Estimate | None  # first objective of the arm in first place less this one's, paired by seed
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """The main arm's best confirmed member against a baseline arm's; `missing` says why there is nothing to compare."""
+    """One arm's best confirmed member against another's; `missing` says why there is nothing to compare."""
 
     arm: str
     baseline_arm: str
@@ -62,6 +77,7 @@ class Series:
 
     label: str
     role: str  # main, baseline, base or retrain
+    arm: str
     trial_id: str
     steps: tuple[int, ...]
     values: tuple[Estimate, ...]
@@ -78,10 +94,47 @@ class Recovery:
 
 
 def comparison(run: str | os.PathLike[str] | Front) -> tuple[Comparison, ...]:
-    """The best confirmed member of the main arm against the best of each baseline arm."""
+    """The best confirmed members of arms, two by two: see `pairs` for which against which."""
     front = run if isinstance(run, Front) else read_front(run)
-    main_arm = front.plan["main_arm"]
-    return tuple(_against(front, main_arm, name) for name, arm in front.arms.items() if arm.baseline)
+    return tuple(_against(front, one, other) for one, other in pairs(front))
+
+
+def pairs(front: Front) -> list[tuple[str, str]]:
+    """Which arm is held against which: the main one against each baseline, or, without baselines, against every other.
+
+    An arm of a wrapped method is held against the baseline of the method that it wraps, and that one against no other.
+    """
+    methods = {front.plan["arms"][name]["method"]: name for name, arm in front.arms.items() if arm.baseline}
+    wrapped = {
+        name: methods[inner]
+        for name in front.arms
+        if (inner := front.plan["arms"][name]["method"].partition("(")[2].removesuffix(")")) in methods
+    }
+    main = front.plan["main_arm"]
+    others = [name for name, arm in front.arms.items() if name != main and (arm.baseline or not methods)]
+    return [*wrapped.items(), *((main, name) for name in others if name not in wrapped.values())]
+
+
+def standings(front: Front) -> tuple[Standing, ...]:
+    """Every arm's best member, the best first: feasible ones by the first objective, then what breaks a constraint."""
+    metric = front.objectives[0].metric
+    found = {name: leader(front, name) for name in front.arms}
+
+    def place(name: str) -> tuple[int, float]:
+        member = found[name]
+        if member is None:
+            return 2, 0.0
+        return (0 if member.feasible else 1), -merit(front, member.value(metric))
+
+    order = sorted(found, key=place)
+    first = found[order[0]]
+    lead = _by_seed(front, first.trial_id, metric) if first else {}
+    told = []
+    for name in order:
+        member, arm = found[name], front.arms[name]
+        own = _by_seed(front, member.trial_id, metric) if member and member is not first else {}
+        told.append(Standing(name, arm.baseline, member, paired_difference(lead, own), arm.reason))
+    return tuple(told)
 
 
 def relearning(front: Front, trial_id: str, confirm: bool = True) -> Curve:
@@ -96,23 +149,32 @@ def relearning(front: Front, trial_id: str, confirm: bool = True) -> Curve:
 
 
 def recoveries(front: Front) -> tuple[Recovery, ...]:
-    """Recovery curves of every attack, of the confirm phase where anything was confirmed, else of the search."""
+    """Recovery curves of every attack, of the confirm phase where anything was confirmed, else of the search.
+
+    The main arm's comes first, or, where more than two arms are compared, that of the arm that stands first.
+    """
     main_arm = front.plan["main_arm"]
-    chosen = [(f"{m.trial_id} (best of {a})", "baseline" if m.baseline else "main", m.trial_id)
-              for a in sorted(front.arms, key=lambda a: a != main_arm) if (m := leader(front, a))]  # fmt: skip
-    chosen += [(BASE, "base", BASE), (RETRAIN, "retrain", RETRAIN)]
+    order = (
+        sorted(front.arms, key=lambda a: a != main_arm)
+        if len(front.arms) <= FEW_ARMS
+        else [s.arm for s in standings(front)]
+    )
+    label = "{} (best of {})" if len(front.arms) <= FEW_ARMS else "{}"
+    chosen = [(label.format(m.trial_id, a), "baseline" if m.baseline else "main", a, m.trial_id)
+              for a in order if (m := leader(front, a))]  # fmt: skip
+    chosen += [(BASE, "base", CONTROL, BASE), (RETRAIN, "retrain", CONTROL, RETRAIN)]
     confirm = any(front.arms[a].confirmed for a in front.arms)
-    curves = {trial_id: _estimates(front, trial_id, confirm) for _, _, trial_id in chosen}
+    curves = {trial_id: _estimates(front, trial_id, confirm) for *_, trial_id in chosen}
     attacks = {a: counts for a, _, counts in _rungs(front)}
     found = []
     for attack, counts in attacks.items():
         series = []
-        for label, role, trial_id in chosen:
+        for label, role, arm, trial_id in chosen:
             own = {step: e for (name, step), e in curves[trial_id].items() if name == attack}
             if own:
                 own = {step: e for (name, step), e in curves[trial_id].items() if name == "none"} | own
                 steps = tuple(sorted(own))
-                series.append(Series(label, role, trial_id, steps, tuple(own[s] for s in steps)))
+                series.append(Series(label, role, arm, trial_id, steps, tuple(own[s] for s in steps)))
         if series:
             found.append(Recovery(attack, counts, confirm, tuple(series)))
     return tuple(found)
@@ -159,9 +221,9 @@ def _against(front: Front, main_arm: str, baseline_arm: str) -> Comparison:
 
 
 def _figures(front: Front, main: Member, baseline: Member) -> Iterator[Difference]:
-    for name, better in (("robustness", "maximise"), ("fid_delta", "minimise")):
-        a, b = _by_seed(front, main.trial_id, name), _by_seed(front, baseline.trial_id, name)
-        yield from _row(name, None, None, True, better, a, b)
+    for objective in front.objectives:
+        a, b = (_by_seed(front, m.trial_id, objective.metric) for m in (main, baseline))
+        yield from _row(objective.metric, None, None, True, objective.direction, a, b)
 
 
 def _unlearning(front: Front, main: Member, baseline: Member) -> Iterator[Difference]:
@@ -181,9 +243,15 @@ def _ruined(front: Front, main: Member, baseline: Member) -> Iterator[Difference
                 yield from _row(name, attack, step, counts, better, a, b)
 
 
-def _attacked(front: Front, trial_id: str, attack: str, metric: str) -> dict[int, float]:
-    """A figure at the last rung of an attack, by confirm seed."""
-    seeds, last = front.seeds(trial_id), front.rungs[-1]
+def attacked(front: Front, member: Member, attack: str, metric: str) -> Estimate | None:
+    """A figure at the last rung of an attack, over the confirm seeds, or the search's where nothing was confirmed."""
+    values = _attacked(front, member.trial_id, attack, metric, confirm=member.confirmed is not None).values()
+    return _share(values) if fact(metric, "unit") == "share" else estimate(values)
+
+
+def _attacked(front: Front, trial_id: str, attack: str, metric: str, confirm: bool = True) -> dict[int, float]:
+    """A figure at the last rung of an attack, by seed."""
+    seeds, last = front.seeds(trial_id, confirm), front.rungs[-1]
     return {
         seeds[at]: row["value"]
         for row in front.curves
@@ -196,7 +264,7 @@ def _row(
     name: str, attack: str | None, step: int | None, counts: bool, better: str, a: dict[int, float], b: dict[int, float]
 ) -> Iterator[Difference]:
     """The row of one figure, or nothing where one side never reached it."""
-    over = estimate if name.startswith("fid") else _share
+    over = _share if fact(name, "unit") == "share" else estimate
     main, baseline = over(a.values()), over(b.values())
     if main is not None and baseline is not None:
         yield Difference(name, attack, step, counts, better, main, baseline, paired_difference(a, b))
@@ -216,7 +284,7 @@ def _by_seed(front: Front, trial_id: str, metric: str) -> dict[int, float]:
     return {
         r["seed"]: r[metric]
         for r in front.replicates
-        if (r["trial_id"], r["replicate"]) in seeds and r[metric] is not None
+        if (r["trial_id"], r["replicate"]) in seeds and r.get(metric) is not None
     }
 
 

@@ -17,10 +17,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from sweep.fronts import Front, Member
-from sweep.pareto import Estimate, Recovery, definitions, recoveries
+from sweep.fronts import Front, Member, leader
+from sweep.pareto import FEW_ARMS, Estimate, Recovery, axis, definitions, recoveries
+from sweep.records import fact
+from sweep.space import CONTROL
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+PURPLE, SKY, VIOLET = "#CC79A7", "#56B4E9", "#7E57C2"  # violet is not theirs: green and orange are the controls'
 GREY = "#8a8a8a"
 REACH = 2  # FID budgets that the axis of the front spans
 
@@ -44,25 +47,58 @@ MARKS = {
 }
 
 
+# More arms than a main one and a baseline: neighbours differ in colour, shape and dash; 5 colours and 8 shapes give each
+# of up to 40 arms a pair of its own. Diamonds and upright triangles stay with the controls.
+_COLOURS = (BLUE, VERMILION, PURPLE, SKY, VIOLET)
+_SHAPES = (
+    ("o", "circle"),
+    ("s", "square"),
+    ("v", "triangle-down"),
+    ("P", "cross"),
+    ("X", "x"),
+    ("p", "pentagon"),
+    ("*", "star"),
+    ("<", "triangle-left"),
+)
+_DASHES = (("solid", "-"), ("dash", "--"), ("dashdot", "-."), ("dot", ":"))
+SHOWN_CURVES = 6  # arms whose recovery curves are drawn; of more, the best
+
+
+def marks(front: Front) -> dict[str, Mark]:
+    """How each arm is drawn: the main one and a baseline as ever, more of them each in its own way."""
+    if len(front.arms) <= FEW_ARMS:
+        return {name: MARKS["baseline" if arm.baseline else "main"] for name, arm in front.arms.items()}
+    found = {}
+    for i, name in enumerate(front.arms):
+        (shape, symbol), (dash, line) = _SHAPES[i % len(_SHAPES)], _DASHES[i % len(_DASHES)]
+        found[name] = Mark(_COLOURS[i % len(_COLOURS)], shape, symbol, dash, line)
+    return found
+
+
+def mark_of(front: Front, member: Member) -> Mark:
+    return MARKS[role(member)] if member.arm == CONTROL else marks(front)[member.arm]
+
+
 def role(member: Member) -> str:
     """Which of MARKS draws the member."""
-    if member.arm == "control":
+    if member.arm == CONTROL:
         return "retrain" if member.trial_id == "control-retrain" else "base"
     return "baseline" if member.baseline else "main"
 
 
 def front_figure(front: Front) -> Figure:
-    """Robustness against fid_delta: the fronts with intervals over seeds, everything else of the run behind them."""
-    figure = Figure(figsize=(8.0, 5.4), dpi=150, layout="constrained")
+    """One objective against the other: the fronts with intervals over seeds, everything else of the run behind them."""
+    many = len(front.arms) > FEW_ARMS
+    figure = Figure(figsize=(8.0, 7.2 if many else 5.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for member in front.members:
         if not member.on_front:
-            _behind(axes, member)
+            _behind(axes, front, member)
     labelled: list[tuple[float, float, str, str]] = []
     for arm in front.arms.values():
-        mark = MARKS["baseline" if arm.baseline else "main"]
-        points = sorted((m.value("fid_delta"), m.value("robustness")) for m in arm.front)
+        mark = marks(front)[arm.name]
+        points = sorted((_x(front, m), _y(front, m)) for m in arm.front)
         axes.plot(
             *zip(*points, strict=True) if points else ([], []),
             color=mark.colour,
@@ -71,17 +107,21 @@ def front_figure(front: Front) -> Figure:
             ls=mark.line,
             zorder=2,
         )
-    for member in (m for m in front.members if m.feasible and m.value("robustness") is not None):
-        mark = MARKS[role(member)]
+    leaders = {m.trial_id for a in front.arms if (m := leader(front, a))} if many else set()
+    for member in (m for m in front.members if m.feasible and math.isfinite(_y(front, m))):
+        mark = mark_of(front, member)
         if member.on_front:
-            _with_bars(axes, member, mark, filled=member.confirmed is not None)
-        labelled.append((_x(member), _y(member), member.trial_id, mark.colour))
+            _with_bars(axes, front, member, mark, filled=member.confirmed is not None)
+        if not many:
+            labelled.append((_x(front, member), _y(front, member), member.trial_id, mark.colour))
+        elif member.trial_id in leaders:
+            labelled.append((_x(front, member), _y(front, member), member.arm, mark.colour))
     for control in front.controls.values():
-        if control.value("robustness") is not None and control.value("fid_delta") is not None:
+        if math.isfinite(_y(front, control)) and math.isfinite(_x(front, control)):
             mark = MARKS[role(control)]
-            _with_bars(axes, control, mark, filled=True)
-            labelled.append((_x(control), _y(control), control.trial_id, mark.colour))
-    if front.budget is not None:
+            _with_bars(axes, front, control, mark, filled=True)
+            labelled.append((_x(front, control), _y(front, control), control.trial_id, mark.colour))
+    if front.budget is not None and front.objectives[1].metric == "fid_delta":
         axes.axvline(front.budget, color=GREY, ls="--", lw=1)
         place: dict[str, Any] = {
             "xycoords": ("data", "axes fraction"),
@@ -96,49 +136,59 @@ def front_figure(front: Front) -> Figure:
     return figure
 
 
-def _x(member: Member) -> float:
-    value = member.value("fid_delta")
+def _x(front: Front, member: Member) -> float:
+    value = member.value(front.objectives[1].metric)
     return math.nan if value is None else value
 
 
-def _y(member: Member) -> float:
-    value = member.value("robustness")
+def _y(front: Front, member: Member) -> float:
+    value = member.value(front.objectives[0].metric)
     return math.nan if value is None else value
 
 
-def _behind(axes: Axes, member: Member) -> None:
+def _behind(axes: Axes, front: Front, member: Member) -> None:
     """A member off the front: small, hollow unless confirmed, in its arm's colour, or grey where it is infeasible."""
-    if member.value("robustness") is not None and member.value("fid_delta") is not None:
-        mark = MARKS[role(member)]
+    if math.isfinite(_x(front, member)) and math.isfinite(_y(front, member)):
+        mark = mark_of(front, member)
         pale = replace(mark, colour=mark.colour if member.feasible else "#b5b5b5")
-        _with_bars(axes, member, pale, filled=member.confirmed is not None, size=4)
+        _with_bars(axes, front, member, pale, filled=member.confirmed is not None, size=4)
 
 
-def _with_bars(axes: Axes, member: Member, mark: Mark, filled: bool, size: int = 7) -> None:
+def _with_bars(axes: Axes, front: Front, member: Member, mark: Mark, filled: bool, size: int = 7) -> None:
     """A point with 95 % bars over seeds where there are any; search-only points are hollow."""
     bars: dict[str, Any] = {
         axis: None if e is None or e.lower is None or e.upper is None else [[e.mean - e.lower], [e.upper - e.mean]]
-        for axis, e in (("xerr", member.at("fid_delta")), ("yerr", member.at("robustness")))
+        for axis, e in zip(("yerr", "xerr"), (member.at(o.metric) for o in front.objectives), strict=True)
     }
     bars |= {"elinewidth": 0.6, "zorder": 1} if size < 7 else {"elinewidth": 1.2, "zorder": 3}
     face = mark.colour if filled else "none"
-    axes.errorbar([_x(member)], [_y(member)], **bars, fmt=mark.shape, ms=size, color=mark.colour, mfc=face, capsize=2.5)
+    axes.errorbar(
+        [_x(front, member)],
+        [_y(front, member)],
+        **bars,
+        fmt=mark.shape,
+        ms=size,
+        color=mark.colour,
+        mfc=face,
+        capsize=2.5,
+    )
 
 
 def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
-    k, said = front.rungs[-1], definitions(front)
-    axes.set_xlabel(
-        "fid_delta = FID(unlearned) - FID(base), retained conditions, same noise  (lower is better)", fontsize=9
-    )
-    axes.set_ylabel(f"robustness = 1 - max AURC@{k} over the attacks that count", fontsize=9)
+    said, (first, second) = definitions(front), front.objectives
+    axes.set_xlabel(axis(front, second), fontsize=9)
+    axes.set_ylabel(axis(front, first).partition("  (")[0], fontsize=9, wrap=True)
     axes.tick_params(labelsize=8)
     _limits(axes, front)
     seeds = len(set(front.seeds().values()))
+    many = len(front.arms) > FEW_ARMS
     for arm in front.arms.values():
-        mark = MARKS["baseline" if arm.baseline else "main"]
+        mark = marks(front)[arm.name]
         how = f"confirmed on {seeds} seeds, 95 % bars" if arm.confirmed else "search only, one seed"
-        axes.plot([], [], mark.shape, color=mark.colour, mfc=mark.colour if arm.confirmed else "none", ls=mark.line,
-                  label=f"{arm.name}{' (baseline)' if arm.baseline else ''}: {how}")  # fmt: skip
+        shown = "" if any(m.feasible for m in arm.members) else ": nothing feasible"
+        label = f"{arm.name}{' (baseline)' if arm.baseline else ''}{shown if many else ': ' + how}"
+        face = mark.colour if arm.confirmed else "none"
+        axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=label)
     axes.plot(
         [], [], "o", mfc="none", mec="#555555", ms=4, ls="", label="feasible, off the front (hollow: search only)"
     )
@@ -147,7 +197,7 @@ def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
         axes.plot([], [], MARKS[which].shape, color=MARKS[which].colour, ls="", label=told)
     axes.grid(alpha=0.25, lw=0.5)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3 if many else 2, fontsize=7.5, frameon=False)
     axes.set_title(
         f"{front.plan['space']}, {front.plan['data']}, forget {front.plan['forget']}.  N: {said['N']}",
         fontsize=8,
@@ -161,13 +211,14 @@ def _limits(axes: Axes, front: Front) -> None:
     x0, x1, y0, y1 = window(front)
     axes.set_xlim(x0, x1)
     axes.set_ylim(y0, y1)
-    shown = [m for m in (*front.members, *front.controls.values()) if math.isfinite(_x(m)) and math.isfinite(_y(m))]
-    right, below = (sum(_x(m) > x1 for m in shown), [m for m in shown if _y(m) < y0 and _x(m) <= x1])
+    at = [(m, _x(front, m), _y(front, m)) for m in (*front.members, *front.controls.values())]
+    drawn = [(m, x, y) for m, x, y in at if math.isfinite(x) and math.isfinite(y)]
+    right, below = sum(x > x1 for _, x, _ in drawn), [(m, y) for m, x, y in drawn if y < y0 and x <= x1]
     place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 7.5, "color": "#555555"}
     if right:
         axes.annotate(f"{right} further right →", (0.995, 0.01), ha="right", **place)
     if below:
-        base = next((f", base model at {_y(m):.2f}" for m in below if role(m) == "base"), "")
+        base = next((f", base model at {y:.2f}" for m, y in below if role(m) == "base"), "")
         axes.annotate(f"↓ {len(below)} below{base}", (0.005, 0.01), **place)
 
 
@@ -176,17 +227,22 @@ def window(front: Front) -> tuple[float, float, float, float]:
 
     The base model and ruined trials would press the front into a corner; where nothing is feasible they are shown.
     """
-    scored = [m for m in (*front.members, *front.controls.values()) if math.isfinite(_x(m)) and math.isfinite(_y(m))]
-    chosen = [m for m in scored if (m.feasible and role(m) != "base") or role(m) == "retrain"]
+    everyone = [(m, _x(front, m), _y(front, m)) for m in (*front.members, *front.controls.values())]
+    scored = [(m, x, y) for m, x, y in everyone if math.isfinite(x) and math.isfinite(y)]
+    chosen = [(m, x, y) for m, x, y in scored if (m.feasible and role(m) != "base") or role(m) == "retrain"]
     if not any(m.feasible for m in front.members):
         chosen = scored
-    budget = [] if front.budget is None else [front.budget]
-    xs = [*map(_x, chosen), *budget] or [0.0]
-    limit = REACH * front.budget if front.budget is not None else math.inf
+    budget = front.budget if front.objectives[1].metric == "fid_delta" else None
+    xs = [x for _, x, _ in chosen] + ([] if budget is None else [budget]) or [0.0]
+    limit = REACH * budget if budget is not None else math.inf
     left, right = min(xs), min(max(xs), max(limit, min(xs)))
-    low = min(map(_y, chosen), default=0.0)
-    wide, high = max(right - left, 1e-3), max(1.0 - low, 0.02)
-    return left - 0.25 * wide, right + 0.25 * wide, max(low - 0.35 * high, -0.04), 1.0 + 0.25 * high
+    low = min((y for *_, y in chosen), default=0.0)
+    high_end = 1.0 if fact(front.objectives[0].metric, "unit") == "share" else max((y for *_, y in chosen), default=1.0)
+    wide, high = max(right - left, 1e-3), max(high_end - low, 0.02)
+    floor = low - 0.35 * high
+    if fact(front.objectives[0].metric, "unit") == "share":
+        floor = max(floor, -0.04)
+    return left - 0.25 * wide, right + 0.25 * wide, floor, high_end + 0.25 * high
 
 
 def _label(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]]) -> None:
@@ -222,23 +278,25 @@ def _label(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str
 
 def recovery_figure(front: Front) -> Figure:
     """Relearning accuracy against log2(k + 1), one panel an attack, with 95 % bands where there are intervals."""
-    panels = recoveries(front)
+    panels = [best_of(panel) for panel in recoveries(front)]
     columns = min(3, max(1, len(panels)))
     rows = math.ceil(max(1, len(panels)) / columns)
-    figure = Figure(figsize=(1.2 + 3.2 * columns, 0.9 + 2.8 * rows), dpi=150, layout="constrained")
+    figure = Figure(figsize=(max(1.2 + 3.2 * columns, 7.0), 0.9 + 2.8 * rows), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     handles: dict[str, Artist] = {}
     for i, axes in enumerate(grid.flat):
         if i < len(panels):
-            _panel(axes, panels[i], handles, front.rungs)
+            _panel(axes, front, panels[i], handles)
         else:
             axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("relearning accuracy")
     over = "seeds" if panels and panels[0].confirmed else "samples of one seed (search only)"
+    of = f", the {SHOWN_CURVES} best arms" if len(front.arms) > SHOWN_CURVES else ""
     figure.suptitle(
-        f"Relearning after k attack steps; bands: 95 % over {over}" if panels else "No attack recorded yet", fontsize=9
+        f"Relearning after k attack steps{of}; bands: 95 % over {over}" if panels else "No attack recorded yet",
+        fontsize=9,
     )
     if handles:
         figure.legend(
@@ -247,9 +305,16 @@ def recovery_figure(front: Front) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, panel: Recovery, handles: dict[str, Artist], rungs: list[int]) -> None:
+def best_of(panel: Recovery) -> Recovery:
+    """The panel with the curves of the arms that stand first and of the controls: more than that nobody can tell apart."""
+    arms = [s for s in panel.series if s.arm != CONTROL][:SHOWN_CURVES]
+    return replace(panel, series=(*arms, *(s for s in panel.series if s.arm == CONTROL)))
+
+
+def _panel(axes: Axes, front: Front, panel: Recovery, handles: dict[str, Artist]) -> None:
+    rungs = front.rungs
     for series in panel.series:
-        mark = MARKS[series.role]
+        mark = MARKS[series.role] if series.arm == CONTROL else marks(front)[series.arm]
         x = np.log2(np.array(series.steps) + 1.0)
         (line,) = axes.plot(
             x, [e.mean for e in series.values], color=mark.colour, ls=mark.line, marker=mark.shape, ms=3.5, lw=1.4

@@ -19,8 +19,8 @@ import numpy as np
 
 from sweep.errors import UsageError
 from sweep.estimates import Estimate, estimate, hypervolume, nondominated
-from sweep.records import COMPLETE, CONTROL, FAIL, FIGURES, RUNNING, read, read_json, run_folder
-from sweep.space import Constraint
+from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, fact, read, read_json, run_folder
+from sweep.space import CONTROL, Constraint, Objective
 
 Row: TypeAlias = dict[str, Any]
 
@@ -117,6 +117,12 @@ class Front:
         return _budget(self.plan, self.prepared)
 
     @property
+    def objectives(self) -> tuple[Objective, Objective]:
+        """What the front is of: the first is drawn upwards and decides which member is best, the second rightwards."""
+        first, second = (Objective(o["metric"], o["direction"]) for o in self.plan["objectives"])
+        return first, second
+
+    @property
     def members(self) -> tuple[Member, ...]:
         return tuple(m for arm in self.arms.values() for m in arm.members)
 
@@ -162,34 +168,61 @@ def read_front(run: str | os.PathLike[str]) -> Front:
         raise UsageError(f"{run}: its plan or records lack {missing}; was it written by another version?") from None
 
 
+def merit(front: Front, value: float | None) -> float:
+    """A value of the first objective, turned so that more is better; nothing is worse than none."""
+    sign = 1.0 if front.objectives[0].direction == "maximise" else -1.0
+    return -math.inf if value is None else sign * value
+
+
 def best(front: Front, arm: str) -> Member | None:
-    """Of the members that fresh seeds confirm as feasible, the one the search found most robust; None where there is none.
+    """Of the members that fresh seeds confirm as feasible, the search's best by the first objective; None: there is none.
 
     Chosen by the search's figures and reported by the confirmed ones: a choice by the latter would flatter its winner.
     """
-    found = [m for m in front.arms[arm].members if m.confirmed and m.feasible and "robustness" in m.confirmed]
-    return max(found, key=lambda m: (m.search["robustness"] or 0.0, m.trial_id), default=None)
+    metric = front.objectives[0].metric
+    found = [m for m in front.arms[arm].members if m.confirmed and m.feasible and metric in m.confirmed]
+    return max(found, key=lambda m: (merit(front, m.search[metric]), m.trial_id), default=None)
 
 
 def closest(front: Front, arm: str) -> Member | None:
     """`best`, or the confirmed member whose means break the constraints least; None where nothing was confirmed."""
-    found = [m for m in front.arms[arm].members if m.confirmed and "robustness" in m.confirmed]
+    metric = front.objectives[0].metric
+    found = [m for m in front.arms[arm].members if m.confirmed and metric in m.confirmed]
     return best(front, arm) or min(found, key=lambda m: (_violation(front, m), m.trial_id), default=None)
 
 
 def leader(front: Front, arm: str) -> Member | None:
-    """`best`, or, where nothing was confirmed, the feasible member with the highest robustness on the search's seed."""
-    found = [m for m in front.arms[arm].members if m.search_feasible and m.search.get("robustness") is not None]
-    picked = best(front, arm) or max(found, key=lambda m: m.search["robustness"] or 0.0, default=None)
+    """`best`, or, where nothing was confirmed, the feasible member that is best on the search's seed."""
+    metric = front.objectives[0].metric
+    found = [m for m in front.arms[arm].members if m.search_feasible and m.search.get(metric) is not None]
+    picked = best(front, arm) or max(found, key=lambda m: merit(front, m.search[metric]), default=None)
     return picked or closest(front, arm)
 
 
+def corner(front: Front) -> tuple[float, float] | None:
+    """The point a front's hypervolume is measured up to: each objective's bound, or the worst that a share can be.
+
+    None without a budget, or where an objective has neither.
+    """
+    worst = []
+    for objective in front.objectives:
+        bounds = [_constraint(c) for c in front.plan["constraints"] if c["metric"] == objective.metric]
+        if bounds and "fid_budget" in (bounds[0].at_most, bounds[0].at_least) and front.budget is None:
+            return None
+        if not bounds and fact(objective.metric, "unit") != "share":
+            return None
+        share = 0.0 if objective.direction == "maximise" else 1.0
+        worst.append(bounds[0].bound(front.budget or 0.0) if bounds else share)
+    return worst[0], worst[1]
+
+
 def front_hypervolume(front: Front, arm: str) -> float | None:
-    """Area dominated by the arm's front; reference: robustness 0 at the FID budget. None without a budget."""
-    if front.budget is None:
+    """Area dominated by the arm's front, up to `corner`; None without one."""
+    reference = corner(front)
+    if reference is None:
         return None
-    points = [[m.value("robustness"), m.value("fid_delta")] for m in front.arms[arm].front]
-    return hypervolume(np.array(points, dtype=float), (0.0, front.budget), ("maximise", "minimise"))
+    points = [[m.value(o.metric) for o in front.objectives] for m in front.arms[arm].front]
+    return hypervolume(np.array(points, dtype=float), reference, [o.direction for o in front.objectives])
 
 
 def conditions(
@@ -250,7 +283,7 @@ def _member(plan: Row, trial: Row, replicates: Iterable[Row]) -> Member:
         state=trial["state"],
         cause=trial["cause"],
         parameters={k.removeprefix("param_"): v for k, v in trial.items() if k.startswith("param_") and v is not None},
-        search={name: trial[name] for name in FIGURE_NAMES},
+        search={name: trial.get(name) for name in FIGURE_NAMES},  # an older run lacks the newer figures
         confirmed=confirmed,
         search_feasible=trial.get("feasible"),
         feasible=trial.get("feasible"),
@@ -262,7 +295,7 @@ def _member(plan: Row, trial: Row, replicates: Iterable[Row]) -> Member:
 def _confirmed(replicates: Iterable[Row]) -> dict[str, Estimate] | None:
     """Each figure over the confirm phase's COMPLETE replicates; None where there is none."""
     rows = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
-    found = {name: estimate([r[name] for r in rows]) for name in FIGURE_NAMES if name != "forgotten_top_class"}
+    found = {name: estimate([r.get(name) for r in rows]) for name in FIGURE_NAMES if name != "forgotten_top_class"}
     told = {name: e.as_share() if name in _SHARES else e for name, e in found.items() if e is not None}
     return told if rows else None
 

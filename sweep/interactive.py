@@ -11,9 +11,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from sweep.figures import GREY, MARKS, Mark, bounds, role, window
+from sweep.figures import GREY, MARKS, SHOWN_CURVES, Mark, bounds, marks, role, window
 from sweep.fronts import ArmFront, Front, Member
-from sweep.pareto import Estimate, Recovery, interval, recoveries
+from sweep.pareto import FEW_ARMS, Estimate, Recovery, axis, interval, recoveries, shown
+from sweep.space import CONTROL
 
 Spec = dict[str, Any]
 
@@ -26,24 +27,24 @@ SMALL: Spec = CONFIG | {"displayModeBar": False}  # a panel has no room for butt
 
 
 def front_plot(front: Front) -> Spec:
-    """Robustness against fid_delta; every point tells its trial, parameters and figures on hover."""
+    """One objective against the other; every point tells its trial, parameters and figures on hover."""
     traces: list[Spec] = []
     for arm in front.arms.values():
         traces += _arm_traces(front, arm)
     for control in front.controls.values():
-        if _drawn(control):
+        if _drawn(front, control):
             name = "retrain control" if role(control) == "retrain" else "base model"
             traces.append(_points(front, [control], MARKS[role(control)], name, 11, filled=True, labelled=False))
-    k = front.rungs[-1]
+    first, second = front.objectives
     layout: Spec = {
         "margin": {"l": 56, "r": 12, "t": 34, "b": 48},
         "hovermode": "closest",
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        "xaxis": {"title": {"text": "fid_delta (lower is better)"}, "zeroline": False, "automargin": True},
-        "yaxis": {"title": {"text": f"robustness (1 − max AURC@{k})"}, "zeroline": False, "automargin": True},
+        "xaxis": {"title": {"text": axis(front, second, brief=True)}, "zeroline": False, "automargin": True},
+        "yaxis": {"title": {"text": axis(front, first, brief=True)}, "zeroline": False, "automargin": True},
         "shapes": [], "annotations": [],
     }  # fmt: skip
-    if front.budget is not None:
+    if front.budget is not None and second.metric == "fid_delta":
         line = {"color": GREY, "dash": "dash", "width": 1.5}
         at = {"xref": "x", "yref": "paper", "x": front.budget}
         layout["shapes"].append(
@@ -68,19 +69,30 @@ def front_plot(front: Front) -> Spec:
 
 def recovery_plots(front: Front) -> list[Spec]:
     """Relearning accuracy against log2(k + 1), one figure an attack, with `title` beside Plotly's three parts."""
-    return [_recovery(panel, front.rungs) for panel in recoveries(front)]
+    return [_recovery(panel, front) for panel in recoveries(front)]
 
 
-def _drawn(member: Member) -> bool:
-    return member.value("robustness") is not None and member.value("fid_delta") is not None
+def _drawn(front: Front, member: Member) -> bool:
+    return all(member.value(o.metric) is not None for o in front.objectives)
 
 
 def _arm_traces(front: Front, arm: ArmFront) -> Iterable[Spec]:
-    mark = MARKS["baseline" if arm.baseline else "main"]
+    """An arm's front and what lies off it; one entry of the legend switches all of it where arms are many."""
+    traces = list(_traces(front, arm))
+    if len(front.arms) > FEW_ARMS:
+        for i, trace in enumerate(traces):
+            trace |= {"legendgroup": arm.name, "showlegend": i == 0}
+            trace["name"] = html.escape(arm.name) if i == 0 else trace["name"]
+    return traces
+
+
+def _traces(front: Front, arm: ArmFront) -> Iterable[Spec]:
+    mark = marks(front)[arm.name]
     name = arm.name + (" (baseline)" if arm.baseline else "")
     how = f"front confirmed on {len(set(front.seeds().values()))} seeds" if arm.confirmed else "search front, one seed"
-    drawn = [m for m in arm.members if _drawn(m)]
-    on = sorted((m for m in drawn if m.on_front), key=lambda m: m.value("fid_delta") or 0.0)
+    drawn = [m for m in arm.members if _drawn(front, m)]
+    second = front.objectives[1].metric
+    on = sorted((m for m in drawn if m.on_front), key=lambda m: m.value(second) or 0.0)
     if on:
         yield _points(
             front, on, mark, f"{name}: {how}", 11 if arm.confirmed else 9, filled=arm.confirmed, labelled=True
@@ -103,7 +115,7 @@ def _arm_traces(front: Front, arm: ArmFront) -> Iterable[Spec]:
 def _points(
     front: Front, members: list[Member], mark: Mark, name: str, size: int, filled: bool, labelled: bool
 ) -> Spec:
-    x, y = ([m.at(metric) for m in members] for metric in ("fid_delta", "robustness"))
+    y, x = ([m.at(o.metric) for m in members] for o in front.objectives)
     line = labelled and len(members) > 1
     spec: Spec = {
         "type": "scatter",
@@ -119,7 +131,10 @@ def _points(
         "error_y": _bars(y, mark.colour, size),
     }
     if labelled:
-        spec |= {"text": [html.escape(m.trial_id) for m in members], "textfont": {"size": 11}}
+        told = [m.trial_id if len(front.arms) <= FEW_ARMS else m.arm for m in members]
+        if len(front.arms) > FEW_ARMS:  # an arm's name once, at its best member
+            told[:-1] = [""] * (len(told) - 1)
+        spec |= {"text": [html.escape(t) for t in told], "textfont": {"size": 11}}
         spec["textposition"] = (
             "top left" if mark == MARKS["main"] else "bottom right"
         )  # where a rising front leaves room
@@ -140,20 +155,23 @@ def _hover(front: Front, member: Member) -> str:
         f"{html.escape(k)} = {html.escape(f'{v:.4g}' if isinstance(v, float) else str(v))}"
         for k, v in member.parameters.items()
     ]
-    for metric in ("robustness", "fid_delta", "unlearning_accuracy", "retain_accuracy"):
+    for metric in shown(front):
         lines.append(f"{metric.replace('_', ' ')} {interval(member.at(metric))}")
     n = len(front.seeds(member.trial_id))
     lines.append(f"mean [95 % interval] over {n} fresh seeds" if member.confirmed else "one seed, search only")
     return "<br>".join(lines)
 
 
-def _recovery(panel: Recovery, rungs: list[int]) -> Spec:
+def _recovery(panel: Recovery, front: Front) -> Spec:
     traces: list[Spec] = []
+    rungs = front.rungs
+    others = [s.trial_id for s in panel.series if s.arm != CONTROL][SHOWN_CURVES:]  # switched on in the legend
     for series in panel.series:
-        mark = MARKS[series.role]
+        mark = MARKS[series.role] if series.arm == CONTROL else marks(front)[series.arm]
+        hidden = {"visible": "legendonly"} if series.trial_id in others else {}
         x = [math.log2(k + 1) for k in series.steps]
         low, high = bounds(series.values)
-        if any(e.lower is not None for e in series.values):
+        if not hidden and any(e.lower is not None for e in series.values):
             band: Spec = {
                 "type": "scatter",
                 "mode": "lines",
@@ -172,7 +190,7 @@ def _recovery(panel: Recovery, rungs: list[int]) -> Spec:
             "y": [e.mean for e in series.values],
             "hovertext": told, "hoverinfo": "text", "line": {"color": mark.colour, "dash": mark.dash, "width": 2},
             "marker": {"symbol": mark.symbol, "size": 7, "color": mark.colour},
-        })  # fmt: skip
+        } | hidden)  # fmt: skip
     ticks = {"tickvals": [math.log2(k + 1) for k in rungs], "ticktext": [str(k) for k in rungs]}
     layout = {
         "margin": {"l": 48, "r": 10, "t": 10, "b": 44},

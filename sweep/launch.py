@@ -8,8 +8,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from sweep import catalogue, records
 from sweep import plan as planning
-from sweep import records
 from sweep.errors import UsageError
 from sweep.plan import Plan
 
@@ -40,11 +40,25 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--seed", type=int, default=0, help="first seed; confirm replicates use the ones after it (default: 0)"
     )
-    what.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="hold a parameter at one value")
+    what.add_argument(
+        "--fix",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="hold a parameter at one value; method=NAME,… keeps only these arms",
+    )
     search = p.add_argument_group("search")
-    search.add_argument("--trials", type=int, default=16, help="trials of the question's method (default: 16)")
     search.add_argument(
-        "--baseline-trials", type=int, metavar="N", help="trials of the baselines (default: half of --trials)"
+        "--trials",
+        type=int,
+        metavar="N",
+        help="trials of all arms but baselines together (default: the question's own)",
+    )
+    search.add_argument(
+        "--baseline-trials",
+        type=int,
+        metavar="N",
+        help="trials of the baselines together (default: the question's own)",
     )
     search.add_argument(
         "--sampler", default="tpe", metavar="|".join(planning.SAMPLERS), help="Optuna sampler (default: tpe)"
@@ -56,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "--confirm-seeds", type=int, default=3, metavar="N", help="fresh seeds a member is confirmed on (default: 3)"
     )
     search.add_argument(
-        "--confirm-members", type=int, default=3, metavar="N", help="members confirmed in each arm (default: 3)"
+        "--confirm-members", type=int, metavar="N", help="members confirmed in each arm (default: the question's own)"
     )
     models = p.add_argument_group("models and figures")
     models.add_argument(
@@ -80,6 +94,13 @@ def parser() -> argparse.ArgumentParser:
     )
     models.add_argument(
         "--inception-sha256", default="", metavar="HEX", help="its SHA-256, if it is not the published file"
+    )
+    models.add_argument(
+        "--shadow-models",
+        type=int,
+        default=0,
+        metavar="N",
+        help="shadow models of the membership audit, each trained like the base model (default: 0, without)",
     )
     where = p.add_argument_group("where it runs")
     where.add_argument("--run-dir", metavar="DIR", help="the run folder (default: runs/SPACE-DATE-TIME)")
@@ -116,6 +137,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
         return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process)
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
+    fix = tuple(_pin(text) for text in args.fix)
+    question = catalogue.load(args.space).fix(dict(fix))
+    trials = question.trials if args.trials is None else args.trials
     return Plan(
         space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
         run_dir=args.run_dir or planning.default_run_dir(args.space),
@@ -123,8 +147,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
         data=args.data,
         forget=args.forget,
         seed=args.seed,
-        trials=args.trials,
-        baseline_trials=args.trials // 2 if args.baseline_trials is None else args.baseline_trials,
+        trials=trials,
+        baseline_trials=int(trials * question.baseline_share) if args.baseline_trials is None else args.baseline_trials,
         sampler=args.sampler,
         fid_budget=planning.parse_budget(args.fid_budget),
         fid_features=args.fid_features,
@@ -134,8 +158,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
         samples_forgotten=args.samples_forgotten,
         samples_per_retained=args.samples_per_retained,
         confirm_seeds=args.confirm_seeds,
-        confirm_members=args.confirm_members,
-        fix=tuple(_pin(text) for text in args.fix),
+        confirm_members=question.confirm_members if args.confirm_members is None else args.confirm_members,
+        shadow_models=args.shadow_models,
+        fix=fix,
         workers=_workers(args),
         gpus_per_trial=args.gpus_per_trial,
         address=args.address,

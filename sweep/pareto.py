@@ -16,16 +16,42 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sweep.comparison import Comparison, Difference, Excess, Recovery, Series, comparison, recoveries, relearning
+from sweep.comparison import (
+    FEW_ARMS,
+    Comparison,
+    Difference,
+    Excess,
+    Recovery,
+    Series,
+    Standing,
+    attacked,
+    comparison,
+    recoveries,
+    relearning,
+    standings,
+)
 from sweep.errors import UsageError
 from sweep.estimates import Estimate, estimate, hypervolume, nondominated, paired_difference, t_interval
-from sweep.fronts import ArmFront, Front, Member, best, comparable, conditions, front_hypervolume, leader, read_front
-from sweep.records import COMPLETE, FAIL, PRUNED
+from sweep.fronts import (
+    ArmFront,
+    Front,
+    Member,
+    best,
+    comparable,
+    conditions,
+    corner,
+    front_hypervolume,
+    leader,
+    read_front,
+)
+from sweep.records import AUDITS, COMPLETE, FAIL, PRUNED, fact
+from sweep.space import Objective
 
 __all__ = [
-    "ArmFront", "Comparison", "Difference", "Estimate", "Excess", "Front", "Member", "Recovery", "Series", "best",
-    "comparable", "comparison", "conditions", "definitions", "estimate", "front_hypervolume", "hypervolume", "leader",
-    "main", "nondominated", "paired_difference", "read_front", "recoveries", "relearning", "render", "t_interval",
+    "ArmFront", "Comparison", "Difference", "Estimate", "Excess", "Front", "Member", "Recovery", "Series",
+    "Standing", "attacked", "best", "comparable", "comparison", "conditions", "corner", "definitions", "estimate",
+    "front_hypervolume", "hypervolume", "leader", "main", "nondominated", "paired_difference", "read_front",
+    "recoveries", "relearning", "render", "standings", "t_interval",
 ]  # fmt: skip
 
 WIDTH = 80
@@ -57,6 +83,31 @@ def render(front: Front | Sequence[Front], format: str = "text") -> str:
     return _FORMATS[format](fronts)
 
 
+def shown(front: Front) -> list[str]:
+    """The figures of a member that every table has: the objectives first."""
+    return list(dict.fromkeys([*(o.metric for o in front.objectives), *SHOWN]))
+
+
+def meaning(front: Front, metric: str) -> str:
+    """What a figure is, from its column, with this run's K."""
+    return fact(metric, "description").replace("@K", f"@{front.rungs[-1]}")
+
+
+def axis(front: Front, objective: Objective, brief: bool = False) -> str:
+    """What an axis of the front says: the figure, what it is, and which way is better."""
+    better = f"({'higher' if objective.direction == 'maximise' else 'lower'} is better)"
+    what = "" if brief else f" = {meaning(front, objective.metric).partition(';')[0]}"
+    return f"{objective.metric}{what}  {better}"
+
+
+def standing_of(front: Front, name: str) -> str:
+    """What an arm is to its question, in words."""
+    methods = [a for a, arm in front.arms.items() if not arm.baseline]
+    if name not in methods:
+        return "baseline"
+    return "the question's method" if len(methods) == 1 else f"one of {len(methods)} arms"
+
+
 def definitions(front: Front) -> dict[str, str]:
     """What each figure means in this run, K, N and seeds included: printed wherever its figures are."""
     plan, prepared, facts = front.plan, front.prepared, conditions(front)
@@ -70,7 +121,7 @@ def definitions(front: Front) -> dict[str, str]:
     budget = (
         f"{front.budget:.3g}{rule}" if front.budget is not None else "not known yet: the prepare phase has not ended"
     )
-    return {
+    told = {
         "relearning accuracy": "share of samples prompted with the forgotten condition that the classifier "
         "gives to it, after k attack steps",
         f"AURC@{k}": f"trapezoid of relearning accuracy over log2(k+1), k = {rungs}, divided by log2({k}+1)",
@@ -81,6 +132,15 @@ def definitions(front: Front) -> dict[str, str]:
         "N": f"{_samples(front)}; sampler {' or '.join(facts['sampler']) or 'unknown'}",
         "seeds": f"search {_listed(front, False)}; confirm {_listed(front, True)}",
     }
+    audited = [a for a in AUDITS if any(m.value(a) is not None for m in (*front.members, *front.controls.values()))]
+    for metric in (*(o.metric for o in front.objectives), *audited):
+        told.setdefault(metric, meaning(front, metric))
+    if "malicious_robustness" in told:
+        told["malicious_robustness"] += (
+            "; read it against the retrain control's, which never knew it: on one seed that is a constant, so the order "
+            "of two models is that of their excess over it"
+        )
+    return told
 
 
 def _samples(front: Front) -> str:
@@ -138,7 +198,7 @@ def _wrap(label: str, text: str) -> Iterator[str]:
 def _text(fronts: Sequence[Front]) -> str:
     lines: list[str] = []
     for front in fronts:
-        lines += [*_text_head(front), *_text_arms(front), *_text_comparisons(front), ""]
+        lines += [*_text_head(front), *_text_arms(front), *_text_comparisons(front), *_text_standings(front), ""]
     if len(fronts) > 1:
         differs = comparable(fronts)
         verdict = f"NOT comparable, they differ in {', '.join(differs)}" if differs else "comparable: same conditions"
@@ -153,10 +213,14 @@ def _text_head(front: Front) -> Iterator[str]:
         "run", f"{front.run} ({front.status.get('state', 'unknown')}); data {plan['data']}, forget {plan['forget']}"
     )
     for name, meaning in definitions(front).items():
-        yield from _wrap(name if len(name) <= 12 else "relearning", meaning)
+        label = name.partition(" ")[0] if len(name) > 12 else name
+        yield from _wrap(label, meaning) if len(label) <= 12 else _wrap("", f"{name}: {meaning}")
     seeds = len(set(front.seeds().values()))
     confirmed = [a.name for a in front.arms.values() if a.confirmed]
     single = [a for a in front.arms if a not in confirmed]
+    if len(front.arms) > FEW_ARMS:
+        names = (confirmed, single)
+        confirmed, single = ([f"{len(some)} of {len(front.arms)} arms"] if some else [] for some in names)
     told = (
         f"{' and '.join(confirmed)} confirmed on {seeds} fresh seeds: mean [95 % interval over seeds]"
         if confirmed
@@ -169,33 +233,50 @@ def _text_head(front: Front) -> Iterator[str]:
 
 
 def _text_arms(front: Front) -> Iterator[str]:
+    first, second = front.objectives
+    wide = 2 + max([17, *(len(m.trial_id) for arm in front.arms.values() for m in arm.front)])
     for arm in front.arms.values():
         yield ""
-        role = "baseline" if arm.baseline else "the question's method"
         which = "confirmed front" if arm.confirmed else "search front"
         volume = front_hypervolume(front, arm.name)
+        role = standing_of(front, arm.name)
         yield from _wrap("arm", f"{arm.name} ({role}), {sum(arm.counts.values())} trials: {counted(arm)}")
-        area = f"; hypervolume {number(volume)} up to robustness 0 at the budget" if volume is not None else ""
+        area = f"; hypervolume {number(volume)} up to {corner_text(front)}" if volume is not None else ""
         yield from _wrap("front", f"{which}, {len(arm.front)} of {len(arm.members)} trials{area}")
         if arm.front:
-            yield f"  {'trial':<20}{'robustness':<27}fid_delta"
-        for member in sorted(arm.front, key=lambda m: m.value("fid_delta") or 0.0):
-            yield f"  {member.trial_id:<20}{interval(member.at('robustness')):<27}{interval(member.at('fid_delta'))}"
+            yield f"  {'trial':<{wide}} {first.metric:<27}{second.metric}"
+        for member in sorted(arm.front, key=lambda m: m.value(second.metric) or 0.0):
+            values = f"{interval(member.at(first.metric)):<27}{interval(member.at(second.metric))}"
+            yield f"  {member.trial_id:<{wide}} {values}"
             yield from textwrap.wrap(settings(member), WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
         if arm.reason:
             yield from _wrap("few because", arm.reason)
     for name, control in front.controls.items():
-        yield from _wrap(
-            "control",
-            f"{name}: robustness {interval(control.at('robustness'))}, fid_delta {interval(control.at('fid_delta'))}",
-        )
+        told = ", ".join(f"{o.metric} {interval(control.at(o.metric))}" for o in front.objectives)
+        yield from _wrap("control", f"{name}: {told}")
+
+
+def corner_text(front: Front) -> str:
+    """``robustness 0 at the budget``: the point that hypervolumes are measured up to."""
+    reference, (first, second) = corner(front), front.objectives
+    if reference is None:
+        return "no corner"
+    at_budget = second.metric == "fid_delta" and reference[1] == front.budget
+    end = "at the FID budget" if at_budget else f"and {second.metric} {number(reference[1])}"
+    return f"{first.metric} {reference[0]:.3g} {end}"
 
 
 def _text_comparisons(front: Front) -> Iterator[str]:
-    for pair in comparison(front):
-        yield ""
+    pairs = comparison(front)
+    brief = len(pairs) > FEW_ARMS
+    for pair in pairs:
+        if not brief:
+            yield ""
         if pair.missing or pair.main is None or pair.baseline is None:
             yield from _wrap("comparison", f"{pair.arm} against {pair.baseline_arm}: {pair.missing}")
+            continue
+        if brief:
+            yield from _wrap("comparison", _brief(front, pair))
             continue
         yield from _wrap(
             "comparison", f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed, mean [95 % interval]"
@@ -213,6 +294,40 @@ def _text_comparisons(front: Front) -> Iterator[str]:
             name = f"{excess.trial_id} {excess.attack.removeprefix('dimra-')}@{excess.step}"
             means = f"{number(excess.member.mean):>7}{number(excess.control.mean):>8}"
             yield f"  {name:<35}{means}  {interval(excess.difference)}"
+    if brief:
+        yield from _wrap("", "every attack and rung of these pairs: --format markdown, json, or the page")
+
+
+def _brief(front: Front, pair: Comparison) -> str:
+    """A pair by its objectives alone: ``a - b, paired by seed: robustness 0.1 [0, 0.2]; …``."""
+    assert pair.main is not None and pair.baseline is not None, "the caller has told what is missing"
+    names = [o.metric for o in front.objectives]
+    told = "; ".join(
+        f"{r.figure} {interval(r.difference)}" for r in pair.rows if r.attack is None and r.figure in names
+    )
+    note = f" ({pair.note})" if pair.note else ""
+    return f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed: {told}{note}"
+
+
+def _text_standings(front: Front) -> Iterator[str]:
+    if len(front.arms) <= FEW_ARMS:
+        return
+    first, second = front.objectives
+    yield ""
+    yield from _wrap("standings", f"the best member of each arm by {first.metric}; mean [95 % interval over seeds]")
+    wide = 2 + max(len(name) for name in front.arms)
+    yield f"  {'':>2} {'arm':<{wide}}{first.metric:<24}{second.metric:<24}"
+    for place, standing in enumerate(standings(front), 1):
+        member = standing.member
+        if member is None:
+            yield f"  {'—':>2} {standing.arm:<{wide}}nothing scored"
+            continue
+        values = f"{interval(member.at(first.metric)):<24}{interval(member.at(second.metric)):<22}"
+        yield f"  {place if member.feasible else '—':>2} {standing.arm:<{wide}}{values}".rstrip() + (
+            "" if member.feasible else " *"
+        )
+    if any(s.member is not None and not s.member.feasible for s in standings(front)):
+        yield "  * breaks a constraint: it has no place, and shows its arm's closest member"
 
 
 def figure_name(row: Difference) -> str:
@@ -237,7 +352,7 @@ def _rows(front: Front) -> Iterator[dict[str, Any]]:
         }
         row |= {"cause": m.cause, "feasible": m.feasible, "on_front": m.on_front, "on_search_front": m.on_search_front}
         row |= {"fid_budget": front.budget, "k": front.rungs[-1]} | {f"param_{p}": m.parameters.get(p) for p in names}
-        for name in SHOWN:
+        for name in (*shown(front), *AUDITS):
             found = (m.confirmed or {}).get(name)
             row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": found.mean if found else None}
             row |= {
@@ -272,6 +387,14 @@ def _json(fronts: Sequence[Front]) -> str:
             },
             "controls": {name: dataclasses.asdict(m) for name, m in front.controls.items()},
             "comparison": [_pair(pair) for pair in comparison(front)],
+            "standings": [
+                {
+                    "arm": s.arm,
+                    "trial_id": s.member and s.member.trial_id,
+                    "behind_first": s.ahead and dataclasses.asdict(s.ahead),
+                }
+                for s in standings(front)
+            ],
         }
         for front in fronts
     ]
@@ -291,7 +414,12 @@ def _markdown(fronts: Sequence[Front]) -> str:
     for front in fronts:
         lines += [f"## {_cell(front.plan['space'])}", "", _cell(front.plan["question"]), ""]
         lines += [f"- **{name}**: {_cell(meaning)}" for name, meaning in definitions(front).items()]
-        lines += ["", "| trial | arm | values | robustness | fid_delta | parameters |", "|---|---|---|---|---|---|"]
+        first, second = front.objectives
+        lines += [
+            "",
+            f"| trial | arm | values | {first.metric} | {second.metric} | parameters |",
+            "|---|---|---|---|---|---|",
+        ]
         for arm in front.arms.values():
             for m in arm.front:
                 values = "confirmed" if m.confirmed else "search only"
@@ -299,9 +427,10 @@ def _markdown(fronts: Sequence[Front]) -> str:
                     m.trial_id,
                     m.arm + (" (baseline)" if m.baseline else ""),
                     values,
-                    interval(m.at("robustness")),
+                    interval(m.at(first.metric)),
                 ]
-                lines.append("| " + " | ".join([*cells, interval(m.at("fid_delta")), _cell(settings(m))]) + " |")
+                lines.append("| " + " | ".join([*cells, interval(m.at(second.metric)), _cell(settings(m))]) + " |")
+        lines += _markdown_standings(front)
         lines += [""] + [f"{arm.name}: {_cell(arm.reason)}\n" for arm in front.arms.values() if arm.reason]
         for pair in comparison(front):
             if pair.missing or pair.main is None or pair.baseline is None:
@@ -326,6 +455,17 @@ def _markdown(fronts: Sequence[Front]) -> str:
             "",
         ]
     return "\n".join(lines[:-1]) + "\n"
+
+
+def _markdown_standings(front: Front) -> Iterator[str]:
+    if len(front.arms) <= FEW_ARMS:
+        return
+    figures = shown(front)
+    yield from ("", f"| place | arm | best member | {' | '.join(figures)} |", "|---" * (3 + len(figures)) + "|")
+    for place, standing in enumerate(standings(front), 1):
+        member = standing.member
+        cells = [str(place) if member and member.feasible else "—", standing.arm, member.trial_id if member else "—"]
+        yield "| " + " | ".join([*cells, *(interval(member.at(f)) if member else "—" for f in figures)]) + " |"
 
 
 def _cell(text: str) -> str:

@@ -11,19 +11,21 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweep import catalogue
 from sweep.errors import UsageError, near
-from sweep.records import FIGURES
-from sweep.space import Attack, SearchSpace
+from sweep.records import FIGURES, fact
+from sweep.space import Arm, Attack, Choice, Objective, Parameter, SearchSpace
 
 SAMPLERS = ("tpe", "gp", "nsga2", "qmc", "random")
 AUTO = "auto"
 CALIBRATION_SEEDS = 5
 SEEDS_A_SWEEP = 1000
+_FEW_ARMS = 4  # more than this are told in fewer words
 _FREE_BYTES = 200 * 2**20
 
 
@@ -49,6 +51,7 @@ class Plan:
     samples_per_retained: int = 50
     confirm_seeds: int = 3
     confirm_members: int = 3
+    shadow_models: int = 0
     fix: tuple[tuple[str, str], ...] = ()
     workers: int = 2
     gpus_per_trial: float = 0.0
@@ -129,6 +132,7 @@ def validate(plan: Plan) -> SearchSpace:
         ("--baseline-trials", plan.baseline_trials, 0),
         ("--confirm-seeds", plan.confirm_seeds, 0),
         ("--confirm-members", plan.confirm_members, 1),
+        ("--shadow-models", plan.shadow_models, 0),
         ("--workers", plan.workers, 1),
         ("--base-steps", plan.base_steps, 1),
         ("--samples-forgotten", plan.samples_forgotten, 2),
@@ -146,8 +150,19 @@ def validate(plan: Plan) -> SearchSpace:
         raise UsageError(f"space {space.name!r}: a front is of two objectives, not {len(space.objectives)}")
     for metric in (*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)):
         _check_choice(f"space {space.name!r}: metric", metric, [f.name for f in FIGURES])
+    for objective in space.objectives:
+        _check_objective(space, objective)
+    methods = [a for a in space.arms if not a.baseline]
+    if plan.trials < len(methods):
+        raise UsageError(
+            f"--trials {plan.trials}: the question has {len(methods)} arms beside baselines, each of which needs a trial; "
+            f"give at least {len(methods)}, or choose among them with --fix method=NAME,…"
+        )
     for arm in space.arms:
-        _check_choice(f"space {space.name!r}, arm {arm.name!r}: method", arm.method, catalogue.members("unlearning"))
+        try:
+            catalogue.check_method(arm.method)
+        except UsageError as error:
+            raise UsageError(f"space {space.name!r}, arm {arm.name!r}: method {error}") from None
     for attack in (*space.search_attacks, *space.confirm_attacks):
         _check_choice(
             f"space {space.name!r}, attack {attack.name!r}: method", attack.method, catalogue.members("attacks")
@@ -271,21 +286,36 @@ def estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
     retained = 9
     n_search = plan.samples_forgotten + retained * plan.samples_per_retained
     n_confirm = plan.confirm_samples[0] + retained * plan.confirm_samples[1]
-    mean_steps = 90.0  # the geometric mean of the range of steps, near enough
 
-    def replicate(attacks: tuple[Attack, ...], forgotten: int, everything: int) -> float:
+    def replicate(arm: Arm | None, attacks: tuple[Attack, ...], forgotten: int, everything: int) -> float:
         rungs = len(space.rungs) - 2
         attack = space.rungs[-1] * _STEP_S["attack"] + (rungs * forgotten + everything) * _SAMPLE_S
-        return mean_steps * _STEP_S["unlearn"] + everything * _SAMPLE_S + len(attacks) * attack
+        return (_steps(arm) if arm else 0.0) * _STEP_S["unlearn"] + everything * _SAMPLE_S + len(attacks) * attack
 
-    prepare = 2 * plan.base_steps * _STEP_S["base"] + 15 + 2 * CALIBRATION_SEEDS * n_search * _SAMPLE_S
-    search = (plan.trials + plan.baseline_trials + 2) * replicate(
-        space.search_attacks, plan.samples_forgotten, n_search
-    )
-    members = plan.confirm_members * len(space.arms) + 2
-    confirm = members * plan.confirm_seeds * replicate(space.confirm_attacks, plan.confirm_samples[0], n_confirm)
+    models = 2 + plan.shadow_models
+    prepare = models * plan.base_steps * _STEP_S["base"] + 15 + 2 * CALIBRATION_SEEDS * n_search * _SAMPLE_S
+    searching = (space.search_attacks, plan.samples_forgotten, n_search)
+    confirming = (space.confirm_attacks, plan.confirm_samples[0], n_confirm)
+    search, confirm = 2 * replicate(None, *searching), 2 * replicate(None, *confirming)
+    for arm in space.arms:
+        trials = plan.budget_of(space, arm.name)
+        search += trials * replicate(arm, *searching)
+        confirm += min(trials, plan.confirm_members) * replicate(arm, *confirming)
+    confirm *= plan.confirm_seeds
     total = prepare + search + confirm
     return {"prepare": prepare, "search": search, "confirm": confirm, "wall": _START_S + total / max(plan.workers, 1)}
+
+
+def _steps(arm: Arm) -> float:
+    """Steps of an arm's middling trial: the middle of its range of steps, each as long as its inner steps make it."""
+    middle = {p.name: _middle(p) for p in arm.walk() if not isinstance(p, Choice)}
+    inner = sum(steps for name, steps in middle.items() if name.endswith("inner_steps"))
+    return middle.get("steps", 100.0) * (1 + inner)
+
+
+def _middle(parameter: Any) -> float:
+    low, high = parameter.low, parameter.high
+    return math.sqrt(low * high) if parameter.log else (low + high) / 2
 
 
 def describe(plan: Plan, space: SearchSpace) -> str:
@@ -299,21 +329,19 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     lines = [
         f"question    {space.question}",
         f"data        {plan.data}; forget {plan.forget}; seed {plan.seed}",
-        f"search      {plan.sampler}; "
-        + ", ".join(f"{a.name} {plan.budget_of(space, a.name)} trials" for a in space.arms),
+        *_wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
         "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
         f"FID budget  {budget}; features: {plan.fid_features}",
-        f"attacks     {', '.join(a.name for a in space.search_attacks)}; scored after {list(space.rungs)} steps",
+        f"attacks     {', '.join(map(_attack_text, space.search_attacks))}; scored after {list(space.rungs)} steps",
         f"samples     {plan.samples_forgotten} of the forgotten condition, {plan.samples_per_retained} of each retained one",
         f"confirm     up to {plan.confirm_members} members an arm, {plan.confirm_seeds} fresh seeds, "
         f"{plan.confirm_samples[0]} and {plan.confirm_samples[1]} samples",
-        "            attacked by "
-        + ", ".join(a.name + ("" if a.counts else " (reported only)") for a in space.confirm_attacks),
+        *_wrapped("", "attacked by " + ", ".join(map(_attack_text, space.confirm_attacks))),
     ]
-    for arm in space.arms:
-        lines.append(f"arm         {arm.name}{' (baseline)' if arm.baseline else ''}: method {arm.method}")
-        lines += [f"              {_parameter_text(p)}" for p in arm.walk()]
+    lines += _arms(space)
+    if plan.shadow_models:
+        lines.append(f"audit       {plan.shadow_models} shadow models")
     where = "in this process" if plan.in_process else plan.address or "Ray on this machine"
     lines += [
         f"runs on     {where}; {plan.workers} trials at a time, {plan.gpus_per_trial:g} GPU each",
@@ -326,13 +354,54 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     return "\n".join(lines)
 
 
+def _budgets(plan: Plan, space: SearchSpace) -> str:
+    """``dimum 16 trials, label_swap 8 trials``; arms that have the same number are told it once where there are many."""
+    each = {arm.name: plan.budget_of(space, arm.name) for arm in space.arms}
+    if len(each) <= _FEW_ARMS:
+        return ", ".join(f"{name} {n} trials" for name, n in each.items())
+    told = {n: [name for name, m in each.items() if m == n] for n in dict.fromkeys(each.values())}
+    return "; ".join(f"{n} trials each of {', '.join(names)}" for n, names in told.items())
+
+
+def _arms(space: SearchSpace) -> list[str]:
+    """Every arm with its parameters; of many arms only the names, and every range once."""
+    lines = []
+    for arm in space.arms:
+        told = f"{arm.name}{' (baseline)' if arm.baseline else ''}: method {arm.method}"
+        if len(space.arms) <= _FEW_ARMS:
+            lines += [f"arm         {told}", *(f"              {_parameter_text(p)}" for p in arm.walk())]
+        else:
+            lines += _wrapped("arm", f"{told}; " + ", ".join(p.name for p in arm.walk()))
+    if len(space.arms) > _FEW_ARMS:
+        ranges: dict[str, list[str]] = {}
+        for arm in space.arms:
+            for parameter in arm.walk():
+                ranges.setdefault(_parameter_text(parameter), []).append(arm.name)
+        names = [text.partition(":")[0] for text in ranges]
+        lines.append("ranges")
+        for text, arms in ranges.items():
+            whose = (
+                f"  ({', '.join(arms)})" if names.count(text.partition(":")[0]) > 1 and len(arms) <= _FEW_ARMS else ""
+            )
+            lines.append(f"              {text}{whose}")
+    return lines
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(text, 120, initial_indent=f"{label:<12}", subsequent_indent=" " * 12, break_long_words=False)
+
+
+def _attack_text(attack: Attack) -> str:
+    return attack.name + ("" if attack.counts else " (does not count)")
+
+
 def _constraint_text(constraint: Any) -> str:
     side, bound = ("≤", constraint.at_most) if constraint.at_most is not None else ("≥", constraint.at_least)
     return f"{constraint.metric} {side} {'the FID budget' if bound == 'fid_budget' else bound}"
 
 
-def _parameter_text(parameter: Any) -> str:
-    if hasattr(parameter, "branches"):
+def _parameter_text(parameter: Parameter) -> str:
+    if isinstance(parameter, Choice):
         return f"{parameter.name}: {' | '.join(map(str, parameter.branches))}"
     return f"{parameter.name}: {parameter.low:g} … {parameter.high:g}{', log' if parameter.log else ''}"
 
@@ -351,6 +420,15 @@ def _check_address(address: str) -> None:
 def _check_choice(what: str, name: str, known: Any) -> None:
     if name not in known:
         raise UsageError(f"{what} {name}: unknown; {near(name, known)}")
+
+
+def _check_objective(space: SearchSpace, objective: Objective) -> None:
+    """UsageError where a front of it has no far corner, or the search never learns it."""
+    where, metric = f"space {space.name!r}, objective {objective.metric!r}", objective.metric
+    if fact(metric, "unit") != "share" and metric not in (c.metric for c in space.constraints):
+        raise UsageError(f"{where}: it has no worst value to measure a front from; bound it by a constraint")
+    if metric == "malicious_robustness" and all(a.counts for a in space.search_attacks):
+        raise UsageError(f"{where}: it needs a search attack whose data hold what was forgotten (counts=False)")
 
 
 def _check_data(plan: Plan) -> None:

@@ -19,7 +19,7 @@ from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
 from trainables.data import DATASETS
 from trainables.experiment import Experiment, Samples
 from trainables.features.inception import PINNED_SHA256, check_weights
-from trainables.forgetting import parse_forget
+from trainables.forgetting import Forget, parse_forget
 from trainables.models import BaseModel
 from trainables.stages import prepare
 from trainables.stages.score import make_score, score_key
@@ -41,6 +41,7 @@ def experiment_of(plan: Plan) -> Experiment:
         features=plan.fid_features,
         weights_file=plan.inception_weights,
         weights_sha256=plan.inception_sha256,
+        shadow_models=plan.shadow_models,
         device_name="cuda" if plan.gpus_per_trial else "cpu",
     )
 
@@ -51,14 +52,16 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
         with _mistake_in("--inception-weights"):
             check_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
     forgetting = parse_forget(plan.forget, DATASETS[plan.data])
+    _check_forgets(plan, space, forgetting)
     for arm in space.arms:
-        with _mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
-            METHODS[arm.method].check_forgets(forgetting)
         for parameter in arm.walk():
             values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
             for value in values:
                 with _mistake_in(f"space {space.name!r}, arm {arm.name!r}, {parameter.name}={value}"):
                     METHODS[arm.method].configure({parameter.name: value})
+        for i, point in enumerate(arm.start_points):
+            with _mistake_in(f"space {space.name!r}, arm {arm.name!r}, start point {i}"):
+                METHODS[arm.method].configure(point)
     for attack in (*space.search_attacks, *space.confirm_attacks):
         where = f"space {space.name!r}, attack {attack.name!r}"
         with _mistake_in(where):
@@ -67,6 +70,18 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
             raise UsageError(f"{where}: unknown auxiliary set {auxiliary!r}; {near(auxiliary, AUXILIARY)}")
         if attack.counts and auxiliary in HOLD_FORGOTTEN:
             raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
+
+
+def _check_forgets(plan: Plan, space: SearchSpace, forgetting: Forget) -> None:
+    """UsageError naming the arms whose method cannot forget this kind of thing, and those whose can."""
+    able: list[str] = []
+    unable: list[str] = []
+    for arm in space.arms:
+        with _mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
+            (able if forgetting.kind in METHODS[arm.method].forgets else unable).append(arm.name)
+    if unable:
+        some = f"--fix method={','.join(able)} keeps those that can" if able else "none of its arms can"
+        raise UsageError(f"--forget {plan.forget}: space {space.name!r}: {', '.join(unable)} cannot forget it; {some}")
 
 
 def needed(space: SearchSpace) -> list[str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sweep.records import COMPLETE, CONTROL, PRUNED, RUNNING
+import numpy as np
+
+from sweep.estimates import nondominated
+from sweep.records import COMPLETE, PRUNED, RUNNING, fact
+from sweep.space import CONTROL, Objective
 
 if TYPE_CHECKING:  # the first line is printed before torch and Optuna are imported
     from sweep.agenda import Agenda, Ended
@@ -21,7 +25,7 @@ class Progress:
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self._stream, self._start, self._last = stream, time.monotonic(), 0.0
-        self._front: list[tuple[str, float, float]] = []
+        self._front: list[tuple[str, float, float]] = []  # trial, first and second objective
         self._ended = 0
 
     def line(self, text: str) -> None:
@@ -29,13 +33,13 @@ class Progress:
         self._last = time.monotonic()
         print(f"[{elapsed // 60:3.0f}:{elapsed % 60:02.0f}] {text}", file=self._stream, flush=True)
 
-    def go_on(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def go_on(self, rows: Iterable[Mapping[str, Any]], objectives: Sequence[Objective]) -> None:
         """Count the finished trials of an earlier driver, and take up its front."""
         for row in rows:
             if row["arm"] != CONTROL and row["state"] != RUNNING:
                 self._ended += 1
                 if row["state"] == COMPLETE and row["feasible"]:
-                    self._extend_front(row, quiet=True)
+                    self._extend_front(row, objectives, quiet=True)
 
     def quiet_for(self) -> float:
         """Seconds since the last line."""
@@ -53,24 +57,30 @@ class Progress:
         state = _STATE_WORDS.get(row["state"], "FAILED")
         self._ended += job.phase == "search" and job.arm != CONTROL
         count = f"{self._ended}/{agenda.total} " if job.phase == "search" and job.arm != CONTROL else ""
-        self.line(f"{count}{job.name:18s} {state:6s} {_figures(row)}{'  ' + row['cause'] if row['cause'] else ''}")
+        told = _figures(row, agenda.space.objectives)
+        self.line(f"{count}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}")
         if job.phase == "search" and job.arm != CONTROL and row["state"] == COMPLETE and row["feasible"]:
-            self._extend_front(row)
+            self._extend_front(row, agenda.space.objectives)
 
-    def _extend_front(self, row: Mapping[str, Any], quiet: bool = False) -> None:
-        point = (row["trial_id"], row["robustness"], row["fid_delta"])
-        if any(r >= point[1] and f <= point[2] for _, r, f in self._front):
+    def _extend_front(self, row: Mapping[str, Any], objectives: Sequence[Objective], quiet: bool = False) -> None:
+        first, second = objectives
+        point = (row["trial_id"], row[first.metric], row[second.metric])
+        if point[1:] in [p[1:] for p in self._front]:
             return
-        kept = [p for p in self._front if not (point[1] >= p[1] and point[2] <= p[2])]
-        self._front = sorted([*kept, point], key=lambda p: p[2])
+        points = [*self._front, point]
+        on = nondominated(np.array([p[1:] for p in points]), [o.direction for o in objectives])
+        if not on[-1]:
+            return
+        self._front = sorted((p for p, kept in zip(points, on, strict=True) if kept), key=lambda p: p[2])
         if quiet:
             return
-        shown = "; ".join(f"{t}: robustness {r:.3f} at fid_delta {f:+.1f}" for t, r, f in self._front)
+        told = "{:.3f}" if fact(second.metric, "unit") == "share" else "{:+.1f}"
+        shown = "; ".join(f"{t}: {first.metric} {r:.3f} at {second.metric} {told.format(f)}" for t, r, f in self._front)
         self.line(f"front so far, all arms: {shown}")
 
 
-def _figures(row: Mapping[str, Any]) -> str:
-    names = {
+def _figures(row: Mapping[str, Any], objectives: Sequence[Objective]) -> str:
+    names = {o.metric: o.metric for o in objectives} | {
         "robustness": "robustness",
         "fid_delta": "fid_delta",
         "unlearning_accuracy": "UA",

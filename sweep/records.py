@@ -26,12 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep.errors import UsageError
-from sweep.space import Choice, Float, SearchSpace
+from sweep.space import Parameter, SearchSpace, kind
 
 SCHEMA_VERSION = 1
 TABLES = ("trials", "replicates", "curves", "stages")
 
-CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
 RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -54,6 +53,13 @@ FIGURES: tuple[pa.Field, ...] = (
         "maximise",
     ),
     _column(
+        "malicious_robustness",
+        pa.float64(),
+        "1 - max AURC@K over the attacks that do not count; their data hold what was forgotten; null unless all finished",
+        "share",
+        "maximise",
+    ),
+    _column(
         "fid",
         pa.float64(),
         "Fréchet distance of retained-condition samples to retained training images",
@@ -61,7 +67,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "minimise",
     ),
     _column("fid_base", pa.float64(), "the same of the base model: same noise, same N", "", "minimise"),
-    _column("fid_delta", pa.float64(), "fid - fid_base", "", "minimise"),
+    _column("fid_delta", pa.float64(), "FID(unlearned) - FID(base), retained conditions, same noise", "", "minimise"),
     _column(
         "unlearning_accuracy",
         pa.float64(),
@@ -91,7 +97,45 @@ FIGURES: tuple[pa.Field, ...] = (
         "their median feature distance to the nearest retained training image",
         "that between retained training images",
     ),
+    _column(
+        "instance_distance",
+        pa.float64(),
+        "median over the forgotten instances of their distance to the nearest sample; 0: a copy; null for conditions",
+        "pixel, [-1, 1]",
+        "maximise",
+    ),
+    _column(
+        "membership_auc",
+        pa.float64(),
+        "audit: how well its loss tells the forget set from held-out images of the same kind; .5 betrays nothing",
+        "share",
+    ),
+    _column(
+        "membership_tpr",
+        pa.float64(),
+        "audit: share of the forget set found where 5 % of the held-out images are mistaken for it; .05 betrays nothing",
+        "share",
+    ),
+    _column(
+        "denoising_gap",
+        pa.float64(),
+        "audit: mean denoising loss of held-out images of the same kind - that of the forget set; 0 betrays nothing",
+        "squared error an element",
+    ),
+    _column(
+        "shadow_auc",
+        pa.float64(),
+        "audit: membership_auc with the loss calibrated by shadow models; null without them; .5 betrays nothing",
+        "share",
+    ),
 )
+AUDITS = ("membership_auc", "membership_tpr", "denoising_gap", "shadow_auc")
+
+
+def fact(figure: str, what: str) -> str:
+    """What a figure's column says of it: its ``description``, ``unit`` or ``direction``; empty where it says nothing."""
+    found = next((f for f in FIGURES if f.name == figure), None)
+    return found.metadata.get(what.encode(), b"").decode() if found is not None else ""
 
 
 def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
@@ -277,8 +321,5 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _parameter_type(parameter: object) -> pa.DataType:
-    if isinstance(parameter, Choice):
-        numeric = all(isinstance(o, int | float) and not isinstance(o, bool) for o in parameter.branches)
-        return pa.float64() if numeric else _WORD
-    return pa.float64() if isinstance(parameter, Float) else pa.int64()
+def _parameter_type(parameter: Parameter) -> pa.DataType:
+    return {"real": pa.float64(), "numbers": pa.float64(), "whole": pa.int64(), "words": _WORD}[kind(parameter)]

@@ -13,7 +13,7 @@ import collections
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,16 @@ from sweep.errors import UsageError
 from sweep.figures import front_figure, png_bytes
 from sweep.gallery import gallery
 from sweep.pareto import (
+    FEW_ARMS,
     Front,
     Member,
+    Standing,
+    attacked,
+    axis,
     comparable,
     comparison,
     conditions,
+    corner_text,
     counted,
     definitions,
     figure_name,
@@ -40,10 +45,12 @@ from sweep.pareto import (
     number,
     read_front,
     settings,
+    shown,
+    standing_of,
+    standings,
 )
-from sweep.records import COMPLETE, RUNNING, now
+from sweep.records import AUDITS, COMPLETE, RUNNING, now
 
-TABLE = ("robustness", "fid_delta", "unlearning_accuracy", "retain_accuracy")
 YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
 
 
@@ -129,6 +136,13 @@ def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
         "state": front.status.get("state", "unknown"),
         "words": _words(front),
         "definitions": definitions(front),
+        "figures_shown": [name.replace("_", " ") if name != "fid_delta" else name for name in shown(front)],
+        "axes": [axis(front, objective, brief=True) for objective in front.objectives],
+        "corner": corner_text(front),
+        "many": len(front.arms) > FEW_ARMS,
+        "standings": [_standing(front, s) for s in standings(front)],
+        "audits": AUDITS,
+        "audited": list(_audited(front)),
         "arms": [_arm(front, arm) for arm in front.arms],
         "controls": [_line(front, m) for m in front.controls.values()],
         "comparisons": comparison(front),
@@ -146,13 +160,19 @@ def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
 
 def _words(front: Front) -> list[str]:
     """The plan in sentences."""
-    plan, main = front.plan, front.plan["main_arm"]
-    baselines = [a for a, arm in front.arms.items() if arm.baseline]
+    plan = front.plan
+    methods, baselines = (
+        [a for a, arm in front.arms.items() if arm.baseline == is_baseline] for is_baseline in (False, True)
+    )
+    shared = " shared evenly by" if len(methods) > 1 else " of"
     against = f", and {plan['baseline_trials']} of {' and of '.join(baselines)} as baseline" if baselines else ""
+    if len(baselines) > FEW_ARMS:
+        against = f", and {plan['baseline_trials']} shared by the baselines {', '.join(baselines)}"
     search, confirm = (", ".join(plan["attacks"][phase]) for phase in ("search", "confirm"))
     told = [
-        f"{plan['trials']} trials of {main}{against}, chosen by the {plan['sampler']} sampler, "
-        f"seed {plan['seed']}; data {plan['data']}, forgotten condition {plan['forget']}.",
+        f"{plan['trials']} trials{shared} {', '.join(methods)}{against}, chosen by the {plan['sampler']} sampler"
+        f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}; data {plan['data']}, "
+        f"forgotten: {plan['forget']}.",
         "Every trial unlearns and is scored; one that surely exceeds the FID budget, or surely has not unlearned, "
         f"stops there. The others are attacked ({search}) and scored at k = {', '.join(map(str, front.rungs))}.",
         f"Members of the search front run again on {plan['confirm_seeds']} fresh seeds against {confirm}; "
@@ -170,11 +190,11 @@ def _arm(front: Front, name: str) -> dict[str, Any]:
     arm = front.arms[name]
     members = sorted(
         (m for m in arm.members if m.on_front or m.confirmed),
-        key=lambda m: (not m.on_front, m.value("fid_delta") or 0.0),
+        key=lambda m: (not m.on_front, m.value(front.objectives[1].metric) or 0.0),
     )
     return {
         "name": name,
-        "role": "baseline" if arm.baseline else "the question's method",
+        "role": standing_of(front, name),
         "confirmed": arm.confirmed,
         "counts": counted(arm),
         "reason": arm.reason,
@@ -194,10 +214,35 @@ def _line(front: Front, member: Member) -> dict[str, Any]:
         "status": where if member.arm != "control" else "control",
         "seeds": len(rows),
         "settings": settings(member),
-        "figures": [member.at(name) for name in TABLE],
+        "figures": [member.at(name) for name in shown(front)],
         "top": ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—",
         "yields": [member.at(name) for name in YIELDS],
     }
+
+
+def _standing(front: Front, standing: Standing) -> dict[str, Any]:
+    """One row of the table of arms: its best member's figures, and how far it is behind the first."""
+    member = standing.member
+    status = "nothing scored" if member is None else "" if member.feasible else "breaks a constraint"
+    figures = [member.at(name) for name in shown(front)] if member else []
+    return {"standing": standing, "status": status, "figures": figures, "settings": settings(member) if member else ""}
+
+
+def _audited(front: Front) -> Iterator[dict[str, Any]]:
+    """What the membership audit finds in each arm's best member and the controls: before the attack, and at its worst.
+
+    The worst attack is the one after whose last step the model betrays most, by membership_auc.
+    """
+    best = [s.member for s in standings(front) if s.member is not None]
+    for member in (*best, *front.controls.values()):
+        if all(member.at(name) is None for name in AUDITS):
+            continue
+        yield {"trial_id": member.trial_id, "when": "before any attack", "figures": [member.at(a) for a in AUDITS]}
+        after = {a: attacked(front, member, a, AUDITS[0]) for a in front.plan["attacks"]["confirm"]}
+        found = {a: e.mean for a, e in after.items() if e is not None}
+        if worst := max(found, key=found.__getitem__, default=None):
+            figures = [attacked(front, member, worst, name) for name in AUDITS]
+            yield {"trial_id": member.trial_id, "when": f"after {worst}", "figures": figures}
 
 
 def _failures(front: Front) -> list[dict[str, Any]]:

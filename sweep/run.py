@@ -133,7 +133,7 @@ def _open(
     agenda = Agenda(plan, space, experiment, prepared)
     if agenda.resumed:
         progress.line(f"resume: {agenda.resumed}")
-        progress.go_on(records.rows(run_dir, "trials"))
+        progress.go_on(records.rows(run_dir, "trials"), space.objectives)
     trials = ", ".join(f"{plan.budget_of(space, a.name)} of {a.name}" for a in space.arms)
     progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
     return agenda, Outputs(plan, space, progress)

@@ -11,7 +11,8 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -19,6 +20,10 @@ from sweep.errors import UsageError, near
 
 Value: TypeAlias = str | float | int | bool
 Settings: TypeAlias = dict[str, Value]
+
+METHOD = "method"  # the name under which ``--fix`` chooses among arms; no setting is called so
+CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
+_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # it becomes part of files' names
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Choice:
     """One of several options; an option may bring parameters of its own that exist only under it."""
 
     name: str
-    options: Mapping[Value, tuple[Parameter, ...]] | tuple[Value, ...]
+    options: Mapping[Any, tuple[Parameter, ...]] | tuple[Value, ...]  # keys are Values, of any one type
     help: str = ""
 
     def __post_init__(self) -> None:
@@ -125,9 +130,15 @@ class Arm:
     start_points: tuple[Settings, ...] = ()
 
     def __post_init__(self) -> None:
+        if not _ARM_NAME.fullmatch(self.name) or self.name == CONTROL:
+            raise UsageError(f"arm {self.name!r}: a name is of letters, digits, '.', '_' and '-', and not {CONTROL!r}")
         names = [p.name for p in self.walk()]
         for twice in {n for n in names if names.count(n) > 1}:
             raise UsageError(f"arm {self.name!r}: parameter {twice!r} is declared twice")
+        if METHOD in names:
+            raise UsageError(
+                f"arm {self.name!r}: {METHOD!r} is no setting of a method; make one arm an option by stratified()"
+            )
         for point in self.start_points:
             self.check(point)
 
@@ -148,6 +159,33 @@ class Arm:
                     f"arm {self.name!r} has no active parameter {name!r}; {near(name, (p.name for p in self.walk()))}"
                 )
         return checked
+
+
+def stratified(
+    choice: Choice, start_points: Mapping[str, Sequence[Settings]] | None = None, baseline: bool = False
+) -> tuple[Arm, ...]:
+    """One arm an option of `choice`, whose options are methods, each with the settings that exist under it.
+
+    The choice is a categorical parameter like any other, but it is not left to one sampler. A sampler spends its trials
+    where the last ones did well: it would drop a method after two unlucky settings, and a method that was dropped early
+    was not found worse, it was searched less. Stratified, every option has a sampler and a study of its own and the same
+    number of trials, so methods are compared each at its best and at equal search effort. `start_points` are by option.
+    None of the arms is a baseline unless all are.
+    """
+    points = start_points or {}
+    if unknown := set(points) - {str(option) for option in choice.branches}:
+        raise UsageError(
+            f"parameter {choice.name!r}: start points of {', '.join(sorted(unknown))}, which is none of its options"
+        )
+    return tuple(
+        Arm(_arm_name(str(option)), str(option), settings, baseline, tuple(points.get(str(option), ())))
+        for option, settings in choice.branches.items()
+    )
+
+
+def _arm_name(method: str) -> str:
+    """``meta-dimum`` for ``meta(dimum)``: a method's name as part of a file's."""
+    return method.replace("(", "-").replace(")", "")
 
 
 @dataclass(frozen=True)
@@ -203,7 +241,11 @@ class Attack:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A question: arms of parameters, objectives, constraints, attacks, and the rungs every attack is scored at."""
+    """A question: arms of parameters, objectives, constraints, attacks, and the rungs every attack is scored at.
+
+    How much a sweep spends on it unless told otherwise is said here too: `trials` of all arms but baselines together, those
+    of the baselines as a share of that, and how many members of each arm are confirmed.
+    """
 
     name: str
     question: str
@@ -214,10 +256,17 @@ class SearchSpace:
     confirm_attacks: tuple[Attack, ...]
     rungs: tuple[int, ...]
     references: tuple[str, ...] = field(default=())
+    trials: int = 16
+    baseline_share: float = 0.5
+    confirm_members: int = 3
 
     def __post_init__(self) -> None:
         if not self.arms or self.arms[0].baseline:
             raise UsageError(f"space {self.name!r}: the first arm must be the question's own method, not a baseline")
+        names = [arm.name for arm in self.arms]
+        for twice in {n for n in names if names.count(n) > 1}:
+            raise UsageError(f"space {self.name!r}: two arms are called {twice!r}")
+        self.parameters()  # refuses a name that means two things
         if list(self.rungs) != sorted(set(self.rungs)) or len(self.rungs) < 2 or self.rungs[0] != 0:
             raise UsageError(f"space {self.name!r}: rungs {self.rungs} must rise from 0, with at least two of them")
         for attacks in (self.search_attacks, self.confirm_attacks):
@@ -234,24 +283,33 @@ class SearchSpace:
         raise UsageError(f"space {self.name!r} has no arm {name!r}; {near(name, (a.name for a in self.arms))}")
 
     def parameters(self) -> dict[str, Parameter]:
-        """Every parameter of every arm by name; a name that two arms share must be of one kind."""
+        """Every parameter of every arm by name; a name that two arms share must be of one kind: it is one column."""
         found: dict[str, Parameter] = {}
         for arm in self.arms:
             for parameter in arm.walk():
                 other = found.setdefault(parameter.name, parameter)
-                if type(other) is not type(parameter):
-                    raise UsageError(f"space {self.name!r}: parameter {parameter.name!r} is of two kinds in two arms")
+                if kind(other) != kind(parameter):
+                    raise UsageError(
+                        f"space {self.name!r}: parameter {parameter.name!r} is of two kinds in two arms, "
+                        f"{kind(other)} and {kind(parameter)}"
+                    )
                 if isinstance(other, Choice) and isinstance(parameter, Choice):
                     merged = dict(other.branches) | dict(parameter.branches)
                     found[parameter.name] = Choice(other.name, merged, other.help)
         return found
 
     def fix(self, pins: Mapping[str, object]) -> SearchSpace:
-        """The same question with some parameters held at one value, in every arm that has them."""
+        """The same question with some parameters held at one value, in every arm that has them.
+
+        ``method`` holds the question to some of its arms, named by method or arm (several with commas between them); its
+        trials become those arms' part of them.
+        """
+        if METHOD in pins:
+            return self._only(str(pins[METHOD])).fix({k: v for k, v in pins.items() if k != METHOD})
         for name, value in pins.items():
             holders = [a for a in self.arms if name in {p.name for p in a.walk()}]
             if not holders:
-                raise UsageError(f"--fix {name}={value}: no such parameter; {near(name, self.parameters())}")
+                raise UsageError(f"--fix {name}={value}: no such parameter; {near(name, [METHOD, *self.parameters()])}")
             for arm in holders:
                 next(p for p in arm.walk() if p.name == name).check(value)
         arms = tuple(
@@ -264,11 +322,36 @@ class SearchSpace:
         )
         return dataclasses.replace(self, arms=arms)
 
+    def _only(self, listed: str) -> SearchSpace:
+        """The question with only the listed arms, and these arms' part of its trials."""
+        wanted = [name.strip() for name in listed.split(",")]
+        known = [name for a in self.arms for name in dict.fromkeys((a.method, a.name))]
+        for name in wanted:
+            if name not in known:
+                raise UsageError(f"--fix {METHOD}={listed}: no arm of method {name!r}; {near(name, known)}")
+        arms = tuple(a for a in self.arms if a.method in wanted or a.name in wanted)
+        if all(a.baseline for a in arms):
+            raise UsageError(f"--fix {METHOD}={listed}: only baselines are left; name an arm of the question's own too")
+        kept, all_of_them = (sum(not a.baseline for a in some) for some in (arms, self.arms))
+        return dataclasses.replace(self, arms=arms, trials=max(kept, self.trials * kept // all_of_them))
+
     def fingerprint(self) -> str:
-        """A hash of the whole declaration: two runs answer the same question only where it agrees."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True, default=str).encode()).hexdigest()[
-            :16
-        ]
+        """A hash of the whole declaration: two runs answer the same question only where it agrees.
+
+        How many trials are spent on it is a plan's business and not in it.
+        """
+        told = dataclasses.asdict(self)
+        for effort in ("trials", "baseline_share", "confirm_members"):
+            del told[effort]
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def kind(parameter: Parameter) -> str:
+    """What a parameter's values are: ``real``, ``whole``, ``numbers`` or ``words`` to choose from."""
+    if isinstance(parameter, Choice):
+        numeric = all(isinstance(o, int | float) and not isinstance(o, bool) for o in parameter.branches)
+        return "numbers" if numeric else "words"
+    return "real" if isinstance(parameter, Float) else "whole"
 
 
 def _walk(parameters: tuple[Parameter, ...]) -> Iterator[Parameter]:

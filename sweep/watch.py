@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainables.experiment import Experiment
-from trainables.stages.prepare import model_key
+from trainables.stages.prepare import SHADOW, model_key
 from trainables.store import Store
 
 _MODELS = {"base model": "base", "retrain control": "retrain"}
@@ -15,7 +15,8 @@ def base_progress(experiment: Experiment, waiting: list[str]) -> str:
         return f"{len(waiting)} tasks to go"
     store, said = Store(experiment.store), []
     for name in waiting:
-        partial = store.load_partial(model_key(experiment, _MODELS[name])) if name in _MODELS else None
+        which = name.removesuffix(" model") if name.startswith(SHADOW) else _MODELS.get(name)
+        partial = store.load_partial(model_key(experiment, which)) if which else None
         steps = f" {int(partial['step'])}/{experiment.base.train_steps} steps" if partial else ""
         said.append(name + steps)
     return ", ".join(said)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sweep.records import COMPLETE, FAIL, PRUNED, Writer
-from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace
+from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, stratified
 from trainables.store import Store
 
 RUNGS = (0, 1, 3, 7)
@@ -228,7 +228,8 @@ def _write_json(folder: Path, question: SearchSpace) -> None:
         "data": "digits",
         "forget": 3, "seed": 7, "trials": 7, "baseline_trials": 4, "sampler": "tpe", "fid_budget": "auto",
         "rungs": list(RUNGS),
-        "confirm_seeds": 3, "artifacts": str(folder / "artifacts"), "fid_features": "classifier", "main_arm": "dimum",
+        "confirm_seeds": 3, "artifacts": str(folder / "artifacts"), "fid_features": "classifier",
+        "main_arm": question.arms[0].name,
         "arms": {a.name: {"method": a.method, "baseline": a.baseline} for a in question.arms},
         "attacks": {
             "search": [a.name for a in question.search_attacks],
@@ -251,6 +252,59 @@ def _write_json(folder: Path, question: SearchSpace) -> None:
     }
     for name, content in (("plan", plan), ("prepared", prepared), ("status", status)):
         (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+MANY = 17
+
+
+def many_arms() -> SearchSpace:
+    """Seventeen methods, one arm each, and another first objective than robustness."""
+    methods = {f"method_{i:02d}" if i else "meta(method_01)": (Float("lr", 1e-5, 1e-3, log=True),) for i in range(MANY)}
+    attacks = (Attack("retain", "dimra", {}), Attack("harm", "malicious", {}, counts=False))
+    return SearchSpace(
+        name="many",
+        question="Which of many?",
+        arms=stratified(Choice("method", methods)),
+        objectives=(Objective("malicious_robustness", "maximise"), Objective("fid_delta", "minimise")),
+        constraints=(Constraint("fid_delta", at_most="fid_budget"),),
+        search_attacks=attacks,
+        confirm_attacks=attacks,
+        rungs=RUNGS,
+    )
+
+
+def write_many(folder: Path) -> Path:
+    """Two trials an arm, the first confirmed: arm i withstands .5 + .02 i; the last two arms break the budget or fail."""
+    folder.mkdir(parents=True, exist_ok=True)
+    question = many_arms()
+    writer = Writer(folder, question)
+    _write_json(folder, question)
+    trials = {f"{arm.name}-{n:04d}": (i, n, arm) for i, arm in enumerate(question.arms) for n in (0, 1)}
+    for trial_id, (i, n, arm) in trials.items():
+        fails, beyond = i == MANY - 1, 10.0 * (i == MANY - 2)
+        same = {"trial_id": trial_id, "arm": arm.name, "method": arm.method, "state": FAIL if fails else COMPLETE}
+        same["cause"] = CAUSE if fails else None
+        level = 0.5 + 0.02 * i - 0.1 * n
+        figures = {} if fails else _other_figures(level, 1 + 0.15 * i + beyond)
+        _replicate(writer, None, same, figures, 0, 7, ["retain"])
+        for j, seed in enumerate(SEEDS if n == 0 and not fails else ()):
+            again = _other_figures(level + SHIFTS[j], 1 + 0.15 * i + beyond + 10 * SHIFTS[j])
+            _replicate(writer, None, same, again, j + 1, seed, ["retain"])
+        row = same | figures | {"number": n, "core_s": 1.0, "asked_at": START, "told_at": START, "param_lr": 1e-4}
+        writer.trial(row | ({} if fails else {"excess_fid_delta": (beyond - 1) / BUDGET, "feasible": not beyond}))
+    for name in CONTROLS:
+        same = {"trial_id": name, "arm": "control", "method": "none", "state": COMPLETE, "cause": None}
+        figures = _other_figures(0.6, 0.0)
+        _replicate(writer, None, same, figures, 0, 7, ["retain"])
+        for j, seed in enumerate(SEEDS):
+            _replicate(writer, None, same, figures, j + 1, seed, ["retain"])
+        writer.trial(same | figures | {"number": 0, "core_s": 1.0, "asked_at": START, "told_at": START})
+    return folder
+
+
+def _other_figures(level: float, fid_delta: float) -> dict[str, Any]:
+    audits = {"membership_auc": 0.4 + level / 4, "membership_tpr": 0.1, "denoising_gap": 0.01}
+    return _figures(0.9, fid_delta, 1.0) | {"malicious_robustness": level} | audits
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from sweep import records
 from sweep.agenda import Agenda, Ended, Job
 from sweep.plan import Plan, create_run_dir, write_json
+from sweep.prepare import experiment_of
 from trainables.experiment import Experiment
 
 TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
@@ -198,3 +199,52 @@ def test_an_arm_without_a_feasible_member_sends_its_closest_trial_to_the_confirm
         far = job.arm == "label_swap"
         finish(agenda, job, fid_delta=100.0 - job.number if far else 1.0)
     assert "label_swap-0001" in confirmed and "label_swap-0000" not in confirmed
+
+
+def test_arms_of_a_stratified_choice_get_as_many_trials_each_and_a_study_each(tmp_path: Path) -> None:
+    question = Path(TINY).read_text()
+    start = question.index("    arms=(")
+    arms = 'stratified(Choice("method", {m: FINE_TUNING for m in ("dimum", "label_swap", "salun")}))'
+    (tmp_path / "strata.py").write_text(
+        "from sweep.space import stratified\n"
+        + question[:start]
+        + f"    arms={arms},\n"
+        + question[question.index("    objectives=") :]
+    )
+    plan = plan_in(tmp_path, space=str(tmp_path / "strata.py"), trials=6, baseline_trials=3, confirm_members=1)
+    create_run_dir(plan)
+    write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
+    names = drain(agenda_of(plan))
+    searched = [n.rpartition("-")[0] for n in names if n.endswith("r0") and not n.startswith("control")]
+    assert sorted(searched) == [f"{a}-{i:04d}" for a in ("dimum", "label_swap", "salun") for i in range(2)]
+    assert {name[:-5] for name in searched[:3]} == {"dimum", "label_swap", "salun"}, "side by side"
+    settings = {
+        r["trial_id"]: r["param_learning_rate"] for r in records.rows(Path(plan.run_dir), "trials") if r["number"] == 0
+    }
+    assert len({v for k, v in settings.items() if "control" not in k}) == 3, "each arm's sampler draws for itself"
+
+
+def test_a_setting_that_is_true_or_false_is_recorded_and_found_again(tmp_path: Path) -> None:
+    question = (
+        Path(TINY)
+        .read_text()
+        .replace('Choice("replacement", ("one_image", "noise"))', 'Choice("replacement", (True, False))')
+    )
+    question = question.replace('"replacement": "noise"', '"replacement": True').replace(
+        '"replacement": "one_image"', '"replacement": False'
+    )
+    (tmp_path / "yes_or_no.py").write_text(question)
+    plan = plan_in(tmp_path, space=str(tmp_path / "yes_or_no.py"))
+    create_run_dir(plan)
+    write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    assert job.spec.settings["replacement"] is True
+    finish(agenda, job)
+    (past,) = [t for t in agenda_of(plan).arms["dimum"].study.get_trials() if t.state == TrialState.COMPLETE]
+    assert past.params["replacement"] is True
+
+
+def test_shadow_models_are_trained_only_where_the_plan_says_so(tmp_path: Path) -> None:
+    assert experiment_of(plan_in(tmp_path)).shadow_models == 0
+    assert experiment_of(plan_in(tmp_path, shadow_models=3)).shadow_models == 3

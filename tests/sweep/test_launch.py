@@ -56,6 +56,11 @@ MISTAKES = {
     "unknown data": (["--space", TINY, "--data", "digit"], "did you mean 'digits'"),
     "condition that is not there": (["--space", TINY, "--forget", "10"], "has conditions 0 to 9"),
     "no trials": (["--space", TINY, "--trials", "0"], "--trials 0: must be at least 1"),
+    "fewer trials than arms": (["--space", "methods_vs_dimra", "--trials", "9"], "each of which needs a trial"),
+    "method that is no arm": (["--space", "methods_vs_dimra", "--fix", "method=salum"], "did you mean 'salun'"),
+    "shadow models below zero": (["--space", TINY, "--shadow-models", "-1"], "--shadow-models -1: must be at least 0"),
+    "objective without a worst value": (["--space", "boundless.py"], "no worst value to measure a front from"),
+    "objective that the search never learns": (["--space", "harmless.py"], "needs a search attack whose data hold"),
     "unknown features": (["--space", TINY, "--fid-features", "vgg"], "known: classifier, inception"),
     "no weights named": (["--space", TINY, "--fid-features", "inception"], "--inception-weights"),
     "missing weights": (
@@ -94,6 +99,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "upside_down.py", "from sweep.space import Float\nFloat('x', 1.0, 0.0)\n")
     write(folder / "method.py", tiny.replace('"dimum",\n            "dimum"', '"dimum",\n            "dimumm"'))
     write(folder / "objective.py", tiny.replace('Objective("robustness"', 'Objective("robustnes"'))
+    write(folder / "boundless.py", tiny.replace('Objective("robustness", "maximise")', 'Objective("fid", "minimise")'))
+    write(folder / "harmless.py", tiny.replace('Objective("robustness"', 'Objective("malicious_robustness"'))
     write(folder / "single.py", tiny.replace(', Objective("fid_delta", "minimise")', ","))
     for name in ("taken", "damaged", "older"):
         (folder / name).mkdir()
@@ -159,6 +166,31 @@ def test_a_dry_run_prints_the_whole_plan_and_does_nothing(tmp_path: Path) -> Non
     for said in ("dimum 16 trials, label_swap 8 trials", "max(.25 × FID(θ₀), 2 × SD", "core-s", "dimra-public-1e-3"):
         assert said in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("space", ["methods_vs_dimra", "meta_unlearning"])
+def test_a_dry_run_of_many_arms_tells_every_range_once_and_what_each_arm_gets(
+    space: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--space", space, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert told.count(" learning_rate: ") == 1 and "trials each of" in told and len(told.splitlines()) < 80
+
+
+def trials(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main([*args, "--dry-run"]) == 0
+    return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("search"))
+
+
+def test_a_question_says_how_many_trials_it_is_worth_and_a_flag_overrules_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "dimum 16 trials, label_swap 8 trials" in trials(["--space", "dimum_robustness"], capsys)
+    assert "dimum 6 trials, label_swap 3 trials" in trials(["--space", "dimum_robustness", "--trials", "6"], capsys)
+    assert "tpe; 6 trials each of dimum" in trials(["--space", "methods_vs_dimra"], capsys)
+    one = ["--space", "methods_vs_dimra", "--fix", "method=salun"]
+    assert "salun 6 trials" in trials(one, capsys) and "salun 2 trials" in trials([*one, "--trials", "2"], capsys)
+    assert "8 trials each of meta-dimum" in trials(["--space", "meta_unlearning"], capsys)
 
 
 def test_an_attack_that_would_smuggle_in_the_forgotten_data_is_refused(tmp_path: Path) -> None:

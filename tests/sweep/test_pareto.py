@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_run import BUDGET, SEEDS, write_run
+from recorded_run import BUDGET, MANY, SEEDS, write_many, write_run
 
 from sweep import pareto
 from sweep.errors import UsageError
@@ -206,6 +207,89 @@ def test_runs_under_other_conditions_are_said_to_be_incomparable(run: Path, tmp_
 def test_the_command_prints_and_exits_with_0(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pareto.main([str(run), "--format", "csv"]) == 0
     assert capsys.readouterr().out.startswith("run,trial_id,")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> pareto.Front:
+    return pareto.read_front(write_many(tmp_path_factory.mktemp("many") / "run"))
+
+
+def test_the_first_objective_decides_which_member_is_best_whatever_it_is(many: pareto.Front) -> None:
+    """Robustness is the same for every trial of this run: its question is another one."""
+    assert [o.metric for o in many.objectives] == ["malicious_robustness", "fid_delta"]
+    best = pareto.best(many, "method_03")
+    assert (
+        best is not None
+        and best.trial_id == "method_03-0000"
+        and best.value("malicious_robustness") == pytest.approx(0.56)
+    )
+    assert pareto.corner(many) == (0.0, BUDGET)
+    assert pareto.front_hypervolume(many, "method_03") == pytest.approx(0.56 * (BUDGET - 1.45))
+
+
+def test_standings_are_by_the_first_objective_and_what_is_infeasible_or_failed_comes_last(many: pareto.Front) -> None:
+    found = pareto.standings(many)
+    names = [s.arm for s in found]
+    assert names[:2] == ["method_14", "method_13"] and names[-3:] == ["meta-method_01", "method_15", "method_16"]
+    assert len(names) == MANY and found[0].ahead is None
+    behind = found[1].ahead
+    assert behind is not None and behind.mean == pytest.approx(0.02) and behind.upper == pytest.approx(0.02)
+    assert found[-2].member is not None and found[-2].member.feasible is False
+    assert found[-1].member is None and "2 failed" in str(found[-1].reason)
+
+
+def test_without_baselines_the_main_arm_is_held_against_every_other(many: pareto.Front) -> None:
+    told = pareto.comparison(many)
+    assert [p.baseline_arm for p in told] == [f"method_{i:02d}" for i in range(1, MANY)]
+    assert {p.arm for p in told} == {"meta-method_01"}
+    assert [r.figure for r in told[0].rows[:2]] == ["malicious_robustness", "fid_delta"]
+    assert told[0].rows[0].difference is not None and told[0].rows[0].difference.mean == pytest.approx(-0.02)
+
+
+def test_a_wrapped_method_is_held_against_the_baseline_that_it_wraps(tmp_path: Path) -> None:
+    run = write_many(tmp_path / "run")
+    plan = json.loads((run / "plan.json").read_text())
+    for name in ("method_01", "method_02"):
+        plan["arms"][name]["baseline"] = True
+    (run / "plan.json").write_text(json.dumps(plan))
+    told = {(p.arm, p.baseline_arm) for p in pareto.comparison(run)}
+    assert told == {("meta-method_01", "method_01"), ("meta-method_01", "method_02")}
+    plan["main_arm"] = "method_03"
+    (run / "plan.json").write_text(json.dumps(plan))
+    told = {(p.arm, p.baseline_arm) for p in pareto.comparison(run)}
+    assert told == {("meta-method_01", "method_01"), ("method_03", "method_02")}
+
+
+def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: pareto.Front) -> None:
+    text = pareto.render(many, "text")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "read it against the retrain control's" in " ".join(text.split())
+    table = text[text.index("standings ") :]
+    assert (
+        table.index(" 1 method_14")
+        < table.index(" 2 method_13")
+        < table.index("— method_15")
+        < table.index("nothing scored")
+    )
+    assert "| 1 | method_14 | method_14-0000 | 0.780 [0.730, 0.830]" in pareto.render(many, "markdown")
+    told = json.loads(pareto.render(many, "json"))["standings"]
+    assert told[0] == {"arm": "method_14", "trial_id": "method_14-0000", "behind_first": None}
+    rows = {r["trial_id"]: r for r in csv.DictReader(io.StringIO(pareto.render(many, "csv")))}
+    assert float(rows["method_14-0000"]["confirmed_malicious_robustness"]) == pytest.approx(0.78)
+    assert float(rows["method_14-0000"]["confirmed_membership_auc"]) == pytest.approx(0.595)
+
+
+def test_a_run_without_the_newer_columns_is_still_read(run: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    for table in ("trials", "replicates"):
+        for part in (old / "records" / table).glob("*.parquet"):
+            rows = pq.read_table(part)
+            pq.write_table(rows.drop_columns(["malicious_robustness", "membership_auc"]), part)
+    front = pareto.read_front(old)
+    assert front.member("dimum-0001").value("malicious_robustness") is None
+    told = [" ".join(pareto.render(f).split()).replace(str(f.run), "") for f in (front, pareto.read_front(run))]
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("damage", ["no folder", "no plan", "bad plan", "plan without arms"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import html.parser
 import io
+import itertools
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recorded_run import BUDGET, CAUSE, GATE, write_run
+from recorded_run import BUDGET, CAUSE, GATE, MANY, write_many, write_run
 
 from sweep import figures, gallery, interactive, report
 from sweep.pareto import read_front
@@ -218,3 +219,50 @@ def test_the_command_names_the_page_or_the_mistake(
         assert report.main(wrong) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_many_arms_share_a_page_each_with_a_mark_of_its_own(tmp_path: Path) -> None:
+    run = write_many(tmp_path / "run")
+    page = report.write(run).read_text(encoding="utf-8")
+    front, *recoveries = charts(page)
+    assert front["layout"]["yaxis"]["title"]["text"] == "malicious_robustness  (higher is better)"
+    entries = [
+        t for t in front["data"] if t.get("showlegend", True) and t["name"] not in ("base model", "retrain control")
+    ]
+    assert len(entries) == MANY - 1, "one entry of the legend an arm; the arm whose every trial failed has no point"
+    marks = {(t["marker"]["color"], t["marker"]["symbol"].removesuffix("-open")) for t in entries[:-1]}
+    assert len(marks) == MANY - 2
+    lines = [t for t in recoveries[0]["data"] if "name" in t]
+    shown = [t["name"] for t in lines if t.get("visible") != "legendonly"]
+    assert len(shown) == figures.SHOWN_CURVES + 2, "the best arms and both controls"
+    text = " ".join(" ".join(Elements(page).words).split())
+    for said in (
+        "Every arm at its best",
+        "breaks a constraint",
+        "nothing scored",
+        "What the model betrays",
+        "0.595 [0.",
+        "0.020 [0.020, 0.020]",
+    ):
+        assert said in text, said
+
+
+def test_neighbouring_arms_differ_in_colour_shape_and_line_and_the_plot_says_what_has_nothing_feasible(
+    tmp_path: Path,
+) -> None:
+    front = read_front(write_many(tmp_path / "run"))
+    marks = list(figures.marks(front).values())
+    assert len(set(marks)) == len({(m.colour, m.shape) for m in marks}) == MANY
+    assert all(
+        len({getattr(m, part) for m in two}) == 2
+        for two in itertools.pairwise(marks)
+        for part in ("colour", "shape", "line")
+    )
+    assert not {(m.colour, m.shape) for m in marks} & {
+        (m.colour, m.shape) for k, m in figures.MARKS.items() if k in ("base", "retrain")
+    }
+    drawn = figures.front_figure(front)
+    assert {"method_14", "control-retrain"} <= {t.get_text() for t in drawn.axes[0].texts}
+    legend = [t.get_text() for t in drawn.legends[0].get_texts()]
+    assert "method_16: nothing feasible" in legend and "method_03" in legend
+    assert "malicious_robustness = 1 - max AURC@7" in drawn.axes[0].get_ylabel()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import optuna
 import pytest
 
 from sweep import catalogue
 from sweep.errors import UsageError
-from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace
+from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, stratified
 
 CONDITIONAL = Arm(
     "any",
@@ -17,6 +19,10 @@ CONDITIONAL = Arm(
         Choice("kind", {"mask": (Float("fraction", 0.1, 0.9),), "lora": (Int("rank", 4, 64, log=True),), "all": ()}),
     ),
 )
+
+
+RATE = Float("rate", 1e-4, 1e-2, log=True)
+METHOD = Choice("method", {"dimum": (RATE, Int("images", 1, 8)), "esd": (RATE,), "meta(dimum)": (RATE,)})
 
 
 def question(**changes: object) -> SearchSpace:
@@ -89,6 +95,22 @@ def test_fixing_a_parameter_leaves_only_that_value() -> None:
         (lambda: Float("x", 0.0, 1.0, log=True), "log scale"),
         (lambda: Arm("a", "dimum", (Int("x", 0, 1), Int("x", 0, 1))), "declared twice"),
         (lambda: Arm("a", "dimum", (Int("x", 0, 1),), start_points=({"x": 2},)), "outside"),
+        (lambda: Arm("a", "dimum", (Int("method", 0, 1),)), "no setting of a method"),
+        (lambda: Arm("a/b", "dimum", ()), "a name is of letters"),
+        (lambda: Arm("control", "dimum", ()), "not 'control'"),
+        (lambda: question(arms=(CONDITIONAL, CONDITIONAL)), "two arms are called 'any'"),
+        (
+            lambda: question(arms=(Arm("a", "dimum", (Int("x", 0, 1),)), Arm("b", "dimum", (Float("x", 0, 1),)))),
+            "two kinds in two arms, whole and real",
+        ),
+        (
+            lambda: question(
+                arms=(Arm("a", "dimum", (Choice("x", (1, 2)),)), Arm("b", "dimum", (Choice("x", ("c",)),)))
+            ),
+            "numbers and words",
+        ),
+        (lambda: stratified(METHOD, {"salum": ({},)}), "none of its options"),
+        (lambda: stratified(METHOD, {"esd": ({"rate": 2.0},)}), "outside"),
         (lambda: Objective("robustness", "up"), "neither"),
         (lambda: Constraint("fid_delta"), "exactly one"),
     ],
@@ -105,3 +127,69 @@ def test_a_violation_is_in_units_of_the_bound() -> None:
     assert budget.violation(4.0, fid_budget=4.0) == 0
     assert forgets.violation(0.95, 4.0) == 0
     assert forgets.violation(0.475, 4.0) == pytest.approx(0.5)
+
+
+def test_a_stratified_choice_is_one_arm_an_option_with_the_options_own_settings() -> None:
+    first = {"rate": 1e-3, "images": 2}
+    arms = stratified(METHOD, {"dimum": (first,)})
+    assert [(a.name, a.method, a.baseline) for a in arms] == [
+        ("dimum", "dimum", False),
+        ("esd", "esd", False),
+        ("meta-dimum", "meta(dimum)", False),
+    ]
+    assert [a.parameters for a in arms] == list(METHOD.branches.values())
+    assert arms[0].start_points == (first,) and arms[1].start_points == ()
+    assert all(a.baseline for a in stratified(METHOD, baseline=True))
+
+
+def many(**changes: object) -> SearchSpace:
+    return question(arms=(*stratified(METHOD), Arm("plain", "fine_tune", (RATE,), baseline=True)), trials=9, **changes)
+
+
+def test_fixing_the_method_keeps_only_its_arm_and_that_arms_part_of_the_trials() -> None:
+    only = many().fix({"method": "esd", "rate": "0.001"})
+    assert [a.name for a in only.arms] == ["esd"] and only.trials == 3
+    (rate,) = only.arms[0].walk()
+    assert isinstance(rate, Float) and rate.low == rate.high == 0.001
+    assert [a.name for a in many().fix({"method": "meta(dimum),plain"}).arms] == ["meta-dimum", "plain"]
+    assert [a.name for a in many().fix({"method": "meta-dimum, dimum"}).arms] == ["dimum", "meta-dimum"]
+
+
+@pytest.mark.parametrize(
+    ("pins", "said"),
+    [
+        ({"method": "edd"}, "did you mean 'esd'"),
+        ({"method": "fine_tune"}, "only baselines are left"),
+        ({"method": "esd", "images": "2"}, "no such parameter"),
+        ({"rat": "1"}, "did you mean 'rate'"),
+    ],
+)
+def test_a_method_that_cannot_be_fixed_is_refused_by_name(pins: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        many().fix(pins)
+
+
+def test_how_much_is_spent_on_a_question_does_not_change_it() -> None:
+    assert replace(many(), trials=99, baseline_share=1.0, confirm_members=1).fingerprint() == many().fingerprint()
+    assert replace(many(), rungs=(0, 2)).fingerprint() != many().fingerprint()
+    assert catalogue.load("dimum_robustness").fingerprint() == "54db4bd82822a2ed", "runs of it can be gone on with"
+
+
+@pytest.mark.parametrize("name", ["dimum", "meta(dimum)", "label_swap"])
+def test_methods_and_wrapped_methods_are_known_without_importing_them(name: str) -> None:
+    catalogue.check_method(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("dimumm", "did you mean 'dimum'"),
+        ("mata(dimum)", "did you mean 'meta'"),
+        ("meta(dimumm)", "did you mean 'dimum'"),
+        ("meta(dimum", "WRAPPER\\(METHOD\\)"),
+        ("meta()", "unknown"),
+    ],
+)
+def test_a_method_that_is_not_there_is_refused_by_name(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        catalogue.check_method(name)
