@@ -3,7 +3,7 @@
 The method is a categorical parameter, and its own settings exist only under it. It is stratified: every method has a sampler
 of its own and the same number of trials (see `sweep.space.stratified`), so each is compared at its best and at equal search
 effort, not at its paper's defaults. What methods share is searched over the same ranges, and every method begins with
-settings known to forget the embedded digits: the defaults of its file.
+the defaults of its file, found on the embedded digits.
 """
 
 from collections.abc import Mapping

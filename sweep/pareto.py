@@ -316,7 +316,7 @@ def _text_standings(front: Front) -> Iterator[str]:
     yield ""
     yield from _wrap("standings", f"the best member of each arm by {first.metric}; mean [95 % interval over seeds]")
     wide = 2 + max(len(name) for name in front.arms)
-    yield f"  {'':>2} {'arm':<{wide}}{first.metric:<24}{second.metric:<24}"
+    yield f"  {'':>2} {'arm':<{wide}}{first.metric:<24}{second.metric}"
     for place, standing in enumerate(standings(front), 1):
         member = standing.member
         if member is None:

@@ -52,6 +52,8 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
         with _mistake_in("--inception-weights"):
             check_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
     forgetting = parse_forget(plan.forget, DATASETS[plan.data])
+    with _mistake_in("--forget"):
+        forgetting.split(DATASETS[plan.data].load().train)
     _check_forgets(plan, space, forgetting)
     for arm in space.arms:
         for parameter in arm.walk():
@@ -138,11 +140,14 @@ def prepare_all(
     prepared |= {
         "classifier_accuracy": accuracy,
         "classifier_held_out": made["classifier"].facts["held_out_images"],
-        "base_accuracy": figures["retain_accuracy"],
+        "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
         "base_forgotten_accuracy": figures["relearning_accuracy"],
         "calibration_seeds": seeds,
         "finished_at": dt.datetime.now(dt.UTC).isoformat(),
-        "keys": keys | {"base score": score_key(experiment, base, samples, seeds[0])},
+        "keys": keys
+        | {"base score": score_key(experiment, base, samples, seeds[0])}
+        | {"synthetic set": prepare.synthetic_key(experiment)}
+        | {f"shared {name}": prepare.shared_key(experiment, name) for name in needed(space)},
         "seconds": {"prepare": time.monotonic() - start}
         | {f"{n} core": a.facts.get("core_s", 0.0) for n, a in made.items()},
     }

@@ -231,16 +231,16 @@ def _standing(front: Front, standing: Standing) -> dict[str, Any]:
 def _audited(front: Front) -> Iterator[dict[str, Any]]:
     """What the membership audit finds in each arm's best member and the controls: before the attack, and at its worst.
 
-    The worst attack is the one after whose last step the model betrays most, by membership_auc.
+    The worst attack is the one after whose last step membership_auc is farthest from .5: below it the model betrays the
+    forget set too, by what it denoises worse than anything like it.
     """
     best = [s.member for s in standings(front) if s.member is not None]
     for member in (*best, *front.controls.values()):
-        if all(member.at(name) is None for name in AUDITS):
-            continue
-        yield {"trial_id": member.trial_id, "when": "before any attack", "figures": [member.at(a) for a in AUDITS]}
+        if any(member.at(name) is not None for name in AUDITS):  # a one-step generator has no denoising loss to audit
+            yield {"trial_id": member.trial_id, "when": "before any attack", "figures": [member.at(a) for a in AUDITS]}
         after = {a: attacked(front, member, a, AUDITS[0]) for a in front.plan["attacks"]["confirm"]}
         found = {a: e.mean for a, e in after.items() if e is not None}
-        if worst := max(found, key=found.__getitem__, default=None):
+        if worst := max(found, key=lambda a: abs(found[a] - 0.5), default=None):
             figures = [attacked(front, member, worst, name) for name in AUDITS]
             yield {"trial_id": member.trial_id, "when": f"after {worst}", "figures": figures}
 

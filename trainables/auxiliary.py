@@ -2,7 +2,8 @@
 
 `retain`, `synthetic` and `public` hold nothing of what was forgotten. `public_all` does (held-out images of every
 condition), `public_forgotten` is nothing else, and `forget` is the forget set itself: attacks with them learn the forgotten
-data anew, so they are reported only as excess over the retrain control.
+data anew, so they are reported only as excess over the retrain control. Of forgotten instances the public split holds none,
+so there both public sets are the whole of it.
 """
 
 from __future__ import annotations

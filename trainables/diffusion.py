@@ -324,6 +324,7 @@ class FineTuning:
         tensors["generator"] = self.generator.get_state()
         tensors["step"] = torch.tensor(self.step)
         tensors["last_loss"] = torch.tensor(self.last_loss)
+        tensors["bad_step"] = self._bad_step
         if isinstance(self.gradient, Stateful):
             tensors |= {f"gradient.{k}": v for k, v in self.gradient.state().items()}
         return {k: v.detach().cpu().numpy().copy() for k, v in tensors.items()}
@@ -342,6 +343,7 @@ class FineTuning:
             average.copy_(tensors[f"average.{index}"])
         self.generator.set_state(tensors["generator"])
         self.step, self.last_loss = int(tensors["step"]), float(tensors["last_loss"])
+        self._bad_step = tensors["bad_step"].to(self._bad_step.device)
         if isinstance(self.gradient, Stateful):
             carried = {k.removeprefix("gradient."): v for k, v in tensors.items() if k.startswith("gradient.")}
             self.gradient.restore(carried)

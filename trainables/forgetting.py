@@ -53,7 +53,7 @@ class Forget:
         if not self.instances:
             return self.asked_by(train.conditions)
         if max(self.instances) >= len(train):
-            raise ValueError(f"instance {max(self.instances)} is not among the {len(train)} training images")
+            raise ValueError(f"instance {max(self.instances)}: the training split has images 0 to {len(train) - 1}")
         pixels = train.images.flatten(1)
         return torch.stack([(pixels == pixels[i]).all(dim=1) for i in self.instances]).any(dim=0)
 

@@ -48,7 +48,7 @@ def partly_denoised(
     """x_t (B, C, H, W) and t (B,): B chains of `steps` DDIM steps, each stopped after 0 … `steps` - 1 of them.
 
     ε̃ = ε(x, ∅) + guidance · (ε(x, c) - ε(x, ∅)). As in the public code of both papers, t is drawn evenly from the stretch of
-    the training schedule that the next DDIM step would cross; there one chain is a batch, here each image stops by itself.
+    the training schedule that the last DDIM step has crossed; there one chain is a batch, here each image stops by itself.
     """
     sampler = DDIMScheduler.from_config(problem.schedule.config)
     sampler.set_timesteps(steps)

@@ -11,19 +11,18 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from trainables.attacks import ATTACKS
-from trainables.audits import AUDITS, first_alike
+from trainables.audits import AUDITS
 from trainables.experiment import TrialSpec
 from trainables.features import FEATURE_NETWORKS
 from trainables.gate import excluded
 from trainables.metrics import METRICS, Figures, aurc, wilson
 from trainables.provenance import code_version
+from trainables.shared import SHARED
 from trainables.stages import Stopwatch
 from trainables.stages.attack import AttackStage, Trajectory, check_attack
 from trainables.stages.prepare import Workbench, model_key, reference_key
@@ -33,7 +32,6 @@ from trainables.store import Artifact
 from trainables.unlearning import METHODS
 
 STEP_SECONDS = 30.0
-_AUDITED = ("membership", "denoising", "shadow")  # how the names of audits' figures begin
 
 
 class Stage(Protocol):
@@ -171,30 +169,23 @@ class Pipeline:
         self, attack: str, counts: bool, auxiliary: str | None, step: int, artifact: Artifact
     ) -> list[dict[str, Any]]:
         figures: Figures = artifact.facts["figures"]
-        per_retained = artifact.facts["samples"]["per_retained"]
-        forgotten, retained = artifact.facts["samples"]["forgotten"], per_retained * len(self.spec.experiment.retained)
-        over = {"retain_accuracy": retained, "fid": retained}
         rows = []
         for metric, value in sorted(figures.items()):
-            n = self._audited if metric.startswith(_AUDITED) else over.get(metric, forgotten)
+            n = artifact.facts["counts"][metric]
             lower, upper = wilson(value, n) if metric.endswith(("accuracy", "share")) else (None, None)
             row = {"attack": attack, "counts": counts, "auxiliary": auxiliary, "attack_step": step, "metric": metric}
             rows.append(row | {"value": value, "lower": lower, "upper": upper, "samples": n, "artifact": artifact.key})
         return rows
 
-    @cached_property
-    def _audited(self) -> int:
-        """N of an audit's figures: the distinct images it is over, of the forget set and of its strangers."""
-        return sum(len(np.unique(first_alike(images))) for images in (self.bench.forget_set, self.bench.strangers))
-
     def _dependencies(self) -> dict[str, Any]:
         """What every figure of this replicate depends on: columns of the replicates table."""
         spec, experiment = self.spec, self.spec.experiment
+        one_step = self.bench.store.get(self.unlearned).facts.get("one_step", 0)
         return {
             "seed": spec.seed,
             "samples_forgotten": spec.samples.forgotten,
             "samples_per_retained": spec.samples.per_retained,
-            "sampler": experiment.sampler,
+            "sampler": f"one-step@{one_step}" if one_step else experiment.sampler,
             "feature_network": experiment.features,
             "feature_network_hash": self.bench.features.weights_hash,
             "reference": reference_key(experiment),
@@ -212,5 +203,7 @@ class Pipeline:
         modules = {"trainables.pipeline", FEATURE_NETWORKS[experiment.features].__module__}
         modules |= {*METRICS.modules(), *AUDITS.modules()}
         modules |= {experiment.dataset.read.__module__} | {ATTACKS[a.method].module for a in spec.attacks}
-        modules |= set(METHODS[spec.method].modules) if spec.method != "none" else set()
+        if spec.method != "none":
+            method = METHODS[spec.method]
+            modules |= set(method.modules) | {SHARED[name].module for name in method.needs}
         return code_version(*sorted(modules))

@@ -105,12 +105,18 @@ def it_stops_at_a_deadline_and_still_gets_on(method: str, problem: Problem) -> N
 
 
 def a_loss_that_is_not_finite_is_a_divergence_with_its_step(method: str, problem: Problem) -> None:
-    run = begin(method, problem)
-    assert run.advance(2)
-    with torch.no_grad():
-        next(p for p in run.model.parameters() if p.requires_grad).fill_(float("nan"))
-    with pytest.raises(Diverged, match=f"step 3 of {STEPS}"):
-        run.advance(run.steps)
+    """Also where the run is stopped and continued elsewhere between the step and the next look at the loss."""
+    for restarted in (False, True):
+        run = begin(method, problem)
+        assert run.advance(2)
+        with torch.no_grad():
+            next(p for p in run.model.parameters() if p.requires_grad).fill_(float("nan"))
+        if restarted:
+            assert not run.advance(run.steps, deadline=-math.inf)
+            stored, run = run.state(), begin(method, problem)
+            run.restore(stored)
+        with pytest.raises(Diverged, match=f"step 3 of {STEPS}"):
+            run.advance(run.steps)
 
 
 def only_its_trained_parameters_move(method: str, problem: Problem) -> None:

@@ -61,7 +61,7 @@ def test_what_a_data_set_does_not_have_cannot_be_forgotten(text: str, data: str,
 
 def test_an_instance_past_the_last_training_image_is_refused() -> None:
     train = DUPLICATED.load().train
-    with pytest.raises(ValueError, match=f"instance {len(train)} is not among the {len(train)} training images"):
+    with pytest.raises(ValueError, match=f"instance {len(train)}: the training split has images 0 to {len(train) - 1}"):
         parse_forget(f"instances:0,{len(train)}", DUPLICATED).split(train)
     parse_forget(f"instances:{len(train) - 1}", DUPLICATED).split(train)
 

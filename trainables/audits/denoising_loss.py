@@ -15,7 +15,9 @@ FALSE_POSITIVES = 0.05
 
 @register("denoising_loss")
 def denoising_loss(audited: Audited) -> Figures:
-    """`membership_auc`: how well the loss tells the forget set from strangers; .5: not at all, 1: a perfect betrayal.
+    """`membership_auc`: how well the loss tells the forget set from strangers; .5: not at all, 1 or 0: a perfect betrayal.
+
+    Below .5 the forget set is denoised worse than its like, as by a method that pushes its loss up: that betrays it as well.
 
     `membership_tpr`: share of the members found where at most 5 % of the strangers are taken for members. `denoising_gap`:
     mean loss of the strangers minus mean loss of the members, in the loss's own units; > 0 betrays. Of few members (three

@@ -19,6 +19,7 @@ class Stopwatch:
     seconds: dict[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
     core_s: float = 0.0
+    _since: tuple[float, float] | None = None  # elapsed and processor time at the start of the span that is open now
 
     @contextmanager
     def __call__(self, activity: str) -> Iterator[None]:
@@ -31,14 +32,21 @@ class Stopwatch:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Around every span in which the stage runs."""
-        wall, core = time.perf_counter(), time.process_time()
+        self._since = time.perf_counter(), time.process_time()
         try:
             yield
         finally:
-            self.wall_s += time.perf_counter() - wall
-            self.core_s += time.process_time() - core
+            self.wall_s, self.core_s = self._so_far()
+            self._since = None
 
     def times(self) -> dict[str, float]:
-        """Columns of the stages table."""
+        """Columns of the stages table, the span that is open now included."""
         activities = {f"{a}_s": self.seconds.get(a, 0.0) for a in ("training", "sampling", "scoring")}
-        return {"wall_s": self.wall_s, "core_s": self.core_s} | activities
+        wall, core = self._so_far()
+        return {"wall_s": wall, "core_s": core} | activities
+
+    def _so_far(self) -> tuple[float, float]:
+        if self._since is None:
+            return self.wall_s, self.core_s
+        wall, core = time.perf_counter() - self._since[0], time.process_time() - self._since[1]
+        return self.wall_s + wall, self.core_s + core

@@ -16,7 +16,7 @@ from trainables.experiment import AttackPlan, Samples, TrialSpec, stream
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
 from trainables.stages.prepare import Workbench, synthetic_key
-from trainables.stages.score import Sampling, examine, judge, score_inputs, scoring_code, shown
+from trainables.stages.score import Sampling, counted, examine, judge, score_inputs, scoring_code, shown
 from trainables.store import Artifact, artifact_key
 
 
@@ -103,7 +103,7 @@ class AttackStage:
         self.name = f"{attack.name}@{step}"
         self.last = step == spec.rungs[-1]
         self.key = attack_key(spec, attack, step, trajectory.model)
-        self._sampling: Sampling | None = None
+        self._samplings: list[Sampling] = []
 
     def advance(self, watch: Stopwatch, deadline: float) -> bool:
         trajectory, spec = self.trajectory, self.trajectory.spec
@@ -112,33 +112,43 @@ class AttackStage:
         with watch("training"):
             if not trajectory.run.advance(self.step, deadline):
                 return False
-        if self._sampling is None:
-            self._sampling = Sampling(spec.experiment, trajectory.run.model, _samples(spec, self.step), spec.seed)
-            self._sampling.restore(self.bench.store.load_partial(self.key) or {})
+        if not self._samplings:
+            one_step = self.bench.store.get(trajectory.model).facts.get("one_step", 0)
+            model, samples = trajectory.run.model, _samples(spec, self.step)
+            steps = [0, one_step] if one_step else [0]  # an attacker draws from a generator in whichever way shows more
+            self._samplings = [Sampling(spec.experiment, model, samples, spec.seed, step) for step in steps]
+            self._samplings[0].restore(self.bench.store.load_partial(self.key) or {})
         with watch("sampling"):
-            return self._sampling.advance(deadline)
+            return all(sampling.advance(deadline) for sampling in self._samplings)
 
     def save_partial(self) -> None:
         self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
-        if self._sampling and self._sampling.done:
-            self.bench.store.save_partial(self.key, self._sampling.state())
+        if self._samplings and self._samplings[0].done:
+            self.bench.store.save_partial(self.key, self._samplings[0].state())
 
     def commit(self, watch: Stopwatch) -> Artifact:
-        assert self._sampling is not None, "commit comes after advance has returned True"
+        assert self._samplings, "commit comes after advance has returned True"
         with watch("scoring"):
-            figures = judge(self.bench, self._sampling)
-            if self.last:
-                figures |= examine(self.bench, self.trajectory.run.model)
+            sampling, *others = self._samplings
+            figures = judge(self.bench, sampling)
+            for other in others:
+                shown_by_other = judge(self.bench, other)
+                if shown_by_other["relearning_accuracy"] > figures["relearning_accuracy"]:
+                    figures |= {k: shown_by_other[k] for k in ("relearning_accuracy", "unlearning_accuracy")}
+            audits = examine(self.bench, self.trajectory.run.model) if self.last else ({}, 0)
+        counts = counted(figures, sampling, audits)
+        figures |= audits[0]
         if not self.last:  # before the figures: a rung without its checkpoint would make the next one train from θᵤ
             self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
         samples = _samples(self.trajectory.spec, self.step)
         facts = {
             "figures": figures,
+            "counts": counts,
             "samples": asdict(samples),
             "attack": self.trajectory.attack.name,
             "step": self.step,
         }
-        pictures = shown(self._sampling) if self.last else None
+        pictures = shown(sampling) if self.last else None
         artifact = self.bench.store.put(self.key, "attack", facts | watch.times(), pictures)
         self.bench.store.drop_partial(self.key)
         if self.last:

@@ -17,7 +17,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables import classifier as judge
-from trainables.audits import Shadows, image_losses
+from trainables.audits import Shadows, first_alike, image_losses
 from trainables.auxiliary import auxiliary_set
 from trainables.data import Images, Splits
 from trainables.diffusion import noise_schedule, sample, starting_noise
@@ -57,17 +57,19 @@ def model_key(experiment: Experiment, which: str) -> str:
         "without": experiment.forget if which == "retrain" else None,
         "device": experiment.device_kind,
     }
+    parts: list[str | Callable[..., Any]] = ["trainables.models", "trainables.forgetting", make_model, training_images]
     if which.startswith(SHADOW):
         config |= {"shadow": which, "audited": experiment.forget}
-    code = _code(experiment, "trainables.models", "trainables.forgetting", make_model, training_images)
-    return artifact_key("model", config, {}, code)
+        parts += ["trainables.audits", strangers, seen_by]
+    return artifact_key("model", config, {}, _code(experiment, *parts))
 
 
 def shadows_key(experiment: Experiment) -> str:
     """Key of what the shadow models say of the audited images."""
     models = {f"shadow {i}": model_key(experiment, f"{SHADOW}{i}") for i in range(experiment.shadow_models)}
     config = {"forget": experiment.forget}
-    return artifact_key("shadows", config, models, _code(experiment, "trainables.audits", make_shadows))
+    code = _code(experiment, "trainables.audits", make_shadows, strangers, seen_by)
+    return artifact_key("shadows", config, models, code)
 
 
 def shared_key(experiment: Experiment, name: str) -> str:
@@ -161,16 +163,24 @@ def training_images(experiment: Experiment, which: str) -> Images:
     forget, retain = experiment.forgetting.split(train)
     if which == "retrain":
         return retain
-    strangers = Workbench(experiment).strangers
-    seen = torch.rand(len(forget) + len(strangers), generator=_shadow_generator(experiment, which)) < 0.5
-    return Images(
-        torch.cat([forget.images, strangers.images, retain.images]),
-        torch.cat([forget.conditions, strangers.conditions, retain.conditions]),
-    ).where(torch.cat([seen, torch.ones(len(retain), dtype=torch.bool)]))
+    audited = together(forget, strangers(experiment))
+    return together(audited.where(seen_by(experiment, which, audited)), retain)
 
 
-def _shadow_generator(experiment: Experiment, which: str) -> torch.Generator:
-    return torch.Generator().manual_seed(stream(experiment.base_seed, which))
+def strangers(experiment: Experiment) -> Images:
+    """Images of the forgotten kind that neither a model nor an attack is ever trained on: the audit's other side."""
+    return experiment.forgetting.held_out(experiment.dataset.load().test)
+
+
+def seen_by(experiment: Experiment, which: str, audited: Images) -> torch.Tensor:
+    """(N,) bool: which of the audited images a shadow model is trained on, a fair coin for each; copies share one."""
+    generator = torch.Generator().manual_seed(stream(experiment.base_seed, which))
+    coins = torch.rand(len(audited), generator=generator) < 0.5
+    return coins[torch.from_numpy(first_alike(audited))]
+
+
+def together(*parts: Images) -> Images:
+    return Images(torch.cat([p.images for p in parts]), torch.cat([p.conditions for p in parts]))
 
 
 def make_shadows(experiment: Experiment) -> Artifact:
@@ -179,17 +189,16 @@ def make_shadows(experiment: Experiment) -> Artifact:
     if found := store.find(key):
         return found
     bench = Workbench(experiment)
-    audited = len(bench.forget_set) + len(bench.strangers)
+    audited = together(bench.forget_set, bench.strangers)
     losses, trained_on = [], []
     for i in range(experiment.shadow_models):
         which = f"{SHADOW}{i}"
         model = bench.model(model_key(experiment, which))
         schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
-        parts = [image_losses(model, schedule, s, experiment.device) for s in (bench.forget_set, bench.strangers)]
-        losses.append(np.concatenate(parts))
-        trained_on.append((torch.rand(audited, generator=_shadow_generator(experiment, which)) < 0.5).numpy())
+        losses.append(image_losses(model, schedule, audited, experiment.device))
+        trained_on.append(seen_by(experiment, which, audited).numpy())
     tensors = {"losses": np.stack(losses), "trained_on": np.stack(trained_on)}
-    return store.put(key, "shadows", {"models": experiment.shadow_models, "images": audited}, tensors)
+    return store.put(key, "shadows", {"models": experiment.shadow_models, "images": len(audited)}, tensors)
 
 
 def problem_of(bench: Workbench, shared: tuple[str, ...] = ()) -> Problem:
@@ -282,9 +291,7 @@ class Workbench:
 
     @cached_property
     def strangers(self) -> Images:
-        """Images of the forgotten kind outside the training split: what the membership audit compares the forget set with."""
-        public, test = (self.experiment.forgetting.held_out(s) for s in (self.splits.public, self.splits.test))
-        return Images(torch.cat([public.images, test.images]), torch.cat([public.conditions, test.conditions]))
+        return strangers(self.experiment)
 
     @cached_property
     def shadows(self) -> Shadows | None:

@@ -19,7 +19,7 @@ from trainables.features import FEATURE_NETWORKS
 from trainables.metrics import METRICS, Evaluation, Figures, evaluate
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench, classifier_key, reference_key, shadows_key
+from trainables.stages.prepare import Workbench, classifier_key, reference_key, shadows_key, strangers
 from trainables.store import Artifact, Tensors, artifact_key
 
 SAMPLE_BATCH = 512
@@ -39,7 +39,7 @@ def scoring_code(experiment: Experiment) -> str:
         *AUDITS.modules(),
         feature_module,
     )
-    return code_version(*modules, Sampling, judge, examine, shown, stream)
+    return code_version(*modules, Sampling, ScoreStage.commit, judge, examine, counted, strangers, shown, stream)
 
 
 def score_inputs(experiment: Experiment) -> dict[str, str]:
@@ -139,12 +139,19 @@ def judge(bench: Workbench, sampling: Sampling) -> Figures:
     )
 
 
-def examine(bench: Workbench, model: UNet2DModel) -> Figures:
-    """Every audit's figures of a model."""
+def examine(bench: Workbench, model: UNet2DModel) -> tuple[Figures, int]:
+    """Every audit's figures of a model, and how many images they are over."""
     experiment = bench.experiment
     schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
-    members, strangers = bench.forget_set, bench.strangers
-    return audit(Audited(model, schedule, members, strangers, experiment.device, bench.shadows))
+    audited = Audited(model, schedule, bench.forget_set, bench.strangers, experiment.device, bench.shadows)
+    return audit(audited), sum(map(len, audited.distinct))
+
+
+def counted(figures: Figures, sampling: Sampling, audits: tuple[Figures, int]) -> dict[str, int]:
+    """N of every figure: the samples asked for what was forgotten, those of what stays, or the audited images."""
+    forgotten, retained = int(sampling.of_forgotten.sum()), int(sampling.of_retained.sum())
+    over = {name: retained if name in ("fid", "retain_accuracy") else forgotten for name in figures}
+    return over | dict.fromkeys(audits[0], audits[1])
 
 
 def shown(sampling: Sampling) -> Tensors:
@@ -184,9 +191,11 @@ class ScoreStage:
     def commit(self, watch: Stopwatch) -> Artifact:
         with watch("scoring"):
             figures = judge(self.bench, self.sampling)
-            if not self.sampling.one_step:  # a one-step generator denoises nothing: there is no denoising loss to audit
-                figures |= examine(self.bench, self.sampling.model)
-        facts = {"figures": figures, "samples": asdict(self.samples), "seed": self.seed}
+            # A one-step generator denoises nothing: there is no denoising loss to audit.
+            audits = ({}, 0) if self.sampling.one_step else examine(self.bench, self.sampling.model)
+        counts = counted(figures, self.sampling, audits)
+        figures |= audits[0]
+        facts = {"figures": figures, "counts": counts, "samples": asdict(self.samples), "seed": self.seed}
         artifact = self.bench.store.put(self.key, "score", facts | watch.times(), shown(self.sampling))
         self.bench.store.drop_partial(self.key)
         return artifact

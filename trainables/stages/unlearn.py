@@ -43,7 +43,7 @@ def unlearned_key(spec: TrialSpec) -> str:
         "device": experiment.device_kind,
     }
     modules = (*method.modules, "trainables.models", FEATURE_NETWORKS[experiment.features].__module__)
-    code = code_version(*modules, UnlearnStage, problem_of, generate, stream)
+    code = code_version(*modules, UnlearnStage, problem_of, Workbench.generated, generate, stream)
     shared = {f"shared {name}": shared_key(experiment, name) for name in method.needs}
     inputs = {"features": feature_weights(experiment), "model": start} | shared
     return artifact_key("unlearned", config, inputs, code)
