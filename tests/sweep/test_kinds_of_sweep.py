@@ -8,35 +8,26 @@ import pytest
 
 from sweep import launch, records
 
-SMALL = [
-    "--in-process",
-    "--trials",
-    "1",
-    "--baseline-trials",
-    "0",
-    "--base-steps",
-    "10",
-    "--samples-forgotten",
-    "4",
-    "--samples-per-retained",
-    "2",
-]
+QUESTIONS = Path(__file__).parents[1] / "questions"
+SMALL = "--in-process --trials 1 --baseline-trials 0 --base-steps 10 --samples-forgotten 4 --samples-per-retained 2"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("data", "forget", "figure", "missing"),
+    ("question", "data", "forget", "figure", "missing"),
     [
-        ("digits_attributes", "attribute:loop", "retain_accuracy", "instance_distance"),
-        ("digits_duplicated", "instances:0,1", "instance_distance", "retain_accuracy"),
+        ("tiny.py", "digits_attributes", "attribute:loop", "retain_accuracy", "instance_distance"),
+        ("tiny_instances.py", "digits_duplicated", "instances:0,1", "instance_distance", "retain_accuracy"),
     ],
 )
-def test_it_runs_from_end_to_end(data: str, forget: str, figure: str, missing: str, tmp_path: Path) -> None:
+def test_it_runs_from_end_to_end(
+    question: str, data: str, forget: str, figure: str, missing: str, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    asked = ["--space", "methods_vs_dimra", "--fix", "method=neg_grad", "--data", data, "--forget", forget]
+    asked = ["--space", str(QUESTIONS / question), "--data", data, "--forget", forget, *SMALL.split()]
     where = ["--run-dir", str(run), "--artifacts", str(tmp_path / "artifacts"), "--confirm-seeds", "1"]
-    assert launch.main([*asked, *SMALL, *where, "--fid-budget", "1000000", "--shadow-models", "1"]) == 0
-    (trial,) = [t for t in records.rows(run, "trials") if t["arm"] != records.CONTROL]
+    assert launch.main([*asked, *where, "--fid-budget", "1000000", "--shadow-models", "1"]) == 0
+    (trial,) = [t for t in records.rows(run, "trials") if t["method"] != "none"]
     assert trial["state"] == "COMPLETE" and trial[figure] is not None and trial[missing] is None
     assert 0 <= trial["membership_auc"] <= 1
     assert {r["phase"] for r in records.rows(run, "replicates")} == {"search", "confirm"}
@@ -46,18 +37,9 @@ def test_it_runs_from_end_to_end(data: str, forget: str, figure: str, missing: s
 def test_an_instance_that_is_not_there_is_refused_before_anything_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = [
-        "--space",
-        "methods_vs_dimra",
-        "--fix",
-        "method=neg_grad",
-        "--data",
-        "digits_duplicated",
-        "--forget",
-        "instances:99999",
-    ]
+    asked = ["--space", str(QUESTIONS / "tiny_instances.py"), "--data", "digits_duplicated", *SMALL.split()]
     where = ["--run-dir", str(tmp_path / "run"), "--artifacts", str(tmp_path / "artifacts")]
-    assert launch.main([*asked, *SMALL, *where]) == 2
+    assert launch.main([*asked, *where, "--forget", "instances:99999"]) == 2
     said = capsys.readouterr().err
     assert "--forget" in said and "instance 99999: the training split has images 0 to" in said
     assert not (tmp_path / "run").exists()
