@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from start_points import begins_with_defaults
+
 from search_spaces.meta_unlearning import METHODS, OF_META, SPACE
 from sweep.plan import Plan, validate
 from sweep.prepare import check_members
-from sweep.space import Choice
-from trainables import unlearning
 from trainables.auxiliary import HOLD_FORGOTTEN
 
 PLAN = Plan(space=SPACE.name, run_dir="r", artifacts="a", trials=SPACE.trials, baseline_trials=SPACE.trials)
@@ -23,13 +23,7 @@ def test_every_method_is_searched_with_meta_and_without_over_the_same_ranges_and
 
 
 def test_both_begin_with_the_defaults_of_their_files() -> None:
-    for arm in SPACE.arms:
-        (begun,) = arm.start_points
-        defaults = unlearning.METHODS[arm.method].configure({})
-        held = {p.name for p in arm.walk() if isinstance(p, Choice) and len(p.branches) == 1}
-        assert {k: v for k, v in begun.items() if k not in held} == {
-            k: getattr(defaults, k) for k in begun if k not in held
-        }, arm.name
+    begins_with_defaults(SPACE)
 
 
 def test_the_first_objective_is_what_malicious_fine_tuning_brings_back_and_robustness_is_never_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from start_points import begins_with_defaults
 
 from search_spaces.methods_vs_dimra import METHODS, SPACE
 from sweep.errors import UsageError
@@ -39,13 +40,7 @@ def test_what_methods_share_is_searched_over_the_same_range() -> None:
 
 
 def test_every_method_begins_with_the_defaults_of_its_file_but_for_what_all_have_alike() -> None:
-    for arm in SPACE.arms:
-        (begun,) = arm.start_points
-        defaults = unlearning.METHODS[arm.method].configure({})
-        held = {p.name for p in arm.walk() if isinstance(p, Choice) and len(p.branches) == 1}
-        assert {k: v for k, v in begun.items() if k not in held} == {
-            k: getattr(defaults, k) for k in begun if k not in held
-        }, arm.name
+    begins_with_defaults(SPACE)
 
 
 def test_it_is_flat_within_an_arm_so_that_every_sampler_applies() -> None:

@@ -211,7 +211,6 @@ def problem_of(bench: Workbench, shared: tuple[str, ...] = ()) -> Problem:
         retain=bench.retain_set,
         forgetting=experiment.forgetting,
         null_condition=experiment.dataset.conditions,
-        label_dropout=experiment.base.label_dropout,
         features=bench.features.extract,
         generated=bench.generated,
         device=experiment.device,

@@ -38,7 +38,6 @@ def unlearned_key(spec: TrialSpec) -> str:
         "settings": asdict(method.configure(spec.settings)),
         "seed": spec.seed,
         "forget": experiment.forget,
-        "label_dropout": experiment.base.label_dropout,
         "sampler": experiment.sampler,
         "device": experiment.device_kind,
     }

@@ -44,7 +44,6 @@ class Problem:
     features: Callable[[torch.Tensor], np.ndarray]
     generated: Callable[[int, int], torch.Tensor]
     device: Device
-    label_dropout: float = 0.0
     shared: Mapping[str, Tensors] = field(default_factory=dict)
 
     def here(self) -> Problem:
