@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from sweep import catalogue, records
 from sweep import plan as planning
@@ -30,12 +31,11 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--resume", metavar="RUN", help="go on with the sweep in this run folder; nothing finished runs again"
     )
-    what.add_argument("--data", default="digits", help="data set (default: digits, embedded)")
+    what.add_argument("--data", metavar="NAME", help="data set (default: the question's own, mostly digits, embedded)")
     what.add_argument(
         "--forget",
-        default="3",
         metavar="WHAT",
-        help="classes (3 or 3,7), attribute:NAME, or instances:INDEX,… of the training images (default: 3)",
+        help="classes (3 or 3,7), attribute:NAME, or instances:INDEX,… of the training images (default: the question's own)",
     )
     what.add_argument(
         "--seed", type=int, default=0, help="first seed; confirm replicates use the ones after it (default: 0)"
@@ -72,6 +72,17 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument(
         "--confirm-members", type=int, metavar="N", help="members confirmed in each arm (default: the question's own)"
     )
+    add_figures(p)
+    where = add_place(p, "runs/SPACE-DATE-TIME")
+    where.add_argument(
+        "--dry-run", action="store_true", help="print the whole plan with an estimate of its cost and exit"
+    )
+    where.add_argument("--verbose", action="store_true", help="let Ray, Optuna and warnings speak")
+    return p
+
+
+def add_figures(p: argparse.ArgumentParser) -> None:
+    """The options that say of which models and samples figures are; a relearning track has them too."""
     models = p.add_argument_group("models and figures")
     models.add_argument(
         "--base-steps", type=int, default=1300, metavar="N", help="training steps of the base model (default: 1300)"
@@ -102,8 +113,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="shadow models of the membership audit, each trained like the base model (default: 0, without)",
     )
+
+
+def add_place(p: argparse.ArgumentParser, run_dir: str) -> Any:
+    """The options that say where it runs; returns their group."""
     where = p.add_argument_group("where it runs")
-    where.add_argument("--run-dir", metavar="DIR", help="the run folder (default: runs/SPACE-DATE-TIME)")
+    where.add_argument("--run-dir", metavar="DIR", help=f"the run folder (default: {run_dir})")
     where.add_argument(
         "--artifacts", default="runs/artifacts", metavar="DIR|URI", help="artifact store (default: runs/artifacts)"
     )
@@ -119,11 +134,7 @@ def parser() -> argparse.ArgumentParser:
     )
     where.add_argument("--address", default="", metavar="ADDR", help="an existing Ray cluster; 'auto' on its head node")
     where.add_argument("--in-process", action="store_true", help="the same trials in this very process, for a debugger")
-    where.add_argument(
-        "--dry-run", action="store_true", help="print the whole plan with an estimate of its cost and exit"
-    )
-    where.add_argument("--verbose", action="store_true", help="let Ray, Optuna and warnings speak")
-    return p
+    return where
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
@@ -133,7 +144,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     if args.resume:
         folder = records.run_folder(args.resume)
         plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
-        _refuse_flags_beside_resume(args)
+        refuse_flags_beside_resume(args, parser())
         return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process)
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
@@ -143,35 +154,42 @@ def plan_of(args: argparse.Namespace) -> Plan:
     return Plan(
         space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
         run_dir=args.run_dir or planning.default_run_dir(args.space),
-        artifacts=planning.absolute(args.artifacts),
-        data=args.data,
-        forget=args.forget,
-        seed=args.seed,
+        data=args.data or question.data,
+        forget=args.forget or question.forget,
         trials=trials,
         baseline_trials=int(trials * question.baseline_share) if args.baseline_trials is None else args.baseline_trials,
         sampler=args.sampler,
         fid_budget=planning.parse_budget(args.fid_budget),
-        fid_features=args.fid_features,
-        inception_weights=args.inception_weights and planning.absolute(args.inception_weights),
-        inception_sha256=args.inception_sha256,
-        base_steps=args.base_steps,
-        samples_forgotten=args.samples_forgotten,
-        samples_per_retained=args.samples_per_retained,
         confirm_seeds=args.confirm_seeds,
         confirm_members=question.confirm_members if args.confirm_members is None else args.confirm_members,
-        shadow_models=args.shadow_models,
         fix=fix,
-        workers=_workers(args),
-        gpus_per_trial=args.gpus_per_trial,
-        address=args.address,
-        in_process=args.in_process,
+        **shared_values(args),
     )
 
 
-def _refuse_flags_beside_resume(args: argparse.Namespace) -> None:
+def shared_values(args: argparse.Namespace) -> dict[str, Any]:
+    """The plan's values that `add_figures` and `add_place` ask for."""
+    return {
+        "artifacts": planning.absolute(args.artifacts),
+        "seed": args.seed,
+        "fid_features": args.fid_features,
+        "inception_weights": args.inception_weights and planning.absolute(args.inception_weights),
+        "inception_sha256": args.inception_sha256,
+        "base_steps": args.base_steps,
+        "samples_forgotten": args.samples_forgotten,
+        "samples_per_retained": args.samples_per_retained,
+        "shadow_models": args.shadow_models,
+        "workers": _workers(args),
+        "gpus_per_trial": args.gpus_per_trial,
+        "address": args.address,
+        "in_process": args.in_process,
+    }
+
+
+def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
     free = {"resume", "workers", "address", "in_process", "dry_run", "verbose"}
-    for name, default in vars(parser().parse_args([])).items():
+    for name, default in vars(known.parse_args([])).items():
         if name not in free and getattr(args, name) != default:
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} beside --resume: the run's own plan holds; leave it out, or start a new run")
@@ -194,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.dry_run:
             return 0
         planning.check_folders(plan, new=not args.resume)
-        _quiet(args.verbose)
+        quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.progress import Progress
 
@@ -215,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _quiet(verbose: bool) -> None:
+def quiet(verbose: bool) -> None:
     if verbose:
         return
     warnings.filterwarnings("ignore")

@@ -125,27 +125,15 @@ def validate(plan: Plan) -> SearchSpace:
     """Everything that can be wrong with a plan and needs nothing heavy to see. Returns its question."""
     space = plan.question()
     _check_choice("--sampler", plan.sampler, SAMPLERS)
-    _check_choice("--fid-features", plan.fid_features, catalogue.members("features"))
-    _check_data(plan)
-    for flag, number, least in (
+    check_at_least(
         ("--trials", plan.trials, 1),
         ("--baseline-trials", plan.baseline_trials, 0),
         ("--confirm-seeds", plan.confirm_seeds, 0),
         ("--confirm-members", plan.confirm_members, 1),
-        ("--shadow-models", plan.shadow_models, 0),
-        ("--workers", plan.workers, 1),
-        ("--base-steps", plan.base_steps, 1),
-        ("--samples-forgotten", plan.samples_forgotten, 2),
-        ("--samples-per-retained", plan.samples_per_retained, 2),
-    ):
-        if number < least:
-            raise UsageError(f"{flag} {number}: must be at least {least}")
-    if not 0 <= plan.seed < 2**31:
-        raise UsageError(f"--seed {plan.seed}: must be from 0 to {2**31 - 1}")
+    )
     if plan.confirm_seeds > SEEDS_A_SWEEP // 2:
         raise UsageError(f"--confirm-seeds {plan.confirm_seeds}: at most {SEEDS_A_SWEEP // 2}")
-    if not math.isfinite(plan.gpus_per_trial):
-        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial}: must be finite")
+    check_figures(plan)
     if len(space.objectives) != 2:
         raise UsageError(f"space {space.name!r}: a front is of two objectives, not {len(space.objectives)}")
     for metric in (*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)):
@@ -167,8 +155,38 @@ def validate(plan: Plan) -> SearchSpace:
         _check_choice(
             f"space {space.name!r}, attack {attack.name!r}: method", attack.method, catalogue.members("attacks")
         )
+    check_place(plan)
+    return space
+
+
+def check_at_least(*given: tuple[str, int, int]) -> None:
+    """UsageError naming the first flag whose number is below the least it may be."""
+    for flag, number, least in given:
+        if number < least:
+            raise UsageError(f"{flag} {number}: must be at least {least}")
+
+
+def check_figures(plan: Plan) -> None:
+    """What can be wrong with the data, the models, the samples and the seed."""
+    _check_choice("--fid-features", plan.fid_features, catalogue.members("features"))
     if plan.fid_features == "inception":
         _check_file("--inception-weights", plan.inception_weights)
+    _check_data(plan)
+    check_at_least(
+        ("--shadow-models", plan.shadow_models, 0),
+        ("--base-steps", plan.base_steps, 1),
+        ("--samples-forgotten", plan.samples_forgotten, 2),
+        ("--samples-per-retained", plan.samples_per_retained, 2),
+    )
+    if not 0 <= plan.seed < 2**31:
+        raise UsageError(f"--seed {plan.seed}: must be from 0 to {2**31 - 1}")
+
+
+def check_place(plan: Plan) -> None:
+    """What can be wrong with where it runs."""
+    check_at_least(("--workers", plan.workers, 1))
+    if not math.isfinite(plan.gpus_per_trial):
+        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial}: must be finite")
     if plan.gpus_per_trial < 0:
         raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: must not be negative")
     if plan.gpus_per_trial and not plan.address:
@@ -178,7 +196,6 @@ def validate(plan: Plan) -> SearchSpace:
                 f"--gpus-per-trial {plan.gpus_per_trial:g}: this machine has {have} GPU(s); ask for fewer, or give --address"
             )
     _check_address(plan.address)
-    return space
 
 
 def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_process: bool) -> Plan:
@@ -218,11 +235,11 @@ def default_run_dir(space: str) -> str:
     return str(Path("runs") / f"{Path(space).stem}-{stamp}")
 
 
-def check_folders(plan: Plan, new: bool) -> None:
+def check_folders(plan: Plan, new: bool, holds: str = "plan.json") -> None:
     """UsageError where the run folder is taken, or it or the artifact store is unwritable or on a full disk."""
     folder = Path(plan.run_dir)
     if new:
-        _check_untaken(folder)
+        _check_untaken(folder, holds)
     check_writable(folder, "--run-dir")
     if "://" not in plan.artifacts:
         check_writable(Path(plan.artifacts), "--artifacts")
@@ -235,8 +252,8 @@ def create_run_dir(plan: Plan) -> None:
     write_json(folder / "plan.json", plan.to_json())
 
 
-def _check_untaken(folder: Path) -> None:
-    if (folder / "plan.json").exists():
+def _check_untaken(folder: Path, holds: str) -> None:
+    if (folder / holds).exists():
         raise UsageError(f"--run-dir {folder}: already holds a run; continue it with --resume {folder}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--run-dir {folder}: exists and is not an empty folder")
@@ -329,7 +346,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     lines = [
         f"question    {space.question}",
         f"data        {plan.data}; forget {plan.forget}; seed {plan.seed}",
-        *_wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
+        *wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
         "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
         f"FID budget  {budget}; features: {plan.fid_features}",
@@ -337,7 +354,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
         f"samples     {plan.samples_forgotten} of the forgotten condition, {plan.samples_per_retained} of each retained one",
         f"confirm     up to {plan.confirm_members} members an arm, {plan.confirm_seeds} fresh seeds, "
         f"{plan.confirm_samples[0]} and {plan.confirm_samples[1]} samples",
-        *_wrapped("", "attacked by " + ", ".join(map(_attack_text, space.confirm_attacks))),
+        *wrapped("", "attacked by " + ", ".join(map(_attack_text, space.confirm_attacks))),
     ]
     lines += _arms(space)
     if plan.shadow_models:
@@ -371,7 +388,7 @@ def _arms(space: SearchSpace) -> list[str]:
         if len(space.arms) <= _FEW_ARMS:
             lines += [f"arm         {told}", *(f"              {_parameter_text(p)}" for p in arm.walk())]
         else:
-            lines += _wrapped("arm", f"{told}; " + ", ".join(p.name for p in arm.walk()))
+            lines += wrapped("arm", f"{told}; " + ", ".join(p.name for p in arm.walk()))
     if len(space.arms) > _FEW_ARMS:
         ranges: dict[str, list[str]] = {}
         for arm in space.arms:
@@ -387,7 +404,7 @@ def _arms(space: SearchSpace) -> list[str]:
     return lines
 
 
-def _wrapped(label: str, text: str) -> list[str]:
+def wrapped(label: str, text: str) -> list[str]:
     return textwrap.wrap(text, 120, initial_indent=f"{label:<12}", subsequent_indent=" " * 12, break_long_words=False)
 
 

@@ -120,7 +120,9 @@ class Suggests(Protocol):
 class Arm:
     """One family of trials with its own sampler and its own share of the trials: the question's method, or a baseline.
 
-    `method` names a file of `trainables/unlearning/`; the parameters are that method's settings.
+    `method` names a file of `trainables/unlearning/`; the parameters are that method's settings. An arm that names an
+    `attack`, a file of `trainables/attacks/`, searches the attacker instead: the parameters are the attack's settings, and
+    the method's are `held` at these values.
     """
 
     name: str
@@ -128,6 +130,8 @@ class Arm:
     parameters: tuple[Parameter, ...]
     baseline: bool = False
     start_points: tuple[Settings, ...] = ()
+    attack: str = ""
+    held: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _ARM_NAME.fullmatch(self.name) or self.name == CONTROL:
@@ -243,8 +247,9 @@ class Attack:
 class SearchSpace:
     """A question: arms of parameters, objectives, constraints, attacks, and the rungs every attack is scored at.
 
-    How much a sweep spends on it unless told otherwise is said here too: `trials` of all arms but baselines together, those
-    of the baselines as a share of that, and how many members of each arm are confirmed.
+    What a sweep of it is about and spends unless told otherwise is said here too: `data` and what to `forget` of it, `trials`
+    of all arms but baselines together, those of the baselines as a share of that, and how many members of each arm are
+    confirmed.
     """
 
     name: str
@@ -256,6 +261,8 @@ class SearchSpace:
     confirm_attacks: tuple[Attack, ...]
     rungs: tuple[int, ...]
     references: tuple[str, ...] = field(default=())
+    data: str = "digits"
+    forget: str = "3"
     trials: int = 16
     baseline_share: float = 0.5
     confirm_members: int = 3
@@ -338,11 +345,14 @@ class SearchSpace:
     def fingerprint(self) -> str:
         """A hash of the whole declaration: two runs answer the same question only where it agrees.
 
-        How many trials are spent on it is a plan's business and not in it.
+        What it is asked about and how many trials are spent on it are a plan's business and not in it.
         """
         told = dataclasses.asdict(self)
-        for effort in ("trials", "baseline_share", "confirm_members"):
-            del told[effort]
+        for planned in ("data", "forget", "trials", "baseline_share", "confirm_members"):
+            del told[planned]
+        for arm in told["arms"]:
+            if not arm["attack"]:  # as when no arm could search an attack
+                del arm["attack"], arm["held"]
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
