@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from sweep.fronts import Front, Member, leader
-from sweep.pareto import FEW_ARMS, Estimate, Recovery, axis, definitions, recoveries
+from sweep.pareto import FEW_ARMS, Estimate, Recovery, recoveries
 from sweep.records import fact
 from sweep.space import CONTROL
+from sweep.wording import axis, definitions
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, VIOLET = "#CC79A7", "#56B4E9", "#7E57C2"  # violet is not theirs: green and orange are the controls'

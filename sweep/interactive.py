@@ -13,8 +13,9 @@ from typing import Any
 
 from sweep.figures import GREY, MARKS, SHOWN_CURVES, Mark, bounds, marks, role, window
 from sweep.fronts import ArmFront, Front, Member
-from sweep.pareto import FEW_ARMS, Estimate, Recovery, axis, interval, recoveries, shown
+from sweep.pareto import FEW_ARMS, Estimate, Recovery, recoveries
 from sweep.space import CONTROL
+from sweep.wording import axis, interval, shown
 
 Spec = dict[str, Any]
 

@@ -1,7 +1,8 @@
 """The Pareto front of a run as text, CSV, JSON or Markdown: ``python -m sweep.pareto RUN [RUN...] [--format text]``.
 
 Also the one place to import the reading of fronts from: dominance, hypervolume and intervals are in `sweep.estimates`,
-members and fronts in `sweep.fronts`, arm against arm in `sweep.comparison`. Nothing heavier than pyarrow is imported.
+members and fronts in `sweep.fronts`, arm against arm in `sweep.comparison`; words are in `sweep.wording`. Nothing heavier
+than pyarrow is imported.
 """
 
 from __future__ import annotations
@@ -44,8 +45,18 @@ from sweep.fronts import (
     leader,
     read_front,
 )
-from sweep.records import AUDITS, COMPLETE, FAIL, PRUNED, fact
-from sweep.space import Objective
+from sweep.records import AUDITS
+from sweep.wording import (
+    corner_text,
+    counted,
+    definitions,
+    figure_name,
+    interval,
+    number,
+    settings,
+    shown,
+    standing_of,
+)
 
 __all__ = [
     "ArmFront", "Comparison", "Difference", "Estimate", "Excess", "Front", "Member", "Recovery", "Series",
@@ -55,7 +66,6 @@ __all__ = [
 ]  # fmt: skip
 
 WIDTH = 80
-SHOWN = ("robustness", "fid_delta", "unlearning_accuracy", "retain_accuracy")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,112 +91,6 @@ def render(front: Front | Sequence[Front], format: str = "text") -> str:
     if format not in _FORMATS:
         raise UsageError(f"format {format!r} is not one of {', '.join(_FORMATS)}")
     return _FORMATS[format](fronts)
-
-
-def shown(front: Front) -> list[str]:
-    """The figures of a member that every table has: the objectives first."""
-    return list(dict.fromkeys([*(o.metric for o in front.objectives), *SHOWN]))
-
-
-def meaning(front: Front, metric: str) -> str:
-    """What a figure is, from its column, with this run's K."""
-    return fact(metric, "description").replace("@K", f"@{front.rungs[-1]}")
-
-
-def axis(front: Front, objective: Objective, brief: bool = False) -> str:
-    """What an axis of the front says: the figure, what it is, and which way is better."""
-    better = f"({'higher' if objective.direction == 'maximise' else 'lower'} is better)"
-    what = "" if brief else f" = {meaning(front, objective.metric).partition(';')[0]}"
-    return f"{objective.metric}{what}  {better}"
-
-
-def standing_of(front: Front, name: str) -> str:
-    """What an arm is to its question, in words."""
-    methods = [a for a, arm in front.arms.items() if not arm.baseline]
-    if name not in methods:
-        return "baseline"
-    return "the question's method" if len(methods) == 1 else f"one of {len(methods)} arms"
-
-
-def definitions(front: Front) -> dict[str, str]:
-    """What each figure means in this run, K, N and seeds included: printed wherever its figures are."""
-    plan, prepared, facts = front.plan, front.prepared, conditions(front)
-    k, rungs = front.rungs[-1], ", ".join(map(str, front.rungs))
-    suites = "; in ".join(f"{phase}: {', '.join(plan['attacks'][phase])}" for phase in ("search", "confirm"))
-    outside = sorted({c["attack"] for c in front.curves if not c["counts"] and c["attack"] != "none"})
-    suites += f" (not counting, for it holds the forgotten data: {', '.join(outside)})" if outside else ""
-    features = " or ".join(facts["feature_network"]) or plan.get("fid_features", "unknown")
-    hashes = " or ".join(h[:12] for h in facts["feature_network_hash"])
-    rule = f" ({prepared['fid_budget_rule']})" if prepared.get("fid_budget_rule") else ""
-    budget = (
-        f"{front.budget:.3g}{rule}" if front.budget is not None else "not known yet: the prepare phase has not ended"
-    )
-    told = {
-        "relearning accuracy": "share of samples prompted with the forgotten condition that the classifier "
-        "gives to it, after k attack steps",
-        f"AURC@{k}": f"trapezoid of relearning accuracy over log2(k+1), k = {rungs}, divided by log2({k}+1)",
-        "robustness": f"1 - max AURC@{k} over the attacks that count; attacks in {suites}",
-        "fid_delta": "FID of the unlearned model - FID of the base model, retained conditions, same noise, equal N; "
-        f"features: {features}" + (f", SHA-256 {hashes}" if hashes else ""),
-        "FID budget": f"fid_delta at most {budget}",
-        "N": f"{_samples(front)}; sampler {' or '.join(facts['sampler']) or 'unknown'}",
-        "seeds": f"search {_listed(front, False)}; confirm {_listed(front, True)}",
-    }
-    audited = [a for a in AUDITS if any(m.value(a) is not None for m in (*front.members, *front.controls.values()))]
-    for metric in (*(o.metric for o in front.objectives), *audited):
-        told.setdefault(metric, meaning(front, metric))
-    if "malicious_robustness" in told:
-        told["malicious_robustness"] += (
-            "; read it against the retrain control's, which never knew it: on one seed that is a constant, so the order "
-            "of two models is that of their excess over it"
-        )
-    return told
-
-
-def _samples(front: Front) -> str:
-    """N by phase: search and confirm may draw different numbers of samples."""
-    told = []
-    for phase, confirm in (("search", False), ("confirm", True)):
-        rows = [r for r in front.replicates if (r["replicate"] >= 1) == confirm]
-        counts = sorted(
-            {(r["samples_forgotten"], r["samples_per_retained"]) for r in rows if r["samples_forgotten"] is not None}
-        )
-        told += [f"{f} forgotten and {r} a retained condition in {phase}" for f, r in counts]
-    return "; ".join(told) or "nothing sampled yet"
-
-
-def _listed(front: Front, confirm: bool) -> str:
-    return ", ".join(map(str, sorted(set(front.seeds(confirm=confirm).values())))) or "none yet"
-
-
-def number(value: float | None) -> str:
-    """Three significant digits below 1000, without a needless exponent; an em dash for nothing."""
-    if value is None:
-        return "—"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def interval(value: Estimate | None) -> str:
-    """``0.912 [0.880, 0.944]``; without the brackets where one seed gives no interval."""
-    if value is None:
-        return "—"
-    return number(value.mean) + ("" if value.lower is None else f" [{number(value.lower)}, {number(value.upper)}]")
-
-
-def settings(member: Member) -> str:
-    """The member's parameters as ``name=value`` words."""
-    return (
-        " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in member.parameters.items()) or "none"
-    )
-
-
-def counted(arm: ArmFront) -> str:
-    """How the arm's trials ended, in words."""
-    words = {COMPLETE: "complete", PRUNED: "stopped at the gate", FAIL: "failed"}
-    return (
-        ", ".join(f"{n} {words.get(state, state.lower())}" for state, n in sorted(arm.counts.items()))
-        or "no trials yet"
-    )
 
 
 def _wrap(label: str, text: str) -> Iterator[str]:
@@ -256,16 +160,6 @@ def _text_arms(front: Front) -> Iterator[str]:
         yield from _wrap("control", f"{name}: {told}")
 
 
-def corner_text(front: Front) -> str:
-    """``robustness 0 at the budget``: the point that hypervolumes are measured up to."""
-    reference, (first, second) = corner(front), front.objectives
-    if reference is None:
-        return "no corner"
-    at_budget = second.metric == "fid_delta" and reference[1] == front.budget
-    end = "at the FID budget" if at_budget else f"and {second.metric} {number(reference[1])}"
-    return f"{first.metric} {reference[0]:.3g} {end}"
-
-
 def _text_comparisons(front: Front) -> Iterator[str]:
     pairs = comparison(front)
     brief = len(pairs) > FEW_ARMS
@@ -328,15 +222,6 @@ def _text_standings(front: Front) -> Iterator[str]:
         )
     if any(s.member is not None and not s.member.feasible for s in standings(front)):
         yield "  * breaks a constraint: it has no place, and shows its arm's closest member"
-
-
-def figure_name(row: Difference) -> str:
-    """``robustness``, or ``unlearning after retain@31``; attacks that do not count say so."""
-    if row.attack is None:
-        return row.figure
-    short = {"unlearning_accuracy": "unlearning", "retain_accuracy": "retain"}.get(row.figure, row.figure)
-    when = "before any attack" if row.attack == "none" else f"after {row.attack}@{row.step}"
-    return f"{short} {when}" + ("" if row.counts else " *")
 
 
 def _rows(front: Front) -> Iterator[dict[str, Any]]:

@@ -10,46 +10,41 @@ from __future__ import annotations
 import argparse
 import base64
 import collections
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import jinja2
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from sweep import interactive
 from sweep.errors import UsageError
 from sweep.figures import front_figure, png_bytes
 from sweep.gallery import gallery
+from sweep.page import render, replace
 from sweep.pareto import (
     FEW_ARMS,
     Front,
     Member,
     Standing,
     attacked,
-    axis,
     comparable,
     comparison,
     conditions,
+    front_hypervolume,
+    read_front,
+    standings,
+)
+from sweep.records import AUDITS, COMPLETE, RUNNING, now
+from sweep.wording import (
+    axis,
     corner_text,
     counted,
     definitions,
     figure_name,
-    front_hypervolume,
-    interval,
-    number,
-    read_front,
     settings,
     shown,
     standing_of,
-    standings,
 )
-from sweep.records import AUDITS, COMPLETE, RUNNING, now
 
 YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
 
@@ -89,39 +84,15 @@ def write(
         "several": len(fronts) > 1,
         "differs": comparable(fronts) if len(fronts) > 1 else [],
         "written": now().strftime("%Y-%m-%d %H:%M UTC"),
-        "plotly": Markup(get_plotlyjs().replace("</script", "<\\/script")),
     }
-    text = _template().render(context)
+    text = render("report.html.j2", context)
     try:
-        _replace(page, text.encode())
+        replace(page, text.encode())
         for front, png in zip(fronts, pictures, strict=True):
-            _replace(front.run / "front.png", png)
+            replace(front.run / "front.png", png)
     except OSError as error:
         raise UsageError(f"{error.filename or page}: cannot be written: {error.strerror}") from None
     return page
-
-
-def script_json(value: object) -> Markup:
-    """JSON that is safe inside a script element: no character of it can end the element or open a comment."""
-    text = json.dumps(value, allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # nothing is left that HTML could read as markup
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": number, "interval": interval, "script_json": script_json}
-    return environment.from_string((resources.files("sweep") / "report.html.j2").read_text(encoding="utf-8"))
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.records import COMPLETE, FAIL, PRUNED, Writer
+from sweep.records import COMPLETE, FAIL, PRUNED, Writer, schemas
 from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, stratified
 from trainables.store import Store
 
@@ -92,7 +92,7 @@ def write_run(folder: Path, artifacts: bool = True) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     question, store = space(), Store(folder / "artifacts")
     _write_json(folder, question)
-    writer = Writer(folder, question)
+    writer = Writer(folder, schemas(question))
     for trial_id in (*CONTROLS, *TRIALS):
         arm = trial_id.rpartition("-")[0] if trial_id in TRIALS else "control"
         state, robustness, fid_delta, unlearned = TRIALS.get(trial_id) or (COMPLETE, *CONTROLS[trial_id])
@@ -226,7 +226,7 @@ def _write_json(folder: Path, question: SearchSpace) -> None:
     plan = {
         "space": question.name, "space_fingerprint": question.fingerprint(), "question": question.question,
         "data": "digits",
-        "forget": 3, "seed": 7, "trials": 7, "baseline_trials": 4, "sampler": "tpe", "fid_budget": "auto",
+        "forget": "3", "seed": 7, "trials": 7, "baseline_trials": 4, "sampler": "tpe", "fid_budget": "auto",
         "rungs": list(RUNGS),
         "confirm_seeds": 3, "artifacts": str(folder / "artifacts"), "fid_features": "classifier",
         "main_arm": question.arms[0].name,
@@ -277,7 +277,7 @@ def write_many(folder: Path) -> Path:
     """Two trials an arm, the first confirmed: arm i withstands .5 + .02 i; the last two arms break the budget or fail."""
     folder.mkdir(parents=True, exist_ok=True)
     question = many_arms()
-    writer = Writer(folder, question)
+    writer = Writer(folder, schemas(question))
     _write_json(folder, question)
     trials = {f"{arm.name}-{n:04d}": (i, n, arm) for i, arm in enumerate(question.arms) for n in (0, 1)}
     for trial_id, (i, n, arm) in trials.items():

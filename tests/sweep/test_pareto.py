@@ -200,7 +200,7 @@ def test_runs_under_other_conditions_are_said_to_be_incomparable(run: Path, tmp_
     same = pareto.render([pareto.read_front(run), pareto.read_front(other)], "text")
     assert "NOT comparable" not in same and "comparable" in same
     plan = json.loads((other / "plan.json").read_text())
-    (other / "plan.json").write_text(json.dumps(plan | {"forget": 5}))
+    (other / "plan.json").write_text(json.dumps(plan | {"forget": "5"}))
     assert "NOT comparable, they differ in forget" in pareto.render([pareto.read_front(run), pareto.read_front(other)])
 
 

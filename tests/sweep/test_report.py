@@ -16,6 +16,7 @@ from PIL import Image
 from recorded_run import BUDGET, CAUSE, GATE, MANY, write_many, write_run
 
 from sweep import figures, gallery, interactive, report
+from sweep.page import script_json
 from sweep.pareto import read_front
 
 
@@ -79,11 +80,11 @@ def test_a_cause_that_is_markup_is_shown_and_not_run(page: str) -> None:
 
 def test_data_in_scripts_cannot_end_the_script() -> None:
     hostile = {"</script><script>alert(1)</script>": "<!-- & \u2028"}
-    told = str(report.script_json(hostile))
+    told = str(script_json(hostile))
     assert not set("<>&\u2028") & set(told)
     assert json.loads(told) == hostile
     with pytest.raises(ValueError, match="JSON"):
-        report.script_json(float("nan"))
+        script_json(float("nan"))
 
 
 def test_the_interactive_front_holds_the_confirmed_figures(page: str) -> None:
