@@ -6,48 +6,22 @@ the records of an earlier driver it goes on where that one was stopped.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweep import records
 from sweep.confirm import chosen_for_confirmation
+from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
 from sweep.plan import Plan
 from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
 from sweep.search import ArmSearch, Past, excesses, finite, open_journal
-from sweep.space import CONTROL, Arm, Attack, SearchSpace
+from sweep.space import CONTROL, Arm, SearchSpace
 from trainables.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
 
 _FIGURE_NAMES = frozenset(f.name for f in FIGURES)
-
-
-@dataclass
-class Job:
-    """One replicate of one trial, on its way: its spec, and the rows its reports have brought so far."""
-
-    spec: TrialSpec
-    arm: str
-    number: int
-    phase: str
-    asked_at: dt.datetime
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    curves: list[dict[str, Any]] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return f"{self.spec.trial_id}-r{self.spec.replicate}"
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What became of a job: its trial's row (search) or its replicate's row (confirm, controls), and its curves."""
-
-    job: Job
-    row: dict[str, Any]
 
 
 class Agenda:
@@ -58,7 +32,7 @@ class Agenda:
         self.fid_budget: float = prepared["fid_budget"]
         self.fid_delta_sd: float = prepared["fid_delta_sd"]
         self.run_dir = Path(plan.run_dir)
-        self.writer = Writer(self.run_dir, space)
+        self.writer = Writer(self.run_dir, records.schemas(space))
         self._replicate_columns = frozenset(self.writer.schemas["replicates"].names)  # other figures are the curves'
         self.running: dict[str, Job] = {}
         self.phase = "search"
@@ -94,7 +68,7 @@ class Agenda:
     def take(self, name: str, report: Mapping[str, Any]) -> Ended | None:
         """Record a step's report; tell the search if the trial is over, and return what became of it."""
         job = self.running[name]
-        _add(job, report)
+        add_report(job, report)
         if report["state"] is None:
             self._record(job, RUNNING, None)
             return None
@@ -117,20 +91,23 @@ class Agenda:
         arm = min(behind, key=behind.__getitem__)
         self._asked[arm] += 1
         number, settings = self.arms[arm].ask()
-        spec = self._spec(f"{arm}-{number:04d}", 0, self.space.arm(arm).method, settings, gate=True)
-        return self._with_past(Job(spec, arm, number, "search", records.now()))
+        spec = self._spec(f"{arm}-{number:04d}", 0, self.space.arm(arm), settings, gate=True)
+        return self._with_past(Job(spec, arm, number, "search", records.now(), settings))
 
     def _spec(
         self,
         trial_id: str,
         replicate: int,
-        method: str,
-        settings: Mapping[str, Any],
+        arm: Arm | None,
+        parameters: Mapping[str, Any],
         start: str = "base",
         gate: bool = False,
     ) -> TrialSpec:
+        """A replicate of a trial with these parameters, of the method's or of the attack's; without an arm, of a control."""
         confirm = replicate > 0
-        attacks = self.space.confirm_attacks if confirm else self.space.search_attacks
+        attacks = tuple(attack_plan(a) for a in (self.space.confirm_attacks if confirm else self.space.search_attacks))
+        if arm and arm.attack:
+            attacks, parameters = (AttackPlan(arm.name, arm.attack, dict(parameters)),), arm.held
         forgotten, per_retained = self.plan.samples_forgotten, self.plan.samples_per_retained
         limits = [
             Limit(c.metric, c.bound(self.fid_budget), c.at_most is not None) for c in self.space.constraints if gate
@@ -139,10 +116,10 @@ class Agenda:
             trial_id=trial_id,
             replicate=replicate,
             experiment=self.experiment,
-            method=method,
-            settings=dict(settings),
+            method=arm.method if arm else "none",
+            settings=dict(parameters),
             seed=self.plan.replicate_seeds[replicate],
-            attacks=tuple(_attack_plan(a) for a in attacks),
+            attacks=attacks,
             rungs=self.space.rungs,
             samples=Samples(*self.plan.confirm_samples) if confirm else Samples(forgotten, per_retained),
             attacked_per_retained=self.plan.confirm_samples[1] if confirm else per_retained,
@@ -153,7 +130,7 @@ class Agenda:
 
     def _control_jobs(self, replicate: int) -> list[Job]:
         """θ₀ and θ* under the same attacks on the same seed."""
-        specs = [self._spec(f"{CONTROL}-{s}", replicate, "none", {}, start=s) for s in ("base", "retrain")]
+        specs = [self._spec(f"{CONTROL}-{s}", replicate, None, {}, start=s) for s in ("base", "retrain")]
         return [Job(spec, CONTROL, 0, _phase(spec), records.now()) for spec in specs]
 
     def _confirm_jobs(self) -> list[Job]:
@@ -163,8 +140,9 @@ class Agenda:
         for replicate in range(1, self.plan.confirm_seeds + 1):
             for member in members:
                 arm = self.space.arm(member.arm)
-                spec = self._spec(member.trial_id, replicate, arm.method, member.parameters)
-                jobs.append(Job(spec, arm.name, int(member.trial_id.rpartition("-")[2]), "confirm", records.now()))
+                spec = self._spec(member.trial_id, replicate, arm, member.parameters)
+                number = int(member.trial_id.rpartition("-")[2])
+                jobs.append(Job(spec, arm.name, number, "confirm", records.now(), member.parameters))
             jobs += self._control_jobs(replicate)
         done = self._done_replicates()
         return [self._with_past(j) for j in jobs if j.name not in done]
@@ -186,18 +164,7 @@ class Agenda:
         return finite([*objectives, *excesses(self.space, job.figures, self.fid_budget).values()])
 
     def _record(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
-        times = [s["started_at"] for s in job.stages], [s["finished_at"] for s in job.stages]
-        row = _identity(job.spec) | {
-            "arm": job.arm,
-            "method": job.spec.method,
-            "phase": job.phase,
-            "state": state,
-            "cause": cause,
-            "core_s": sum(s["core_s"] for s in job.stages),
-            "started_at": min(times[0], default=None),
-            "finished_at": max(times[1], default=None),
-        }
-        row |= {k: v for k, v in job.figures.items() if k in self._replicate_columns}
+        row = replicate_row(job, state, cause, self._replicate_columns)
         self.writer.replicate(row, job.curves, job.stages)
         return row
 
@@ -206,7 +173,7 @@ class Agenda:
         over = excesses(self.space, job.figures, self.fid_budget)
         row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
         row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
-        row |= {f"param_{k}": str(v) if isinstance(v, bool) else v for k, v in job.spec.settings.items()} | figures
+        row |= {f"param_{k}": str(v) if isinstance(v, bool) else v for k, v in job.parameters.items()} | figures
         row |= {f"excess_{k}": v for k, v in over.items()}
         if state != RUNNING:
             row["told_at"] = records.now()
@@ -249,31 +216,5 @@ class Agenda:
         return {f"{r['trial_id']}-r{r['replicate']}" for r in rows if r["state"] != RUNNING}
 
 
-def _identity(spec: TrialSpec) -> dict[str, Any]:
-    return {"trial_id": spec.trial_id, "replicate": spec.replicate}
-
-
 def _phase(spec: TrialSpec) -> str:
     return "confirm" if spec.replicate else "search"
-
-
-def _attack_plan(attack: Attack) -> AttackPlan:
-    return AttackPlan(attack.name, attack.method, dict(attack.settings), attack.counts)
-
-
-def _add(job: Job, report: Mapping[str, Any]) -> None:
-    """Add a report's rows to a job's. A restarted process reports its stages again, as found: they are already here."""
-    if report["stage"] and report["stage"]["key"] not in {s["key"] for s in job.stages}:
-        job.stages.append(_stage_row(job.spec, report["stage"]))
-    known = {_point(row) for row in job.curves}
-    job.curves += [_identity(job.spec) | row for row in report["curves"] if _point(row) not in known]
-    job.figures |= report["figures"]
-
-
-def _point(row: Mapping[str, Any]) -> tuple[str, int, str]:
-    return row["attack"], row["attack_step"], row["metric"]
-
-
-def _stage_row(spec: TrialSpec, stage: Mapping[str, Any]) -> dict[str, Any]:
-    times = {k: dt.datetime.fromtimestamp(stage[k], dt.UTC) for k in ("started_at", "finished_at")}
-    return _identity(spec) | dict(stage) | times

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from sweep import pareto, report
-from sweep.agenda import Agenda, Ended
+from sweep.agenda import Agenda
 from sweep.figures import front_figure, recovery_figure
 from sweep.fronts import read_front
+from sweep.jobs import Ended
 from sweep.plan import Plan
 from sweep.progress import Progress
 from sweep.records import FAIL

@@ -49,24 +49,24 @@ def experiment_of(plan: Plan) -> Experiment:
 def check_members(plan: Plan, space: SearchSpace) -> None:
     """UsageError where a method or an attack does not have a setting that the space gives it, or refuses a value."""
     if plan.fid_features == "inception":
-        with _mistake_in("--inception-weights"):
+        with mistake_in("--inception-weights"):
             check_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
     forgetting = parse_forget(plan.forget, DATASETS[plan.data])
-    with _mistake_in("--forget"):
+    with mistake_in("--forget"):
         forgetting.split(DATASETS[plan.data].load().train)
     _check_forgets(plan, space, forgetting)
     for arm in space.arms:
         for parameter in arm.walk():
             values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
             for value in values:
-                with _mistake_in(f"space {space.name!r}, arm {arm.name!r}, {parameter.name}={value}"):
+                with mistake_in(f"space {space.name!r}, arm {arm.name!r}, {parameter.name}={value}"):
                     METHODS[arm.method].configure({parameter.name: value})
         for i, point in enumerate(arm.start_points):
-            with _mistake_in(f"space {space.name!r}, arm {arm.name!r}, start point {i}"):
+            with mistake_in(f"space {space.name!r}, arm {arm.name!r}, start point {i}"):
                 METHODS[arm.method].configure(point)
     for attack in (*space.search_attacks, *space.confirm_attacks):
         where = f"space {space.name!r}, attack {attack.name!r}"
-        with _mistake_in(where):
+        with mistake_in(where):
             auxiliary = ATTACKS[attack.method].configure(attack.settings).auxiliary
         if auxiliary not in AUXILIARY:
             raise UsageError(f"{where}: unknown auxiliary set {auxiliary!r}; {near(auxiliary, AUXILIARY)}")
@@ -79,7 +79,7 @@ def _check_forgets(plan: Plan, space: SearchSpace, forgetting: Forget) -> None:
     able: list[str] = []
     unable: list[str] = []
     for arm in space.arms:
-        with _mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
+        with mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
             (able if forgetting.kind in METHODS[arm.method].forgets else unable).append(arm.name)
     if unable:
         some = f"--fix method={','.join(able)} keeps those that can" if able else "none of its arms can"
@@ -180,7 +180,7 @@ def _budget(plan: Plan, base: list[float], retrain: list[float]) -> dict[str, An
 
 
 @contextmanager
-def _mistake_in(where: str) -> Iterator[None]:
+def mistake_in(where: str) -> Iterator[None]:
     """What a settings class refuses is the user's mistake: one line that says where."""
     try:
         yield

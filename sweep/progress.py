@@ -14,7 +14,8 @@ from sweep.records import COMPLETE, PRUNED, RUNNING, fact
 from sweep.space import CONTROL, Objective
 
 if TYPE_CHECKING:  # the first line is printed before torch and Optuna are imported
-    from sweep.agenda import Agenda, Ended
+    from sweep.agenda import Agenda
+    from sweep.jobs import Ended, Jobs
 
 _STATE_WORDS = {COMPLETE: "done", PRUNED: "gated"}
 _HEARTBEAT_S = 15.0
@@ -45,7 +46,7 @@ class Progress:
         """Seconds since the last line."""
         return time.monotonic() - self._last
 
-    def heartbeat(self, agenda: Agenda) -> None:
+    def heartbeat(self, agenda: Jobs) -> None:
         """What is running, if nothing has been said for a while."""
         if self.quiet_for() >= _HEARTBEAT_S:
             stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in agenda.running.items()]

@@ -82,6 +82,27 @@ FIGURES: tuple[pa.Field, ...] = (
         "share",
         "maximise",
     ),
+    _column(
+        "attacked_relearning_accuracy",
+        pa.float64(),
+        "after the last step of the attack that counts and brings most back: relearning accuracy",
+        "share",
+        "minimise",
+    ),
+    _column(
+        "attacked_retain_accuracy",
+        pa.float64(),
+        "after the last step of that attack: retain_accuracy; a model it ruined has not resisted it",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "attacked_fid_delta",
+        pa.float64(),
+        "after the last step of that attack: FID - FID(base), same noise, equal N",
+        "",
+        "minimise",
+    ),
     _column("forgotten_top_class", pa.int32(), "the class most forgotten-condition samples are given now"),
     _column("forgotten_top_share", pa.float64(), "share of them that it gets", "share"),
     _column("forgotten_confidence", pa.float64(), "mean of the classifier's largest probability on them", "share"),
@@ -138,6 +159,73 @@ def fact(figure: str, what: str) -> str:
     return found.metadata.get(what.encode(), b"").decode() if found is not None else ""
 
 
+_IDENTITY = (
+    _column("trial_id", pa.string(), "ARM-NUMBER, unique in the run"),
+    _column("arm", _WORD, "arm of the search space, or 'control'"),
+    _column("method", _WORD, "unlearning method; 'none' for a control"),
+)
+_REPLICATE = (_IDENTITY[0], _column("replicate", pa.int32(), "0: search; 1, 2, …: confirm"))
+_STATE = (
+    _column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate) or FAIL"),
+    _column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
+)
+REPLICATES = (
+    *_REPLICATE,
+    *_IDENTITY[1:],
+    _column("phase", _WORD, "search or confirm"),
+    *_STATE,
+    *FIGURES,
+    _column("seed", pa.int64(), "training, attack and sampling seed"),
+    _column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
+    _column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
+    _column("sampler", _WORD, "sampler and number of steps"),
+    _column("feature_network", _WORD, "features of the Fréchet distance"),
+    _column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
+    _column("reference", pa.string(), "artifact key of the reference statistics"),
+    _column("base_model", pa.string(), "artifact key of the model unlearning started from"),
+    _column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
+    _column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
+    _column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
+    _column(
+        "code_version",
+        pa.string(),
+        "hash of the code that made the figures, with torch's and diffusers' versions",
+    ),
+    _column("device", _WORD, "device the figures were made on"),
+    _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+    _column("started_at", _TIME, "first stage's start"),
+    _column("finished_at", _TIME, "last stage's end"),
+)
+CURVES = (
+    *_REPLICATE,
+    _column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
+    _column("counts", pa.bool_(), "enters robustness"),
+    _column("auxiliary", _WORD, "what the attack trains on"),
+    _column("attack_step", pa.int32(), "k, optimiser steps of the attack", "steps"),
+    _column("metric", _WORD, "name of the figure"),
+    _column("value", pa.float64(), "the figure"),
+    _column("lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"),
+    _column("upper", pa.float64(), "upper end of it"),
+    _column("samples", pa.int32(), "N the figure is over", "images"),
+    _column("artifact", pa.string(), "artifact key of the stage the figure is from"),
+)
+STAGES = (
+    *_REPLICATE,
+    _column("stage", pa.string(), "unlearn, score, or ATTACK@K"),
+    _column("key", pa.string(), "artifact key of its product"),
+    _column("found", pa.bool_(), "the product was already in the store: nothing was run"),
+    _column("started_at", _TIME, "start"),
+    _column("finished_at", _TIME, "end"),
+    _column("wall_s", pa.float64(), "elapsed time", "seconds"),
+    _column("core_s", pa.float64(), "processor time of the process", "seconds"),
+    _column("training_s", pa.float64(), "of wall_s: gradient steps", "seconds"),
+    _column("sampling_s", pa.float64(), "of wall_s: drawing images", "seconds"),
+    _column("scoring_s", pa.float64(), "of wall_s: classifier, features, distances", "seconds"),
+    _column("pid", pa.int64(), "process that ran it"),
+    _column("node", _WORD, "host that ran it"),
+)
+
+
 def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     """The schema of every table for one question; parameters become ``param_NAME`` columns, constraints ``excess_NAME``."""
     parameters = [
@@ -157,98 +245,37 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
         )
         for c in space.constraints
     ]
-    identity = [
-        _column("trial_id", pa.string(), "ARM-NUMBER, unique in the run"),
-        _column("arm", _WORD, "arm of the search space, or 'control'"),
-        _column("method", _WORD, "unlearning method; 'none' for a control"),
+    trials = [
+        *_IDENTITY,
+        _column("number", pa.int32(), "order within the arm"),
+        *_STATE,
+        *parameters,
+        *FIGURES,
+        *excesses,
+        _column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
+        _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+        _column("asked_at", _TIME, "when the sampler proposed it"),
+        _column("told_at", _TIME, "when its outcome was recorded"),
     ]
-    replicate = [identity[0], _column("replicate", pa.int32(), "0: search; 1, 2, …: confirm")]
-    state = [
-        _column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate) or FAIL"),
-        _column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
-    ]
-    tables = {
-        "trials": [
-            *identity,
-            _column("number", pa.int32(), "order within the arm"),
-            *state,
-            *parameters,
-            *FIGURES,
-            *excesses,
-            _column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
-            _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
-            _column("asked_at", _TIME, "when the sampler proposed it"),
-            _column("told_at", _TIME, "when its outcome was recorded"),
-        ],
-        "replicates": [
-            *replicate,
-            *identity[1:],
-            _column("phase", _WORD, "search or confirm"),
-            *state,
-            *FIGURES,
-            _column("seed", pa.int64(), "training, attack and sampling seed"),
-            _column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
-            _column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
-            _column("sampler", _WORD, "sampler and number of steps"),
-            _column("feature_network", _WORD, "features of the Fréchet distance"),
-            _column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
-            _column("reference", pa.string(), "artifact key of the reference statistics"),
-            _column("base_model", pa.string(), "artifact key of the model unlearning started from"),
-            _column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
-            _column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
-            _column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
-            _column(
-                "code_version",
-                pa.string(),
-                "hash of the code that made the figures, with torch's and diffusers' versions",
-            ),
-            _column("device", _WORD, "device the figures were made on"),
-            _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
-            _column("started_at", _TIME, "first stage's start"),
-            _column("finished_at", _TIME, "last stage's end"),
-        ],
-        "curves": [
-            *replicate,
-            _column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
-            _column("counts", pa.bool_(), "enters robustness"),
-            _column("auxiliary", _WORD, "what the attack trains on"),
-            _column("attack_step", pa.int32(), "k, optimiser steps of the attack", "steps"),
-            _column("metric", _WORD, "name of the figure"),
-            _column("value", pa.float64(), "the figure"),
-            _column(
-                "lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"
-            ),
-            _column("upper", pa.float64(), "upper end of it"),
-            _column("samples", pa.int32(), "N the figure is over", "images"),
-            _column("artifact", pa.string(), "artifact key of the stage the figure is from"),
-        ],
-        "stages": [
-            *replicate,
-            _column("stage", pa.string(), "unlearn, score, or ATTACK@K"),
-            _column("key", pa.string(), "artifact key of its product"),
-            _column("found", pa.bool_(), "the product was already in the store: nothing was run"),
-            _column("started_at", _TIME, "start"),
-            _column("finished_at", _TIME, "end"),
-            _column("wall_s", pa.float64(), "elapsed time", "seconds"),
-            _column("core_s", pa.float64(), "processor time of the process", "seconds"),
-            _column("training_s", pa.float64(), "of wall_s: gradient steps", "seconds"),
-            _column("sampling_s", pa.float64(), "of wall_s: drawing images", "seconds"),
-            _column("scoring_s", pa.float64(), "of wall_s: classifier, features, distances", "seconds"),
-            _column("pid", pa.int64(), "process that ran it"),
-            _column("node", _WORD, "host that ran it"),
-        ],
-    }
+    tables = {"trials": trials, "replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
     facts = {"schema_version": str(SCHEMA_VERSION), "space": space.name, "space_fingerprint": space.fingerprint()}
     return {name: pa.schema(columns, metadata=facts | {"table": name}) for name, columns in tables.items()}
+
+
+def track_schemas() -> dict[str, pa.Schema]:
+    """The schema of every table of a relearning track: a sweep's, each row with what was forgotten."""
+    forget = _column("forget", _WORD, "what is forgotten: classes, attribute:NAME or instances:INDEX,…")
+    tables = {"replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
+    facts = {"schema_version": str(SCHEMA_VERSION)}
+    return {name: pa.schema([*c, forget], metadata=facts | {"table": name}) for name, c in tables.items()}
 
 
 class Writer:
     """Writes the tables of one run; one process holds it. Every write is one whole file, renamed into place."""
 
-    def __init__(self, run_dir: Path, space: SearchSpace) -> None:
-        self.folder = run_dir / "records"
-        self.schemas = schemas(space)
-        for table in TABLES:
+    def __init__(self, run_dir: Path, schemas: Mapping[str, pa.Schema]) -> None:
+        self.folder, self.schemas = run_dir / "records", schemas
+        for table in schemas:
             (self.folder / table).mkdir(parents=True, exist_ok=True)
 
     def trial(self, row: Mapping[str, Any]) -> None:

@@ -1,19 +1,23 @@
-"""Run a plan: prepare → search → confirm → read, on Ray or in this process."""
+"""Run a plan: prepare → search → confirm → read, on Ray or in this process.
+
+`drive` is the part of it that asks what the jobs are of nobody but an agenda: a relearning track is driven by it too.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sweep import prepare as preparing
 from sweep import records
-from sweep.agenda import Agenda, Ended
+from sweep.agenda import Agenda
 from sweep.errors import UsageError
+from sweep.jobs import Ended, Jobs
 from sweep.outputs import Outputs
 from sweep.plan import Plan, write_json
 from sweep.prepare import Execute, Task
@@ -25,26 +29,55 @@ from trainables.store import Artifact
 _MAX_LOST = 2  # a trial whose process dies more often than this has failed; one that dies less is started again
 
 
+class Views(Protocol):
+    """What hears of every job that ended and is recorded."""
+
+    def take(self, ended: Ended, agenda: Any) -> None: ...
+    def finish(self) -> None: ...
+
+
+class Place(Protocol):
+    """Where jobs run: how many at a time, on what share of a GPU, on which cluster, or in this very process."""
+
+    @property
+    def run_dir(self) -> str: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def gpus_per_trial(self) -> float: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def in_process(self) -> bool: ...
+
+
+Opened = TypeVar("Opened", bound=Views)
+Open = Callable[[Execute], tuple[Jobs, Opened]]
+"""Prepares what all jobs share, with what runs its tasks; gives the jobs and the views of them."""
+
+
 def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
     """Run the plan in its run folder, going on from whatever is recorded there; returns the finished outputs."""
-    run_dir = Path(plan.run_dir)
     experiment = preparing.experiment_of(plan)
+    return drive(plan, lambda execute: _open(plan, space, experiment, execute, progress), [experiment], progress)
+
+
+def drive(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
+    """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused."""
+    run_dir = Path(place.run_dir)
     with _only_driver(run_dir):
         _status(run_dir, "running", "prepare")
         try:
-            if plan.in_process:
-                outputs = _run_here(plan, space, experiment, progress)
-            else:
-                outputs = _run_on_ray(plan, space, experiment, progress)
+            views = (_drive_here if place.in_process else _drive_on_ray)(place, open_, experiments, progress)
         except BaseException as error:
             _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
             raise
         _status(run_dir, "finished", "")  # before the page, which says so
-        outputs.finish()
-    return outputs
+        views.finish()
+    return views
 
 
-def _run_here(plan: Plan, space: SearchSpace, experiment: Experiment, progress: Progress) -> Outputs:
+def _drive_here(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
     import torch
 
     from trainables.pipeline import Pipeline
@@ -55,27 +88,27 @@ def _run_here(plan: Plan, space: SearchSpace, experiment: Experiment, progress: 
     def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
         return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
 
-    agenda, outputs = _open(plan, space, experiment, execute, progress)
+    jobs, views = open_(execute)
     bench = None
     try:
-        while job := agenda.next_job():
+        while job := jobs.next_job():
             ended: Ended | None = None
             try:
                 pipeline = Pipeline(job.spec, bench)
                 bench = pipeline.bench
                 while ended is None:
-                    ended = agenda.take(job.name, pipeline.step().to_json())
-                    progress.heartbeat(agenda)
+                    ended = jobs.take(job.name, pipeline.step().to_json())
+                    progress.heartbeat(jobs)
             except Exception:  # as in trainables.trial: what a stage raises is the trial's recorded cause
-                ended = agenda.take(job.name, failure_report().to_json())
+                ended = jobs.take(job.name, failure_report().to_json())
             if ended:
-                outputs.take(ended, agenda)
+                views.take(ended, jobs)
     finally:
-        agenda.close()
-    return outputs
+        jobs.close()
+    return views
 
 
-def _run_on_ray(plan: Plan, space: SearchSpace, experiment: Experiment, progress: Progress) -> Outputs:
+def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # our records are the only result store
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends the sweep, not just Tune's loop
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -87,37 +120,37 @@ def _run_on_ray(plan: Plan, space: SearchSpace, experiment: Experiment, progress
     from sweep.tune_search import AgendaSearcher, LostTrials
     from trainables.trial import UnlearningTrial
 
-    progress.line(f"Ray: {'connecting to ' + plan.address if plan.address else 'starting on this machine'}")
-    _start_ray(ray, plan)
+    progress.line(f"Ray: {'connecting to ' + place.address if place.address else 'starting on this machine'}")
+    _start_ray(ray, place)
     try:
-        execute = _ray_executor(ray, plan, experiment, progress)
-        agenda, outputs = _open(plan, space, experiment, execute, progress)
-        searcher = AgendaSearcher(agenda, lambda e: outputs.take(e, agenda), lambda: progress.heartbeat(agenda))
-        resources = {"cpu": 1.0} | ({"gpu": plan.gpus_per_trial} if plan.gpus_per_trial else {})
+        execute = _ray_executor(ray, place, experiments, progress)
+        jobs, views = open_(execute)
+        searcher = AgendaSearcher(jobs, lambda e: views.take(e, jobs), lambda: progress.heartbeat(jobs))
+        resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {})
         try:
             tune.Tuner(
                 tune.with_resources(UnlearningTrial, resources),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     num_samples=-1,
-                    max_concurrent_trials=plan.workers,
+                    max_concurrent_trials=place.workers,
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
                     name="tune",
-                    storage_path=str((Path(plan.run_dir) / "ray").resolve()),
+                    storage_path=str((Path(place.run_dir) / "ray").resolve()),
                     failure_config=tune.FailureConfig(max_failures=_MAX_LOST),
                     callbacks=[LostTrials(searcher)],
                     verbose=0,
                 ),
             ).fit()
         finally:
-            agenda.close()
-        if not agenda.finished:
-            raise RuntimeError(f"Ray Tune ended before the sweep did; continue it with --resume {plan.run_dir}")
+            jobs.close()
+        if not jobs.finished:
+            raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {place.run_dir}")
     finally:
         ray.shutdown()
-    return outputs
+    return views
 
 
 def _open(
@@ -148,23 +181,23 @@ def _same_preparation(path: Path, prepared: dict[str, Any]) -> dict[str, Any]:
     return before
 
 
-def _start_ray(ray: Any, plan: Plan) -> None:
+def _start_ray(ray: Any, place: Place) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     try:
-        if plan.address:
-            ray.init(address=plan.address, log_to_driver=False, logging_level=logging.ERROR)
+        if place.address:
+            ray.init(address=place.address, log_to_driver=False, logging_level=logging.ERROR)
         else:
-            ray.init(num_cpus=max(plan.workers, 1), **quiet)
+            ray.init(num_cpus=max(place.workers, 1), **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
-            f"--address {plan.address or 'local'}: cannot reach Ray: {str(error).splitlines()[0]}"
+            f"--address {place.address or 'local'}: cannot reach Ray: {str(error).splitlines()[0]}"
         ) from error
     have = ray.cluster_resources().get("GPU", 0)
-    if plan.gpus_per_trial > have and not plan.address:
-        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
+    if place.gpus_per_trial > have and not place.address:
+        raise UsageError(f"--gpus-per-trial {place.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
 
 
-def _ray_executor(ray: Any, plan: Plan, experiment: Experiment, progress: Progress) -> Execute:
+def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], progress: Progress) -> Execute:
     """Runs tasks on Ray, saying every few seconds how far the long ones are."""
     from sweep.watch import base_progress
 
@@ -174,7 +207,7 @@ def _ray_executor(ray: Any, plan: Plan, experiment: Experiment, progress: Progre
         torch.set_num_threads(1)
         return task(*arguments)
 
-    remote = ray.remote(num_cpus=1, num_gpus=plan.gpus_per_trial)(call)
+    remote = ray.remote(num_cpus=1, num_gpus=place.gpus_per_trial)(call)
 
     def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
         waiting = {remote.remote(*task): name for name, task in tasks.items()}
@@ -184,7 +217,7 @@ def _ray_executor(ray: Any, plan: Plan, experiment: Experiment, progress: Progre
             for reference in ready:
                 made[waiting.pop(reference)] = ray.get(reference)
             if waiting and progress.quiet_for() > 10:
-                progress.line(f"prepare: {base_progress(experiment, list(waiting.values()))}")
+                progress.line(f"prepare: {base_progress(experiments, list(waiting.values()))}")
         return made
 
     return execute

@@ -9,13 +9,13 @@ from typing import Any
 from ray import tune
 from ray.tune.search import Searcher
 
-from sweep.agenda import Agenda, Ended
+from sweep.jobs import Ended, Jobs
 
 
 class AgendaSearcher(Searcher):
     """Suggests the agenda's jobs and hands it their reports. Tune's snapshots of it are not used: the records are the truth."""
 
-    def __init__(self, agenda: Agenda, on_end: Callable[[Ended], None], on_report: Callable[[], None]) -> None:
+    def __init__(self, agenda: Jobs, on_end: Callable[[Ended], None], on_report: Callable[[], None]) -> None:
         super().__init__()
         self.agenda, self.on_end, self.on_report = agenda, on_end, on_report
         self.job_of: dict[str, str] = {}

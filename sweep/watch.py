@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trainables.experiment import Experiment
 from trainables.stages.prepare import SHADOW, model_key
 from trainables.store import Store
@@ -9,14 +11,21 @@ from trainables.store import Store
 _MODELS = {"base model": "base", "retrain control": "retrain"}
 
 
-def base_progress(experiment: Experiment, waiting: list[str]) -> str:
+def task_name(what: str, experiment: Experiment, experiments: Sequence[Experiment]) -> str:
+    """What a task is called: by what is forgotten too, where experiments differ in it."""
+    return what if len(experiments) == 1 else f"{what} of {experiment.forget}"
+
+
+def base_progress(experiments: Sequence[Experiment], waiting: list[str]) -> str:
     """One phrase a task still waited for: ``base model 400/1300 steps``; more than three are only counted."""
     if len(waiting) > 3:
         return f"{len(waiting)} tasks to go"
-    store, said = Store(experiment.store), []
+    models = {task_name(what, e, experiments): (e, which) for e in experiments for what, which in _MODELS.items()}
+    said = []
     for name in waiting:
-        which = name.removesuffix(" model") if name.startswith(SHADOW) else _MODELS.get(name)
-        partial = store.load_partial(model_key(experiment, which)) if which else None
+        experiment, which = models.get(name, (experiments[0], name.removesuffix(" model")))
+        known = name in models or name.startswith(SHADOW)
+        partial = Store(experiment.store).load_partial(model_key(experiment, which)) if known else None
         steps = f" {int(partial['step'])}/{experiment.base.train_steps} steps" if partial else ""
         said.append(name + steps)
     return ", ".join(said)

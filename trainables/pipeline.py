@@ -32,6 +32,7 @@ from trainables.store import Artifact
 from trainables.unlearning import METHODS
 
 STEP_SECONDS = 30.0
+_SCORED_AFTER = ("relearning_accuracy", "retain_accuracy")  # beside the Fréchet distance
 
 
 class Stage(Protocol):
@@ -74,6 +75,7 @@ class Pipeline:
             check_attack(attack)
         self.figures: dict[str, Any] = {}
         self._accuracy_at: dict[str, dict[int, float]] = {}
+        self._at_end: dict[str, Figures] = {}  # of every attack, the figures after its last step
         self._stages = self._sequence()
         self._stage: Stage | None = next(self._stages)
         self._watch = Stopwatch()
@@ -136,6 +138,7 @@ class Pipeline:
             report.state = "PRUNED" if report.cause else "COMPLETE"
             if report.state == "COMPLETE":
                 self.figures |= {"robustness": self._withstood(True), "malicious_robustness": self._withstood(False)}
+                self.figures |= self._attacked()
         if self.figures:  # from the score on: a trial that dies under attack keeps what it was scored
             report.figures = self.figures | self._dependencies()
         return report
@@ -144,6 +147,17 @@ class Pipeline:
         """1 - the worst AURC of the attacks that count, or of those whose data hold what was forgotten; None without any."""
         worst = [aurc(self._accuracy_at[a.name]) for a in self.spec.attacks if a.counts == counts]
         return 1 - max(worst) if worst else None
+
+    def _attacked(self) -> Figures:
+        """What is left after the attack that counts and brings most back: a model that it ruined has not resisted it."""
+        ends = [self._at_end[a.name] for a in self.spec.attacks if a.counts]
+        if not ends:
+            return {}
+        worst = max(ends, key=lambda figures: figures["relearning_accuracy"])
+        found = {f"attacked_{name}": worst[name] for name in _SCORED_AFTER if name in worst}
+        if "fid" in worst and self.spec.attacked_per_retained == self.spec.samples.per_retained:
+            found["attacked_fid_delta"] = worst["fid"] - self.figures["fid_base"]  # the same noise, equal N
+        return found
 
     def _stage_row(self, stage: Stage, found: bool) -> dict[str, Any]:
         row = {"stage": stage.name, "key": stage.key, "found": found, "pid": os.getpid(), "node": platform.node()}
@@ -162,6 +176,8 @@ class Pipeline:
     def _take_rung(self, stage: AttackStage, artifact: Artifact) -> list[dict[str, Any]]:
         attack = stage.trajectory.attack
         self._accuracy_at[attack.name][stage.step] = artifact.facts["figures"]["relearning_accuracy"]
+        if stage.last:
+            self._at_end[attack.name] = artifact.facts["figures"]
         auxiliary = attack.settings.get("auxiliary")
         return self._curve_rows(attack.name, attack.counts, auxiliary, stage.step, artifact)
 

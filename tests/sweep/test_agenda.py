@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep import records
-from sweep.agenda import Agenda, Ended, Job
+from sweep.agenda import Agenda
+from sweep.jobs import Ended, Job
 from sweep.plan import Plan, create_run_dir, write_json
 from sweep.prepare import experiment_of
 from trainables.experiment import Experiment

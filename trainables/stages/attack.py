@@ -42,9 +42,12 @@ def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
         "device": experiment.device_kind,
     }
     inputs = {"model": model} | ({"synthetic": synthetic_key(experiment)} if settings.auxiliary == "synthetic" else {})
-    return artifact_key(
-        "trajectory", config, inputs, code_version(member.module, "trainables.auxiliary", Trajectory, stream)
-    )
+    return artifact_key("trajectory", config, inputs, attack_code(attack.method))
+
+
+def attack_code(method: str) -> str:
+    """Code version of an attack's trajectory."""
+    return code_version(ATTACKS[method].module, "trainables.auxiliary", Trajectory, stream)
 
 
 def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> str:

@@ -1,0 +1,94 @@
+"""One replicate on its way: its spec, the rows its reports bring, and the row it becomes. A sweep and a track share it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sweep.space import Attack
+from trainables.experiment import AttackPlan, TrialSpec
+
+
+@dataclass
+class Job:
+    """One replicate of one trial, on its way: its spec, and the rows its reports have brought so far."""
+
+    spec: TrialSpec
+    arm: str
+    number: int
+    phase: str
+    asked_at: dt.datetime
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # what the sampler chose
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.spec.trial_id}-r{self.spec.replicate}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a job: its trial's row (search) or its replicate's row (confirm, controls), and its curves."""
+
+    job: Job
+    row: dict[str, Any]
+
+
+class Jobs(Protocol):
+    """What is driven: a sweep's agenda, or a track's. One process holds it."""
+
+    running: dict[str, Job]
+
+    @property
+    def finished(self) -> bool: ...
+
+    def next_job(self) -> Job | None: ...
+    def take(self, name: str, report: Mapping[str, Any]) -> Ended | None: ...
+    def fail(self, name: str, cause: str) -> Ended: ...
+    def close(self) -> None: ...
+
+
+def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[str]) -> dict[str, Any]:
+    """The job's row of the replicates table, with those of its figures that are among the table's columns."""
+    started, finished = ([s[at] for s in job.stages] for at in ("started_at", "finished_at"))
+    row = identity(job.spec) | {
+        "arm": job.arm,
+        "method": job.spec.method,
+        "phase": job.phase,
+        "state": state,
+        "cause": cause,
+        "core_s": sum(s["core_s"] for s in job.stages),
+        "started_at": min(started, default=None),
+        "finished_at": max(finished, default=None),
+    }
+    return row | {k: v for k, v in job.figures.items() if k in columns}
+
+
+def identity(spec: TrialSpec) -> dict[str, Any]:
+    return {"trial_id": spec.trial_id, "replicate": spec.replicate}
+
+
+def attack_plan(attack: Attack) -> AttackPlan:
+    return AttackPlan(attack.name, attack.method, dict(attack.settings), attack.counts)
+
+
+def add_report(job: Job, report: Mapping[str, Any]) -> None:
+    """Add a report's rows to a job's. A restarted process reports its stages again, as found: they are already here."""
+    if report["stage"] and report["stage"]["key"] not in {s["key"] for s in job.stages}:
+        job.stages.append(_stage_row(job.spec, report["stage"]))
+    known = {_point(row) for row in job.curves}
+    job.curves += [identity(job.spec) | row for row in report["curves"] if _point(row) not in known]
+    job.figures |= report["figures"]
+
+
+def _point(row: Mapping[str, Any]) -> tuple[str, int, str]:
+    return row["attack"], row["attack_step"], row["metric"]
+
+
+def _stage_row(spec: TrialSpec, stage: Mapping[str, Any]) -> dict[str, Any]:
+    times = {k: dt.datetime.fromtimestamp(stage[k], dt.UTC) for k in ("started_at", "finished_at")}
+    return identity(spec) | dict(stage) | times
