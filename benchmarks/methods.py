@@ -178,13 +178,14 @@ def table(question: Question, results: list[dict[str, Any]], order: list[str]) -
         failed = [r for r in by_method[method] if r["state"] != "COMPLETE"]
         cells = [method]
         for figure in ("unlearning_accuracy", "retain_accuracy", "fid_delta"):
-            cells.append(interval([r["figures"].get(figure) for r in ended], 1 if figure == "fid_delta" else 3))
+            values = [r["figures"].get(figure) for r in ended]
+            cells.append(interval(values, 1) if figure == "fid_delta" else interval(values, 3, share=True))
         cells.append(interval([r["unlearn_s"] for r in ended], 1, spread=False))
-        cells.append(interval([r["figures"].get("robustness") for r in ended], 3))
+        cells.append(interval([r["figures"].get("robustness") for r in ended], 3, share=True))
         if malicious:
-            cells.append(interval([r["figures"].get("malicious_robustness") for r in ended], 3))
-        cells.append(interval([r["figures"].get("membership_auc") for r in ended], 2))
-        cells.append(interval([after(r, "DiMRA retain 1e-3", "membership_auc") for r in ended], 2))
+            cells.append(interval([r["figures"].get("malicious_robustness") for r in ended], 3, share=True))
+        cells.append(interval([r["figures"].get("membership_auc") for r in ended], 2, share=True))
+        cells.append(interval([after(r, "DiMRA retain 1e-3", "membership_auc") for r in ended], 2, share=True))
         cells.append(f"{len(ended)}" + (f"; {len(failed)} failed: {failed[0]['cause']}" if failed else ""))
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -196,8 +197,8 @@ def after(result: dict[str, Any], attack: str, metric: str) -> float | None:
     return max(rows, key=lambda r: r["attack_step"])["value"] if rows else None
 
 
-def interval(values: list[float | None], digits: int, spread: bool = True) -> str:
-    """Mean [95 % t interval over seeds]; a dash where there is no figure."""
+def interval(values: list[float | None], digits: int, spread: bool = True, share: bool = False) -> str:
+    """Mean [95 % t interval over seeds], a share's within [0, 1]; a dash where there is no figure."""
     known = [v for v in values if v is not None]
     if not known:
         return "-"
@@ -205,7 +206,8 @@ def interval(values: list[float | None], digits: int, spread: bool = True) -> st
     if len(known) < 2 or not spread:
         return f"{mean:.{digits}f}"
     half = student.ppf(0.975, len(known) - 1) * statistics.stdev(known) / len(known) ** 0.5
-    return f"{mean:.{digits}f} [{mean - half:.{digits}f}, {mean + half:.{digits}f}]"
+    low, high = (max(mean - half, 0.0), min(mean + half, 1.0)) if share else (mean - half, mean + half)
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 if __name__ == "__main__":
