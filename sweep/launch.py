@@ -98,7 +98,10 @@ def add_figures(p: argparse.ArgumentParser) -> None:
         "--samples-per-retained", type=int, default=50, metavar="N", help="images of each retained condition"
     )
     models.add_argument(
-        "--fid-features", default="classifier", metavar="NAME", help="feature network: classifier, or inception"
+        "--fid-features",
+        default="classifier",
+        metavar="NAME",
+        help="feature network: classifier, efficientnet or inception",
     )
     models.add_argument(
         "--inception-weights", default="", metavar="FILE", help="inception-2015-12-05.pt, for --fid-features inception"

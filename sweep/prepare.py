@@ -18,6 +18,7 @@ from trainables.attacks import ATTACKS
 from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
 from trainables.data import DATASETS
 from trainables.experiment import Experiment, Samples
+from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, check_weights
 from trainables.forgetting import Forget, parse_forget
 from trainables.models import BaseModel
@@ -51,6 +52,9 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     if plan.fid_features == "inception":
         with mistake_in("--inception-weights"):
             check_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
+    if plan.fid_features == "efficientnet":
+        with _mistake_in("--fid-features efficientnet"):
+            read_weights(weights_file())
     forgetting = parse_forget(plan.forget, DATASETS[plan.data])
     with mistake_in("--forget"):
         forgetting.split(DATASETS[plan.data].load().train)

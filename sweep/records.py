@@ -69,6 +69,27 @@ FIGURES: tuple[pa.Field, ...] = (
     _column("fid_base", pa.float64(), "the same of the base model: same noise, same N", "", "minimise"),
     _column("fid_delta", pa.float64(), "FID(unlearned) - FID(base), retained conditions, same noise", "", "minimise"),
     _column(
+        "kid",
+        pa.float64(),
+        "kernel inception distance of the same two sets: unbiased at any N, so the one to trust at small N",
+        "MMD² of the cubic kernel",
+        "minimise",
+    ),
+    _column(
+        "precision",
+        pa.float64(),
+        "share of retained-condition samples within the manifold of retained training images (k = 3); compare at equal N",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "recall",
+        pa.float64(),
+        "share of retained training images within the manifold of retained-condition samples (k = 3); compare at equal N",
+        "share",
+        "maximise",
+    ),
+    _column(
         "unlearning_accuracy",
         pa.float64(),
         "1 - share of forgotten-condition samples classified as it",

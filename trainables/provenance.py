@@ -16,6 +16,9 @@ from typing import Any
 
 _PACKAGE = "trainables"
 
+_LIBRARIES = ("torch", "diffusers")
+_OPTIONAL = ("timm",)  # libraries of an extra: they count where a module imports them
+
 # How things are found and kept, not how they are made: a change here leaves every figure as it was.
 _NEUTRAL = frozenset({"trainables.store", "trainables.registry", "trainables.provenance"})
 
@@ -29,13 +32,15 @@ def code_version(*parts: str | Callable[..., Any]) -> str:
     docstrings do not count, for the hash is over the syntax tree.
     """
     digest = hashlib.sha256()
-    for module in sorted(_closure(tuple(p for p in parts if isinstance(p, str)))):
+    modules = sorted(_closure(tuple(p for p in parts if isinstance(p, str))))
+    for module in modules:
         digest.update(module.encode())
         digest.update(_syntax(module).encode())
     for part in parts:
         if not isinstance(part, str):
             digest.update(_tree(textwrap.dedent(inspect.getsource(part))).encode())
-    for library in ("torch", "diffusers"):
+    optional = [name for name in _OPTIONAL if any(name in _imported(module) for module in modules)]
+    for library in (*_LIBRARIES, *optional):
         digest.update(f"{library}=={importlib.metadata.version(library)}".encode())
     return digest.hexdigest()[:16]
 
@@ -57,6 +62,12 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
 
 
 def _imports(module: str) -> list[str]:
+    """The modules of `trainables` that a module imports."""
+    return [n for n in _imported(module) if n.startswith(f"{_PACKAGE}.") and _path(n) is not None]
+
+
+def _imported(module: str) -> list[str]:
+    """Every name that a module imports, wherever in it."""
     names: list[str] = []
     for node in ast.walk(ast.parse(_source(module))):
         if isinstance(node, ast.Import):
@@ -66,7 +77,7 @@ def _imports(module: str) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             # ``from trainables import models`` imports a module, ``from trainables.models import load`` a name of one.
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [n for n in names if n.startswith(f"{_PACKAGE}.") and _path(n) is not None]
+    return names
 
 
 @cache

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from trainables.distances import nearest_squared_distance
 from trainables.unlearning import Problem
 
 Replacement = Callable[[Problem, int, torch.Generator], torch.Tensor]
@@ -128,13 +129,3 @@ def conditions_by_distance(problem: Problem) -> list[int]:
 def _draw(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:
     images = problem.retain.of(condition).images
     return images[torch.randperm(len(images), generator=generator)[:n]]
-
-
-def nearest_squared_distance(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(N,) squared distance of each point to its nearest target, without the (N, M, d) array."""
-    lengths = (targets**2).sum(axis=1)
-    parts = [
-        ((p**2).sum(1)[:, None] - 2 * p @ targets.T + lengths).min(1)
-        for p in np.array_split(points, len(points) // 1024 + 1)
-    ]
-    return np.concatenate(parts)

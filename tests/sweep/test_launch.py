@@ -61,7 +61,7 @@ MISTAKES = {
     "shadow models below zero": (["--space", TINY, "--shadow-models", "-1"], "--shadow-models -1: must be at least 0"),
     "objective without a worst value": (["--space", "boundless.py"], "no worst value to measure a front from"),
     "objective that the search never learns": (["--space", "harmless.py"], "needs a search attack whose data hold"),
-    "unknown features": (["--space", TINY, "--fid-features", "vgg"], "known: classifier, inception"),
+    "unknown features": (["--space", TINY, "--fid-features", "vgg"], "known: classifier, efficientnet, inception"),
     "no weights named": (["--space", TINY, "--fid-features", "inception"], "--inception-weights"),
     "missing weights": (
         ["--space", TINY, "--fid-features", "inception", "--inception-weights", "gone.pt"],

@@ -102,7 +102,7 @@ def test_figures_that_do_not_apply_are_left_out() -> None:
     figures = evaluate(evaluation([3, 3, 3], [1, 1, 3]))
     assert "retain_accuracy" not in figures and "fid" not in figures
     assert {"relearning_accuracy", "forgotten_diversity"} <= figures.keys()
-    assert evaluate(evaluation([1, 2], [1, 2])).keys() == {"retain_accuracy", "fid"}
+    assert evaluate(evaluation([1, 2], [1, 2])).keys() == {"retain_accuracy", "fid", "kid"}
 
 
 def test_what_the_forgotten_condition_yields_now() -> None:

@@ -103,3 +103,17 @@ def test_every_metric_is_part_of_the_scoring_code(
         forget_sources()
         versions.add(scoring_code(experiment))
     assert len(versions | {before}) == 3
+
+
+def test_a_library_of_an_extra_counts_where_it_is_imported(
+    version_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for release in ("1.0", "1.1"):
+        monkeypatch.setattr(
+            provenance.importlib.metadata, "version", lambda name, own=release: own if name == "timm" else "2"
+        )
+        for source in ("import timm", "x = 1"):
+            found[source, release] = version_of(source)
+    assert found["import timm", "1.0"] != found["import timm", "1.1"]
+    assert found["x = 1", "1.0"] == found["x = 1", "1.1"]

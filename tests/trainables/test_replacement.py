@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from trainables.data import DATASETS
+from trainables.distances import nearest_squared_distance
 from trainables.forgetting import parse_forget
-from trainables.replacement import REPLACEMENTS, conditions_by_distance, nearest_squared_distance
+from trainables.replacement import REPLACEMENTS, conditions_by_distance
 from trainables.unlearning import Problem
 
 N = 6

@@ -9,22 +9,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from trainables.registry import Registry
 
+if TYPE_CHECKING:
+    import torch  # for readers of scores, who need `aurc` and `wilson` and no torch
+
 Figures = dict[str, float]
+REFERENCE_SAMPLE = 1000  # reference features that kid, precision and recall are over, where there are as many
 
 
-@dataclass(frozen=True)
+@dataclass(
+    frozen=True, eq=False
+)  # one reference is another only if it is the same object: what is made of it is cached
 class Reference:
-    """The retained training images' features: `mean` (d,), `covariance` (d, d), and `features` (M, d) themselves."""
+    """The retained training images' features: `mean` (d,), `covariance` (d, d), and `features` (M, d) themselves.
+
+    `features` come in a fixed random order, so that their first ones are a fair sample of all.
+    """
 
     mean: np.ndarray
     covariance: np.ndarray
     features: np.ndarray
+
+    @property
+    def sample(self) -> np.ndarray:
+        """(M, d) float64, M ≤ 1,000: the reference of figures whose cost grows with M²."""
+        return self.features[:REFERENCE_SAMPLE].astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
-from scipy.spatial import KDTree
 
-from trainables.metrics import Evaluation, Figures, register
+from trainables.distances import nearest_squared_distance, neighbour_squared_distance
+from trainables.metrics import Evaluation, Figures, Reference, register
 
 
 @register("forgotten")
@@ -22,15 +24,18 @@ def forgotten(samples: Evaluation) -> Figures:
     if int(mask.sum()) < 2 or not samples.prompted:
         return {}
     counts = torch.bincount(samples.predicted[mask])
-    real = KDTree(samples.reference.features)
-    distance = np.median(real.query(samples.features[mask.numpy()])[0])
-    between_real = np.median(
-        real.query(samples.reference.features, k=2)[0][:, 1]
-    )  # the first neighbour is the image itself
+    real = samples.reference.features.astype(np.float64)
+    distance = np.median(nearest_squared_distance(samples.features[mask.numpy()], real) ** 0.5)
     return {
         "forgotten_top_class": int(counts.argmax()),
         "forgotten_top_share": float(counts.max() / counts.sum()),
         "forgotten_confidence": float(samples.confidence[mask].mean()),
         "forgotten_diversity": float(samples.images[mask].std(dim=0).mean()),
-        "forgotten_distance": float(distance / between_real),
+        "forgotten_distance": float(distance / _between_real(samples.reference)),
     }
+
+
+@lru_cache(maxsize=2)  # the same in every score of an experiment
+def _between_real(reference: Reference) -> float:
+    """Median distance of a retained training image to the nearest other one."""
+    return float(np.median(neighbour_squared_distance(reference.features.astype(np.float64), 1) ** 0.5))

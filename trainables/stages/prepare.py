@@ -80,7 +80,12 @@ def shared_key(experiment: Experiment, name: str) -> str:
 
 
 def reference_key(experiment: Experiment) -> str:
-    config = {"data": experiment.data, "forget": experiment.forget, "features": experiment.features}
+    config = {
+        "data": experiment.data,
+        "forget": experiment.forget,
+        "features": experiment.features,
+        "kept": REFERENCE_FEATURES,
+    }
     inputs = {"weights": feature_weights(experiment)}
     feature_module = FEATURE_NETWORKS[experiment.features].__module__
     code = _code(experiment, "trainables.metrics.frechet", "trainables.forgetting", feature_module, make_reference)
@@ -230,7 +235,7 @@ def make_shared(experiment: Experiment, name: str) -> Artifact:
 
 
 def make_reference(experiment: Experiment) -> Artifact:
-    """Statistics of the retained training images' features, and the features themselves."""
+    """Statistics of the retained training images' features, and the features themselves in a fixed random order."""
     store, key = Store(experiment.store), reference_key(experiment)
     if found := store.find(key):
         return found
@@ -239,7 +244,9 @@ def make_reference(experiment: Experiment) -> Artifact:
     features = network.extract(retain.images)
     mean, covariance = statistics(features)
     facts = {"images": len(retain), "features": network.name, "weights_hash": network.weights_hash}
-    tensors = {"mean": mean, "covariance": covariance, "features": features[:REFERENCE_FEATURES].astype(np.float32)}
+    order = np.random.default_rng(0).permutation(len(features))  # a data set may come sorted by class
+    kept = features[order[:REFERENCE_FEATURES]].astype(np.float32)
+    tensors = {"mean": mean, "covariance": covariance, "features": kept}
     return store.put(key, "reference", facts, tensors)
 
 

@@ -150,7 +150,8 @@ def examine(bench: Workbench, model: UNet2DModel) -> tuple[Figures, int]:
 def counted(figures: Figures, sampling: Sampling, audits: tuple[Figures, int]) -> dict[str, int]:
     """N of every figure: the samples asked for what was forgotten, those of what stays, or the audited images."""
     forgotten, retained = int(sampling.of_forgotten.sum()), int(sampling.of_retained.sum())
-    over = {name: retained if name in ("fid", "retain_accuracy") else forgotten for name in figures}
+    of_retained = ("fid", "kid", "precision", "recall", "retain_accuracy")
+    over = {name: retained if name in of_retained else forgotten for name in figures}
     return over | dict.fromkeys(audits[0], audits[1])
 
 
