@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainables.experiment import Experiment
+from trainables.models import BaseModel
 from trainables.stages.prepare import SHADOW, model_key
 from trainables.store import Store
 
@@ -16,7 +17,8 @@ def base_progress(experiment: Experiment, waiting: list[str]) -> str:
     store, said = Store(experiment.store), []
     for name in waiting:
         which = name.removesuffix(" model") if name.startswith(SHADOW) else _MODELS.get(name)
-        partial = store.load_partial(model_key(experiment, which)) if which else None
-        steps = f" {int(partial['step'])}/{experiment.base.train_steps} steps" if partial else ""
+        recipe, steps = experiment.base, ""
+        if which and isinstance(recipe, BaseModel) and (partial := store.load_partial(model_key(experiment, which))):
+            steps = f" {int(partial['step'])}/{recipe.train_steps} steps"
         said.append(name + steps)
     return ", ".join(said)
