@@ -42,7 +42,7 @@ class Experiment:
     weights_file: str = ""
     weights_sha256: str = ""
     sampling_steps: int = 10
-    sampler_kind: str = "ddim"
+    image_sampler: str = "ddim"  # a kind of trainables.sampler
     guidance: float = 1.0
     synthetic_per_condition: int = 64
     shadow_models: int = 0  # of the membership audit; 0: without it
@@ -73,7 +73,7 @@ class Experiment:
 
     @property
     def sampling(self) -> Sampler:
-        return Sampler(self.sampler_kind, self.sampling_steps, self.guidance)
+        return Sampler(self.image_sampler, self.sampling_steps, self.guidance)
 
     @property
     def sampler(self) -> str:
