@@ -9,10 +9,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "medium": {
         "channels": (32, 64),
         "batch": 64,
-        "train_steps": 2000,
+        "train_steps": 1800,
         "learning_rate": 2e-3,
         "ema_decay": 0.998,
-        "attention_below": 8,
     },
     "large": {
         "channels": (64, 128, 128),
