@@ -129,8 +129,9 @@ class Agenda:
         )
 
     def _control_jobs(self, replicate: int) -> list[Job]:
-        """θ₀ and θ* under the same attacks on the same seed."""
-        specs = [self._spec(f"{CONTROL}-{s}", replicate, None, {}, start=s) for s in ("base", "retrain")]
+        """θ₀ and, where there is one, θ* under the same attacks on the same seed."""
+        starts = ("base",) if self.experiment.without_control else ("base", "retrain")
+        specs = [self._spec(f"{CONTROL}-{s}", replicate, None, {}, start=s) for s in starts]
         return [Job(spec, CONTROL, 0, _phase(spec), records.now()) for spec in specs]
 
     def _confirm_jobs(self) -> list[Job]:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from sweep import catalogue, records
+from sweep import base_models, catalogue, records
 from sweep import plan as planning
 from sweep.errors import UsageError
 from sweep.plan import Plan
@@ -85,7 +85,38 @@ def add_figures(p: argparse.ArgumentParser) -> None:
     """The options that say of which models and samples figures are; a relearning track has them too."""
     models = p.add_argument_group("models and figures")
     models.add_argument(
-        "--base-steps", type=int, default=1300, metavar="N", help="training steps of the base model (default: 1300)"
+        "--base-size",
+        metavar="SIZE",
+        help="small, medium or large base model, trained here (default: what fits the images)",
+    )
+    models.add_argument(
+        "--base-steps", type=int, metavar="N", help="training steps of the base model (default: its size's own)"
+    )
+    models.add_argument(
+        "--base", default="", metavar="FOLDER|ID", help="a diffusers pipeline as the base model: its folder or hub id"
+    )
+    models.add_argument("--base-revision", default="", metavar="REV", help="revision of a hub id (default: its newest)")
+    models.add_argument(
+        "--base-classes",
+        default="",
+        metavar="N,N,…",
+        help="the pipeline's classes that the conditions are, in their order",
+    )
+    models.add_argument(
+        "--retrain-control",
+        default="",
+        metavar="FOLDER",
+        help="the pipeline of a model that never saw what is forgotten, for --base",
+    )
+    models.add_argument(
+        "--image-sampler",
+        default="ddim",
+        metavar="NAME",
+        help="ddim or dpm-solver++: how images are drawn (default: ddim)",
+    )
+    models.add_argument("--sampling-steps", type=int, default=10, metavar="N", help="its steps an image (default: 10)")
+    models.add_argument(
+        "--guidance", type=float, default=1.0, metavar="W", help="classifier-free guidance (default: 1, without)"
     )
     models.add_argument(
         "--samples-forgotten",
@@ -154,7 +185,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     fix = tuple(_pin(text) for text in args.fix)
     question = catalogue.load(args.space).fix(dict(fix))
     trials = question.trials if args.trials is None else args.trials
-    return Plan(
+    plan = Plan(
         space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
         run_dir=args.run_dir or planning.default_run_dir(args.space),
         data=args.data or question.data,
@@ -168,6 +199,14 @@ def plan_of(args: argparse.Namespace) -> Plan:
         fix=fix,
         **shared_values(args),
     )
+    return with_base_model(plan, args)
+
+
+def with_base_model(plan: Plan, args: argparse.Namespace) -> Plan:
+    """The plan with the size and steps of a base model that is trained here, unless a pretrained one is given."""
+    if args.base and (args.base_size or args.base_steps):
+        raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
+    return base_models.sized(plan, args.base_size, args.base_steps)
 
 
 def shared_values(args: argparse.Namespace) -> dict[str, Any]:
@@ -178,7 +217,13 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
         "fid_features": args.fid_features,
         "inception_weights": args.inception_weights and planning.absolute(args.inception_weights),
         "inception_sha256": args.inception_sha256,
-        "base_steps": args.base_steps,
+        "base": _place(args.base),
+        "base_revision": args.base_revision,
+        "base_classes": _numbers(args.base_classes),
+        "retrain_control": _place(args.retrain_control),
+        "image_sampler": args.image_sampler,
+        "sampling_steps": args.sampling_steps,
+        "guidance": args.guidance,
         "samples_forgotten": args.samples_forgotten,
         "samples_per_retained": args.samples_per_retained,
         "shadow_models": args.shadow_models,
@@ -221,11 +266,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         progress = Progress()
         progress.line("loading torch, Ray and Optuna")
-        from sweep.prepare import check_members
+        from sweep.prepare import check_members, resolved
         from sweep.run import run
 
         check_members(plan, space)
         if not args.resume:
+            plan = resolved(plan)
             planning.create_run_dir(plan)
         return run(plan, space, progress).show()
     except UsageError as error:
@@ -247,6 +293,18 @@ def quiet(verbose: bool) -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def _place(source: str) -> str:
+    """A pipeline's folder as every process finds it; a hub id as it is."""
+    return planning.absolute(source) if os.path.isdir(source) else source
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"--base-classes {text}: write whole numbers such as 0,217,482") from None
 
 
 def _pin(text: str) -> tuple[str, str]:

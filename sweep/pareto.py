@@ -158,6 +158,8 @@ def _text_arms(front: Front) -> Iterator[str]:
     for name, control in front.controls.items():
         told = ", ".join(f"{o.metric} {interval(control.at(o.metric))}" for o in front.objectives)
         yield from _wrap("control", f"{name}: {told}")
+    if reason := front.prepared.get("without_control"):
+        yield from _wrap("control", f"no retrain control: {reason}; attacks that hold forgotten data have no excess")
 
 
 def _text_comparisons(front: Front) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep import catalogue
+from sweep import base_models, catalogue
 from sweep.errors import UsageError, near
 from sweep.records import FIGURES, fact
 from sweep.space import Arm, Attack, Choice, Objective, Parameter, SearchSpace
@@ -46,7 +46,16 @@ class Plan:
     fid_features: str = "classifier"
     inception_weights: str = ""
     inception_sha256: str = ""
+    base_size: str = "small"
     base_steps: int = 1300
+    base: str = ""  # the folder or hub id of a pipeline; empty: trained here
+    base_revision: str = ""
+    base_classes: tuple[int, ...] = ()
+    base_digest: str = ""  # SHA-256 of its files and the control's, once they have been read
+    retrain_control: str = ""
+    image_sampler: str = "ddim"
+    sampling_steps: int = 10
+    guidance: float = 1.0
     samples_forgotten: int = 128
     samples_per_retained: int = 50
     confirm_seeds: int = 3
@@ -113,6 +122,7 @@ class Plan:
         try:
             fields = dict(values["plan"])
             fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
+            fields["base_classes"] = tuple(fields.get("base_classes", ()))
             plan, fingerprint = cls(**fields), values["space_fingerprint"]
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{where}: not a plan of this version ({error})") from None
@@ -172,6 +182,7 @@ def check_figures(plan: Plan) -> None:
     if plan.fid_features == "inception":
         _check_file("--inception-weights", plan.inception_weights)
     _check_data(plan)
+    base_models.check(plan)
     check_at_least(
         ("--shadow-models", plan.shadow_models, 0),
         ("--base-steps", plan.base_steps, 1),
@@ -309,7 +320,7 @@ def estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
         attack = space.rungs[-1] * _STEP_S["attack"] + (rungs * forgotten + everything) * _SAMPLE_S
         return (_steps(arm) if arm else 0.0) * _STEP_S["unlearn"] + everything * _SAMPLE_S + len(attacks) * attack
 
-    models = 2 + plan.shadow_models
+    models = 0 if plan.base else 2 + plan.shadow_models
     prepare = models * plan.base_steps * _STEP_S["base"] + 15 + 2 * CALIBRATION_SEEDS * n_search * _SAMPLE_S
     searching = (space.search_attacks, plan.samples_forgotten, n_search)
     confirming = (space.confirm_attacks, plan.confirm_samples[0], n_confirm)
@@ -356,6 +367,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
         f"{plan.confirm_samples[0]} and {plan.confirm_samples[1]} samples",
         *wrapped("", "attacked by " + ", ".join(map(_attack_text, space.confirm_attacks))),
     ]
+    lines += base_models.describe(plan)
     lines += _arms(space)
     if plan.shadow_models:
         lines.append(f"audit       {plan.shadow_models} shadow models")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,10 +23,15 @@ from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, check_weights
 from trainables.forgetting import Forget, parse_forget
 from trainables.models import BaseModel
+from trainables.pretrained import Pretrained, fitted, hashed, located, read_pipeline
+from trainables.sizes import SIZES
 from trainables.stages import prepare
+from trainables.stages.imported import check_beside_base
 from trainables.stages.score import make_score, score_key
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
+
+_MODEL_NAMES = {"base": "base model", "retrain": "retrain control"}
 
 Task = Callable[..., Artifact]
 Execute = Callable[[dict[str, tuple[Task, tuple[Any, ...]]]], dict[str, Artifact]]
@@ -33,18 +39,57 @@ Execute = Callable[[dict[str, tuple[Task, tuple[Any, ...]]]], dict[str, Artifact
 
 
 def experiment_of(plan: Plan) -> Experiment:
-    """What the plan's trials share."""
-    return Experiment(
+    """What the plan's trials share. UsageError where a pipeline it names cannot be had, or has changed since."""
+    experiment = Experiment(
         store=plan.artifacts,
         data=plan.data,
         forget=parse_forget(plan.forget, DATASETS[plan.data]).text,  # one spelling: it is part of every key
-        base=replace(BaseModel(), train_steps=plan.base_steps),
+        base=BaseModel(**SIZES[plan.base_size] | {"train_steps": plan.base_steps}),
+        image_sampler=plan.image_sampler,
+        sampling_steps=plan.sampling_steps,
+        guidance=plan.guidance,
         features=plan.fid_features,
         weights_file=plan.inception_weights,
         weights_sha256=plan.inception_sha256,
         shadow_models=plan.shadow_models,
         device_name="cuda" if plan.gpus_per_trial else "cpu",
     )
+    if not plan.base:
+        return experiment
+    base = _pipeline("--base", plan.base, plan.base_revision, plan, experiment)
+    if plan.guidance != 1 and not base.null:
+        raise UsageError(f"--guidance {plan.guidance:g}: {plan.base} knows no null condition to guide away from")
+    control = (
+        _pipeline("--retrain-control", plan.retrain_control, "", plan, experiment) if plan.retrain_control else None
+    )
+    experiment = replace(experiment, base=base, control=control)
+    if control:
+        with mistake_in("--retrain-control"):
+            check_beside_base(experiment, control)
+    if plan.base_digest and plan.base_digest != digest_of(experiment):
+        raise UsageError(
+            f"--base {plan.base}: its files, or the control's, have changed since this run began; start a new run"
+        )
+    return experiment
+
+
+def resolved(plan: Plan) -> Plan:
+    """The plan with what its pipelines are fixed for good: the hub's commit, and the digest of all files."""
+    experiment = experiment_of(plan)
+    if not isinstance(experiment.base, Pretrained):
+        return plan
+    return replace(plan, base_revision=experiment.base.commit, base_digest=digest_of(experiment))
+
+
+def digest_of(experiment: Experiment) -> str:
+    """The digests of the pretrained base model and of its control."""
+    return " ".join(p.digest for p in (experiment.base, experiment.control) if isinstance(p, Pretrained))
+
+
+def _pipeline(flag: str, source: str, revision: str, plan: Plan, experiment: Experiment) -> Pretrained:
+    with mistake_in(flag):
+        folder, commit = located(source, revision)
+        return hashed(fitted(read_pipeline(folder, source, commit, plan.base_classes), experiment.dataset))
 
 
 def check_members(plan: Plan, space: SearchSpace) -> None:
@@ -53,7 +98,7 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
         with mistake_in("--inception-weights"):
             check_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
     if plan.fid_features == "efficientnet":
-        with _mistake_in("--fid-features efficientnet"):
+        with mistake_in("--fid-features efficientnet"):
             read_weights(weights_file())
     forgetting = parse_forget(plan.forget, DATASETS[plan.data])
     with mistake_in("--forget"):
@@ -100,21 +145,24 @@ def prepare_all(
 ) -> dict[str, Any]:
     """Find or make every shared artifact; returns what ``prepared.json`` holds, the FID budget among it."""
     start, store = time.monotonic(), Store(experiment.store)
-    keys = {
-        "base model": prepare.model_key(experiment, "base"),
-        "retrain control": prepare.model_key(experiment, "retrain"),
-        "classifier": prepare.classifier_key(experiment),
-    }
+    whiches = ("base",) if experiment.without_control else ("base", "retrain")
+    models = {_MODEL_NAMES[which]: which for which in whiches}
+    keys = {name: prepare.model_key(experiment, which) for name, which in models.items()}
+    keys["classifier"] = prepare.classifier_key(experiment)
     cached = [name for name, key in keys.items() if store.find(key)]
     todo = [name for name in keys if name not in cached]
     said = ["found " + ", ".join(cached)] * bool(cached) + ["training " + ", ".join(todo)] * bool(todo)
     progress.line(f"prepare: {'; '.join(said)}")
+    if experiment.without_control:
+        progress.line(f"prepare: no retrain control: {experiment.without_control}")
+    if isinstance(experiment.base, Pretrained):  # here, for no other machine need see its folder
+        for which in whiches:
+            prepare.make_model(experiment, which)
     shadows = [f"{prepare.SHADOW}{i}" for i in range(experiment.shadow_models)]
     made = execute(
         {
             "classifier": (prepare.make_classifier, (experiment,)),
-            "base model": (prepare.make_model, (experiment, "base")),
-            "retrain control": (prepare.make_model, (experiment, "retrain")),
+            **{name: (prepare.make_model, (experiment, which)) for name, which in models.items()},
             **{f"{name} model": (prepare.make_model, (experiment, name)) for name in shadows},
         }
     )
@@ -130,7 +178,7 @@ def prepare_all(
     seeds = plan.calibration_seeds
     samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
     tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (prepare.make_synthetic, (experiment,))}
-    for which in ("base", "retrain"):
+    for which in whiches:
         model = prepare.model_key(experiment, which)
         tasks |= {f"{which} on seed {s}": (make_score, (experiment, model, samples, s)) for s in seeds}
     base = keys["base model"]
@@ -138,10 +186,11 @@ def prepare_all(
     tasks |= {f"base on confirm seed {s}": (make_score, (experiment, base, confirm, s)) for s in confirm_seeds}
     progress.line(f"prepare: synthetic set; noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
     scores = execute(tasks)
-    fids = {w: [scores[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in ("base", "retrain")}
-    prepared = _budget(plan, fids["base"], fids["retrain"])
+    fids = {w: [scores[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
+    prepared = _budget(plan, fids["base"], fids.get("retrain"))
     figures = scores[f"base on seed {seeds[0]}"].facts["figures"]
     prepared |= {
+        "without_control": experiment.without_control,
         "classifier_accuracy": accuracy,
         "classifier_held_out": made["classifier"].facts["held_out_images"],
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
@@ -159,27 +208,33 @@ def prepare_all(
     return prepared
 
 
-def _budget(plan: Plan, base: list[float], retrain: list[float]) -> dict[str, Any]:
+def _budget(plan: Plan, base: list[float], retrain: list[float] | None) -> dict[str, Any]:
     """The FID budget and the noise it is measured in.
 
-    SD of fid_delta is taken on θ*, the model an ideal unlearning would give, over sampling seeds.
+    SD of fid_delta is taken on θ*, the model an ideal unlearning would give, over sampling seeds. Without a θ* it is √2
+    times FID(θ₀)'s, as if θᵤ's were as noisy and independent of it.
     """
-    deltas = [r - b for r, b in zip(retrain, base, strict=True)]
-    noise = statistics.stdev(deltas)
+    spread = statistics.stdev(base)
+    deltas = [r - b for r, b in zip(retrain, base, strict=True)] if retrain else []
+    noise = statistics.stdev(deltas) if deltas else math.sqrt(2) * spread
+    told = (
+        f"fid_delta of θ* {statistics.fmean(deltas):+.2f} (SD {noise:.2f}"
+        if deltas
+        else f"no θ* (SD taken for {noise:.2f}"
+    )
     auto = max(0.25 * base[0], 2 * noise)
     budget = auto if plan.fid_budget == AUTO else float(plan.fid_budget)
     by = f"max(.25 × {base[0]:.2f}, 2 × {noise:.2f})" if plan.fid_budget == AUTO else f"given; auto would be {auto:.2f}"
     rule = (
-        f"FID(θ₀) {base[0]:.2f} (SD {statistics.stdev(base):.2f}); fid_delta of θ* {statistics.fmean(deltas):+.2f} "
-        f"(SD {noise:.2f}, {len(deltas)} sampling seeds); FID budget {budget:.2f} = {by}"
+        f"FID(θ₀) {base[0]:.2f} (SD {spread:.2f}); {told}, {len(base)} sampling seeds); FID budget {budget:.2f} = {by}"
     )
     return {
         "fid_budget": budget,
         "fid_budget_rule": rule,
         "fid_base": base[0],
-        "fid_base_sd": statistics.stdev(base),
+        "fid_base_sd": spread,
         "fid_delta_sd": noise,
-        "fid_delta_retrain": statistics.fmean(deltas),
+        "fid_delta_retrain": statistics.fmean(deltas) if deltas else None,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainables.experiment import Experiment
+from trainables.models import BaseModel
 from trainables.stages.prepare import SHADOW, model_key
 from trainables.store import Store
 
@@ -24,8 +25,9 @@ def base_progress(experiments: Sequence[Experiment], waiting: list[str]) -> str:
     said = []
     for name in waiting:
         experiment, which = models.get(name, (experiments[0], name.removesuffix(" model")))
-        known = name in models or name.startswith(SHADOW)
-        partial = Store(experiment.store).load_partial(model_key(experiment, which)) if known else None
-        steps = f" {int(partial['step'])}/{experiment.base.train_steps} steps" if partial else ""
+        recipe, steps = experiment.base, ""
+        if (name in models or name.startswith(SHADOW)) and isinstance(recipe, BaseModel):
+            partial = Store(experiment.store).load_partial(model_key(experiment, which))
+            steps = f" {int(partial['step'])}/{recipe.train_steps} steps" if partial else ""
         said.append(name + steps)
     return ", ".join(said)

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DModel
 
+from trainables.noise_schedule import NoiseSchedule
+from trainables.sampler import Sampler
 from trainables.store import Tensors
 
 Loss = Callable[[UNet2DModel, torch.Generator], torch.Tensor]
@@ -52,7 +54,7 @@ class Device:
 
 def noise_schedule(train_timesteps: int = 1000, beta_schedule: str = "linear") -> DDIMScheduler:
     """The schedule models are trained and sampled on; a DDIM scheduler holds both (Song et al. 2021, arXiv 2010.02502)."""
-    return DDIMScheduler(num_train_timesteps=train_timesteps, beta_schedule=beta_schedule, clip_sample=True)
+    return NoiseSchedule(train_timesteps, beta_schedule).scheduler()
 
 
 def predict(model: UNet2DModel, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
@@ -109,30 +111,57 @@ def starting_noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def predict_guided(
+    model: UNet2DModel,
+    noisy: torch.Tensor,
+    timestep: torch.Tensor,
+    conditions: torch.Tensor,
+    null: int,
+    guidance: float,
+) -> torch.Tensor:
+    """ε_∅ + w (ε_c - ε_∅): classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598); w = 1 is ε_c alone."""
+    if guidance == 1:
+        return predict(model, noisy, timestep, conditions)
+    both = torch.cat([torch.full_like(conditions, null), conditions])
+    unconditional, conditional = predict(model, torch.cat([noisy, noisy]), timestep, both).chunk(2)
+    return unconditional + guidance * (conditional - unconditional)
+
+
+def clamped(images: torch.Tensor) -> torch.Tensor:
+    """Finished samples of a model of pixels: within [-1, 1]."""
+    return images.clamp(-1, 1)
+
+
 def sample(
     model: UNet2DModel,
     schedule: DDIMScheduler,
     noise: torch.Tensor,
     conditions: torch.Tensor,
-    steps: int,
+    sampler: Sampler | int,
     device: Device,
     batch: int = 512,
+    null_condition: int = 0,
+    finish: Callable[[torch.Tensor], torch.Tensor] = clamped,
 ) -> Iterator[torch.Tensor]:
-    """Deterministic DDIM (η = 0) from `noise` (N, C, H, W) under `conditions` (N,): yields batches (B, C, H, W) in [-1, 1].
+    """Deterministic sampling from `noise` (N, C, H, W) under `conditions` (N,): yields batches (B, C, H, W) in [-1, 1].
 
-    Restarting at any multiple of `batch` gives the same images: nothing random is drawn here.
+    A number in the sampler's place is that many steps of DDIM. Guidance needs the `null_condition`. `finish` makes images
+    of what a chain ends with: of latents, a VAE's decoder. Restarting at any multiple of `batch` gives the same images:
+    nothing random is drawn here, and no batch knows of another.
     """
-    sampler = DDIMScheduler.from_config(schedule.config)
-    sampler.set_timesteps(steps)
+    how = Sampler(steps=sampler) if isinstance(sampler, int) else sampler
     model.eval()
     for start in range(0, len(noise), batch):
         images = noise[start : start + batch].to(device.name)
         labels = conditions[start : start + batch].to(device.name)
+        scheduler = how.scheduler(schedule)  # a batch's own: a multistep sampler remembers what it saw
+        eta = {"eta": 0.0} if how.kind == "ddim" else {}
         with torch.inference_mode(), device.autocast():
-            for timestep in sampler.timesteps:
-                prediction = predict(model, images, timestep, labels).float()
-                images = sampler.step(prediction, timestep, images, eta=0.0).prev_sample
-        yield images.clamp(-1, 1).cpu()
+            for timestep in scheduler.timesteps:
+                prediction = predict_guided(model, images, timestep, labels, null_condition, how.guidance).float()
+                images = scheduler.step(prediction, timestep, images, **eta).prev_sample
+            images = finish(images)
+        yield images.float().cpu()
 
 
 def sample_one_step(
@@ -143,6 +172,7 @@ def sample_one_step(
     timestep: int,
     device: Device,
     batch: int = 512,
+    finish: Callable[[torch.Tensor], torch.Tensor] = clamped,
 ) -> Iterator[torch.Tensor]:
     """A one-step generator's images from `noise` (N, C, H, W): batches (B, C, H, W) in [-1, 1]."""
     model.eval()
@@ -152,7 +182,8 @@ def sample_one_step(
             images = generate_in_one_step(
                 model, schedule, noise[part].to(device.name), conditions[part].to(device.name), timestep
             )
-        yield images.float().clamp(-1, 1).cpu()
+            images = finish(images.float())
+        yield images.cpu()
 
 
 def generate_in_one_step(

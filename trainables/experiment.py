@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainables.classifier import ClassifierRecipe
 from trainables.data import DATASETS, Dataset
 from trainables.diffusion import Device
 from trainables.forgetting import Forget, parse_forget
 from trainables.models import BaseModel
+from trainables.noise_schedule import NoiseSchedule
+from trainables.pretrained import Pretrained
+from trainables.sampler import Sampler
+
+if TYPE_CHECKING:
+    from diffusers import DDIMScheduler
 
 
 @dataclass(frozen=True)
@@ -28,13 +34,16 @@ class Experiment:
     store: str
     data: str = "digits"
     forget: str = "3"  # see trainables.forgetting
-    base: BaseModel = field(default_factory=BaseModel)
+    base: BaseModel | Pretrained = field(default_factory=BaseModel)
+    control: Pretrained | None = None  # θ* of a pretrained base model; one that is trained here has its own
     classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)
     base_seed: int = 0
     features: str = "classifier"
     weights_file: str = ""
     weights_sha256: str = ""
     sampling_steps: int = 10
+    image_sampler: str = "ddim"  # a kind of trainables.sampler
+    guidance: float = 1.0
     synthetic_per_condition: int = 64
     shadow_models: int = 0  # of the membership audit; 0: without it
     device_name: str = "cpu"
@@ -63,8 +72,37 @@ class Experiment:
         return list(self.forgetting.retained)
 
     @property
+    def sampling(self) -> Sampler:
+        return Sampler(self.image_sampler, self.sampling_steps, self.guidance)
+
+    @property
     def sampler(self) -> str:
-        return f"ddim-{self.sampling_steps}"
+        return self.sampling.name
+
+    def noise_schedule(self) -> DDIMScheduler:
+        """The base model's, on which everything is trained, attacked and sampled: a new object every time."""
+        return self.base.noise_schedule()
+
+    @property
+    def null_condition(self) -> int:
+        return self.dataset.conditions
+
+    @property
+    def model_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what the denoiser takes: the images themselves, or latents of them."""
+        return self.base.shape if isinstance(self.base, Pretrained) else self.dataset.shape
+
+    @property
+    def in_latents(self) -> bool:
+        """Whether the denoiser takes a VAE's latents."""
+        return isinstance(self.base, Pretrained) and self.base.in_latents
+
+    @property
+    def without_control(self) -> str | None:
+        """Why there is no retrain control θ*; None where there is one."""
+        if isinstance(self.base, BaseModel) or self.control:
+            return None
+        return f"{self.base.source} was trained elsewhere, and no --retrain-control was given"
 
 
 @dataclass(frozen=True)
@@ -90,9 +128,9 @@ class Limit:
 class TrialSpec:
     """One replicate of one trial: from which model, by which method and settings, on which seed, attacked how.
 
-    `method` ``none`` scores and attacks the `start` model as it is: ``base`` or ``retrain``, the controls. Without
-    `gate` limits, nothing is stopped early. After the attack, `attacked_per_retained` images of each retained condition
-    are scored.
+    `method` ``none`` scores and attacks the `start` model as it is: ``base`` or ``retrain``, the controls, or the artifact
+    key of an imported model (`trainables.stages.imported`). Without `gate` limits, nothing is stopped early. After the
+    attack, `attacked_per_retained` images of each retained condition are scored.
     """
 
     trial_id: str
@@ -129,9 +167,18 @@ class TrialSpec:
 
 def experiment_from_json(values: dict[str, Any]) -> Experiment:
     v = dict(values)
-    v["base"] = BaseModel(**{**v["base"], "channels": tuple(v["base"]["channels"])})
+    v["base"] = _base_from_json(v["base"])
+    v["control"] = _base_from_json(v["control"]) if v["control"] else None
     v["classifier"] = ClassifierRecipe(**v["classifier"])
     return Experiment(**v)
+
+
+def _base_from_json(values: dict[str, Any]) -> Any:
+    if "source" not in values:
+        return BaseModel(**{**values, "channels": tuple(values["channels"])})
+    schedule = {**values["schedule"], "trained_betas": tuple(values["schedule"]["trained_betas"])}
+    lists = {name: tuple(values[name]) for name in ("shape", "image_shape", "rows")}
+    return Pretrained(**{**values, **lists, "schedule": NoiseSchedule(**schedule)})
 
 
 def stream(seed: int, *purpose: str) -> int:

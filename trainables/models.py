@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import DDIMScheduler, UNet2DModel
 
 from trainables.data import Dataset, Images
 from trainables.diffusion import Device, FineTuning, Loss, Optimisation, denoising_loss, noise_schedule
+from trainables.dit import DiT
 from trainables.store import Artifact, Tensors
+
+
+class Recipe(Protocol):
+    """What losses must know of how a base model was trained, here or elsewhere."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def label_dropout(self) -> float: ...
+    def noise_schedule(self) -> DDIMScheduler: ...
 
 
 @dataclass(frozen=True)
@@ -32,22 +43,32 @@ class BaseModel:
     ema_decay: float = 0.995
     label_dropout: float = 0.1
     beta_schedule: str = "linear"
+    attention_below: int = 0  # self-attention at feature maps no wider than this; 0: in the middle block alone
 
     def config(self, dataset: Dataset) -> dict[str, Any]:
         """Arguments of `UNet2DModel` for a data set's shape and number of conditions."""
         channels, height, _ = dataset.shape
         blocks = len(self.channels)
+        kinds = ["Attn" * (height >> i <= self.attention_below) for i in range(blocks)]
         return {
             "sample_size": height,
             "in_channels": channels,
             "out_channels": channels,
             "layers_per_block": self.layers_per_block,
             "block_out_channels": list(self.channels),
-            "down_block_types": ["DownBlock2D"] * blocks,
-            "up_block_types": ["UpBlock2D"] * blocks,
+            "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
+            "up_block_types": [f"{kind}UpBlock2D" for kind in reversed(kinds)],
             "norm_num_groups": self.norm_groups,
             "num_class_embeds": None if dataset.unconditional or dataset.attributes else dataset.conditions + 1,
         }
+
+    def noise_schedule(self) -> DDIMScheduler:
+        return noise_schedule(beta_schedule=self.beta_schedule)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it determines a product: everything."""
+        return asdict(self)
 
     def optimisation(self) -> Optimisation:
         return Optimisation(self.learning_rate, self.train_steps, ema_decay=self.ema_decay, schedule="one-cycle")
@@ -85,12 +106,10 @@ def training_run(recipe: BaseModel, dataset: Dataset, images: Images, seed: int,
     return FineTuning(model, loss, recipe.optimisation(), seed, device)
 
 
-def dropout_loss(
-    recipe: BaseModel, images: Images, null_condition: int, device: Device, batch: int | None = None
-) -> Loss:
+def dropout_loss(recipe: Recipe, images: Images, null_condition: int, device: Device, batch: int | None = None) -> Loss:
     """DSM over random batches of `images`, each condition replaced by the null condition with the recipe's probability."""
     data = images.to(device.name)
-    schedule = noise_schedule(beta_schedule=recipe.beta_schedule)
+    schedule = recipe.noise_schedule()
     size = batch or recipe.batch
 
     def loss(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
@@ -107,31 +126,42 @@ def weights_of(model: UNet2DModel) -> Tensors:
     return {k: v.detach().cpu().contiguous().numpy() for k, v in model.state_dict().items()}
 
 
-def model_facts(model: UNet2DModel, recipe: BaseModel) -> dict[str, Any]:
-    """What a sidecar says of a model: enough to build it again."""
-    config = {k: v for k, v in json.loads(model.to_json_string()).items() if not k.startswith("_")}
+def plain_config(model: UNet2DModel | DiT) -> dict[str, Any]:
+    """The arguments a diffusers model was built from, as plain values."""
+    return {k: v for k, v in json.loads(model.to_json_string()).items() if not k.startswith("_")}
+
+
+def model_facts(model: UNet2DModel | DiT, recipe: Any) -> dict[str, Any]:
+    """What a sidecar says of a model: enough to build it again. `recipe` is a dataclass, `BaseModel` or `Pretrained`."""
+    part = "transformer" if isinstance(model, DiT) else "unet"
     attributes = getattr(model.class_embedding, "attributes", 0)
-    return {"unet": config, "attributes": attributes, "recipe": asdict(recipe)}
+    return {part: plain_config(model), "attributes": attributes, "recipe": asdict(recipe)}
 
 
 def load_model(artifact: Artifact, device: Device) -> UNet2DModel:
     """The model of an artifact, on the device, in evaluation mode."""
-    model = build(artifact.facts["unet"], artifact.facts["attributes"])
+    facts = artifact.facts
+    model = DiT(**facts["transformer"]) if "transformer" in facts else build(facts["unet"], facts["attributes"])
     model.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in artifact.tensors().items()})
     return device.place(model).eval()
 
 
+def _embeds_condition(name: str) -> bool:
+    """The rows of the conditions: of a UNet one table, of a DiT one in every block."""
+    return name.startswith("class_embedding.") or ".class_embedder." in name
+
+
 def _where_condition_enters(name: str) -> bool:
-    """The condition embedding and the projections by which it reaches every block: this UNet's cross-attention."""
-    return name.startswith("class_embedding.") or ".time_emb_proj." in name
+    """The condition embedding and the projections by which it reaches every block: such models' cross-attention."""
+    return _embeds_condition(name) or ".time_emb_proj." in name or ".norm1.linear." in name
 
 
 TRAINED_PARAMETERS: dict[str, Callable[[str], bool]] = {
     "all": lambda name: True,
-    "condition_mid": lambda name: name.startswith(("class_embedding.", "mid_block.")),
+    "condition_mid": lambda name: _embeds_condition(name) or name.startswith("mid_block."),
     "condition": _where_condition_enters,
     "rest": lambda name: not _where_condition_enters(name),
-    "attention": lambda name: ".attentions." in name,
+    "attention": lambda name: ".attentions." in name or ".attn1." in name,
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
-from trainables.diffusion import predict
+from trainables.diffusion import predict_guided
 from trainables.unlearning import FineTuningSettings, Problem, check_shares, split_batch
 
 
@@ -58,16 +58,6 @@ def partly_denoised(
     within = torch.randint(sampler.config["num_train_timesteps"] // steps, (n,), generator=generator)
     for i, timestep in enumerate(sampler.timesteps[: int(behind.max())]):
         rows = (behind > i).nonzero().flatten().to(x_t.device)
-        epsilon = _guided(model, x_t[rows], timestep, conditions[rows], problem.null_condition, guidance)
+        epsilon = predict_guided(model, x_t[rows], timestep, conditions[rows], problem.null_condition, guidance)
         x_t[rows] = sampler.step(epsilon, timestep, x_t[rows], eta=0.0).prev_sample
     return x_t, (sampler.timesteps[behind] + within).to(x_t.device)
-
-
-def _guided(
-    model: UNet2DModel, x: torch.Tensor, timestep: torch.Tensor, conditions: torch.Tensor, null: int, guidance: float
-) -> torch.Tensor:
-    if guidance == 1:
-        return predict(model, x, timestep, conditions)
-    both = torch.cat([torch.full_like(conditions, null), conditions])
-    unconditional, conditional = predict(model, torch.cat([x, x]), timestep, both).chunk(2)
-    return unconditional + guidance * (conditional - unconditional)

@@ -36,6 +36,11 @@ def artifact_key(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
+def is_key(text: str) -> bool:
+    """Whether this is an artifact's key rather than a name."""
+    return bool(_KEY.fullmatch(text))
+
+
 class CorruptArtifact(RuntimeError):
     """An artifact's tensors do not have the hash its sidecar promises."""
 
@@ -132,7 +137,7 @@ class Store:
         return isinstance(self._files, fs.LocalFileSystem)
 
     def _path(self, key: str, suffix: str) -> str:
-        if not _KEY.fullmatch(key):
+        if not is_key(key):
             raise ValueError(f"{key!r} is no artifact key (64 hexadecimal digits)")
         return f"{self._place[1]}/{key[:2]}/{key}.{suffix}"
 

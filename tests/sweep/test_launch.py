@@ -61,6 +61,33 @@ MISTAKES = {
     "shadow models below zero": (["--space", TINY, "--shadow-models", "-1"], "--shadow-models -1: must be at least 0"),
     "objective without a worst value": (["--space", "boundless.py"], "no worst value to measure a front from"),
     "objective that the search never learns": (["--space", "harmless.py"], "needs a search attack whose data hold"),
+    "unknown size": (
+        ["--space", TINY, "--base-size", "huge"],
+        "--base-size huge: unknown; known: large, medium, small",
+    ),
+    "size of a pretrained model": (
+        ["--space", TINY, "--base", "pipe", "--base-size", "small"],
+        "leave them out with --base",
+    ),
+    "pipeline that is none": (["--space", TINY, "--base", "taken"], "not a diffusers pipeline"),
+    "pipeline that is nowhere": (["--space", TINY, "--base", "./nowhere"], "--base ./nowhere: no such folder"),
+    "pipeline of another size": (["--space", TINY, "--base", "pipe"], "it makes 1×16×16 images, but digits has 1×8×8"),
+    "control without a base": (["--space", TINY, "--retrain-control", "pipe"], "give it with --base"),
+    "revision without a base": (["--space", TINY, "--base-revision", "main"], "give it with --base"),
+    "classes that are no numbers": (["--space", TINY, "--base-classes", "cat"], "write whole numbers"),
+    "shadows of a pretrained model": (
+        ["--space", TINY, "--base", "pipe", "--shadow-models", "2"],
+        "--shadow-models: they are trained like the base model",
+    ),
+    "unknown image sampler": (
+        ["--space", TINY, "--image-sampler", "dpm"],
+        "sampler 'dpm' is none of ddim, dpm-solver++",
+    ),
+    "no sampling steps": (["--space", TINY, "--sampling-steps", "0"], "must be from 1 to 1000"),
+    "guidance without conditions": (
+        ["--space", TINY, "--data", "digits_duplicated", "--forget", "instances:0", "--guidance", "2"],
+        "no conditions to guide by",
+    ),
     "unknown features": (["--space", TINY, "--fid-features", "vgg"], "known: classifier, efficientnet, inception"),
     "no weights named": (["--space", TINY, "--fid-features", "inception"], "--inception-weights"),
     "missing weights": (
@@ -89,6 +116,16 @@ MISTAKES = {
 }
 
 
+def pipeline(folder: Path) -> None:
+    """A pipeline's files for 16×16 images, as far as a plan looks at them: what they say, not their weights."""
+    for part in ("unet", "scheduler"):
+        (folder / part).mkdir(parents=True)
+    write(folder / "model_index.json", '{"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]}')
+    write(folder / "unet" / "config.json", '{"sample_size": 16, "in_channels": 1, "out_channels": 1}')
+    write(folder / "unet" / "diffusion_pytorch_model.safetensors", "")
+    write(folder / "scheduler" / "scheduler_config.json", '{"_class_name": "DDPMScheduler", "beta_schedule": "linear"}')
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("place")
@@ -106,6 +143,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
     write(folder / "taken" / "something", "")
     write(folder / "damaged" / "plan.json", "{")
+    pipeline(folder / "pipe")
     write(folder / "older" / "plan.json", "{}")
     return folder
 
@@ -125,7 +163,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(mistake: str, place: Path, monkey
 
 
 @pytest.mark.parametrize(
-    "mistake", ["unknown space", "parameter out of range", "missing weights", "run folder that is none"]
+    "mistake",
+    [
+        "unknown space",
+        "parameter out of range",
+        "missing weights",
+        "run folder that is none",
+        "pipeline of another size",
+    ],
 )
 def test_a_mistake_imports_nothing_heavy(mistake: str, place: Path) -> None:
     args, said = MISTAKES[mistake]

@@ -12,7 +12,7 @@ from typing import Any
 
 from trainables.data import Images
 from trainables.diffusion import Device, Loss, Optimisation
-from trainables.models import BaseModel
+from trainables.models import Recipe
 from trainables.registry import Registry, configure
 
 
@@ -21,7 +21,7 @@ class Target:
     """What an attacker may see: an auxiliary set and the base model's public recipe, not what was unlearned or how."""
 
     auxiliary: Images
-    recipe: BaseModel
+    recipe: Recipe
     null_condition: int
     device: Device
 

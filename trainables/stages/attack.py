@@ -82,7 +82,7 @@ class Trajectory:
         experiment, member = self.spec.experiment, ATTACKS[self.attack.method]
         settings = member.configure(self.attack.settings)
         auxiliary = self.bench.auxiliary(settings.auxiliary)
-        target = Target(auxiliary, experiment.base, experiment.dataset.conditions, experiment.device)
+        target = Target(auxiliary, experiment.base, experiment.null_condition, experiment.device)
         how = settings.optimisation(self.spec.rungs[-1])
         seed = stream(self.spec.seed, "attack")  # the same for all attacks: what differs between them is the attack
         run = FineTuning(self.bench.model(self.model), member.loss(target, settings), how, seed, experiment.device)
@@ -119,7 +119,7 @@ class AttackStage:
             one_step = self.bench.store.get(trajectory.model).facts.get("one_step", 0)
             model, samples = trajectory.run.model, _samples(spec, self.step)
             steps = [0, one_step] if one_step else [0]  # an attacker draws from a generator in whichever way shows more
-            self._samplings = [Sampling(spec.experiment, model, samples, spec.seed, step) for step in steps]
+            self._samplings = [Sampling(self.bench, model, samples, spec.seed, step) for step in steps]
             self._samplings[0].restore(self.bench.store.load_partial(self.key) or {})
         with watch("sampling"):
             return all(sampling.advance(deadline) for sampling in self._samplings)

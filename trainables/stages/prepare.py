@@ -14,21 +14,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import UNet2DModel
+from diffusers import AutoencoderKL, UNet2DModel
 
 from trainables import classifier as judge
 from trainables.audits import Shadows, first_alike, image_losses
 from trainables.auxiliary import auxiliary_set
 from trainables.data import Images, Splits
-from trainables.diffusion import noise_schedule, sample, starting_noise
+from trainables.diffusion import clamped, sample, starting_noise
+from trainables.dit import decode, encode, load_vae
 from trainables.experiment import Experiment, stream
 from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource
+from trainables.imported import put_pretrained
 from trainables.metrics import Reference
 from trainables.metrics.frechet import statistics
 from trainables.models import load_model, model_facts, training_run, weights_of
+from trainables.pretrained import Pretrained
 from trainables.provenance import code_version, machine
 from trainables.shared import SHARED
-from trainables.store import Artifact, Store, artifact_key
+from trainables.store import Artifact, Store, artifact_key, is_key
 from trainables.unlearning import Problem
 
 SHADOW = "shadow-"  # and a number: a shadow model's name
@@ -44,20 +47,31 @@ def classifier_key(experiment: Experiment) -> str:
 
 
 def model_key(experiment: Experiment, which: str) -> str:
-    """Key of ``base`` (θ₀), ``retrain`` (θ*) or ``shadow-I`` (of the membership audit).
+    """Key of ``base`` (θ₀), ``retrain`` (θ*) or ``shadow-I`` (of the membership audit); an imported model is its own key.
 
-    θ₀ knows nothing of what will be forgotten, so its key does not either.
+    θ₀ knows nothing of what will be forgotten, so its key does not either. ValueError where there is no such model.
     """
+    if is_key(which):
+        return which
     if which not in ("base", "retrain") and not which.startswith(SHADOW):
         raise ValueError(f"model {which!r} is neither 'base', 'retrain' nor '{SHADOW}I'")
+    recipe = experiment.base
+    if which != "base" and isinstance(recipe, Pretrained):
+        if which != "retrain" or experiment.control is None:
+            raise ValueError(
+                f"model {which!r}: {experiment.without_control or 'a pretrained model has no shadow models'}"
+            )
+        recipe = experiment.control
     config = {
         "data": experiment.data,
-        "recipe": asdict(experiment.base),
+        "recipe": recipe.identity,
         "seed": experiment.base_seed,
         "without": experiment.forget if which == "retrain" else None,
         "device": experiment.device_kind,
     }
     parts: list[str | Callable[..., Any]] = ["trainables.models", "trainables.forgetting", make_model, training_images]
+    if isinstance(recipe, Pretrained):
+        parts = ["trainables.imported"]
     if which.startswith(SHADOW):
         config |= {"shadow": which, "audited": experiment.forget}
         parts += ["trainables.audits", strangers, seen_by]
@@ -136,19 +150,23 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
     """θ₀; or θ*: the same recipe and seed on the retain set, so that the forgotten condition's row is never trained.
 
     Or a shadow model: the same recipe on a random half of all that the membership audit is over. Training leaves a
-    checkpoint in the store every 10 s and continues from it.
+    checkpoint in the store every 10 s and continues from it. A pretrained model is imported instead, its VAE with it.
     """
     store, key = Store(experiment.store), model_key(experiment, which)
     if found := store.find(key):
         return found
+    recipe = experiment.control if which == "retrain" and experiment.control else experiment.base
+    if isinstance(recipe, Pretrained):
+        vae = vae_key(experiment) if which == "base" and recipe.in_latents else ""
+        return put_pretrained(store, key, "model", recipe, experiment.dataset, {"which": which}, vae)
     images, start = training_images(experiment, which), time.process_time()
-    run = training_run(experiment.base, experiment.dataset, images, experiment.base_seed, experiment.device)
+    run = training_run(recipe, experiment.dataset, images, experiment.base_seed, experiment.device)
     if partial := store.load_partial(key):
         run.restore(partial)
     resumed_at = run.step
-    while not run.advance(experiment.base.train_steps, time.monotonic() + CHECKPOINT_SECONDS):
+    while not run.advance(recipe.train_steps, time.monotonic() + CHECKPOINT_SECONDS):
         store.save_partial(key, run.state())
-    facts = model_facts(run.model, experiment.base) | {
+    facts = model_facts(run.model, recipe) | {
         "which": which,
         "images": len(images),
         "resumed_at_step": resumed_at,
@@ -158,6 +176,11 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
     artifact = store.put(key, "model", facts, weights_of(run.trained()))
     store.drop_partial(key)
     return artifact
+
+
+def vae_key(experiment: Experiment) -> str:
+    """Key of the VAE whose latents the base model denoises."""
+    return artifact_key("vae", {}, {"model": model_key(experiment, "base")}, code_version("trainables.imported"))
 
 
 def training_images(experiment: Experiment, which: str) -> Images:
@@ -199,24 +222,24 @@ def make_shadows(experiment: Experiment) -> Artifact:
     for i in range(experiment.shadow_models):
         which = f"{SHADOW}{i}"
         model = bench.model(model_key(experiment, which))
-        schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
-        losses.append(image_losses(model, schedule, audited, experiment.device))
+        losses.append(image_losses(model, experiment.noise_schedule(), audited, experiment.device))
         trained_on.append(seen_by(experiment, which, audited).numpy())
     tensors = {"losses": np.stack(losses), "trained_on": np.stack(trained_on)}
     return store.put(key, "shadows", {"models": experiment.shadow_models, "images": len(audited)}, tensors)
 
 
 def problem_of(bench: Workbench, shared: tuple[str, ...] = ()) -> Problem:
-    """What an unlearning method is given, with the shared artifacts it needs."""
+    """What an unlearning method is given, with the shared artifacts it needs; of a model of latents, both sets are those."""
     experiment = bench.experiment
+    forget, retain = bench.encoded_sets
     return Problem(
         base=bench.base,
-        schedule=noise_schedule(beta_schedule=experiment.base.beta_schedule),
-        forget=bench.forget_set,
-        retain=bench.retain_set,
+        schedule=experiment.noise_schedule(),
+        forget=forget,
+        retain=retain,
         forgetting=experiment.forgetting,
-        null_condition=experiment.dataset.conditions,
-        features=bench.features.extract,
+        null_condition=experiment.null_condition,
+        features=lambda samples: bench.features.extract(bench.decode(samples)),
         generated=bench.generated,
         device=experiment.device,
         shared={name: bench.shared(name) for name in shared},
@@ -251,7 +274,7 @@ def make_reference(experiment: Experiment) -> Artifact:
 
 
 def make_synthetic(experiment: Experiment) -> Artifact:
-    """Images of θ₀ for every retained condition, in equal numbers: an attacker's synthetic auxiliary set."""
+    """What θ₀ makes of every retained condition, in equal numbers: an attacker's synthetic auxiliary set. Latents stay such."""
     store, key = Store(experiment.store), synthetic_key(experiment)
     if found := store.find(key):
         return found
@@ -296,8 +319,37 @@ class Workbench:
         return self._sets[1]
 
     @cached_property
+    def vae(self) -> AutoencoderKL:
+        return load_vae(self.store.get(vae_key(self.experiment)), self.experiment.device.name)
+
+    def encode(self, images: Images) -> Images:
+        """Images as the denoiser takes them: of a model of pixels, themselves."""
+        return Images(encode(self.vae, images.images), images.conditions) if self.experiment.in_latents else images
+
+    def decode(self, samples: torch.Tensor) -> torch.Tensor:
+        """The images (N, C, H, W) in [-1, 1] that a denoiser's samples stand for."""
+        return decode(self.vae, samples) if self.experiment.in_latents else samples.clamp(-1, 1)
+
+    @cached_property
+    def encoded(self) -> Splits:
+        """The splits as the denoiser takes them."""
+        if not self.experiment.in_latents:
+            return self.splits
+        return Splits(*(self.encode(part) for part in (self.splits.train, self.splits.public, self.splits.test)))
+
+    @cached_property
+    def encoded_sets(self) -> tuple[Images, Images]:
+        """(forget set, retain set) as the denoiser takes them. Which image is forgotten, its pixels say."""
+        forgotten = self.experiment.forgetting.mask(self.splits.train)
+        return self.encoded.train.where(forgotten), self.encoded.train.where(~forgotten)
+
+    @cached_property
     def strangers(self) -> Images:
         return strangers(self.experiment)
+
+    @cached_property
+    def encoded_strangers(self) -> Images:
+        return self.encode(self.strangers)
 
     @cached_property
     def shadows(self) -> Shadows | None:
@@ -337,7 +389,7 @@ class Workbench:
         return load_model(self.store.get(key), self.experiment.device)
 
     def auxiliary(self, name: str) -> Images:
-        return auxiliary_set(name, self.splits, self.synthetic, self.experiment.forgetting)
+        return auxiliary_set(name, self.encoded, self.synthetic, self.experiment.forgetting)
 
     def generated(self, condition: int, n: int) -> torch.Tensor:
         """n images (n, C, H, W) of θ₀ for one condition, always the same."""
@@ -346,10 +398,12 @@ class Workbench:
 
 
 def generate(experiment: Experiment, model: UNet2DModel, conditions: torch.Tensor, seed: int) -> torch.Tensor:
-    """Images (N, C, H, W) in [-1, 1] of `model` under `conditions` (N,), from this seed's noise."""
-    noise = starting_noise((len(conditions), *experiment.dataset.shape), seed)
-    schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
-    return torch.cat(list(sample(model, schedule, noise, conditions, experiment.sampling_steps, experiment.device)))
+    """Samples (N, C, H, W) of `model` under `conditions` (N,), from this seed's noise: images in [-1, 1], or latents."""
+    noise, schedule = starting_noise((len(conditions), *experiment.model_shape), seed), experiment.noise_schedule()
+    how, null = experiment.sampling, experiment.null_condition
+    finish = torch.clone if experiment.in_latents else clamped
+    drawn = sample(model, schedule, noise, conditions, how, experiment.device, null_condition=null, finish=finish)
+    return torch.cat(list(drawn))
 
 
 def _code(experiment: Experiment, *parts: str | Callable[..., Any]) -> str:

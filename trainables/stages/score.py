@@ -13,7 +13,7 @@ from diffusers import UNet2DModel
 from trainables.audits import AUDITS, Audited, audit
 from trainables.classifier import verdicts
 from trainables.copies import copies
-from trainables.diffusion import noise_schedule, sample, sample_one_step, starting_noise
+from trainables.diffusion import sample, sample_one_step, starting_noise
 from trainables.experiment import Experiment, Samples, stream
 from trainables.features import FEATURE_NETWORKS
 from trainables.metrics import METRICS, Evaluation, Figures, evaluate
@@ -31,6 +31,7 @@ def scoring_code(experiment: Experiment) -> str:
     feature_module = FEATURE_NETWORKS[experiment.features].__module__
     modules = (
         "trainables.diffusion",
+        "trainables.dit",
         "trainables.classifier",
         "trainables.metrics",
         "trainables.copies",
@@ -39,7 +40,19 @@ def scoring_code(experiment: Experiment) -> str:
         *AUDITS.modules(),
         feature_module,
     )
-    return code_version(*modules, Sampling, ScoreStage.commit, judge, examine, counted, strangers, shown, stream)
+    return code_version(
+        *modules,
+        "trainables.dit",
+        Workbench.decode,
+        Sampling,
+        ScoreStage.commit,
+        judge,
+        examine,
+        counted,
+        strangers,
+        shown,
+        stream,
+    )
 
 
 def score_inputs(experiment: Experiment) -> dict[str, str]:
@@ -65,13 +78,12 @@ class Sampling:
 
     The noise depends on the seed and the counts alone: base, unlearned and attacked models start from the same. Samples of
     several forgotten conditions come in turn. An unconditional model's samples are all of both kinds. With `one_step` the
-    model is a generator that makes an image in one step from that timestep.
+    model is a generator that makes an image in one step from that timestep. What is `done` are images: latents are decoded.
     """
 
-    def __init__(
-        self, experiment: Experiment, model: UNet2DModel, samples: Samples, seed: int, one_step: int = 0
-    ) -> None:
-        self.experiment, self.model, self.one_step = experiment, model, one_step
+    def __init__(self, bench: Workbench, model: UNet2DModel, samples: Samples, seed: int, one_step: int = 0) -> None:
+        experiment = bench.experiment
+        self.bench, self.experiment, self.model, self.one_step = bench, experiment, model, one_step
         forgetting = experiment.forgetting
         retained = torch.tensor(experiment.retained, dtype=torch.int64).repeat_interleave(samples.per_retained)
         prompts = torch.tensor(forgetting.prompts)
@@ -79,7 +91,7 @@ class Sampling:
         first = torch.arange(len(self.conditions)) < samples.forgotten
         both = bool(forgetting.instances)
         self.of_forgotten, self.of_retained = first | both, ~first | (both and samples.per_retained > 0)
-        shape = experiment.dataset.shape
+        shape = experiment.model_shape
         self.noise = torch.cat(
             [
                 starting_noise((samples.forgotten, *shape), stream(seed, "sampling", "forgotten")),
@@ -90,14 +102,17 @@ class Sampling:
 
     def advance(self, deadline: float = float("inf")) -> bool:
         """Draw until all are there (True) or the deadline passes (False)."""
-        schedule = noise_schedule(beta_schedule=self.experiment.base.beta_schedule)
+        experiment, schedule = self.experiment, self.experiment.noise_schedule()
         drawn = sum(map(len, self.done))
-        noise, conditions, device = self.noise[drawn:], self.conditions[drawn:], self.experiment.device
+        noise, conditions, device = self.noise[drawn:], self.conditions[drawn:], experiment.device
+        decode, null = self.bench.decode, experiment.null_condition
         if self.one_step:
-            rest = sample_one_step(self.model, schedule, noise, conditions, self.one_step, device, SAMPLE_BATCH)
+            rest = sample_one_step(
+                self.model, schedule, noise, conditions, self.one_step, device, SAMPLE_BATCH, finish=decode
+            )
         else:
-            steps = self.experiment.sampling_steps
-            rest = sample(self.model, schedule, noise, conditions, steps, device, SAMPLE_BATCH)
+            how = experiment.sampling
+            rest = sample(self.model, schedule, noise, conditions, how, device, SAMPLE_BATCH, null, finish=decode)
         for batch in rest:
             self.done.append(batch)
             if time.monotonic() > deadline and sum(map(len, self.done)) < len(self.noise):
@@ -142,8 +157,8 @@ def judge(bench: Workbench, sampling: Sampling) -> Figures:
 def examine(bench: Workbench, model: UNet2DModel) -> tuple[Figures, int]:
     """Every audit's figures of a model, and how many images they are over."""
     experiment = bench.experiment
-    schedule = noise_schedule(beta_schedule=experiment.base.beta_schedule)
-    audited = Audited(model, schedule, bench.forget_set, bench.strangers, experiment.device, bench.shadows)
+    forget, strangers = bench.encoded_sets[0], bench.encoded_strangers
+    audited = Audited(model, experiment.noise_schedule(), forget, strangers, experiment.device, bench.shadows)
     return audit(audited), sum(map(len, audited.distinct))
 
 
@@ -178,7 +193,7 @@ class ScoreStage:
     @cached_property
     def sampling(self) -> Sampling:
         one_step = self.bench.store.get(self.model).facts.get("one_step", 0)
-        sampling = Sampling(self.bench.experiment, self.bench.model(self.model), self.samples, self.seed, one_step)
+        sampling = Sampling(self.bench, self.bench.model(self.model), self.samples, self.seed, one_step)
         sampling.restore(self.bench.store.load_partial(self.key) or {})
         return sampling
 

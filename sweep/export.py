@@ -1,0 +1,66 @@
+"""Save a trial's unlearned model as a diffusers pipeline: ``python -m sweep.export RUN TRIAL FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sweep import records
+from sweep.errors import UsageError, near
+from sweep.plan import Plan
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser("python -m sweep.export", description=__doc__.split(":")[0] + ".")
+    p.add_argument("run", metavar="RUN", help="the run folder")
+    p.add_argument("trial", metavar="TRIAL", help="a trial's id, or control-base or control-retrain")
+    p.add_argument("folder", metavar="FOLDER", help="a new folder for the pipeline")
+    p.add_argument(
+        "--replicate", type=int, default=0, metavar="N", help="0: the search's seed; 1, 2, …: the confirm phase's"
+    )
+    return p
+
+
+def unlearned_key(run: str, trial: str, replicate: int) -> str:
+    """The artifact key of a recorded trial's unlearned model; UsageError where there is no such trial, or it has none."""
+    rows = records.rows(records.run_folder(run), "replicates")
+    trials = sorted({r["trial_id"] for r in rows})
+    if trial not in trials:
+        raise UsageError(f"{run}: no trial {trial}; {near(trial, trials)}")
+    found = {r["replicate"]: r for r in rows if r["trial_id"] == trial}
+    if replicate not in found:
+        raise UsageError(f"{run}: {trial} has no replicate {replicate}; it has {', '.join(map(str, sorted(found)))}")
+    key = found[replicate].get("unlearned_model")
+    if not key:
+        raise UsageError(f"{run}: {trial} has no unlearned model: it is {found[replicate]['state']}")
+    return key
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        key = unlearned_key(args.run, args.trial, args.replicate)
+        where = records.run_folder(args.run) / "plan.json"
+        plan = Plan.from_json(records.read_json(where), str(where))
+        from sweep.prepare import experiment_of
+        from trainables.export import save_pipeline
+        from trainables.store import Store
+
+        artifact = Store(plan.artifacts).find(key)
+        if artifact is None:
+            raise UsageError(
+                f"{plan.artifacts}: the unlearned model {key[:12]} is no longer there; run the sweep with --resume"
+            )
+        try:
+            print(save_pipeline(artifact, experiment_of(plan), args.folder))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return 0
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""DiT (Peebles & Xie 2022, arXiv 2212.09748): a transformer that denoises a VAE's latents, and the VAE.
+
+diffusers' own classes, with the interface that losses and samplers expect of a UNet: ``model(x_t, t, class_labels)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DiTTransformer2DModel
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+
+from trainables.store import Artifact
+
+VAE_BATCH = 16  # images a pass: a decoder at 256 pixels needs a hundred times what the transformer does
+
+
+class DiT(DiTTransformer2DModel):
+    """A DiT whose output is ε alone: (B, C, H, W) latents, (B,) or () timesteps, (B,) classes → (B, C, H, W).
+
+    Learned variances are dropped, as deterministic samplers and the simple loss do. Its own label dropout is off: it would
+    draw from the global generator, and every recipe here drops conditions itself.
+    """
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        for embedder in class_tables(self).values():
+            embedder.dropout_prob = 0.0
+
+    @property
+    def class_embedding(self) -> torch.nn.Embedding:
+        """The first block's table of class rows; every block has one."""
+        return next(iter(class_tables(self).values())).embedding_table
+
+    def forward(
+        self, sample: torch.Tensor, timestep: torch.Tensor, class_labels: torch.Tensor
+    ) -> Transformer2DModelOutput:
+        timesteps = timestep.to(sample.device).expand(len(sample))
+        both = super().forward(sample, timestep=timesteps, class_labels=class_labels).sample
+        return Transformer2DModelOutput(sample=both[:, : sample.shape[1]])
+
+
+def class_tables(model: torch.nn.Module) -> dict[str, Any]:
+    """The class embedders of a DiT's blocks, by the name of the module."""
+    return {name: module for name, module in model.named_modules() if name.endswith("norm1.emb.class_embedder")}
+
+
+def load_vae(artifact: Artifact, device: str) -> AutoencoderKL:
+    """The VAE of an artifact, frozen, in evaluation mode."""
+    vae = AutoencoderKL(**artifact.facts["vae"])
+    vae.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in artifact.tensors().items()})
+    return vae.requires_grad_(False).to(device).eval()
+
+
+@torch.inference_mode()
+def encode(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
+    """Images (N, C, H, W) in [-1, 1] → latents, on the CPU: each distribution's mode, scaled as the denoiser was trained."""
+    device = next(vae.parameters()).device
+    parts = [vae.encode(part.to(device)).latent_dist.mode().cpu() for part in images.split(VAE_BATCH)]
+    return torch.cat(parts) * vae.config.scaling_factor
+
+
+@torch.inference_mode()
+def decode(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
+    """Latents → images (N, C, H, W) in [-1, 1], on the device of the latents."""
+    device = next(vae.parameters()).device
+    scaled = latents.to(device).float() / vae.config.scaling_factor
+    return torch.cat([vae.decode(part).sample.clamp(-1, 1) for part in scaled.split(VAE_BATCH)]).to(latents.device)

@@ -1,0 +1,68 @@
+"""The noise schedule a model was trained on, as plain values: what x_t means at every t."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffusers import DDIMScheduler
+
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+_REFUSED = ("thresholding", "rescale_betas_zero_snr", "use_flow_sigmas")  # each changes what ε or x_t is
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """β_1 … β_T and how DDIM steps through them; the fields are `diffusers.DDIMScheduler`'s, whose defaults these are.
+
+    `trained_betas`, where there are any, stand for the β that the other three fields describe.
+    """
+
+    num_train_timesteps: int = 1000
+    beta_schedule: str = "linear"
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    trained_betas: tuple[float, ...] = ()
+    clip_sample: bool = True
+    clip_sample_range: float = 1.0
+    set_alpha_to_one: bool = True
+    steps_offset: int = 0
+    timestep_spacing: str = "leading"
+
+    def __post_init__(self) -> None:
+        if self.beta_schedule not in BETA_SCHEDULES and not self.trained_betas:
+            raise ValueError(f"beta_schedule {self.beta_schedule!r} is none of {', '.join(BETA_SCHEDULES)}")
+        if self.num_train_timesteps < 1:
+            raise ValueError(f"num_train_timesteps must be at least 1, not {self.num_train_timesteps}")
+
+    def scheduler(self) -> DDIMScheduler:
+        """The schedule as diffusers' object: models are trained by its `add_noise` and sampled by its `step`."""
+        from diffusers import DDIMScheduler
+
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return DDIMScheduler(**values | {"trained_betas": list(self.trained_betas) or None})
+
+
+def schedule_from(config: Mapping[str, Any]) -> NoiseSchedule:
+    """The schedule a pipeline's ``scheduler_config.json`` describes, whatever sampler wrote it.
+
+    ValueError unless it is a schedule of β for a model that predicts ε. DDPM's defaults are DDIM's wherever a file leaves a
+    value out. How other samplers spread their steps says nothing of training: there DDIM's own defaults stand.
+    """
+    name = config.get("_class_name", "its scheduler")
+    if "beta_schedule" not in config and not config.get("trained_betas"):
+        raise ValueError(f"{name} has no beta_schedule: only models trained on a schedule of β can be taken")
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction != "epsilon":
+        raise ValueError(f"{name} has prediction_type {prediction!r}: only models that predict epsilon can be taken")
+    for refused in _REFUSED:
+        if config.get(refused):
+            raise ValueError(f"{name} sets {refused}, which no loss or sampler here knows")
+    values = {n: config[n] for n in NoiseSchedule.__dataclass_fields__ if config.get(n) is not None}
+    ancestral = name in ("DDIMScheduler", "DDPMScheduler")
+    if not ancestral:
+        values = {n: v for n, v in values.items() if n not in ("steps_offset", "timestep_spacing", "set_alpha_to_one")}
+    values["clip_sample"] = bool(config.get("clip_sample", ancestral))
+    return NoiseSchedule(**values | {"trained_betas": tuple(config.get("trained_betas") or ())})
