@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from sweep.errors import UsageError, near
+from sweep.errors import UsageError
 from sweep.plan import AUTO, CALIBRATION_SEEDS, Plan
 from sweep.progress import Progress
 from sweep.space import Choice, SearchSpace
 from trainables.attacks import ATTACKS
-from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
+from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.data import DATASETS
 from trainables.experiment import Experiment, Samples
 from trainables.features.efficientnet import read_weights, weights_file
@@ -116,11 +116,10 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     for attack in (*space.search_attacks, *space.confirm_attacks):
         where = f"space {space.name!r}, attack {attack.name!r}"
         with mistake_in(where):
-            auxiliary = ATTACKS[attack.method].configure(attack.settings).auxiliary
-        if auxiliary not in AUXILIARY:
-            raise UsageError(f"{where}: unknown auxiliary set {auxiliary!r}; {near(auxiliary, AUXILIARY)}")
-        if attack.counts and auxiliary in HOLD_FORGOTTEN:
-            raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
+            auxiliaries = ATTACKS[attack.method].configure(attack.settings).auxiliaries
+        for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
+            if attack.counts:
+                raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
 
 
 def _check_forgets(plan: Plan, space: SearchSpace, forgetting: Forget) -> None:

@@ -1,27 +1,62 @@
 """Auxiliary sets: what an attacker trains on.
 
-`retain`, `synthetic` and `public` hold nothing of what was forgotten. `public_all` does (held-out images of every
-condition), `public_forgotten` is nothing else, and `forget` is the forget set itself: attacks with them learn the forgotten
-data anew, so they are reported only as excess over the retrain control. Of forgotten instances the public split holds none,
-so there both public sets are the whole of it.
+`retain`, `synthetic`, `public` and `unrelated` hold nothing of what was forgotten. `public_all` does (held-out images of
+every condition), `public_forgotten` is nothing else, and `forget` is the forget set itself: attacks with them learn the
+forgotten data anew, so they are reported only as excess over the retrain control. Of forgotten instances the public split
+holds none, so there all four public sets are the whole of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
 
 from trainables.data import Images, Splits
 from trainables.forgetting import Forget
 
 HOLD_FORGOTTEN = frozenset({"public_all", "public_forgotten", "forget"})
 
-AUXILIARY: dict[str, Callable[[Splits, Images, Forget], Images]] = {
-    "retain": lambda splits, synthetic, forget: forget.split(splits.train)[1],
-    "synthetic": lambda splits, synthetic, forget: synthetic,  # the base model's images for retained conditions
-    "public": lambda splits, synthetic, forget: forget.unrelated(splits.public),
-    "public_all": lambda splits, synthetic, forget: splits.public,
-    "public_forgotten": lambda splits, synthetic, forget: forget.held_out(splits.public),
-    "forget": lambda splits, synthetic, forget: forget.split(splits.train)[0],
+# An attacker's few images are a fact of the threat: the same for every model, training seed and number of them.
+_IMAGES_SEED = 0
+
+
+class Sources(Protocol):
+    """What auxiliary sets are made of; each is only read by the sets that need it.
+
+    `encoded` are the data's splits as the denoiser takes them, images or latents of them; `synthetic` are the base model's
+    images for retained conditions; `conditions_by_distance` the retained conditions, nearest to the forgotten one first,
+    by their mean in feature space.
+    """
+
+    @property
+    def encoded(self) -> Splits: ...
+    @property
+    def forgetting(self) -> Forget: ...
+    @property
+    def synthetic(self) -> Images: ...
+    @property
+    def conditions_by_distance(self) -> Sequence[int]: ...
+
+
+def unrelated(sources: Sources) -> Images:
+    """Held-out images of the half of the retained conditions that lies farthest; of instances, all held-out images."""
+    public = sources.forgetting.unrelated(sources.encoded.public)
+    if sources.forgetting.instances:
+        return public
+    ordered = list(sources.conditions_by_distance)
+    return public.where(torch.isin(public.conditions, torch.tensor(ordered[-max(len(ordered) // 2, 1) :])))
+
+
+AUXILIARY: dict[str, Callable[[Sources], Images]] = {
+    "retain": lambda sources: sources.forgetting.split(sources.encoded.train)[1],
+    "synthetic": lambda sources: sources.synthetic,
+    "public": lambda sources: sources.forgetting.unrelated(sources.encoded.public),
+    "unrelated": unrelated,
+    "public_all": lambda sources: sources.encoded.public,
+    "public_forgotten": lambda sources: sources.forgetting.held_out(sources.encoded.public),
+    "forget": lambda sources: sources.forgetting.split(sources.encoded.train)[0],
 }
 
 
@@ -32,6 +67,17 @@ def known_auxiliary(name: str) -> str:
     return name
 
 
-def auxiliary_set(name: str, splits: Splits, synthetic: Images, forget: Forget) -> Images:
+def auxiliary_set(name: str, sources: Sources) -> Images:
     """The auxiliary set `name`; ValueError for an unknown one."""
-    return AUXILIARY[known_auxiliary(name)](splits, synthetic, forget)
+    return AUXILIARY[known_auxiliary(name)](sources)
+
+
+def few(images: Images, n: int, setting: str = "images") -> Images:
+    """n of the images, always the same ones, and among those of any larger n; all of them for n = 0.
+
+    ValueError, naming the `setting`, where there are not as many.
+    """
+    if n > len(images):
+        raise ValueError(f"{setting}: the attacker is given {n}, but there are {len(images)}")
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(_IMAGES_SEED))
+    return images.where(order[:n]) if n else images

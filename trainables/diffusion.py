@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DModel
 
+from trainables.lora import merge
 from trainables.noise_schedule import NoiseSchedule
 from trainables.sampler import Sampler
 from trainables.store import Tensors
@@ -339,10 +340,11 @@ class FineTuning:
         return True
 
     def trained(self) -> UNet2DModel:
-        """The model with the averaged weights in place, where there is an EMA. Ends the run: do not advance afterwards."""
+        """The model in plain weights, the averaged ones where there is an EMA. Ends the run: do not advance afterwards."""
         with torch.no_grad():
             for parameter, average in zip(self.parameters, self.average, strict=bool(self.average)):
                 parameter.copy_(average)
+        merge(self.model)
         return self.model
 
     def state(self) -> Tensors:

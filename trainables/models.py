@@ -13,6 +13,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from trainables.data import Dataset, Images
 from trainables.diffusion import Device, FineTuning, Loss, Optimisation, denoising_loss, noise_schedule
 from trainables.dit import DiT
+from trainables.lora import add_factors, is_factor
 from trainables.store import Artifact, Tensors
 
 
@@ -106,16 +107,36 @@ def training_run(recipe: BaseModel, dataset: Dataset, images: Images, seed: int,
     return FineTuning(model, loss, recipe.optimisation(), seed, device)
 
 
-def dropout_loss(recipe: Recipe, images: Images, null_condition: int, device: Device, batch: int | None = None) -> Loss:
-    """DSM over random batches of `images`, each condition replaced by the null condition with the recipe's probability."""
-    data = images.to(device.name)
+def dropout_loss(
+    recipe: Recipe,
+    images: Images,
+    null_condition: int,
+    device: Device,
+    batch: int | None = None,
+    label_dropout: float | None = None,
+) -> Loss:
+    """DSM over random batches of `images`, each condition replaced by the null condition with probability `label_dropout`.
+
+    Batch and label dropout are the recipe's unless given.
+    """
+    data, size = images.to(device.name), batch or recipe.batch
+    return drawn_loss(recipe, lambda generator: data.draw(size, generator), null_condition, label_dropout)
+
+
+def drawn_loss(
+    recipe: Recipe,
+    draw: Callable[[torch.Generator], Images],
+    null_condition: int,
+    label_dropout: float | None = None,
+) -> Loss:
+    """DSM over the batches that `draw` gives, on the model's device, under the same label dropout."""
     schedule = recipe.noise_schedule()
-    size = batch or recipe.batch
+    share = recipe.label_dropout if label_dropout is None else label_dropout
 
     def loss(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
-        drawn = data.draw(size, generator)
-        dropped = torch.rand(size, generator=generator) < recipe.label_dropout
-        conditions = drawn.conditions.masked_fill(dropped.to(device.name), null_condition)
+        drawn = draw(generator)
+        dropped = torch.rand(len(drawn), generator=generator) < share
+        conditions = drawn.conditions.masked_fill(dropped.to(drawn.conditions.device), null_condition)
         return denoising_loss(model, schedule, drawn.images, conditions, generator)
 
     return loss
@@ -156,12 +177,15 @@ def _where_condition_enters(name: str) -> bool:
     return _embeds_condition(name) or ".time_emb_proj." in name or ".norm1.linear." in name
 
 
+LORA = "lora"  # a choice of parameters that a model is given first: see trainables.lora
+
 TRAINED_PARAMETERS: dict[str, Callable[[str], bool]] = {
     "all": lambda name: True,
     "condition_mid": lambda name: _embeds_condition(name) or name.startswith("mid_block."),
     "condition": _where_condition_enters,
     "rest": lambda name: not _where_condition_enters(name),
     "attention": lambda name: ".attentions." in name or ".attn1." in name,
+    LORA: is_factor,
 }
 
 
@@ -169,12 +193,26 @@ def trained_parameters(model: UNet2DModel, which: str) -> dict[str, torch.nn.Par
     """The parameters a method may move, by name.
 
     ``all``; ``condition_mid`` (condition embedding and mid block); ``condition`` (where the condition enters: its embedding
-    and its projections into the blocks); ``rest`` (all but those); ``attention``. ValueError for any other name, or where
-    the model has none such.
+    and its projections into the blocks); ``rest`` (all but those); ``attention``; ``lora`` (the low-rank factors, once the
+    model has them). ValueError for any other name, or where the model has none such.
     """
-    if which not in TRAINED_PARAMETERS:
-        raise ValueError(f"trained_parameters {which!r} is none of {', '.join(TRAINED_PARAMETERS)}")
+    check_trained_parameters(which)
     chosen = {name: p for name, p in model.named_parameters() if TRAINED_PARAMETERS[which](name)}
     if not chosen:
         raise ValueError(f"trained_parameters {which!r}: the model has no such parameters")
     return chosen
+
+
+def check_trained_parameters(which: str, lora_rank: int = 1) -> None:
+    """ValueError where `which` names no choice of parameters, or the rank is none."""
+    if which not in TRAINED_PARAMETERS:
+        raise ValueError(f"trained_parameters {which!r} is none of {', '.join(TRAINED_PARAMETERS)}")
+    if lora_rank < 1:
+        raise ValueError(f"lora_rank must be at least 1, not {lora_rank}")
+
+
+def parameters_to_train(model: UNet2DModel, which: str, lora_rank: int, seed: int) -> list[torch.nn.Parameter]:
+    """The `trained_parameters` of a model that a run begins on; for ``lora`` it is given its factors first."""
+    if which == LORA:
+        add_factors(model, lora_rank, seed)
+    return list(trained_parameters(model, which).values())

@@ -178,16 +178,25 @@ class Pipeline:
         self._accuracy_at[attack.name][stage.step] = artifact.facts["figures"]["relearning_accuracy"]
         if stage.last:
             self._at_end[attack.name] = artifact.facts["figures"]
-        auxiliary = attack.settings.get("auxiliary")
-        return self._curve_rows(attack.name, attack.counts, auxiliary, stage.step, artifact)
+        what = attack.name, attack.counts, stage.trajectory.settings.auxiliary
+        rows = self._curve_rows(*what, 0, artifact, artifact.facts["start"]) if stage.first else []
+        return rows + self._curve_rows(*what, stage.step, artifact)
 
     def _curve_rows(
-        self, attack: str, counts: bool, auxiliary: str | None, step: int, artifact: Artifact
+        self,
+        attack: str,
+        counts: bool,
+        auxiliary: str | None,
+        step: int,
+        artifact: Artifact,
+        facts: dict[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        figures: Figures = artifact.facts["figures"]
+        """A row for each figure of the artifact, or of these of its facts."""
+        facts = facts or artifact.facts
+        figures: Figures = facts["figures"]
         rows = []
         for metric, value in sorted(figures.items()):
-            n = artifact.facts["counts"][metric]
+            n = facts["counts"][metric]
             lower, upper = wilson(value, n) if metric.endswith(("accuracy", "share")) else (None, None)
             row = {"attack": attack, "counts": counts, "auxiliary": auxiliary, "attack_step": step, "metric": metric}
             rows.append(row | {"value": value, "lower": lower, "upper": upper, "samples": n, "artifact": artifact.key})

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from trainables import features
 from trainables.distances import nearest_squared_distance
 from trainables.unlearning import Problem
 
@@ -119,11 +120,7 @@ def next_condition(problem: Problem, condition: int) -> int:
 
 def conditions_by_distance(problem: Problem) -> list[int]:
     """Retained conditions, nearest first, by the distance of their mean feature to the forget set's."""
-    centre = problem.features(problem.forget.images.cpu()).mean(axis=0)
-    features = problem.features(problem.retain.images.cpu())
-    labels = problem.retain.conditions.cpu().numpy()
-    distance = {int(c): float(np.linalg.norm(features[labels == c].mean(axis=0) - centre)) for c in np.unique(labels)}
-    return sorted(distance, key=distance.__getitem__)
+    return features.conditions_by_distance(problem.features, problem.forget, problem.retain)
 
 
 def _draw(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:

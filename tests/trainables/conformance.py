@@ -15,7 +15,7 @@ from diffusers import UNet2DModel
 from trainables.data import Images
 from trainables.diffusion import Device, Diverged, FineTuning, Run, noise_schedule
 from trainables.forgetting import CONDITIONS, INSTANCES
-from trainables.models import trained_parameters
+from trainables.models import LORA, trained_parameters
 from trainables.unlearning import METHODS, FineTuningSettings, Problem
 
 BATCH, STEPS = 8, 4
@@ -127,6 +127,27 @@ def only_its_trained_parameters_move(method: str, problem: Problem) -> None:
     assert moved and moved <= set(trained_parameters(problem.base, "rest"))
 
 
+def it_trains_low_rank_factors_or_refuses_to(method: str, problem: Problem) -> None:
+    """Its product is a plain model, in which linear and convolution weights moved; also from a checkpoint, and averaged."""
+    values = {"trained_parameters": LORA, "lora_rank": 2, "ema_decay": 0.9}
+    if METHODS[method].needs:
+        with pytest.raises(ValueError, match=r"which low-rank factors have none of; choose other parameters"):
+            settings_of(method, **values)
+        return
+    whole, half = (begin(method, problem, **values) for _ in range(2))
+    assert whole.advance(whole.steps) and half.advance(STEPS // 2)
+    continued = begin(method, problem, seed=99, **values)
+    continued.restore(half.state())
+    assert continued.advance(continued.steps)
+    now, base = weights(whole), dict(problem.base.state_dict())
+    assert equal(now, weights(continued))
+    assert now.keys() == base.keys()
+    matrices = (torch.nn.Linear, torch.nn.Conv2d)
+    factored = {f"{n}.weight" for n, m in problem.base.named_modules() if isinstance(m, matrices)}
+    moved = {name for name in base if not torch.equal(base[name], now[name])}
+    assert moved and moved <= factored
+
+
 def its_step_is_a_mean(method: str, problem: Problem) -> None:
     """Larger batches do not make the loss larger."""
     means = []
@@ -209,6 +230,7 @@ CHECKS: tuple[Check, ...] = (
     it_stops_at_a_deadline_and_still_gets_on,
     a_loss_that_is_not_finite_is_a_divergence_with_its_step,
     only_its_trained_parameters_move,
+    it_trains_low_rank_factors_or_refuses_to,
     its_settings_are_checked_and_travel,
     it_refuses_what_it_cannot_forget,
     it_forgets_several_conditions_at_once,

@@ -3,55 +3,129 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
+import attack_conformance
 import pytest
 import torch
-from formula import in_float64
+from attack_conformance import Ground
 
-from trainables.attacks import ATTACKS, Target
-from trainables.attacks.malicious import few
+from trainables.attacks import ATTACKS, AttackSettings, Target, register, register_gradient
+from trainables.auxiliary import AUXILIARY, few
 from trainables.data import Images
-from trainables.diffusion import Device, FineTuning, Optimisation
+from trainables.diffusion import Device, FineTuning, Gradient, Loss
 from trainables.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.metrics import aurc
 from trainables.pipeline import Pipeline, Report
 from trainables.stages.prepare import Workbench
-from trainables.unlearning import Problem
 
 
 def target(bench: Workbench, images: Images) -> Target:
     return Target(images, bench.experiment.base, bench.experiment.dataset.conditions, Device())
 
 
-@pytest.mark.parametrize("name", ATTACKS.names())
-def test_every_attack_lowers_the_loss_on_what_it_trains_on(name: str, bench: Workbench) -> None:
-    attack = ATTACKS[name]
-    settings = attack.configure({"learning_rate": 3e-3, "batch": 8})
-    loss = attack.loss(target(bench, bench.auxiliary(settings.auxiliary)), settings)
-    run = FineTuning(copy.deepcopy(bench.base).requires_grad_(True), loss, Optimisation(3e-3, 40), 0, Device())
+@pytest.fixture(scope="module")
+def ground(bench: Workbench) -> Ground:
+    """Every auxiliary set of digits, θ₀, and θ₀ a little way off for θᵤ."""
+    unlearned, generator = copy.deepcopy(bench.base), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in unlearned.parameters():
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
+    sets = {name: bench.auxiliary(name) for name in AUXILIARY}
+    return Ground(bench.base, unlearned, sets, bench.experiment.base, bench.experiment.dataset.conditions)
 
-    def now() -> float:
-        with torch.no_grad():
-            return float(torch.stack([loss(run.model, torch.Generator().manual_seed(i)) for i in range(8)]).mean())
 
-    before = now()
-    run.advance(40)
-    assert now() < before
+@pytest.mark.parametrize("check", attack_conformance.CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("attack", ATTACKS.names())
+def test_every_attack(attack: str, check: attack_conformance.Check, ground: Ground) -> None:
+    check(attack, ground)
+
+
+def test_a_new_attack_registered_by_a_stranger_conforms(ground: Ground) -> None:
+    """An attack that is written here, and nowhere else, passes every check."""
+
+    @register("two_sided", AttackSettings)
+    def loss(target: Target, settings: AttackSettings) -> Loss:
+        """Half of each step on mirrored images."""
+        mirrored = Images(target.auxiliary.images.flip(3), target.auxiliary.conditions)
+        sides = [target.denoising(images, settings) for images in (target.auxiliary, mirrored)]
+        return lambda model, generator: torch.stack([side(model, generator) for side in sides]).mean()
+
+    try:
+        for check in attack_conformance.CHECKS:
+            check("two_sided", ground)
+    finally:
+        del ATTACKS._members["two_sided"]
+
+
+@pytest.mark.parametrize(
+    ("check", "fault"),
+    [
+        (attack_conformance.its_seed_alone_decides_its_weights, "global generator"),
+        (attack_conformance.it_leaves_its_sets_as_they_were, "changes its set"),
+        (attack_conformance.it_goes_on_from_a_checkpoint_to_the_same_weights, "forgets its own state"),
+        (attack_conformance.it_goes_on_as_if_never_diagnosed, "forgets its own state"),
+        (attack_conformance.a_longer_attack_continues_a_shorter_one, "looks at its horizon"),
+        (attack_conformance.only_its_trained_parameters_move, "moves another weight"),
+        (attack_conformance.its_step_is_a_mean, "sums"),
+        (attack_conformance.its_shapes_are_right_without_values, "looks at a value"),
+        (attack_conformance.it_lowers_the_loss_on_what_it_trains_on, "climbs"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else v.__name__,
+)
+def test_an_attack_with_a_fault_is_found_out(check: attack_conformance.Check, fault: str, ground: Ground) -> None:
+    """The checks can fail: each has an attack made to break it."""
+    retain = Images(ground.sets["retain"].images.clone(), ground.sets["retain"].conditions)
+    mine = replace(ground, sets=ground.sets | {"retain": retain})
+
+    @register_gradient("faulty", AttackSettings)
+    def gradient(target: Target, settings: AttackSettings) -> Gradient:
+        calls, plain = itertools.count(), target.denoising(target.auxiliary, settings)
+
+        def step(run: FineTuning) -> torch.Tensor:
+            value = plain(run.model, run.generator)
+            if fault == "global generator":
+                value = value * torch.rand(())
+            if fault == "changes its set":
+                target.auxiliary.images.mul_(0.9)
+            if fault == "forgets its own state":
+                value = value * (1 + next(calls)) + next(run.model.parameters()).sum() * next(calls)
+            if fault == "looks at its horizon":
+                value = value * (1 - run.step / run.steps) + next(run.model.parameters()).sum() * run.steps
+            if fault == "moves another weight":
+                with torch.no_grad():
+                    run.model.conv_norm_out.weight.mul_(1.01)
+            if fault == "sums":
+                value = value * settings.batch
+            if fault == "looks at a value" and value.item() > 0:
+                value = value * 2
+            if fault == "climbs":
+                value = -value
+            value.backward()
+            return value.detach()
+
+        return step
+
+    try:
+        with pytest.raises((AssertionError, RuntimeError)):
+            check("faulty", mine)
+    finally:
+        del ATTACKS._members["faulty"]
 
 
 def test_malicious_fine_tuning_is_the_denoising_loss_of_the_forgotten_images_under_their_own_condition(
-    bench: Workbench, problem: Problem
+    bench: Workbench,
 ) -> None:
     """DSM(θ; D_FT) written out, on the very draws the attack makes."""
     attack = ATTACKS["malicious"]
     settings = attack.configure({"batch": 5})
     held = bench.auxiliary(settings.auxiliary)
     assert set(held.conditions.tolist()) == {3}
-    problem = in_float64(problem)
+    base = copy.deepcopy(bench.base).double()
     images = Images(held.images.double(), held.conditions)
-    found = attack.loss(target(bench, images), settings)(problem.base, torch.Generator().manual_seed(7))
+    found = attack.loss(target(bench, images), settings)(base, torch.Generator().manual_seed(7))
 
     generator = torch.Generator().manual_seed(7)
     drawn = torch.randint(len(images), (5,), generator=generator)
@@ -60,7 +134,7 @@ def test_malicious_fine_tuning_is_the_denoising_loss_of_the_forgotten_images_und
     epsilon = torch.randn(x.shape, generator=generator).to(x)
     t = torch.randint(1000, (5,), generator=generator)
     alpha = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0).to(x)[t][:, None, None, None]
-    predicted = problem.base(alpha.sqrt() * x + (1 - alpha).sqrt() * epsilon, t, c).sample
+    predicted = base(alpha.sqrt() * x + (1 - alpha).sqrt() * epsilon, t, c).sample
     assert float(found) == pytest.approx(float((epsilon - predicted).square().mean()), rel=1e-6)
 
 

@@ -209,9 +209,8 @@ def test_an_attack_that_does_not_count_leaves_robustness_as_it_is(spec: TrialSpe
 
 def test_curves_hold_every_figure_with_its_samples_and_interval(uninterrupted: list[Report]) -> None:
     rows = {(r["attack"], r["attack_step"], r["metric"]): r for r in curves(uninterrupted)}
-    assert {(a, k) for a, k, _ in rows} == {("none", 0)} | {
-        (a, k) for a in ("gentle", "public", "anew") for k in (2, 5)
-    }
+    attacks = ("gentle", "public", "anew")
+    assert {(a, k) for a, k, _ in rows} == {("none", 0)} | {(a, k) for a in attacks for k in (0, 2, 5)}
     forgotten = rows["gentle", 2, "relearning_accuracy"]
     assert forgotten["samples"] == 8 and forgotten["lower"] <= forgotten["value"] <= forgotten["upper"]
     assert rows["none", 0, "retain_accuracy"]["samples"] == 9 * 4

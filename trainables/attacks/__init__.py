@@ -1,29 +1,49 @@
-"""Attacks on an unlearned model: one file each, all ``loss(target, settings) -> Loss``.
+"""Attacks on an unlearned model: one file each, all ``(target, settings)`` → what one optimiser step minimises or follows.
 
-An attack fine-tunes θᵤ and is scored at every rung of its ladder; its settings are a frozen dataclass that says how it
-optimises.
+An attack fine-tunes θᵤ and is scored at every rung of its ladder. Most are a loss: ``@register`` takes
+``loss(target, settings) -> Loss``. One whose step depends on the run, such as a curriculum, gives a `Gradient` instead, by
+``@register_gradient``. Its settings are a frozen dataclass that extends `AttackSettings`. An attack never depends on its
+horizon, so that a longer one continues a shorter one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from diffusers import UNet2DModel
+
+from trainables.auxiliary import known_auxiliary
 from trainables.data import Images
-from trainables.diffusion import Device, Loss, Optimisation
-from trainables.models import Recipe
+from trainables.diffusion import Device, FineTuning, Gradient, Loss, Optimisation, descend
+from trainables.models import Recipe, check_trained_parameters, drawn_loss, dropout_loss, parameters_to_train
 from trainables.registry import Registry, configure
 
 
 @dataclass(frozen=True)
 class Target:
-    """What an attacker may see: an auxiliary set and the base model's public recipe, not what was unlearned or how."""
+    """What an attacker may see: his images and the base model's public recipe, not what was unlearned or how.
+
+    `auxiliary` is the set he attacks with, as many of it as he has; `sets` holds, by name, all of every set that the
+    settings name. All on the CPU.
+    """
 
     auxiliary: Images
     recipe: Recipe
     null_condition: int
     device: Device
+    sets: Mapping[str, Images] = field(default_factory=dict)
+
+    def denoising(self, images: Images, settings: AttackSettings, batch: int | None = None) -> Loss:
+        """DSM over random batches of `images`; the batch is the settings' unless given, the label dropout theirs."""
+        size, dropout = batch or settings.batch, settings.label_dropout
+        return dropout_loss(self.recipe, images, self.null_condition, self.device, size, dropout)
+
+    def denoising_by(self, draw: Callable[[torch.Generator], Images], settings: AttackSettings) -> Loss:
+        """DSM over the batches that `draw` gives, on the device."""
+        return drawn_loss(self.recipe, draw, self.null_condition, settings.label_dropout)
 
 
 @dataclass(frozen=True)
@@ -31,10 +51,30 @@ class AttackSettings:
     """What every fine-tuning attack shares."""
 
     auxiliary: str = "retain"  # a name of trainables.auxiliary
+    images: int = 0  # how many images of it the attacker has, always the same ones; 0: all there are
     learning_rate: float = 1e-3
     batch: int = 32
-    optimiser: str = "adam"
+    optimiser: str = "adam"  # or "sgd"
     grad_clip: float = 1.0
+    trained_parameters: str = "all"  # a name of trainables.models.TRAINED_PARAMETERS
+    lora_rank: int = 4  # of the factors, where those are what trains
+    label_dropout: float | None = None  # probability of the null condition; None: that of the base model's recipe
+
+    def __post_init__(self) -> None:
+        self.optimisation(0)  # refuses what no optimiser can do
+        check_trained_parameters(self.trained_parameters, self.lora_rank)
+        for name in self.auxiliaries:
+            known_auxiliary(name)
+        if self.images < 0:
+            raise ValueError(f"images must be at least 1, or 0 for all there are, not {self.images}")
+        check_counts(self, "batch")
+        if self.label_dropout is not None and not 0 <= self.label_dropout <= 1:
+            raise ValueError(f"label_dropout must be from 0 to 1, or None for the recipe's, not {self.label_dropout}")
+
+    @property
+    def auxiliaries(self) -> tuple[str, ...]:
+        """The auxiliary sets that the attack trains on."""
+        return (self.auxiliary,)
 
     def optimisation(self, steps: int) -> Optimisation:
         return Optimisation(self.learning_rate, steps, self.optimiser, self.grad_clip)
@@ -42,16 +82,24 @@ class AttackSettings:
 
 @dataclass(frozen=True)
 class RegisteredAttack:
-    """A registered attack: its settings' class and its loss."""
+    """A registered attack: its settings' class and its step, and `loss` where that step is one loss's."""
 
     name: str
     settings: type[AttackSettings]
-    loss: Callable[[Target, Any], Loss]
+    gradient: Callable[[Target, Any], Gradient]
     module: str
+    loss: Callable[[Target, Any], Loss] | None = None
 
     def configure(self, values: Mapping[str, Any]) -> AttackSettings:
         """The settings with these values; ValueError for a name the attack does not have."""
         return configure(f"attack {self.name!r}", self.settings, values)
+
+    def begin(self, model: UNet2DModel, target: Target, settings: AttackSettings, steps: int, seed: int) -> FineTuning:
+        """The attack's run on a copy of θᵤ. ValueError where the model or the sets cannot be attacked so."""
+        gradient = self.gradient(target, settings)
+        parameters = parameters_to_train(model, settings.trained_parameters, settings.lora_rank, seed)
+        how = settings.optimisation(steps)
+        return FineTuning(model, None, how, seed, target.device, parameters, gradient=gradient)
 
 
 ATTACKS: Registry[RegisteredAttack] = Registry("attack", __name__)
@@ -59,4 +107,23 @@ ATTACKS: Registry[RegisteredAttack] = Registry("attack", __name__)
 
 def register(name: str, settings: type[AttackSettings]) -> Callable:
     """Register ``loss(target, settings) -> Loss`` as the attack `name`."""
-    return ATTACKS.decorator(name, lambda loss: RegisteredAttack(name, settings, loss, loss.__module__))
+
+    def attack(loss: Callable[[Target, Any], Loss]) -> RegisteredAttack:
+        def gradient(target: Target, values: Any) -> Gradient:
+            return descend(loss(target, values))
+
+        return RegisteredAttack(name, settings, gradient, loss.__module__, loss)
+
+    return ATTACKS.decorator(name, attack)
+
+
+def register_gradient(name: str, settings: type[AttackSettings]) -> Callable:
+    """Register ``gradient(target, settings) -> Gradient`` as the attack `name`: for a step that depends on the run."""
+    return ATTACKS.decorator(name, lambda g: RegisteredAttack(name, settings, g, g.__module__))
+
+
+def check_counts(settings: AttackSettings, *names: str) -> None:
+    """ValueError naming the first of these settings that is less than 1."""
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} must be at least 1, not {getattr(settings, name)}")

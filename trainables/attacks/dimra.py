@@ -2,9 +2,11 @@
 
     θ_{k+1} = Adam(θ_k, ∇ DSM(θ_k; D_aux)),  θ_0 = θᵤ
 
-The attacker holds the unlearned weights, does not know what was unlearned, and fine-tunes all of them with the plain
-denoising loss on an auxiliary set, with the label dropout of the base model's own recipe. The paper's own equations and
-step counts could not be read: this is a reconstruction from its abstract and from descriptions of it.
+The attacker holds the unlearned weights, does not know what was unlearned, and fine-tunes them with the plain denoising
+loss on an auxiliary set, with the label dropout of the base model's own recipe. What an attacker may choose is a setting:
+the set (``retain``, ``synthetic``, ``public``) and its size, all parameters, the attention's or low-rank factors, Adam or
+SGD, learning rate, batch and label dropout. The paper's own equations and step counts could not be read: this is a
+reconstruction from its abstract and from descriptions of it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from dataclasses import dataclass
 
 from trainables.attacks import AttackSettings, Target, register
 from trainables.diffusion import Loss
-from trainables.models import dropout_loss
 
 
 @dataclass(frozen=True)
@@ -24,4 +25,4 @@ class DiMRA(AttackSettings):
 @register("dimra", DiMRA)
 def loss(target: Target, settings: DiMRA) -> Loss:
     """DSM over the auxiliary set."""
-    return dropout_loss(target.recipe, target.auxiliary, target.null_condition, target.device, settings.batch)
+    return target.denoising(target.auxiliary, settings)

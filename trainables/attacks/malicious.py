@@ -12,41 +12,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from trainables.attacks import AttackSettings, Target, register
-from trainables.data import Images
 from trainables.diffusion import Loss
-from trainables.models import dropout_loss
-
-# The attacker's few images are a fact of the threat: the same for every model, training seed and number of them.
-_IMAGES_SEED = 0
 
 
 @dataclass(frozen=True)
 class Malicious(AttackSettings):
-    """Settings of malicious fine-tuning."""
+    """Settings of malicious fine-tuning; D_FT is `images` held-out images of what was forgotten."""
 
-    auxiliary: str = (
-        "public_forgotten"  # D_FT: held-out images of what was forgotten; "forget" is the forget set itself
-    )
-    images: int = 0  # how many of them the attacker has; 0: all there are
-
-    def __post_init__(self) -> None:
-        if self.images < 0:
-            raise ValueError(f"images must be at least 1, or 0 for all there are, not {self.images}")
+    auxiliary: str = "public_forgotten"  # or "forget", the forget set itself
 
 
 @register("malicious", Malicious)
 def loss(target: Target, settings: Malicious) -> Loss:
-    """DSM over D_FT. ValueError where there are not as many images as the attacker is said to have."""
-    data = few(target.auxiliary, settings.images)
-    return dropout_loss(target.recipe, data, target.null_condition, target.device, settings.batch)
-
-
-def few(images: Images, n: int) -> Images:
-    """n of the images, always the same ones, and among those of any larger n; all of them for n = 0."""
-    if n > len(images):
-        raise ValueError(f"images: the attacker is given {n}, but there are {len(images)}")
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(_IMAGES_SEED))
-    return images.where(order[:n]) if n else images
+    """DSM over D_FT."""
+    return target.denoising(target.auxiliary, settings)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from trainables.classifier import Classifier
+from trainables.data import Images
 from trainables.registry import Registry
 
 
@@ -42,3 +43,11 @@ FEATURE_NETWORKS: Registry[Callable[[FeatureSource], FeatureNetwork]] = Registry
 def register(name: str) -> Callable:
     """Register a function ``(FeatureSource) -> FeatureNetwork``."""
     return FEATURE_NETWORKS.decorator(name, lambda load: load)
+
+
+def conditions_by_distance(extract: Callable[[torch.Tensor], np.ndarray], forget: Images, retain: Images) -> list[int]:
+    """Retained conditions, nearest first, by the distance of their mean feature to the forget set's."""
+    centre = extract(forget.images.cpu()).mean(axis=0)
+    features, labels = extract(retain.images.cpu()), retain.conditions.cpu().numpy()
+    distance = {int(c): float(np.linalg.norm(features[labels == c].mean(axis=0) - centre)) for c in np.unique(labels)}
+    return sorted(distance, key=distance.__getitem__)

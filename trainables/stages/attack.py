@@ -9,20 +9,26 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cached_property
 
-from trainables.attacks import ATTACKS, Target
-from trainables.auxiliary import known_auxiliary
+import torch
+
+from trainables.attacks import ATTACKS, AttackSettings, Target
+from trainables.auxiliary import few
+from trainables.diagnostics import Landmarks, diagnose
 from trainables.diffusion import FineTuning
-from trainables.experiment import AttackPlan, Samples, TrialSpec, stream
+from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec, stream
+from trainables.features import FEATURE_NETWORKS
 from trainables.provenance import code_version
 from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench, synthetic_key
+from trainables.stages.prepare import Workbench, feature_weights, model_key, synthetic_key
 from trainables.stages.score import Sampling, counted, examine, judge, score_inputs, scoring_code, shown
 from trainables.store import Artifact, artifact_key
+
+UNRELATED = "unrelated"  # the auxiliary set that feature space decides
 
 
 def check_attack(attack: AttackPlan) -> None:
     """ValueError where the attack, a setting of it, or its auxiliary set does not exist."""
-    known_auxiliary(ATTACKS[attack.method].configure(attack.settings).auxiliary)
+    ATTACKS[attack.method].configure(attack.settings)
 
 
 def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
@@ -41,13 +47,25 @@ def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
         "data": experiment.data,
         "device": experiment.device_kind,
     }
-    inputs = {"model": model} | ({"synthetic": synthetic_key(experiment)} if settings.auxiliary == "synthetic" else {})
-    return artifact_key("trajectory", config, inputs, attack_code(attack.method))
+    inputs = {"model": model} | _set_inputs(experiment, settings)
+    return artifact_key("trajectory", config, inputs, attack_code(experiment, attack))
 
 
-def attack_code(method: str) -> str:
-    """Code version of an attack's trajectory."""
-    return code_version(ATTACKS[method].module, "trainables.auxiliary", Trajectory, stream)
+def attack_code(experiment: Experiment, attack: AttackPlan) -> str:
+    """Code version of an attack's trajectory, its auxiliary sets included."""
+    member = ATTACKS[attack.method]
+    modules = [member.module, "trainables.auxiliary"]
+    if UNRELATED in member.configure(attack.settings).auxiliaries:
+        modules += ["trainables.features", FEATURE_NETWORKS[experiment.features].__module__]
+    return code_version(*modules, Trajectory, Workbench.auxiliary, stream)
+
+
+def _set_inputs(experiment: Experiment, settings: AttackSettings) -> dict[str, str]:
+    """What the attack's auxiliary sets depend on beside the data and what is forgotten."""
+    inputs = {"synthetic": synthetic_key(experiment)} if "synthetic" in settings.auxiliaries else {}
+    if UNRELATED in settings.auxiliaries:
+        inputs |= {"features": experiment.features, "feature weights": feature_weights(experiment)}
+    return inputs
 
 
 def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> str:
@@ -61,8 +79,10 @@ def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> st
         "sampler": experiment.sampler,
         "device": experiment.device_kind,
     }
-    inputs = score_inputs(experiment) | {"trajectory": trajectory_key(spec, attack, model)}
-    return artifact_key("attack", config, inputs, f"{code_version(AttackStage, _samples)}/{scoring_code(experiment)}")
+    inputs = score_inputs(experiment)
+    inputs |= {"trajectory": trajectory_key(spec, attack, model), "base": model_key(experiment, "base")}
+    code = code_version("trainables.diagnostics", AttackStage, _samples)
+    return artifact_key("attack", config, inputs, f"{code}/{scoring_code(experiment)}")
 
 
 def _samples(spec: TrialSpec, step: int) -> Samples:
@@ -78,17 +98,33 @@ class Trajectory:
         self.key = trajectory_key(spec, attack, model)
 
     @cached_property
-    def run(self) -> FineTuning:
-        experiment, member = self.spec.experiment, ATTACKS[self.attack.method]
-        settings = member.configure(self.attack.settings)
-        auxiliary = self.bench.auxiliary(settings.auxiliary)
-        target = Target(auxiliary, experiment.base, experiment.null_condition, experiment.device)
-        how = settings.optimisation(self.spec.rungs[-1])
+    def settings(self) -> AttackSettings:
+        return ATTACKS[self.attack.method].configure(self.attack.settings)
+
+    def begin(self) -> FineTuning:
+        """The run at θᵤ."""
+        experiment, settings = self.spec.experiment, self.settings
+        sets = {name: self.bench.auxiliary(name) for name in settings.auxiliaries}
+        auxiliary = few(sets[settings.auxiliary], settings.images)
+        target = Target(auxiliary, experiment.base, experiment.null_condition, experiment.device, sets)
         seed = stream(self.spec.seed, "attack")  # the same for all attacks: what differs between them is the attack
-        run = FineTuning(self.bench.model(self.model), member.loss(target, settings), how, seed, experiment.device)
+        model, horizon = self.bench.model(self.model), self.spec.rungs[-1]
+        return ATTACKS[self.attack.method].begin(model, target, settings, horizon, seed)
+
+    @cached_property
+    def run(self) -> FineTuning:
+        run = self.begin()
         if partial := self.bench.store.load_partial(self.key):
             run.restore(partial)
         return run
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        bench, experiment = self.bench, self.spec.experiment
+        schedule = experiment.noise_schedule()
+        device = experiment.device.name
+        unlearned = {k: torch.from_numpy(v.copy()).to(device) for k, v in bench.store.get(self.model).tensors().items()}
+        return Landmarks(dict(bench.base.named_parameters()), unlearned, bench.encoded_sets[1], schedule)
 
     def restart(self) -> None:
         """Forget a checkpoint that is past the rung asked for: a trajectory only moves forward."""
@@ -104,7 +140,7 @@ class AttackStage:
         spec, attack = trajectory.spec, trajectory.attack
         self.bench = trajectory.bench
         self.name = f"{attack.name}@{step}"
-        self.last = step == spec.rungs[-1]
+        self.first, self.last = step == spec.rungs[1], step == spec.rungs[-1]
         self.key = attack_key(spec, attack, step, trajectory.model)
         self._samplings: list[Sampling] = []
 
@@ -129,6 +165,10 @@ class AttackStage:
         if self._samplings and self._samplings[0].done:
             self.bench.store.save_partial(self.key, self._samplings[0].state())
 
+    def diagnosed(self, run: FineTuning) -> tuple[dict[str, float], dict[str, int]]:
+        """Figures of a run's weights, and how many images each is over."""
+        return diagnose(run, self.trajectory.landmarks, self.trajectory.settings.batch)
+
     def commit(self, watch: Stopwatch) -> Artifact:
         assert self._samplings, "commit comes after advance has returned True"
         with watch("scoring"):
@@ -139,14 +179,17 @@ class AttackStage:
                 if shown_by_other["relearning_accuracy"] > figures["relearning_accuracy"]:
                     figures |= {k: shown_by_other[k] for k in ("relearning_accuracy", "unlearning_accuracy")}
             audits = examine(self.bench, self.trajectory.run.model) if self.last else ({}, 0)
-        counts = counted(figures, sampling, audits)
-        figures |= audits[0]
+            found, over = self.diagnosed(self.trajectory.run)
+            start = self.diagnosed(self.trajectory.begin()) if self.first else ({}, {})
+        counts = counted(figures, sampling, audits) | over
+        figures |= audits[0] | found
         if not self.last:  # before the figures: a rung without its checkpoint would make the next one train from θᵤ
             self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
         samples = _samples(self.trajectory.spec, self.step)
         facts = {
             "figures": figures,
             "counts": counts,
+            "start": {"figures": start[0], "counts": start[1]},
             "samples": asdict(samples),
             "attack": self.trajectory.attack.name,
             "step": self.step,

@@ -23,7 +23,8 @@ from trainables.data import Images, Splits
 from trainables.diffusion import clamped, sample, starting_noise
 from trainables.dit import decode, encode, load_vae
 from trainables.experiment import Experiment, stream
-from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource
+from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource, conditions_by_distance
+from trainables.forgetting import Forget
 from trainables.imported import put_pretrained
 from trainables.metrics import Reference
 from trainables.metrics.frechet import statistics
@@ -388,8 +389,17 @@ class Workbench:
     def model(self, key: str) -> UNet2DModel:
         return load_model(self.store.get(key), self.experiment.device)
 
+    @property
+    def forgetting(self) -> Forget:
+        return self.experiment.forgetting
+
+    @cached_property
+    def conditions_by_distance(self) -> list[int]:
+        """Retained conditions, nearest to the forgotten one first, by their means in the experiment's feature network."""
+        return conditions_by_distance(self.features.extract, self.forget_set, self.retain_set)
+
     def auxiliary(self, name: str) -> Images:
-        return auxiliary_set(name, self.encoded, self.synthetic, self.experiment.forgetting)
+        return auxiliary_set(name, self)
 
     def generated(self, condition: int, n: int) -> torch.Tensor:
         """n images (n, C, H, W) of θ₀ for one condition, always the same."""

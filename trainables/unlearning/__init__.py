@@ -20,7 +20,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from trainables.data import Images
 from trainables.diffusion import Device, FineTuning, Gradient, Loss, Optimisation, Run, descend
 from trainables.forgetting import CONDITIONS, Forget
-from trainables.models import TRAINED_PARAMETERS, trained_parameters
+from trainables.models import LORA, check_trained_parameters, parameters_to_train, trained_parameters
 from trainables.registry import Registry, configure
 
 Tensors = Mapping[str, torch.Tensor]
@@ -63,16 +63,14 @@ class FineTuningSettings:
     steps: int = 150
     batch: int = 64
     trained_parameters: str = "all"  # a name of trainables.models.TRAINED_PARAMETERS
+    lora_rank: int = 4  # of the factors, where those are what trains
     ema_decay: float = 0.9  # 0: the last weights; otherwise their exponential moving average
     schedule: str = "one-cycle"  # or "constant"
     grad_clip: float = 1.0
 
     def __post_init__(self) -> None:
         self.optimisation()  # refuses what no optimiser can do
-        if self.trained_parameters not in TRAINED_PARAMETERS:
-            raise ValueError(
-                f"trained_parameters {self.trained_parameters!r} is none of {', '.join(TRAINED_PARAMETERS)}"
-            )
+        check_trained_parameters(self.trained_parameters, self.lora_rank)
         if self.batch < 2:
             raise ValueError(f"a batch of {self.batch} cannot hold both kinds of image")
 
@@ -120,8 +118,14 @@ class Method:
     forgets: tuple[str, ...] = (CONDITIONS,)
 
     def configure(self, values: Mapping[str, Any]) -> FineTuningSettings:
-        """The settings with these values; ValueError for a name the method does not have."""
-        return configure(f"method {self.name!r}", self.settings, values)
+        """The settings with these values; ValueError for a name the method does not have, or a choice it cannot make."""
+        settings = configure(f"method {self.name!r}", self.settings, values)
+        if settings.trained_parameters == LORA and self.needs:
+            raise ValueError(
+                f"method {self.name!r}: trained_parameters {LORA!r}: it treats each weight by its {', '.join(self.needs)}, "
+                "which low-rank factors have none of; choose other parameters"
+            )
+        return settings
 
     def check_forgets(self, forgetting: Forget) -> None:
         """ValueError where the method cannot forget this kind of thing."""
@@ -214,16 +218,16 @@ def fine_tuning(
     def begin(model: UNet2DModel, problem: Problem, values: FineTuningSettings, seed: int) -> Run:
         if start is not None:
             start(model, problem, values, seed)
-        parameters = trained_parameters(model, values.trained_parameters)
+        parameters = parameters_to_train(model, values.trained_parameters, values.lora_rank, seed)
         return FineTuning(
             model,
             None,
             values.optimisation(),
             seed,
             problem.device,
-            list(parameters.values()),
+            parameters,
             gradient=gradient(problem, values),
-            masks=masks(parameters, problem, values) if masks else None,
+            masks=masks(trained_parameters(model, values.trained_parameters), problem, values) if masks else None,
         )
 
     return Method(name, settings, begin, (module,), gradient, None, needs, forgets)

@@ -24,7 +24,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import FineTuning, add_noise, denoising_loss, predict
-from trainables.models import TRAINED_PARAMETERS, trained_parameters
+from trainables.models import LORA, TRAINED_PARAMETERS, trained_parameters
 from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import Mixture, Problem, balance, check_shares, register_gradient, retained_batch
 
@@ -46,8 +46,8 @@ class Scissorhands(Mixture):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_shares(self, "sparsity")
-        if self.cut_parameters not in TRAINED_PARAMETERS:
-            raise ValueError(f"cut_parameters {self.cut_parameters!r} is none of {', '.join(TRAINED_PARAMETERS)}")
+        if self.cut_parameters not in (whole := [name for name in TRAINED_PARAMETERS if name != LORA]):
+            raise ValueError(f"cut_parameters {self.cut_parameters!r} is none of {', '.join(whole)}")
         check_alternative(self.alternative)
         if self.forget_loss not in FORGET_LOSSES:
             raise ValueError(f"forget_loss {self.forget_loss!r} is none of {', '.join(FORGET_LOSSES)}")

@@ -26,7 +26,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import FineTuning, Run, generate_in_one_step, predict
-from trainables.models import trained_parameters
+from trainables.models import parameters_to_train
 from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import Mixture, Problem, balance, mixture_weights, register_run, retained_batch
 
@@ -65,7 +65,7 @@ def begin(model: UNet2DModel, problem: Problem, settings: SFD, seed: int) -> Run
     horizon = problem.schedule.config["num_train_timesteps"]
     if max(settings.generator_timestep, settings.timestep_max - 1) >= horizon:
         raise ValueError(f"generator_timestep and timestep_max must be within the schedule's {horizon} timesteps")
-    parameters = list(trained_parameters(model, settings.trained_parameters).values())
+    parameters = parameters_to_train(model, settings.trained_parameters, settings.lora_rank, seed)
     gradient = ScoreForgetting(problem, settings)
     run = Distillation(model, None, settings.optimisation(), seed, problem.device, parameters, gradient)
     run.optimiser = torch.optim.Adam(parameters, settings.learning_rate, betas=_BETAS)
