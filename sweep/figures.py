@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,8 +70,13 @@ def marks(front: Front) -> dict[str, Mark]:
     """How each arm is drawn: the main one and a baseline as ever, more of them each in its own way."""
     if len(front.arms) <= FEW_ARMS:
         return {name: MARKS["baseline" if arm.baseline else "main"] for name, arm in front.arms.items()}
+    return distinct(front.arms)
+
+
+def distinct(names: Iterable[str]) -> dict[str, Mark]:
+    """A mark of its own for each name: up to 40 of them differ in colour or shape, neighbours in both."""
     found = {}
-    for i, name in enumerate(front.arms):
+    for i, name in enumerate(names):
         (shape, symbol), (dash, line) = _SHAPES[i % len(_SHAPES)], _DASHES[i % len(_DASHES)]
         found[name] = Mark(_COLOURS[i % len(_COLOURS)], shape, symbol, dash, line)
     return found

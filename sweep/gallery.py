@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,16 +50,21 @@ def gallery(front: Front) -> tuple[Strip, ...]:
         own = [r for r in front.replicates if r["trial_id"] == trial_id and r["state"] == COMPLETE]
         row = next((r for r in sorted(own, key=lambda r: r["replicate"]) if r["replicate"] >= first), None)
         if row is not None:
-            strips.append(Strip(trial_id, row["arm"], row["seed"], tuple(_grids(front, store, row, room))))
+            strips.append(strip(store, row, front.curves, room))
     return tuple(strips)
 
 
-def _grids(front: Front, store: Store, row: Row, room: list[int]) -> Iterator[Grid]:
+def strip(store: Store, row: Row, curves: Iterable[Row], room: list[int]) -> Strip:
+    """One replicate's grids; `room`, one number, is what is left of the page and gets less by them."""
+    return Strip(row["trial_id"], row["arm"], row["seed"], tuple(_grids(store, row, curves, room)))
+
+
+def _grids(store: Store, row: Row, curves: Iterable[Row], room: list[int]) -> Iterator[Grid]:
     before = {BASE: "base model", RETRAIN: "retrain control"}.get(row["trial_id"], "unlearned")
     yield _grid(store, before, row["score"], room)
     at = (row["trial_id"], row["replicate"])
     ends: dict[str, Row] = {}
-    for curve in front.curves:
+    for curve in curves:
         if (curve["trial_id"], curve["replicate"]) == at and curve["attack"] != "none":
             last = ends.get(curve["attack"])
             if last is None or (curve["attack_step"], bool(curve["artifact"])) > (

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sweep.figures import GREY, MARKS, SHOWN_CURVES, Mark, bounds, marks, role, window
@@ -164,34 +165,47 @@ def _hover(front: Front, member: Member) -> str:
 
 
 def _recovery(panel: Recovery, front: Front) -> Spec:
+    others = [s.trial_id for s in panel.series if s.arm != CONTROL][SHOWN_CURVES:]
+    curves = [
+        Curve(
+            series.label,
+            MARKS[series.role] if series.arm == CONTROL else marks(front)[series.arm],
+            dict(zip(series.steps, series.values, strict=True)),
+            series.trial_id in others,
+        )
+        for series in panel.series
+    ]
+    title = panel.attack + ("" if panel.counts else " (does not count: its data hold what was forgotten)")
+    return recovery_chart(curves, front.rungs) | {"title": title}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Relearning accuracy by attack step, and how it is drawn; a `hidden` one is switched on in the legend."""
+
+    label: str
+    mark: Mark
+    values: dict[int, Estimate]
+    hidden: bool = False
+
+
+def recovery_chart(curves: Iterable[Curve], rungs: Sequence[int]) -> Spec:
+    """Relearning accuracy against log2(k + 1), each curve with the band of its intervals."""
     traces: list[Spec] = []
-    rungs = front.rungs
-    others = [s.trial_id for s in panel.series if s.arm != CONTROL][SHOWN_CURVES:]  # switched on in the legend
-    for series in panel.series:
-        mark = MARKS[series.role] if series.arm == CONTROL else marks(front)[series.arm]
-        hidden = {"visible": "legendonly"} if series.trial_id in others else {}
-        x = [math.log2(k + 1) for k in series.steps]
-        low, high = bounds(series.values)
-        if not hidden and any(e.lower is not None for e in series.values):
-            band: Spec = {
-                "type": "scatter",
-                "mode": "lines",
-                "x": x + x[::-1],
-                "y": high + low[::-1],
-                "fill": "toself",
-                "hoverinfo": "skip",
-            }
-            traces.append(band | {"fillcolor": mark.colour, "opacity": 0.18, "line": {"width": 0}, "showlegend": False})
-        told = [
-            f"{html.escape(series.label)}<br>k = {k}: {interval(e)}"
-            for k, e in zip(series.steps, series.values, strict=True)
-        ]
-        traces.append({
-            "type": "scatter", "mode": "lines+markers", "name": html.escape(series.label), "x": x,
-            "y": [e.mean for e in series.values],
-            "hovertext": told, "hoverinfo": "text", "line": {"color": mark.colour, "dash": mark.dash, "width": 2},
-            "marker": {"symbol": mark.symbol, "size": 7, "color": mark.colour},
-        } | hidden)  # fmt: skip
+    for curve in curves:
+        hidden = {"visible": "legendonly"} if curve.hidden else {}
+        x, values = [math.log2(k + 1) for k in curve.values], tuple(curve.values.values())
+        low, high = bounds(values)
+        if not hidden and any(e.lower is not None for e in values):
+            band: Spec = {"type": "scatter", "mode": "lines", "x": x + x[::-1], "y": high + low[::-1], "fill": "toself"}
+            band |= {"hoverinfo": "skip", "fillcolor": curve.mark.colour, "opacity": 0.18, "line": {"width": 0}}
+            traces.append(band | {"showlegend": False, "legendgroup": curve.label})
+        label = html.escape(curve.label)
+        told = [f"{label}<br>k = {k}: {interval(e)}" for k, e in curve.values.items()]
+        line: Spec = {"type": "scatter", "mode": "lines+markers", "name": label, "x": x, "y": [e.mean for e in values]}
+        line |= {"hovertext": told, "hoverinfo": "text", "legendgroup": curve.label}
+        line |= {"line": {"color": curve.mark.colour, "dash": curve.mark.dash, "width": 2}}
+        traces.append(line | {"marker": {"symbol": curve.mark.symbol, "size": 7, "color": curve.mark.colour}} | hidden)
     ticks = {"tickvals": [math.log2(k + 1) for k in rungs], "ticktext": [str(k) for k in rungs]}
     layout = {
         "margin": {"l": 48, "r": 10, "t": 10, "b": 44},
@@ -199,5 +213,4 @@ def _recovery(panel: Recovery, front: Front) -> Spec:
         "xaxis": {"title": {"text": "attack step k, spaced by log2(k + 1)"}, "zeroline": False} | ticks,
         "yaxis": {"title": {"text": "relearning accuracy"}, "range": [-0.03, 1.03], "zeroline": False},
     }
-    title = panel.attack + ("" if panel.counts else " (does not count: its data hold what was forgotten)")
-    return {"data": traces, "layout": layout, "config": SMALL, "title": title}
+    return {"data": traces, "layout": layout, "config": SMALL}

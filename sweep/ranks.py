@@ -9,7 +9,7 @@ blocks, so with fewer there are mean ranks and no verdict.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +51,7 @@ class Ranks:
         return tuple(spans)
 
 
-def ranks(
-    figures: Mapping[Hashable, Mapping[str, float | None]], direction: str, confidence: float = 0.95
-) -> Ranks | None:
+def ranks(figures: Mapping[str, Mapping[str, float | None]], direction: str, confidence: float = 0.95) -> Ranks | None:
     """Ranks of methods over blocks: `figures` maps block to method to figure. None where no method has one in every block.
 
     Raises ValueError for a direction other than maximise and minimise.

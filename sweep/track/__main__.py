@@ -1,0 +1,184 @@
+"""Run a relearning track, or compare two: ``python -m sweep.track``. Parses, plans, runs, prints; has no logic of its own."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime as dt
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep import launch
+from sweep import plan as planning
+from sweep.errors import UsageError
+from sweep.plan import Plan
+from sweep.records import read_json
+from sweep.track import plan as tracks
+from sweep.track.plan import ALL, Entry, TrackPlan
+
+EPILOG = """\
+examples:
+  python -m sweep.track --methods dimum label_swap --forget 3 --seeds 3     two methods, every attack, one class
+  python -m sweep.track --methods all --attacks all --forget all --seeds 3   the whole track
+  python -m sweep.track --from runs/methods_vs_dimra-… --forget 3            the best settings a sweep found
+  python -m sweep.track --resume runs/track-…                                go on with one that was stopped
+  python -m sweep.track compare runs/track-A runs/track-B                    line by line, or why not
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser("python -m sweep.track", description="Run a relearning track.", epilog=EPILOG,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    what = p.add_argument_group("track")
+    what.add_argument("--data", default="digits", metavar="NAME", help="data set (default: digits, embedded)")
+    what.add_argument(
+        "--methods", nargs="+", metavar="NAME", help="unlearning methods at their files' settings, or all"
+    )
+    what.add_argument(
+        "--from", dest="sweep", metavar="RUN", help="the best confirmed settings of each arm of this sweep"
+    )
+    what.add_argument("--attacks", nargs="+", default=[ALL], metavar="NAME", help="attacks of the suite (default: all)")
+    what.add_argument(
+        "--forget", nargs="+", default=["3"], metavar="WHAT", help="what to forget, each in turn; all: every class"
+    )
+    what.add_argument("--seeds", type=int, default=3, metavar="N", help="training seeds of each (default: 3)")
+    what.add_argument("--seed", type=int, default=0, help="the seeds are those that a sweep of this --seed confirms on")
+    what.add_argument(
+        "--steps",
+        type=int,
+        default=255,
+        metavar="K",
+        help="attack steps, 2^n - 1; scored at 0, 1, 3, … K (default: 255)",
+    )
+    what.add_argument("--resume", metavar="RUN", help="go on with the track in this run folder")
+    launch.add_figures(p)
+    where = launch.add_place(p, "runs/track-DATE-TIME")
+    where.add_argument("--dry-run", action="store_true", help="print the whole plan and exit")
+    where.add_argument("--verbose", action="store_true", help="let Ray and warnings speak")
+    return p
+
+
+def plan_of(args: argparse.Namespace) -> TrackPlan:
+    """The track the arguments ask for; UsageError where they do not make one."""
+    if args.resume:
+        return _resumed(args)
+    if not args.methods and not args.sweep:
+        raise UsageError("--methods NAME … is needed, or --from RUN, or --resume RUN; try --methods all")
+    stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
+    run_dir = args.run_dir or str(Path("runs") / f"track-{stamp}")
+    common = launch.with_base_model(Plan(space="", run_dir=run_dir, data=args.data, **launch.shared_values(args)), args)
+    forgets = _forgets(args.forget, args.data)
+    entries = tracks.from_sweep(args.sweep) if args.sweep else []
+    entries += [Entry(name, name) for name in _methods(args.methods or [], common, forgets)]
+    return TrackPlan(
+        common, tuple(entries), tracks.chosen_attacks(args.attacks), tuple(forgets), args.seeds, args.steps
+    )
+
+
+def _resumed(args: argparse.Namespace) -> TrackPlan:
+    launch.refuse_flags_beside_resume(args, parser())
+    path = Path(args.resume) / "track.json"
+    if not path.is_file():
+        raise UsageError(f"--resume {args.resume}: is not a track's folder (it has no track.json)")
+    plan = TrackPlan.from_json(read_json(path), str(path))
+    run_dir = str(Path(args.resume).resolve())
+    return dataclasses.replace(
+        plan, common=planning.moved(plan.common, run_dir, args.workers, args.address, args.in_process)
+    )
+
+
+def _forgets(asked: list[str], data: str) -> list[str]:
+    from trainables.data import DATASETS
+
+    if ALL not in asked:
+        return asked
+    if data not in DATASETS.names():
+        raise UsageError(f"--data {data}: unknown; known: {', '.join(DATASETS.names())}")
+    dataset = DATASETS[data]
+    if dataset.unconditional:
+        raise UsageError(f"--forget all: {data} has no classes; write instances:INDEX,…")
+    return [f"attribute:{a}" for a in dataset.attributes] or [str(c) for c in dataset.present]
+
+
+def _methods(asked: list[str], common: Plan, forgets: list[str]) -> list[str]:
+    """The methods asked for; of all there are, those that can forget this, Meta-Unlearning around DiMUM among them."""
+    if ALL not in asked:
+        return asked
+    from sweep.track.run import able, experiments_of
+    from trainables.unlearning import METHODS
+
+    experiments = experiments_of(TrackPlan(common, (), (), tuple(forgets)))
+    return able([*METHODS.names(), *(f"{wrapper}(dimum)" for wrapper in METHODS.wrappers)], experiments)
+
+
+def describe(plan: TrackPlan) -> str:
+    """The whole track in words."""
+    n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
+    lines = [
+        f"track       {plan.common.data}; seeds {', '.join(map(str, plan.replicate_seeds))}",
+        *planning.wrapped("forget", "; ".join(plan.forgets)),
+        *planning.wrapped("methods", ", ".join(f"{e.name} ({e.source})" for e in plan.entries)),
+        *planning.wrapped("attacks", ", ".join(a.name + ("" if a.counts else " (does not count)") for a in plan.suite)),
+        f"rungs       {', '.join(map(str, plan.rungs))}",
+        f"samples     {plan.common.samples_forgotten} of what is forgotten, {plan.common.samples_per_retained} of each "
+        f"retained condition; features: {plan.common.fid_features}",
+        f"replicates  {n}, controls included, {len(plan.suite)} attacks each; {plan.workers} at a time",
+        f"artifacts   {plan.common.artifacts}",
+        f"run         {plan.run_dir}",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if argv[:1] == ["compare"]:
+            return _compare(argv[1:])
+        args = parser().parse_args(argv)
+        plan = plan_of(args)
+        tracks.validate(plan)
+        print(describe(plan), flush=True)
+        if args.dry_run:
+            return 0
+        planning.check_folders(plan.common, new=not args.resume, holds="track.json")
+        launch.quiet(args.verbose)
+        return _run(plan, new=not args.resume)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nstopped; go on with: python -m sweep.track --resume {plan.run_dir}", file=sys.stderr)
+        return 130
+
+
+def _run(plan: TrackPlan, new: bool) -> int:
+    from sweep.progress import Progress
+
+    progress = Progress()
+    progress.line("loading torch and Ray")
+    from sweep.track import leaderboard, run
+
+    run.check_members(plan)
+    if new:
+        Path(plan.run_dir).mkdir(parents=True, exist_ok=True)
+        planning.write_json(Path(plan.run_dir) / "track.json", plan.to_json())
+    run.run(plan, progress)
+    return leaderboard.show(Path(plan.run_dir))
+
+
+def _compare(argv: Sequence[str]) -> int:
+    p = argparse.ArgumentParser(
+        "python -m sweep.track compare", description="Compare two tracks line by line, or say why they cannot be."
+    )
+    p.add_argument("a", metavar="A", help="a track's folder")
+    p.add_argument("b", metavar="B", help="another's")
+    args = p.parse_args(argv)
+    from sweep.track import leaderboard
+
+    print(leaderboard.compare(Path(args.a), Path(args.b)), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What a track does next: every entry and both controls, on every thing to forget and every seed. Knows no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sweep import records
+from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
+from sweep.records import FAIL, RUNNING, Writer
+from sweep.space import CONTROL
+from sweep.track.plan import CONTROLS, Entry, TrackPlan, safe
+from trainables.experiment import Experiment, Samples, TrialSpec
+
+PHASE = "track"
+
+
+class TrackAgenda:
+    """Hands out replicates, seed by seed so that what is there is paired, and records their reports."""
+
+    def __init__(self, plan: TrackPlan, experiments: Mapping[str, Experiment]) -> None:
+        self.plan, self.experiments = plan, experiments
+        self.run_dir = Path(plan.run_dir)
+        self.writer = Writer(self.run_dir, records.track_schemas())
+        self._columns = frozenset(self.writer.schemas["replicates"].names)
+        self.running: dict[str, Job] = {}
+        jobs = self._jobs()
+        ended = {
+            f"{r['trial_id']}-r{r['replicate']}"
+            for r in records.rows(self.run_dir, "replicates")
+            if r["state"] != RUNNING
+        }
+        self.total, self.ended = len(jobs), len(ended)
+        self._waiting = [self._with_past(job) for job in jobs if job.name not in ended]
+
+    @property
+    def finished(self) -> bool:
+        return not self._waiting and not self.running
+
+    def next_job(self) -> Job | None:
+        """The next replicate to start, or None where all are started. See `finished`."""
+        if not self._waiting:
+            return None
+        job = self._waiting.pop(0)
+        self.running[job.name] = job
+        self._record(job, RUNNING, None)
+        return job
+
+    def take(self, name: str, report: Mapping[str, Any]) -> Ended | None:
+        """Record a step's report; what became of the replicate if it is over."""
+        job = self.running[name]
+        add_report(job, report)
+        row = self._record(job, report["state"] or RUNNING, report["cause"])
+        if report["state"] is None:
+            return None
+        return self._end(job, row)
+
+    def fail(self, name: str, cause: str) -> Ended:
+        """Record that a replicate's process was lost for good."""
+        job = self.running[name]
+        return self._end(job, self._record(job, FAIL, cause))
+
+    def close(self) -> None:
+        """Nothing is held open: every record is a file of its own."""
+
+    def _end(self, job: Job, row: dict[str, Any]) -> Ended:
+        del self.running[job.name]
+        self.ended += 1
+        return Ended(job, row)
+
+    def _jobs(self) -> list[Job]:
+        controls = [Entry(f"{CONTROL}-{start}", "none") for start in CONTROLS]
+        return [
+            self._job(entry, forget, replicate)
+            for replicate in range(1, self.plan.seeds + 1)
+            for forget in self.plan.forgets
+            for entry in (*controls, *self.plan.entries)
+        ]
+
+    def _job(self, entry: Entry, forget: str, replicate: int) -> Job:
+        control = entry.name.partition("-")[2] if entry.method == "none" and not entry.model else ""
+        common = self.plan.common
+        spec = TrialSpec(
+            trial_id=f"{safe(entry.name)}-forget-{safe(forget)}",
+            replicate=replicate,
+            experiment=self.experiments[forget],
+            method=entry.method,
+            settings=dict(entry.settings),
+            seed=self.plan.replicate_seeds[replicate - 1],
+            attacks=tuple(attack_plan(a) for a in self.plan.suite),
+            rungs=self.plan.rungs,
+            samples=Samples(common.samples_forgotten, common.samples_per_retained),
+            attacked_per_retained=common.samples_per_retained,
+            start=control or "base",
+        )
+        return Job(spec, CONTROL if control else entry.name, 0, PHASE, records.now())
+
+    def _record(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
+        forget = {"forget": job.spec.experiment.forget}
+        row = replicate_row(job, state, cause, self._columns) | forget
+        self.writer.replicate(row, [c | forget for c in job.curves], [s | forget for s in job.stages])
+        return row
+
+    def _with_past(self, job: Job) -> Job:
+        """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""
+        past = [s for s in records.rows(self.run_dir, "stages", job.name) if not s["found"]]
+        return replace(job, stages=past)

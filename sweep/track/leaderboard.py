@@ -1,0 +1,193 @@
+"""What a track leaves for its readers: Arrow tables, a Markdown table, and, of two tracks, one against the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweep import scores
+from sweep.errors import UsageError
+from sweep.estimates import Estimate, paired_difference
+from sweep.page import replace
+from sweep.records import FAIL
+from sweep.track.page import render_track
+from sweep.track.reading import Track, incomparable, read_track
+from sweep.track.scoring import COLUMNS, Scorer, rank, values
+from sweep.wording import interval, number
+
+ALL = "all"
+
+_INTERVAL = (
+    pa.field("value", pa.float64(), metadata={"description": "mean over training seeds"}),
+    pa.field(
+        "lower", pa.float64(), metadata={"description": "lower end of its 95 % interval over seeds; null for one"}
+    ),
+    pa.field("upper", pa.float64(), metadata={"description": "upper end of it"}),
+    pa.field("seeds", pa.int32(), metadata={"description": "training seeds it is over"}),
+)
+_WHOSE = (
+    pa.field(
+        "entry", pa.string(), metadata={"description": "method or model; control-base and control-retrain are θ₀, θ*"}
+    ),
+    pa.field("forget", pa.string(), metadata={"description": f"what was forgotten; {ALL!r}: the mean over all of it"}),
+    pa.field("attack", pa.string(), metadata={"description": "null before any; 'worst': the strongest that counts"}),
+)
+SCORES = pa.schema([*_WHOSE, pa.field("metric", pa.string()), *_INTERVAL], metadata={"schema_version": "1"})
+RECOVERY = pa.schema([*_WHOSE, pa.field("attack_step", pa.int32()), *_INTERVAL], metadata={"schema_version": "1"})
+
+
+def write(run: Path) -> None:
+    """``leaderboard.parquet``, ``recovery.parquet``, ``leaderboard.md`` and the page ``report.html`` of a track."""
+    track = read_track(run)
+    scorer = Scorer(track)
+    for name, schema, found in (
+        ("leaderboard", SCORES, list(score_rows(scorer))),
+        ("recovery", RECOVERY, list(recovery_rows(scorer))),
+    ):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(found, schema=schema), sink)
+        replace(run / f"{name}.parquet", sink.getvalue().to_pybytes())
+    replace(run / "leaderboard.md", markdown(track, scorer).encode())
+    replace(run / "report.html", render_track(track, scorer).encode())
+
+
+def show(run: Path) -> int:
+    """Print the leaderboard and where everything is; 1 where every replicate failed, else 0."""
+    track = read_track(run)
+    print(f"\n{text(Scorer(track))}")
+    for what, where in (
+        ("the page", run / "report.html"),
+        ("the table", run / "leaderboard.md"),
+        ("every figure", f"{run / 'leaderboard.parquet'}, {run / 'recovery.parquet'}"),
+        ("against another", f"python -m sweep.track compare {run} OTHER"),
+    ):
+        print(f"{what:16s} {where}")
+    failed = [r for r in track.replicates if r["state"] == FAIL]
+    if failed:
+        print(f"{len(failed)} replicates failed; the first: {failed[0]['trial_id']}: {failed[0]['cause']}")
+    return int(len(failed) == len(track.replicates))
+
+
+def score_rows(scorer: Scorer) -> Iterator[dict[str, Any]]:
+    """Every figure of every line: over each thing to forget and over all, before, under each attack and the worst."""
+    for forget in (ALL, *scorer.track.forgets):
+        for line in scorer.lines(None if forget == ALL else forget):
+            whose = {"entry": line.entry, "forget": forget}
+            told: dict[tuple[str | None, str], Estimate | None] = {(None, k): e for k, e in line.before.items()}
+            told["worst", "aurc"] = line.score
+            for name, under in line.attacks.items():
+                told |= {(name, "aurc"): under.aurc, (name, "relearning_accuracy"): under.relearned}
+                told[name, "excess"] = under.excess
+                told |= {(name, metric): e for metric, e in under.after.items()}
+                if under.revival:
+                    median = under.revival.median
+                    n = len(under.revival.steps)
+                    told[name, "revival_step"] = None if median is None else Estimate(median, None, None, n)
+                    told[name, "revived_share"] = Estimate(under.revival.revived / n, None, None, n)
+            for (attack, metric), e in told.items():
+                if e is not None:
+                    yield whose | {"attack": attack, "metric": metric} | _row(e)
+
+
+def recovery_rows(scorer: Scorer) -> Iterator[dict[str, Any]]:
+    """Relearning accuracy at every rung of every attack, over each thing to forget and over all."""
+    for forget in (ALL, *scorer.track.forgets):
+        forgets = scorer.track.forgets if forget == ALL else [forget]
+        for entry in scorer.entries:
+            for attack in scorer.track.attacks:
+                for step, e in scores.relearning(scorer.recovery(entry, attack, forgets)).items():
+                    yield {"entry": entry, "forget": forget, "attack": attack, "attack_step": step} | _row(e)
+
+
+def _row(e: Estimate) -> dict[str, Any]:
+    return {"value": e.mean, "lower": e.lower, "upper": e.upper, "seeds": e.n}
+
+
+def text(scorer: Scorer) -> str:
+    """The leaderboard for a terminal of 80 columns, with the facts that its figures need."""
+    track, lines = scorer.track, scorer.lines()
+    wide = max(len(line.entry) for line in lines) + 1
+    out = [
+        f"data {track.facts['plan']['data']}; forget {'; '.join(track.forgets)}; mean [95 % interval over seeds]",
+        f"{'':>3} {'method':<{wide}}{'worst AURC@' + str(track.rungs[-1]):<23}{'UA':<7}{'retain':<7}{'fid_delta':<10}worst attack",
+    ]
+    for place, line in enumerate(lines, 1):
+        ua, retain, fid = (number(e.mean) if e else "—" for e in values(line)[:3])
+        told = (
+            f"{interval(line.score):<23}{ua:<7}{retain:<7}{fid:<10}{line.strongest.attack if line.strongest else '—'}"
+        )
+        out.append(f"{'—' if line.control else place:>3} {line.entry:<{wide}}{told}")
+    return "\n".join(out) + "\n"
+
+
+def markdown(track: Track, scorer: Scorer) -> str:
+    """The leaderboard and the attacks as Markdown tables, with what every figure depends on."""
+    k = track.rungs[-1]
+    lines = scorer.lines()
+    plan = track.facts["plan"]
+    out = [
+        "# Relearning track",
+        "",
+        f"Data {plan['data']}; forgotten in turn: {'; '.join(track.forgets)}; rungs {', '.join(map(str, track.rungs))}; "
+        f"{plan['samples_forgotten']} samples of what was forgotten, {plan['samples_per_retained']} of each retained "
+        f"condition; seeds {', '.join(map(str, sorted({r['seed'] for r in track.replicates if r['seed'] is not None})))}. "
+        f"Means over what was forgotten, [95 % intervals over training seeds]. Worst AURC@{k}: under the strongest attack "
+        "that counts, chosen on some seeds and reported on the others. Relearned, excess over the retrain control, retain "
+        "accuracy and FID after: at the last step of the attack named.",
+        "",
+        f"| | method | {' | '.join(COLUMNS)} | attack |",
+        "|---" * (3 + len(COLUMNS)) + "|",
+    ]
+    for place, line in enumerate(lines, 1):
+        cells = [interval(e) for e in values(line)]
+        worst = line.strongest.attack if line.strongest else "—"
+        out.append(f"| {'' if line.control else place} | {line.entry} | {' | '.join(cells)} | {worst} |")
+    found = rank(scorer)
+    if found and found.reason is None and found.critical_difference is not None:
+        order = ", ".join(f"{name} {r:.2f}" for name, r in found.mean.items())
+        out += ["", f"Mean ranks over {found.blocks} blocks: {order}. Friedman p = {found.p_value:.2g}; Nemenyi critical "
+                f"difference {found.critical_difference:.2f}."]  # fmt: skip
+    elif found:
+        out += ["", f"No critical difference of ranks: {found.reason}."]
+    attacks = track.attacks
+    names = [name + ("" if a["counts"] else " *") for name, a in attacks.items()]
+    out += ["", f"AURC@{k} by attack; * does not count, its data hold what was forgotten.", ""]
+    out += [f"| method | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
+    out += [f"| {line.entry} | {' | '.join(interval(line.attacks[a].aurc) for a in attacks)} |" for line in lines]
+    return "\n".join(out) + "\n"
+
+
+def compare(a: Path, b: Path) -> str:
+    """Two tracks line by line: worst AURC of each, and the difference, paired by seed where they share seeds.
+
+    UsageError, with everything they differ in, where their figures may not be held against one another.
+    """
+    first, second = read_track(a), read_track(b)
+    if differs := incomparable(first, second):
+        raise UsageError(f"{a} and {b}: not comparable, they differ in {'; '.join(differs)}")
+    forgets = [f for f in first.forgets if f in second.forgets]
+    attacks = [n for n, attack in first.attacks.items() if n in second.attacks and attack["counts"]]
+    scorers = Scorer(first), Scorer(second)
+    out = [f"AURC@{first.rungs[-1]} over {', '.join(forgets)}; A = {a}, B = {b}; mean [95 % interval over seeds]"]
+    wide = max(len(e) for s in scorers for e in s.entries) + 2
+    for attack in attacks:
+        out += ["", f"{attack}", f"  {'':<{wide}}{'A':<24}{'B':<24}A - B"]
+        for entry in dict.fromkeys([*scorers[0].entries, *scorers[1].entries]):
+            found = [_aurcs(s, entry, attack, forgets) for s in scorers]
+            told = [interval(scores.share_estimate(list(points.values()))) for points in found]
+            out.append(f"  {entry:<{wide}}{told[0]:<24}{told[1]:<24}{interval(_difference(*found))}")
+    return "\n".join(out) + "\n"
+
+
+def _aurcs(scorer: Scorer, entry: str, attack: str, forgets: list[str]) -> Mapping[int, scores.Point]:
+    if entry not in scorer.entries:
+        return {}
+    return scores.aurc_by_seed(scorer.recovery(entry, attack, forgets))
+
+
+def _difference(a: Mapping[int, scores.Point], b: Mapping[int, scores.Point]) -> Estimate | None:
+    return paired_difference({s: p.value for s, p in a.items()}, {s: p.value for s, p in b.items()})

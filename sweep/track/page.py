@@ -1,0 +1,118 @@
+"""The track's page: the leaderboard, attack by attack, recovery curves with bands, samples before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sweep import scores
+from sweep.figures import MARKS, distinct
+from sweep.gallery import ROOM, Strip, strip
+from sweep.interactive import Curve, recovery_chart
+from sweep.page import render
+from sweep.records import COMPLETE, now
+from sweep.track.reading import BASE, RETRAIN, Track, conditions, line_of
+from sweep.track.scoring import COLUMNS, Line, Scorer, rank, values
+from trainables.store import Store
+
+DRAWN = 6  # curves that are drawn at once; the legend shows the others
+
+
+def render_track(track: Track, scorer: Scorer) -> str:
+    """The whole page as HTML."""
+    lines = scorer.lines()
+    figures = [_figure(scorer, lines, a, track.forgets, f"all-{i}") for i, a in enumerate(track.attacks)]
+    each = []
+    if len(track.forgets) > 1:
+        for f, forget in enumerate(track.forgets):
+            of = scorer.lines(forget)
+            each.append((forget, [_figure(scorer, of, a, [forget], f"f{f}-{i}") for i, a in enumerate(track.attacks)]))
+    found = rank(scorer)
+    context = {
+        "title": f"Relearning track, {track.facts['plan']['data']}",
+        "plan": track.facts["plan"],
+        "forgets": track.forgets,
+        "seeds": sorted({r["seed"] for r in track.replicates if r["seed"] is not None}),
+        "run": str(track.run),
+        "state": track.status.get("state", "unknown"),
+        "told": _told(track),
+        "k": track.rungs[-1],
+        "columns": COLUMNS,
+        "lines": [_line(line, place) for place, line in enumerate(lines, 1)],
+        "ranks": {
+            "reason": "no method has a figure for everything" if found is None else found.reason,
+            "blocks": found and found.blocks,
+            "p": found and found.p_value,
+            "critical_difference": found and found.critical_difference,
+            "order": list(found.mean.items()) if found else [],
+        },
+        "attacks": [{"name": name, "counts": a["counts"]} for name, a in track.attacks.items()],
+        "by_attack": [
+            {"entry": n.entry, "control": n.control, "figures": [n.attacks[a].aurc for a in track.attacks]}
+            for n in lines
+        ],
+        "figures": figures,
+        "each_forget": each,
+        "all_figures": [*figures, *(chart for _, charts in each for chart in charts)],
+        "shown_forget": track.forgets[0],
+        "strips": _strips(track, [line.entry for line in lines]),
+        "failures": [r for r in track.replicates if r["state"] != COMPLETE],
+        "entries": track.facts["entries"],
+        "facts": [(name, str(value)) for name, value in conditions(track).items()],
+        "written": now().strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    return render("track.html.j2", context)
+
+
+def _line(line: Line, place: int) -> dict[str, Any]:
+    return {
+        "entry": line.entry,
+        "control": line.control,
+        "place": None if line.control or line.score is None else place,
+        "figures": values(line),
+        "worst": line.strongest.attack if line.strongest else None,
+        "replicates": line.replicates,
+    }
+
+
+def _told(track: Track) -> list[str]:
+    """What was asked, in sentences."""
+    counting = [name for name, a in track.attacks.items() if a["counts"]]
+    others = [name for name, a in track.attacks.items() if not a["counts"]]
+    told = [
+        f"{len(track.entries)} ways of unlearning, each at fixed settings, forget in turn {'; '.join(track.forgets)} on "
+        f"{track.facts['seeds']} training seeds. Each unlearned model, and beside it the untouched base model and the "
+        f"retrain control, is attacked by {', '.join(counting)} and scored at k = {', '.join(map(str, track.rungs))}."
+    ]
+    if others:
+        told.append(f"{', '.join(others)} hold what was forgotten and do not count: any model learns it from them.")
+    accuracy = track.prepared.get("classifier_accuracy")
+    if accuracy is not None:
+        over = track.prepared["classifier_held_out"]
+        told.append(f"The classifier that judges every sample is right on {accuracy:.1%} of {over} held-out images.")
+    return told
+
+
+def _figure(scorer: Scorer, lines: Sequence[Line], attack: str, forgets: Sequence[str], name: str) -> dict[str, Any]:
+    marks = distinct([line.entry for line in lines if not line.control])
+    marks |= {BASE: MARKS["base"], RETRAIN: MARKS["retrain"]}
+    curves = [
+        Curve(line.entry, marks[line.entry], found, not line.control and place >= DRAWN)
+        for place, line in enumerate(lines)
+        if (found := scores.relearning(scorer.recovery(line.entry, attack, forgets)))
+    ]
+    counts = scorer.track.attacks[attack]["counts"]
+    title = attack if counts else f"{attack} (does not count: its data hold what was forgotten)"
+    return {"id": name, "title": title, "spec": recovery_chart(curves, scorer.track.rungs)}
+
+
+def _strips(track: Track, order: Sequence[str]) -> list[Strip]:
+    """Samples of every line for the first thing to forget, all of one seed, as far as the page has room."""
+    store, room = Store(track.facts["plan"]["artifacts"]), [ROOM]
+    done = [r for r in track.replicates if r["state"] == COMPLETE and r["forget"] == track.forgets[0]]
+    if not done:
+        return []
+    seed = min(r["seed"] for r in done)
+    of_seed = {line_of(r): r for r in done if r["seed"] == seed}
+    order = [BASE, RETRAIN, *(e for e in order if e not in (BASE, RETRAIN))]
+    return [strip(store, of_seed[e], track.curves, room) for e in order if e in of_seed]

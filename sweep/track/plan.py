@@ -1,0 +1,150 @@
+"""A track's plan: everything it will do, validated and printable before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.errors import UsageError, near
+from sweep.fronts import best, read_front
+from sweep.plan import Plan, check_at_least, check_figures, check_place
+from sweep.space import Attack
+from sweep.track.suite import SUITE
+
+ALL = "all"
+CONTROLS = ("base", "retrain")
+_UNSAFE = re.compile(r"[^A-Za-z0-9.]+")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the leaderboard: a method with fixed settings, or a model of someone else's (`model`, a folder)."""
+
+    name: str
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+    source: str = "shipped"  # where its settings are from: the method's own file, a sweep, or the folder
+
+
+@dataclass(frozen=True)
+class TrackPlan:
+    """A track. `common` is what its trials share with a sweep's: data, models, sampling and where it runs."""
+
+    common: Plan
+    entries: tuple[Entry, ...]
+    attacks: tuple[str, ...]
+    forgets: tuple[str, ...]
+    seeds: int = 3
+    steps: int = 255
+
+    @property
+    def run_dir(self) -> str:
+        return self.common.run_dir
+
+    @property
+    def workers(self) -> int:
+        return self.common.workers
+
+    @property
+    def gpus_per_trial(self) -> float:
+        return self.common.gpus_per_trial
+
+    @property
+    def address(self) -> str:
+        return self.common.address
+
+    @property
+    def in_process(self) -> bool:
+        return self.common.in_process
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """0, 1, 3, 7, … up to the horizon: evenly spaced in log₂(k + 1)."""
+        return tuple(2**i - 1 for i in range((self.steps + 1).bit_length()) if 2**i - 1 <= self.steps)
+
+    @property
+    def suite(self) -> tuple[Attack, ...]:
+        return tuple(attack for attack in SUITE if attack.name in self.attacks)
+
+    @property
+    def replicate_seeds(self) -> list[int]:
+        """Seed of replicate 1, 2, …: those that a sweep of the same `--seed` confirms on."""
+        first = self.common.replicate_seeds[0]
+        return [first + i for i in range(1, self.seeds + 1)]
+
+    def of(self, forget: str) -> Plan:
+        """What a sweep that forgets this would share: base model, classifier, reference statistics."""
+        return dataclasses.replace(self.common, forget=forget)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``track.json`` holds: the plan, and with it all that makes two tracks comparable but what is prepared."""
+        return {
+            "plan": dataclasses.asdict(self.common),
+            "entries": [dataclasses.asdict(e) for e in self.entries],
+            "attacks": {a.name: dataclasses.asdict(a) for a in self.suite},
+            "forgets": list(self.forgets),
+            "seeds": self.seeds,
+            "steps": self.steps,
+            "rungs": list(self.rungs),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], where: str) -> TrackPlan:
+        """The plan a ``track.json`` holds; UsageError where it is not one, or the suite has changed since."""
+        try:
+            common = Plan(**{**values["plan"], "fix": ()})
+            entries = tuple(Entry(**e) for e in values["entries"])
+            plan = cls(
+                common, entries, tuple(values["attacks"]), tuple(values["forgets"]), values["seeds"], values["steps"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{where}: not a track of this version ({error})") from None
+        if plan.to_json()["attacks"] != values["attacks"]:
+            raise UsageError(f"{where}: the attack suite has changed since this track began; start a new one")
+        return plan
+
+
+def validate(plan: TrackPlan) -> None:
+    """Everything that can be wrong with a track and needs nothing heavy to see."""
+    check_at_least(("--seeds", plan.seeds, 1), ("--steps", plan.steps, 1))
+    if plan.steps + 1 != 1 << plan.steps.bit_length():
+        raise UsageError(f"--steps {plan.steps}: rungs double, so it must be 2^n - 1, such as {plan.rungs[-1]}")
+    names = [e.name for e in plan.entries]
+    for twice in {n for n in names if names.count(n) > 1}:
+        raise UsageError(f"--methods: {twice} is there twice")
+    for forget in plan.forgets:
+        check_figures(plan.of(forget))
+    check_place(plan.common)
+
+
+def chosen_attacks(names: list[str]) -> tuple[str, ...]:
+    """The suite's attacks by name, in its order; ``all`` is all of them. UsageError for one that it does not have."""
+    known = [a.name for a in SUITE]
+    if ALL in names:
+        return tuple(known)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--attacks {name}: no such attack in the suite; {near(name, [ALL, *known])}")
+    return tuple(n for n in known if n in names)
+
+
+def from_sweep(run: str) -> list[Entry]:
+    """An entry for each arm of a sweep: its best confirmed feasible member's settings. UsageError where there is none."""
+    front = read_front(run)
+    entries = []
+    for name, arm in front.arms.items():
+        member = best(front, name)
+        if member is not None:
+            source = f"{front.plan['space']} sweep, {member.trial_id}"
+            entries.append(Entry(arm.name, member.method, dict(member.parameters), source=source))
+    if not entries:
+        raise UsageError(f"--from {run}: no arm of that sweep has a confirmed, feasible member")
+    return entries
+
+
+def safe(text: str) -> str:
+    """``meta-dimum`` for ``meta(dimum)``, ``3.7`` for ``3,7``: a part of files' names."""
+    return _UNSAFE.sub("-", text.replace(",", ".").replace("_", "~")).strip("-").replace("~", "_")
