@@ -30,7 +30,18 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--resume", metavar="RUN", help="go on with the sweep in this run folder; nothing finished runs again"
     )
-    what.add_argument("--data", default="digits", help="data set (default: digits, embedded)")
+    what.add_argument(
+        "--data", default="digits", metavar="NAME", help="data set, by the README's table (default: digits, embedded)"
+    )
+    what.add_argument(
+        "--data-folder", default="", metavar="DIR", help="where it lies; beside --resume, where it lies now"
+    )
+    what.add_argument(
+        "--image-size", type=int, default=0, metavar="N", help="resize to N×N pixels (default: the data set's own size)"
+    )
+    what.add_argument(
+        "--data-limit", type=int, default=0, metavar="N", help="at most N images of each split (default: 0, all)"
+    )
     what.add_argument(
         "--forget",
         default="3",
@@ -134,7 +145,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
         folder = records.run_folder(args.resume)
         plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
         _refuse_flags_beside_resume(args)
-        return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process)
+        data_folder = args.data_folder and planning.absolute(args.data_folder)
+        return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process, data_folder)
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     fix = tuple(_pin(text) for text in args.fix)
@@ -145,6 +157,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
         run_dir=args.run_dir or planning.default_run_dir(args.space),
         artifacts=planning.absolute(args.artifacts),
         data=args.data,
+        data_folder=args.data_folder and planning.absolute(args.data_folder),
+        image_size=args.image_size,
+        data_limit=args.data_limit,
         forget=args.forget,
         seed=args.seed,
         trials=trials,
@@ -170,7 +185,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
 def _refuse_flags_beside_resume(args: argparse.Namespace) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
-    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose"}
+    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "data_folder"}
     for name, default in vars(parser().parse_args([])).items():
         if name not in free and getattr(args, name) != default:
             flag = "--" + name.replace("_", "-")
@@ -194,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.dry_run:
             return 0
         planning.check_folders(plan, new=not args.resume)
+        plan = planning.fingerprinted(plan)
         _quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.progress import Progress

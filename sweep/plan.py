@@ -14,12 +14,15 @@ import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep import catalogue
 from sweep.errors import UsageError, near
 from sweep.records import FIGURES, fact
 from sweep.space import Arm, Attack, Choice, Objective, Parameter, SearchSpace
+
+if TYPE_CHECKING:
+    from trainables.data import Dataset
 
 SAMPLERS = ("tpe", "gp", "nsga2", "qmc", "random")
 AUTO = "auto"
@@ -37,6 +40,10 @@ class Plan:
     run_dir: str
     artifacts: str
     data: str = "digits"
+    data_folder: str = ""
+    image_size: int = 0
+    data_limit: int = 0
+    data_fingerprint: str = ""  # of the folder's files, when the run began
     forget: str = "3"
     seed: int = 0
     trials: int = 16
@@ -126,7 +133,6 @@ def validate(plan: Plan) -> SearchSpace:
     space = plan.question()
     _check_choice("--sampler", plan.sampler, SAMPLERS)
     _check_choice("--fid-features", plan.fid_features, catalogue.members("features"))
-    _check_data(plan)
     for flag, number, least in (
         ("--trials", plan.trials, 1),
         ("--baseline-trials", plan.baseline_trials, 0),
@@ -134,12 +140,15 @@ def validate(plan: Plan) -> SearchSpace:
         ("--confirm-members", plan.confirm_members, 1),
         ("--shadow-models", plan.shadow_models, 0),
         ("--workers", plan.workers, 1),
+        ("--image-size", plan.image_size, 0),
+        ("--data-limit", plan.data_limit, 0),
         ("--base-steps", plan.base_steps, 1),
         ("--samples-forgotten", plan.samples_forgotten, 2),
         ("--samples-per-retained", plan.samples_per_retained, 2),
     ):
         if number < least:
             raise UsageError(f"{flag} {number}: must be at least {least}")
+    _check_data(plan)
     if not 0 <= plan.seed < 2**31:
         raise UsageError(f"--seed {plan.seed}: must be from 0 to {2**31 - 1}")
     if plan.confirm_seeds > SEEDS_A_SWEEP // 2:
@@ -181,12 +190,42 @@ def validate(plan: Plan) -> SearchSpace:
     return space
 
 
-def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_process: bool) -> Plan:
-    """The same plan for a run folder that has been moved, or run elsewhere; its figures stay the same."""
-    workers = plan.workers if workers is None else workers
+def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_process: bool, data_folder: str = "") -> Plan:
+    """The same plan for a run folder or data that have been moved, or run elsewhere; its figures stay the same."""
     return dataclasses.replace(
-        plan, run_dir=run_dir, workers=workers, address=address or plan.address, in_process=in_process
+        plan,
+        run_dir=run_dir,
+        workers=plan.workers if workers is None else workers,
+        address=address or plan.address,
+        in_process=in_process,
+        data_folder=data_folder or plan.data_folder,
     )
+
+
+def dataset_of(plan: Plan) -> Dataset:
+    """The plan's data set; UsageError where there is none such, or its folder does not hold it. Imports no torch."""
+    from trainables.data import DATASETS, dataset
+
+    _check_choice("--data", plan.data.partition(":")[0], DATASETS.names())
+    try:
+        return dataset(plan.data, plan.data_folder, plan.image_size, plan.data_limit)
+    except (ValueError, OSError) as error:
+        elsewhere = "a folder is needed" in str(error) or "no such folder" in str(error)
+        raise UsageError(f"--data {error}{'; say where with --data-folder DIR' * elsewhere}") from error
+
+
+def fingerprinted(plan: Plan) -> Plan:
+    """The plan with the fingerprint of its data; UsageError where they are no longer those it was begun with."""
+    try:
+        found = dataset_of(plan).fingerprint()
+    except ValueError as error:
+        raise UsageError(f"--data {plan.data}: {error}") from error
+    if plan.data_fingerprint and found != plan.data_fingerprint:
+        raise UsageError(
+            f"--data-folder {plan.data_folder or '(default)'}: not the files that this run began with; bring those back, or "
+            f"start a new run"
+        )
+    return dataclasses.replace(plan, data_fingerprint=found)
 
 
 def default_workers(gpus_per_trial: float) -> int:
@@ -328,7 +367,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     )
     lines = [
         f"question    {space.question}",
-        f"data        {plan.data}; forget {plan.forget}; seed {plan.seed}",
+        f"data        {_data_text(plan)}; seed {plan.seed}",
         *_wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
         "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
@@ -431,13 +470,24 @@ def _check_objective(space: SearchSpace, objective: Objective) -> None:
         raise UsageError(f"{where}: it needs a search attack whose data hold what was forgotten (counts=False)")
 
 
-def _check_data(plan: Plan) -> None:
-    from trainables.data import DATASETS  # describing a data set imports neither torch nor the data
+def _data_text(plan: Plan) -> str:
+    """``fashion_mnist (1×16×16, at most 1000 images a split, in DIR); forget 3 (dress)``."""
     from trainables.forgetting import parse_forget
 
-    _check_choice("--data", plan.data, DATASETS.names())
+    data = dataset_of(plan)
+    facts = ["×".join(map(str, data.shape))]
+    facts += [f"at most {plan.data_limit} images a split"] * bool(plan.data_limit)
+    facts += [f"in {plan.data_folder}"] * bool(plan.data_folder)
+    names = [data.classes[c] for c in parse_forget(plan.forget, data).conditions] if data.classes else []
+    return f"{plan.data} ({', '.join(facts)}); forget {plan.forget}" + f" ({', '.join(names)})" * bool(names)
+
+
+def _check_data(plan: Plan) -> None:
+    from trainables.forgetting import parse_forget
+
+    data = dataset_of(plan)
     try:
-        parse_forget(plan.forget, DATASETS[plan.data])
+        parse_forget(plan.forget, data)
     except ValueError as error:
         raise UsageError(f"--forget {error}") from error
 

@@ -11,12 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from sweep.errors import UsageError, near
-from sweep.plan import AUTO, CALIBRATION_SEEDS, Plan
+from sweep.plan import AUTO, CALIBRATION_SEEDS, Plan, dataset_of
 from sweep.progress import Progress
 from sweep.space import Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
-from trainables.data import DATASETS
 from trainables.experiment import Experiment, Samples
 from trainables.features.inception import PINNED_SHA256, check_weights
 from trainables.forgetting import Forget, parse_forget
@@ -33,10 +32,15 @@ Execute = Callable[[dict[str, tuple[Task, tuple[Any, ...]]]], dict[str, Artifact
 
 def experiment_of(plan: Plan) -> Experiment:
     """What the plan's trials share."""
+    data = dataset_of(plan)
     return Experiment(
         store=plan.artifacts,
         data=plan.data,
-        forget=parse_forget(plan.forget, DATASETS[plan.data]).text,  # one spelling: it is part of every key
+        data_folder=plan.data_folder,
+        image_size=plan.image_size,
+        data_limit=plan.data_limit,
+        data_fingerprint=plan.data_fingerprint or data.fingerprint(),
+        forget=parse_forget(plan.forget, data).text,  # one spelling: it is part of every key
         base=replace(BaseModel(), train_steps=plan.base_steps),
         features=plan.fid_features,
         weights_file=plan.inception_weights,
@@ -51,9 +55,12 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     if plan.fid_features == "inception":
         with _mistake_in("--inception-weights"):
             check_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
-    forgetting = parse_forget(plan.forget, DATASETS[plan.data])
+    data = dataset_of(plan)
+    with _mistake_in(f"--data {plan.data}"):
+        train = data.load().train
+    forgetting = parse_forget(plan.forget, data)
     with _mistake_in("--forget"):
-        forgetting.split(DATASETS[plan.data].load().train)
+        forgetting.split(train)
     _check_forgets(plan, space, forgetting)
     for arm in space.arms:
         for parameter in arm.walk():
