@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.datasets import dataset_of
 from sweep.errors import UsageError, near
-from trainables.data import DATASETS
 from trainables.pretrained import fitted, is_hub_id, read_pipeline
 from trainables.sampler import Sampler
 from trainables.sizes import SIZES, fitting
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
 def sized(plan: Plan, size: str | None, steps: int | None) -> Plan:
     """The plan with the size of base model asked for, or the one that fits its images, and that size's own steps."""
-    known = plan.data in DATASETS.names()  # if not, `validate` says so
-    name = size or (fitting(DATASETS[plan.data].shape) if known else "small")
+    name = size or fitting(dataset_of(plan).shape)
     _check_size(name)
     return dataclasses.replace(plan, base_size=name, base_steps=SIZES[name]["train_steps"] if steps is None else steps)
 
 
 def check(plan: Plan) -> None:
     """UsageError where the base model, its control or how samples are drawn cannot be; costs no torch."""
-    dataset = DATASETS[plan.data]
+    dataset = dataset_of(plan)
     _check_size(plan.base_size)
     try:
         Sampler(plan.image_sampler, plan.sampling_steps, plan.guidance)

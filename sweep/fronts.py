@@ -250,6 +250,7 @@ def comparable(fronts: Sequence[Front]) -> list[str]:
             name: tuple(values) for name, values in conditions(f).items() if name not in ("device", "code_version")
         }
         facts |= {name: (str(f.plan.get(name)),) for name in ("data", "forget", "rungs", "attacks")}
+        facts |= {name: (str(f.plan.get(name) or ""),) for name in ("data_limit", "data_fingerprint")}
         facts |= {
             f"code of {a}": tuple(conditions(f, [m.trial_id for m in arm.members])["code_version"])
             for a, arm in f.arms.items()

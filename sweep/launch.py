@@ -11,6 +11,7 @@ from typing import Any
 
 from sweep import base_models, catalogue, records
 from sweep import plan as planning
+from sweep.datasets import fingerprinted
 from sweep.errors import UsageError
 from sweep.plan import Plan
 
@@ -31,7 +32,10 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--resume", metavar="RUN", help="go on with the sweep in this run folder; nothing finished runs again"
     )
-    what.add_argument("--data", metavar="NAME", help="data set (default: the question's own, mostly digits, embedded)")
+    what.add_argument(
+        "--data", metavar="NAME", help="data set, by the README's table (default: the question's own, mostly digits)"
+    )
+    add_data(what)
     what.add_argument(
         "--forget",
         metavar="WHAT",
@@ -79,6 +83,19 @@ def parser() -> argparse.ArgumentParser:
     )
     where.add_argument("--verbose", action="store_true", help="let Ray, Optuna and warnings speak")
     return p
+
+
+def add_data(what: Any) -> None:
+    """The options that say where a data set lies and how much of it is used, in the group `what`."""
+    what.add_argument(
+        "--data-folder", default="", metavar="DIR", help="where it lies; beside --resume, where it lies now"
+    )
+    what.add_argument(
+        "--image-size", type=int, default=0, metavar="N", help="resize to N×N pixels (default: the data set's own size)"
+    )
+    what.add_argument(
+        "--data-limit", type=int, default=0, metavar="N", help="at most N images of each split (default: 0, all)"
+    )
 
 
 def add_figures(p: argparse.ArgumentParser) -> None:
@@ -179,7 +196,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
         folder = records.run_folder(args.resume)
         plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
         refuse_flags_beside_resume(args, parser())
-        return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process)
+        data_folder = args.data_folder and planning.absolute(args.data_folder)
+        return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process, data_folder)
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     fix = tuple(_pin(text) for text in args.fix)
@@ -213,6 +231,9 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
     """The plan's values that `add_figures` and `add_place` ask for."""
     return {
         "artifacts": planning.absolute(args.artifacts),
+        "data_folder": args.data_folder and planning.absolute(args.data_folder),
+        "image_size": args.image_size,
+        "data_limit": args.data_limit,
         "seed": args.seed,
         "fid_features": args.fid_features,
         "inception_weights": args.inception_weights and planning.absolute(args.inception_weights),
@@ -236,7 +257,7 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
 
 def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
-    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose"}
+    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "data_folder"}
     for name, default in vars(known.parse_args([])).items():
         if name not in free and getattr(args, name) != default:
             flag = "--" + name.replace("_", "-")
@@ -260,6 +281,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.dry_run:
             return 0
         planning.check_folders(plan, new=not args.resume)
+        plan = fingerprinted(plan)
         quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.progress import Progress

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep import base_models, catalogue
+from sweep.datasets import check_data, data_text
 from sweep.errors import UsageError, near
 from sweep.records import FIGURES, fact
 from sweep.space import Arm, Attack, Choice, Objective, Parameter, SearchSpace
@@ -37,6 +38,10 @@ class Plan:
     run_dir: str
     artifacts: str
     data: str = "digits"
+    data_folder: str = ""
+    image_size: int = 0
+    data_limit: int = 0
+    data_fingerprint: str = ""  # of the folder's files, when the run began
     forget: str = "3"
     seed: int = 0
     trials: int = 16
@@ -181,7 +186,8 @@ def check_figures(plan: Plan) -> None:
     _check_choice("--fid-features", plan.fid_features, catalogue.members("features"))
     if plan.fid_features == "inception":
         _check_file("--inception-weights", plan.inception_weights)
-    _check_data(plan)
+    check_at_least(("--image-size", plan.image_size, 0), ("--data-limit", plan.data_limit, 0))
+    check_data(plan)
     base_models.check(plan)
     check_at_least(
         ("--shadow-models", plan.shadow_models, 0),
@@ -209,11 +215,15 @@ def check_place(plan: Plan) -> None:
     _check_address(plan.address)
 
 
-def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_process: bool) -> Plan:
-    """The same plan for a run folder that has been moved, or run elsewhere; its figures stay the same."""
-    workers = plan.workers if workers is None else workers
+def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_process: bool, data_folder: str = "") -> Plan:
+    """The same plan for a run folder or data that have been moved, or run elsewhere; its figures stay the same."""
     return dataclasses.replace(
-        plan, run_dir=run_dir, workers=workers, address=address or plan.address, in_process=in_process
+        plan,
+        run_dir=run_dir,
+        workers=plan.workers if workers is None else workers,
+        address=address or plan.address,
+        in_process=in_process,
+        data_folder=data_folder or plan.data_folder,
     )
 
 
@@ -356,7 +366,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     )
     lines = [
         f"question    {space.question}",
-        f"data        {plan.data}; forget {plan.forget}; seed {plan.seed}",
+        f"data        {data_text(plan)}; seed {plan.seed}",
         *wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
         "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
@@ -458,17 +468,6 @@ def _check_objective(space: SearchSpace, objective: Objective) -> None:
         raise UsageError(f"{where}: it has no worst value to measure a front from; bound it by a constraint")
     if metric == "malicious_robustness" and all(a.counts for a in space.search_attacks):
         raise UsageError(f"{where}: it needs a search attack whose data hold what was forgotten (counts=False)")
-
-
-def _check_data(plan: Plan) -> None:
-    from trainables.data import DATASETS  # describing a data set imports neither torch nor the data
-    from trainables.forgetting import parse_forget
-
-    _check_choice("--data", plan.data, DATASETS.names())
-    try:
-        parse_forget(plan.forget, DATASETS[plan.data])
-    except ValueError as error:
-        raise UsageError(f"--forget {error}") from error
 
 
 def _check_file(flag: str, path: str) -> None:

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from sweep.datasets import dataset_of
 from sweep.errors import UsageError
 from sweep.plan import AUTO, CALIBRATION_SEEDS, Plan
 from sweep.progress import Progress
 from sweep.space import Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
-from trainables.data import DATASETS
 from trainables.experiment import Experiment, Samples
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, check_weights
@@ -40,10 +40,15 @@ Execute = Callable[[dict[str, tuple[Task, tuple[Any, ...]]]], dict[str, Artifact
 
 def experiment_of(plan: Plan) -> Experiment:
     """What the plan's trials share. UsageError where a pipeline it names cannot be had, or has changed since."""
+    data = dataset_of(plan)
     experiment = Experiment(
         store=plan.artifacts,
         data=plan.data,
-        forget=parse_forget(plan.forget, DATASETS[plan.data]).text,  # one spelling: it is part of every key
+        data_folder=plan.data_folder,
+        image_size=plan.image_size,
+        data_limit=plan.data_limit,
+        data_fingerprint=plan.data_fingerprint or data.fingerprint(),
+        forget=parse_forget(plan.forget, data).text,  # one spelling: it is part of every key
         base=BaseModel(**SIZES[plan.base_size] | {"train_steps": plan.base_steps}),
         image_sampler=plan.image_sampler,
         sampling_steps=plan.sampling_steps,
@@ -100,9 +105,12 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     if plan.fid_features == "efficientnet":
         with mistake_in("--fid-features efficientnet"):
             read_weights(weights_file())
-    forgetting = parse_forget(plan.forget, DATASETS[plan.data])
+    data = dataset_of(plan)
+    with mistake_in(f"--data {plan.data}"):
+        train = data.load().train
+    forgetting = parse_forget(plan.forget, data)
     with mistake_in("--forget"):
-        forgetting.split(DATASETS[plan.data].load().train)
+        forgetting.split(train)
     _check_forgets(plan, space, forgetting)
     for arm in space.arms:
         for parameter in arm.walk():

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trainables.classifier import ClassifierRecipe
-from trainables.data import DATASETS, Dataset
+from trainables.data import Dataset, dataset
 from trainables.diffusion import Device
 from trainables.forgetting import Forget, parse_forget
 from trainables.models import BaseModel
@@ -47,10 +47,25 @@ class Experiment:
     synthetic_per_condition: int = 64
     shadow_models: int = 0  # of the membership audit; 0: without it
     device_name: str = "cpu"
+    data_folder: str = ""
+    image_size: int = 0  # pixels a side; 0: the data set's own
+    data_limit: int = 0  # images a split; 0: all
+    data_fingerprint: str = ""  # of the files in data_folder, taken once for all trials; see Dataset.fingerprint
 
     @property
     def dataset(self) -> Dataset:
-        return DATASETS[self.data]
+        return dataset(self.data, self.data_folder, self.image_size, self.data_limit)
+
+    @property
+    def data_identity(self) -> dict[str, Any]:
+        """Part of the key of all that images make: which ones they are, wherever they lie. ValueError without a fingerprint."""
+        data = self.dataset
+        if data.files is not None and not self.data_fingerprint:
+            raise ValueError(
+                f"{self.data}: files of a folder are told apart by their fingerprint; set data_fingerprint"
+            )
+        shape, limit = list(data.shape), self.data_limit
+        return {"name": self.data, "shape": shape, "limit": limit, "fingerprint": self.data_fingerprint}
 
     @property
     def device(self) -> Device:

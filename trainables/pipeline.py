@@ -227,7 +227,7 @@ class Pipeline:
         spec, experiment = self.spec, self.spec.experiment
         modules = {"trainables.pipeline", FEATURE_NETWORKS[experiment.features].__module__}
         modules |= {*METRICS.modules(), *AUDITS.modules()}
-        modules |= {experiment.dataset.read.__module__} | {ATTACKS[a.method].module for a in spec.attacks}
+        modules |= {experiment.dataset.module} | {ATTACKS[a.method].module for a in spec.attacks}
         if spec.method != "none":
             method = METHODS[spec.method]
             modules |= set(method.modules) | {SHARED[name].module for name in method.needs}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sweep import launch
 from sweep import plan as planning
+from sweep.datasets import data_facts, dataset_of, fingerprinted
 from sweep.errors import UsageError
 from sweep.plan import Plan
 from sweep.records import read_json
@@ -68,7 +69,7 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
     stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_dir = args.run_dir or str(Path("runs") / f"track-{stamp}")
     common = launch.with_base_model(Plan(space="", run_dir=run_dir, data=args.data, **launch.shared_values(args)), args)
-    forgets = _forgets(args.forget, args.data)
+    forgets = _forgets(args.forget, common)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
     entries += [Entry(name, name) for name in _methods(args.methods or [], common, forgets)]
     return TrackPlan(
@@ -83,22 +84,19 @@ def _resumed(args: argparse.Namespace) -> TrackPlan:
         raise UsageError(f"--resume {args.resume}: is not a track's folder (it has no track.json)")
     plan = TrackPlan.from_json(read_json(path), str(path))
     run_dir = str(Path(args.resume).resolve())
-    return dataclasses.replace(
-        plan, common=planning.moved(plan.common, run_dir, args.workers, args.address, args.in_process)
-    )
+    folder = args.data_folder and planning.absolute(args.data_folder)
+    common = planning.moved(plan.common, run_dir, args.workers, args.address, args.in_process, folder)
+    return dataclasses.replace(plan, common=common)
 
 
-def _forgets(asked: list[str], data: str) -> list[str]:
-    from trainables.data import DATASETS
-
+def _forgets(asked: list[str], common: Plan) -> list[str]:
+    """What to forget, each in turn: of all there is, every class or every attribute."""
     if ALL not in asked:
         return asked
-    if data not in DATASETS.names():
-        raise UsageError(f"--data {data}: unknown; known: {', '.join(DATASETS.names())}")
-    dataset = DATASETS[data]
-    if dataset.unconditional:
-        raise UsageError(f"--forget all: {data} has no classes; write instances:INDEX,…")
-    return [f"attribute:{a}" for a in dataset.attributes] or [str(c) for c in dataset.present]
+    data = dataset_of(common)
+    if data.unconditional:
+        raise UsageError(f"--forget all: {common.data} has no classes; write instances:INDEX,…")
+    return [f"attribute:{a}" for a in data.attributes] or [str(c) for c in data.present]
 
 
 def _methods(asked: list[str], common: Plan, forgets: list[str]) -> list[str]:
@@ -116,7 +114,7 @@ def describe(plan: TrackPlan) -> str:
     """The whole track in words."""
     n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
     lines = [
-        f"track       {plan.common.data}; seeds {', '.join(map(str, plan.replicate_seeds))}",
+        f"data        {', '.join(data_facts(plan.common))}; seeds {', '.join(map(str, plan.replicate_seeds))}",
         *planning.wrapped("forget", "; ".join(plan.forgets)),
         *planning.wrapped("methods", ", ".join(f"{e.name} ({e.source})" for e in plan.entries)),
         *planning.wrapped("attacks", ", ".join(a.name + ("" if a.counts else " (does not count)") for a in plan.suite)),
@@ -142,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.dry_run:
             return 0
         planning.check_folders(plan.common, new=not args.resume, holds="track.json")
+        plan = dataclasses.replace(plan, common=fingerprinted(plan.common))
         launch.quiet(args.verbose)
         return _run(plan, new=not args.resume)
     except UsageError as error:

@@ -91,7 +91,9 @@ def conditions(track: Track) -> Row:
     told |= {f"artifact: {name}": key for name, key in sorted(keys.items())}
     told |= {f"attack {name}": attack for name, attack in sorted(track.attacks.items())}
     told |= {f"code of {name}": code for name, code in sorted(track.prepared.get("code", {}).items())}
-    return told | {"data": track.facts["plan"]["data"], "rungs": track.rungs}
+    plan = track.facts["plan"]
+    told |= {name.replace("_", " "): plan[name] for name in ("data", "image_size", "data_limit", "data_fingerprint")}
+    return told | {"rungs": track.rungs}
 
 
 def incomparable(a: Track, b: Track) -> list[str]:

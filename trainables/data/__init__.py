@@ -1,21 +1,28 @@
 """Data sets: one file each.
 
-A data set is a function that returns every image with its condition, split three ways: `train` (the base model and the
-classifier), `public` (images an attacker may own), `test` (held out for the classifier's accuracy). Describing one costs
-nothing; only `load` reads the images.
+A data set's images come with their conditions, split three ways: `train` (the base model and the classifier), `public`
+(images an attacker may own), `test` (held out for the classifier's accuracy). An embedded one is a function that returns
+them; one on disk is a function that finds its files in a folder. `dataset` describes either, for little; only `load` reads
+the images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from trainables.layout import Layout, choose, files_read, fingerprint
 from trainables.registry import Registry
 
 if TYPE_CHECKING:
     import torch
+
+SIZES = range(8, 513, 4)  # pixels a side: every halving in a UNet of up to three blocks leaves a whole number
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits of a data set; no image is in two of them."""
+    """The three splits of a data set; no image of the files is in two of them."""
 
     train: Images
     public: Images
@@ -61,8 +68,9 @@ class Dataset:
     """A data set's description: `shape` is (C, H, W); its conditions are 0 … conditions - 1, the null condition follows.
 
     With `attributes` a condition is their vector: bit i says whether an image has attribute i, and `present` names the
-    vectors that occur. One condition means an unconditional model. `judged_by` is the data set whose classifier judges
-    samples, for data whose own conditions do not tell images apart.
+    vectors that occur; otherwise `classes` may name the conditions. One condition means an unconditional model. `judged_by`
+    is the data set whose classifier judges samples, for data whose own conditions do not tell images apart. `module` is
+    whose code reads it, and `files` lists what that reads, by name; None where the images are embedded.
     """
 
     name: str
@@ -72,6 +80,9 @@ class Dataset:
     attributes: tuple[str, ...] = ()
     present: tuple[int, ...] = ()
     judged_by: str = ""
+    classes: tuple[str, ...] = ()
+    module: str = ""
+    files: Callable[[], dict[str, Path]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "present", self.present or tuple(range(self.conditions)))
@@ -83,10 +94,15 @@ class Dataset:
     @property
     def judge(self) -> Dataset:
         """The data set that the judging classifier is trained on."""
-        return DATASETS[self.judged_by] if self.judged_by else self
+        return dataset(self.judged_by, image_size=self.shape[1]) if self.judged_by else self
 
     def load(self) -> Splits:
+        """The images; ValueError names the file that is damaged."""
         return _load(self)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and contents of the files read: the same wherever they lie. Empty where images are embedded."""
+        return "" if self.files is None else fingerprint(self.files())
 
 
 @cache
@@ -94,7 +110,20 @@ def _load(dataset: Dataset) -> Splits:
     return dataset.read()
 
 
-DATASETS: Registry[Dataset] = Registry("data set", __name__)
+@dataclass(frozen=True)
+class OnDisk:
+    """A data set of the user's: `lay_out(folder, option)` finds its files, raising ValueError where they are not as known.
+
+    `folder` is where a system's package puts it, `option` what may follow its name after a colon.
+    """
+
+    name: str
+    lay_out: Callable[[Path, str], Layout]
+    folder: str = ""
+    option: str = ""
+
+
+DATASETS: Registry[Dataset | OnDisk] = Registry("data set", __name__)
 
 
 def register(
@@ -106,5 +135,114 @@ def register(
     present: tuple[int, ...] = (),
     judged_by: str = "",
 ) -> Callable:
-    """Register a function that reads a data set."""
-    return DATASETS.decorator(name, lambda read: Dataset(name, conditions, shape, read, attributes, present, judged_by))
+    """Register a function that reads an embedded data set."""
+    return DATASETS.decorator(
+        name,
+        lambda read: Dataset(name, conditions, shape, read, attributes, present, judged_by, module=read.__module__),
+    )
+
+
+def register_on_disk(name: str, *, folder: str = "", option: str = "") -> Callable:
+    """Register a function ``(folder, option) -> Layout``; see `OnDisk`."""
+    return DATASETS.decorator(name, lambda lay_out: OnDisk(name, lay_out, folder, option))
+
+
+def dataset(name: str, folder: str = "", image_size: int = 0, limit: int = 0) -> Dataset:
+    """The data set called `name`, found in `folder`; what an ``:option`` after the name means is the data set's own matter.
+
+    `image_size`: pixels a side that images are resized to, with antialiasing (0: the data set's own). `limit`: at most so many
+    images a split, conditions in proportion, always the same ones (0: all). ValueError where there is no such data set, or
+    the folder does not hold it.
+    """
+    try:
+        return _dataset(name, folder, image_size, limit)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+@cache
+def _dataset(name: str, folder: str, image_size: int, limit: int) -> Dataset:
+    member, (kind, colon, option) = DATASETS[name.partition(":")[0]], name.partition(":")
+    known = member.option if isinstance(member, OnDisk) else ""
+    if colon and not (option and known):
+        raise ValueError(f"write {kind}" + f", or {kind}:{known}" * bool(known))
+    if image_size and image_size not in SIZES:
+        raise ValueError(
+            f"image size {image_size}: a UNet halves it twice; give a multiple of 4 from {SIZES[0]} to {SIZES[-1]}"
+        )
+    if limit < 0:
+        raise ValueError(f"limit {limit}: must not be negative")
+    if isinstance(member, OnDisk):
+        return _found(member, name, option, folder, image_size, limit)
+    if folder or limit:
+        raise ValueError("is embedded, so it takes neither a folder nor a limit")
+    channels, height, _ = member.shape
+    if image_size in (0, height):
+        return member
+    return replace(member, shape=(channels, image_size, image_size), read=partial(_resized, member, image_size))
+
+
+def _found(member: OnDisk, name: str, option: str, folder: str, image_size: int, limit: int) -> Dataset:
+    """The description of a data set on disk."""
+    if not (folder or member.folder):
+        raise ValueError("a folder is needed, the one that holds it")
+    layout = member.lay_out(Path(folder or member.folder), option)
+    size = image_size or layout.size
+    if size not in SIZES:
+        raise ValueError(f"{layout.place}: its images are {size} pixels a side; give an image size of a multiple of 4")
+    present: tuple[int, ...] = ()
+    if layout.attributes:
+        present = tuple(np.unique(layout.train.labels()[choose(layout, limit).train]).tolist())
+    return Dataset(
+        name=name,
+        conditions=2 ** len(layout.attributes) if layout.attributes else len(layout.classes),
+        shape=(layout.channels, size, size),
+        read=partial(_read, layout, size, limit),
+        attributes=layout.attributes,
+        present=present,
+        classes=layout.classes,
+        module=member.lay_out.__module__,
+        files=lambda: files_read(layout, choose(layout, limit)),
+    )
+
+
+def _read(layout: Layout, size: int, limit: int) -> Splits:
+    """The splits of a data set on disk. ValueError where a class has no image to train on."""
+    chosen = choose(layout, limit)
+    for split, indices in vars(chosen).items():
+        if not len(indices):
+            raise ValueError(f"{layout.place}: holds too few images to have a {split} split")
+    labels = layout.train.labels()
+    for label in sorted(set(range(len(layout.classes))) - set(labels[chosen.train].tolist())):
+        few = f"a limit of {limit} leaves" if limit else f"{layout.place} has"
+        raise ValueError(f"{few} no training image of class {label}, {layout.classes[label]}")
+    own = [chosen.train, chosen.public] + [chosen.test] * (layout.test is None)
+    pixels = np.split(layout.train.pixels(np.concatenate(own), size), np.cumsum([len(indices) for indices in own])[:-1])
+    parts = [_images(p, labels[indices], size) for p, indices in zip(pixels, own, strict=True)]
+    if layout.test is not None:
+        parts.append(_images(layout.test.pixels(chosen.test, size), layout.test.labels()[chosen.test], size))
+    return Splits(*parts)
+
+
+def _images(pixels: np.ndarray, labels: np.ndarray, size: int) -> Images:
+    import torch
+
+    batches = torch.from_numpy(np.ascontiguousarray(pixels)).split(
+        4096
+    )  # whole, it would lie in memory as floats twice
+    images = torch.cat([_resize(batch.float().div(127.5).sub(1), size) for batch in batches])
+    return Images(images, torch.from_numpy(labels))
+
+
+def _resized(embedded: Dataset, size: int) -> Splits:
+    splits = embedded.load()
+    return Splits(*(replace(s, images=_resize(s.images, size)) for s in (splits.train, splits.public, splits.test)))
+
+
+def _resize(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Images (N, C, H, W) as (N, C, size, size), antialiased; bilinear, so that no value leaves [-1, 1]."""
+    import torch.nn.functional as F
+
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)

@@ -44,7 +44,7 @@ def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
         "settings": asdict(settings),
         "seed": spec.seed,
         "forget": experiment.forget,
-        "data": experiment.data,
+        "data": experiment.data_identity,
         "device": experiment.device_kind,
     }
     inputs = {"model": model} | _set_inputs(experiment, settings)

@@ -42,8 +42,9 @@ REFERENCE_FEATURES = 5000  # kept for nearest-neighbour distances
 
 def classifier_key(experiment: Experiment) -> str:
     judge_of = experiment.dataset.judge
-    config = {"data": judge_of.name, "recipe": asdict(experiment.classifier), "seed": experiment.base_seed}
-    code = code_version("trainables.classifier", judge_of.read.__module__, make_classifier)
+    data = experiment.data_identity | {"name": judge_of.name}
+    config = {"data": data, "recipe": asdict(experiment.classifier), "seed": experiment.base_seed}
+    code = code_version("trainables.classifier", judge_of.module, make_classifier)
     return artifact_key("classifier", config, {}, code)
 
 
@@ -64,7 +65,7 @@ def model_key(experiment: Experiment, which: str) -> str:
             )
         recipe = experiment.control
     config = {
-        "data": experiment.data,
+        "data": experiment.data_identity,
         "recipe": recipe.identity,
         "seed": experiment.base_seed,
         "without": experiment.forget if which == "retrain" else None,
@@ -90,13 +91,14 @@ def shadows_key(experiment: Experiment) -> str:
 def shared_key(experiment: Experiment, name: str) -> str:
     """Key of a shared artifact that methods need, such as the saliency of θ₀'s weights."""
     config = {"name": name, "forget": experiment.forget, "seed": experiment.base_seed, "device": experiment.device_kind}
+    config |= {"data": experiment.data_identity}
     inputs = {"model": model_key(experiment, "base")}
     return artifact_key("shared", config, inputs, _code(experiment, SHARED[name].module, make_shared, problem_of))
 
 
 def reference_key(experiment: Experiment) -> str:
     config = {
-        "data": experiment.data,
+        "data": experiment.data_identity,
         "forget": experiment.forget,
         "features": experiment.features,
         "kept": REFERENCE_FEATURES,
@@ -417,4 +419,4 @@ def generate(experiment: Experiment, model: UNet2DModel, conditions: torch.Tenso
 
 
 def _code(experiment: Experiment, *parts: str | Callable[..., Any]) -> str:
-    return code_version(*parts, experiment.dataset.read.__module__)
+    return code_version(*parts, experiment.dataset.module)

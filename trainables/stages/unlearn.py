@@ -37,11 +37,17 @@ def unlearned_key(spec: TrialSpec) -> str:
         "method": spec.method,
         "settings": asdict(method.configure(spec.settings)),
         "seed": spec.seed,
+        "data": experiment.data_identity,
         "forget": experiment.forget,
         "sampler": experiment.sampler,
         "device": experiment.device_kind,
     }
-    modules = (*method.modules, "trainables.models", FEATURE_NETWORKS[experiment.features].__module__)
+    modules = (
+        *method.modules,
+        "trainables.models",
+        experiment.dataset.module,
+        FEATURE_NETWORKS[experiment.features].__module__,
+    )
     code = code_version(*modules, UnlearnStage, problem_of, Workbench.generated, generate, stream)
     shared = {f"shared {name}": shared_key(experiment, name) for name in method.needs}
     inputs = {"features": feature_weights(experiment), "model": start} | shared

@@ -1,0 +1,118 @@
+"""Data sets in a folder, from the command line: described and checked in a second, found again wherever they were moved."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from disk_formats import clothing, write_classes, write_idx
+
+from sweep import launch, records
+from sweep.errors import UsageError
+from sweep.prepare import check_members
+
+TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
+SMALL = "--in-process --trials 1 --baseline-trials 0 --base-steps 10 --samples-forgotten 4 --samples-per-retained 2"
+
+
+@pytest.fixture
+def clothes(tmp_path: Path) -> Path:
+    return write_idx(tmp_path / "clothes", *clothing(), gzipped=True)
+
+
+MISTAKES = {
+    "no folder": (
+        ["--data", "cifar10"],
+        "--data cifar10: a folder is needed, the one that holds it; say where with --data-folder",
+    ),
+    "folder that is gone": (["--data", "mnist", "--data-folder", "gone"], "gone: no such folder"),
+    "folder of something else": (
+        ["--data", "celeba", "--data-folder", "clothes"],
+        "clothes: holds no img_align_celeba",
+    ),
+    "folder for embedded data": (["--data-folder", "clothes"], "--data digits: is embedded"),
+    "size that cannot be halved": (["--image-size", "10"], "image size 10: a UNet halves it twice"),
+    "size below zero": (["--image-size", "-8"], "--image-size -8: must be at least 0"),
+    "limit below zero": (["--data-limit", "-1"], "--data-limit -1: must be at least 0"),
+    "unknown data": (["--data", "mnits:3"], "--data mnits: unknown; did you mean 'mnist'"),
+    "class that is not there": (["--data", "mnist", "--data-folder", "clothes", "--forget", "10"], "conditions 0 to 9"),
+    "data beside resume": (["--resume", "run", "--data-limit", "3"], "--data-limit beside --resume"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(
+    mistake: str, clothes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = clothes.parent
+    monkeypatch.chdir(place)
+    args, said = MISTAKES[mistake]
+    if "--resume" in args:
+        (place / "run").mkdir()
+        plan = launch.plan_of(launch.parser().parse_args(["--space", TINY, "--run-dir", "run"]))
+        launch.planning.create_run_dir(plan)
+    before = sorted(place.rglob("*"))
+    assert launch.main([*(["--space", TINY] * ("--resume" not in args)), *args]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("error: ") and said in error
+    assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("mnist --data-folder clothes --data-limit 3", "--data mnist: a limit of 3 leaves no training image of class"),
+        ("mnist --data-folder damaged", r"--data mnist: .*damaged/train-images-idx3-ubyte.gz: cannot be read"),
+        ("image_folder --data-folder pictures --forget 1", r"--data image_folder: .*dog/dog_1.png: cannot be read"),
+    ],
+)
+def test_images_that_cannot_be_read_are_found_before_anything_is_made(
+    asked: str, said: str, clothes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = clothes.parent
+    monkeypatch.chdir(place)
+    shutil.copytree(clothes, place / "damaged")
+    images = place / "damaged" / "train-images-idx3-ubyte.gz"
+    images.write_bytes(images.read_bytes()[:-2000])
+    (write_classes(place / "pictures", ("cat", "dog"), 6) / "dog" / "dog_1.png").write_text("text")
+    plan = launch.plan_of(launch.parser().parse_args(["--space", TINY, "--data", *asked.split()]))
+    with pytest.raises(UsageError, match=said):
+        check_members(plan, launch.planning.validate(plan))
+
+
+def test_a_dry_run_says_which_images_and_imports_no_torch(clothes: Path) -> None:
+    code = "import sys\nfrom sweep.launch import main\ncode = main(sys.argv[1:])\nassert 'torch' not in sys.modules\nsys.exit(code)"
+    asked = ["--space", "dimum_robustness", "--data", "fashion_mnist", "--data-folder", "clothes", "--dry-run"]
+    more = ["--image-size", "16", "--data-limit", "10", "--forget", "1,3"]
+    command = [sys.executable, "-c", code, *asked, *more]
+    done = subprocess.run(command, cwd=clothes.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = f"fashion_mnist (1×16×16, at most 10 images a split, in {clothes}); forget 1,3 (trouser, dress); seed 0"
+    assert said in done.stdout
+
+
+@pytest.mark.slow
+def test_a_sweep_over_data_that_are_moved_goes_on_and_over_changed_data_does_not(
+    clothes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, elsewhere = clothes.parent / "run", clothes.parent / "elsewhere"
+    asked = ["--space", TINY, "--data", "fashion_mnist", "--data-folder", str(clothes), "--image-size", "8"]
+    where = ["--run-dir", str(run), "--artifacts", str(clothes.parent / "artifacts"), "--confirm-seeds", "1"]
+    assert launch.main([*asked, *where, *SMALL.split(), "--fid-budget", "1000000"]) == 0
+    (trial,) = [t for t in records.rows(run, "trials") if t["method"] != "none"]
+    assert trial["state"] == "COMPLETE" and trial["fid"] is not None
+    assert len(records.read_json(run / "plan.json")["data_fingerprint"]) == 64
+    clothes.rename(elsewhere)
+    stored = sorted((clothes.parent / "artifacts").rglob("*"))
+    capsys.readouterr()
+    assert launch.main(["--resume", str(run)]) == 2
+    assert f"{clothes}: no such folder" in capsys.readouterr().err
+    assert launch.main(["--resume", str(run), "--data-folder", str(elsewhere), "--in-process"]) == 0
+    assert sorted((clothes.parent / "artifacts").rglob("*")) == stored, "nothing is made again"
+    labels = elsewhere / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(labels.read_bytes()[:4] + b"\1\1\1\1" + labels.read_bytes()[8:])  # another time of compression
+    assert launch.main(["--resume", str(run), "--data-folder", str(elsewhere)]) == 2
+    assert "not the files that this run began with" in capsys.readouterr().err

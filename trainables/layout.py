@@ -1,0 +1,129 @@
+"""How a data set lies on disk, and the fixed rules by which its images become train, public and test.
+
+What is here is arrays and paths; a data set's own file says where its images and labels are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+PUBLIC_SHARE = 0.25  # of the official training images, where the data set has its own test images
+FLAT_SHARES = (0.2, 0.2)  # test and public, where it has none
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One official split: reading its labels is cheap, its pixels are read for chosen images only.
+
+    `labels()` gives (N,) int64, `pixels(indices, size)` (n, C, H, W) uint8 of these images, which a part that decodes
+    pictures makes `size` × `size` itself; `files(indices)` are the files that both have been read from.
+    """
+
+    labels: Callable[[], np.ndarray]
+    pixels: Callable[[np.ndarray, int], np.ndarray]
+    files: Callable[[np.ndarray], list[Path]]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A data set found in a folder: `place` is where its files are, `size` its images' pixels a side unless asked otherwise.
+
+    A label is the index of a name in `classes`; or, with `attributes`, their vector as bits.
+    """
+
+    place: Path
+    channels: int
+    size: int
+    train: Part
+    test: Part | None = None
+    classes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images of each split: indices (n,) in rising order, of the training part; `test` of the test part if there is one."""
+
+    train: np.ndarray
+    public: np.ndarray
+    test: np.ndarray
+
+
+def stratified(labels: np.ndarray) -> np.ndarray:
+    """(N,) a fixed order of images with these labels, every beginning of which holds the labels in proportion."""
+    shuffled = np.random.RandomState(0).permutation(
+        len(labels)
+    )  # the one generator of NumPy whose stream never changes
+    rank = np.empty(len(labels))
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels[shuffled] == label)
+        rank[own] = (np.arange(len(own)) + 0.5) / len(own)
+    return shuffled[np.argsort(rank, kind="stable")]
+
+
+def choose(layout: Layout, limit: int) -> Chosen:
+    """Which images each split holds, at most `limit` (0: all). A smaller limit's images are among a larger one's."""
+    order = stratified(layout.train.labels())
+    if layout.test is not None:
+        test = stratified(layout.test.labels())
+        public, train = np.split(order, [int(PUBLIC_SHARE * len(order))])
+    else:
+        shares = np.cumsum(FLAT_SHARES)
+        test, public, train = np.split(order, [int(share * len(order)) for share in shares])
+    return Chosen(*(np.sort(part[: limit or None]) for part in (train, public, test)))
+
+
+def files_read(layout: Layout, chosen: Chosen) -> dict[str, Path]:
+    """The files that these images are read from, by their name within the data set's place."""
+    if layout.test is None:
+        files = layout.train.files(np.concatenate([chosen.train, chosen.public, chosen.test]))
+    else:
+        files = layout.train.files(np.concatenate([chosen.train, chosen.public])) + layout.test.files(chosen.test)
+    return {file.relative_to(layout.place).as_posix(): file for file in files}
+
+
+def fingerprint(files: dict[str, Path]) -> str:
+    """SHA-256 over the files' names and contents. ValueError where one cannot be read."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        try:
+            with files[name].open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").digest()
+        except OSError as error:
+            raise ValueError(f"{files[name]}: cannot be read ({error.strerror})") from None
+        digest.update(hashlib.sha256(name.encode()).digest() + content)
+    return digest.hexdigest()
+
+
+def find_folder(folder: Path, within: tuple[str, ...], holds: str) -> Path:
+    """`folder` or the first of its sub-folders `within` that holds the file or folder `holds`, a glob pattern.
+
+    ValueError names the folder that is not there, or what was looked for and where.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    for place in (folder, *(folder / name for name in within)):
+        if any(place.glob(holds)):
+            return place
+    looked = ", ".join(["it", *(f"its {name}/" for name in within)])
+    raise ValueError(f"{folder}: holds no {holds} (looked in {looked})")
+
+
+def read_file(path: Path) -> bytes:
+    """A file's content; ValueError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def require_file(place: Path, name: str) -> Path:
+    """The file `name` in `place`; ValueError where it is missing."""
+    if not (place / name).is_file():
+        raise ValueError(f"{place}: {name} is missing")
+    return place / name
