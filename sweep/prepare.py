@@ -17,11 +17,12 @@ from sweep.space import Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.data import DATASETS
-from trainables.experiment import Experiment, Samples
+from trainables.experiment import AttackPlan, Experiment, Samples
 from trainables.features.inception import PINNED_SHA256, check_weights
 from trainables.forgetting import Forget, parse_forget
 from trainables.models import BaseModel
 from trainables.stages import prepare
+from trainables.stages.attack import check_images
 from trainables.stages.score import make_score, score_key
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
@@ -64,6 +65,7 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
         for i, point in enumerate(arm.start_points):
             with _mistake_in(f"space {space.name!r}, arm {arm.name!r}, start point {i}"):
                 METHODS[arm.method].configure(point)
+    bench = prepare.Workbench(experiment_of(plan))
     for attack in (*space.search_attacks, *space.confirm_attacks):
         where = f"space {space.name!r}, attack {attack.name!r}"
         with _mistake_in(where):
@@ -71,6 +73,8 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
         for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
             if attack.counts:
                 raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
+        with _mistake_in(where):
+            check_images(bench, AttackPlan(attack.name, attack.method, dict(attack.settings), attack.counts))
 
 
 def _check_forgets(plan: Plan, space: SearchSpace, forgetting: Forget) -> None:
