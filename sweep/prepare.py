@@ -13,9 +13,10 @@ from typing import Any
 
 from sweep.datasets import dataset_of
 from sweep.errors import UsageError
+from sweep.jobs import attack_plan
 from sweep.plan import AUTO, CALIBRATION_SEEDS, Plan
 from sweep.progress import Progress
-from sweep.space import Choice, SearchSpace
+from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.experiment import Experiment, Samples
@@ -26,6 +27,7 @@ from trainables.models import BaseModel
 from trainables.pretrained import Pretrained, fitted, hashed, located, read_pipeline
 from trainables.sizes import SIZES
 from trainables.stages import prepare
+from trainables.stages.attack import check_images
 from trainables.stages.imported import check_beside_base
 from trainables.stages.score import make_score, score_key
 from trainables.store import Artifact, Store
@@ -113,21 +115,40 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
         forgetting.split(train)
     _check_forgets(plan, space, forgetting)
     for arm in space.arms:
-        for parameter in arm.walk():
-            values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
-            for value in values:
-                with mistake_in(f"space {space.name!r}, arm {arm.name!r}, {parameter.name}={value}"):
-                    METHODS[arm.method].configure({parameter.name: value})
-        for i, point in enumerate(arm.start_points):
-            with mistake_in(f"space {space.name!r}, arm {arm.name!r}, start point {i}"):
-                METHODS[arm.method].configure(point)
+        _check_arm(arm, f"space {space.name!r}, arm {arm.name!r}")
+    bench = prepare.Workbench(experiment_of(plan))
     for attack in (*space.search_attacks, *space.confirm_attacks):
-        where = f"space {space.name!r}, attack {attack.name!r}"
-        with mistake_in(where):
-            auxiliaries = ATTACKS[attack.method].configure(attack.settings).auxiliaries
-        for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
-            if attack.counts:
-                raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
+        check_attack(bench, attack, f"space {space.name!r}, attack {attack.name!r}")
+
+
+def _check_arm(arm: Arm, where: str) -> None:
+    """UsageError where the arm's method, or the attack that it searches, refuses an end of a range or a start point."""
+    with mistake_in(f"{where}, held"):
+        METHODS[arm.method].configure(arm.held)
+    configure = ATTACKS[arm.attack].configure if arm.attack else METHODS[arm.method].configure
+    for parameter in arm.walk():
+        values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
+        for value in values:
+            with mistake_in(f"{where}, {parameter.name}={value}"):
+                auxiliaries = getattr(configure({parameter.name: value}), "auxiliaries", ())
+            if held := HOLD_FORGOTTEN.intersection(auxiliaries):
+                raise UsageError(
+                    f"{where}, {parameter.name}={value}: {held.pop()} holds what was forgotten; leave it out"
+                )
+    for i, point in enumerate(arm.start_points):
+        with mistake_in(f"{where}, start point {i}"):
+            configure(point)
+
+
+def check_attack(bench: prepare.Workbench, attack: Attack, where: str) -> None:
+    """UsageError where an attack refuses its settings, its sets are too small, or it counts and holds what was forgotten."""
+    with mistake_in(where):
+        auxiliaries = ATTACKS[attack.method].configure(attack.settings).auxiliaries
+    for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
+        if attack.counts:
+            raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
+    with mistake_in(where):
+        check_images(bench, attack_plan(attack))
 
 
 def _check_forgets(plan: Plan, space: SearchSpace, forgetting: Forget) -> None:

@@ -222,12 +222,12 @@ CURVES = (
     _column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
     _column("counts", pa.bool_(), "enters robustness"),
     _column("auxiliary", _WORD, "what the attack trains on"),
-    _column("attack_step", pa.int32(), "k, optimiser steps of the attack", "steps"),
+    _column("attack_step", pa.int32(), "k, optimiser steps of the attack, a personalisation's included", "steps"),
     _column("metric", _WORD, "name of the figure"),
     _column("value", pa.float64(), "the figure"),
     _column("lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"),
     _column("upper", pa.float64(), "upper end of it"),
-    _column("samples", pa.int32(), "N the figure is over", "images"),
+    _column("samples", pa.int32(), "N the figure is over; 0 for one of weights alone", "images"),
     _column("artifact", pa.string(), "artifact key of the stage the figure is from"),
 )
 STAGES = (

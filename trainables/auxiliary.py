@@ -18,6 +18,8 @@ from trainables.forgetting import Forget
 
 HOLD_FORGOTTEN = frozenset({"public_all", "public_forgotten", "forget"})
 
+MADE = frozenset({"synthetic", "unrelated"})  # those that take more than the data: a model's images, feature space
+
 # An attacker's few images are a fact of the threat: the same for every model, training seed and number of them.
 _IMAGES_SEED = 0
 

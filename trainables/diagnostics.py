@@ -9,6 +9,9 @@ Why to look: where unlearning ends in a minimum of the retain loss, an attacker 
 Norms are Euclidean, over all parameters, trained or not; of a model in low-rank factors, over the weights that it uses,
 and -g_k is how these change, to first order, where the factors follow their gradient. Both gradients are of one batch that
 is the same for every model and k, so figures compare; a batch's noise is in them, so neither is the expectation's own.
+
+Both cost as much as two steps of the attack: 9 % of a ladder to K = 63 on digits, from a quarter of its first rung, which is
+one step and 128 samples, to 2 % of its last. Smaller batches save nothing there, for the time goes by operations.
 """
 
 from __future__ import annotations

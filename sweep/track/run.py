@@ -79,9 +79,10 @@ def check_members(plan: TrackPlan) -> None:
             METHODS[entry.method].configure(entry.settings)
             for experiment in experiments_of(plan).values():
                 METHODS[entry.method].check_forgets(experiment.forgetting)
-    for attack in plan.suite:
-        with preparing.mistake_in(f"attack {attack.name!r}"):
-            ATTACKS[attack.method].configure(attack.settings)
+    for experiment in experiments_of(plan).values():
+        bench = prepare.Workbench(experiment)
+        for attack in plan.suite:
+            preparing.check_attack(bench, attack, f"attack {attack.name!r}, forget {experiment.forget}")
 
 
 def able(names: Sequence[str], experiments: Mapping[str, Experiment]) -> list[str]:

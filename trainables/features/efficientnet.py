@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def load(weights: dict[str, torch.Tensor]) -> torch.nn.Module:
     """timm's network with these weights, without its classifier, in evaluation mode: (N, 3, H, W) → (N, 1280)."""
     import timm  # three seconds of imports, paid where they are used
 
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    network: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     names = network.state_dict().keys()
     network.load_state_dict(dict(zip(names, weights.values(), strict=True)))  # and refuses a shape that does not fit
     network.reset_classifier(0)

@@ -6,15 +6,15 @@ lets the next rung continue. Without the checkpoint the trajectory is trained ag
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 
 import torch
 
 from trainables.attacks import ATTACKS, AttackSettings, Target
-from trainables.auxiliary import few
+from trainables.auxiliary import MADE, few
 from trainables.diagnostics import Landmarks, diagnose
-from trainables.diffusion import FineTuning
+from trainables.diffusion import Device, FineTuning
 from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec, stream
 from trainables.features import FEATURE_NETWORKS
 from trainables.provenance import code_version
@@ -29,6 +29,23 @@ UNRELATED = "unrelated"  # the auxiliary set that feature space decides
 def check_attack(attack: AttackPlan) -> None:
     """ValueError where the attack, a setting of it, or its auxiliary set does not exist."""
     ATTACKS[attack.method].configure(attack.settings)
+
+
+def check_images(bench: Workbench, attack: AttackPlan) -> None:
+    """ValueError where the attack needs images that are not there. Sets that are not of the data alone are not looked at."""
+    member = ATTACKS[attack.method]
+    settings = member.configure(attack.settings)
+    in_latents = bench.experiment.in_latents  # by a VAE that is in the store only once it is prepared
+    if not in_latents and not MADE.intersection(settings.auxiliaries):
+        member.gradient(replace(target_of(bench, settings), device=Device()), settings)
+
+
+def target_of(bench: Workbench, settings: AttackSettings) -> Target:
+    """What an attacker with these settings sees."""
+    experiment = bench.experiment
+    sets = {name: bench.auxiliary(name) for name in settings.auxiliaries}
+    auxiliary = few(sets[settings.auxiliary], settings.images)
+    return Target(auxiliary, experiment.base, experiment.null_condition, experiment.device, sets)
 
 
 def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
@@ -57,7 +74,7 @@ def attack_code(experiment: Experiment, attack: AttackPlan) -> str:
     modules = [member.module, "trainables.auxiliary"]
     if UNRELATED in member.configure(attack.settings).auxiliaries:
         modules += ["trainables.features", FEATURE_NETWORKS[experiment.features].__module__]
-    return code_version(*modules, Trajectory, Workbench.auxiliary, stream)
+    return code_version(*modules, Trajectory, target_of, Workbench.auxiliary, stream)
 
 
 def _set_inputs(experiment: Experiment, settings: AttackSettings) -> dict[str, str]:
@@ -103,13 +120,10 @@ class Trajectory:
 
     def begin(self) -> FineTuning:
         """The run at θᵤ."""
-        experiment, settings = self.spec.experiment, self.settings
-        sets = {name: self.bench.auxiliary(name) for name in settings.auxiliaries}
-        auxiliary = few(sets[settings.auxiliary], settings.images)
-        target = Target(auxiliary, experiment.base, experiment.null_condition, experiment.device, sets)
+        target = target_of(self.bench, self.settings)
         seed = stream(self.spec.seed, "attack")  # the same for all attacks: what differs between them is the attack
         model, horizon = self.bench.model(self.model), self.spec.rungs[-1]
-        return ATTACKS[self.attack.method].begin(model, target, settings, horizon, seed)
+        return ATTACKS[self.attack.method].begin(model, target, self.settings, horizon, seed)
 
     @cached_property
     def run(self) -> FineTuning:
