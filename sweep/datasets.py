@@ -17,6 +17,9 @@ def dataset_of(plan: Plan) -> Dataset:
     """The plan's data set; UsageError where there is none such, or its folder does not hold it. Imports no torch."""
     if (name := plan.data.partition(":")[0]) not in DATASETS.names():
         raise UsageError(f"--data {name}: unknown; {near(name, DATASETS.names())}")
+    for flag, number in (("--image-size", plan.image_size), ("--data-limit", plan.data_limit)):
+        if number < 0:
+            raise UsageError(f"{flag} {number}: must be at least 0")
     try:
         return dataset(plan.data, plan.data_folder, plan.image_size, plan.data_limit)
     except (ValueError, OSError) as error:

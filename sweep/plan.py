@@ -186,7 +186,6 @@ def check_figures(plan: Plan) -> None:
     _check_choice("--fid-features", plan.fid_features, catalogue.members("features"))
     if plan.fid_features == "inception":
         _check_file("--inception-weights", plan.inception_weights)
-    check_at_least(("--image-size", plan.image_size, 0), ("--data-limit", plan.data_limit, 0))
     check_data(plan)
     base_models.check(plan)
     check_at_least(

@@ -131,9 +131,9 @@ def _check_arm(arm: Arm, where: str) -> None:
         for value in values:
             with mistake_in(f"{where}, {parameter.name}={value}"):
                 auxiliaries = getattr(configure({parameter.name: value}), "auxiliaries", ())
-            if held := HOLD_FORGOTTEN.intersection(auxiliaries):
+            for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
                 raise UsageError(
-                    f"{where}, {parameter.name}={value}: {held.pop()} holds what was forgotten; leave it out"
+                    f"{where}, {parameter.name}={value}: {auxiliary} holds what was forgotten; leave it out"
                 )
     for i, point in enumerate(arm.start_points):
         with mistake_in(f"{where}, start point {i}"):

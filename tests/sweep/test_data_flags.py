@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -109,7 +110,8 @@ def test_a_sweep_over_data_that_are_moved_goes_on_and_over_changed_data_does_not
     stored = sorted((clothes.parent / "artifacts").rglob("*"))
     capsys.readouterr()
     assert launch.main(["--resume", str(run)]) == 2
-    assert f"{clothes}: no such folder" in capsys.readouterr().err
+    said = capsys.readouterr().err  # of the folder, or of the first file, where this process has seen the folder before
+    assert re.search(f"{clothes}.*: (no such folder|cannot be read.*No such file)", said) and said.count("\n") == 1
     assert launch.main(["--resume", str(run), "--data-folder", str(elsewhere), "--in-process"]) == 0
     assert sorted((clothes.parent / "artifacts").rglob("*")) == stored, "nothing is made again"
     labels = elsewhere / "t10k-labels-idx1-ubyte.gz"
