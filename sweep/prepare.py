@@ -16,6 +16,7 @@ from sweep.progress import Progress
 from sweep.space import Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
+from trainables.classifier import recipe_for
 from trainables.experiment import Experiment, Samples
 from trainables.features.inception import PINNED_SHA256, check_weights
 from trainables.forgetting import Forget, parse_forget
@@ -41,6 +42,7 @@ def experiment_of(plan: Plan) -> Experiment:
         data_limit=plan.data_limit,
         data_fingerprint=plan.data_fingerprint or data.fingerprint(),
         forget=parse_forget(plan.forget, data).text,  # one spelling: it is part of every key
+        classifier=recipe_for(data.judge.shape),
         base=replace(BaseModel(), train_steps=plan.base_steps),
         features=plan.fid_features,
         weights_file=plan.inception_weights,
