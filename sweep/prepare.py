@@ -19,6 +19,7 @@ from sweep.progress import Progress
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
+from trainables.classifier import recipe_for
 from trainables.experiment import Experiment, Samples
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, check_weights
@@ -51,6 +52,7 @@ def experiment_of(plan: Plan) -> Experiment:
         data_limit=plan.data_limit,
         data_fingerprint=plan.data_fingerprint or data.fingerprint(),
         forget=parse_forget(plan.forget, data).text,  # one spelling: it is part of every key
+        classifier=recipe_for(data.judge.shape),
         base=BaseModel(**SIZES[plan.base_size] | {"train_steps": plan.base_steps}),
         image_sampler=plan.image_sampler,
         sampling_steps=plan.sampling_steps,

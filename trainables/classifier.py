@@ -14,7 +14,11 @@ from trainables.store import Artifact
 
 @dataclass(frozen=True)
 class ClassifierRecipe:
-    """Width, training length and feature size; 32 features keep the Fréchet distance's bias small at N = 450."""
+    """Width, training length and feature size; 32 features keep the Fréchet distance's bias small at N = 450.
+
+    The defaults are for 8×8 images, `recipe_for` has those for larger ones. With one of `halvings` two layers see an image
+    whole; with more, one layer does and one follows each halving.
+    """
 
     width: int = 32
     features: int = 32
@@ -22,6 +26,25 @@ class ClassifierRecipe:
     batch: int = 128
     learning_rate: float = 5e-3
     noise: float = 0.1  # standard deviation added to pixels: samples are never as clean as data
+    halvings: int = 1
+    shift: int = 1  # pixels by which every second batch is moved at most, around the edge
+
+    def __post_init__(self) -> None:
+        if self.halvings < 1 or self.shift < 0:
+            raise ValueError(f"halvings {self.halvings}, shift {self.shift}: must be at least 1, and at least 0")
+
+
+def recipe_for(shape: tuple[int, int, int]) -> ClassifierRecipe:
+    """The recipe for images of this shape (C, H, W).
+
+    Those above 8×8 pixels get more steps and halvings, less noise and no shifts: on Fashion-MNIST at 16×16, 600 steps gave
+    .861 with the digits' noise and shifts, .870 with half the noise, .875 without shifts (held out, 10,000 images). This
+    recipe: .906, in 100 core-seconds.
+    """
+    _, height, _ = shape
+    if height <= 8:
+        return ClassifierRecipe()
+    return ClassifierRecipe(train_steps=2400, noise=0.05, shift=0, halvings=max(2, (height // 8).bit_length() - 1))
 
 
 class Classifier(nn.Module):
@@ -34,13 +57,18 @@ class Classifier(nn.Module):
         super().__init__()
         channels, height, width = dataset.shape
         wide = recipe.width
+        layers = [*_layer(channels, wide)]
+        layers += _layer(wide, wide) if recipe.halvings == 1 else []
+        layers += [nn.MaxPool2d(2), *_layer(wide, 2 * wide)]
+        for _ in range(recipe.halvings - 1):
+            layers += [nn.MaxPool2d(2), *_layer(2 * wide, 2 * wide)]
         self.body = nn.Sequential(
-            nn.Conv2d(channels, wide, 3, padding=1), nn.BatchNorm2d(wide), nn.ReLU(),
-            nn.Conv2d(wide, wide, 3, padding=1), nn.BatchNorm2d(wide), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(wide, 2 * wide, 3, padding=1), nn.BatchNorm2d(2 * wide), nn.ReLU(),
-            nn.AdaptiveAvgPool2d((min(4, height // 2), min(4, width // 2))), nn.Flatten(), nn.Dropout(0.3),
+            *layers,
+            nn.AdaptiveAvgPool2d((min(4, height // 2), min(4, width // 2))),
+            nn.Flatten(),
+            nn.Dropout(0.3),
             nn.LazyLinear(recipe.features),
-        )  # fmt: skip
+        )
         self.attributes = len(dataset.attributes)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(recipe.features, self.attributes or dataset.conditions))
         self.body.eval()(torch.zeros(1, *dataset.shape))  # sizes the lazy layer
@@ -59,8 +87,12 @@ class Classifier(nn.Module):
         return F.binary_cross_entropy_with_logits(self(images), bits.float())
 
 
+def _layer(channels: int, wide: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, wide, 3, padding=1), nn.BatchNorm2d(wide), nn.ReLU()]
+
+
 def train_classifier(dataset: Dataset, images: Images, recipe: ClassifierRecipe, seed: int) -> Classifier:
-    """A classifier of `images`, trained with one-pixel shifts and pixel noise; in evaluation mode."""
+    """A classifier of `images`, trained with small shifts and pixel noise; in evaluation mode."""
     torch.manual_seed(seed)
     model = Classifier(dataset, recipe).train()
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=1e-2)
@@ -68,8 +100,8 @@ def train_classifier(dataset: Dataset, images: Images, recipe: ClassifierRecipe,
     for step in range(recipe.train_steps):
         drawn = images.where(torch.randint(len(images), (recipe.batch,)))
         pixels = drawn.images
-        if step % 2:
-            down, right = torch.randint(-1, 2, (2,)).tolist()
+        if recipe.shift and step % 2:
+            down, right = torch.randint(-recipe.shift, recipe.shift + 1, (2,)).tolist()
             pixels = torch.roll(pixels, (down, right), dims=(2, 3))
         loss = model.loss(pixels + recipe.noise * torch.randn_like(pixels), drawn.conditions)
         optimiser.zero_grad()
