@@ -54,7 +54,7 @@ class Device:
 
 
 def noise_schedule(train_timesteps: int = 1000, beta_schedule: str = "linear") -> DDIMScheduler:
-    """The schedule models are trained and sampled on; a DDIM scheduler holds both (Song et al. 2021, arXiv 2010.02502)."""
+    """What models are trained and sampled on; a DDIM scheduler holds both (Song et al. 2021, arXiv 2010.02502)."""
     return NoiseSchedule(train_timesteps, beta_schedule).scheduler()
 
 
@@ -146,9 +146,8 @@ def sample(
 ) -> Iterator[torch.Tensor]:
     """Deterministic sampling from `noise` (N, C, H, W) under `conditions` (N,): yields batches (B, C, H, W) in [-1, 1].
 
-    A number in the sampler's place is that many steps of DDIM. Guidance needs the `null_condition`. `finish` makes images
-    of what a chain ends with: of latents, a VAE's decoder. Restarting at any multiple of `batch` gives the same images:
-    nothing random is drawn here, and no batch knows of another.
+    A number in the sampler's place is that many steps of DDIM. `null_condition` is for guidance; `finish` makes images of
+    what a chain ends with, of latents a VAE. Restarting at any multiple of `batch` gives the same: nothing random is drawn.
     """
     how = Sampler(steps=sampler) if isinstance(sampler, int) else sampler
     model.eval()

@@ -98,6 +98,14 @@ class Experiment:
         """The base model's, on which everything is trained, attacked and sampled: a new object every time."""
         return self.base.noise_schedule()
 
+    def recipe(self, which: str) -> BaseModel | Pretrained:
+        """How ``base``, ``retrain`` or a shadow model is made, or where it is from; ValueError where it cannot be had."""
+        if which == "base" or isinstance(self.base, BaseModel):
+            return self.base
+        if which != "retrain" or self.control is None:
+            raise ValueError(f"model {which!r}: {self.without_control or 'a pretrained model has no shadow models'}")
+        return self.control
+
     @property
     def null_condition(self) -> int:
         return self.dataset.conditions

@@ -158,7 +158,7 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
     store, key = Store(experiment.store), model_key(experiment, which)
     if found := store.find(key):
         return found
-    recipe = experiment.control if which == "retrain" and experiment.control else experiment.base
+    recipe = experiment.recipe(which)
     if isinstance(recipe, Pretrained):
         vae = vae_key(experiment) if which == "base" and recipe.in_latents else ""
         return put_pretrained(store, key, "model", recipe, experiment.dataset, {"which": which}, vae)
