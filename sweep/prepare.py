@@ -65,11 +65,11 @@ def experiment_of(plan: Plan) -> Experiment:
     )
     if not plan.base:
         return experiment
-    base = _pipeline("--base", plan.base, plan.base_revision, plan, experiment)
+    base = pipeline("--base", plan.base, plan.base_revision, plan, experiment)
     if plan.guidance != 1 and not base.null:
         raise UsageError(f"--guidance {plan.guidance:g}: {plan.base} knows no null condition to guide away from")
     control = (
-        _pipeline("--retrain-control", plan.retrain_control, "", plan, experiment) if plan.retrain_control else None
+        pipeline("--retrain-control", plan.retrain_control, "", plan, experiment) if plan.retrain_control else None
     )
     experiment = replace(experiment, base=base, control=control)
     if control:
@@ -95,7 +95,8 @@ def digest_of(experiment: Experiment) -> str:
     return " ".join(p.digest for p in (experiment.base, experiment.control) if isinstance(p, Pretrained))
 
 
-def _pipeline(flag: str, source: str, revision: str, plan: Plan, experiment: Experiment) -> Pretrained:
+def pipeline(flag: str, source: str, revision: str, plan: Plan, experiment: Experiment) -> Pretrained:
+    """A pipeline by folder or hub id, known by the hash of its files; UsageError where it does not fit the data."""
     with mistake_in(flag):
         folder, commit = located(source, revision)
         return hashed(fitted(read_pipeline(folder, source, commit, plan.base_classes), experiment.dataset))

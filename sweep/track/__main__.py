@@ -23,6 +23,7 @@ examples:
   python -m sweep.track --methods dimum label_swap --forget 3 --seeds 3     two methods, every attack, one class
   python -m sweep.track --methods all --attacks all --forget all --seeds 3   the whole track
   python -m sweep.track --from runs/methods_vs_dimra-… --forget 3            the best settings a sweep found
+  python -m sweep.track --model unlearned/ --forget 3                        a model of your own, unlearned elsewhere
   python -m sweep.track --resume runs/track-…                                go on with one that was stopped
   python -m sweep.track compare runs/track-A runs/track-B                    line by line, or why not
 """
@@ -33,11 +34,19 @@ def parser() -> argparse.ArgumentParser:
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     what = p.add_argument_group("track")
     what.add_argument("--data", default="digits", metavar="NAME", help="data set (default: digits, embedded)")
+    launch.add_data(what)
     what.add_argument(
         "--methods", nargs="+", metavar="NAME", help="unlearning methods at their files' settings, or all"
     )
     what.add_argument(
         "--from", dest="sweep", metavar="RUN", help="the best confirmed settings of each arm of this sweep"
+    )
+    what.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="unlearned models of someone's own, as diffusers pipelines",
     )
     what.add_argument("--attacks", nargs="+", default=[ALL], metavar="NAME", help="attacks of the suite (default: all)")
     what.add_argument(
@@ -64,13 +73,14 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
     """The track the arguments ask for; UsageError where they do not make one."""
     if args.resume:
         return _resumed(args)
-    if not args.methods and not args.sweep:
-        raise UsageError("--methods NAME … is needed, or --from RUN, or --resume RUN; try --methods all")
+    if not (args.methods or args.sweep or args.model):
+        raise UsageError("--methods NAME … is needed, or --from RUN, --model FOLDER or --resume RUN; try --methods all")
     stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_dir = args.run_dir or str(Path("runs") / f"track-{stamp}")
     common = launch.with_base_model(Plan(space="", run_dir=run_dir, data=args.data, **launch.shared_values(args)), args)
     forgets = _forgets(args.forget, common)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
+    entries += [tracks.own_model(folder) for folder in args.model]
     entries += [Entry(name, name) for name in _methods(args.methods or [], common, forgets)]
     return TrackPlan(
         common, tuple(entries), tracks.chosen_attacks(args.attacks), tuple(forgets), args.seeds, args.steps
@@ -156,10 +166,12 @@ def _run(plan: TrackPlan, new: bool) -> int:
 
     progress = Progress()
     progress.line("loading torch and Ray")
+    from sweep.prepare import resolved
     from sweep.track import leaderboard, run
 
     run.check_members(plan)
     if new:
+        plan = dataclasses.replace(plan, common=resolved(plan.common))
         Path(plan.run_dir).mkdir(parents=True, exist_ok=True)
         planning.write_json(Path(plan.run_dir) / "track.json", plan.to_json())
     run.run(plan, progress)

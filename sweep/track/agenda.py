@@ -20,8 +20,11 @@ PHASE = "track"
 class TrackAgenda:
     """Hands out replicates, seed by seed so that what is there is paired, and records their reports."""
 
-    def __init__(self, plan: TrackPlan, experiments: Mapping[str, Experiment]) -> None:
-        self.plan, self.experiments = plan, experiments
+    def __init__(
+        self, plan: TrackPlan, experiments: Mapping[str, Experiment], models: Mapping[str, str] | None = None
+    ) -> None:
+        """`models` are the artifact keys of the entries that are models of someone's own."""
+        self.plan, self.experiments, self.models = plan, experiments, models or {}
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.track_schemas())
         self._columns = frozenset(self.writer.schemas["replicates"].names)
@@ -71,16 +74,22 @@ class TrackAgenda:
         return Ended(job, row)
 
     def _jobs(self) -> list[Job]:
-        controls = [Entry(f"{CONTROL}-{start}", "none") for start in CONTROLS]
+        controlled = not any(e.without_control for e in self.experiments.values())
+        starts = CONTROLS if controlled else CONTROLS[:1]
         return [
-            self._job(entry, forget, replicate)
+            job
             for replicate in range(1, self.plan.seeds + 1)
             for forget in self.plan.forgets
-            for entry in (*controls, *self.plan.entries)
+            for job in (
+                *(
+                    self._job(Entry(f"{CONTROL}-{start}", "none"), forget, replicate, CONTROL, start)
+                    for start in starts
+                ),
+                *(self._job(e, forget, replicate, e.name, self.models.get(e.name, "base")) for e in self.plan.entries),
+            )
         ]
 
-    def _job(self, entry: Entry, forget: str, replicate: int) -> Job:
-        control = entry.name.partition("-")[2] if entry.method == "none" and not entry.model else ""
+    def _job(self, entry: Entry, forget: str, replicate: int, arm: str, start: str) -> Job:
         common = self.plan.common
         spec = TrialSpec(
             trial_id=f"{safe(entry.name)}-forget-{safe(forget)}",
@@ -93,9 +102,9 @@ class TrackAgenda:
             rungs=self.plan.rungs,
             samples=Samples(common.samples_forgotten, common.samples_per_retained),
             attacked_per_retained=common.samples_per_retained,
-            start=control or "base",
+            start=start,
         )
-        return Job(spec, CONTROL if control else entry.name, 0, PHASE, records.now())
+        return Job(spec, arm, 0, PHASE, records.now())
 
     def _record(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
         forget = {"forget": job.spec.experiment.forget}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from sweep import catalogue
 from sweep.errors import UsageError, near
 from sweep.fronts import best, read_front
 from sweep.plan import Plan, check_at_least, check_figures, check_place
-from sweep.space import Attack
+from sweep.space import CONTROL, Attack
 from sweep.track.suite import SUITE
 
 ALL = "all"
@@ -26,6 +28,7 @@ class Entry:
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     model: str = ""
+    digest: str = ""  # of the model's files: a changed model is another line
     source: str = "shipped"  # where its settings are from: the method's own file, a sweep, or the folder
 
 
@@ -113,8 +116,17 @@ def validate(plan: TrackPlan) -> None:
     if plan.steps + 1 != 1 << plan.steps.bit_length():
         raise UsageError(f"--steps {plan.steps}: rungs double, so it must be 2^n - 1, such as {plan.rungs[-1]}")
     names = [e.name for e in plan.entries]
+    for name in names:
+        if not safe(name) or safe(name).startswith(CONTROL):
+            raise UsageError(f"--methods, --model {name}: cannot name a line; rename it")
     for twice in {n for n in names if names.count(n) > 1}:
         raise UsageError(f"--methods: {twice} is there twice")
+    for entry in plan.entries:
+        if not entry.model:
+            try:
+                catalogue.check_method(entry.method)
+            except UsageError as error:
+                raise UsageError(f"--methods {error}") from None
     for forget in plan.forgets:
         check_figures(plan.of(forget))
     check_place(plan.common)
@@ -143,6 +155,18 @@ def from_sweep(run: str) -> list[Entry]:
     if not entries:
         raise UsageError(f"--from {run}: no arm of that sweep has a confirmed, feasible member")
     return entries
+
+
+def own_model(folder: str) -> Entry:
+    """The entry of a pipeline's folder, named as it is. UsageError where it is no pipeline."""
+    from trainables.pretrained import hashed, read_pipeline
+
+    try:
+        pretrained = hashed(read_pipeline(str(Path(folder).absolute())))
+    except (ValueError, OSError) as error:
+        raise UsageError(f"--model {error}") from None
+    place = Path(folder).absolute()
+    return Entry(place.name, "none", model=str(place), digest=pretrained.digest, source=f"model of {place.name}/")
 
 
 def safe(text: str) -> str:

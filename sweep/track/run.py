@@ -17,13 +17,15 @@ from sweep.records import FAIL, read_json
 from sweep.run import drive
 from sweep.track import leaderboard
 from sweep.track.agenda import TrackAgenda
-from sweep.track.plan import TrackPlan
+from sweep.track.plan import Entry, TrackPlan
 from sweep.watch import task_name
 from trainables.attacks import ATTACKS
 from trainables.experiment import Experiment, Samples
+from trainables.pretrained import Pretrained
 from trainables.provenance import machine
 from trainables.stages import prepare
 from trainables.stages.attack import attack_code
+from trainables.stages.imported import check_beside_base, imported_key, make_imported
 from trainables.stages.score import make_score, scoring_code
 from trainables.store import Store
 from trainables.unlearning import METHODS
@@ -60,7 +62,7 @@ def run(plan: TrackPlan, progress: Progress) -> Views:
         if path.exists() and read_json(path)["keys"] != prepared["keys"]:
             raise UsageError(f"{path}: keys differ from this run's: code or libraries have changed; start a new track")
         write_json(path, prepared)
-        agenda = TrackAgenda(plan, experiments)
+        agenda = TrackAgenda(plan, experiments, prepared["models"])
         progress.line(f"track: {agenda.total} replicates, {agenda.ended} of them recorded; {plan.workers} at a time")
         return agenda, Views(plan, progress)
 
@@ -74,15 +76,27 @@ def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
 
 def check_members(plan: TrackPlan) -> None:
     """UsageError where an entry's method or an attack refuses its settings, or a method cannot forget what it is to."""
+    experiments = experiments_of(plan).values()
     for entry in plan.entries:
-        with preparing.mistake_in(f"--methods {entry.name}"):
+        with preparing.mistake_in(f"--model {entry.model}" if entry.model else f"--methods {entry.name}"):
+            if entry.model:
+                check_beside_base(next(iter(experiments)), _own_model(plan, entry, next(iter(experiments))))
+                continue
             METHODS[entry.method].configure(entry.settings)
-            for experiment in experiments_of(plan).values():
+            for experiment in experiments:
                 METHODS[entry.method].check_forgets(experiment.forgetting)
-    for experiment in experiments_of(plan).values():
+    for experiment in experiments:
         bench = prepare.Workbench(experiment)
         for attack in plan.suite:
             preparing.check_attack(bench, attack, f"attack {attack.name!r}, forget {experiment.forget}")
+
+
+def _own_model(plan: TrackPlan, entry: Entry, experiment: Experiment) -> Pretrained:
+    """The pipeline of an entry; UsageError where its files have changed since the track was planned."""
+    found = preparing.pipeline("--model", entry.model, "", plan.common, experiment)
+    if found.digest != entry.digest:
+        raise UsageError(f"--model {entry.model}: its files have changed since this track began; start a new one")
+    return found
 
 
 def able(names: Sequence[str], experiments: Mapping[str, Experiment]) -> list[str]:
@@ -97,7 +111,8 @@ def prepare_all(
     """Find or make what replicates share; returns what ``prepared.json`` holds: the key of everything, and the machine."""
     start, first = time.monotonic(), experiments[0]
     keys = {"base model": prepare.model_key(first, "base"), "classifier": prepare.classifier_key(first)}
-    keys |= {f"retrain control of {e.forget}": prepare.model_key(e, "retrain") for e in experiments}
+    controlled = [e for e in experiments if not e.without_control]
+    keys |= {f"retrain control of {e.forget}": prepare.model_key(e, "retrain") for e in controlled}
     keys |= {f"reference statistics of {e.forget}": prepare.reference_key(e) for e in experiments}
     store = Store(first.store)
     missing = [name for name, key in keys.items() if store.find(key) is None]
@@ -110,8 +125,10 @@ def prepare_all(
         "classifier": (prepare.make_classifier, (first,)),
         "base model": (prepare.make_model, (first, "base")),
     }
-    made = execute(models | {named("retrain control", e): (prepare.make_model, (e, "retrain")) for e in experiments})
-    needs = sorted({need for entry in plan.entries for need in METHODS[entry.method].needs})
+    made = execute(models | {named("retrain control", e): (prepare.make_model, (e, "retrain")) for e in controlled})
+    if first.without_control:
+        progress.line(f"prepare: no retrain control: {first.without_control}")
+    needs = sorted({need for entry in plan.entries if not entry.model for need in METHODS[entry.method].needs})
     once: dict[str, tuple[Task, tuple[Any, ...]]] = {
         named("reference statistics", e): (prepare.make_reference, (e,)) for e in experiments
     }
@@ -126,6 +143,8 @@ def prepare_all(
     }
     if any("synthetic" in ATTACKS[a.method].configure(a.settings).auxiliaries for a in plan.suite):
         tasks |= {named("synthetic set", e): (prepare.make_synthetic, (e,)) for e in experiments}
+    own = {e.name: _own_model(plan, e, first) for e in plan.entries if e.model}
+    tasks |= {f"model {name}": (make_imported, (first, pretrained)) for name, pretrained in own.items()}
     execute(tasks)
     facts = made["classifier"].facts
     code = {"scoring": scoring_code(first)}
@@ -133,6 +152,8 @@ def prepare_all(
     return {
         "keys": keys,
         "code": code,
+        "models": {name: imported_key(first, pretrained) for name, pretrained in own.items()},
+        "without_control": first.without_control,
         "classifier_accuracy": facts["held_out_accuracy"],
         "classifier_held_out": facts["held_out_images"],
         "machine": machine(),
