@@ -43,16 +43,20 @@ class Landmarks:
 def diagnose(run: FineTuning, landmarks: Landmarks, attack_batch: int) -> tuple[dict[str, float], dict[str, int]]:
     """The four figures at θ_k, where `run` stands, and how many images each is over; `run` goes on as if never asked.
 
-    `attack_batch` is the N of the attack's own batches. The cosine is left out where θᵤ is θ₀: there is no way back.
+    `attack_batch` is the N of the attack's own batches. The cosine is left out where θᵤ is θ₀: there is no way back; and with
+    it the distance to θ₀ where θᵤ, someone's own model, is of another architecture.
     """
     here = effective_weights(run.model)
-    base, unlearned = ([named[name].detach() for name in here] for named in (landmarks.base, landmarks.unlearned))
+    unlearned = [landmarks.unlearned[name].detach() for name in here]
     figures = {
         "retain_gradient_norm": retain_gradient_norm(run, landmarks),
         "distance_unlearned": norm(torch._foreach_sub(list(here.values()), unlearned)),
-        "distance_base": norm(torch._foreach_sub(list(here.values()), base)),
     }
-    counts = {"retain_gradient_norm": IMAGES, "distance_unlearned": 0, "distance_base": 0}
+    counts = {"retain_gradient_norm": IMAGES, "distance_unlearned": 0}
+    if {k: v.shape for k, v in here.items()} != {k: v.shape for k, v in landmarks.base.items()}:
+        return figures, counts
+    base = [landmarks.base[name].detach() for name in here]
+    figures["distance_base"], counts["distance_base"] = norm(torch._foreach_sub(list(here.values()), base)), 0
     home = torch._foreach_sub(base, unlearned)
     if (way := norm(home)) > 0:
         descent = attack_descent(run)

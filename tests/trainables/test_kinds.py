@@ -27,6 +27,7 @@ from trainables.store import Store
 SAMPLES = Samples(forgotten=8, per_retained=4)
 AUDIT = {"membership_auc", "membership_tpr", "denoising_gap"}
 JUDGED = {"unlearning_accuracy", "relearning_accuracy"}
+DIAGNOSED = {"retain_gradient_norm", "attack_cosine", "distance_unlearned", "distance_base"}
 LOOK = {f"forgotten_{name}" for name in ("top_class", "top_share", "confidence", "diversity", "distance")}
 
 
@@ -121,13 +122,14 @@ def test_the_trial_and_its_control_go_to_their_end(outcome: Outcome) -> None:
 def test_the_figures_are_finite_and_those_that_apply(outcome: Outcome) -> None:
     shadow = {"shadow_auc"} if outcome.kind.shadow_models else set()
     look = LOOK if outcome.kind.conditional else {"instance_distance"}
-    expected = AUDIT | shadow | JUDGED | look | {"fid"} | ({"retain_accuracy"} if outcome.kind.conditional else set())
+    quality = {"fid", "kid", "precision", "recall"}
+    expected = AUDIT | shadow | JUDGED | look | quality | ({"retain_accuracy"} if outcome.kind.conditional else set())
     for of in ("trial", "control"):
         before, between, after = (
             outcome.metrics(*rung, of=of) for rung in (("none", 0), ("relearn", 1), ("relearn", 3))
         )
-        assert set(before) == set(after) == expected
-        assert set(between) == JUDGED | look
+        assert set(before) == expected and set(after) == expected | DIAGNOSED
+        assert set(between) == JUDGED | look | DIAGNOSED
         for figures in (before, between, after):
             assert all(math.isfinite(value) for value in figures.values())
             shares = [v for name, v in figures.items() if name.endswith(("accuracy", "share", "_auc", "_tpr"))]

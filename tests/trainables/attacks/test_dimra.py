@@ -122,13 +122,13 @@ def test_where_instances_are_forgotten_every_held_out_image_is_unrelated() -> No
     data = DATASETS["digits_duplicated"]
 
     class Instances:
-        splits, forgetting, synthetic = data.load(), parse_forget("instances:0,1", data), None
+        encoded, forgetting, synthetic = data.load(), parse_forget("instances:0,1", data), None
 
         @property
         def conditions_by_distance(self) -> list[int]:
             raise AssertionError("there are no conditions to be near or far")
 
-    assert len(auxiliary_set("unrelated", Instances())) == len(Instances.splits.public)
+    assert len(auxiliary_set("unrelated", Instances())) == len(Instances.encoded.public)
 
 
 def test_an_attack_on_a_set_that_does_not_exist_is_refused_with_those_that_do() -> None:
