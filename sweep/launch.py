@@ -200,7 +200,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process, data_folder)
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
-    fix = tuple(_pin(text) for text in args.fix)
+    fix = tuple(pin(text) for text in args.fix)
     question = catalogue.load(args.space).fix(dict(fix))
     trials = question.trials if args.trials is None else args.trials
     plan = Plan(
@@ -329,7 +329,7 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise UsageError(f"--base-classes {text}: write whole numbers such as 0,217,482") from None
 
 
-def _pin(text: str) -> tuple[str, str]:
+def pin(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise UsageError(f"--fix {text}: write NAME=VALUE")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime as dt
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sweep import launch
 from sweep import plan as planning
@@ -35,6 +37,13 @@ def parser() -> argparse.ArgumentParser:
     what = p.add_argument_group("track")
     what.add_argument("--data", default="digits", metavar="NAME", help="data set (default: digits, embedded)")
     launch.add_data(what)
+    what.add_argument(
+        "--fix",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of every method of --methods, in place of its file's",
+    )
     what.add_argument(
         "--methods", nargs="+", metavar="NAME", help="unlearning methods at their files' settings, or all"
     )
@@ -81,10 +90,22 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
     forgets = _forgets(args.forget, common)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
     entries += [tracks.own_model(folder) for folder in args.model]
-    entries += [Entry(name, name) for name in _methods(args.methods or [], common, forgets)]
+    settings = dict(_setting(text) for text in args.fix)
+    source = "shipped" + "".join(f", {name} {value}" for name, value in settings.items())
+    methods = _methods(args.methods or [], common, forgets)
+    entries += [Entry(name, name, settings, source=source) for name in methods]
     return TrackPlan(
         common, tuple(entries), tracks.chosen_attacks(args.attacks), tuple(forgets), args.seeds, args.steps
     )
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A setting's name and value: a number, true or false, or a word."""
+    name, value = launch.pin(text)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _resumed(args: argparse.Namespace) -> TrackPlan:

@@ -17,7 +17,7 @@ from sweep.track.suite import SUITE
 
 ALL = "all"
 CONTROLS = ("base", "retrain")
-_UNSAFE = re.compile(r"[^A-Za-z0-9.]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
 
 
 @dataclass(frozen=True)
@@ -171,4 +171,4 @@ def own_model(folder: str) -> Entry:
 
 def safe(text: str) -> str:
     """``meta-dimum`` for ``meta(dimum)``, ``3.7`` for ``3,7``: a part of files' names."""
-    return _UNSAFE.sub("-", text.replace(",", ".").replace("_", "~")).strip("-").replace("~", "_")
+    return _UNSAFE.sub("-", text.replace(",", ".")).strip("-")
