@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from sweep import base_models, catalogue, records
+from sweep import base_models, catalogue, records, targets
 from sweep import plan as planning
 from sweep.datasets import fingerprinted
 from sweep.errors import UsageError
@@ -50,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUE",
         help="hold a parameter at one value; method=NAME,… keeps only these arms",
+    )
+    what.add_argument(
+        "--target",
+        default="",
+        metavar="METHOD|RUN:TRIAL",
+        help="the unlearned model that a search of the attack attacks (default: the question's own)",
     )
     search = p.add_argument_group("search")
     search.add_argument(
@@ -201,7 +207,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     fix = tuple(pin(text) for text in args.fix)
-    question = catalogue.load(args.space).fix(dict(fix))
+    target = _absolute_target(args.target)
+    question = targets.aimed(catalogue.load(args.space), target).fix(dict(fix))
     trials = question.trials if args.trials is None else args.trials
     plan = Plan(
         space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
@@ -214,10 +221,17 @@ def plan_of(args: argparse.Namespace) -> Plan:
         fid_budget=planning.parse_budget(args.fid_budget),
         confirm_seeds=args.confirm_seeds,
         confirm_members=question.confirm_members if args.confirm_members is None else args.confirm_members,
+        target=target,
         fix=fix,
         **shared_values(args),
     )
     return with_base_model(plan, args)
+
+
+def _absolute_target(target: str) -> str:
+    """``RUN:TRIAL`` with the run as every process finds it."""
+    run, colon, trial = target.rpartition(":")
+    return f"{planning.absolute(run)}:{trial}" if colon else target
 
 
 def with_base_model(plan: Plan, args: argparse.Namespace) -> Plan:

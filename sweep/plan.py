@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep import base_models, catalogue
+from sweep import base_models, catalogue, targets
 from sweep.datasets import check_data, data_text
 from sweep.errors import UsageError, near
 from sweep.records import FIGURES, fact
@@ -66,6 +66,7 @@ class Plan:
     confirm_seeds: int = 3
     confirm_members: int = 3
     shadow_models: int = 0
+    target: str = ""  # what a question about the attacker attacks, in place of its own method: see sweep.target
     fix: tuple[tuple[str, str], ...] = ()
     workers: int = 2
     gpus_per_trial: float = 0.0
@@ -73,8 +74,8 @@ class Plan:
     in_process: bool = False
 
     def question(self) -> SearchSpace:
-        """The search space with the plan's pins applied."""
-        return catalogue.load(self.space).fix(dict(self.fix))
+        """The search space with the plan's target and pins applied."""
+        return targets.aimed(catalogue.load(self.space), self.target).fix(dict(self.fix))
 
     @property
     def confirm_samples(self) -> tuple[int, int]:
@@ -108,6 +109,7 @@ class Plan:
             "question": space.question,
             "references": list(space.references),
             "space_fingerprint": space.fingerprint(),
+            "attacked": {a.name: {"method": a.method, "settings": dict(a.held)} for a in space.arms if a.attack},
             "main_arm": space.arms[0].name,
             "arms": {a.name: {"method": a.method, "baseline": a.baseline} for a in space.arms},
             "parameters": {a.name: [p.name for p in a.walk()] for a in space.arms},
@@ -162,6 +164,8 @@ def validate(plan: Plan) -> SearchSpace:
             f"give at least {len(methods)}, or choose among them with --fix method=NAME,…"
         )
     for arm in space.arms:
+        if arm.attack:
+            _check_choice(f"space {space.name!r}, arm {arm.name!r}: attack", arm.attack, catalogue.members("attacks"))
         try:
             catalogue.check_method(arm.method)
         except UsageError as error:
@@ -366,15 +370,16 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     lines = [
         f"question    {space.question}",
         f"data        {data_text(plan)}; seed {plan.seed}",
+        *targets.describe(space),
         *wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
         "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
         f"FID budget  {budget}; features: {plan.fid_features}",
-        f"attacks     {', '.join(map(_attack_text, space.search_attacks))}; scored after {list(space.rungs)} steps",
+        *wrapped("attacks", f"{_suite_text(space, space.search_attacks)}; scored after {list(space.rungs)} steps"),
         f"samples     {plan.samples_forgotten} of the forgotten condition, {plan.samples_per_retained} of each retained one",
         f"confirm     up to {plan.confirm_members} members an arm, {plan.confirm_seeds} fresh seeds, "
         f"{plan.confirm_samples[0]} and {plan.confirm_samples[1]} samples",
-        *wrapped("", "attacked by " + ", ".join(map(_attack_text, space.confirm_attacks))),
+        *wrapped("", f"attacked by {_suite_text(space, space.confirm_attacks)}"),
     ]
     lines += base_models.describe(plan)
     lines += _arms(space)
@@ -405,7 +410,8 @@ def _arms(space: SearchSpace) -> list[str]:
     """Every arm with its parameters; of many arms only the names, and every range once."""
     lines = []
     for arm in space.arms:
-        told = f"{arm.name}{' (baseline)' if arm.baseline else ''}: method {arm.method}"
+        what = f"attack {arm.attack} on {arm.method}" if arm.attack else f"method {arm.method}"
+        told = f"{arm.name}{' (baseline)' if arm.baseline else ''}: {what}"
         if len(space.arms) <= _FEW_ARMS:
             lines += [f"arm         {told}", *(f"              {_parameter_text(p)}" for p in arm.walk())]
         else:
@@ -427,6 +433,12 @@ def _arms(space: SearchSpace) -> list[str]:
 
 def wrapped(label: str, text: str) -> list[str]:
     return textwrap.wrap(text, 120, initial_indent=f"{label:<12}", subsequent_indent=" " * 12, break_long_words=False)
+
+
+def _suite_text(space: SearchSpace, attacks: tuple[Attack, ...]) -> str:
+    """The suite; of arms that search the attack, each trial has its own and only the controls the suite."""
+    told = ", ".join(map(_attack_text, attacks))
+    return f"each trial by its own; the controls by {told}" if any(arm.attack for arm in space.arms) else told
 
 
 def _attack_text(attack: Attack) -> str:

@@ -81,6 +81,31 @@ def test_an_attack_moves_the_model_at_every_rung(spec: TrialSpec, uninterrupted:
     assert len(set(confidence.values())) == len(confidence) == 1 + len(LADDER)
 
 
+def test_an_attack_that_stops_leaves_the_model_as_it_is(spec: TrialSpec, uninterrupted: list[Report]) -> None:
+    attack = spec.attacks[0]
+    stopped = replace(attack, settings=attack.settings | {"stop_after": 2})
+    rows = curves(run(Pipeline(replace(spec, attacks=(stopped,)))))
+    told = {(r["attack_step"], r["metric"]): r["value"] for r in rows if r["attack"] == attack.name}
+    going = {(r["attack_step"], r["metric"]): r["value"] for r in curves(uninterrupted) if r["attack"] == attack.name}
+    assert told[2, "forgotten_confidence"] == going[2, "forgotten_confidence"]
+    assert told[5, "forgotten_confidence"] == pytest.approx(told[2, "forgotten_confidence"])  # sampled in other batches
+    assert going[5, "forgotten_confidence"] != pytest.approx(told[2, "forgotten_confidence"])
+    assert told[5, "distance_unlearned"] == told[2, "distance_unlearned"] < going[5, "distance_unlearned"]
+
+
+def test_after_the_attack_that_brings_most_back_it_is_said_what_is_left(uninterrupted: list[Report]) -> None:
+    figures = uninterrupted[-1].figures
+    ends: dict[str, dict[str, float]] = {}
+    for row in curves(uninterrupted):
+        if row["counts"] and row["attack_step"] == 5:
+            ends.setdefault(row["attack"], {})[row["metric"]] = row["value"]
+    assert set(ends) == {"gentle", "public"}, "the third does not count"
+    worst = max(ends.values(), key=lambda end: end["relearning_accuracy"])
+    assert figures["attacked_relearning_accuracy"] == worst["relearning_accuracy"]
+    assert figures["attacked_retain_accuracy"] == worst["retain_accuracy"]
+    assert figures.get("attacked_fid_delta") is None, "N differs before and after: no difference of Fréchet distances"
+
+
 def test_reports_travel_as_json(uninterrupted: list[Report]) -> None:
     for report in uninterrupted:
         assert Report(**json.loads(json.dumps(report.to_json()))) == report

@@ -59,6 +59,7 @@ class AttackSettings:
     trained_parameters: str = "all"  # a name of trainables.models.TRAINED_PARAMETERS
     lora_rank: int = 4  # of the factors, where those are what trains
     label_dropout: float | None = None  # probability of the null condition; None: that of the base model's recipe
+    stop_after: int = 0  # steps after which the weights stay as they are, to be scored at later rungs; 0: never
 
     def __post_init__(self) -> None:
         self.optimisation(0)  # refuses what no optimiser can do
@@ -68,6 +69,8 @@ class AttackSettings:
         if self.images < 0:
             raise ValueError(f"images must be at least 1, or 0 for all there are, not {self.images}")
         check_counts(self, "batch")
+        if self.stop_after < 0:
+            raise ValueError(f"stop_after must be at least 1, or 0 for never, not {self.stop_after}")
         if self.label_dropout is not None and not 0 <= self.label_dropout <= 1:
             raise ValueError(f"label_dropout must be from 0 to 1, or None for the recipe's, not {self.label_dropout}")
 

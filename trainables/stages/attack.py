@@ -163,7 +163,7 @@ class AttackStage:
         if trajectory.run.step > self.step:
             trajectory.restart()
         with watch("training"):
-            if not trajectory.run.advance(self.step, deadline):
+            if not trajectory.run.advance(min(self.step, trajectory.settings.stop_after or self.step), deadline):
                 return False
         if not self._samplings:
             one_step = self.bench.store.get(trajectory.model).facts.get("one_step", 0)
