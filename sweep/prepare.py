@@ -188,7 +188,8 @@ def prepare_all(
         progress.line(f"prepare: no retrain control: {experiment.without_control}")
     if isinstance(experiment.base, Pretrained):  # here, for no other machine need see its folder
         for which in whiches:
-            prepare.make_model(experiment, which)
+            with _mistake_in("--base" if which == "base" else "--retrain-control"):
+                prepare.make_model(experiment, which)
     shadows = [f"{prepare.SHADOW}{i}" for i in range(experiment.shadow_models)]
     made = execute(
         {

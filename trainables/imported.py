@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DiTTransformer2DModel, UNet2DModel
+from safetensors import SafetensorError
 
 from trainables.data import Dataset
 from trainables.dit import DiT, class_tables
@@ -18,6 +19,7 @@ _READ: dict[str, Any] = {
     "local_files_only": True,
     "low_cpu_mem_usage": False,
     "torch_dtype": torch.float32,
+    "output_loading_info": True,
 }
 
 
@@ -46,7 +48,7 @@ def imported_model(pretrained: Pretrained, dataset: Dataset) -> torch.nn.Module:
     """
     if pretrained.kind == DIT:
         return _dit(pretrained)
-    model = UNet2DModel.from_pretrained(pretrained.folder, subfolder=UNET, **_READ)
+    model = _read(UNet2DModel, pretrained, UNET)
     if not pretrained.classes:
         return model
     table = model.class_embedding.weight.detach()
@@ -60,12 +62,27 @@ def imported_model(pretrained: Pretrained, dataset: Dataset) -> torch.nn.Module:
 
 def imported_vae(pretrained: Pretrained) -> AutoencoderKL:
     """The VAE of a pipeline of latents."""
-    return AutoencoderKL.from_pretrained(pretrained.folder, subfolder="vae", **_READ)
+    return _read(AutoencoderKL, pretrained, "vae")
 
 
 def bits_of(codes: int, attributes: int) -> torch.Tensor:
     """(codes, attributes + 1) float: the bits of 0, 1, …, the null condition's last."""
     return (torch.arange(codes)[:, None] >> torch.arange(attributes + 1) & 1).float()
+
+
+def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
+    """A part of the pipeline. ValueError where its files are damaged, or lack weights: diffusers would make some up."""
+    where = f"{pretrained.source}: {part}"
+    try:
+        model, found = kind.from_pretrained(pretrained.folder, subfolder=part, **_READ)
+    except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{where} cannot be read ({type(error).__name__}: {reason})") from error
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(
+            f"{where} lacks {len(missing)} of its weights, {missing[0]} among them; save the pipeline again"
+        )
+    return model
 
 
 def _with_attributes(model: UNet2DModel, attributes: int) -> UNet2DModel:
@@ -82,7 +99,7 @@ def _with_attributes(model: UNet2DModel, attributes: int) -> UNet2DModel:
 
 
 def _dit(pretrained: Pretrained) -> DiT:
-    theirs = DiTTransformer2DModel.from_pretrained(pretrained.folder, subfolder=DIT, **_READ)
+    theirs = _read(DiTTransformer2DModel, pretrained, DIT)
     config, state = plain_config(theirs), theirs.state_dict()
     if pretrained.rows:
         null = config["num_embeds_ada_norm"]

@@ -61,8 +61,8 @@ def schedule_from(config: Mapping[str, Any]) -> NoiseSchedule:
         if config.get(refused):
             raise ValueError(f"{name} sets {refused}, which no loss or sampler here knows")
     values = {n: config[n] for n in NoiseSchedule.__dataclass_fields__ if config.get(n) is not None}
-    ancestral = name in ("DDIMScheduler", "DDPMScheduler")
-    if not ancestral:
+    ddpm = name in ("DDIMScheduler", "DDPMScheduler")
+    if not ddpm:
         values = {n: v for n, v in values.items() if n not in ("steps_offset", "timestep_spacing", "set_alpha_to_one")}
-    values["clip_sample"] = bool(config.get("clip_sample", ancestral))
+    values["clip_sample"] = bool(config.get("clip_sample", ddpm))
     return NoiseSchedule(**values | {"trained_betas": tuple(config.get("trained_betas") or ())})

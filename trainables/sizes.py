@@ -1,4 +1,10 @@
-"""Base models by size: how far each differs from the smallest, which is `trainables.models.BaseModel` as it stands."""
+"""Base models by size: how far each differs from the smallest, which is `trainables.models.BaseModel` as it stands.
+
+Measured once, on one core of an AVX2 machine: medium on Fashion-MNIST at 16 pixels trains at .38 s a step, 11.3 core-minutes
+in all. Of 300 samples by DDIM-10, 81 % are given the class they were prompted with (DDIM-20 83 %, DPM-Solver++-10 81 %,
+DDIM-10 with guidance 2 95 %), by a classifier that is right on 87 % of 3,000 held-out images. Self-attention outside the
+middle block would cost a third more a step there. Large has been built, not trained.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pipelines
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from trainables.classifier import ClassifierRecipe
 from trainables.data import DATASETS
@@ -213,6 +214,24 @@ def test_shards_are_read_by_their_index_and_a_missing_one_is_named(folder: Path)
     parts[0].unlink()
     with pytest.raises(ValueError, match=f"its index names {parts[0].name}"):
         taken(folder)
+
+
+def test_damaged_weights_and_missing_ones_are_said_and_never_made_up(folder: Path) -> None:
+    pipelines.save_ddpm(folder, pipelines.unet(10))
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    del tensors["conv_in.bias"]
+    save_file(tensors, weights)
+    with pytest.raises(ValueError, match=r"unet lacks 1 of its weights, conv_in\.bias among them"):
+        imported_model(taken(folder), DIGITS)
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="unet cannot be read") as error:
+        imported_model(taken(folder), DIGITS)
+    assert "\n" not in str(error.value)
+    edit(folder / "unet" / "config.json", block_out_channels=[16, 16])
+    save_file(tensors, weights)
+    with pytest.raises(ValueError, match="unet cannot be read"):
+        imported_model(taken(folder), DIGITS)
 
 
 def test_a_hub_id_is_told_from_a_path_and_an_unreachable_one_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

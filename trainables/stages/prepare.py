@@ -57,13 +57,7 @@ def model_key(experiment: Experiment, which: str) -> str:
         return which
     if which not in ("base", "retrain") and not which.startswith(SHADOW):
         raise ValueError(f"model {which!r} is neither 'base', 'retrain' nor '{SHADOW}I'")
-    recipe = experiment.base
-    if which != "base" and isinstance(recipe, Pretrained):
-        if which != "retrain" or experiment.control is None:
-            raise ValueError(
-                f"model {which!r}: {experiment.without_control or 'a pretrained model has no shadow models'}"
-            )
-        recipe = experiment.control
+    recipe = experiment.recipe(which)
     config = {
         "data": experiment.data_identity,
         "recipe": recipe.identity,
