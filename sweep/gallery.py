@@ -60,7 +60,8 @@ def strip(store: Store, row: Row, curves: Iterable[Row], room: list[int]) -> Str
 
 
 def _grids(store: Store, row: Row, curves: Iterable[Row], room: list[int]) -> Iterator[Grid]:
-    before = {BASE: "base model", RETRAIN: "retrain control"}.get(row["trial_id"], "unlearned")
+    controls = {BASE: "base model", RETRAIN: "retrain control"}
+    before = controls.get(row["trial_id"].partition("-forget-")[0], "unlearned")  # a track's ids say what is forgotten
     yield _grid(store, before, row["score"], room)
     at = (row["trial_id"], row["replicate"])
     ends: dict[str, Row] = {}

@@ -188,7 +188,7 @@ def prepare_all(
         progress.line(f"prepare: no retrain control: {experiment.without_control}")
     if isinstance(experiment.base, Pretrained):  # here, for no other machine need see its folder
         for which in whiches:
-            with _mistake_in("--base" if which == "base" else "--retrain-control"):
+            with mistake_in("--base" if which == "base" else "--retrain-control"):
                 prepare.make_model(experiment, which)
     shadows = [f"{prepare.SHADOW}{i}" for i in range(experiment.shadow_models)]
     made = execute(
