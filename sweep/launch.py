@@ -12,6 +12,7 @@ from typing import Any
 from sweep import base_models, catalogue, records, targets
 from sweep import plan as planning
 from sweep.datasets import fingerprinted
+from sweep.describe import describe
 from sweep.errors import UsageError
 from sweep.plan import Plan
 
@@ -291,7 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         plan = plan_of(args)
         space = planning.validate(plan)
-        print(planning.describe(plan, space), flush=True)
+        print(describe(plan, space), flush=True)
         if args.dry_run:
             return 0
         planning.check_folders(plan, new=not args.resume)

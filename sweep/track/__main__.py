@@ -14,6 +14,7 @@ from typing import Any
 from sweep import launch
 from sweep import plan as planning
 from sweep.datasets import data_facts, dataset_of, fingerprinted
+from sweep.describe import wrapped
 from sweep.errors import UsageError
 from sweep.plan import Plan
 from sweep.records import read_json
@@ -146,9 +147,9 @@ def describe(plan: TrackPlan) -> str:
     n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
     lines = [
         f"data        {', '.join(data_facts(plan.common))}; seeds {', '.join(map(str, plan.replicate_seeds))}",
-        *planning.wrapped("forget", "; ".join(plan.forgets)),
-        *planning.wrapped("methods", ", ".join(f"{e.name} ({e.source})" for e in plan.entries)),
-        *planning.wrapped("attacks", ", ".join(a.name + ("" if a.counts else " (does not count)") for a in plan.suite)),
+        *wrapped("forget", "; ".join(plan.forgets)),
+        *wrapped("methods", ", ".join(f"{e.name} ({e.source})" for e in plan.entries)),
+        *wrapped("attacks", ", ".join(a.name + ("" if a.counts else " (does not count)") for a in plan.suite)),
         f"rungs       {', '.join(map(str, plan.rungs))}",
         f"samples     {plan.common.samples_forgotten} of what is forgotten, {plan.common.samples_per_retained} of each "
         f"retained condition; features: {plan.common.fid_features}",

@@ -13,9 +13,10 @@ from diffusers import DDIMPipeline, DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from sweep import base_models, export, records
 from sweep.agenda import Agenda
+from sweep.describe import describe
 from sweep.errors import UsageError
 from sweep.launch import main
-from sweep.plan import Plan, create_run_dir, describe, write_json
+from sweep.plan import Plan, create_run_dir, write_json
 from sweep.prepare import _budget, experiment_of, resolved
 from trainables.data import DATASETS
 from trainables.models import BaseModel, build
