@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import recorded_run
 
 from sweep import records
 from sweep.errors import UsageError
+from sweep.fronts import best, read_front
 from sweep.records import COMPLETE
 from sweep.track import leaderboard
 from sweep.track.__main__ import main
+from sweep.track.plan import from_sweep
 from sweep.track.reading import read_track
 from sweep.track.scoring import Scorer
 from trainables.metrics import aurc
@@ -215,3 +218,22 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
 def test_comparing_what_is_no_track_is_a_mistake(track: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(track), str(track.parent)]) == 2
     assert "is not a track's folder" in capsys.readouterr().err
+
+
+def test_the_best_confirmed_settings_of_a_sweep_become_lines(tmp_path: Path) -> None:
+    run = recorded_run.write_run(tmp_path / "run", artifacts=False)
+    front = read_front(run)
+    told = {e.name: (e.method, e.settings) for e in from_sweep(str(run))}
+    assert told and set(told) <= set(front.arms)
+    for name, (method, settings) in told.items():
+        member = best(front, name)
+        assert member is not None and member.confirmed and member.feasible
+        assert (method, settings) == (member.method, member.parameters)
+
+
+def test_a_sweep_with_nothing_confirmed_gives_no_line(tmp_path: Path) -> None:
+    run = recorded_run.write_run(tmp_path / "run", artifacts=False)
+    for file in (run / "records" / "replicates").glob("*-r[1-9].parquet"):
+        file.unlink()
+    with pytest.raises(UsageError, match="no arm of that sweep has a confirmed, feasible member"):
+        from_sweep(str(run))
