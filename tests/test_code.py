@@ -58,14 +58,17 @@ def test_ci_runs_the_readmes_own_test_command() -> None:
 
 
 def test_every_flag_and_module_the_readme_names_exists() -> None:
-    from sweep.launch import parser
+    from sweep import launch
+    from sweep.track import __main__ as track
 
-    flags = set(parser().format_help().split())
-    for line in re.findall(r"^.*python -m sweep\.launch.*$", README, re.MULTILINE):
-        for flag in re.findall(r"--[a-z-]+", line):
-            assert flag in flags, f"{flag} in: {line}"
+    for module, parser in (("launch", launch.parser), ("track", track.parser)):
+        flags = set(parser().format_help().split())
+        for line in re.findall(rf"^.*python -m sweep\.{module}.*$", README, re.MULTILINE):
+            for flag in re.findall(r"--[a-z-]+", line):
+                assert flag in flags, f"{flag} in: {line}"
     for module in set(re.findall(r"python -m (sweep\.\w+)", README)):
-        assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
 
 
 def test_every_file_the_readme_links_to_exists() -> None:
