@@ -35,13 +35,12 @@ from scipy.special import ndtri, stdtrit
 
 from sweep.estimates import Estimate, estimate, paired_difference
 from sweep.records import COMPLETE
-from trainables.metrics import aurc, wilson
+from trainables.metrics import REVIVED, aurc, revival_step, wilson
 
 Rows: TypeAlias = "pa.Table | Iterable[Mapping[str, Any]]"
 Interval = Literal["t", "bootstrap"]
 
 BEFORE = "none"  # the attack of figures from before any attack
-REVIVED = 0.3  # relearning accuracy at which a concept counts as back ("Illusion of Unlearning")
 SPAN = 0.2  # RA(θ₀) - RA_k(θ*) below which excess recovery as a ratio says nothing
 BINOMIAL = frozenset({"relearning_accuracy", "unlearning_accuracy", "retain_accuracy"})  # shares of independent samples
 
@@ -154,7 +153,8 @@ def revival(recovery: Recovery, threshold: float = REVIVED) -> Revival:
     if not recovery:
         raise ValueError("a revival step needs the curve of at least one seed")
     steps = {
-        seed: next((k for k in sorted(own) if own[k].value > threshold), None) for seed, own in sorted(recovery.items())
+        seed: revival_step({k: point.value for k, point in own.items()}, threshold)
+        for seed, own in sorted(recovery.items())
     }
     median = float(np.median([math.inf if k is None else k for k in steps.values()]))
     horizon = max(k for own in recovery.values() for k in own)

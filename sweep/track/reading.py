@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sweep.errors import UsageError
+from sweep.fronts import BASE, RETRAIN
+from sweep.fronts import CONDITIONS as OF_A_SWEEP
 from sweep.records import COMPLETE, read_json, rows
+
+__all__ = ["BASE", "RETRAIN", "Track", "conditions", "incomparable", "line_of", "read_track"]
 
 Row: TypeAlias = dict[str, Any]
 
-BASE, RETRAIN = "control-base", "control-retrain"
-
-# What a figure depends on besides method, seed and what is forgotten; two tracks are compared only where these agree.
-CONDITIONS = (
-    "samples_forgotten",
-    "samples_per_retained",
-    "sampler",
-    "feature_network",
-    "feature_network_hash",
-)
+# What a figure depends on besides method, seed and what is forgotten, which the reference statistics go by; two tracks are
+# compared only where these agree.
+CONDITIONS = tuple(name for name in OF_A_SWEEP if name != "reference")
 
 
 @dataclass(frozen=True)

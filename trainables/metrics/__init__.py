@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch  # for readers of scores, who need `aurc` and `wilson` and no torch
 
 Figures = dict[str, float]
+
+REVIVED = 0.3  # relearning accuracy past which a concept counts as back ("Illusion of Unlearning")
 REFERENCE_SAMPLE = 1000  # reference features that kid, precision and recall are over, where there are as many
 
 
@@ -104,7 +106,7 @@ def aurc(accuracy_at: dict[int, float]) -> float:
     return float(np.trapezoid(y, x) / x[-1])
 
 
-def revival_step(accuracy_at: dict[int, float], threshold: float = 0.3) -> int | None:
+def revival_step(accuracy_at: dict[int, float], threshold: float = REVIVED) -> int | None:
     """The first rung at which relearning accuracy exceeds `threshold` ("Illusion of Unlearning": .3).
 
     `accuracy_at` maps attack steps to relearning accuracy. None where no rung's does: censored at K, its largest step. A
