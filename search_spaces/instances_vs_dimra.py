@@ -69,4 +69,5 @@ SPACE = SearchSpace(
     forget="instances:0,1,2",
     trials=6 * len(METHODS),
     confirm_members=1,
+    confirm_neighbours=0,
 )

@@ -78,4 +78,5 @@ SPACE = SearchSpace(
     trials=8 * len(METHODS),
     baseline_share=1.0,
     confirm_members=1,
+    confirm_neighbours=0,
 )

@@ -171,4 +171,5 @@ SPACE = SearchSpace(
     ),
     trials=6 * len(METHODS),
     confirm_members=1,
+    confirm_neighbours=0,
 )

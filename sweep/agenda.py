@@ -6,19 +6,27 @@ the records of an earlier driver it goes on where that one was stopped.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sweep import records
+from sweep import records, warm_start
 from sweep.confirm import chosen_for_confirmation
 from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
-from sweep.plan import Plan
-from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
-from sweep.search import ArmSearch, Past, excesses, finite, open_journal
+from sweep.journal import Journal, open_journal
+from sweep.observing import Yardstick, curves_of, excesses, observation, possible, question_of
+from sweep.plan import Plan, write_json
+from sweep.records import COMPLETE, FAIL, FIGURES, PRUNED, RUNNING, SEARCH, Writer
+from sweep.samplers import Observation
+from sweep.samplers.catalogue import make
+from sweep.search import ArmSearch, Past, finite
 from sweep.space import CONTROL, Arm, SearchSpace
+from sweep.stop_rule import Spent, StopRule
+from sweep.stopping import dominated, present_front
 from trainables.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
 
 _FIGURE_NAMES = frozenset(f.name for f in FIGURES)
@@ -31,11 +39,15 @@ class Agenda:
         self.plan, self.space, self.experiment = plan, space, experiment
         self.fid_budget: float = prepared["fid_budget"]
         self.fid_delta_sd: float = prepared["fid_delta_sd"]
+        self.yardstick = Yardstick(self.fid_budget, self.fid_delta_sd, plan.samples_forgotten)
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.schemas(space))
         self._replicate_columns = frozenset(self.writer.schemas["replicates"].names)  # other figures are the curves'
         self.running: dict[str, Job] = {}
         self.phase = "search"
+        self.ended_by = ""  # what ended the search
+        self.rule = StopRule(plan.max_hours, plan.max_core_hours, plan.min_gain)
+        self._began, self._core_s = time.monotonic(), 0.0
         self._waiting: list[Job] = []
         self._asked: Counter[str] = Counter()
         self.resumed = ""
@@ -53,6 +65,7 @@ class Agenda:
         job = self._waiting.pop(0) if self._waiting else self._ask() if self.phase == "search" else None
         if job is None and self.phase == "search" and not self.running:
             self.phase = "confirm"
+            self._end_search(self.ended_by or f"trials: all {self.total}")
             self._waiting = self._confirm_jobs()
             return self.next_job()
         if job is not None:
@@ -69,11 +82,14 @@ class Agenda:
         """Record a step's report; tell the search if the trial is over, and return what became of it."""
         job = self.running[name]
         add_report(job, report)
-        if report["state"] is None:
+        state, cause = report["state"], report["cause"]
+        if state is None and (beaten := self._beaten(job)):
+            state, cause = PRUNED, beaten
+        if state is None:
             self._record(job, RUNNING, None)
             return None
         del self.running[name]
-        return self._end(job, report["state"], report["cause"])
+        return self._end(job, state, cause)
 
     def fail(self, name: str, cause: str) -> Ended:
         """Record that a job's process was lost for good."""
@@ -84,15 +100,42 @@ class Agenda:
             arm.close()
 
     def _ask(self) -> Job | None:
-        """A trial of the arm that is furthest behind its share; None once every arm has had its trials."""
+        """A trial of the arm that is furthest behind its share; None once every arm has had its trials, or the rule ends it."""
+        unfinished = [a for a, search in self.arms.items() if search.unfinished]
+        if unfinished:
+            return self._begin(unfinished[0])
+        if self.ended_by:
+            return None
         behind = {a: self._asked[a] / budget for a, budget in self.budgets.items() if self._asked[a] < budget}
+        if behind and (why := self.rule.ended_by(self._spent(), self._gains(behind))):
+            self._end_search(why)
+            return None
         if not behind:
             return None
-        arm = min(behind, key=behind.__getitem__)
+        return self._begin(min(behind, key=behind.__getitem__))
+
+    def _begin(self, arm: str) -> Job:
         self._asked[arm] += 1
         number, settings = self.arms[arm].ask()
         spec = self._spec(f"{arm}-{number:04d}", 0, self.space.arm(arm), settings, gate=True)
         return self._with_past(Job(spec, arm, number, "search", records.now(), settings))
+
+    def _spent(self) -> Spent:
+        return Spent(time.monotonic() - self._began, self._core_s)
+
+    def _gains(self, behind: Iterable[str]) -> dict[str, Callable[[], float | None]]:
+        """How to ask what the next batch would add, of every arm of the question's own that has trials left."""
+        arms = [a for a in behind if not self.space.arm(a).baseline]
+        each = max(1, self.plan.workers // max(len(arms), 1))
+        return {a: partial(self.arms[a].expected_gain, each) for a in arms}
+
+    def _end_search(self, why: str) -> None:
+        """Record what ended the search: a resumed run does not take it up again."""
+        if not (self.run_dir / SEARCH).exists():
+            self.ended_by = why
+            write_json(
+                self.run_dir / SEARCH, {"ended_by": why, "core_s": self._core_s, "ended_at": records.now().isoformat()}
+            )
 
     def _spec(
         self,
@@ -136,7 +179,9 @@ class Agenda:
 
     def _confirm_jobs(self) -> list[Job]:
         """Every chosen member on every fresh seed, seed by seed so that what is there is paired; finished ones left out."""
-        members = chosen_for_confirmation(self.run_dir, self.space, self.plan.confirm_members)
+        members = chosen_for_confirmation(
+            self.run_dir, self.space, self.plan.confirm_members, self.plan.confirm_neighbours
+        )
         jobs = []
         for replicate in range(1, self.plan.confirm_seeds + 1):
             for member in members:
@@ -155,10 +200,18 @@ class Agenda:
         if job.phase == "search":
             row = self._trial_row(job, state, cause)
             self.writer.trial(row)
+            self._core_s += row["core_s"]
             if job.arm != CONTROL:
-                over = excesses(self.space, job.figures, self.fid_budget)
-                self.arms[job.arm].tell(job.number, state, job.figures, over, cause)
+                self.arms[job.arm].tell(self._observed(job.number, job.parameters, row, job.curves), cause)
         return Ended(job, row)
+
+    def _beaten(self, job: Job) -> str | None:
+        """Why a trial under attack can no longer be on its arm's front; None to go on. Only what is searched is stopped."""
+        if not self.plan.stopping or job.phase != "search" or job.arm == CONTROL:
+            return None
+        curves = curves_of(job.curves)
+        front = present_front(self.space.objectives, self.arms[job.arm].observed.values())
+        return dominated(self.space.objectives, possible(self.space, job.figures, curves, self.yardstick), front)
 
     def _finite(self, job: Job) -> bool:
         objectives = [job.figures.get(o.metric) for o in self.space.objectives]
@@ -186,11 +239,21 @@ class Agenda:
         """Go on from the records: finished trials are in the studies again, unfinished ones are asked for first."""
         rows = records.rows(self.run_dir, "trials")
         ended = {r["trial_id"] for r in rows if r["state"] != RUNNING}
+        self._core_s = sum(r["core_s"] or 0.0 for r in rows)
+        if (self.run_dir / SEARCH).exists():
+            self.ended_by = records.read_json(self.run_dir / SEARCH)["ended_by"]
         self._waiting = [self._with_past(j) for j in self._control_jobs(0) if j.spec.trial_id not in ended]
         storage, past = open_journal(self.run_dir), {arm.name: self._past(arm, rows) for arm in self.space.arms}
+        earlier = warm_start.read(self.run_dir)
         for i, arm in enumerate(self.space.arms):
-            seed, budget = self.plan.seed + i, self.budgets[arm.name]
-            self.arms[arm.name] = ArmSearch(arm, self.space, storage, self.plan.sampler, seed, budget, past[arm.name])
+            budget = self.budgets[arm.name]
+            studies = earlier.get(arm.name, [])
+            question = question_of(arm, self.space, self.fid_budget, budget)
+            sampler = make(self.plan.sampler, question, self.plan.seed + i, studies)
+            journal = Journal(arm, self.space, storage)
+            ahead = self.plan.workers > 1 and not self.plan.in_process
+            warm = warm_start.warmed(arm, self.space, studies)
+            self.arms[arm.name] = ArmSearch(warm, sampler, journal, budget, past[arm.name], ahead)
             self._asked[arm.name] = sum(p.state != RUNNING for p in past[arm.name])
         if rows:
             trials = [p for of_arm in past.values() for p in of_arm]
@@ -202,9 +265,25 @@ class Agenda:
         for row in (r for r in rows if r["arm"] == arm.name):
             named = {p.name: row[f"param_{p.name}"] for p in arm.walk()}
             settings = arm.check({name: value for name, value in named.items() if value is not None})
-            over = excesses(self.space, row, self.fid_budget)
-            found.append(Past(row["number"], row["state"], settings, row, over, row["cause"]))
-        return sorted(found, key=lambda p: p.number)
+            curves = records.rows(self.run_dir, "curves", f"{row['trial_id']}-r0")
+            told = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
+            found.append(Past(row["number"], settings, told, row["cause"]))
+        return found
+
+    def _observed(
+        self, number: int, settings: Mapping[str, Any], row: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]
+    ) -> Observation:
+        """What the sampler is told of a trial that ended, from its row and its curves."""
+        return observation(
+            self.space,
+            number,
+            dict(settings),
+            row["state"],
+            row,
+            curves_of(curves),
+            self.yardstick,
+            row["core_s"] or 0.0,
+        )
 
     def _with_past(self, job: Job) -> Job:
         """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""

@@ -11,11 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sweep.estimates import Estimate, estimate, paired_difference
-from sweep.fronts import BASE, RETRAIN, Front, Member, closest, differing, leader, merit, read_front
+from sweep.fronts import BASE, RETRAIN, Front, closest, differing, leader, merit, read_front
+from sweep.members import Member
 from sweep.records import fact
 from sweep.space import CONTROL
 
 FEW_ARMS = 2  # more of them are told by their standings first, and more pairs of them by their objectives alone
+
+BESIDE_FID = ("kid", "precision", "recall")
 
 Curve = dict[tuple[str, int], dict[int, float]]  # (attack, step) -> seed -> relearning accuracy
 
@@ -141,7 +144,7 @@ def relearning(front: Front, trial_id: str, confirm: bool = True) -> Curve:
     """Relearning accuracy by (attack, step) and seed, of the confirm phase's replicates or of the search's."""
     seeds = front.seeds(trial_id, confirm)
     found: Curve = {}
-    for row in front.curves:
+    for row in front.curves_of(trial_id):
         seed = seeds.get((row["trial_id"], row["replicate"]))
         if seed is not None and row["metric"] == "relearning_accuracy" and row["value"] is not None:
             found.setdefault((row["attack"], row["attack_step"]), {})[seed] = row["value"]
@@ -187,7 +190,7 @@ def _estimates(front: Front, trial_id: str, confirm: bool) -> dict[tuple[str, in
     seeds = front.seeds(trial_id, confirm=False)
     return {
         (r["attack"], r["attack_step"]): Estimate(r["value"], r["lower"], r["upper"], 1)
-        for r in front.curves
+        for r in front.curves_of(trial_id)
         if (r["trial_id"], r["replicate"]) in seeds and r["metric"] == "relearning_accuracy" and r["value"] is not None
     }
 
@@ -195,7 +198,9 @@ def _estimates(front: Front, trial_id: str, confirm: bool) -> dict[tuple[str, in
 def _rungs(front: Front) -> Iterator[tuple[str, int, bool]]:
     """Every (attack, step, counts) the curves hold after the start of an attack, in order of the records and rungs."""
     found = {
-        (r["attack"], r["attack_step"]): bool(r["counts"]) for r in front.curves if r["metric"] == "relearning_accuracy"
+        (attack, step): bool(counts)
+        for attack, step, metric, counts in front.attacked
+        if metric == "relearning_accuracy"
     }
     planned = [*front.plan["attacks"]["confirm"], *front.plan["attacks"]["search"]]
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
@@ -221,9 +226,11 @@ def _against(front: Front, main_arm: str, baseline_arm: str) -> Comparison:
 
 
 def _figures(front: Front, main: Member, baseline: Member) -> Iterator[Difference]:
-    for objective in front.objectives:
-        a, b = (_by_seed(front, m.trial_id, objective.metric) for m in (main, baseline))
-        yield from _row(objective.metric, None, None, True, objective.direction, a, b)
+    """The objectives, and what stands beside a Fréchet distance of few samples."""
+    better = {o.metric: o.direction for o in front.objectives} | {q: fact(q, "direction") for q in BESIDE_FID}
+    for metric, direction in better.items():
+        a, b = (_by_seed(front, m.trial_id, metric) for m in (main, baseline))
+        yield from _row(metric, None, None, True, direction, a, b)
 
 
 def _unlearning(front: Front, main: Member, baseline: Member) -> Iterator[Difference]:
@@ -254,7 +261,7 @@ def _attacked(front: Front, trial_id: str, attack: str, metric: str, confirm: bo
     seeds, last = front.seeds(trial_id, confirm), front.rungs[-1]
     return {
         seeds[at]: row["value"]
-        for row in front.curves
+        for row in front.curves_of(trial_id)
         if (at := (row["trial_id"], row["replicate"])) in seeds
         and (row["attack"], row["attack_step"], row["metric"]) == (attack, last, metric)
     }
@@ -283,7 +290,7 @@ def _by_seed(front: Front, trial_id: str, metric: str) -> dict[int, float]:
     seeds = front.seeds(trial_id)
     return {
         r["seed"]: r[metric]
-        for r in front.replicates
+        for r in front.confirm_rows
         if (r["trial_id"], r["replicate"]) in seeds and r.get(metric) is not None
     }
 

@@ -32,13 +32,14 @@ def describe(plan: Plan, space: SearchSpace) -> str:
         f"data        {data_text(plan)}; seed {plan.seed}",
         *targets.describe(space),
         *wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
+        *_ends(plan),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
         "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
         f"FID budget  {budget}; features: {plan.fid_features}",
         *wrapped("attacks", f"{_suite_text(space, space.search_attacks)}; scored after {list(space.rungs)} steps"),
         f"samples     {plan.samples_forgotten} of the forgotten condition, {plan.samples_per_retained} of each retained one",
-        f"confirm     up to {plan.confirm_members} members an arm, {plan.confirm_seeds} fresh seeds, "
-        f"{plan.confirm_samples[0]} and {plan.confirm_samples[1]} samples",
+        f"confirm     up to {plan.confirm_members} members an arm and {plan.confirm_neighbours} near-feasible, "
+        f"{plan.confirm_seeds} fresh seeds, {plan.confirm_samples[0]} and {plan.confirm_samples[1]} samples",
         *wrapped("", f"attacked by {_suite_text(space, space.confirm_attacks)}"),
     ]
     lines += base_models.describe(plan)
@@ -55,6 +56,17 @@ def describe(plan: Plan, space: SearchSpace) -> str:
         f"            about {cost['wall'] / 60:.0f} minutes in all on {plan.workers} cores, for the embedded digits",
     ]
     return "\n".join(lines)
+
+
+def _ends(plan: Plan) -> list[str]:
+    """What may end the search or a trial before its time, and what the search begins with, where any of it was asked."""
+    limits = [f"{plan.max_hours:g} hours"] * bool(plan.max_hours) + [f"{plan.max_core_hours:g} core-hours"] * bool(
+        plan.max_core_hours
+    )
+    limits += [f"an expected gain below {plan.min_gain:.1%} of the hypervolume"] * bool(plan.min_gain)
+    told = wrapped("", "ends earlier by " + " or ".join(limits)) if limits else []
+    told += [] if plan.stopping else wrapped("", "whole trials: none that passed the gate is stopped under attack")
+    return told + (wrapped("warm start", ", ".join(plan.warm_start)) if plan.warm_start else [])
 
 
 def estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
@@ -76,7 +88,7 @@ def estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
     for arm in space.arms:
         trials = plan.budget_of(space, arm.name)
         search += trials * replicate(arm, *searching)
-        confirm += min(trials, plan.confirm_members) * replicate(arm, *confirming)
+        confirm += min(trials, plan.confirm_members + plan.confirm_neighbours) * replicate(arm, *confirming)
     confirm *= plan.confirm_seeds
     total = prepare + search + confirm
     return {"prepare": prepare, "search": search, "confirm": confirm, "wall": _START_S + total / max(plan.workers, 1)}

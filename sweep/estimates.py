@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtrit  # the quantile alone: scipy.stats costs a second to import
+from scipy.special import ndtr, stdtr, stdtrit  # these alone: scipy.stats costs a second to import
 
 DIRECTIONS = ("maximise", "minimise")
 
@@ -40,10 +40,28 @@ def nondominated(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:
     costs = _costs(points, directions)
     usable = np.isfinite(costs).all(axis=1)
     front = usable.copy()
+    if costs.shape[1] == 2:
+        front[usable] = _nondominated_of_two(costs[usable])
+        return front
+    others = costs[usable]
     for i in np.flatnonzero(usable):
-        others = costs[usable]
         front[i] = not ((others <= costs[i]).all(axis=1) & (others < costs[i]).any(axis=1)).any()
     return front
+
+
+def _nondominated_of_two(costs: np.ndarray) -> np.ndarray:
+    """The same of finite costs (n, 2) in O(n log n): sorted by the first, the least second so far decides."""
+    order = np.lexsort((costs[:, 1], costs[:, 0]))
+    first, second = costs[order].T
+    begins = np.flatnonzero(
+        np.diff(first, prepend=-np.inf)
+    )  # where a larger first figure begins; its least second is there
+    least = second[begins]
+    before = np.minimum.accumulate(np.append(np.inf, least))[:-1]  # the least second of all smaller firsts
+    group = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(first))))
+    kept = np.empty(len(costs), dtype=bool)
+    kept[order] = (second == least[group]) & (second < before[group])
+    return kept
 
 
 def hypervolume(points: np.ndarray, reference: Sequence[float], directions: Sequence[str]) -> float:
@@ -84,6 +102,25 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
     """The t interval over the values that are there, or None where none is."""
     found = [v for v in values if v is not None and math.isfinite(v)]
     return Estimate(*t_interval(found), n=len(found)) if found else None
+
+
+def probability_below(values: Iterable[float], bound: float, samples: int = 0) -> float | None:
+    """The probability that the mean over all seeds is at most `bound`, given the values of some, one a seed.
+
+    Posterior under a flat prior: Student's t about their mean (Jeffreys 1961). Of a share of `samples` independent samples
+    in all it is never surer than the normal distribution with the samples' own standard error, two hits and two misses
+    added (Agresti and Coull 1998), makes it. None for fewer than two values.
+    """
+    found = np.asarray(list(values), dtype=float)
+    if found.size < 2:
+        return None
+    gap = bound - float(found.mean())
+    error = float(found.std(ddof=1)) / math.sqrt(found.size)
+    told = [float(stdtr(found.size - 1, gap / error)) if error else float(gap >= 0)]
+    if samples:
+        share = (float(found.mean()) * samples + 2) / (samples + 4)
+        told.append(float(ndtr(gap / math.sqrt(share * (1 - share) / (samples + 4)))))
+    return min(told, key=lambda p: abs(p - 0.5))
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> Estimate | None:

@@ -18,7 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from sweep.fronts import Front, Member, leader
+from sweep.fronts import Front, leader
+from sweep.members import Member
 from sweep.pareto import FEW_ARMS, Estimate, Recovery, recoveries
 from sweep.records import fact
 from sweep.space import CONTROL

@@ -10,23 +10,33 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from sweep.errors import UsageError
-from sweep.estimates import Estimate, estimate, hypervolume, nondominated
-from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, fact, read, read_json, run_folder
+from sweep.estimates import hypervolume, nondominated
+from sweep.members import Member, Members, Row, constraint_of, member_of
+from sweep.records import (
+    COMPLETE,
+    FAIL,
+    RUNNING,
+    SEARCH,
+    NothingRecorded,
+    fact,
+    read,
+    read_json,
+    run_folder,
+    track_schemas,
+)
 from sweep.space import CONTROL, Constraint, Objective
 
-Row: TypeAlias = dict[str, Any]
-
 BASE, RETRAIN = "control-base", "control-retrain"
-FIGURE_NAMES = tuple(f.name for f in FIGURES)
-_SHARES = frozenset(f.name for f in FIGURES if f.metadata.get(b"unit") == b"share")
 FEW = 3  # a front of fewer feasible members than this needs a reason
 
 # What a figure depends on besides the seed. `code_version` may differ between methods, so it is not one of them here:
@@ -42,64 +52,30 @@ CONDITIONS = (
 
 
 @dataclass(frozen=True)
-class Member:
-    """One trial of an arm: its figures on the search's seed and, where it was confirmed, over fresh seeds."""
-
-    trial_id: str
-    arm: str
-    method: str
-    baseline: bool
-    state: str
-    cause: str | None
-    parameters: dict[str, Any]
-    search: dict[str, float | None]
-    confirmed: dict[str, Estimate] | None
-    search_feasible: bool | None  # null where the search did not score it
-    feasible: bool | None  # by the confirmed means where there are any, else the search's
-    on_search_front: bool
-    on_front: bool  # the confirmed front where its arm has one, else the search front
-
-    def value(self, metric: str) -> float | None:
-        """The confirmed mean where there is one, else the search's figure."""
-        if self.confirmed is not None and metric in self.confirmed:
-            return self.confirmed[metric].mean
-        return self.search.get(metric)
-
-    def at(self, metric: str) -> Estimate | None:
-        """`value` with its interval; a search figure is an estimate from one seed."""
-        if self.confirmed is not None:
-            return self.confirmed.get(metric)
-        value = self.search.get(metric)
-        return None if value is None else Estimate(value, None, None, 1)
-
-
-@dataclass(frozen=True)
 class ArmFront:
     """The members of one arm, how its trials ended, and why there are so few where there are."""
 
     name: str
     baseline: bool
-    members: tuple[Member, ...]
+    members: Members
     counts: dict[str, int]
     reason: str | None
+    front: tuple[Member, ...]
+    search_front: tuple[Member, ...]
+    confirmed_members: tuple[Member, ...]
+    search_best: Member | None  # of those feasible on the search's seed, the best by the first objective
 
     @property
     def confirmed(self) -> bool:
         """Whether the front is of confirmed means rather than of the search's one seed."""
-        return any(m.confirmed for m in self.members)
-
-    @property
-    def front(self) -> tuple[Member, ...]:
-        return tuple(m for m in self.members if m.on_front)
-
-    @property
-    def search_front(self) -> tuple[Member, ...]:
-        return tuple(m for m in self.members if m.on_search_front)
+        return bool(self.confirmed_members)
 
 
 @dataclass(frozen=True)
 class Front:
-    """A run as its reader sees it. `replicates`, `curves` and `stages` are the tables' rows, controls included."""
+    """A run as its reader sees it. `replicates`, `curves` and `stages` are the tables' rows, controls included, read when they
+    are first asked for; what asks of few trials takes `confirm_rows`, `curves_of` or `of_phase` instead.
+    """
 
     run: Path
     plan: Row
@@ -107,9 +83,55 @@ class Front:
     status: Row
     arms: dict[str, ArmFront]
     controls: dict[str, Member]
-    replicates: tuple[Row, ...]
-    curves: tuple[Row, ...]
-    stages: tuple[Row, ...]
+    ended_by: str  # what ended the search; empty while it goes on
+    trial_table: pa.Table
+    replicate_table: pa.Table
+
+    @cached_property
+    def replicates(self) -> tuple[Row, ...]:
+        return tuple(self.replicate_table.to_pylist())
+
+    @cached_property
+    def curves(self) -> tuple[Row, ...]:
+        return tuple(_table(self.run, "curves").to_pylist())
+
+    @cached_property
+    def stages(self) -> tuple[Row, ...]:
+        return tuple(_table(self.run, "stages").to_pylist())
+
+    @cached_property
+    def confirm_rows(self) -> tuple[Row, ...]:
+        """The rows of the confirm phase's replicates."""
+        return tuple(self.of_phase(True).to_pylist())
+
+    @cached_property
+    def attacked(self) -> tuple[tuple[str, int, str, bool], ...]:
+        """Every (attack, step, metric, counts) that the curves hold."""
+        names = ["attack", "attack_step", "metric", "counts"]
+        found = _table(self.run, "curves", names)
+        rows = found.group_by(names).aggregate([]).to_pylist() if found.num_rows else []
+        return tuple((r["attack"], r["attack_step"], r["metric"], r["counts"]) for r in rows)
+
+    @cached_property
+    def _curves(self) -> dict[str, tuple[Row, ...]]:
+        return {}
+
+    def curves_of(self, trial_id: str) -> tuple[Row, ...]:
+        """The curves of one trial, of all its replicates."""
+        if trial_id not in self._curves:
+            self._curves[trial_id] = tuple(_table(self.run, "curves", trials=[trial_id]).to_pylist())
+        return self._curves[trial_id]
+
+    def of_phase(self, confirm: bool) -> pa.Table:
+        """The replicates of the confirm phase, or of the search."""
+        table = self.replicate_table
+        return table.filter(pc.field("replicate") >= 1 if confirm else pc.field("replicate") < 1)
+
+    def has(self, metric: str) -> bool:
+        """Whether any trial, control included, has the figure, on the search's seed or on others."""
+        found = metric in self.trial_table.column_names and self.trial_table[metric].null_count < len(self.trial_table)
+        everyone = (*(m for a in self.arms.values() for m in a.confirmed_members), *self.controls.values())
+        return found or any(m.value(metric) is not None for m in everyone)
 
     @property
     def budget(self) -> float | None:
@@ -141,10 +163,14 @@ class Front:
 
     def seeds(self, trial_id: str | None = None, confirm: bool = True) -> dict[tuple[str, int], int]:
         """Seed of each COMPLETE (trial_id, replicate): of the confirm phase, or of the search."""
+        rows: Iterable[Row] = self.confirm_rows
+        if not confirm:
+            table = self.of_phase(False).select(["trial_id", "replicate", "seed", "state"])
+            rows = (table if trial_id is None else table.filter(pc.field("trial_id") == trial_id)).to_pylist()
         return {
             (r["trial_id"], r["replicate"]): r["seed"]
-            for r in self.replicates
-            if (r["replicate"] >= 1) == confirm and r["state"] == COMPLETE and trial_id in (None, r["trial_id"])
+            for r in rows
+            if r["state"] == COMPLETE and trial_id in (None, r["trial_id"])
         }
 
 
@@ -155,15 +181,21 @@ def read_front(run: str | os.PathLike[str]) -> Front:
     prepared = read_json(folder / "prepared.json") if (folder / "prepared.json").is_file() else {}
     status = read_json(folder / "status.json") if (folder / "status.json").is_file() else {}
     try:
-        trials = read(folder, "trials").to_pylist()
-        replicates, curves, stages = (_rows(folder, table) for table in ("replicates", "curves", "stages"))
-        arms = _arms(plan, prepared, trials, replicates)
-        controls = {
-            t["trial_id"]: _member(plan, t, [r for r in replicates if r["trial_id"] == t["trial_id"]])
-            for t in trials
-            if t["arm"] == CONTROL
+        trials, replicates = read(folder, "trials"), _table(folder, "replicates")
+        confirm: dict[str, list[Row]] = {}
+        rows = replicates.filter(pc.field("replicate") >= 1).to_pylist() if replicates.num_rows else []
+        for row in rows:
+            confirm.setdefault(row["trial_id"], []).append(row)
+        arms = {
+            name: _arm(plan, _budget(plan, prepared), name, _of_arm(trials, name), confirm) for name in plan["arms"]
         }
-        return Front(folder, plan, prepared, status, arms, controls, tuple(replicates), tuple(curves), tuple(stages))
+        controls = {
+            t["trial_id"]: member_of(plan, _budget(plan, prepared), t, confirm.get(t["trial_id"], ()))
+            for t in trials.filter(pc.field("arm") == CONTROL).to_pylist()
+        }
+        search = read_json(folder / SEARCH) if (folder / SEARCH).is_file() else {}
+        ended_by = str(search.get("ended_by", ""))
+        return Front(folder, plan, prepared, status, arms, controls, ended_by, trials, replicates)
     except KeyError as missing:
         raise UsageError(f"{run}: its plan or records lack {missing}; was it written by another version?") from None
 
@@ -180,40 +212,41 @@ def best(front: Front, arm: str) -> Member | None:
     Chosen by the search's figures and reported by the confirmed ones: a choice by the latter would flatter its winner.
     """
     metric = front.objectives[0].metric
-    found = [m for m in front.arms[arm].members if m.confirmed and m.feasible and metric in m.confirmed]
+    found = [m for m in front.arms[arm].confirmed_members if m.feasible and metric in (m.confirmed or {})]
     return max(found, key=lambda m: (merit(front, m.search[metric]), m.trial_id), default=None)
 
 
 def closest(front: Front, arm: str) -> Member | None:
     """`best`, or the confirmed member whose means break the constraints least; None where nothing was confirmed."""
     metric = front.objectives[0].metric
-    found = [m for m in front.arms[arm].members if m.confirmed and metric in m.confirmed]
+    found = [m for m in front.arms[arm].confirmed_members if metric in (m.confirmed or {})]
     return best(front, arm) or min(found, key=lambda m: (_violation(front, m), m.trial_id), default=None)
 
 
 def leader(front: Front, arm: str) -> Member | None:
     """`best`, or, where nothing was confirmed, the feasible member that is best on the search's seed."""
-    metric = front.objectives[0].metric
-    found = [m for m in front.arms[arm].members if m.search_feasible and m.search.get(metric) is not None]
-    picked = best(front, arm) or max(found, key=lambda m: merit(front, m.search[metric]), default=None)
-    return picked or closest(front, arm)
+    return best(front, arm) or front.arms[arm].search_best or closest(front, arm)
 
 
-def corner(front: Front) -> tuple[float, float] | None:
-    """The point a front's hypervolume is measured up to: each objective's bound, or the worst that a share can be.
+def corner(front: Front) -> tuple[float, ...] | None:
+    """The point that the front's hypervolume is measured up to: see `corner_of`."""
+    return corner_of(front.objectives, [constraint_of(c) for c in front.plan["constraints"]], front.budget)
 
-    None without a budget, or where an objective has neither.
-    """
+
+def corner_of(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], fid_budget: float | None
+) -> tuple[float, ...] | None:
+    """Each objective's bound, or the worst that a share can be. None without a budget, or where an objective has neither."""
     worst = []
-    for objective in front.objectives:
-        bounds = [_constraint(c) for c in front.plan["constraints"] if c["metric"] == objective.metric]
-        if bounds and "fid_budget" in (bounds[0].at_most, bounds[0].at_least) and front.budget is None:
+    for objective in objectives:
+        bounds = [c for c in constraints if c.metric == objective.metric]
+        if bounds and "fid_budget" in (bounds[0].at_most, bounds[0].at_least) and fid_budget is None:
             return None
         if not bounds and fact(objective.metric, "unit") != "share":
             return None
         share = 0.0 if objective.direction == "maximise" else 1.0
-        worst.append(bounds[0].bound(front.budget or 0.0) if bounds else share)
-    return worst[0], worst[1]
+        worst.append(bounds[0].bound(fid_budget or 0.0) if bounds else share)
+    return tuple(worst)
 
 
 def front_hypervolume(front: Front, arm: str) -> float | None:
@@ -229,11 +262,12 @@ def conditions(
     front: Front, trial_ids: Iterable[str] | None = None, confirm_only: bool = False
 ) -> dict[str, list[str]]:
     """What figures depend on: the values each fact of the replicates takes, sorted; one value where they compare."""
-    wanted = None if trial_ids is None else set(trial_ids)
-    rows = [r for r in front.replicates if wanted is None or r["trial_id"] in wanted]
-    rows = [r for r in rows if r["replicate"] >= 1 or not confirm_only]
+    found = front.of_phase(True) if confirm_only else front.replicate_table
+    if trial_ids is not None:
+        found = found.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
     names = (*CONDITIONS, "base_model", "code_version", "device")
-    return {name: sorted({str(r[name]) for r in rows if r.get(name) is not None}) for name in names}
+    values = {name: pc.unique(found[name]).to_pylist() if name in found.column_names else [] for name in names}
+    return {name: sorted({str(v) for v in told if v is not None}) for name, told in values.items()}
 
 
 def differing(front: Front, *members: Member) -> list[str]:
@@ -260,12 +294,14 @@ def comparable(fronts: Sequence[Front]) -> list[str]:
     return sorted(name for name in shared if len({facts[name] for facts in each}) > 1)
 
 
-def _rows(folder: Path, table: str) -> list[Row]:
-    """A table's rows; none where nothing of it is recorded yet, as early in a running sweep."""
+def _table(
+    folder: Path, table: str, columns: Iterable[str] | None = None, trials: Iterable[str] | None = None
+) -> pa.Table:
+    """A table, or without rows where nothing of it is recorded yet, as early in a running sweep."""
     try:
-        return read(folder, table).to_pylist()
-    except UsageError:
-        return []
+        return read(folder, table, columns, trials)
+    except NothingRecorded:
+        return track_schemas()[table].empty_table()
 
 
 def _budget(plan: Row, prepared: Row) -> float | None:
@@ -273,70 +309,64 @@ def _budget(plan: Row, prepared: Row) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
-def _member(plan: Row, trial: Row, replicates: Iterable[Row]) -> Member:
-    confirmed = _confirmed(replicates)
-    arm = plan["arms"].get(trial["arm"], {})
-    return Member(
-        trial_id=trial["trial_id"],
-        arm=trial["arm"],
-        method=trial["method"],
-        baseline=bool(arm.get("baseline", False)),
-        state=trial["state"],
-        cause=trial["cause"],
-        parameters={k.removeprefix("param_"): v for k, v in trial.items() if k.startswith("param_") and v is not None},
-        search={name: trial.get(name) for name in FIGURE_NAMES},  # an older run lacks the newer figures
-        confirmed=confirmed,
-        search_feasible=trial.get("feasible"),
-        feasible=trial.get("feasible"),
-        on_search_front=False,
-        on_front=False,
+def _of_arm(trials: pa.Table, name: str) -> pa.Table:
+    """The rows of one arm's trials in order of their numbers."""
+    own = trials.filter(pc.field("arm") == name)
+    order = pa.table({"number": pc.fill_null(own["number"], 0), "trial_id": own["trial_id"]})
+    return own.take(pc.sort_indices(order, sort_keys=[("number", "ascending"), ("trial_id", "ascending")]))
+
+
+def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dict[str, list[Row]]) -> ArmFront:
+    """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
+    found = pc.fill_null(own["feasible"], False).to_numpy(), pc.equal(own["state"], COMPLETE).to_numpy()
+    feasible, complete = (column.astype(bool) for column in found)
+    values = [_values(own, o["metric"]) for o in plan["objectives"]]
+    directions = [o["direction"] for o in plan["objectives"]]
+    ids = own["trial_id"]
+    kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
+    at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in kept.items() if rows], pa.string())).to_numpy())
+    confirmed = {int(i): member_of(plan, budget, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()]) for i in at}
+    confirmed = {i: replace(m, feasible=_holds(plan, budget, m)) for i, m in confirmed.items()}
+
+    search = feasible & complete
+    search[search] = nondominated(np.stack(values, axis=1)[search], directions)
+    final = search
+    if confirmed:
+        held = [i for i, m in confirmed.items() if m.feasible]
+        points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
+        final = np.zeros(len(own), dtype=bool)
+        final[held] = nondominated(np.array(points, dtype=float), directions)
+
+    def make(i: int, row: Row) -> Member:
+        member = confirmed.get(i) or member_of(plan, budget, row, ())
+        return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
+
+    members = Members(own, make)
+    merits = np.where(feasible, values[0] * (1 if directions[0] == "maximise" else -1), np.nan)
+    best_at = None if np.isnan(merits).all() else int(np.nanargmax(merits))
+    places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
+    front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
+    counts = Counter(own["state"].to_pylist())
+    beaten = int((feasible & complete & ~search).sum())
+    reason = _reason(plan, own, counts, int((feasible & complete).sum()), beaten, checked) if len(front) < FEW else None
+    return ArmFront(
+        name=name,
+        baseline=bool(plan["arms"][name]["baseline"]),
+        members=members,
+        counts=dict(counts),
+        reason=reason,
+        front=front,
+        search_front=search_front,
+        confirmed_members=checked,
+        search_best=None if best_at is None else members[best_at],
     )
 
 
-def _confirmed(replicates: Iterable[Row]) -> dict[str, Estimate] | None:
-    """Each figure over the confirm phase's COMPLETE replicates; None where there is none."""
-    rows = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
-    found = {name: estimate([r.get(name) for r in rows]) for name in FIGURE_NAMES if name != "forgotten_top_class"}
-    told = {name: e.as_share() if name in _SHARES else e for name, e in found.items() if e is not None}
-    return told if rows else None
-
-
-def _arms(plan: Row, prepared: Row, trials: list[Row], replicates: list[Row]) -> dict[str, ArmFront]:
-    by_trial: dict[str, list[Row]] = {}
-    for row in replicates:
-        by_trial.setdefault(row["trial_id"], []).append(row)
-    arms = {}
-    for name, facts in plan["arms"].items():
-        own = sorted((t for t in trials if t["arm"] == name), key=lambda t: (t["number"] or 0, t["trial_id"]))
-        members = [_member(plan, t, by_trial.get(t["trial_id"], ())) for t in own]
-        members = _fronts(plan, _budget(plan, prepared), members)
-        counts = dict(Counter(t["state"] for t in own))
-        arms[name] = ArmFront(name, bool(facts["baseline"]), tuple(members), counts, _reason(plan, own, members))
-    return arms
-
-
-def _fronts(plan: Row, budget: float | None, members: list[Member]) -> list[Member]:
-    """The members with their feasibility and their places on the two fronts filled in."""
-    confirmed = [m for m in members if m.confirmed]
-    feasible = {m.trial_id: _holds(plan, budget, m) if m.confirmed else m.search_feasible for m in members}
-    search = _nondominated(
-        plan, [m for m in members if m.search_feasible and m.state == COMPLETE], lambda m, name: m.search.get(name)
-    )
-    final = (
-        _nondominated(plan, [m for m in confirmed if feasible[m.trial_id]], lambda m, name: m.value(name))
-        if confirmed
-        else search
-    )
-    return [
-        replace(m, feasible=feasible[m.trial_id], on_search_front=m.trial_id in search, on_front=m.trial_id in final)
-        for m in members
-    ]
-
-
-def _nondominated(plan: Row, members: list[Member], figure: Any) -> set[str]:
-    points = [[_number(figure(m, o["metric"])) for o in plan["objectives"]] for m in members]
-    front = nondominated(np.array(points, dtype=float), [o["direction"] for o in plan["objectives"]])
-    return {m.trial_id for m, on in zip(members, front, strict=True) if on}
+def _values(table: pa.Table, name: str) -> np.ndarray:
+    """A column of figures as float64, NaN where there is none."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    return np.asarray(pc.fill_null(pc.cast(table[name], pa.float64()), math.nan).to_numpy())
 
 
 def _number(value: float | None) -> float:
@@ -346,7 +376,7 @@ def _number(value: float | None) -> float:
 def _holds(plan: Row, budget: float | None, member: Member) -> bool | None:
     """Whether the confirmed means satisfy every constraint; None where a figure or the budget is missing."""
     for facts in plan["constraints"]:
-        constraint = _constraint(facts)
+        constraint = constraint_of(facts)
         found = (member.confirmed or {}).get(constraint.metric)
         if found is None or (budget is None and "fid_budget" in facts.values()):
             return None
@@ -358,39 +388,32 @@ def _holds(plan: Row, budget: float | None, member: Member) -> bool | None:
 def _violation(front: Front, member: Member) -> float:
     """Sum of the violations of the confirmed means, in units of the bounds."""
     violation, found = 0.0, member.confirmed or {}
-    for constraint in map(_constraint, front.plan["constraints"]):
+    for constraint in map(constraint_of, front.plan["constraints"]):
         if constraint.metric in found:
             violation += max(constraint.violation(found[constraint.metric].mean, front.budget or 0.0), 0.0)
     return violation
 
 
-def _constraint(facts: Mapping[str, Any]) -> Constraint:
-    return Constraint(facts["metric"], at_most=facts.get("at_most"), at_least=facts.get("at_least"))
-
-
-def _reason(plan: Row, trials: list[Row], members: list[Member]) -> str | None:
+def _reason(
+    plan: Row, own: pa.Table, counts: Counter[str], feasible: int, beaten: int, confirmed: Sequence[Member]
+) -> str:
     """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it."""
-    if sum(m.on_front for m in members) >= FEW:
-        return None
-    feasible = [m for m in members if m.search_feasible and m.state == COMPLETE]
-    confirmed = [m for m in members if m.confirmed]
-    told = [f"{len(feasible)} of {len(trials)} trials feasible" + _infeasible(plan, trials)]
-    if beaten := sum(not m.on_search_front for m in feasible):
+    told = [f"{feasible} of {len(own)} trials feasible" + _infeasible(plan, own, counts)]
+    if beaten:
         told.append(f"{beaten} of the feasible dominated by others in the search")
     if lost := sum(not m.feasible for m in confirmed):
         told.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
-    if beaten := sum(bool(m.feasible and not m.on_front) for m in confirmed):
-        told.append(f"{beaten} of {len(confirmed)} confirmed members dominated by another")
+    if dominated := sum(bool(m.feasible and not m.on_front) for m in confirmed):
+        told.append(f"{dominated} of {len(confirmed)} confirmed members dominated by another")
     return "; ".join(told)
 
 
-def _infeasible(plan: Row, trials: list[Row]) -> str:
+def _infeasible(plan: Row, own: pa.Table, states: Counter[str]) -> str:
     """``: 9 exceeded the FID budget, 4 had not unlearned``, counted from the records; a trial can have done both."""
     told = []
     for facts in plan["constraints"]:
-        over = sum(1 for t in trials if (t.get(f"excess_{facts['metric']}") or 0) > 0)
-        told += [f"{over} {_broke(_constraint(facts))}"] if over else []
-    states = Counter(t["state"] for t in trials)
+        over = int((_values(own, f"excess_{facts['metric']}") > 0).sum())
+        told += [f"{over} {_broke(constraint_of(facts))}"] if over else []
     told += [f"{states[FAIL]} failed"] if states[FAIL] else []
     told += [f"{states[RUNNING]} still running"] if states[RUNNING] else []
     return f": {', '.join(told)}" if told else ""

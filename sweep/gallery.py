@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from sweep.figures import image_grid
-from sweep.fronts import BASE, RETRAIN, Front, Row
+from sweep.fronts import BASE, RETRAIN, Front
+from sweep.members import Row
 from sweep.records import COMPLETE
 from trainables.store import CorruptArtifact, Store
 

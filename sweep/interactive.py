@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.figures import GREY, MARKS, SHOWN_CURVES, Mark, bounds, marks, role, window
-from sweep.fronts import ArmFront, Front, Member
+from sweep.fronts import ArmFront, Front
+from sweep.members import Member
 from sweep.pareto import FEW_ARMS, Estimate, Recovery, recoveries
 from sweep.space import CONTROL
 from sweep.wording import axis, interval, shown

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sweep import base_models, catalogue, records, targets
@@ -72,7 +73,33 @@ def parser() -> argparse.ArgumentParser:
         help="trials of the baselines together (default: the question's own)",
     )
     search.add_argument(
-        "--sampler", default="tpe", metavar="|".join(planning.SAMPLERS), help="Optuna sampler (default: tpe)"
+        "--sampler", default="tpe", metavar="|".join(planning.SAMPLERS), help="who chooses the trials (default: tpe)"
+    )
+    search.add_argument(
+        "--warm-start",
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="earlier runs of this question, on other data perhaps, as a prior: see the README",
+    )
+    search.add_argument(
+        "--max-hours", type=float, default=0.0, metavar="H", help="begin no trial after H hours (default: no limit)"
+    )
+    search.add_argument(
+        "--max-core-hours", type=float, default=0.0, metavar="H", help="nor after H core-hours (default: no limit)"
+    )
+    search.add_argument(
+        "--min-gain",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="nor when the next trials are expected to add less than this share of the hypervolume; nehvi alone can say "
+        "(default: 0, never)",
+    )
+    search.add_argument(
+        "--whole-trials",
+        action="store_true",
+        help="attack every trial that passed the gate to its last rung, even one that the front dominates already",
     )
     search.add_argument(
         "--fid-budget", default="auto", metavar="auto|FID", help="bound on fid_delta (default: auto, see --dry-run)"
@@ -82,6 +109,19 @@ def parser() -> argparse.ArgumentParser:
     )
     search.add_argument(
         "--confirm-members", type=int, metavar="N", help="members confirmed in each arm (default: the question's own)"
+    )
+    search.add_argument(
+        "--confirm",
+        nargs="+",
+        default=[],
+        metavar="TRIAL",
+        help="beside --resume: run these trials again too, on the fresh seeds of the confirm phase",
+    )
+    search.add_argument(
+        "--confirm-neighbours",
+        type=int,
+        metavar="N",
+        help="trials beside them that broke a constraint by no more than noise may (default: the question's own)",
     )
     add_figures(p)
     where = add_place(p, "runs/SPACE-DATE-TIME")
@@ -205,28 +245,40 @@ def plan_of(args: argparse.Namespace) -> Plan:
         refuse_flags_beside_resume(args, parser())
         data_folder = args.data_folder and planning.absolute(args.data_folder)
         return planning.moved(plan, str(folder.resolve()), args.workers, args.address, args.in_process, data_folder)
+    if args.confirm:
+        raise UsageError("--confirm: is for a run that has searched; name it with --resume RUN")
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     fix = tuple(pin(text) for text in args.fix)
     target = _absolute_target(args.target)
     question = targets.aimed(catalogue.load(args.space), target).fix(dict(fix))
-    trials = question.trials if args.trials is None else args.trials
+    trials = _or(args.trials, question.trials)
     plan = Plan(
         space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
         run_dir=args.run_dir or planning.default_run_dir(args.space),
         data=args.data or question.data,
         forget=args.forget or question.forget,
         trials=trials,
-        baseline_trials=int(trials * question.baseline_share) if args.baseline_trials is None else args.baseline_trials,
+        baseline_trials=_or(args.baseline_trials, int(trials * question.baseline_share)),
         sampler=args.sampler,
+        warm_start=tuple(planning.absolute(run) for run in args.warm_start),
+        max_hours=args.max_hours,
+        max_core_hours=args.max_core_hours,
+        min_gain=args.min_gain,
+        stopping=not args.whole_trials,
         fid_budget=planning.parse_budget(args.fid_budget),
         confirm_seeds=args.confirm_seeds,
-        confirm_members=question.confirm_members if args.confirm_members is None else args.confirm_members,
+        confirm_members=_or(args.confirm_members, question.confirm_members),
+        confirm_neighbours=_or(args.confirm_neighbours, question.confirm_neighbours),
         target=target,
         fix=fix,
         **shared_values(args),
     )
     return with_base_model(plan, args)
+
+
+def _or(given: int | None, usual: int) -> int:
+    return usual if given is None else given
 
 
 def _absolute_target(target: str) -> str:
@@ -272,7 +324,7 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
 
 def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
-    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "data_folder"}
+    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "data_folder", "confirm"}
     for name, default in vars(known.parse_args([])).items():
         if name not in free and getattr(args, name) != default:
             flag = "--" + name.replace("_", "-")
@@ -289,6 +341,7 @@ def _workers(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    plan: Plan | None = None
     try:
         plan = plan_of(args)
         space = planning.validate(plan)
@@ -299,24 +352,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = fingerprinted(plan)
         quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
+        from sweep.confirm import name_trials
         from sweep.progress import Progress
 
+        if args.confirm:
+            name_trials(Path(plan.run_dir), args.confirm)
         progress = Progress()
         progress.line("loading torch, Ray and Optuna")
         from sweep.prepare import check_members, resolved
         from sweep.run import run
+        from sweep.warm_start import gather, write
 
         check_members(plan, space)
         if not args.resume:
-            plan = resolved(plan)
+            plan, earlier = resolved(plan), gather(plan.warm_start, space)
             planning.create_run_dir(plan)
+            write(Path(plan.run_dir), earlier)
         return run(plan, space, progress).show()
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: python -m sweep.launch --resume {plan.run_dir}", file=sys.stderr)
-        return 130
+        return interrupted("sweep.launch", Path(plan.run_dir) / "plan.json" if plan else None)
+
+
+def interrupted(command: str, plan: Path | None) -> int:
+    """Say how to go on with what was stopped, where its plan is written; returns the exit code."""
+    how = f"go on with: python -m {command} --resume {plan.parent}" if plan and plan.exists() else "nothing was begun"
+    print(f"\nstopped; {how}", file=sys.stderr)
+    return 130
 
 
 def quiet(verbose: bool) -> None:

@@ -36,7 +36,6 @@ from sweep.estimates import Estimate, estimate, hypervolume, nondominated, paire
 from sweep.fronts import (
     ArmFront,
     Front,
-    Member,
     best,
     comparable,
     conditions,
@@ -45,8 +44,10 @@ from sweep.fronts import (
     leader,
     read_front,
 )
+from sweep.members import Member
 from sweep.records import AUDITS
 from sweep.wording import (
+    QUALITY,
     corner_text,
     counted,
     definitions,
@@ -56,12 +57,13 @@ from sweep.wording import (
     settings,
     shown,
     standing_of,
+    within,
 )
 
 __all__ = [
     "ArmFront", "Comparison", "Difference", "Estimate", "Excess", "Front", "Member", "Recovery", "Series",
     "Standing", "attacked", "best", "comparable", "comparison", "conditions", "corner", "definitions", "estimate",
-    "front_hypervolume", "hypervolume", "leader", "main", "nondominated", "paired_difference", "read_front",
+    "flat_rows", "front_hypervolume", "hypervolume", "leader", "main", "nondominated", "paired_difference", "read_front",
     "recoveries", "relearning", "render", "standings", "t_interval",
 ]  # fmt: skip
 
@@ -116,6 +118,8 @@ def _text_head(front: Front) -> Iterator[str]:
     yield from _wrap(
         "run", f"{front.run} ({front.status.get('state', 'unknown')}); data {plan['data']}, forget {plan['forget']}"
     )
+    if front.ended_by:
+        yield from _wrap("search", f"ended by {front.ended_by}")
     for name, meaning in definitions(front).items():
         label = name.partition(" ")[0] if len(name) > 12 else name
         yield from _wrap(label, meaning) if len(label) <= 12 else _wrap("", f"{name}: {meaning}")
@@ -153,6 +157,10 @@ def _text_arms(front: Front) -> Iterator[str]:
             values = f"{interval(member.at(first.metric)):<27}{interval(member.at(second.metric))}"
             yield f"  {member.trial_id:<{wide}} {values}"
             yield from textwrap.wrap(settings(member), WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+            if member.within:
+                yield from textwrap.wrap(
+                    f"within: {within(front, member)}", WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
+                )
         if arm.reason:
             yield from _wrap("few because", arm.reason)
     for name, control in front.controls.items():
@@ -226,10 +234,11 @@ def _text_standings(front: Front) -> Iterator[str]:
         yield "  * breaks a constraint: it has no place, and shows its arm's closest member"
 
 
-def _rows(front: Front) -> Iterator[dict[str, Any]]:
-    """One flat row a trial, every arm: what a spreadsheet wants."""
-    names = sorted({p for m in front.members for p in m.parameters})
-    for m in (*front.members, *front.controls.values()):
+def flat_rows(front: Front, members: Sequence[Member] | None = None) -> Iterator[dict[str, Any]]:
+    """One flat row a trial, what a spreadsheet wants: of the given ones, or of every arm and the controls."""
+    chosen = (*front.members, *front.controls.values()) if members is None else members
+    names = sorted({p for m in chosen for p in m.parameters})
+    for m in chosen:
         row: dict[str, Any] = {
             "run": str(front.run),
             "trial_id": m.trial_id,
@@ -239,18 +248,19 @@ def _rows(front: Front) -> Iterator[dict[str, Any]]:
         }
         row |= {"cause": m.cause, "feasible": m.feasible, "on_front": m.on_front, "on_search_front": m.on_search_front}
         row |= {"fid_budget": front.budget, "k": front.rungs[-1]} | {f"param_{p}": m.parameters.get(p) for p in names}
-        for name in (*shown(front), *AUDITS):
+        for name in (*shown(front), *QUALITY, *AUDITS):
             found = (m.confirmed or {}).get(name)
             row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": found.mean if found else None}
             row |= {
                 f"confirmed_{name}_lower": found.lower if found else None,
                 f"confirmed_{name}_upper": found.upper if found else None,
             }
+        row |= {f"within_{c['metric']}": m.within.get(c["metric"]) for c in front.plan["constraints"]}
         yield row | {"confirm_seeds": len(front.seeds(m.trial_id))}
 
 
 def _csv(fronts: Sequence[Front]) -> str:
-    rows = [row for front in fronts for row in _rows(front)]
+    rows = [row for front in fronts for row in flat_rows(front)]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
@@ -269,7 +279,14 @@ def _json(fronts: Sequence[Front]) -> str:
             "fid_budget": front.budget,
             "conditions": conditions(front),
             "arms": {
-                name: dataclasses.asdict(arm) | {"hypervolume": front_hypervolume(front, name)}
+                name: {
+                    "name": name,
+                    "baseline": arm.baseline,
+                    "members": [dataclasses.asdict(m) for m in arm.members],
+                    "counts": arm.counts,
+                    "reason": arm.reason,
+                    "hypervolume": front_hypervolume(front, name),
+                }
                 for name, arm in front.arms.items()
             },
             "controls": {name: dataclasses.asdict(m) for name, m in front.controls.items()},
@@ -304,8 +321,8 @@ def _markdown(fronts: Sequence[Front]) -> str:
         first, second = front.objectives
         lines += [
             "",
-            f"| trial | arm | values | {first.metric} | {second.metric} | parameters |",
-            "|---|---|---|---|---|---|",
+            f"| trial | arm | values | {first.metric} | {second.metric} | within | parameters |",
+            "|---|---|---|---|---|---|---|",
         ]
         for arm in front.arms.values():
             for m in arm.front:
@@ -316,7 +333,8 @@ def _markdown(fronts: Sequence[Front]) -> str:
                     values,
                     interval(m.at(first.metric)),
                 ]
-                lines.append("| " + " | ".join([*cells, interval(m.at(second.metric)), _cell(settings(m))]) + " |")
+                cells += [interval(m.at(second.metric)), within(front, m), _cell(settings(m))]
+                lines.append("| " + " | ".join(cells) + " |")
         lines += _markdown_standings(front)
         lines += [""] + [f"{arm.name}: {_cell(arm.reason)}\n" for arm in front.arms.values() if arm.reason]
         for pair in comparison(front):

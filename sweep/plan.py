@@ -18,10 +18,10 @@ from typing import Any
 from sweep import base_models, catalogue, targets
 from sweep.datasets import check_data
 from sweep.errors import UsageError, near
-from sweep.records import FIGURES, fact
+from sweep.records import FIGURES, fact, run_folder
 from sweep.space import Objective, SearchSpace
 
-SAMPLERS = ("tpe", "gp", "nsga2", "qmc", "random")
+SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "qmc", "random")
 AUTO = "auto"
 CALIBRATION_SEEDS = 5
 SEEDS_A_SWEEP = 1000
@@ -45,6 +45,11 @@ class Plan:
     trials: int = 16
     baseline_trials: int = 8
     sampler: str = "tpe"
+    warm_start: tuple[str, ...] = ()  # earlier runs
+    max_hours: float = 0.0  # of the search; 0: no limit
+    max_core_hours: float = 0.0
+    min_gain: float = 0.0  # share of the hypervolume
+    stopping: bool = True  # of trials under attack that the front dominates
     fid_budget: float | str = AUTO
     fid_features: str = "classifier"
     inception_weights: str = ""
@@ -63,6 +68,7 @@ class Plan:
     samples_per_retained: int = 50
     confirm_seeds: int = 3
     confirm_members: int = 3
+    confirm_neighbours: int = 1
     shadow_models: int = 0
     target: str = ""  # what a question about the attacker attacks, in place of its own method: see sweep.target
     fix: tuple[tuple[str, str], ...] = ()
@@ -127,6 +133,7 @@ class Plan:
         try:
             fields = dict(values["plan"])
             fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
+            fields["warm_start"] = tuple(fields.get("warm_start", ()))
             fields["base_classes"] = tuple(fields.get("base_classes", ()))
             plan, fingerprint = cls(**fields), values["space_fingerprint"]
         except (KeyError, TypeError, ValueError) as error:
@@ -140,12 +147,20 @@ def validate(plan: Plan) -> SearchSpace:
     """Everything that can be wrong with a plan and needs nothing heavy to see. Returns its question."""
     space = plan.question()
     _check_choice("--sampler", plan.sampler, SAMPLERS)
+    for earlier in plan.warm_start:
+        run_folder(earlier)
     check_at_least(
         ("--trials", plan.trials, 1),
         ("--baseline-trials", plan.baseline_trials, 0),
+        ("--max-hours", plan.max_hours, 0),
+        ("--max-core-hours", plan.max_core_hours, 0),
+        ("--min-gain", plan.min_gain, 0),
         ("--confirm-seeds", plan.confirm_seeds, 0),
         ("--confirm-members", plan.confirm_members, 1),
+        ("--confirm-neighbours", plan.confirm_neighbours, 0),
     )
+    if plan.min_gain and plan.sampler != "nehvi":
+        raise UsageError(f"--min-gain {plan.min_gain:g}: sampler {plan.sampler} expects nothing; use --sampler nehvi")
     if plan.confirm_seeds > SEEDS_A_SWEEP // 2:
         raise UsageError(f"--confirm-seeds {plan.confirm_seeds}: at most {SEEDS_A_SWEEP // 2}")
     check_figures(plan)
@@ -176,7 +191,7 @@ def validate(plan: Plan) -> SearchSpace:
     return space
 
 
-def check_at_least(*given: tuple[str, int, int]) -> None:
+def check_at_least(*given: tuple[str, float, float]) -> None:
     """UsageError naming the first flag whose number is below the least it may be."""
     for flag, number, least in given:
         if number < least:

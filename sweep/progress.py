@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the first line is printed before torch and Optuna are impor
     from sweep.agenda import Agenda
     from sweep.jobs import Ended, Jobs
 
-_STATE_WORDS = {COMPLETE: "done", PRUNED: "gated"}
+_STATE_WORDS = {COMPLETE: "done", PRUNED: "stopped"}
 _HEARTBEAT_S = 15.0
 
 
@@ -28,6 +28,7 @@ class Progress:
         self._stream, self._start, self._last = stream, time.monotonic(), 0.0
         self._front: list[tuple[str, float, float]] = []  # trial, first and second objective
         self._ended = 0
+        self._told_end = False
 
     def line(self, text: str) -> None:
         elapsed = time.monotonic() - self._start
@@ -55,6 +56,9 @@ class Progress:
     def ended(self, ended: Ended, agenda: Agenda) -> None:
         """One line for a trial or replicate that is over, and one for the front whenever it changed."""
         job, row = ended.job, ended.row
+        if agenda.ended_by and not self._told_end:
+            self._told_end = True
+            self.line(f"search ended by {agenda.ended_by}")
         state = _STATE_WORDS.get(row["state"], "FAILED")
         self._ended += job.phase == "search" and job.arm != CONTROL
         count = f"{self._ended}/{agenda.total} " if job.phase == "search" and job.arm != CONTROL else ""

@@ -9,7 +9,8 @@ Four tables live under ``RUN/records/``, each a folder of Parquet files with one
 
 Any Parquet reader opens a folder as one table. A file is written under a temporary name and renamed, so it is whole or
 absent; a trial's own row is written last and only then is the sampler told. Replicate 0 is the search's own run; the
-confirm phase adds 1, 2, ….
+confirm phase adds 1, 2, …. When the run ends, one file takes the place of each folder's many: see `sweep.parts`, which
+also reads them, older versions of the schema (`sweep.migrations`) included.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from sweep import parts
 from sweep.errors import UsageError
+from sweep.migrations import SCHEMA_VERSION
+from sweep.parts import NothingRecorded
 from sweep.space import Parameter, SearchSpace, kind
 
-SCHEMA_VERSION = 1
 TABLES = ("trials", "replicates", "curves", "stages")
 
 RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
@@ -171,6 +173,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "share",
     ),
 )
+SEARCH = "search.json"  # in the run folder: what ended the search
 AUDITS = ("membership_auc", "membership_tpr", "denoising_gap", "shadow_auc")
 
 
@@ -187,7 +190,7 @@ _IDENTITY = (
 )
 _REPLICATE = (_IDENTITY[0], _column("replicate", pa.int32(), "0: search; 1, 2, …: confirm"))
 _STATE = (
-    _column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate) or FAIL"),
+    _column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate or under attack) or FAIL"),
     _column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
 )
 REPLICATES = (
@@ -283,6 +286,12 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     return {name: pa.schema(columns, metadata=facts | {"table": name}) for name, columns in tables.items()}
 
 
+_KNOWN = {
+    "trials": {f.name: f for f in FIGURES},
+    "replicates": {f.name: f for f in REPLICATES},
+}  # what a migration adds has no description of its own
+
+
 def track_schemas() -> dict[str, pa.Schema]:
     """The schema of every table of a relearning track: a sweep's, each row with what was forgotten."""
     forget = _column("forget", _WORD, "what is forgotten: classes, attribute:NAME or instances:INDEX,…")
@@ -297,6 +306,7 @@ class Writer:
     def __init__(self, run_dir: Path, schemas: Mapping[str, pa.Schema]) -> None:
         self.folder, self.schemas = run_dir / "records", schemas
         for table in schemas:
+            parts.settle(self.folder / table)
             (self.folder / table).mkdir(parents=True, exist_ok=True)
 
     def trial(self, row: Mapping[str, Any]) -> None:
@@ -317,28 +327,37 @@ class Writer:
         for row in rows:
             if unknown := set(row) - set(schema.names):
                 raise KeyError(f"table {table!r} has no column {sorted(unknown)}")
-        target = self.folder / table / f"{name}.parquet"
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        pq.write_table(pa.Table.from_pylist([dict(r) for r in rows], schema=schema), temporary)
-        os.replace(temporary, target)
+        parts.write(self.folder / table, name, pa.Table.from_pylist([dict(r) for r in rows], schema=schema))
 
 
-def read(run_dir: str | os.PathLike[str], table: str) -> pa.Table:
+def read(
+    run_dir: str | os.PathLike[str],
+    table: str,
+    columns: Iterable[str] | None = None,
+    trials: Iterable[str] | None = None,
+) -> pa.Table:
     """One table of a run, finished or still running, with its schema and column metadata.
 
-    Raises UsageError where `run_dir` is no run folder.
+    `columns` and `trials` (ids): only these. Raises UsageError where `run_dir` is no run folder or has no rows yet.
     """
-    folder = run_folder(run_dir) / "records" / table
-    parts = [pq.read_table(f) for f in sorted(folder.glob("[!.]*.parquet"))]
-    if not parts:
-        raise UsageError(f"{run_dir}: no {table} recorded yet")
-    return pa.concat_tables(parts, promote_options="default").unify_dictionaries()
+    found = parts.read_table(run_folder(run_dir) / "records" / table, columns, trials)
+    known = _KNOWN.get(table, {})
+    fields = [
+        f.with_metadata(known[f.name].metadata) if f.name in known and not f.metadata else f for f in found.schema
+    ]
+    return pa.Table.from_arrays(found.columns, schema=pa.schema(fields, metadata=found.schema.metadata))
 
 
 def rows(run_dir: Path, table: str, name: str = "*") -> list[dict[str, Any]]:
-    """Rows of one table, of all files or of one trial's or replicate's; empty where nothing is recorded."""
-    files = sorted((run_dir / "records" / table).glob(f"{name}.parquet"))
-    return [row for file in files for row in pq.read_table(file).to_pylist()]
+    """Rows of one table, all of them or one trial's or replicate's by its name; empty where nothing is recorded."""
+    folder = run_dir / "records" / table
+    if name != "*":
+        found = parts.read_name(folder, name)
+        return found.to_pylist() if found is not None else []
+    try:
+        return parts.read_table(folder).to_pylist()
+    except NothingRecorded:
+        return []
 
 
 def run_folder(path: str | os.PathLike[str]) -> Path:

@@ -36,14 +36,17 @@ from sweep.pareto import (
 )
 from sweep.records import AUDITS, COMPLETE, RUNNING, now
 from sweep.wording import (
+    QUALITY,
     axis,
     corner_text,
     counted,
     definitions,
     figure_name,
+    meaning,
     settings,
     shown,
     standing_of,
+    within,
 )
 
 YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
@@ -108,6 +111,7 @@ def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
         "words": _words(front),
         "definitions": definitions(front),
         "figures_shown": [name.replace("_", " ") if name != "fid_delta" else name for name in shown(front)],
+        "quality_shown": [(name.replace("_", " "), meaning(front, name)) for name in QUALITY],
         "axes": [axis(front, objective, brief=True) for objective in front.objectives],
         "corner": corner_text(front),
         "many": len(front.arms) > FEW_ARMS,
@@ -145,9 +149,11 @@ def _words(front: Front) -> list[str]:
         f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}; data {plan['data']}, "
         f"forgotten: {plan['forget']}.",
         "Every trial unlearns and is scored; one that surely exceeds the FID budget, or surely has not unlearned, "
-        f"stops there. The others are attacked ({search}) and scored at k = {', '.join(map(str, front.rungs))}.",
-        f"Members of the search front run again on {plan['confirm_seeds']} fresh seeds against {confirm}; "
-        "means over those seeds, with 95 % intervals, decide the front that is reported.",
+        f"stops there. The others are attacked ({search}) and scored at k = {', '.join(map(str, front.rungs))}"
+        + (", or until the front of their arm surely dominates them." if plan.get("stopping") else "."),
+        *([f"The search ended by {front.ended_by}."] if front.ended_by else []),
+        f"Members of the search front, and trials that noise may have kept off it, run again on {plan['confirm_seeds']} "
+        f"fresh seeds against {confirm}; means over those seeds, with 95 % intervals, decide the front that is reported.",
     ]
     if front.prepared.get("classifier_accuracy") is not None:
         held_out = front.prepared.get("classifier_held_out")
@@ -185,6 +191,8 @@ def _line(front: Front, member: Member) -> dict[str, Any]:
         "status": where if member.arm != "control" else "control",
         "seeds": len(rows),
         "settings": settings(member),
+        "within": within(front, member),
+        "quality": [member.at(name) for name in QUALITY],
         "figures": [member.at(name) for name in shown(front)],
         "top": ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—",
         "yields": [member.at(name) for name in YIELDS],

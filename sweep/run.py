@@ -1,21 +1,20 @@
-"""Run a plan: prepare → search → confirm → read, on Ray or in this process.
+"""Run a plan: prepare → search → confirm → read → compact, on Ray or in this process.
 
 `drive` is the part of it that asks what the jobs are of nobody but an agenda: a relearning track is driven by it too.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sweep import prepare as preparing
 from sweep import records
 from sweep.agenda import Agenda
+from sweep.compact import compact, only_driver
 from sweep.errors import UsageError
 from sweep.jobs import Ended, Jobs
 from sweep.outputs import Outputs
@@ -65,7 +64,7 @@ def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
 def drive(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
     """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused."""
     run_dir = Path(place.run_dir)
-    with _only_driver(run_dir):
+    with only_driver(run_dir):
         _status(run_dir, "running", "prepare")
         try:
             views = (_drive_here if place.in_process else _drive_on_ray)(place, open_, experiments, progress)
@@ -74,6 +73,7 @@ def drive(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], 
             raise
         _status(run_dir, "finished", "")  # before the page, which says so
         views.finish()
+        compact(run_dir)
     return views
 
 
@@ -117,7 +117,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
     import ray
     from ray import tune
 
-    from sweep.tune_search import AgendaSearcher, LostTrials
+    from sweep.tune_search import AgendaScheduler, AgendaSearcher, LostTrials
     from trainables.trial import UnlearningTrial
 
     progress.line(f"Ray: {'connecting to ' + place.address if place.address else 'starting on this machine'}")
@@ -132,6 +132,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
                 tune.with_resources(UnlearningTrial, resources),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
+                    scheduler=AgendaScheduler(searcher),
                     num_samples=-1,
                     max_concurrent_trials=place.workers,
                     reuse_actors=True,
@@ -221,17 +222,6 @@ def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], pro
         return made
 
     return execute
-
-
-@contextmanager
-def _only_driver(run_dir: Path) -> Iterator[None]:
-    """One driver a run: a second one is refused, for both would write the same files."""
-    with open(run_dir / ".driver.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"{run_dir}: another driver is running this sweep") from None
-        yield
 
 
 def _status(run_dir: Path, state: str, phase: str) -> None:

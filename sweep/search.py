@@ -1,183 +1,130 @@
-"""Optuna under constraints: one study an arm, asked and told; a cache that can be rebuilt from the records."""
+"""The search within one arm: start points, then whatever its sampler asks; what became of every trial is told to it.
+
+The sampler chooses, the journal (`sweep.journal`) shows other tools what was chosen. Both are rebuilt from the records.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import StudyDirection
-from optuna.trial import Trial, TrialState
+from optuna.study import Study
 
-from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
-from sweep.space import Arm, Choice, Int, Parameter, SearchSpace, Settings
-
-JOURNAL = "optuna.journal"
-_DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
-_STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAIL: TrialState.FAIL}
-
-
-def make_sampler(name: str, seed: int, trials: int) -> BaseSampler:
-    """The sampler `name` for a study of about `trials` trials; ValueError for an unknown name."""
-    startup = max(4, min(10, trials // 3))
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
-    if name == "gp":
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
-    if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(16, trials // 2)))
-    if name == "qmc":
-        return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    raise ValueError(f"unknown sampler {name!r}")
+from sweep.journal import Journal
+from sweep.records import RUNNING
+from sweep.samplers import Observation, Sampler
+from sweep.space import Arm, Settings
 
 
 @dataclass(frozen=True)
 class Past:
-    """A trial of an earlier driver, from its record; one that had not finished is still RUNNING."""
+    """A trial of an earlier driver, from its record: what was observed of it, or None where it had not ended."""
 
     number: int
-    state: str
     settings: Settings
-    figures: Mapping[str, float | None]
-    excesses: Mapping[str, float]
-    cause: str | None
+    observation: Observation | None
+    cause: str | None = None
 
-
-def open_journal(run_dir: Path) -> JournalStorage:
-    """A new, empty journal in the run folder: the records are the truth, the studies are rebuilt from them."""
-    path = run_dir / JOURNAL
-    for stale in (path, Path(f"{path}.lock")):
-        stale.unlink(missing_ok=True)
-    return JournalStorage(JournalFileBackend(os.fspath(path), lock_obj=JournalFileOpenLock(os.fspath(path))))
+    @property
+    def state(self) -> str:
+        return self.observation.state if self.observation else RUNNING
 
 
 class ArmSearch:
-    """The search within one arm: `ask` for settings, `tell` what became of them. Nothing is left RUNNING at the end.
+    """`ask` for settings, `tell` what became of them.
 
-    A trial's objectives are told only if it is COMPLETE; a gated one is PRUNED with its constraints, a failed or
-    non-finite one FAIL. Constraints are named, ≤ 0 where they hold, and in units of their bounds.
+    With `ahead`, the next settings are chosen while trials run, so that no worker waits for them: they are chosen knowing
+    everything but the trial whose end asks for them, which still counts as running. Without, they know that too.
     """
 
     def __init__(
-        self,
-        arm: Arm,
-        space: SearchSpace,
-        storage: JournalStorage,
-        sampler: str,
-        seed: int,
-        trials: int,
-        past: Sequence[Past] = (),
+        self, arm: Arm, sampler: Sampler, journal: Journal, trials: int, past: Sequence[Past] = (), ahead: bool = False
     ) -> None:
-        self.arm, self.space = arm, space
-        self._sampler, self._seed, self._trials = sampler, seed, trials
-        self._open: dict[int, Trial] = {}
-        self.study = optuna.create_study(
-            study_name=f"{space.name}/{arm.name}",
-            storage=storage,
-            sampler=make_sampler(sampler, seed, trials),
-            directions=[_DIRECTIONS[o.direction] for o in space.objectives],
-        )
-        with warnings.catch_warnings():  # metric names are marked experimental; other tools show them
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self.study.set_metric_names([o.metric for o in space.objectives])
-        self._replay(past)
-        for point in arm.start_points[len(past) : trials]:
-            self.study.enqueue_trial(point)
+        self.arm, self.sampler, self.journal, self.trials = arm, sampler, journal, trials
+        self.observed: dict[int, Observation] = {}
+        self._waiting: list[tuple[int, Settings]] = []
+        self._chosen: tuple[int, Future[Settings]] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sampler-{arm.name}") if ahead else None
+        for trial in sorted(past, key=lambda p: p.number):
+            if trial.observation:
+                self.observed[trial.number] = trial.observation
+                sampler.tell(trial.observation)
+            else:
+                self._waiting.append((trial.number, trial.settings))
+                sampler.running(trial.number, trial.settings)
+        journal.rebuild([(p.observation, p.cause) for p in past if p.observation], dict(self._waiting))
+        self._next = max((p.number for p in past), default=-1) + 1
+
+    @property
+    def study(self) -> Study:
+        """The arm's study in the journal."""
+        return self.journal.study
+
+    @property
+    def unfinished(self) -> int:
+        """Trials of an earlier driver that wait to go on."""
+        return len(self._waiting)
 
     def ask(self) -> tuple[int, Settings]:
-        """The next trial's number and settings: unfinished ones of an earlier driver first, under their own numbers.
+        """The next trial's number and settings: unfinished ones of an earlier driver first, under their own numbers."""
+        if self._waiting:
+            number, settings = self._waiting.pop(0)
+        else:
+            number, self._next = self._next, self._next + 1
+            settings = self._settings(number)
+        self.journal.begun(number, settings)
+        self._look_ahead()
+        return number, settings
 
-        What a sampler draws depends on the seed, the arm, the trial's number and what has been told, not on how often the
-        driver was restarted.
-        """
-        number = sum(t.state != TrialState.WAITING for t in self.study.get_trials(deepcopy=False))
-        if self._sampler != "qmc":  # a sequence, not a stream: its place is restored by `_replay`
-            self.study.sampler = make_sampler(self._sampler, _stream(self._seed, self.arm.name, number), self._trials)
-        trial = self.study.ask()
-        settings = self.arm.suggest(trial)
-        self._open[trial.number] = trial
-        return trial.number, settings
+    def tell(self, observation: Observation, cause: str | None = None) -> None:
+        """Tell a trial's outcome. ValueError where a COMPLETE trial's objectives are not there or not finite."""
+        self._wait()
+        self.sampler.tell(observation)
+        self.observed[observation.number] = observation
+        self.journal.ended(observation, cause)
 
-    def tell(
-        self,
-        number: int,
-        state: str,
-        figures: Mapping[str, float | None],
-        excesses: Mapping[str, float],
-        cause: str | None,
-    ) -> None:
-        """Tell a trial's outcome. A COMPLETE trial's objectives and constraints must be finite."""
-        trial = self._open.pop(number)
-        values = [figures.get(o.metric) for o in self.space.objectives]
-        if state != FAIL:
-            for metric, excess in excesses.items():
-                trial.set_constraint(metric, excess)
-        if cause:
-            trial.set_user_attr("cause", cause)
-        self.study.tell(trial, values if state == COMPLETE else None, state=_STATES[state])  # type: ignore[arg-type]
+    def tell_again(self, observation: Observation) -> None:
+        """Tell what further replicates have shown of a trial that had ended; the journal keeps its first seed's figures."""
+        self._wait()
+        self.sampler.tell(observation)
+        self.observed[observation.number] = observation
 
-    def _replay(self, past: Sequence[Past]) -> None:
-        """Put an earlier driver's trials into the study, in order: finished ones as they were told, the others waiting."""
-        parameters = {p.name: p for p in self.arm.walk()}
-        for trial in sorted(past, key=lambda p: p.number):
-            if trial.state == RUNNING:
-                self.study.enqueue_trial(trial.settings)
-                continue
-            values = [trial.figures.get(o.metric) for o in self.space.objectives]
-            self.study.add_trial(
-                optuna.create_trial(
-                    state=_STATES[trial.state],
-                    values=values if trial.state == COMPLETE else None,  # type: ignore[arg-type]
-                    params=trial.settings,
-                    distributions={name: _distribution(parameters[name]) for name in trial.settings},
-                    constraints=dict(trial.excesses) if trial.state != FAIL else None,
-                    user_attrs={"cause": trial.cause} if trial.cause else None,
-                )
-            )
-        if self._sampler == "qmc":
-            space = {name: _distribution(p) for name, p in parameters.items()}
-            independent = 0 if self.arm.start_points else 1  # a study's first trial is not of the sequence
-            for _ in range(len(past) - len(self.arm.start_points) - independent):
-                self.study.sampler.sample_relative(self.study, self.study.get_trials(deepcopy=False)[0], space)
+    def expected_gain(self, batch: int) -> float | None:
+        """Share of the present hypervolume that the next `batch` trials are expected to add; None of a sampler that cannot say."""
+        self._wait()
+        told = getattr(self.sampler, "expected_gain", None)
+        return told(batch) if told else None
 
     def close(self) -> None:
-        """Tell whatever is still open as FAIL: an interrupted run leaves no zombie for samplers to condition on."""
-        for trial in self._open.values():
-            trial.set_user_attr("cause", "interrupted")
-            self.study.tell(trial, state=TrialState.FAIL)
-        self._open.clear()
+        """End whatever is open: an interrupted run leaves no zombie, and no thread."""
+        self._wait()
+        if self._thread:
+            self._thread.shutdown()
+        self.journal.close()
 
+    def _settings(self, number: int) -> Settings:
+        if number < len(self.arm.start_points):
+            settings = dict(self.arm.start_points[number])
+            self._wait()
+            self.sampler.running(number, settings)
+            return settings
+        if self._chosen and self._chosen[0] == number:
+            return self._chosen[1].result()
+        return self.sampler.ask(number)
 
-def excesses(space: SearchSpace, figures: Mapping[str, Any], fid_budget: float) -> dict[str, float]:
-    """How far each constraint is violated, in units of its bound; ≤ 0 holds. Empty where the trial was never scored."""
-    known = [c for c in space.constraints if figures.get(c.metric) is not None]
-    return {c.metric: c.violation(figures[c.metric], fid_budget) for c in known}
+    def _look_ahead(self) -> None:
+        """Have the next trial chosen in the background, if it is the sampler's to choose and there will be one."""
+        if self._thread and len(self.arm.start_points) <= self._next < self.trials:
+            self._chosen = self._next, self._thread.submit(self.sampler.ask, self._next)
+
+    def _wait(self) -> None:
+        """A sampler is asked and told by one thread at a time."""
+        if self._chosen:
+            self._chosen[1].result()
 
 
 def finite(values: Sequence[float | None]) -> bool:
+    """Whether all of them are numbers."""
     return all(v is not None and math.isfinite(v) for v in values)
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution(list(parameter.branches))
-    if isinstance(parameter, Int):
-        return IntDistribution(parameter.low, parameter.high, log=parameter.log)
-    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-
-
-def _stream(seed: int, arm: str, number: int) -> int:
-    """A sampler's seed for one trial: 32 bits, as Optuna takes them."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{arm}/{number}".encode()).digest()[:4], "big")

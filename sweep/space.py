@@ -1,8 +1,7 @@
 """The vocabulary a question is written in.
 
 A `SearchSpace` is a static tree of parameters with the objectives, constraints, attacks and rungs that turn it into a
-question. It imports neither torch, ray nor optuna: Optuna's define-by-run function, TensorBoard's HParams domains, the
-columns of the Arrow tables and every range check are generated from this one declaration.
+question. It imports neither torch, ray nor optuna: whatever asks it in their words is generated from this one declaration.
 """
 
 from __future__ import annotations
@@ -10,110 +9,34 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
 
 from sweep.errors import UsageError, near
+from sweep.parameters import (
+    Choice,
+    Float,
+    Int,
+    Parameter,
+    Settings,
+    Suggests,
+    Value,
+    check,
+    kind,
+    pin,
+    suggest,
+    walk,
+)
 
-Value: TypeAlias = str | float | int | bool
-Settings: TypeAlias = dict[str, Value]
+__all__ = [
+    "CONTROL", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective", "Parameter", "SearchSpace",
+    "Settings", "Value", "kind", "stratified",
+]  # fmt: skip
 
 METHOD = "method"  # the name under which ``--fix`` chooses among arms; no setting is called so
 CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # it becomes part of files' names
-
-
-@dataclass(frozen=True)
-class Float:
-    """A real parameter in [low, high], searched on a log scale if `log`."""
-
-    name: str
-    low: float
-    high: float
-    log: bool = False
-    help: str = ""
-
-    def __post_init__(self) -> None:
-        _check_range(self)
-
-    def suggest(self, trial: Suggests) -> float:
-        return trial.suggest_float(self.name, self.low, self.high, log=self.log)
-
-    def check(self, value: object) -> float:
-        number = _number(self.name, value)
-        if not self.low <= number <= self.high:
-            raise UsageError(f"parameter {self.name!r}: {value} is outside [{self.low:g}, {self.high:g}]")
-        return number
-
-
-@dataclass(frozen=True)
-class Int:
-    """A whole-number parameter in [low, high], searched on a log scale if `log`."""
-
-    name: str
-    low: int
-    high: int
-    log: bool = False
-    help: str = ""
-
-    def __post_init__(self) -> None:
-        _check_range(self)
-
-    def suggest(self, trial: Suggests) -> int:
-        return trial.suggest_int(self.name, self.low, self.high, log=self.log)
-
-    def check(self, value: object) -> int:
-        number = _number(self.name, value)
-        if number != int(number):
-            raise UsageError(f"parameter {self.name!r}: {value} is not a whole number")
-        if not self.low <= number <= self.high:
-            raise UsageError(f"parameter {self.name!r}: {value} is outside [{self.low}, {self.high}]")
-        return int(number)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of several options; an option may bring parameters of its own that exist only under it."""
-
-    name: str
-    options: Mapping[Any, tuple[Parameter, ...]] | tuple[Value, ...]  # keys are Values, of any one type
-    help: str = ""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.options, Mapping):
-            object.__setattr__(self, "options", dict.fromkeys(self.options, ()))
-        if not self.options:
-            raise UsageError(f"parameter {self.name!r} has no options")
-
-    @property
-    def branches(self) -> Mapping[Value, tuple[Parameter, ...]]:
-        assert isinstance(self.options, Mapping)  # made so in __post_init__
-        return self.options
-
-    def suggest(self, trial: Suggests) -> Value:
-        return trial.suggest_categorical(self.name, list(self.branches))
-
-    def check(self, value: object) -> Value:
-        for option in self.branches:
-            if value == option or str(value) == str(option):
-                return option
-        raise UsageError(
-            f"parameter {self.name!r}: {value!r} is not an option; {near(str(value), map(str, self.branches))}"
-        )
-
-
-Parameter: TypeAlias = Float | Int | Choice
-
-
-class Suggests(Protocol):
-    """What `suggest` needs of an Optuna trial."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = ...) -> float: ...
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = ...) -> int: ...
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -148,15 +71,15 @@ class Arm:
 
     def walk(self) -> Iterator[Parameter]:
         """Every parameter of the tree, conditional ones included, in order of declaration."""
-        yield from _walk(self.parameters)
+        yield from walk(self.parameters)
 
     def suggest(self, trial: Suggests) -> Settings:
         """Optuna's define-by-run function: a value for every parameter that is active."""
-        return _suggest(self.parameters, trial)
+        return suggest(self.parameters, trial)
 
     def check(self, settings: Mapping[str, object]) -> Settings:
         """`settings` with every active parameter present, known and in range; raises UsageError otherwise."""
-        checked = _check(self.parameters, settings)
+        checked = check(self.parameters, settings)
         for name in settings:
             if name not in checked:
                 raise UsageError(
@@ -248,8 +171,8 @@ class SearchSpace:
     """A question: arms of parameters, objectives, constraints, attacks, and the rungs every attack is scored at.
 
     What a sweep of it is about and spends unless told otherwise is said here too: `data` and what to `forget` of it, `trials`
-    of all arms but baselines together, those of the baselines as a share of that, and how many members of each arm are
-    confirmed.
+    of all arms but baselines together, those of the baselines as a share of that, how many members of each arm are
+    confirmed, and how many neighbours of its front that noise may have kept off it.
     """
 
     name: str
@@ -266,6 +189,7 @@ class SearchSpace:
     trials: int = 16
     baseline_share: float = 0.5
     confirm_members: int = 3
+    confirm_neighbours: int = 1
 
     def __post_init__(self) -> None:
         if not self.arms or self.arms[0].baseline:
@@ -322,7 +246,7 @@ class SearchSpace:
         arms = tuple(
             dataclasses.replace(
                 a,
-                parameters=_pin(a.parameters, pins),
+                parameters=pin(a.parameters, pins),
                 start_points=tuple(_repin(a, point, pins) for point in a.start_points),
             )
             for a in self.arms
@@ -348,7 +272,7 @@ class SearchSpace:
         What it is asked about and how many trials are spent on it are a plan's business and not in it.
         """
         told = dataclasses.asdict(self)
-        for planned in ("data", "forget", "trials", "baseline_share", "confirm_members"):
+        for planned in ("data", "forget", "trials", "baseline_share", "confirm_members", "confirm_neighbours"):
             del told[planned]
         for arm in told["arms"]:
             if not arm["attack"]:  # as when no arm could search an attack
@@ -356,74 +280,6 @@ class SearchSpace:
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def kind(parameter: Parameter) -> str:
-    """What a parameter's values are: ``real``, ``whole``, ``numbers`` or ``words`` to choose from."""
-    if isinstance(parameter, Choice):
-        numeric = all(isinstance(o, int | float) and not isinstance(o, bool) for o in parameter.branches)
-        return "numbers" if numeric else "words"
-    return "real" if isinstance(parameter, Float) else "whole"
-
-
-def _walk(parameters: tuple[Parameter, ...]) -> Iterator[Parameter]:
-    for parameter in parameters:
-        yield parameter
-        if isinstance(parameter, Choice):
-            for children in parameter.branches.values():
-                yield from _walk(children)
-
-
-def _suggest(parameters: tuple[Parameter, ...], trial: Suggests) -> Settings:
-    settings: Settings = {}
-    for parameter in parameters:
-        settings[parameter.name] = value = parameter.suggest(trial)
-        if isinstance(parameter, Choice):
-            settings |= _suggest(parameter.branches[value], trial)
-    return settings
-
-
-def _check(parameters: tuple[Parameter, ...], settings: Mapping[str, object]) -> Settings:
-    checked: Settings = {}
-    for parameter in parameters:
-        if parameter.name not in settings:
-            raise UsageError(f"parameter {parameter.name!r} is missing")
-        checked[parameter.name] = value = parameter.check(settings[parameter.name])
-        if isinstance(parameter, Choice):
-            checked |= _check(parameter.branches[value], settings)
-    return checked
-
-
-def _pin(parameters: tuple[Parameter, ...], pins: Mapping[str, object]) -> tuple[Parameter, ...]:
-    pinned: list[Parameter] = []
-    for parameter in parameters:
-        value = parameter.check(pins[parameter.name]) if parameter.name in pins else None
-        if isinstance(parameter, Choice):
-            branches = {o: _pin(c, pins) for o, c in parameter.branches.items() if value is None or o == value}
-            pinned.append(dataclasses.replace(parameter, options=branches))
-        elif value is None:
-            pinned.append(parameter)
-        else:
-            pinned.append(dataclasses.replace(parameter, low=value, high=value))  # type: ignore[arg-type]
-    return tuple(pinned)
-
-
 def _repin(arm: Arm, point: Settings, pins: Mapping[str, object]) -> Settings:
     names = {p.name: p for p in arm.walk()}
     return point | {n: names[n].check(v) for n, v in pins.items() if n in point}
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise UsageError(f"parameter {name!r}: {value!r} is not a number") from None
-    if not math.isfinite(number):
-        raise UsageError(f"parameter {name!r}: {value} is not finite")
-    return number
-
-
-def _check_range(parameter: Float | Int) -> None:
-    low, high = parameter.low, parameter.high
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise UsageError(f"parameter {parameter.name!r}: range [{low}, {high}] is empty or not finite")
-    if parameter.log and low <= 0:
-        raise UsageError(f"parameter {parameter.name!r}: a log scale needs a lower bound above 0, not {low}")

@@ -1,4 +1,4 @@
-"""The agenda as Ray Tune sees it: a `Searcher` that suggests jobs, and a callback that hears of processes lost for good."""
+"""The agenda as Ray Tune sees it: a searcher that suggests jobs, a scheduler that stops them, and a callback for lost ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweep.jobs import Ended, Jobs
@@ -20,6 +21,10 @@ class AgendaSearcher(Searcher):
         self.agenda, self.on_end, self.on_report = agenda, on_end, on_report
         self.job_of: dict[str, str] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searchers, and this one's knowledge, threads included, is not for pickles."""
+        return {}
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         self.on_report()  # Tune asks again and again while it waits: the terminal's heartbeat
         if self.agenda.finished:
@@ -31,12 +36,12 @@ class AgendaSearcher(Searcher):
         return {"spec": json.dumps(job.spec.to_json())}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        self._take(trial_id, result)
+        """Nothing: the scheduler has had it, and decided."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """The last result comes here and not to `on_trial_result`; a lost process is heard of through `LostTrials`."""
+        """The last result comes here and to no scheduler; a lost process is heard of through `LostTrials`."""
         if result and not error:
-            self._take(trial_id, result)
+            self.take(trial_id, result)
 
     def lost(self, trial_id: str, cause: str) -> None:
         name = self.job_of.get(trial_id)
@@ -49,13 +54,26 @@ class AgendaSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("a run is resumed from its records: python -m sweep.launch --resume RUN")
 
-    def _take(self, trial_id: str, result: dict[str, Any]) -> None:
+    def take(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Give a result to the agenda; whether the trial is over by its own report or because it was stopped."""
         name = self.job_of[trial_id]
         if name in self.agenda.running:  # Tune repeats a trial's last result on completion
             ended = self.agenda.take(name, json.loads(result["report"]))
             if ended:
                 self.on_end(ended)
             self.on_report()
+        return name not in self.agenda.running
+
+
+class AgendaScheduler(FIFOScheduler):
+    """Stops a trial where the agenda ends it between two stages. It keeps no state: what it knows is in the records."""
+
+    def __init__(self, searcher: AgendaSearcher) -> None:
+        super().__init__()
+        self.searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        return TrialScheduler.STOP if self.searcher.take(trial.trial_id, result) else TrialScheduler.CONTINUE
 
 
 class LostTrials(tune.Callback):

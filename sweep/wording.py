@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sweep.comparison import Difference
 from sweep.estimates import Estimate
-from sweep.fronts import ArmFront, Front, Member, conditions, corner
+from sweep.fronts import ArmFront, Front, conditions, corner
+from sweep.members import Member, constraint_of
 from sweep.records import AUDITS, COMPLETE, FAIL, PRUNED, fact
 from sweep.space import Objective
 
 SHOWN = ("robustness", "fid_delta", "unlearning_accuracy", "retain_accuracy")
+QUALITY = ("fid", "kid", "precision", "recall", "attacked_retain_accuracy", "attacked_fid_delta")
 
 
 def shown(front: Front) -> list[str]:
@@ -41,7 +43,7 @@ def definitions(front: Front) -> dict[str, str]:
     plan, prepared, facts = front.plan, front.prepared, conditions(front)
     k, rungs = front.rungs[-1], ", ".join(map(str, front.rungs))
     suites = "; in ".join(f"{phase}: {', '.join(plan['attacks'][phase])}" for phase in ("search", "confirm"))
-    outside = sorted({c["attack"] for c in front.curves if not c["counts"] and c["attack"] != "none"})
+    outside = sorted({attack for attack, _, _, counts in front.attacked if not counts and attack != "none"})
     suites += f" (not counting, for it holds the forgotten data: {', '.join(outside)})" if outside else ""
     features = " or ".join(facts["feature_network"]) or plan.get("fid_features", "unknown")
     hashes = " or ".join(h[:12] for h in facts["feature_network_hash"])
@@ -57,9 +59,11 @@ def definitions(front: Front) -> dict[str, str]:
         f"features: {features}" + (f", SHA-256 {hashes}" if hashes else ""),
         "FID budget": f"fid_delta at most {budget}",
         "N": f"{_samples(front)}; sampler {' or '.join(facts['sampler']) or 'unknown'}",
+        "within": "probability that the mean over all seeds keeps the bound, given the confirmed ones: Student's t about "
+        "their mean, of shares never surer than their samples allow",
         "seeds": f"search {_listed(front, False)}; confirm {_listed(front, True)}",
     }
-    audited = [a for a in AUDITS if any(m.value(a) is not None for m in (*front.members, *front.controls.values()))]
+    audited = [a for a in AUDITS if front.has(a)]
     for metric in (*(o.metric for o in front.objectives), *audited):
         told.setdefault(metric, meaning(front, metric))
     if "malicious_robustness" in told:
@@ -84,7 +88,8 @@ def _samples(front: Front) -> str:
     """N by phase: search and confirm may draw different numbers of samples."""
     told = []
     for phase, confirm in (("search", False), ("confirm", True)):
-        rows = [r for r in front.replicates if (r["replicate"] >= 1) == confirm]
+        found = front.of_phase(confirm).group_by(["samples_forgotten", "samples_per_retained"]).aggregate([])
+        rows = found.to_pylist()
         counts = sorted(
             {(r["samples_forgotten"], r["samples_per_retained"]) for r in rows if r["samples_forgotten"] is not None}
         )
@@ -110,6 +115,17 @@ def interval(value: Estimate | None) -> str:
     return number(value.mean) + ("" if value.lower is None else f" [{number(value.lower)}, {number(value.upper)}]")
 
 
+def within(front: Front, member: Member) -> str:
+    """``fid_delta ≤ 4.1 .93, unlearning_accuracy ≥ .9 .99``: how probable each constraint is; a dash unless confirmed."""
+    told = []
+    for constraint in map(constraint_of, front.plan["constraints"]):
+        if constraint.metric in member.within:
+            sign = "≤" if constraint.at_most is not None else "≥"
+            bound = constraint.bound(front.budget or 0.0)
+            told.append(f"{constraint.metric} {sign} {bound:.3g}: {member.within[constraint.metric]:.2f}")
+    return ", ".join(told) or "—"
+
+
 def settings(member: Member) -> str:
     """The member's parameters as ``name=value`` words."""
     return (
@@ -119,7 +135,7 @@ def settings(member: Member) -> str:
 
 def counted(arm: ArmFront) -> str:
     """How the arm's trials ended, in words."""
-    words = {COMPLETE: "complete", PRUNED: "stopped at the gate", FAIL: "failed"}
+    words = {COMPLETE: "complete", PRUNED: "stopped early", FAIL: "failed"}
     return (
         ", ".join(f"{n} {words.get(state, state.lower())}" for state, n in sorted(arm.counts.items()))
         or "no trials yet"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from trainables.experiment import Limit, Samples
 from trainables.metrics import wilson
 
-_ONE_SIDED_95 = 1.644854
+GLANCE = 0.99  # the first of two looks is the stricter, so that both together err in about one trial of twenty
 
 
 def excluded(
@@ -19,8 +19,9 @@ def excluded(
     retained: int,
     fid_delta_sd: float,
     fid_delta_seeds: int = 5,
+    confidence: float = 0.95,
 ) -> str | None:
-    """Why a trial cannot be feasible: the first limit whose one-sided 95 % bound lies on the wrong side; None to go on.
+    """Why a trial cannot be feasible: the first limit whose one-sided bound lies on the wrong side; None to go on.
 
     Accuracies are bounded by Wilson's interval over their samples; `fid_delta` by Student's t with its standard deviation
     over `fid_delta_seeds` sampling seeds, which was measured on the retrain control and taken to hold for θᵤ. A figure whose
@@ -32,13 +33,13 @@ def excluded(
         if value is None:
             continue  # known only after the attack
         if limit.metric in counts:
-            lower, upper = wilson(value, counts[limit.metric], _ONE_SIDED_95)
+            lower, upper = wilson(value, counts[limit.metric], float(norm.ppf(confidence)))
         elif limit.metric == "fid_delta":
-            half = t.ppf(0.95, fid_delta_seeds - 1) * fid_delta_sd
+            half = t.ppf(confidence, fid_delta_seeds - 1) * fid_delta_sd
             lower, upper = value - half, value + half
         else:
             continue
         if lower > limit.bound if limit.at_most else upper < limit.bound:
             best, side = (lower, "≤") if limit.at_most else (upper, "≥")
-            return f"{limit.metric} {value:.3f} (95 % bound {best:.3f}) cannot be {side} {limit.bound:.3f}"
+            return f"{limit.metric} {value:.3f} ({confidence:.0%} bound {best:.3f}) cannot be {side} {limit.bound:.3f}"
     return None

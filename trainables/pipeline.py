@@ -6,6 +6,7 @@ exists, so a trial that is asked for again finds its finished stages and runs no
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -19,14 +20,15 @@ from trainables.attacks import ATTACKS
 from trainables.audits import AUDITS
 from trainables.experiment import TrialSpec
 from trainables.features import FEATURE_NETWORKS
-from trainables.gate import excluded
+from trainables.gate import GLANCE, excluded
 from trainables.metrics import METRICS, Figures, aurc, wilson
 from trainables.provenance import code_version
 from trainables.shared import SHARED
 from trainables.stages import Stopwatch
 from trainables.stages.attack import AttackStage, Trajectory, check_attack
+from trainables.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
 from trainables.stages.prepare import Workbench, model_key, reference_key
-from trainables.stages.score import ScoreStage, score_key
+from trainables.stages.score import FIRST, ScoreStage, score_key
 from trainables.stages.unlearn import UnlearnStage, unlearned_key
 from trainables.store import Artifact
 from trainables.unlearning import METHODS
@@ -113,7 +115,10 @@ class Pipeline:
         spec = self.spec
         if spec.method != "none":
             yield UnlearnStage(self.bench, spec)
-        yield ScoreStage(self.bench, self.unlearned, spec.samples, spec.seed)
+        score = ScoreStage(self.bench, self.unlearned, spec.samples, spec.seed)
+        if worth_a_glance(spec):
+            yield GlanceStage(score)
+        yield score
         for attack in spec.attacks:
             trajectory = Trajectory(self.bench, spec, attack, self.unlearned)
             for step in spec.rungs[1:]:
@@ -121,7 +126,14 @@ class Pipeline:
 
     def _finish(self, stage: Stage, artifact: Artifact, found: bool) -> Report:
         report = Report(stage=self._stage_row(stage, found))
-        if isinstance(stage, ScoreStage):
+        if isinstance(stage, GlanceStage):
+            self.figures = {UNLEARNED: artifact.facts["figures"][UNLEARNED]}
+            report.cause = excluded(self.figures, self.spec.gate, stage.samples, 0, math.inf, confidence=GLANCE)
+            if report.cause is None:
+                self.figures = {}  # the score's own are over these samples and all others
+            else:
+                stage.drop()
+        elif isinstance(stage, ScoreStage):
             report.curves = self._take_score(stage, artifact)
             report.cause = excluded(
                 self.figures,
@@ -141,6 +153,8 @@ class Pipeline:
                 self.figures |= self._attacked()
         if self.figures:  # from the score on: a trial that dies under attack keeps what it was scored
             report.figures = self.figures | self._dependencies()
+            if isinstance(stage, GlanceStage):
+                report.figures |= {"samples_forgotten": FIRST, "samples_per_retained": 0, "score": None}
         return report
 
     def _withstood(self, counts: bool) -> float | None:

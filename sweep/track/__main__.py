@@ -162,6 +162,7 @@ def describe(plan: TrackPlan) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
+    plan: TrackPlan | None = None
     try:
         if argv[:1] == ["compare"]:
             return _compare(argv[1:])
@@ -179,8 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: python -m sweep.track --resume {plan.run_dir}", file=sys.stderr)
-        return 130
+        return launch.interrupted("sweep.track", Path(plan.run_dir) / "track.json" if plan else None)
 
 
 def _run(plan: TrackPlan, new: bool) -> int:

@@ -101,9 +101,25 @@ class Scorer:
         worst = scores.worst_case({name: by_seed for name, by_seed in aurcs.items() if by_seed})
         done = [self.track.done(entry, f) for f in forgets]
         before = {
-            name: _over_seeds([{s: r[name] for s, r in by_seed.items()} for by_seed in done], name) for name in BEFORE
+            name: self._share_before(entry, forgets, name)
+            or _over_seeds([{s: r[name] for s, r in by_seed.items()} for by_seed in done], name)
+            for name in BEFORE
         }
         return Line(entry, control, sum(map(len, done)), before, attacks, worst)
+
+    def _share_before(self, entry: str, forgets: Sequence[str], figure: str) -> Estimate | None:
+        """A share of samples before any attack, its interval never narrower than those samples allow; None of other figures.
+
+        Seeds that happen to agree prove little: two of .98 are no proof that a third is.
+        """
+        metric = "relearning_accuracy" if figure == "unlearning_accuracy" else figure
+        if metric not in self._curves or metric not in scores.BINOMIAL:
+            return None
+        recovery = self.recovery(entry, next(iter(self.track.attacks)), forgets, metric)
+        points = [steps[0] for steps in recovery.values() if 0 in steps]
+        if figure == "unlearning_accuracy":
+            points = [Point(1 - p.value, p.samples) for p in points]
+        return scores.share_estimate(points)
 
     def _under(self, entry: str, attack: str, forgets: Sequence[str]) -> UnderAttack:
         own = self.recovery(entry, attack, forgets)

@@ -11,6 +11,9 @@ from optuna.trial import TrialState
 
 from sweep import records
 from sweep.agenda import Agenda
+from sweep.confirm import name_trials
+from sweep.errors import UsageError
+from sweep.fronts import read_front
 from sweep.jobs import Ended, Job
 from sweep.plan import Plan, create_run_dir, write_json
 from sweep.prepare import experiment_of
@@ -200,6 +203,44 @@ def test_an_arm_without_a_feasible_member_sends_its_closest_trial_to_the_confirm
         far = job.arm == "label_swap"
         finish(agenda, job, fid_delta=100.0 - job.number if far else 1.0)
     assert "label_swap-0001" in confirmed and "label_swap-0000" not in confirmed
+
+
+def test_a_trial_that_noise_may_have_kept_off_the_front_is_confirmed_beside_the_members(plan: Plan) -> None:
+    """Of those past the budget: 1 is dominated by a feasible trial, 2 and 3 are not, and 2 is the nearer."""
+    agenda = agenda_of(plan)
+    budget = agenda.fid_budget
+    found = {0: (0.8, 0.5), 1: (0.7, 1.1), 2: (0.9, 1.2), 3: (0.95, 2.0)}
+    names = []
+    while job := agenda.next_job():
+        names.append(job.name)
+        robustness, share = found[job.number] if job.arm == "dimum" else (0.9, 0.5)
+        finish(agenda, job, robustness=robustness, fid_delta=share * budget)
+    assert {n[:-3] for n in names if n.endswith("r1") and n.startswith("dimum")} == {"dimum-0000", "dimum-0002"}
+
+
+def test_a_trial_that_is_named_is_confirmed_too_in_a_run_that_was_over(plan: Plan) -> None:
+    drain(agenda_of(plan))
+    run_dir = Path(plan.run_dir)
+    before = {r["trial_id"] for r in records.rows(run_dir, "replicates") if r["replicate"] >= 1}
+    assert "dimum-0001" not in before and agenda_of(plan).next_job() is None
+    with pytest.raises(UsageError, match=r"--confirm dimum-01: no such trial"):
+        name_trials(run_dir, ["dimum-01"])
+    name_trials(run_dir, ["dimum-0001"])
+    assert drain(agenda_of(plan)) == ["dimum-0001-r1", "dimum-0001-r2"]
+    assert read_front(run_dir).member("dimum-0001").confirmed["robustness"].n == 2
+    assert agenda_of(plan).next_job() is None
+
+
+def test_a_trial_that_the_gate_excluded_is_nobodys_neighbour(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    names = []
+    while job := agenda.next_job():
+        names.append(job.name)
+        if job.arm == "dimum" and job.number == 2:
+            agenda.take(job.name, report(records.PRUNED, "gate", fid_delta=9.0, unlearning_accuracy=1.0))
+        else:
+            finish(agenda, job)
+    assert "dimum-0002-r0" in names and "dimum-0002-r1" not in names
 
 
 def test_arms_of_a_stratified_choice_get_as_many_trials_each_and_a_study_each(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -248,3 +249,17 @@ def test_a_setting_that_a_method_does_not_have_is_refused_before_ray_starts(tmp_
     text = Path(TINY).read_text().replace('"learning_rate"', '"learning_rat"')
     code, error, _heavy = launch("--space", write(tmp_path / "typo.py", text), cwd=tmp_path)
     assert code == 2 and "has no setting learning_rat" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["sweep.launch", "sweep.track.__main__"])
+def test_ctrl_c_before_there_is_a_plan_says_that_nothing_was_begun(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module(command)
+
+    def pressed(args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "plan_of", pressed)
+    assert module.main(["--forget", "3"]) == 130
+    assert capsys.readouterr().err == "\nstopped; nothing was begun\n"

@@ -11,14 +11,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import moocore
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from recorded_run import BUDGET, MANY, SEEDS, write_many, write_run
+from scipy import stats
 
 from sweep import pareto
 from sweep.errors import UsageError
+from sweep.estimates import probability_below
 
 BOTH = ("maximise", "minimise")
 T2 = 4.302652729911275  # Student's t, 2 degrees of freedom, two-sided 95 %
@@ -57,6 +60,44 @@ def test_hypervolume_agrees_with_counting_cells() -> None:
             (i, j) for i in range(12) for j in range(-2, 10) if any(p[0] >= i + 1 and p[1] <= j for p in points)
         ]
         assert pareto.hypervolume(points, (0.0, 10.0), BOTH) == pytest.approx(len(cells))
+
+
+def test_hypervolume_equals_an_independent_librarys() -> None:
+    """moocore's, to 1e-12, with ties, duplicates, points outside the corner and empty fronts among 300 sets."""
+    rng = np.random.default_rng(1)
+    for trial in range(300):
+        points = rng.random((rng.integers(0, 40), 2)) * [1.2, 12.0] - [0.1, 6.0]
+        if trial % 3 == 0:
+            points = np.round(points, 1)  # ties and duplicates
+        ours = pareto.hypervolume(points, (0.0, 5.0), BOTH)
+        theirs = moocore.hypervolume(points * [-1, 1], ref=np.array([0.0, 5.0])) if len(points) else 0.0
+        assert ours == pytest.approx(float(theirs), rel=1e-12, abs=1e-12)
+
+
+def test_nothing_infeasible_is_ever_on_a_front(tmp_path: Path) -> None:
+    """Whatever figures and states a run records, members of its fronts hold every constraint by what they are there for."""
+    rng = np.random.default_rng(2)
+    for i in range(12):
+        run = write_run(tmp_path / str(i), artifacts=False)
+        for name in ("dimum-0000", "dimum-0001", "dimum-0002"):
+            path = run / "records" / "trials" / f"{name}.parquet"
+            table = pq.read_table(path)
+            row = table.to_pylist()[0] | {
+                "fid_delta": float(rng.normal(4, 3)),
+                "unlearning_accuracy": float(rng.random()),
+            }
+            row |= {"excess_fid_delta": (row["fid_delta"] - BUDGET) / BUDGET}
+            row |= {"excess_unlearning_accuracy": (0.9 - row["unlearning_accuracy"]) / 0.9}
+            row["feasible"] = row["excess_fid_delta"] <= 0 and row["excess_unlearning_accuracy"] <= 0
+            row["state"] = str(rng.choice(["COMPLETE", "PRUNED", "FAIL"]))
+            pq.write_table(pa.Table.from_pylist([row], schema=table.schema), path)
+        front = pareto.read_front(run)
+        for arm in front.arms.values():
+            for m in arm.search_front:
+                assert m.state == "COMPLETE" and m.search["fid_delta"] <= BUDGET
+                assert m.search["unlearning_accuracy"] >= 0.9
+            for m in arm.front:
+                assert m.value("fid_delta") <= BUDGET and m.value("unlearning_accuracy") >= 0.9
 
 
 def test_t_interval_is_students() -> None:
@@ -176,6 +217,31 @@ def test_text_fits_a_terminal_and_says_what_it_shows(run: Path) -> None:
         assert said in flat
 
 
+def test_every_confirmed_member_says_how_probable_it_is_within_its_bounds(run: Path) -> None:
+    """fid_delta of label_swap-0001 over the seeds: 4.2, 4.4, 4.6, the budget 4: t = -.4 / (.2 / √3) on 2 degrees."""
+    front = pareto.read_front(run)
+    over, under = front.member("label_swap-0001"), front.member("dimum-0000")
+    assert over.within["fid_delta"] == pytest.approx(stats.t.cdf(-0.4 / (0.2 / 3**0.5), 2))
+    assert under.within["fid_delta"] == pytest.approx(stats.t.cdf(1.8 / (0.2 / 3**0.5), 2))
+    assert front.member("dimum-0003").within == {}, "a search figure is of one seed"
+    assert "within: fid_delta ≤ 4: 1.00, unlearning_accuracy ≥ 0.9: 1.00" in pareto.render(front, "text")
+    row = next(
+        r for r in csv.DictReader(io.StringIO(pareto.render(front, "csv"))) if r["trial_id"] == "label_swap-0001"
+    )
+    assert float(row["within_fid_delta"]) == pytest.approx(over.within["fid_delta"])
+
+
+def test_the_probability_of_being_below_a_bound_is_calibrated() -> None:
+    """Where the mean is the bound itself, p or less is told p of the time, whatever the spread (probability matching)."""
+    rng = np.random.default_rng(0)
+    told = np.array([probability_below(rng.normal(2.0, spread, 3), 2.0) for spread in (0.1, 3.0) for _ in range(3000)])
+    for p in (0.05, 0.25, 0.5, 0.75, 0.95):
+        assert abs((told <= p).mean() - p) < 0.02, p
+    assert probability_below([1.0], 2.0) is None
+    assert probability_below([0.0, 0.0], 0.05) == 1.0, "seeds that agree, of what is no share"
+    assert 0.9 < probability_below([0.0, 0.0], 0.05, samples=200) < 1.0, "200 samples do not prove a share below .05"  # type: ignore[operator]
+
+
 def test_csv_and_json_hold_the_same_figures(run: Path) -> None:
     front = pareto.read_front(run)
     rows = {r["trial_id"]: r for r in csv.DictReader(io.StringIO(pareto.render(front, "csv")))}
@@ -277,6 +343,23 @@ def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: pareto.Fron
     rows = {r["trial_id"]: r for r in csv.DictReader(io.StringIO(pareto.render(many, "csv")))}
     assert float(rows["method_14-0000"]["confirmed_malicious_robustness"]) == pytest.approx(0.78)
     assert float(rows["method_14-0000"]["confirmed_membership_auc"]) == pytest.approx(0.595)
+
+
+def test_what_nothing_dominates_is_the_definition_with_ties_equals_and_figures_that_are_not_finite() -> None:
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 2, 7, 60):
+        for directions in (["maximise", "minimise"], ["minimise", "minimise"], ["maximise", "maximise"]):
+            for _ in range(40):
+                points = rng.integers(0, 6, (n, 2)).astype(float)  # few values: ties and equal points abound
+                points[rng.random((n, 2)) < 0.05] = rng.choice([math.nan, math.inf])
+                sign = np.array([1 if d == "maximise" else -1 for d in directions])
+                ok = np.isfinite(points).all(axis=1)
+                better = [
+                    [ok[j] and (sign * points[j] >= sign * p).all() and (points[j] != p).any() for j in range(n)]
+                    for p in points
+                ]
+                expected = [bool(ok[i]) and not any(better[i]) for i in range(n)]
+                assert pareto.nondominated(points, directions).tolist() == expected
 
 
 def test_a_run_without_the_newer_columns_is_still_read(run: Path, tmp_path: Path) -> None:

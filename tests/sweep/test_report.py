@@ -118,7 +118,10 @@ def test_tables_tell_members_intervals_reasons_and_time(page: str) -> None:
         "2 of 4 trials feasible",
         "8 (3 of 3 seeds)",
         "0.360 [0.360, 0.360]",  # excess over the retrain control
-        "stopped at the gate",
+        "stopped early",
+        "fid_delta ≤ 4: 1.00, unlearning_accuracy ≥ 0.9: 1.00",  # the probability of being within
+        "kernel inception distance of the same two sets",
+        "0.710 [0.710, 0.710]",  # precision
         "AURC@7",
         "ab" * 32,  # the feature network's hash, whole
         "101, 102, 103",

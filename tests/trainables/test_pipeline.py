@@ -152,6 +152,7 @@ def test_sampling_goes_on_after_the_batches_that_are_drawn(
     spec: TrialSpec, another_store: AnotherStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainables.stages.score.SAMPLE_BATCH", 16)
+    monkeypatch.setattr("trainables.stages.score.FIRST", 8)
     copy = another_store("sampling")
 
     def stage() -> ScoreStage:
@@ -161,7 +162,7 @@ def test_sampling_goes_on_after_the_batches_that_are_drawn(
     assert whole.advance(Stopwatch(), float("inf")) and not stopped.advance(Stopwatch(), deadline=0)
     stopped.save_partial()
     continued = stage()
-    assert [len(batch) for batch in continued.sampling.done] == [16]
+    assert [len(batch) for batch in continued.sampling.done] == [8 + 16]
     assert continued.advance(Stopwatch(), float("inf"))
     assert torch.equal(continued.sampling.images(), whole.sampling.images())
 

@@ -23,6 +23,7 @@ from trainables.stages.prepare import Workbench, classifier_key, reference_key, 
 from trainables.store import Artifact, Tensors, artifact_key
 
 SAMPLE_BATCH = 512
+FIRST = 32  # samples of the first batch: a glance needs no more (`trainables.stages.glance`)
 SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
 
 
@@ -100,11 +101,23 @@ class Sampling:
         )
         self.done: list[torch.Tensor] = []
 
-    def advance(self, deadline: float = float("inf")) -> bool:
-        """Draw until all are there (True) or the deadline passes (False)."""
+    def advance(self, deadline: float = float("inf"), until: int | None = None) -> bool:
+        """Draw until all are there, or the first `until` of them (True), or the deadline passes (False).
+
+        Batches are the same however often it is called: the first of FIRST samples, the others of SAMPLE_BATCH.
+        """
+        for end in dict.fromkeys(min(end, len(self.noise)) for end in (FIRST, until or len(self.noise))):
+            if not self._draw(end, deadline):
+                return False
+        return True
+
+    def _draw(self, end: int, deadline: float) -> bool:
+        """Draw what the first `end` samples lack."""
         experiment, schedule = self.experiment, self.experiment.noise_schedule()
         drawn = sum(map(len, self.done))
-        noise, conditions, device = self.noise[drawn:], self.conditions[drawn:], experiment.device
+        if drawn >= end:
+            return True
+        noise, conditions, device = self.noise[drawn:end], self.conditions[drawn:end], experiment.device
         decode, null = self.bench.decode, experiment.null_condition
         if self.one_step:
             rest = sample_one_step(
@@ -115,7 +128,7 @@ class Sampling:
             rest = sample(self.model, schedule, noise, conditions, how, device, SAMPLE_BATCH, null, finish=decode)
         for batch in rest:
             self.done.append(batch)
-            if time.monotonic() > deadline and sum(map(len, self.done)) < len(self.noise):
+            if time.monotonic() > deadline and sum(map(len, self.done)) < end:
                 return False
         return True
 

@@ -1,0 +1,54 @@
+"""One file a table, once a run is over: ``python -m sweep.compact RUN [RUN...]``.
+
+A sweep does it at its end. Done again, or while its files are read, it changes no figure; a run that is being driven is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sweep import parts
+from sweep.errors import UsageError
+from sweep.records import TABLES
+
+
+@contextmanager
+def only_driver(run_dir: Path) -> Iterator[None]:
+    """One process writes a run's files: a second one is refused with UsageError."""
+    with open(run_dir / ".driver.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"{run_dir}: another driver is running this sweep") from None
+        yield
+
+
+def compact(run_dir: Path) -> dict[str, int]:
+    """One file for every table of the run, which the caller holds; returns by table how many files it took the place of."""
+    return {table: parts.compact(run_dir / "records" / table) for table in TABLES}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
+    parser = argparse.ArgumentParser("python -m sweep.compact", description="Leave one file a table of finished runs.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
+    try:
+        for run in parser.parse_args(argv).runs:
+            if not (Path(run) / "records").is_dir():
+                raise UsageError(f"{run}: is not a run folder (it has no records)")
+            with only_driver(Path(run)):
+                done = compact(Path(run))
+            print(f"{run}: " + ", ".join(f"{n} files of {table}" for table, n in done.items()) + " compacted")
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""The studies that other people's tools open: a journal of every trial in Optuna's words, rebuilt from the records.
+
+Nothing here chooses a trial: samplers keep their own knowledge (`sweep.samplers`). The journal is a view.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import Trial, TrialState
+
+from sweep.records import COMPLETE, FAIL
+from sweep.samplers import Observation
+from sweep.samplers.optuna_samplers import DIRECTIONS, STATES, distribution
+from sweep.space import Arm, SearchSpace, Settings
+
+JOURNAL = "optuna.journal"
+
+
+def open_journal(run_dir: Path) -> JournalStorage:
+    """A new, empty journal in the run folder: the records are the truth, the studies are rebuilt from them."""
+    path = run_dir / JOURNAL
+    for stale in (path, Path(f"{path}.lock")):
+        stale.unlink(missing_ok=True)
+    return JournalStorage(JournalFileBackend(os.fspath(path), lock_obj=JournalFileOpenLock(os.fspath(path))))
+
+
+class Journal:
+    """The study of one arm. Trials are begun in the order of their numbers; nothing is left RUNNING once it is closed.
+
+    A trial's objectives are told only if it is COMPLETE; a stopped one is PRUNED with its constraints, a failed one FAIL.
+    Constraints are named, ≤ 0 where they hold, and in units of their bounds.
+    """
+
+    def __init__(self, arm: Arm, space: SearchSpace, storage: JournalStorage) -> None:
+        self.arm, self.space = arm, space
+        self._parameters = {p.name: p for p in arm.walk()}
+        self._open: dict[int, Trial] = {}
+        self.study = optuna.create_study(
+            study_name=f"{space.name}/{arm.name}",
+            storage=storage,
+            sampler=optuna.samplers.RandomSampler(0),  # asked nothing: every trial comes with its settings
+            directions=[DIRECTIONS[o.direction] for o in space.objectives],
+        )
+        with warnings.catch_warnings():  # metric names are marked experimental; other tools show them
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.study.set_metric_names([o.metric for o in space.objectives])
+
+    def rebuild(self, ended: Iterable[tuple[Observation, str | None]], unfinished: dict[int, Settings]) -> None:
+        """Put an earlier driver's trials into the empty study: those that ended with their causes, the others waiting."""
+        told = {o.number: (o, cause) for o, cause in ended}
+        for number in sorted({*told, *unfinished}):
+            if number in unfinished:
+                self.study.enqueue_trial(unfinished[number])
+                continue
+            observation, cause = told[number]
+            self.study.add_trial(
+                optuna.create_trial(
+                    state=STATES[observation.state],
+                    values=self._values(observation),
+                    params=dict(observation.settings),
+                    distributions={name: distribution(self._parameters[name]) for name in observation.settings},
+                    constraints=dict(observation.excesses) if observation.state != FAIL else None,
+                    user_attrs={"cause": cause} if cause else None,
+                )
+            )
+
+    def begun(self, number: int, settings: Settings) -> None:
+        """A trial runs: one that waits in the study, or the next."""
+        waiting = any(
+            t.number == number and t.state == TrialState.WAITING for t in self.study.get_trials(deepcopy=False)
+        )
+        if not waiting:
+            self.study.enqueue_trial(settings)
+        trial = self.study.ask()
+        self.arm.suggest(trial)
+        assert trial.number == number, "trials are begun in the order of their numbers"
+        self._open[number] = trial
+
+    def ended(self, observation: Observation, cause: str | None) -> None:
+        trial = self._open.pop(observation.number)
+        if observation.state != FAIL:
+            for metric, excess in observation.excesses.items():
+                trial.set_constraint(metric, excess)
+        if cause:
+            trial.set_user_attr("cause", cause)
+        self.study.tell(trial, self._values(observation), state=STATES[observation.state])
+
+    def close(self) -> None:
+        """Whatever is still open ends as FAIL: an interrupted run leaves no zombie for other tools to wait for."""
+        for trial in self._open.values():
+            trial.set_user_attr("cause", "interrupted")
+            self.study.tell(trial, state=TrialState.FAIL)
+        self._open.clear()
+
+    def _values(self, observation: Observation) -> list[float] | None:
+        if observation.state != COMPLETE:
+            return None
+        return [observation.figures[o.metric] for o in self.space.objectives]

@@ -1,0 +1,91 @@
+"""From an older version of the recorded tables to the present one, a step a version.
+
+Every recorded file says its ``schema_version``. A reader passes what it read through the steps from there to the present
+version, so everything after it knows one version only. A new version is a larger SCHEMA_VERSION and one function here that
+takes a table of the version before, for columns that were added, renamed or dropped; files are never rewritten for it,
+until compaction writes them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from sweep.errors import UsageError
+
+SCHEMA_VERSION = 2
+
+Columns = Sequence[tuple[str, pa.DataType]]
+
+# A copy, not records.FIGURES: what version 2 began with stays what it was when version 3 has other figures.
+_FIGURES_OF_2: Columns = [
+    ("robustness", pa.float64()),
+    ("malicious_robustness", pa.float64()),
+    ("fid", pa.float64()),
+    ("fid_base", pa.float64()),
+    ("fid_delta", pa.float64()),
+    ("kid", pa.float64()),
+    ("precision", pa.float64()),
+    ("recall", pa.float64()),
+    ("unlearning_accuracy", pa.float64()),
+    ("retain_accuracy", pa.float64()),
+    ("attacked_relearning_accuracy", pa.float64()),
+    ("attacked_retain_accuracy", pa.float64()),
+    ("attacked_fid_delta", pa.float64()),
+    ("forgotten_top_class", pa.int32()),
+    ("forgotten_top_share", pa.float64()),
+    ("forgotten_confidence", pa.float64()),
+    ("forgotten_diversity", pa.float64()),
+    ("forgotten_distance", pa.float64()),
+    ("instance_distance", pa.float64()),
+    ("membership_auc", pa.float64()),
+    ("membership_tpr", pa.float64()),
+    ("denoising_gap", pa.float64()),
+    ("shadow_auc", pa.float64()),
+]
+
+
+def version_of(schema: pa.Schema) -> int:
+    """The version a file says it is of; 1 where it says nothing."""
+    return int((schema.metadata or {}).get(b"schema_version", b"1"))
+
+
+def migrate(table: pa.Table, name: str, where: str) -> pa.Table:
+    """A table called `name`, read from `where`, as the present version has it.
+
+    Raises UsageError where the file is of a version that this one does not know yet.
+    """
+    version = version_of(table.schema)
+    if version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{where}: written by a newer version (schema {version}; this one reads up to {SCHEMA_VERSION}): update"
+        )
+    for step in range(version, SCHEMA_VERSION):
+        table = MIGRATIONS[step](table, name)
+    facts = dict(table.schema.metadata or {}) | {b"schema_version": str(SCHEMA_VERSION).encode()}
+    return table.replace_schema_metadata(facts) if version < SCHEMA_VERSION else table
+
+
+def with_columns(table: pa.Table, columns: Columns) -> pa.Table:
+    """The table with each of the columns that it lacks, null, after the one that precedes it in `columns`."""
+    after = -1
+    for name, kind in columns:
+        at = table.schema.get_field_index(name)
+        if at < 0:
+            at = after + 1 if after >= 0 else table.num_columns
+            table = table.add_column(at, pa.field(name, kind), pa.nulls(table.num_rows, kind))
+        after = at
+    return table
+
+
+def _figures_added_under_version_1(table: pa.Table, name: str) -> pa.Table:
+    """1 → 2. Figures were added under version 1 without a new number: its files may lack any of them.
+
+    `forgotten_fid`, which the first of them had, is no longer made and stays where it is.
+    """
+    return with_columns(table, _FIGURES_OF_2) if name in ("trials", "replicates") else table
+
+
+MIGRATIONS: dict[int, Callable[[pa.Table, str], pa.Table]] = {1: _figures_added_under_version_1}
+"""By the version it starts from: a table and its name to the same table one version later."""

@@ -1,0 +1,227 @@
+"""SQL over the tables of runs, finished or running: ``python -m sweep.query RUN [RUN...] "SELECT …"``.
+
+The SQL is DuckDB's; the tables are ``trials``, ``replicates``, ``curves`` and ``stages``, each with a column ``run``. It can read
+nothing else and write nothing: the database has no access to files or the network. ``--schema`` lists the columns,
+``--export DIR`` writes all four tables as files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweep.errors import UsageError
+from sweep.records import TABLES, NothingRecorded
+from sweep.results import Results, columns_of, load
+
+# No file, no network, no variable of this process, nothing spilled to disk, and no way to turn any of it back on.
+_SHUT = {
+    "temp_directory": "''",
+    "python_enable_replacements": "false",
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        "python -m sweep.query",
+        usage='%(prog)s RUN [RUN...] "SELECT …" [--format FORMAT] [-o FILE]\n'
+        "       %(prog)s RUN [RUN...] --schema | --export DIR",
+        description=f"SQL (DuckDB's) over the tables of runs: {', '.join(TABLES)}, each with a column run.",
+    )
+    p.add_argument("runs", nargs="+", metavar="RUN", help="run folders; after them, one argument of SQL")
+    p.add_argument(
+        "--format", choices=sorted(_FORMATS), help="of what is printed or written (table; with --export csv)"
+    )
+    p.add_argument("-o", "--output", metavar="FILE", help="write there instead of printing")
+    what = p.add_mutually_exclusive_group()
+    what.add_argument("--schema", action="store_true", help="the tables' columns: type, unit, direction, description")
+    what.add_argument("--export", metavar="DIR", help="write every table as DIR/TABLE.FORMAT")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
+    args = parser().parse_args(argv)
+    try:
+        if args.export is not None:
+            for file in export(load(args.runs), Path(args.export), args.format or "csv"):
+                print(file)
+            return 0
+        if args.schema:
+            found = schema(load(args.runs))
+        else:
+            if len(args.runs) < 2:
+                raise UsageError('name a run and then what to ask of it: RUN "SELECT …" (or RUN --schema)')
+            *runs, sql = args.runs
+            results = load(runs)
+            if results.not_comparable:
+                print(f"note: these runs differ in {', '.join(results.not_comparable)}", file=sys.stderr)
+            found = query(results, sql)
+        _put(found, args.format or "table", args.output)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def query(results: Results, sql: str) -> pa.Table:
+    """What the SQL finds in the runs' tables. Raises UsageError, one line, for what DuckDB refuses."""
+    duckdb = _duckdb()
+    connection = duckdb.connect()
+    try:
+        words = set(re.findall(r"\w+", sql.lower()))
+        for table in (t for t in TABLES if t in words):  # reading what is not asked for takes time
+            connection.register(table, results.table(table))
+        for setting, value in _SHUT.items():
+            connection.execute(f"SET {setting} = {value}")
+        relation = connection.sql(sql)
+        if relation is None:
+            raise UsageError("SQL: it gives no rows; ask with SELECT")
+        found: pa.Table = relation.to_arrow_table()
+    except duckdb.Error as error:
+        raise UsageError(f"SQL: {_one_line(str(error))}") from None
+    finally:
+        connection.close()
+    return found
+
+
+def schema(results: Results) -> pa.Table:
+    """Every column of every table that has rows: its type, unit, direction and description."""
+    told = []
+    for name in TABLES:
+        try:
+            told += [{"table": name, **facts} for facts in columns_of(results.table(name))]
+        except NothingRecorded:
+            continue  # as of `trials` in a run that has only begun
+    if not told:
+        raise UsageError(f"{', '.join(map(str, results.runs))}: nothing recorded yet")
+    return pa.Table.from_pylist(told)
+
+
+def export(results: Results, folder: Path, format: str) -> list[Path]:
+    """Write every table that has rows to `folder`, which is made; returns the files. UsageError where that cannot be."""
+    written = []
+    for name in TABLES:
+        try:
+            table = results.table(name)
+        except NothingRecorded:
+            continue
+        written.append(folder / f"{name}.{_SUFFIXES.get(format, format)}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made: {error.strerror}") from None
+        _put(table, format, str(written[-1]))
+    if not written:
+        raise UsageError(f"{', '.join(map(str, results.runs))}: nothing recorded yet")
+    return written
+
+
+def _put(table: pa.Table, format: str, file: str | None) -> None:
+    """Print, or write to a temporary name and rename."""
+    content = _FORMATS[format](table)
+    if file is None:
+        if format == "parquet":
+            sys.stdout.buffer.write(content)
+        else:
+            print(content.decode(), end="")
+        sys.stdout.flush()
+        return
+    target = Path(file)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: times in ISO 8601, and null for a number that is not finite, which JSON has no word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str | list | dict) else _word(value)
+
+
+def _word(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _csv(table: pa.Table) -> bytes:
+    """RFC 4180 in UTF-8, a header line, times in ISO 8601, every digit of a number; nothing for null."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for batch in table.to_batches(max_chunksize=10_000):
+        columns = [["" if v is None else _csv_cell(v) for v in column.to_pylist()] for column in batch.columns]
+        writer.writerows(zip(*columns, strict=True))
+    return out.getvalue().encode()
+
+
+def _csv_cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value if isinstance(value, int | float) else _word(value)
+
+
+def _json(table: pa.Table) -> bytes:
+    """A list of objects, one a row and line."""
+    rows = (json.dumps({k: _plain(v) for k, v in r.items()}, ensure_ascii=False) for r in table.to_pylist())
+    return ("[\n" + ",\n".join(rows) + "\n]\n").encode()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    out = pa.BufferOutputStream()
+    pq.write_table(table, out, compression="zstd")
+    return bytes(out.getvalue())
+
+
+def _text(table: pa.Table) -> bytes:
+    """Aligned columns, figures to four digits; an em dash for null."""
+    columns = [[_cell(v) for v in column.to_pylist()] for column in table.columns]
+    wide = [max(map(len, [name, *cells])) for name, cells in zip(table.column_names, columns, strict=True)]
+    rows = [tuple(table.column_names), tuple("-" * w for w in wide), *zip(*columns, strict=True)]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "—"
+    text = f"{value:.4g}" if isinstance(value, float) else _word(value)
+    return _one_line(text) if "\n" in text else text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _duckdb() -> ModuleType:
+    try:
+        import duckdb
+    except ImportError:
+        raise UsageError("DuckDB is not installed: pip install -c constraints.txt -e '.[query]'") from None
+    return duckdb
+
+
+_FORMATS: dict[str, Callable[[pa.Table], bytes]] = {"table": _text, "csv": _csv, "json": _json, "parquet": _parquet}
+_SUFFIXES = {"table": "txt"}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Who chooses the next trial: samplers behind one interface, `ask` and `tell`.
+
+A sampler is told everything that is known of a trial and nothing else: a trial that was stopped has no value of what it
+never reached, only a bound. One sampler serves one arm of a question; it holds no file and no clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sweep.parameters import Parameter, Settings
+from sweep.records import COMPLETE, FAIL, PRUNED
+from sweep.space import Objective
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a sampler is asked: the tree of an arm's parameters, what to push which way, and what must hold.
+
+    `constraints` are the metrics whose excess must be ≤ 0. `reference` is the corner that hypervolumes are measured up to,
+    in the objectives' order and units, or None where nothing fixes one. `trials` is about how many there will be.
+    """
+
+    parameters: tuple[Parameter, ...]
+    objectives: tuple[Objective, ...]
+    constraints: tuple[str, ...]
+    reference: tuple[float, ...] | None = None
+    trials: int = 100
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known of one trial that ended, COMPLETE, PRUNED or FAIL.
+
+    `figures` holds the objectives that were measured, means over `replicates` seeds: a trial stopped under attack has its
+    `fid_delta` and no robustness. `excesses` are the constraints' violations in units of their bounds, ≤ 0 where they
+    hold, as far as they were scored. `bounds` holds, for an objective never reached, the value it cannot be better than.
+    `sems` are standard errors by metric, where they are known: of the figure, or of the excess where the metric is no
+    objective.
+    """
+
+    number: int
+    settings: Settings
+    state: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+    excesses: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    sems: Mapping[str, float] = field(default_factory=dict)
+    replicates: int = 1
+    core_s: float = 0.0
+
+
+class Sampler(Protocol):
+    """Settings for a trial, given all that ended and all that still run.
+
+    `ask` for trial `number` takes it for running until its observation is told. `running` makes the same of settings
+    chosen elsewhere: start points, and unfinished trials of an earlier driver. Telling a number again, with more
+    replicates, replaces what was known of it; the order of telling and how often the process was restarted in between make
+    no difference to what is asked next.
+    """
+
+    def ask(self, number: int) -> Settings: ...
+    def running(self, number: int, settings: Settings) -> None: ...
+    def tell(self, observation: Observation) -> None: ...
+
+
+def check_observation(question: Question, told: Observation) -> None:
+    """ValueError for a state that no trial ends in, a figure that is not finite, or a COMPLETE trial without an objective."""
+    where = f"trial {told.number}"
+    if told.state not in (COMPLETE, PRUNED, FAIL):
+        raise ValueError(f"{where}: state {told.state!r} is not one of {COMPLETE}, {PRUNED}, {FAIL}")
+    if told.replicates < 1:
+        raise ValueError(f"{where}: {told.replicates} replicates; at least 1")
+    for kind in ("figures", "excesses", "bounds", "sems"):
+        for metric, value in getattr(told, kind).items():
+            if not math.isfinite(value):
+                raise ValueError(f"{where}: {metric!r} in {kind} is {value}, not a finite number")
+            if kind == "sems" and value < 0:
+                raise ValueError(f"{where}: the standard error of {metric!r} is {value}, below 0")
+    if not math.isfinite(told.core_s) or told.core_s < 0:
+        raise ValueError(f"{where}: core_s is {told.core_s}, not a time")
+    missing = [o.metric for o in question.objectives if o.metric not in told.figures]
+    if told.state == COMPLETE and missing:
+        raise ValueError(f"{where}: COMPLETE without {', '.join(missing)}")

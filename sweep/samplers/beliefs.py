@@ -1,0 +1,183 @@
+"""From what was told to processes: which trials are looked at, and hyper-parameters that are fitted now and then.
+
+Everything here is a function of the trials told, in order of their numbers; caches save time and change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.samplers import Observation, Question
+from sweep.samplers.encoding import Array, Encoding
+from sweep.samplers.gaussian_process import Data, Fit, GaussianProcess, Priors, Trend, fit
+from sweep.samplers.outputs import (
+    FAILURE,
+    Corner,
+    Known,
+    Output,
+    Warp,
+    corner,
+    data_of,
+    excess,
+    excess_warp,
+    failure,
+    objective,
+    objective_warp,
+    output,
+    signs,
+)
+
+FITTED = 200  # trials that hyper-parameters are fitted to
+CONDITIONED = 500  # trials that a process is conditioned on
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """The processes of all outputs, the corner of the hypervolume, and the trials they rest on with their features."""
+
+    corner: Corner
+    objectives: tuple[Output, ...]
+    constraints: tuple[Output, ...]
+    failure: Output | None
+    observations: tuple[Observation, ...]
+    points: Array
+    features: Array
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """One output before its process: what is known of it and how it is warped."""
+
+    metric: str
+    known: Known
+    warp: Warp | None
+
+
+class Learner:
+    """Makes beliefs of observations; remembers the last hyper-parameters of each output and what they were fitted to."""
+
+    def __init__(self, question: Question, encoding: Encoding, priors: Priors, earlier: Sequence[Beliefs] = ()) -> None:
+        """`earlier` are beliefs of other studies of the same parameters: what new ones start from, metric by metric."""
+        self.question, self.encoding, self.priors = question, encoding, priors
+        self._sources: dict[str, tuple[GaussianProcess, ...]] = {}
+        for study in earlier:
+            for one in (*study.objectives, *study.constraints, *([study.failure] if study.failure else [])):
+                self._sources[one.metric] = (*self._sources.get(one.metric, ()), one.process)
+        self._fitted: dict[str, tuple[bytes, Fit]] = {}
+
+    def beliefs(self, observations: Sequence[Observation], points: Array) -> Beliefs:
+        """`observations` in order of their numbers, with their points; a subset is used where they are many."""
+        first = milestone(len(observations))
+        rows = subset(self.question, observations[:first], FITTED)
+        early, places = [observations[i] for i in rows], points[rows]
+        chosen = subset(self.question, observations, CONDITIONED)
+        some, points = [observations[i] for i in chosen], points[chosen]
+        features, columns = self.encoding.embed(points)
+        early_features, _ = self.encoding.embed(places)
+        # a corner and warps of their own, so that later trials do not change what is fitted
+        fitted_to = {
+            f.metric: data_of(f.known, f.warp, early_features, self.encoding, columns).data
+            for f in _figures(self.question, early, corner(self.question, early))
+        }
+        corner_, outputs = corner(self.question, some), []
+        for f in _figures(self.question, some, corner_):
+            standard = data_of(f.known, f.warp, features, self.encoding, columns)
+            found = self._fit(f.metric, fitted_to.get(f.metric, standard.data))
+            standard = replace(standard, data=replace(standard.data, trend=found.trend))
+            outputs.append(output(f.metric, f.known, f.warp, features, standard, found.hyperparameters))
+        m = len(self.question.objectives)
+        failing = outputs[-1] if outputs[-1].metric == FAILURE else None
+        return Beliefs(
+            corner=corner_,
+            objectives=tuple(outputs[:m]),
+            constraints=tuple(outputs[m : len(outputs) - (failing is not None)]),
+            failure=failing,
+            observations=tuple(some),
+            points=points,
+            features=features,
+        )
+
+    def _fit(self, metric: str, data: Data) -> Fit:
+        """Hyper-parameters, about the trend of earlier studies if the data are likelier that way, and of none if not."""
+        content = b"".join(a.tobytes() for a in (data.features, data.values, data.known, data.share))
+        kept = self._fitted.get(metric)
+        if kept is None or kept[0] != content:
+            found = fit(data, self.priors)
+            sources = self._sources.get(metric, ())
+            if sources:
+                about = fit(replace(data, trend=Trend(sources)), self.priors)
+                found = min(found, about, key=lambda f: f.surprise)
+            kept = self._fitted[metric] = (content, found)
+        return kept[1]
+
+
+def _figures(question: Question, observations: Sequence[Observation], corner_: Corner) -> list[_Figure]:
+    """Objectives, then constraints that the corner does not enforce and that were ever scored, then failure if it occurs."""
+    found = []
+    for j, o in enumerate(question.objectives):
+        known = objective(question, observations, j)
+        found.append(_Figure(o.metric, known, objective_warp(known, float(corner_.limits[j]))))
+    shared = {o.metric for o in question.objectives}
+    for metric in question.constraints:
+        if metric not in corner_.enforced:
+            known = excess(observations, metric, metric in shared)
+            if len(known.values):
+                found.append(_Figure(f"excess of {metric}", known, excess_warp(known)))
+    if any(o.state == "FAIL" for o in observations):
+        found.append(_Figure(FAILURE, failure(observations), None))
+    return found
+
+
+def milestone(count: int) -> int:
+    """How many of the first trials hyper-parameters are fitted to: all at first, later every tenth of what there is."""
+    step = max(1, count // 15)
+    return count - count % step
+
+
+def subset(question: Question, observations: Sequence[Observation], size: int) -> NDArray[np.intp]:
+    """At most `size` of the trials: two fifths nearest to the front, a fifth the latest, the others spread over the past.
+
+    Rising indices. All of them where they are no more.
+    """
+    n = len(observations)
+    if n <= size:
+        return np.arange(n)
+    order = np.lexsort((np.arange(n), _distance(question, observations)))
+    kept = set(order[: 2 * size // 5].tolist()) | set(range(n - size // 5, n))
+    others = [i for i in range(n) if i not in kept]
+    wanted = size - len(kept)
+    kept |= {others[i] for i in np.linspace(0, len(others) - 1, wanted).round().astype(int)}
+    return np.array(sorted(kept), dtype=np.intp)
+
+
+def _distance(question: Question, observations: Sequence[Observation]) -> Array:
+    """How far a trial is from the measured front if it is feasible; after all of those the others, by their violation."""
+    n, m = len(observations), len(question.objectives)
+    violation = np.zeros(n)
+    values = np.full((n, m), np.inf)
+    for i, o in enumerate(observations):
+        violation[i] = sum(max(e, 0.0) for e in o.excesses.values()) if o.state != "FAIL" else np.inf
+        if o.state == "COMPLETE":
+            values[i] = [o.figures[x.metric] for x in question.objectives]
+    values = np.where(np.isfinite(values), values * signs(question), np.inf)
+    feasible = np.flatnonzero((violation <= 0) & np.isfinite(values).all(1))
+    distance = np.where(np.isfinite(violation), n + 1 - 1 / (1 + violation), n + 2.0)
+    good = values[feasible]
+    if len(good):
+        spread = np.maximum(np.ptp(good, axis=0), 1e-12)
+        front = good[~_dominated(good, good)]
+        # the share of the feasible range that a trial lacks in every objective at once: 0 or less on the front
+        short = np.array([((row - front) / spread).min(1).max() for row in good])
+        distance[feasible] = short
+    return distance
+
+
+def _dominated(values: Array, by: Array) -> NDArray[np.bool_]:
+    better = np.zeros(len(values), dtype=bool)
+    for row in by:
+        better |= (row <= values).all(1) & (row < values).any(1)
+    return better

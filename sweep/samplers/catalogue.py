@@ -1,0 +1,53 @@
+"""Samplers by name. Each is imported when it is asked for: a sweep of one pays for no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from sweep.errors import UsageError, near
+from sweep.samplers import Observation, Question, Sampler
+
+
+def make(name: str, question: Question, seed: int, earlier: Sequence[Sequence[Observation]] = ()) -> Sampler:
+    """The sampler called `name` for one arm's question, with `earlier` studies where it learns from such.
+
+    UsageError for an unknown name, or a library that is missing.
+    """
+    if name not in SAMPLERS:
+        raise UsageError(f"sampler {name!r} is unknown; {near(name, SAMPLERS)}")
+    if name == "nehvi":
+        return _nehvi(question, seed, earlier)
+    return SAMPLERS[name](question, seed)
+
+
+def _nehvi(question: Question, seed: int, earlier: Sequence[Sequence[Observation]] = ()) -> Sampler:
+    from sweep.samplers.nehvi import Nehvi
+
+    return Nehvi(question, seed, earlier=earlier)
+
+
+def _optuna(question: Question, seed: int, name: str) -> Sampler:
+    from sweep.samplers.optuna_samplers import OptunaSampler
+
+    return OptunaSampler(question, seed, name)
+
+
+def _qmc(question: Question, seed: int) -> Sampler:
+    from sweep.samplers.quasi_random import QuasiRandom
+
+    return QuasiRandom(question, seed)
+
+
+def _random(question: Question, seed: int) -> Sampler:
+    from sweep.samplers.quasi_random import Random
+
+    return Random(question, seed)
+
+
+SAMPLERS: Mapping[str, Callable[[Question, int], Sampler]] = {
+    "nehvi": _nehvi,
+    **{name: partial(_optuna, name=name) for name in ("tpe", "gp", "nsga2", "nsga3")},
+    "qmc": _qmc,
+    "random": _random,
+}

@@ -1,0 +1,144 @@
+"""Optuna's samplers behind this project's interface: a study is made of what is known, and asked once.
+
+A study of one's own would remember the order in which it was told and what an earlier process drew; one made anew from
+what is known does not. It is in memory: what other tools open is `sweep.journal`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.parameters import Choice, Int, Parameter, Settings, suggest, walk
+from sweep.records import COMPLETE, FAIL, PRUNED
+from sweep.samplers import Observation, Question, check_observation
+from sweep.samplers.encoding import Encoding
+
+DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
+STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAIL: TrialState.FAIL}
+
+
+def startup(trials: int) -> int:
+    """Trials at random before a model chooses: Optuna's ten are too many for a short study."""
+    return max(4, min(10, trials // 3))
+
+
+def population(trials: int) -> int:
+    """Of a genetic sampler: Optuna's fifty would be one random generation of a short study."""
+    return max(4, min(16, trials // 2))
+
+
+_MAKE: dict[str, Callable[[int, int], BaseSampler]] = {
+    "tpe": lambda seed, trials: TPESampler(seed=seed, n_startup_trials=startup(trials)),
+    "gp": lambda seed, trials: GPSampler(seed=seed, n_startup_trials=startup(trials)),
+    "nsga2": lambda seed, trials: NSGAIISampler(seed=seed, population_size=population(trials)),
+    "nsga3": lambda seed, trials: NSGAIIISampler(seed=seed, population_size=population(trials)),
+}
+NAMES = tuple(_MAKE)
+
+
+class OptunaSampler:
+    """See `sweep.samplers.Sampler`. `name` is one of NAMES.
+
+    A stopped trial is PRUNED with its constraints and no objective; Optuna knows no bounds and no standard errors. Of a
+    genetic sampler's trials, generations are counted in the order of their numbers.
+    """
+
+    def __init__(self, question: Question, seed: int, name: str) -> None:
+        self.question, self.seed, self.name = question, seed, name
+        self._told: dict[int, Observation] = {}
+        self._running: dict[int, Settings] = {}
+        self._known = {p.name: p for p in walk(question.parameters)}
+        self._encoding = Encoding(question.parameters)
+
+    def ask(self, number: int) -> Settings:
+        if number in self._told:
+            raise ValueError(f"trial {number} has ended; ask for one that has not")
+        if number not in self._running:
+            self._running[number] = self._choose(number)
+        return dict(self._running[number])
+
+    def running(self, number: int, settings: Settings) -> None:
+        if number in self._told:
+            raise ValueError(f"trial {number} has ended and cannot be running")
+        self._encoding.point(settings)  # refuses what is not of the tree
+        self._running[number] = dict(settings)
+
+    def tell(self, observation: Observation) -> None:
+        check_observation(self.question, observation)
+        self._encoding.point(observation.settings)
+        self._told[observation.number] = observation
+        self._running.pop(observation.number, None)
+
+    def _choose(self, number: int) -> Settings:
+        with warnings.catch_warnings():  # NSGA-III is marked experimental, which is said once an ask
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = _MAKE[self.name](_stream(self.seed, number), self.question.trials)
+        study = optuna.create_study(
+            sampler=sampler, directions=[DIRECTIONS[o.direction] for o in self.question.objectives]
+        )
+        generations = _Generations(sampler)
+        for n in sorted({*self._told, *self._running}):
+            told = self._told.get(n)
+            study.add_trial(self._trial(told, generations.of(told)) if told else self._pending(self._running[n]))
+        with warnings.catch_warnings():  # conditional parameters are drawn independently, which is said once an ask
+            warnings.simplefilter("ignore")
+            return suggest(self.question.parameters, study.ask())
+
+    def _trial(self, told: Observation, system_attrs: dict[str, Any]) -> FrozenTrial:
+        values = [told.figures[o.metric] for o in self.question.objectives] if told.state == COMPLETE else None
+        return optuna.create_trial(
+            state=STATES[told.state],
+            values=values,
+            params=dict(told.settings),
+            distributions=self._distributions(told.settings),
+            constraints=dict(told.excesses) if told.state != FAIL else None,
+            system_attrs=system_attrs,
+        )
+
+    def _pending(self, settings: Settings) -> FrozenTrial:
+        return optuna.create_trial(
+            state=TrialState.RUNNING, params=dict(settings), distributions=self._distributions(settings)
+        )
+
+    def _distributions(self, settings: Settings) -> dict[str, BaseDistribution]:
+        return {name: distribution(self._known[name]) for name in settings}
+
+
+class _Generations:
+    """The generations that a genetic sampler would have written to its COMPLETE trials itself."""
+
+    def __init__(self, sampler: BaseSampler) -> None:
+        self._size: int | None = getattr(sampler, "population_size", None)
+        self._key = f"{type(sampler).__name__}:generation"
+        self._complete = 0
+
+    def of(self, told: Observation) -> dict[str, Any]:
+        """System attributes of the next trial in the order of numbers."""
+        if not self._size or told.state != COMPLETE:
+            return {}
+        self._complete += 1
+        return {self._key: (self._complete - 1) // self._size}
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """Optuna's word for a parameter."""
+    if isinstance(parameter, Choice):
+        options: list[Any] = list(parameter.branches)
+        return CategoricalDistribution(options)
+    if isinstance(parameter, Int):
+        return IntDistribution(parameter.low, parameter.high, log=parameter.log)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+
+
+def _stream(seed: int, number: int) -> int:
+    """A sampler's seed for one trial: 32 bits, as Optuna takes them."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")

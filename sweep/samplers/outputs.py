@@ -1,0 +1,234 @@
+"""What is known of each figure, as a Gaussian process can take it: turned so that less is better, warped, standardised.
+
+A constraint on an objective is no output of its own: the objective's process knows it, and the hypervolume is measured up
+to the bound. Any other constraint is an output whose sign matters and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.estimates import nondominated
+from sweep.samplers import Observation, Question
+from sweep.samplers.encoding import Array, Encoding
+from sweep.samplers.gaussian_process import Data, GaussianProcess, Hyperparameters, Marginal, truncation_sites
+
+FAILURE = "\0failure"  # the output that says whether a trial fails; no metric is called so
+
+
+@dataclass(frozen=True)
+class Warp:
+    """An increasing map that keeps resolution where decisions are made and squashes the tails.
+
+    One-sided (objectives): the identity up to `turn`, the corner of the hypervolume, where values are what is searched;
+    logarithmic in units of `scale` above, where all that matters is that they are worse. Two-sided (constraints):
+    logarithmic on both sides of 0, as only the sign is asked for (Eriksson and Poloczek, arXiv 2002.08526, eq. 5).
+    """
+
+    turn: float
+    scale: float
+    two_sided: bool = False
+
+    def __call__(self, values: Array) -> Array:
+        beyond = np.log1p(np.abs(values - self.turn) / self.scale)
+        if self.two_sided:
+            return np.sign(values - self.turn) * beyond
+        return np.where(values <= self.turn, values, self.turn + self.scale * beyond)
+
+    def slope(self, values: Array) -> Array:
+        """The derivative: what a standard error is multiplied by."""
+        distance = np.abs(values - self.turn)
+        if self.two_sided:
+            return np.asarray(1 / (self.scale + distance))
+        return np.where(values <= self.turn, 1.0, self.scale / (self.scale + distance))
+
+
+@dataclass(frozen=True)
+class Known:
+    """One figure of some trials: row of the trial, value, standard error or nan, replicates; and bounds from below."""
+
+    rows: NDArray[np.intp]
+    values: Array
+    sems: Array
+    replicates: Array
+    bounded: NDArray[np.intp]
+    bounds: Array
+
+
+@dataclass(frozen=True)
+class Output:
+    """One figure's process, and how its standardised values are turned back: w = centre + spread · value."""
+
+    metric: str
+    centre: float
+    spread: float
+    process: GaussianProcess
+
+    def at(self, features: Array) -> Marginal:
+        return self.process.at(features)
+
+
+@dataclass(frozen=True)
+class Corner:
+    """Where hypervolume is measured up to, in turned units (m,), and the constraints that this already enforces."""
+
+    limits: Array
+    enforced: frozenset[str]
+
+
+def signs(question: Question) -> Array:
+    """What an objective is multiplied by so that less is better."""
+    return np.array([-1.0 if o.direction == "maximise" else 1.0 for o in question.objectives])
+
+
+def objective(question: Question, observations: Sequence[Observation], index: int) -> Known:
+    """What is known of an objective, turned so that less is better."""
+    metric, sign = question.objectives[index].metric, signs(question)[index]
+    told = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL"]
+    has = [(i, o) for i, o in told if metric in o.figures]
+    bounded = [(i, o) for i, o in told if metric in o.bounds and metric not in o.figures]
+    return Known(
+        rows=np.array([i for i, _ in has], dtype=np.intp),
+        values=np.array([sign * o.figures[metric] for _, o in has]),
+        sems=np.array([o.sems.get(metric, 0.0) for _, o in has]),
+        replicates=np.array([float(o.replicates) for _, o in has]),
+        bounded=np.array([i for i, _ in bounded], dtype=np.intp),
+        bounds=np.array([sign * o.bounds[metric] for _, o in bounded]),
+    )
+
+
+def excess(observations: Sequence[Observation], metric: str, shared: bool) -> Known:
+    """What is known of a constraint. A standard error is the figure's where the metric is an objective too: left out."""
+    has = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL" and metric in o.excesses]
+    return Known(
+        rows=np.array([i for i, _ in has], dtype=np.intp),
+        values=np.array([o.excesses[metric] for _, o in has]),
+        sems=np.array([0.0 if shared else o.sems.get(metric, 0.0) for _, o in has]),
+        replicates=np.array([float(o.replicates) for _, o in has]),
+        bounded=np.zeros(0, dtype=np.intp),
+        bounds=np.zeros(0),
+    )
+
+
+def failure(observations: Sequence[Observation]) -> Known:
+    """1 where a trial failed, −1 where it did not."""
+    n = len(observations)
+    labels = np.array([1.0 if o.state == "FAIL" else -1.0 for o in observations])
+    nothing = np.zeros(0)
+    return Known(np.arange(n), labels, np.zeros(n), np.ones(n), np.zeros(0, dtype=np.intp), nothing)
+
+
+def corner(question: Question, observations: Sequence[Observation]) -> Corner:
+    """The corner: the question's, drawn in to the bounds of constrained objectives, or one that the trials suggest."""
+    sign = signs(question)
+    limits = np.full(len(sign), np.inf) if question.reference is None else sign * np.array(question.reference)
+    enforced = set()
+    for j, o in enumerate(question.objectives):
+        if o.metric in question.constraints:
+            bound = _bound(observations, o.metric, sign[j])
+            if bound is not None:
+                limits[j] = min(limits[j], bound)
+                enforced.add(o.metric)
+    if np.isinf(limits).any():
+        suggested = _suggested(question, observations)
+        limits = np.where(np.isinf(limits), suggested, limits)
+    return Corner(limits, frozenset(enforced))
+
+
+def _bound(observations: Sequence[Observation], metric: str, sign: float) -> float | None:
+    """Where an excess is 0, read off trials that have both figure and excess; None unless it rises with the turned value."""
+    both = [o for o in observations if metric in o.figures and metric in o.excesses]
+    values = np.array([sign * o.figures[metric] for o in both])
+    over = np.array([o.excesses[metric] for o in both])
+    if len(both) < 2 or np.ptp(values) == 0:
+        return None
+    low, high = int(values.argmin()), int(values.argmax())
+    slope = (over[high] - over[low]) / (values[high] - values[low])
+    residual = np.abs(over - over[low] - slope * (values - values[low])).max()
+    if slope <= 0 or residual > 1e-6 * max(np.ptp(over), 1e-9):
+        return None
+    return float(values[low] - over[low] / slope)
+
+
+def _suggested(question: Question, observations: Sequence[Observation]) -> Array:
+    """A tenth of its range beyond the worst of the non-dominated trials, feasible ones if there are any."""
+    complete = [o for o in observations if o.state == "COMPLETE"]
+    feasible = [o for o in complete if all(e <= 0 for e in o.excesses.values())]
+    some = feasible or complete
+    values = np.array([[o.figures[m.metric] for m in question.objectives] for o in some]) * signs(question)
+    if not len(values):
+        return np.zeros(len(question.objectives))
+    front = values[nondominated(values, ["minimise"] * values.shape[1])]
+    wide = np.ptp(front, axis=0)
+    return np.asarray(front.max(0) + 0.1 * np.where(wide > 0, wide, np.abs(front.max(0)) + 1e-9))
+
+
+def objective_warp(known: Known, limit: float) -> Warp:
+    """Linear up to the corner; the tail in units of how far the best trials are from it."""
+    if not len(known.values):
+        return Warp(limit, 1.0)
+    inside = limit - known.values.min()
+    outside = known.values[known.values > limit] - limit
+    scale = inside if inside > 0 else 0.25 * float(np.quantile(outside, 0.25)) if len(outside) else 1.0
+    return Warp(limit, max(scale, 1e-9))
+
+
+def excess_warp(known: Known) -> Warp:
+    sizes = np.abs(known.values[known.values != 0])
+    return Warp(0.0, float(np.median(sizes)) if len(sizes) else 1.0, two_sided=True)
+
+
+def data_of(
+    known: Known, warp: Warp | None, features: Array, encoding: Encoding, columns: NDArray[np.intp]
+) -> Standard:
+    values = warp(known.values) if warp else known.values
+    slope = warp.slope(known.values) if warp else np.ones(len(values))
+    centre = float(values.mean()) if len(values) else 0.0
+    spread = float(values.std()) if len(values) else 1.0
+    spread = spread if spread > 1e-12 else 1.0
+    data = Data(
+        features=features[known.rows],
+        columns=columns,
+        groups=encoding.groups,
+        values=(values - centre) / spread,
+        known=(known.sems * slope / spread) ** 2,
+        share=1 / known.replicates,
+    )
+    return Standard(data, centre, spread)
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Standardised data, and what they were standardised by."""
+
+    data: Data
+    centre: float
+    spread: float
+
+
+def output(
+    metric: str, known: Known, warp: Warp | None, features: Array, standard: Standard, hyper: Hyperparameters
+) -> Output:
+    """The process of one figure, bounds included: of a trial that was stopped, f + noise is above what it had."""
+    data = standard.data
+    process = GaussianProcess(data, hyper)
+    if len(known.bounded):
+        places = process.at(features[known.bounded])
+        bounds = (warp(known.bounds) if warp else known.bounds) - standard.centre
+        sites, variances = truncation_sites(
+            places.mean, process.covariance(places, places), bounds / standard.spread, hyper.noise
+        )
+        telling = variances < 1e4
+        data = replace(
+            data,
+            features=np.concatenate([data.features, features[known.bounded][telling]]),
+            values=np.concatenate([data.values, sites[telling]]),
+            known=np.concatenate([data.known, variances[telling]]),
+            share=np.concatenate([data.share, np.zeros(int(telling.sum()))]),
+        )
+        process = GaussianProcess(data, hyper)
+    return Output(metric, standard.centre, standard.spread, process)
