@@ -1,0 +1,176 @@
+"""Compare samplers, the gate and stopping rules on simulated sweeps.
+
+    python -m benchmarks.search run --problem mixed --strategy tpe tpe+gate+stop --seeds 20 --core-seconds 2000 -o OUT
+    python -m benchmarks.search table OUT
+    python -m benchmarks.search gate --problem mixed --strategy random
+    python -m benchmarks.search best --problem mixed
+    python -m benchmarks.search errors --recording RUN
+
+`run` goes on where it was stopped: a (problem, strategy, seed) that is there is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.search.problems import PROBLEMS, best_known, problem
+from benchmarks.search.staged import Problem
+from sweep.errors import UsageError
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        args.command(args)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        "python -m benchmarks.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = p.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="simulate sweeps and keep what they did")
+    _add_problem(run)
+    run.add_argument(
+        "--strategy", nargs="+", required=True, metavar="SAMPLER[+gate][+glance][+stop][+bound]", help="what to run"
+    )
+    run.add_argument("--seeds", type=_positive, default=20, metavar="N", help="seeds 0 … N-1 of each (default: 20)")
+    _add_limits(run)
+    run.add_argument("--count-asking", action="store_true", help="let the clock run while a sampler chooses")
+    run.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the runs")
+    run.set_defaults(command=_run)
+
+    table = commands.add_parser("table", help="runs as Markdown, with intervals and paired ratios")
+    table.add_argument("folder", type=Path, metavar="DIR", help="folder of the runs")
+    table.add_argument(
+        "--baseline", default="tpe", metavar="STRATEGY", help="what the others are compared with (default: tpe)"
+    )
+    table.set_defaults(command=_table)
+
+    gate = commands.add_parser("gate", help="what the gate saves, and what it loses")
+    _add_problem(gate)
+    gate.add_argument("--strategy", default="random", metavar="SAMPLER", help="whose ungated trials (default: random)")
+    gate.add_argument(
+        "--members", type=_positive, default=300, metavar="N", help="of the fronts, at least (default: 300)"
+    )
+    gate.add_argument("--glance", action="store_true", help="let it look at a few samples first")
+    _add_limits(gate)
+    gate.set_defaults(command=_gate)
+
+    best = commands.add_parser("best", help="search a problem without noise, and keep its best hypervolume")
+    _add_problem(best)
+    best.add_argument("--evaluations", type=_positive, default=40_000, metavar="N", help="(default: 40000)")
+    best.set_defaults(command=_best)
+
+    errors = commands.add_parser("errors", help="the surrogate's held-out errors on a recording")
+    errors.add_argument("--recording", type=Path, required=True, metavar="DIR", help="run folder, or folder of tables")
+    errors.add_argument("--arm", default="", help="of the recording's question (default: its first)")
+    errors.set_defaults(command=_errors)
+    return p
+
+
+def _add_problem(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--problem", required=True, metavar="NAME", help=f"{', '.join(PROBLEMS)} or recorded")
+    p.add_argument(
+        "--recording", type=Path, metavar="DIR", help="of --problem recorded: run folder, or folder of tables"
+    )
+    p.add_argument("--arm", default="", help="of the recording's question (default: its first)")
+
+
+def _add_limits(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--workers", type=_positive, default=4, metavar="W", help="trials side by side (default: 4)")
+    p.add_argument(
+        "--core-seconds", type=_seconds, default=2000.0, metavar="S", help="of all workers together (default: 2000)"
+    )
+    p.add_argument("--trials", type=_positive, default=100_000, metavar="N", help="begun at most (default: no limit)")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e9:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return number
+
+
+def _chosen(args: argparse.Namespace) -> Problem:
+    return problem(args.problem, args.recording, args.arm)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from benchmarks.search import results
+    from benchmarks.search.clock import Limits
+    from benchmarks.search.strategies import Strategy
+
+    strategies = [Strategy.parse(name) for name in args.strategy]
+    chosen = _chosen(args)
+    limits = Limits(args.core_seconds, args.workers, args.trials, count_asking=args.count_asking)
+    options = results.Options(
+        chosen.name, chosen.identity, args.workers, args.core_seconds, args.trials, args.count_asking,
+        chosen.reference, best_known(chosen),
+    )  # fmt: skip
+    for seed in range(args.seeds):
+        for strategy in strategies:
+            if results.there(args.output, options, strategy.name, seed):
+                continue
+            started = time.perf_counter()
+            run = strategy.simulate(chosen, seed, limits)
+            results.write(args.output, options, strategy.name, seed, run)
+            took = time.perf_counter() - started
+            print(f"{chosen.name} {strategy.name} seed {seed}: {len(run.events)} trials in {took:.1f} s", flush=True)
+
+
+def _table(args: argparse.Namespace) -> None:
+    from benchmarks.search import results
+
+    print(results.comparison(args.folder, args.baseline))
+
+
+def _gate(args: argparse.Namespace) -> None:
+    from benchmarks.search import gating
+    from benchmarks.search.clock import Limits
+    from benchmarks.search.strategies import Strategy
+
+    strategy = Strategy.parse(args.strategy)
+    if strategy.name != strategy.sampler:
+        raise UsageError(
+            f"--strategy {args.strategy}: the trials are those of a sampler alone, such as {strategy.sampler}"
+        )
+    limits = Limits(args.core_seconds, args.workers, args.trials)
+    print(gating.table(gating.gate_alone(_chosen(args), strategy.sampler, args.members, limits, args.glance)))
+
+
+def _best(args: argparse.Namespace) -> None:
+    from benchmarks.search import best
+
+    chosen = _chosen(args)
+    command = f"python -m benchmarks.search best --problem {args.problem} --evaluations {args.evaluations}"
+    print(f"{chosen.name}: best known hypervolume {best.record(chosen, args.evaluations, command):.6g}")
+
+
+def _errors(args: argparse.Namespace) -> None:
+    from benchmarks.search import recording, surrogate
+
+    read = recording.read_recording(args.recording, args.arm)
+    print(
+        f"{len(read.vectors)} settings, {int(read.attacked.sum())} attacked to the end, {read.seeds} replicates; {read.noise}\n"
+    )
+    print(surrogate.table(recording.errors(read)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
