@@ -38,6 +38,7 @@ from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
 from sweep.run import drive
 from sweep.space import Arm, Choice, Float, Int, Parameter, SearchSpace, Settings
 from trainables.experiment import Experiment, Samples, TrialSpec
+from trainables.stages.score import make_score
 
 SPACE = "dimum_robustness"
 ANYWHERE = 0.6  # of the settings; the others are neighbours of the best
@@ -321,6 +322,14 @@ def main(argv: list[str] | None = None) -> int:
             prepared = prepare.prepare_all(plan, space, experiment, execute, progress)
             if args.taken:
                 same_question(args.taken, prepared)
+            base, samples = prepared["keys"]["base model"], Samples(plan.samples_forgotten, plan.samples_per_retained)
+            progress.line("prepare: the base model on the repeats' seeds, with the search's N")
+            execute(
+                {
+                    f"base on seed {s}": (make_score, (experiment, base, samples, s))
+                    for s in plan.replicate_seeds[1 : args.seeds]
+                }
+            )
             write_json(run_dir / "prepared.json", prepared)
             agenda = Recording(plan, space, experiment, prepared["fid_budget"], args.repeated, args.seeds)
             progress.line(f"recording: {agenda.total} replicates, {len(agenda.done)} of them there")
