@@ -12,6 +12,7 @@ import json
 import time
 from dataclasses import dataclass
 
+from benchmarks.search import judges
 from benchmarks.search.judges import Judge, never
 from benchmarks.search.staged import FID, OBJECTIVES, ROBUSTNESS, UNLEARNED, Partial, Problem, StagedTrial, known_after
 from sweep import observing
@@ -25,6 +26,7 @@ class Event:
     """One trial's end: when, at which core-seconds spent by all workers, what was measured, and what is true of it.
 
     `left_s` is what the trial would have cost beyond `core_s` had it not been stopped; `ask_s` how long its sampler took.
+    `seems_feasible` is by what was measured, `may_be_feasible` where the gate's bounds of that do not exclude it.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Event:
     fid_delta: float
     unlearning_accuracy: float
     seems_feasible: bool
+    may_be_feasible: bool
     true_robustness: float
     true_fid_delta: float
     true_unlearning_accuracy: float
@@ -183,6 +186,7 @@ class _Simulation:
                 ask_s=running.ask_s,
                 **measured,
                 seems_feasible=seems_feasible,
+                may_be_feasible=judges.excluded_by(self.problem, partial) is None,
                 true_robustness=truth.robustness,
                 true_fid_delta=truth.fid_delta,
                 true_unlearning_accuracy=truth.unlearning_accuracy,

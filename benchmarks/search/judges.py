@@ -22,17 +22,24 @@ Judge: TypeAlias = Callable[[Partial, Sequence[Observation]], str | None]
 def gate(problem: Problem) -> Judge:
     """The gate of the real trial, `trainables.gate.excluded`: once after the glance, where there is one, and once after the
     score; figures that have not changed since say nothing new."""
-    limits = [Limit(c.metric, c.bound(problem.fid_budget), c.at_most is not None) for c in problem.constraints]
 
     def judge(partial: Partial, front: Sequence[Observation]) -> str | None:
         if partial.stage == "glance":
-            return excluded(partial.figures, limits, Samples(partial.samples, 0), 0, math.inf, confidence=GLANCE)
-        if partial.stage == "score":
-            samples = Samples(partial.samples, PER_RETAINED)
-            return excluded(partial.figures, limits, samples, RETAINED, problem.gate_sd)
-        return None
+            samples = Samples(partial.samples, 0)
+            return excluded(partial.figures, _limits(problem), samples, 0, math.inf, confidence=GLANCE)
+        return excluded_by(problem, partial) if partial.stage == "score" else None
 
     return judge
+
+
+def excluded_by(problem: Problem, partial: Partial) -> str | None:
+    """Why the figures of a scored trial exclude that it is feasible, by the gate's bounds; None where they do not."""
+    samples = Samples(partial.samples, PER_RETAINED)
+    return excluded(partial.figures, _limits(problem), samples, RETAINED, problem.gate_sd)
+
+
+def _limits(problem: Problem) -> list[Limit]:
+    return [Limit(c.metric, c.bound(problem.fid_budget), c.at_most is not None) for c in problem.constraints]
 
 
 def stop(problem: Problem, confidence: float = stopping.CONFIDENCE) -> Judge:

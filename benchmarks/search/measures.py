@@ -39,10 +39,14 @@ class Trace:
 
 
 def found(events: Sequence[Event], reference: tuple[float, float]) -> Trace:
-    """Hypervolume of the true figures of all COMPLETE trials that are truly feasible: it never falls."""
+    """Hypervolume of the true figures of the COMPLETE trials that are truly feasible and may be so by what was measured.
+
+    It never falls. A trial whose measurement excludes that it is feasible, by the gate's bounds, counts nowhere: no reader
+    and no confirm phase would take it up, whether a gate stopped it or it ran to its end.
+    """
     front, area, spent, values = np.empty((0, 2)), 0.0, [], []
     for event in events:
-        if event.state == COMPLETE and event.truly_feasible:
+        if event.state == COMPLETE and event.truly_feasible and event.may_be_feasible:
             points = np.vstack([front, [[event.true_robustness, event.true_fid_delta]]])
             keep = nondominated(points, DIRECTIONS)
             front = points[keep]
