@@ -14,6 +14,7 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from sweep.errors import UsageError
+from sweep.records import COMPLETE
 from sweep.samplers import Observation, Question, check_observation
 from sweep.samplers.beliefs import Beliefs, Learner
 from sweep.samplers.encoding import Array, Encoding
@@ -241,8 +242,12 @@ class _Search:
 
 
 def baseline(beliefs: Beliefs, size: int) -> np.ndarray:
-    """The trials that may be on the front, best first: those least dominated and least infeasible, less a deviation."""
-    kept = [i for i, o in enumerate(beliefs.observations) if o.state != "FAIL"]
+    """The trials that may be on the front, best first: those least dominated and least infeasible, less a deviation.
+
+    Only COMPLETE ones: a stopped trial will never be reported, however good it may have been. Counted as a member it would
+    keep the search away from its neighbourhood, which the gate makes the neighbourhood of every constraint.
+    """
+    kept = [i for i, o in enumerate(beliefs.observations) if o.state == COMPLETE]
     if not kept:
         return np.zeros(0, dtype=np.intp)
     features = beliefs.features[kept]
