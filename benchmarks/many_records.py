@@ -131,7 +131,8 @@ def write_json(run: Path) -> None:
             {"metric": "unlearning_accuracy", "at_most": None, "at_least": 0.9},
         ],
         "objectives": [{"metric": "robustness", "direction": "maximise"}, {"metric": "fid_delta", "direction": "minimise"}],
-        "parameters": {a.name: [p.name for p in a.walk()] for a in arms}, "sampler": "random", "trials": 1, "confirm_seeds": 3,
+        "parameters": {a.name: [p.name for p in a.walk()] for a in arms}, "sampler": "random", "trials": 1, "baseline_trials": 1,
+        "confirm_seeds": 3, "space_fingerprint": SPACE.fingerprint(),
     }  # fmt: skip
     prepared = {"fid_budget": BUDGET, "fid_base": FID_BASE, "seconds": {}}
     for name, content in (("plan", plan), ("prepared", prepared), ("status", {"state": "finished", "phase": ""})):

@@ -188,7 +188,7 @@ def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
     axes.set_ylabel(axis(front, first).partition("  (")[0], fontsize=9, wrap=True)
     axes.tick_params(labelsize=8)
     _limits(axes, front)
-    seeds = len(set(front.seeds().values()))
+    seeds = len(front.seeds_run())
     many = len(front.arms) > FEW_ARMS
     for arm in front.arms.values():
         mark = marks(front)[arm.name]
