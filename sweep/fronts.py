@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from sweep.errors import UsageError
 from sweep.estimates import hypervolume, nondominated
-from sweep.members import Member, Members, Row, constraint_of, member_of
+from sweep.members import Member, Members, Row, constraint_of, member_of, values_of
 from sweep.records import (
     COMPLETE,
     FAIL,
@@ -333,7 +333,7 @@ def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dic
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
     found = pc.fill_null(own["feasible"], False).to_numpy(), pc.equal(own["state"], COMPLETE).to_numpy()
     feasible, complete = (column.astype(bool) for column in found)
-    values = [_values(own, o["metric"]) for o in plan["objectives"]]
+    values = [values_of(own, o["metric"]) for o in plan["objectives"]]
     directions = [o["direction"] for o in plan["objectives"]]
     ids = own["trial_id"]
     kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
@@ -373,13 +373,6 @@ def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dic
         confirmed_members=checked,
         search_best=None if best_at is None else members[best_at],
     )
-
-
-def _values(table: pa.Table, name: str) -> np.ndarray:
-    """A column of figures as float64, NaN where there is none."""
-    if name not in table.column_names:
-        return np.full(table.num_rows, np.nan)
-    return np.asarray(pc.fill_null(pc.cast(table[name], pa.float64()), math.nan).to_numpy())
 
 
 def _number(value: float | None) -> float:
@@ -425,7 +418,7 @@ def _infeasible(plan: Row, own: pa.Table, states: Counter[str]) -> str:
     """``: 9 exceeded the FID budget, 4 had not unlearned``, counted from the records; a trial can have done both."""
     told = []
     for facts in plan["constraints"]:
-        over = int((_values(own, f"excess_{facts['metric']}") > 0).sum())
+        over = int((values_of(own, f"excess_{facts['metric']}") > 0).sum())
         told += [f"{over} {_broke(constraint_of(facts))}"] if over else []
     told += [f"{states[FAIL]} failed"] if states[FAIL] else []
     told += [f"{states[RUNNING]} still running"] if states[RUNNING] else []
