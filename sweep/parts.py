@@ -70,7 +70,8 @@ def read_table(folder: Path, columns: Iterable[str] | None = None, trials: Itera
     parts = _at_one_moment(folder, read)
     if not parts:
         raise NothingRecorded(f"{folder.parent.parent}: no {folder.name} recorded yet")
-    return pa.concat_tables(parts, promote_options="default").unify_dictionaries()
+    table = pa.concat_tables(parts, promote_options="default").unify_dictionaries()
+    return table.combine_chunks() if len(parts) > 1 else table  # a thousand chunks make every filter slow
 
 
 def read_name(folder: Path, name: str) -> pa.Table | None:
