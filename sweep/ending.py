@@ -66,11 +66,11 @@ class Ending:
 
     def text(self) -> str:
         """All of it for a terminal."""
-        run = self.front.run
-        lines = ["", render(self.front), f"winner  {self.winner_text()}", "", "next:"]
-        lines += [f"  {command:<60s}  # {what}" for what, command in self.commands().items()]
-        board = f"tensorboard --logdir {_quoted(run / 'tensorboard')}"
-        return "\n".join([*lines, f"  {board:<60s}  # scalars, HParams and samples"])
+        board = f"tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
+        commands = self.commands() | {"scalars, HParams and samples": board}
+        wide = max(map(len, commands.values()))
+        told = [f"  {command:<{wide}}  # {what}" for what, command in commands.items()]
+        return "\n".join(["", render(self.front), f"winner  {self.winner_text()}", "", "next:", *told])
 
 
 def _quoted(path: Path) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.progress import Progress
-from sweep.records import fact, now
+from sweep.records import fact
 from sweep.space import Objective
 from sweep.tally import FAILED, FEASIBLE, OUTCOMES
 
@@ -86,7 +86,7 @@ class LiveTable(Progress):
             table.add_column(name, no_wrap=True)
         for job in jobs[:SHOWN]:
             stage = job.stages[-1]["stage"] if job.stages else "starting"
-            table.add_row(Text(job.name), Text(stage), _clock((now() - job.asked_at).total_seconds()))
+            table.add_row(Text(job.name), Text(stage), _clock(self.tally.running_s(job)))
         if len(jobs) > SHOWN:
             table.add_row(f"and {len(jobs) - SHOWN} more", "", "")
         return table

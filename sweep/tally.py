@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.estimates import nondominated
-from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING, now
+from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
 from sweep.space import CONTROL, Objective
 
 if TYPE_CHECKING:  # what the terminal shows first is shown before torch and Optuna are imported
@@ -28,6 +29,7 @@ class Tally:
         self.front: list[tuple[str, float, float]] = []  # trial, first and second objective, by the second
         self.agenda: Agenda | None = None
         self._core_s, self._wall_s = 0.0, 0.0
+        self._seen: dict[str, float] = {}
         self._took: dict[str, list[float]] = {}  # by phase, the wall seconds of each replicate that ended
 
     @property
@@ -69,8 +71,12 @@ class Tally:
         if self.agenda is None or not (took := self._took.get(self.agenda.phase)):
             return None
         mean = float(np.mean(took))
-        going = sum(max(0.0, mean - (now() - j.asked_at).total_seconds()) for j in self._running())
+        going = sum(max(0.0, mean - self.running_s(j)) for j in self._running())
         return (going + mean * self.agenda.waiting) / max(self.agenda.plan.workers, 1)
+
+    def running_s(self, job: Job) -> float:
+        """Seconds since the job was first seen here to run: jobs that confirm are all made long before most begin."""
+        return time.monotonic() - self._seen.setdefault(job.name, time.monotonic())
 
     def _running(self) -> list[Job]:
         return list(self.agenda.running.values()) if self.agenda else []
