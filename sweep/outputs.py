@@ -13,7 +13,6 @@ from sweep.fronts import read_front
 from sweep.jobs import Ended
 from sweep.plan import Plan
 from sweep.progress import Progress
-from sweep.records import FAIL
 from sweep.space import SearchSpace
 from sweep.tensorboard import Board
 from trainables.store import CorruptArtifact, Store
@@ -40,9 +39,10 @@ class Outputs:
             self.progress.line(f"TensorBoard: {ended.job.name} is not written: {error}")
 
     def _write_board(self, ended: Ended) -> None:
-        if ended.job.phase != "search" or ended.row["state"] == FAIL:
+        trial_id, replicate = ended.job.spec.trial_id, ended.job.spec.replicate
+        if replicate:
+            self.board.replicate(trial_id, replicate, ended.job.curves)
             return
-        trial_id = ended.job.spec.trial_id
         self.board.trial(ended.row, ended.job.curves)
         for key, tag, step in self._pictures(ended):
             found = self.store.find(key)
