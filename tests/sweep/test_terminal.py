@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
 from sweep import log_lines, records
 from sweep.fronts import read_front
 from sweep.tally import OUTCOMES
+from sweep.wording import number
 
 pytestmark = pytest.mark.slow
 
@@ -83,14 +85,47 @@ def test_what_the_log_tells_is_what_was_recorded(told: tuple[Path, str, str]) ->
     assert last["commands"]["keep the winner"].startswith(f"python -m sweep.export run {winner.trial_id} ")
 
 
-def test_the_command_that_keeps_the_winner_keeps_it(told: tuple[Path, str, str]) -> None:
+def test_the_command_that_keeps_the_winner_saves_a_pipeline_whose_card_tells_what_its_figures_depend_on(
+    told: tuple[Path, str, str],
+) -> None:
     folder, out, _ = told
-    line = json.loads(out.splitlines()[-1])["commands"]["keep the winner"]
+    last = json.loads(out.splitlines()[-1])
+    line, winner = last["commands"]["keep the winner"], last["trial_id"]
     done = subprocess.run(
         ["bash", "-c", line.replace("python", sys.executable, 1)], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert (Path(folder / done.stdout.strip()) / "model_index.json").is_file()
+    kept = Path(folder / done.stdout.strip())
+    card = ModelCard.load(kept / "README.md")
+    row = records.rows(folder / "run", "replicates", f"{winner}-r1")[0]
+    assert {r.metric_type: r.metric_value for r in card.data.eval_results} == {
+        m: row[m] for m in ("robustness", "fid_delta")
+    }
+    assert card.data.library_name == "diffusers" and "machine-unlearning" in card.data.tags
+    for said in (
+        f"made to forget `3` of `digits` by `{row['method']}`",
+        "| N | 12 samples of what was forgotten, 8 of each retained condition |",
+        "| seed of training, attacks and samples | 1 |",
+        "| sampler | ddim-10 |",
+        f"| feature network | classifier, SHA-256 {row['feature_network_hash']} |",
+        f"| reference statistics | {row['reference']} |",
+        "- **dimra-public_all**: auxiliary=public_all, batch=8; its data hold what was forgotten",
+        "| dimra-retain | 3 | relearning_accuracy |",
+        "The same settings on fresh seeds 1, 2",
+        "## Licence and limits",
+    ):
+        assert said in card.text, said
+    figures = {
+        m[1]: (m[2], m[3]) for m in re.finditer(r"^\| (\w+) \| ([^|]+) \| ([^|]+) \| \w* \| ", card.text, re.MULTILINE)
+    }
+    assert figures["unlearning_accuracy"] == (number(row["unlearning_accuracy"]), "12")
+    assert figures["fid_delta"] == (number(row["fid_delta"]), "72") and figures["robustness"][1] == "12 a rung"
+    assert figures["attacked_retain_accuracy"][1] == figures["attacked_fid_delta"][1] == "72 a rung"
+    assert str(folder) not in card.content, "where it was made is nobody's business"
+    code = card.text.partition("```python\n")[2].partition("```")[0].replace("this folder", str(kept))
+    drawn: dict[str, Any] = {}
+    exec(code, drawn)
+    assert drawn["x"].shape == (4, 1, 8, 8) and drawn["x"].isfinite().all()
 
 
 class Terminal:
