@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -97,6 +98,7 @@ def role(member: Member) -> str:
     return "baseline" if member.baseline else "main"
 
 
+@matplotlib.rc_context({"text.parse_math": False})  # names come from a run: a dollar sign is a dollar sign
 def front_figure(front: Front) -> Figure:
     """One objective against the other: the fronts with intervals over seeds, everything else of the run behind them."""
     many = len(front.arms) > FEW_ARMS
@@ -321,6 +323,7 @@ def _label(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str
                       path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
 
 
+@matplotlib.rc_context({"text.parse_math": False})
 def recovery_figure(front: Front) -> Figure:
     """Relearning accuracy against log2(k + 1), one panel an attack, with 95 % bands where there are intervals."""
     panels = [best_of(panel) for panel in recoveries(front)]

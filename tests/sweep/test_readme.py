@@ -61,6 +61,7 @@ def test_each_block_runs_as_it_is_written_and_tells_what_it_promises(folder: Pat
         assert word in done.stdout, word
     if kind == "bash":
         assert (folder / "trials.csv").read_text().count("\n") == 14 and (folder / "RUN" / "report.html").stat().st_size
+        assert (folder / "front.pdf").stat().st_size and "sampler ddim-20" in (folder / "front.txt").read_text()
         assert sorted(f.name for f in (folder / "tables").iterdir()) == [
             f"{t}.csv" for t in ("curves", "replicates", "stages", "trials")
         ]
