@@ -86,7 +86,7 @@ def test_a_run_that_confirmed_nothing_does_not_claim_seeds(tmp_path: Path) -> No
 def test_a_dollar_sign_in_a_name_is_a_dollar_sign(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", artifacts=False)
     plan = records.read_json(run / "plan.json")
-    (run / "plan.json").write_text(json.dumps(plan | {"space": r"cost $\frac{1 $5_$"}))
+    (run / "plan.json").write_text(json.dumps(plan | {"space": r"half $\frac{1$ off"}))
     picture = png_bytes(front_figure(read_front(run)))
     assert Image.open(io.BytesIO(picture)).size[0] == 1200
 
