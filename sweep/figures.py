@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -98,7 +97,6 @@ def role(member: Member) -> str:
     return "baseline" if member.baseline else "main"
 
 
-@matplotlib.rc_context({"text.parse_math": False})  # names come from a run: a dollar sign is a dollar sign
 def front_figure(front: Front) -> Figure:
     """One objective against the other: the fronts with intervals over seeds, everything else of the run behind them."""
     many = len(front.arms) > FEW_ARMS
@@ -224,7 +222,7 @@ def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
         shown = "" if points_of(front, arm).feasible.any() else ": nothing feasible"
         label = f"{arm.name}{' (baseline)' if arm.baseline else ''}{shown if many else ': ' + how}"
         face = mark.colour if arm.confirmed else "none"
-        axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=label)
+        axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=_plain(label))
     axes.plot(
         [], [], "o", mfc="none", mec="#555555", ms=4, ls="", label="feasible, off the front (hollow: search only)"
     )
@@ -235,11 +233,16 @@ def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3 if many else 2, fontsize=7.5, frameon=False)
     axes.set_title(
-        f"{front.plan['space']}, {front.plan['data']}, forget {front.plan['forget']}.  N: {said['N']}",
+        _plain(f"{front.plan['space']}, {front.plan['data']}, forget {front.plan['forget']}.  N: {said['N']}"),
         fontsize=8,
         loc="left",
         wrap=True,
     )
+
+
+def _plain(text: str) -> str:
+    """Text as matplotlib draws it: names come from a run, and a dollar sign would begin a formula."""
+    return text.replace("$", r"\$")
 
 
 def _limits(axes: Axes, front: Front) -> None:
@@ -319,11 +322,10 @@ def _label(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str
             if clear and inside and not any(box[0] < tx < box[2] and box[1] < ty < box[3] for tx, ty in taken):
                 break
         boxes.append(box)
-        axes.annotate(text, (x, y), xytext=(dx, dy), textcoords="offset points", fontsize=7.5, color=colour,
+        axes.annotate(_plain(text), (x, y), xytext=(dx, dy), textcoords="offset points", fontsize=7.5, color=colour,
                       path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
 
 
-@matplotlib.rc_context({"text.parse_math": False})
 def recovery_figure(front: Front) -> Figure:
     """Relearning accuracy against log2(k + 1), one panel an attack, with 95 % bands where there are intervals."""
     panels = [best_of(panel) for panel in recoveries(front)]
@@ -369,8 +371,8 @@ def _panel(axes: Axes, front: Front, panel: Recovery, handles: dict[str, Artist]
         )
         low, high = bounds(series.values)
         axes.fill_between(x, low, high, color=mark.colour, alpha=0.15, lw=0)
-        handles.setdefault(series.label, line)
-    axes.set_title(panel.attack + ("" if panel.counts else " (does not count)"), fontsize=9)
+        handles.setdefault(_plain(series.label), line)
+    axes.set_title(_plain(panel.attack) + ("" if panel.counts else " (does not count)"), fontsize=9)
     axes.set_xticks(np.log2(np.array(rungs) + 1.0), [str(k) for k in rungs], fontsize=8)
     axes.set_xlabel("attack step k, spaced by log2(k + 1)", fontsize=8)
     axes.set_ylim(-0.03, 1.03)
