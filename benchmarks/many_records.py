@@ -28,6 +28,18 @@ from sweep.records import COMPLETE, PRUNED, TABLES, Writer, schemas
 
 RUNGS, SEEDS, BUDGET, FID_BASE = (0, 1, 3, 7, 15, 31, 63), (1, 2, 3), 4.0, 15.0
 START = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+# The kernel's mark of this image's memory: ru_maxrss would also count the parent's, from before the exec.
+_TIMED = """
+import re, runpy, sys
+sys.argv, status = sys.argv[1:], 0
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    status = end.code
+sys.stdout.flush()
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+sys.exit(status)
+"""
 METRICS = ("relearning_accuracy", "retain_accuracy", "fid")
 ATTACKED = "dimra-retain-3e-4"
 
@@ -131,7 +143,8 @@ def write_json(run: Path) -> None:
             {"metric": "unlearning_accuracy", "at_most": None, "at_least": 0.9},
         ],
         "objectives": [{"metric": "robustness", "direction": "maximise"}, {"metric": "fid_delta", "direction": "minimise"}],
-        "parameters": {a.name: [p.name for p in a.walk()] for a in arms}, "sampler": "random", "trials": 1, "confirm_seeds": 3,
+        "parameters": {a.name: [p.name for p in a.walk()] for a in arms}, "sampler": "random", "trials": 1, "baseline_trials": 1,
+        "confirm_seeds": 3, "space_fingerprint": SPACE.fingerprint(),
     }  # fmt: skip
     prepared = {"fid_budget": BUDGET, "fid_base": FID_BASE, "seconds": {}}
     for name, content in (("plan", plan), ("prepared", prepared), ("status", {"state": "finished", "phase": ""})):
@@ -165,8 +178,7 @@ def write_small(run: Path, trials: int) -> None:
 def timed(label: str, command: list[str]) -> None:
     """Run in a process of its own and print a row: elapsed, processor seconds, peak memory."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    code = "import resource,runpy,sys; sys.argv=sys.argv[1:]; status=0\ntry: runpy.run_module(sys.argv[0],run_name='__main__')\nexcept SystemExit as e: status=e.code\nsys.stdout.flush(); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(status)"  # noqa: E501
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", _TIMED, *command], capture_output=True, text=True)
     after, elapsed = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"{command}: {done.stderr}")

@@ -60,6 +60,13 @@ class Agenda:
         """Trials of all arms that the search will run."""
         return sum(self.budgets.values())
 
+    @property
+    def waiting(self) -> int:
+        """What this phase has still to begin: trials of the search, or replicates that confirm."""
+        if self.phase == "search" and not self.ended_by:
+            return len(self._waiting) + max(0, self.total - self._asked.total())
+        return len(self._waiting)
+
     def next_job(self) -> Job | None:
         """The next job to start, or None where nothing can start before a running one ends. See `finished`."""
         job = self._waiting.pop(0) if self._waiting else self._ask() if self.phase == "search" else None

@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         key = unlearned_key(args.run, args.trial, args.replicate)
         where = records.run_folder(args.run) / "plan.json"
         plan = Plan.from_json(records.read_json(where), str(where))
+        from sweep.fronts import read_front
+        from sweep.model_card import measured, metadata
         from sweep.prepare import experiment_of
         from trainables.export import save_pipeline
         from trainables.store import Store
@@ -52,8 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(
                 f"{plan.artifacts}: the unlearned model {key[:12]} is no longer there; run the sweep with --resume"
             )
+        front = read_front(args.run)
+        member = front.member(args.trial)
+
+        def about(pipeline: str) -> tuple[str, str]:
+            return metadata(front, member, args.replicate, pipeline), measured(front, member, args.replicate)
+
         try:
-            print(save_pipeline(artifact, experiment_of(plan), args.folder))
+            print(save_pipeline(artifact, experiment_of(plan), args.folder, about))
         except ValueError as error:
             raise UsageError(str(error)) from error
         return 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,16 +18,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from sweep.fronts import Front, leader
+from sweep.fronts import ArmFront, Front, leader
 from sweep.members import Member
 from sweep.pareto import FEW_ARMS, Estimate, Recovery, recoveries
+from sweep.points import points_of
 from sweep.records import fact
 from sweep.space import CONTROL
 from sweep.wording import axis, definitions
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, VIOLET = "#CC79A7", "#56B4E9", "#7E57C2"  # violet is not theirs: green and orange are the controls'
-GREY = "#8a8a8a"
+GREY, PALE = "#8a8a8a", "#b5b5b5"
+LABELLED = 60  # feasible members of an arm; of more, the front alone is labelled
+PIXELS = 5_000  # markers of one kind; more of them would make a vector file of megabytes
 REACH = 2  # FID budgets that the axis of the front spans
 
 
@@ -100,11 +103,9 @@ def front_figure(front: Front) -> Figure:
     figure = Figure(figsize=(8.0, 7.2 if many else 5.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for member in front.members:
-        if not member.on_front:
-            _behind(axes, front, member)
     labelled: list[tuple[float, float, str, str]] = []
     for arm in front.arms.values():
+        _behind(axes, front, arm)
         mark = marks(front)[arm.name]
         points = sorted((_x(front, m), _y(front, m)) for m in arm.front)
         axes.plot(
@@ -116,7 +117,7 @@ def front_figure(front: Front) -> Figure:
             zorder=2,
         )
     leaders = {m.trial_id for a in front.arms if (m := leader(front, a))} if many else set()
-    for member in (m for m in front.members if m.feasible and math.isfinite(_y(front, m))):
+    for member in _told(front):
         mark = mark_of(front, member)
         if member.on_front:
             _with_bars(axes, front, member, mark, filled=member.confirmed is not None)
@@ -144,6 +145,16 @@ def front_figure(front: Front) -> Figure:
     return figure
 
 
+def _told(front: Front) -> Iterator[Member]:
+    """The feasible members that may bear a label: all of them, or, of more than anyone can read, those of the fronts."""
+    for arm in front.arms.values():
+        points = points_of(front, arm)
+        chosen = points.drawn & points.feasible
+        if chosen.sum() > LABELLED:
+            chosen &= points.on_front
+        yield from (arm.members[int(i)] for i in np.flatnonzero(chosen))
+
+
 def _x(front: Front, member: Member) -> float:
     value = member.value(front.objectives[1].metric)
     return math.nan if value is None else value
@@ -154,12 +165,27 @@ def _y(front: Front, member: Member) -> float:
     return math.nan if value is None else value
 
 
-def _behind(axes: Axes, front: Front, member: Member) -> None:
-    """A member off the front: small, hollow unless confirmed, in its arm's colour, or grey where it is infeasible."""
-    if math.isfinite(_x(front, member)) and math.isfinite(_y(front, member)):
-        mark = mark_of(front, member)
-        pale = replace(mark, colour=mark.colour if member.feasible else "#b5b5b5")
-        _with_bars(axes, front, member, pale, filled=member.confirmed is not None, size=4)
+def _behind(axes: Axes, front: Front, arm: ArmFront) -> None:
+    """An arm's trials off the front: small, hollow unless confirmed, in its arm's colour, or grey where infeasible.
+
+    Those of one seed have no bars, so each colour of them is one call; very many become pixels, in vector files too.
+    """
+    mark, points = marks(front)[arm.name], points_of(front, arm)
+    for feasible, colour in ((True, mark.colour), (False, PALE)):
+        chosen = points.drawn & ~points.on_front & ~points.confirmed & (points.feasible == feasible)
+        at: dict[str, Any] = {
+            "color": colour,
+            "mfc": "none",
+            "ms": 4,
+            "ls": "",
+            "zorder": 1,
+            "rasterized": bool(chosen.sum() > PIXELS),
+        }
+        axes.plot(points.second[chosen], points.first[chosen], mark.shape, **at)
+    for member in arm.confirmed_members:
+        if not member.on_front and math.isfinite(_x(front, member)) and math.isfinite(_y(front, member)):
+            pale = replace(mark, colour=mark.colour if member.feasible else PALE)
+            _with_bars(axes, front, member, pale, filled=True, size=4)
 
 
 def _with_bars(axes: Axes, front: Front, member: Member, mark: Mark, filled: bool, size: int = 7) -> None:
@@ -188,30 +214,35 @@ def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
     axes.set_ylabel(axis(front, first).partition("  (")[0], fontsize=9, wrap=True)
     axes.tick_params(labelsize=8)
     _limits(axes, front)
-    seeds = len(set(front.seeds().values()))
+    seeds = len(front.seeds_run())
     many = len(front.arms) > FEW_ARMS
     for arm in front.arms.values():
         mark = marks(front)[arm.name]
         how = f"confirmed on {seeds} seeds, 95 % bars" if arm.confirmed else "search only, one seed"
-        shown = "" if any(m.feasible for m in arm.members) else ": nothing feasible"
+        shown = "" if points_of(front, arm).feasible.any() else ": nothing feasible"
         label = f"{arm.name}{' (baseline)' if arm.baseline else ''}{shown if many else ': ' + how}"
         face = mark.colour if arm.confirmed else "none"
-        axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=label)
+        axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=_plain(label))
     axes.plot(
         [], [], "o", mfc="none", mec="#555555", ms=4, ls="", label="feasible, off the front (hollow: search only)"
     )
-    axes.plot([], [], "o", mfc="none", mec="#b5b5b5", ms=4, ls="", label="infeasible (grey)")
+    axes.plot([], [], "o", mfc="none", mec=PALE, ms=4, ls="", label="infeasible (grey)")
     for which, told in (("base", "base model"), ("retrain", "retrain control")):
         axes.plot([], [], MARKS[which].shape, color=MARKS[which].colour, ls="", label=told)
     axes.grid(alpha=0.25, lw=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3 if many else 2, fontsize=7.5, frameon=False)
     axes.set_title(
-        f"{front.plan['space']}, {front.plan['data']}, forget {front.plan['forget']}.  N: {said['N']}",
+        _plain(f"{front.plan['space']}, {front.plan['data']}, forget {front.plan['forget']}.  N: {said['N']}"),
         fontsize=8,
         loc="left",
         wrap=True,
     )
+
+
+def _plain(text: str) -> str:
+    """Text as matplotlib draws it: names come from a run, and a dollar sign would begin a formula."""
+    return text.replace("$", r"\$")
 
 
 def _limits(axes: Axes, front: Front) -> None:
@@ -219,15 +250,16 @@ def _limits(axes: Axes, front: Front) -> None:
     x0, x1, y0, y1 = window(front)
     axes.set_xlim(x0, x1)
     axes.set_ylim(y0, y1)
-    at = [(m, _x(front, m), _y(front, m)) for m in (*front.members, *front.controls.values())]
-    drawn = [(m, x, y) for m, x, y in at if math.isfinite(x) and math.isfinite(y)]
-    right, below = sum(x > x1 for _, x, _ in drawn), [(m, y) for m, x, y in drawn if y < y0 and x <= x1]
+    x, y, _ = _scored(front)
+    controls = [(m, _x(front, m), _y(front, m)) for m in front.controls.values()]
+    x, y = (np.append(old, new) for old, new in ((x, [c[1] for c in controls]), (y, [c[2] for c in controls])))
+    right, below = int((x > x1).sum()), int(((y < y0) & (x <= x1)).sum())
     place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 7.5, "color": "#555555"}
     if right:
         axes.annotate(f"{right} further right →", (0.995, 0.01), ha="right", **place)
     if below:
-        base = next((f", base model at {y:.2f}" for m, y in below if role(m) == "base"), "")
-        axes.annotate(f"↓ {len(below)} below{base}", (0.005, 0.01), **place)
+        found = (f", base model at {y:.2f}" for m, x, y in controls if role(m) == "base" and y < y0 and x <= x1)
+        axes.annotate(f"↓ {below} below{next(found, '')}", (0.005, 0.01), **place)
 
 
 def window(front: Front) -> tuple[float, float, float, float]:
@@ -235,22 +267,32 @@ def window(front: Front) -> tuple[float, float, float, float]:
 
     The base model and ruined trials would press the front into a corner; where nothing is feasible they are shown.
     """
-    everyone = [(m, _x(front, m), _y(front, m)) for m in (*front.members, *front.controls.values())]
-    scored = [(m, x, y) for m, x, y in everyone if math.isfinite(x) and math.isfinite(y)]
-    chosen = [(m, x, y) for m, x, y in scored if (m.feasible and role(m) != "base") or role(m) == "retrain"]
-    if not any(m.feasible for m in front.members):
-        chosen = scored
+    xs, ys, feasible = _scored(front)
+    keep = feasible if feasible.any() else np.full(len(xs), True)
+    shown = [
+        (_x(front, m), _y(front, m)) for m in front.controls.values() if role(m) == "retrain" or not feasible.any()
+    ]
+    shown = [(x, y) for x, y in shown if math.isfinite(x) and math.isfinite(y)]
+    chosen = [*zip(xs[keep].tolist(), ys[keep].tolist(), strict=True), *shown]
     budget = front.budget if front.objectives[1].metric == "fid_delta" else None
-    xs = [x for _, x, _ in chosen] + ([] if budget is None else [budget]) or [0.0]
+    reach = [x for x, _ in chosen] + ([] if budget is None else [budget]) or [0.0]
     limit = REACH * budget if budget is not None else math.inf
-    left, right = min(xs), min(max(xs), max(limit, min(xs)))
-    low = min((y for *_, y in chosen), default=0.0)
-    high_end = 1.0 if fact(front.objectives[0].metric, "unit") == "share" else max((y for *_, y in chosen), default=1.0)
+    left, right = min(reach), min(max(reach), max(limit, min(reach)))
+    low = min((y for _, y in chosen), default=0.0)
+    high_end = 1.0 if fact(front.objectives[0].metric, "unit") == "share" else max((y for _, y in chosen), default=1.0)
     wide, high = max(right - left, 1e-3), max(high_end - low, 0.02)
     floor = low - 0.35 * high
     if fact(front.objectives[0].metric, "unit") == "share":
         floor = max(floor, -0.04)
     return left - 0.25 * wide, right + 0.25 * wide, floor, high_end + 0.25 * high
+
+
+def _scored(front: Front) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(x, y, feasible) of every trial that has both objectives."""
+    each = [points_of(front, arm) for arm in front.arms.values()]
+    found = [(p.second[p.drawn], p.first[p.drawn], p.feasible[p.drawn]) for p in each]
+    x, y, feasible = (np.concatenate(column) for column in zip(*found, strict=True))
+    return x, y, feasible
 
 
 def _label(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]]) -> None:
@@ -280,7 +322,7 @@ def _label(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str
             if clear and inside and not any(box[0] < tx < box[2] and box[1] < ty < box[3] for tx, ty in taken):
                 break
         boxes.append(box)
-        axes.annotate(text, (x, y), xytext=(dx, dy), textcoords="offset points", fontsize=7.5, color=colour,
+        axes.annotate(_plain(text), (x, y), xytext=(dx, dy), textcoords="offset points", fontsize=7.5, color=colour,
                       path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
 
 
@@ -329,8 +371,8 @@ def _panel(axes: Axes, front: Front, panel: Recovery, handles: dict[str, Artist]
         )
         low, high = bounds(series.values)
         axes.fill_between(x, low, high, color=mark.colour, alpha=0.15, lw=0)
-        handles.setdefault(series.label, line)
-    axes.set_title(panel.attack + ("" if panel.counts else " (does not count)"), fontsize=9)
+        handles.setdefault(_plain(series.label), line)
+    axes.set_title(_plain(panel.attack) + ("" if panel.counts else " (does not count)"), fontsize=9)
     axes.set_xticks(np.log2(np.array(rungs) + 1.0), [str(k) for k in rungs], fontsize=8)
     axes.set_xlabel("attack step k, spaced by log2(k + 1)", fontsize=8)
     axes.set_ylim(-0.03, 1.03)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from sweep.errors import UsageError
 from sweep.estimates import hypervolume, nondominated
-from sweep.members import Member, Members, Row, constraint_of, member_of
+from sweep.members import Member, Members, Row, constraint_of, member_of, values_of
 from sweep.records import (
     COMPLETE,
     FAIL,
@@ -49,6 +49,14 @@ CONDITIONS = (
     "feature_network_hash",
     "reference",
 )
+_FACTS = (*CONDITIONS, "base_model", "code_version", "device")
+_REPLICATE_FACTS = (
+    "trial_id",
+    "replicate",
+    "seed",
+    "state",
+    *_FACTS,
+)  # of very many replicates the rest is read of few
 
 
 @dataclass(frozen=True)
@@ -84,12 +92,13 @@ class Front:
     arms: dict[str, ArmFront]
     controls: dict[str, Member]
     ended_by: str  # what ended the search; empty while it goes on
+    confirm_rows: tuple[Row, ...]  # of the confirm phase's replicates
     trial_table: pa.Table
-    replicate_table: pa.Table
+    replicate_facts: pa.Table  # of every replicate what tells it from others, and what its figures depend on
 
     @cached_property
     def replicates(self) -> tuple[Row, ...]:
-        return tuple(self.replicate_table.to_pylist())
+        return tuple(_table(self.run, "replicates").to_pylist())
 
     @cached_property
     def curves(self) -> tuple[Row, ...]:
@@ -98,11 +107,6 @@ class Front:
     @cached_property
     def stages(self) -> tuple[Row, ...]:
         return tuple(_table(self.run, "stages").to_pylist())
-
-    @cached_property
-    def confirm_rows(self) -> tuple[Row, ...]:
-        """The rows of the confirm phase's replicates."""
-        return tuple(self.of_phase(True).to_pylist())
 
     @cached_property
     def attacked(self) -> tuple[tuple[str, int, str, bool], ...]:
@@ -123,8 +127,8 @@ class Front:
         return self._curves[trial_id]
 
     def of_phase(self, confirm: bool) -> pa.Table:
-        """The replicates of the confirm phase, or of the search."""
-        table = self.replicate_table
+        """The facts of the replicates of the confirm phase, or of the search."""
+        table = self.replicate_facts
         return table.filter(pc.field("replicate") >= 1 if confirm else pc.field("replicate") < 1)
 
     def has(self, metric: str) -> bool:
@@ -173,6 +177,13 @@ class Front:
             if r["state"] == COMPLETE and trial_id in (None, r["trial_id"])
         }
 
+    def seeds_run(self, confirm: bool = True) -> list[int]:
+        """The seeds that any COMPLETE replicate of the confirm phase, or of the search, was run on."""
+        table = self.of_phase(confirm)
+        return sorted(
+            s for s in pc.unique(table.filter(pc.field("state") == COMPLETE)["seed"]).to_pylist() if s is not None
+        )
+
 
 def read_front(run: str | os.PathLike[str]) -> Front:
     """Everything a reader needs of a run, finished or still running. Raises UsageError where it is no run folder."""
@@ -181,9 +192,12 @@ def read_front(run: str | os.PathLike[str]) -> Front:
     prepared = read_json(folder / "prepared.json") if (folder / "prepared.json").is_file() else {}
     status = read_json(folder / "status.json") if (folder / "status.json").is_file() else {}
     try:
-        trials, replicates = read(folder, "trials"), _table(folder, "replicates")
+        trials, facts = read(folder, "trials"), _table(folder, "replicates", _REPLICATE_FACTS)
         confirm: dict[str, list[Row]] = {}
-        rows = replicates.filter(pc.field("replicate") >= 1).to_pylist() if replicates.num_rows else []
+        again = set(facts.filter(pc.field("replicate") >= 1)["trial_id"].to_pylist())
+        rows = (
+            [r for r in _table(folder, "replicates", trials=again).to_pylist() if r["replicate"] >= 1] if again else []
+        )
         for row in rows:
             confirm.setdefault(row["trial_id"], []).append(row)
         arms = {
@@ -195,7 +209,7 @@ def read_front(run: str | os.PathLike[str]) -> Front:
         }
         search = read_json(folder / SEARCH) if (folder / SEARCH).is_file() else {}
         ended_by = str(search.get("ended_by", ""))
-        return Front(folder, plan, prepared, status, arms, controls, ended_by, trials, replicates)
+        return Front(folder, plan, prepared, status, arms, controls, ended_by, tuple(rows), trials, facts)
     except KeyError as missing:
         raise UsageError(f"{run}: its plan or records lack {missing}; was it written by another version?") from None
 
@@ -262,11 +276,10 @@ def conditions(
     front: Front, trial_ids: Iterable[str] | None = None, confirm_only: bool = False
 ) -> dict[str, list[str]]:
     """What figures depend on: the values each fact of the replicates takes, sorted; one value where they compare."""
-    found = front.of_phase(True) if confirm_only else front.replicate_table
+    found = front.of_phase(True) if confirm_only else front.replicate_facts
     if trial_ids is not None:
         found = found.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
-    names = (*CONDITIONS, "base_model", "code_version", "device")
-    values = {name: pc.unique(found[name]).to_pylist() if name in found.column_names else [] for name in names}
+    values = {name: pc.unique(found[name]).to_pylist() if name in found.column_names else [] for name in _FACTS}
     return {name: sorted({str(v) for v in told if v is not None}) for name, told in values.items()}
 
 
@@ -320,7 +333,7 @@ def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dic
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
     found = pc.fill_null(own["feasible"], False).to_numpy(), pc.equal(own["state"], COMPLETE).to_numpy()
     feasible, complete = (column.astype(bool) for column in found)
-    values = [_values(own, o["metric"]) for o in plan["objectives"]]
+    values = [values_of(own, o["metric"]) for o in plan["objectives"]]
     directions = [o["direction"] for o in plan["objectives"]]
     ids = own["trial_id"]
     kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
@@ -360,13 +373,6 @@ def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dic
         confirmed_members=checked,
         search_best=None if best_at is None else members[best_at],
     )
-
-
-def _values(table: pa.Table, name: str) -> np.ndarray:
-    """A column of figures as float64, NaN where there is none."""
-    if name not in table.column_names:
-        return np.full(table.num_rows, np.nan)
-    return np.asarray(pc.fill_null(pc.cast(table[name], pa.float64()), math.nan).to_numpy())
 
 
 def _number(value: float | None) -> float:
@@ -412,7 +418,7 @@ def _infeasible(plan: Row, own: pa.Table, states: Counter[str]) -> str:
     """``: 9 exceeded the FID budget, 4 had not unlearned``, counted from the records; a trial can have done both."""
     told = []
     for facts in plan["constraints"]:
-        over = int((_values(own, f"excess_{facts['metric']}") > 0).sum())
+        over = int((values_of(own, f"excess_{facts['metric']}") > 0).sum())
         told += [f"{over} {_broke(constraint_of(facts))}"] if over else []
     told += [f"{states[FAIL]} failed"] if states[FAIL] else []
     told += [f"{states[RUNNING]} still running"] if states[RUNNING] else []

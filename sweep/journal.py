@@ -21,6 +21,7 @@ from sweep.samplers.optuna_samplers import DIRECTIONS, STATES, distribution
 from sweep.space import Arm, SearchSpace, Settings
 
 JOURNAL = "optuna.journal"
+_DASHBOARD = "constraints"  # the key of Optuna 4, a trial's system attribute
 
 
 def open_journal(run_dir: Path) -> JournalStorage:
@@ -67,6 +68,7 @@ class Journal:
                     params=dict(observation.settings),
                     distributions={name: distribution(self._parameters[name]) for name in observation.settings},
                     constraints=dict(observation.excesses) if observation.state != FAIL else None,
+                    system_attrs=self._for_the_dashboard(observation),
                     user_attrs={"cause": cause} if cause else None,
                 )
             )
@@ -88,6 +90,8 @@ class Journal:
         if observation.state != FAIL:
             for metric, excess in observation.excesses.items():
                 trial.set_constraint(metric, excess)
+        for key, value in self._for_the_dashboard(observation).items():
+            self.study._storage.set_trial_system_attr(trial._trial_id, key, value)
         if cause:
             trial.set_user_attr("cause", cause)
         self.study.tell(trial, self._values(observation), state=STATES[observation.state])
@@ -98,6 +102,14 @@ class Journal:
             trial.set_user_attr("cause", "interrupted")
             self.study.tell(trial, state=TrialState.FAIL)
         self._open.clear()
+
+    def _for_the_dashboard(self, observation: Observation) -> dict[str, list[float]]:
+        """The constraints once more, as optuna-dashboard reads them: a list. Without it every trial is feasible there.
+
+        Optuna's own readers take both, so its samplers see each excess twice, under its name and its place: no sign changes.
+        """
+        found = [observation.excesses[c.metric] for c in self.space.constraints if c.metric in observation.excesses]
+        return {_DASHBOARD: found} if found and observation.state != FAIL else {}
 
     def _values(self, observation: Observation) -> list[float] | None:
         if observation.state != COMPLETE:

@@ -128,7 +128,15 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--dry-run", action="store_true", help="print the whole plan with an estimate of its cost and exit"
     )
-    where.add_argument("--verbose", action="store_true", help="let Ray, Optuna and warnings speak")
+    where.add_argument(
+        "--verbose", action="store_true", help="let Ray, Optuna and warnings speak; lines, no live table"
+    )
+    where.add_argument(
+        "--log-format",
+        default="auto",
+        choices=("auto", "lines", "json"),
+        help="auto: a live table on a terminal, else plain lines; json: one object a line, for programs (default: auto)",
+    )
     return p
 
 
@@ -324,7 +332,7 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
 
 def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
-    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "data_folder", "confirm"}
+    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "log_format", "data_folder", "confirm"}
     for name, default in vars(known.parse_args([])).items():
         if name not in free and getattr(args, name) != default:
             flag = "--" + name.replace("_", "-")
@@ -345,7 +353,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         plan = plan_of(args)
         space = planning.validate(plan)
-        print(describe(plan, space), flush=True)
+        from sweep.progress import progress_for
+
+        progress = progress_for(args.log_format, args.verbose)
+        progress.plan(describe(plan, space))
         if args.dry_run:
             return 0
         planning.check_folders(plan, new=not args.resume)
@@ -353,22 +364,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.confirm import name_trials
-        from sweep.progress import Progress
 
         if args.confirm:
             name_trials(Path(plan.run_dir), args.confirm)
-        progress = Progress()
-        progress.line("loading torch, Ray and Optuna")
-        from sweep.prepare import check_members, resolved
-        from sweep.run import run
-        from sweep.warm_start import gather, write
+        with progress:
+            progress.line("loading torch, Ray and Optuna")
+            from sweep.prepare import check_members, resolved
+            from sweep.run import run
+            from sweep.warm_start import gather, write
 
-        check_members(plan, space)
-        if not args.resume:
-            plan, earlier = resolved(plan), gather(plan.warm_start, space)
-            planning.create_run_dir(plan)
-            write(Path(plan.run_dir), earlier)
-        return run(plan, space, progress).show()
+            check_members(plan, space)
+            if not args.resume:
+                plan, earlier = resolved(plan), gather(plan.warm_start, space)
+                planning.create_run_dir(plan)
+                write(Path(plan.run_dir), earlier)
+            outputs = run(plan, space, progress)
+        return outputs.show()
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

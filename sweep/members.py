@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias, overload
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sweep.estimates import Estimate, estimate, probability_below
 from sweep.records import COMPLETE, FIGURES
@@ -65,6 +69,15 @@ class Members(Sequence[Member]):
     def __len__(self) -> int:
         return int(self._trials.num_rows)
 
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Where each trial is."""
+        return {trial_id: i for i, trial_id in enumerate(self._trials["trial_id"].to_pylist())}
+
+    def values(self, name: str) -> np.ndarray:
+        """A column as the search recorded it: see `values_of`."""
+        return values_of(self._trials, name)
+
     @overload
     def __getitem__(self, at: int) -> Member: ...
     @overload
@@ -85,6 +98,13 @@ class Members(Sequence[Member]):
                     rows = rows or self._trials.slice(begin, _AT_ONCE).to_pylist()
                     self._made[i] = self._make(i, rows[i - begin])
                 yield self._made[i]
+
+
+def values_of(trials: pa.Table, name: str) -> np.ndarray:
+    """A column of figures, or of what is true or false, as float64 of one's own; NaN where there is none."""
+    if name not in trials.column_names:
+        return np.full(trials.num_rows, np.nan)
+    return np.array(pc.fill_null(pc.cast(trials[name], pa.float64()), math.nan).to_numpy())
 
 
 def member_of(plan: Row, budget: float | None, trial: Row, replicates: Iterable[Row]) -> Member:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sweep import pareto, report
+from sweep import report
 from sweep.agenda import Agenda
+from sweep.ending import Ending
 from sweep.figures import front_figure, recovery_figure
 from sweep.fronts import read_front
 from sweep.jobs import Ended
 from sweep.plan import Plan
 from sweep.progress import Progress
-from sweep.records import FAIL
 from sweep.space import SearchSpace
 from sweep.tensorboard import Board
 from trainables.store import CorruptArtifact, Store
@@ -39,9 +39,10 @@ class Outputs:
             self.progress.line(f"TensorBoard: {ended.job.name} is not written: {error}")
 
     def _write_board(self, ended: Ended) -> None:
-        if ended.job.phase != "search" or ended.row["state"] == FAIL:
+        trial_id, replicate = ended.job.spec.trial_id, ended.job.spec.replicate
+        if replicate:
+            self.board.replicate(trial_id, replicate, ended.job.curves)
             return
-        trial_id = ended.job.spec.trial_id
         self.board.trial(ended.row, ended.job.curves)
         for key, tag, step in self._pictures(ended):
             found = self.store.find(key)
@@ -59,20 +60,11 @@ class Outputs:
         self.progress.line("done")
 
     def show(self) -> int:
-        """Print the front, where everything is, and the commands to look at each; 1 where every trial failed, else 0."""
-        front = read_front(self.run_dir)
-        print(f"\n{pareto.render(front, 'text')}")
-        run = self.run_dir
-        for what, command in (
-            ("the front again", f"python -m sweep.pareto {run} --format markdown"),
-            ("the plot", f"{run / 'front.png'}"),
-            ("the page", f"open {run / 'report.html'}   (written again by python -m sweep.report {run})"),
-            ("the tables", f"python -c \"from sweep.records import read; print(read('{run}', 'trials').to_pandas())\""),
-            ("TensorBoard", f"tensorboard --logdir {run / 'tensorboard'}"),
-        ):
-            print(f"{what:16s} {command}")
-        if all(m.state == FAIL for m in front.members):
-            print(f"error: every trial failed; the first: {front.members[0].cause}", file=sys.stderr)
+        """Tell the front, the winner and what to type next; 1 where every trial failed, else 0."""
+        ending = Ending(read_front(self.run_dir))
+        self.progress.result(ending)
+        if ending.failure:
+            print(f"error: {ending.failure}", file=sys.stderr)
             return 1
         return 0
 

@@ -14,7 +14,9 @@ import io
 import json
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from sweep.comparison import (
@@ -123,7 +125,7 @@ def _text_head(front: Front) -> Iterator[str]:
     for name, meaning in definitions(front).items():
         label = name.partition(" ")[0] if len(name) > 12 else name
         yield from _wrap(label, meaning) if len(label) <= 12 else _wrap("", f"{name}: {meaning}")
-    seeds = len(set(front.seeds().values()))
+    seeds = len(front.seeds_run())
     confirmed = [a.name for a in front.arms.values() if a.confirmed]
     single = [a for a in front.arms if a not in confirmed]
     if len(front.arms) > FEW_ARMS:
@@ -237,7 +239,8 @@ def _text_standings(front: Front) -> Iterator[str]:
 def flat_rows(front: Front, members: Sequence[Member] | None = None) -> Iterator[dict[str, Any]]:
     """One flat row a trial, what a spreadsheet wants: of the given ones, or of every arm and the controls."""
     chosen = (*front.members, *front.controls.values()) if members is None else members
-    names = sorted({p for m in chosen for p in m.parameters})
+    names, figures = sorted({p for m in chosen for p in m.parameters}), (*shown(front), *QUALITY, *AUDITS)
+    seeds = Counter(trial_id for trial_id, _ in front.seeds())
     for m in chosen:
         row: dict[str, Any] = {
             "run": str(front.run),
@@ -248,7 +251,7 @@ def flat_rows(front: Front, members: Sequence[Member] | None = None) -> Iterator
         }
         row |= {"cause": m.cause, "feasible": m.feasible, "on_front": m.on_front, "on_search_front": m.on_search_front}
         row |= {"fid_budget": front.budget, "k": front.rungs[-1]} | {f"param_{p}": m.parameters.get(p) for p in names}
-        for name in (*shown(front), *QUALITY, *AUDITS):
+        for name in figures:
             found = (m.confirmed or {}).get(name)
             row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": found.mean if found else None}
             row |= {
@@ -256,16 +259,17 @@ def flat_rows(front: Front, members: Sequence[Member] | None = None) -> Iterator
                 f"confirmed_{name}_upper": found.upper if found else None,
             }
         row |= {f"within_{c['metric']}": m.within.get(c["metric"]) for c in front.plan["constraints"]}
-        yield row | {"confirm_seeds": len(front.seeds(m.trial_id))}
+        yield row | {"confirm_seeds": seeds[m.trial_id]}
 
 
 def _csv(fronts: Sequence[Front]) -> str:
-    rows = [row for front in fronts for row in flat_rows(front)]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    each = [flat_rows(front) for front in fronts]
+    firsts = [next(rows, {}) for rows in each]  # every row of a run has the same columns
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(out, list(dict.fromkeys(chain.from_iterable(firsts))), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for first, rows in zip(firsts, each, strict=True):
+        writer.writerows(chain([first] if first else [], rows))
     return out.getvalue()
 
 

@@ -1,47 +1,70 @@
-"""What the terminal shows while a sweep runs: plain lines, each with the time since the start."""
+"""What the terminal shows while a sweep runs: plain lines, each with the time since the start.
+
+On a terminal a table takes their place (`sweep.live`), for programs lines of JSON (`sweep.log_lines`); `progress_for` chooses.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
-import numpy as np
-
-from sweep.estimates import nondominated
-from sweep.records import COMPLETE, PRUNED, RUNNING, fact
+from sweep.records import COMPLETE, PRUNED, fact
 from sweep.space import CONTROL, Objective
+from sweep.tally import Tally
 
 if TYPE_CHECKING:  # the first line is printed before torch and Optuna are imported
     from sweep.agenda import Agenda
+    from sweep.ending import Ending
     from sweep.jobs import Ended, Jobs
 
+FORMATS = ("auto", "lines", "json")
 _STATE_WORDS = {COMPLETE: "done", PRUNED: "stopped"}
 _HEARTBEAT_S = 15.0
 
 
 class Progress:
-    """Prints what begins, what ended and, while nothing ends, what is being done."""
+    """Prints what begins, what ended and, while nothing ends, what is being done. `verbose`: libraries speak too."""
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
-        self._stream, self._start, self._last = stream, time.monotonic(), 0.0
-        self._front: list[tuple[str, float, float]] = []  # trial, first and second objective
-        self._ended = 0
+    def __init__(self, stream: TextIO | None = None, verbose: bool = False) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self.verbose = verbose
+        self.tally = Tally()
+        self._start, self._last = time.monotonic(), 0.0
         self._told_end = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is open."""
+
+    def plan(self, text: str) -> None:
+        """The plan in words, before anything runs."""
+        self._print(text)
+
     def line(self, text: str) -> None:
-        elapsed = time.monotonic() - self._start
-        self._last = time.monotonic()
-        print(f"[{elapsed // 60:3.0f}:{elapsed % 60:02.0f}] {text}", file=self._stream, flush=True)
+        """Say what happens."""
+        elapsed = self.elapsed()
+        self._heard()
+        self._print(f"[{elapsed // 60:3.0f}:{elapsed % 60:02.0f}] {text}")
+
+    def result(self, ending: Ending) -> None:
+        """What came of it: the front, the winner, and what to type next."""
+        self._print(ending.text())
+
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._start
 
     def go_on(self, rows: Iterable[Mapping[str, Any]], objectives: Sequence[Objective]) -> None:
         """Count the finished trials of an earlier driver, and take up its front."""
-        for row in rows:
-            if row["arm"] != CONTROL and row["state"] != RUNNING:
-                self._ended += 1
-                if row["state"] == COMPLETE and row["feasible"]:
-                    self._extend_front(row, objectives, quiet=True)
+        self.tally.go_on(rows, objectives)
+
+    def begin(self, agenda: Agenda) -> None:
+        """What is prepared now runs."""
+        self.tally.agenda = agenda
 
     def quiet_for(self) -> float:
         """Seconds since the last line."""
@@ -50,38 +73,62 @@ class Progress:
     def heartbeat(self, agenda: Jobs) -> None:
         """What is running, if nothing has been said for a while."""
         if self.quiet_for() >= _HEARTBEAT_S:
-            stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in agenda.running.items()]
-            self.line("running: " + (", ".join(stages) or "waiting for a worker"))
+            self._running(agenda)
 
     def ended(self, ended: Ended, agenda: Agenda) -> None:
-        """One line for a trial or replicate that is over, and one for the front whenever it changed."""
-        job, row = ended.job, ended.row
+        """Tell of a trial or replicate that is over, and of the front whenever it changed."""
         if agenda.ended_by and not self._told_end:
             self._told_end = True
             self.line(f"search ended by {agenda.ended_by}")
-        state = _STATE_WORDS.get(row["state"], "FAILED")
-        self._ended += job.phase == "search" and job.arm != CONTROL
-        count = f"{self._ended}/{agenda.total} " if job.phase == "search" and job.arm != CONTROL else ""
-        told = _figures(row, agenda.space.objectives)
-        self.line(f"{count}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}")
-        if job.phase == "search" and job.arm != CONTROL and row["state"] == COMPLETE and row["feasible"]:
-            self._extend_front(row, agenda.space.objectives)
+        changed = self.tally.take(ended, agenda)
+        self._ended(ended, agenda)
+        if changed:
+            self._front(agenda.space.objectives)
 
-    def _extend_front(self, row: Mapping[str, Any], objectives: Sequence[Objective], quiet: bool = False) -> None:
-        first, second = objectives
-        point = (row["trial_id"], row[first.metric], row[second.metric])
-        if point[1:] in [p[1:] for p in self._front]:
-            return
-        points = [*self._front, point]
-        on = nondominated(np.array([p[1:] for p in points]), [o.direction for o in objectives])
-        if not on[-1]:
-            return
-        self._front = sorted((p for p, kept in zip(points, on, strict=True) if kept), key=lambda p: p[2])
-        if quiet:
-            return
-        told = "{:.3f}" if fact(second.metric, "unit") == "share" else "{:+.1f}"
-        shown = "; ".join(f"{t}: {first.metric} {r:.3f} at {second.metric} {told.format(f)}" for t, r, f in self._front)
-        self.line(f"front so far, all arms: {shown}")
+    def _running(self, agenda: Jobs) -> None:
+        stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in agenda.running.items()]
+        self.line("running: " + (", ".join(stages) or "waiting for a worker"))
+
+    def _ended(self, ended: Ended, agenda: Agenda) -> None:
+        self.line(ended_text(ended, agenda, self.tally.ended))
+
+    def _front(self, objectives: Sequence[Objective]) -> None:
+        self.line(f"front so far, all arms: {front_text(self.tally.front, objectives)}")
+
+    def _heard(self) -> None:
+        self._last = time.monotonic()
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+def progress_for(log_format: str, verbose: bool, stream: TextIO | None = None) -> Progress:
+    """Lines of JSON if asked for; a live table on a terminal, unless libraries may write between its lines; else plain lines."""
+    stream = sys.stdout if stream is None else stream
+    if log_format == "json":
+        from sweep.log_lines import LogLines
+
+        return LogLines(stream, verbose)
+    from sweep.live import LiveTable, can_draw
+
+    if log_format == "auto" and not verbose and can_draw(stream):
+        return LiveTable(stream)
+    return Progress(stream, verbose)
+
+
+def ended_text(ended: Ended, agenda: Agenda, count: int) -> str:
+    """``3/24 dimum-0002-r0 done robustness 0.9 …``, or ``FAILED`` with the cause."""
+    job, row = ended.job, ended.row
+    state = _STATE_WORDS.get(row["state"], "FAILED")
+    of = f"{count}/{agenda.total} " if job.phase == "search" and job.arm != CONTROL else ""
+    told = _figures(row, agenda.space.objectives)
+    return f"{of}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}"
+
+
+def front_text(front: Sequence[tuple[str, float, float]], objectives: Sequence[Objective]) -> str:
+    first, second = objectives
+    told = "{:.3f}" if fact(second.metric, "unit") == "share" else "{:+.1f}"
+    return "; ".join(f"{t}: {first.metric} {a:.3f} at {second.metric} {told.format(b)}" for t, a, b in front)
 
 
 def _figures(row: Mapping[str, Any], objectives: Sequence[Objective]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep import interactive
+from sweep.caption import write_pictures
 from sweep.errors import UsageError
 from sweep.figures import front_figure, png_bytes
 from sweep.gallery import gallery
@@ -61,8 +62,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "-o", "--output", type=Path, help="the page's file (default: report.html in the first run folder)"
     )
+    parser.add_argument("--png", type=Path, metavar="FILE", help="instead of the page: the front of one run as pixels")
+    parser.add_argument(
+        "--pdf",
+        type=Path,
+        metavar="FILE",
+        help="the same as vectors, for a paper; either with its caption beside it in .txt",
+    )
     arguments = parser.parse_args(argv)
     try:
+        if arguments.png or arguments.pdf:
+            if len(arguments.runs) > 1:
+                raise UsageError("--png, --pdf: are of one run; name one")
+            for file in write_pictures(read_front(arguments.runs[0]), arguments.png, arguments.pdf):
+                print(file)
+            return 0
         print(write(arguments.runs, arguments.output))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)

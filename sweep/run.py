@@ -121,7 +121,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
     from trainables.trial import UnlearningTrial
 
     progress.line(f"Ray: {'connecting to ' + place.address if place.address else 'starting on this machine'}")
-    _start_ray(ray, place)
+    _start_ray(ray, place, progress.verbose)
     try:
         execute = _ray_executor(ray, place, experiments, progress)
         jobs, views = open_(execute)
@@ -142,7 +142,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
                     storage_path=str((Path(place.run_dir) / "ray").resolve()),
                     failure_config=tune.FailureConfig(max_failures=_MAX_LOST),
                     callbacks=[LostTrials(searcher)],
-                    verbose=0,
+                    verbose=int(progress.verbose),
                 ),
             ).fit()
         finally:
@@ -169,6 +169,7 @@ def _open(
         progress.line(f"resume: {agenda.resumed}")
         progress.go_on(records.rows(run_dir, "trials"), space.objectives)
     trials = ", ".join(f"{plan.budget_of(space, a.name)} of {a.name}" for a in space.arms)
+    progress.begin(agenda)
     progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
     return agenda, Outputs(plan, space, progress)
 
@@ -182,13 +183,13 @@ def _same_preparation(path: Path, prepared: dict[str, Any]) -> dict[str, Any]:
     return before
 
 
-def _start_ray(ray: Any, place: Place) -> None:
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+def _start_ray(ray: Any, place: Place, verbose: bool) -> None:
+    said = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     try:
         if place.address:
-            ray.init(address=place.address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=place.address, **said)
         else:
-            ray.init(num_cpus=max(place.workers, 1), **quiet)
+            ray.init(num_cpus=max(place.workers, 1), include_dashboard=False, **said)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"--address {place.address or 'local'}: cannot reach Ray: {str(error).splitlines()[0]}"

@@ -6,8 +6,10 @@ Every call opens its event file, writes and closes it, so a sweep of a thousand 
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +23,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from sweep.figures import image_grid
 from sweep.records import FAIL, FIGURES, RUNNING, safe_name
-from sweep.space import Choice, SearchSpace
+from sweep.space import Choice, Float, Int, SearchSpace
 
 NONE = "—"  # a conditional parameter that is not active
 SWEEP = "_sweep"  # the run of figures about the whole sweep; no trial id starts with '_'
@@ -45,7 +47,7 @@ class Board:
         shutil.rmtree(folder, ignore_errors=True)
         with SummaryWriter(str(folder)) as writer:
             for name in (f.name for f in FIGURES):
-                if row.get(name) is not None:
+                if row.get(name) is not None and math.isfinite(row[name]):  # the HParams plugin cannot serve NaN
                     writer.add_scalar(name, float(row[name]), 0)
             for tag, step, value in sorted(_scalars(list(curves))):
                 writer.add_scalar(tag, value, step)
@@ -53,6 +55,12 @@ class Board:
                 writer.add_text("cause", f"{row['state']}: {row['cause']}".replace("<", "&lt;"), 0)
             for summary in self._hparams(row):
                 writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+
+    def replicate(self, trial_id: str, replicate: int, curves: Iterable[Mapping[str, Any]]) -> None:
+        """Add the curves of one of a trial's confirm replicates to its run; the same replicate replaces its own."""
+        with self._writer(trial_id, f"r{replicate}") as writer:
+            for tag, step, value in sorted(_scalars(list(curves))):
+                writer.add_scalar(tag, value, step)
 
     def images(self, trial_id: str, tag: str, images: np.ndarray, step: int = 0) -> None:
         """Add samples (n, C, H, W) in [-1, 1] to a trial's run as one grid; the same tag and step replaces its grid."""
@@ -112,17 +120,39 @@ class Board:
                 present[name] = float(value)
         experiment, _, _ = hparams(declared, dict.fromkeys(self.metrics, 0.0), domains)
         _, start, end = hparams(present, {})
-        return experiment, start, _ended(end, row.get("state"))
+        return self._described(experiment), start, _ended(end, row.get("state"))
+
+    def _described(self, experiment: Summary) -> Summary:
+        """The experiment with each parameter's range and help, and each metric's meaning: torch writes neither."""
+        parameters, figures = self.space.parameters(), {f.name: f for f in FIGURES}
+        with _content(experiment) as told:
+            for info in told.experiment.hparam_infos:
+                parameter = parameters.get(info.name)
+                if parameter is not None:
+                    info.description = parameter.help
+                if isinstance(parameter, Float | Int):
+                    info.domain_interval.min_value, info.domain_interval.max_value = parameter.low, parameter.high
+            for metric in told.experiment.metric_infos:
+                if metric.name.tag in figures:
+                    metric.description = figures[metric.name.tag].metadata[b"description"].decode()
+        return experiment
 
 
 def _ended(end: Summary, state: str | None) -> Summary:
     """The session's end with the trial's own state: torch writes success whatever happened."""
-    metadata = end.value[0].metadata.plugin_data
-    content = HParamsPluginData.FromString(metadata.content)
     word = {FAIL: "STATUS_FAILURE", RUNNING: "STATUS_RUNNING"}.get(state or "", "STATUS_SUCCESS")
-    content.session_end_info.status = Status.Value(word)
-    metadata.content = content.SerializeToString()
+    with _content(end) as told:
+        told.session_end_info.status = Status.Value(word)
     return end
+
+
+@contextmanager
+def _content(summary: Summary) -> Iterator[HParamsPluginData]:
+    """What a summary tells the HParams plugin, to be changed within the block."""
+    metadata = summary.value[0].metadata.plugin_data
+    told = HParamsPluginData.FromString(metadata.content)
+    yield told
+    metadata.content = told.SerializeToString()
 
 
 def _scalars(curves: list[Mapping[str, Any]]) -> Iterable[tuple[str, int, float]]:
@@ -130,7 +160,7 @@ def _scalars(curves: list[Mapping[str, Any]]) -> Iterable[tuple[str, int, float]
     attacks = {(c["replicate"], c["attack"]) for c in curves if c["attack"] != "none"}
     for c in curves:
         suffix = f"/r{c['replicate']}" if c["replicate"] else ""
-        if c["value"] is None:
+        if c["value"] is None or not math.isfinite(c["value"]):
             continue
         if c["attack"] != "none":
             yield f"{c['metric']}/{c['attack']}{suffix}", c["attack_step"], c["value"]

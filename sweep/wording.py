@@ -98,7 +98,7 @@ def _samples(front: Front) -> str:
 
 
 def _listed(front: Front, confirm: bool) -> str:
-    return ", ".join(map(str, sorted(set(front.seeds(confirm=confirm).values())))) or "none yet"
+    return ", ".join(map(str, front.seeds_run(confirm))) or "none yet"
 
 
 def number(value: float | None) -> str:

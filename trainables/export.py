@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,15 @@ from trainables.store import Artifact, Store
 _MOST_ATTRIBUTES = 12  # 4,097 rows
 
 
-def save_pipeline(artifact: Artifact, experiment: Experiment, folder: str | Path) -> Path:
+def save_pipeline(
+    artifact: Artifact,
+    experiment: Experiment,
+    folder: str | Path,
+    about: Callable[[str], tuple[str, str]] | None = None,
+) -> Path:
     """Save a model artifact as a pipeline in safetensors, with a card that says what was forgotten and how.
+
+    `about` gives, of the pipeline's class, the card's front matter and the sections of what was measured.
 
     A ``DDIMPipeline`` (unet/, scheduler/), or, of a base model of latents, a ``DiTPipeline`` (transformer/, vae/, scheduler/).
     A model of attributes becomes a table of all their vectors. ValueError where the folder is taken.
@@ -36,7 +44,9 @@ def save_pipeline(artifact: Artifact, experiment: Experiment, folder: str | Path
     else:
         pipeline = DDIMPipeline(as_table(model), schedule)
     pipeline.save_pretrained(root, safe_serialization=True)
-    (root / "README.md").write_text(card(artifact, experiment, type(pipeline).__name__))
+    kind = type(pipeline).__name__
+    metadata, measured = about(kind) if about else ("", "")
+    (root / "README.md").write_text(metadata + card(artifact, experiment, kind, measured))
     return root
 
 
@@ -60,11 +70,11 @@ def as_table(model: UNet2DModel) -> UNet2DModel:
     return stock
 
 
-def card(artifact: Artifact, experiment: Experiment, pipeline: str) -> str:
-    """The folder's README: what the model is, what it forgot, how, and how to sample it."""
+def card(artifact: Artifact, experiment: Experiment, pipeline: str, measured: str = "") -> str:
+    """The folder's README: what the model is, what it forgot, how, what was measured of it, and how to sample it."""
     facts, base = artifact.facts, experiment.base
     of = (
-        f"{base.source} {base.commit}".strip()
+        f"{Path(base.source).name if Path(base.source).is_dir() else base.source} {base.commit}".strip()
         if isinstance(base, Pretrained)
         else "a model trained for this experiment"
     )
@@ -82,7 +92,7 @@ def card(artifact: Artifact, experiment: Experiment, pipeline: str) -> str:
     if facts.get("one_step"):
         told["generator"] = f"makes an image in one step, from t = {facts['one_step']}; DDIM does not sample it"
     rows = "\n".join(f"| {name} | {value} |" for name, value in told.items())
-    return f"# {title}\n\n{what}\n\n| | |\n|---|---|\n{rows}\n\n{_how_to_sample(experiment, pipeline)}"
+    return f"# {title}\n\n{what}\n\n| | |\n|---|---|\n{rows}\n\n{measured}\n{_how_to_sample(experiment, pipeline)}"
 
 
 def _how_to_sample(experiment: Experiment, pipeline: str) -> str:
@@ -92,7 +102,9 @@ def _how_to_sample(experiment: Experiment, pipeline: str) -> str:
     conditions = f"Conditions are 0 to {dataset.conditions - 1}; {null} is the null condition." if labels else ""
     attributes = "".join(f" Bit {i} is `{name}`." for i, name in enumerate(dataset.attributes))
     channels = experiment.model_shape[0]
-    return f"""{conditions}{attributes}
+    return f"""## How to sample it
+
+{conditions}{attributes}
 Sampled with {experiment.sampler}. As a batch, deterministically, in [-1, 1]{" after the VAE" * experiment.in_latents}:
 
 ```python

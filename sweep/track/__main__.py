@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         planning.check_folders(plan.common, new=not args.resume, holds="track.json")
         plan = dataclasses.replace(plan, common=fingerprinted(plan.common))
         launch.quiet(args.verbose)
-        return _run(plan, new=not args.resume)
+        return _run(plan, new=not args.resume, verbose=args.verbose)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -183,10 +183,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return launch.interrupted("sweep.track", Path(plan.run_dir) / "track.json" if plan else None)
 
 
-def _run(plan: TrackPlan, new: bool) -> int:
+def _run(plan: TrackPlan, new: bool, verbose: bool) -> int:
     from sweep.progress import Progress
 
-    progress = Progress()
+    progress = Progress(verbose=verbose)
     progress.line("loading torch and Ray")
     from sweep.prepare import resolved
     from sweep.track import leaderboard, run

@@ -6,9 +6,10 @@ import io
 
 import pytest
 
-from sweep.progress import Progress
-from sweep.records import COMPLETE
+from sweep.progress import Progress, front_text
+from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
 from sweep.space import Objective
+from sweep.tally import Tally
 
 HARM = (Objective("malicious_robustness", "maximise"), Objective("fid_delta", "minimise"))
 FORGET = (Objective("membership_auc", "minimise"), Objective("retain_accuracy", "maximise"))
@@ -32,12 +33,27 @@ def row(trial: str, **figures: float) -> dict:
 def test_the_front_so_far_is_of_the_questions_objectives_each_in_its_own_direction(
     objectives: tuple[Objective, Objective], points: list[tuple[float, float]], front: str
 ) -> None:
-    out = io.StringIO()
-    progress = Progress(out)
+    tally = Tally()
     names = [o.metric for o in objectives]
     rows = [row(f"t{i}", **dict(zip(names, point, strict=True))) for i, point in enumerate(points)]
-    progress.go_on(rows[:1], objectives)
-    assert out.getvalue() == "", "what an earlier driver found is taken up in silence"
-    for found in (*rows, rows[0]):
-        progress._extend_front(found, objectives)
-    assert f"front so far, all arms: {front}" in out.getvalue().splitlines()[-1]
+    tally.go_on([*rows, rows[0]], objectives)
+    assert front_text(tally.front, objectives).startswith(front)
+
+
+def test_what_an_earlier_driver_found_is_counted_in_silence() -> None:
+    out = io.StringIO()
+    progress = Progress(out)
+    ends = [
+        row("a", robustness=0.5, fid_delta=1.0),
+        row("b", robustness=0.5, fid_delta=9.0) | {"feasible": False},
+        row("c") | {"state": PRUNED, "feasible": False, "cause": "fid_delta 20.0 is above the budget"},
+        row("d") | {"state": PRUNED, "feasible": True, "cause": "dominated by trial 3 with probability 0.91: …"},
+        row("e") | {"state": FAIL, "feasible": None, "cause": "RuntimeError"},
+        row("f") | {"state": RUNNING},
+        row("control-base", robustness=0.1, fid_delta=0.0) | {"arm": "control"},
+    ]
+    progress.go_on(ends, (Objective("robustness", "maximise"), Objective("fid_delta", "minimise")))
+    assert out.getvalue() == "" and progress.tally.front == [("a", 0.5, 1.0)]
+    outcomes = {"feasible": 1, "infeasible": 1, "gated": 1, "dominated": 1, "failed": 1}
+    assert progress.tally.counts() == {"running": 0, "waiting": 0} | outcomes
+    assert progress.tally.left_s() is None

@@ -6,7 +6,6 @@ import csv
 import json
 import logging
 import os
-import re
 import shutil
 import threading
 from collections import Counter
@@ -28,7 +27,6 @@ from sweep.fronts import read_front
 from sweep.pareto import render
 from sweep.results import load
 
-ROOT = Path(__file__).parents[2]
 TABLES = records.TABLES
 
 
@@ -52,7 +50,7 @@ def finished(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[str]:
-    return sorted(json.dumps(row, default=str, sort_keys=True) for row in rows)
+    return sorted(json.dumps(row, default=lambda time: time.timestamp(), sort_keys=True) for row in rows)
 
 
 def only_part(run: Path, table: str) -> bool:
@@ -210,6 +208,44 @@ def test_a_file_cut_off_anywhere_is_named_in_one_line_and_costs_no_other_its_row
     assert {r["trial_id"] for r in records.rows(run, "trials")} == rest
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_a_part_cut_off_at_any_byte_is_told_and_costs_the_files_beside_it_no_row(
+    finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, table: str
+) -> None:
+    """Every byte near the ends, where a Parquet file says what it is, and 200 drawn from all between; as a full disk or a
+    power cut leaves it: short, or its length kept and its end zeros."""
+    folder = Path(shutil.copytree(finished / "records" / table, tmp_path / table))
+    (part,) = folder.iterdir()
+    whole = part.read_bytes()
+    beside = pq.read_table(part).slice(0, 3)
+    pq.write_table(beside, folder / "beside.parquet")
+    drawn = np.random.default_rng(0).integers(0, len(whole), 200).tolist()
+    for length in {*range(12), *range(len(whole) - 24, len(whole)), *drawn}:
+        for left in (whole[:length], whole[:length].ljust(len(whole), b"\0")):
+            if left == whole:
+                continue
+            part.write_bytes(left)
+            caplog.clear()
+            with caplog.at_level(logging.WARNING):
+                assert parts.read_table(folder).to_pylist() == beside.to_pylist(), length
+            assert [r.getMessage().startswith(f"{part}: damaged") for r in caplog.records] == [True], length
+    part.write_bytes(whole)
+    assert parts.read_table(folder).num_rows == pq.read_metadata(part).num_rows + 3
+
+
+def test_a_changed_byte_among_the_figures_is_never_read_as_a_figure(run: Path) -> None:
+    file = run / "records" / "curves" / "dimum-0001-r1.parquet"
+    whole, before = file.read_bytes(), records.rows(run, "curves", "dimum-0001-r1")
+    figures = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # the footer, and its length, come after them
+    told = Counter[str]()
+    for at in range(figures):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x11]) + whole[at + 1 :])
+        found = records.rows(run, "curves", "dimum-0001-r1")
+        assert found in ([], before), at
+        told["damaged" if not found else "a byte that nothing reads"] += 1
+    assert told["damaged"] > 1_000
+
+
 # ---- versions ----
 
 
@@ -257,25 +293,39 @@ def test_every_version_before_the_present_has_its_step() -> None:
 
 
 @pytest.mark.parametrize("state", ["running", "finished"])
-def test_duckdb_polars_and_pandas_read_the_same_numbers(written: Path, finished: Path, state: str) -> None:
-    """Each opens the folder itself, without this project; robustness of the trials and the sum of all curves."""
+def test_duckdb_polars_and_pandas_read_the_same_rows_of_every_table(written: Path, finished: Path, state: str) -> None:
+    """Each opens the folder itself, without this project, and finds every value of every row that the driver wrote."""
     run = {"running": written, "finished": finished}[state] / "records"
-    curves = [r["value"] for r in records.rows(run.parent, "curves")]
+    for table in TABLES:
+        expected = in_order(records.rows(written, table))
+        assert in_order(duckdb.sql(f"SELECT * FROM '{run}/{table}/*.parquet'").to_arrow_table().to_pylist()) == expected
+        assert in_order(polars.read_parquet(run / table / "*.parquet").to_arrow().to_pylist()) == expected
+        by_pandas = pandas.read_parquet(run / table)
+        assert in_order(pa.Table.from_pandas(by_pandas, records.read(run.parent, table).schema).to_pylist()) == expected
+        assert in_order(load(run.parent).table(table).to_pylist()) == expected
     trials = {t: f[1] for t, f in recorded_run.TRIALS.items()} | {t: f[0] for t, f in recorded_run.CONTROLS.items()}
-    by_duckdb = duckdb.sql(f"SELECT trial_id, robustness FROM '{run}/trials/*.parquet'").fetchall()
-    assert dict(by_duckdb) == trials and len(by_duckdb) == len(trials)
-    by_polars = polars.read_parquet(run / "trials" / "*.parquet")
-    assert dict(by_polars.select("trial_id", "robustness").iter_rows()) == trials and by_polars.height == len(trials)
-    by_pandas = pandas.read_parquet(run / "trials").set_index("trial_id").robustness
-    assert by_pandas.dropna().to_dict() == {t: v for t, v in trials.items() if v is not None}
-    assert len(by_pandas) == len(trials)
+    assert {r["trial_id"]: r["robustness"] for r in records.rows(run.parent, "trials")} == trials
     sums = [
         duckdb.sql(f"SELECT sum(value) FROM '{run}/curves/*.parquet'").fetchall()[0][0],
         polars.scan_parquet(run / "curves" / "*.parquet").select(polars.col("value").sum()).collect().item(),
         pandas.read_parquet(run / "curves").value.sum(),
         np.sum(load(run.parent).curves["value"].to_numpy()),
     ]
-    assert sums == pytest.approx([sum(curves)] * 4, rel=1e-12)
+    assert sums == pytest.approx([sum(r["value"] for r in records.rows(written, "curves"))] * 4, rel=1e-12)
+
+
+@pytest.mark.parametrize("state", ["running", "finished"])
+def test_every_column_of_every_file_says_what_it_is_and_figures_which_way_is_better(
+    written: Path, finished: Path, state: str
+) -> None:
+    run = {"running": written, "finished": finished}[state] / "records"
+    for table in TABLES:
+        for file in (run / table).iterdir():
+            facts = {f.name: {k.decode(): v.decode() for k, v in f.metadata.items()} for f in pq.read_schema(file)}
+            assert all(told["description"] for told in facts.values()), file
+            if table in ("trials", "replicates"):
+                assert facts["robustness"]["unit"] == "share" and facts["robustness"]["direction"] == "maximise"
+                assert facts["fid_delta"]["direction"] == "minimise" and facts["core_s"]["unit"] == "seconds"
 
 
 def test_tables_of_a_run_and_of_several_in_pandas_and_polars(written: Path, finished: Path, tmp_path: Path) -> None:
@@ -427,18 +477,3 @@ def test_the_schema_and_every_table_can_be_exported(
         assert [{k: v for k, v in r.items() if k != "run"} for r in exported] == [
             {k: query._plain(v) for k, v in r.items()} for r in rows
         ]
-
-
-def test_the_readmes_lines_for_tables_work_word_for_word(
-    written: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    readme = (ROOT / "README.md").read_text()
-    (block,) = re.findall(r"```python\n(import polars\n.+?)```", readme, re.DOTALL)
-    monkeypatch.chdir(written.parent)
-    exec(block, {})
-    assert "dimum-000" in capsys.readouterr().out
-    lines = re.findall(r'^python -m sweep\.query RUN (".+?")( .*)?$', readme, re.MULTILINE)
-    assert lines
-    for sql, options in lines:
-        assert query.main(["RUN", sql.strip('"'), *options.partition("#")[0].split()]) == 0
-    assert "dimum" in capsys.readouterr().out

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +21,7 @@ from tensorboard.plugins.hparams.api_pb2 import Status
 
 from sweep.figures import front_figure
 from sweep.pareto import read_front
-from sweep.records import read
+from sweep.records import FIGURES, read
 from sweep.tensorboard import Board
 
 
@@ -69,6 +76,33 @@ def test_every_trial_declares_every_parameter_and_the_same_metrics(run: Path) ->
     assert {"robustness", "fid_delta", "relearning_accuracy/retain"} <= scalars  # the very same tags
 
 
+def test_every_parameter_has_its_domain_and_every_figure_its_meaning(run: Path) -> None:
+    experiment = hparams(load(run / "tensorboard" / "label_swap-0000"))["experiment"].experiment
+    infos = {i.name: i for i in experiment.hparam_infos}
+    for name, low, high in (("lr", 1e-5, 1e-3), ("noise_scale", 0.1, 2.0), ("steps", 10, 200)):
+        assert (infos[name].domain_interval.min_value, infos[name].domain_interval.max_value) == (low, high)
+    assert list(infos["arm"].domain_discrete) == ["dimum", "label_swap", "control"]
+    assert infos["lr"].description == "learning rate"
+    told = {m.name.tag: m.description for m in experiment.metric_infos}
+    assert told["robustness"].startswith("1 - max AURC@K") and all(told[f.name] for f in FIGURES)
+
+
+def test_a_confirm_replicates_curves_are_added_beside_the_trials_and_replace_their_own(
+    run: Path, tmp_path: Path
+) -> None:
+    board = Board(tmp_path, space())
+    row = next(r for r in read(run, "trials").to_pylist() if r["trial_id"] == "dimum-0001")
+    own = curves(run, "dimum-0001")
+    board.trial(row, [c for c in own if c["replicate"] == 0])
+    for _ in range(2):
+        board.replicate("dimum-0001", 2, [c for c in own if c["replicate"] == 2])
+    folder = tmp_path / "tensorboard" / "dimum-0001"
+    assert len(list(folder.iterdir())) == 2
+    events = load(folder)
+    assert [e.step for e in events.Scalars("relearning_accuracy/public_all/r2")] == list(RUNGS)
+    assert [e.step for e in events.Scalars("relearning_accuracy/retain")] == list(RUNGS)
+
+
 def test_a_session_holds_the_trials_own_values_and_state(run: Path) -> None:
     told = hparams(load(run / "tensorboard" / "dimum-0001"))
     values = told["session_start_info"].session_start_info.hparams
@@ -86,6 +120,13 @@ def test_a_failed_trial_tells_its_cause_without_markup(run: Path) -> None:
     (text,) = [t for t in events.Tags()["tensors"] if t.startswith("cause")]
     told = events.Tensors(text)[0].tensor_proto.string_val[0].decode()
     assert told.startswith("FAIL: RuntimeError") and "<script>" not in told
+
+
+def test_a_figure_that_is_not_finite_is_left_out(run: Path, tmp_path: Path) -> None:
+    row = next(r for r in read(run, "trials").to_pylist() if r["trial_id"] == "dimum-0005")
+    point = {"replicate": 0, "attack": "none", "attack_step": 0, "metric": "relearning_accuracy", "value": float("inf")}
+    Board(tmp_path, space()).trial(row | {"fid": float("nan"), "kid": 0.5}, [point])
+    assert load(tmp_path / "tensorboard" / "dimum-0005").Tags()["scalars"] == ["kid"]
 
 
 def test_writing_a_trial_again_replaces_it(run: Path) -> None:
@@ -142,3 +183,61 @@ def test_the_hparams_dashboard_can_serve_the_board(run: Path) -> None:
     assert {h.name for h in experiment.hparam_infos} >= {"lr", "noise_scale"}
     assert len(groups.session_groups) == 13
     assert "dimum-0001" in json_format.MessageToJson(groups)
+
+
+@pytest.fixture(scope="module")
+def served(run: Path) -> Iterator[str]:
+    """TensorBoard itself, on a port of the loopback that it chooses; gives the address it says it has."""
+    with Board(run, space()) as board:
+        board.images("dimum-0000", "samples/forgotten", np.zeros((4, 1, 8, 8), dtype=np.float32), 7)
+        board.figure("front", front_figure(read_front(run)))
+    args = ["--logdir", str(run / "tensorboard"), "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
+    code = "import sys; from tensorboard.main import run_main; sys.exit(run_main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    try:
+        said = ""
+        for line in process.stderr:
+            said += line
+            if found := re.search(r"http://127\.0\.0\.1:\d+/", said):
+                yield found[0]
+                break
+        else:
+            raise AssertionError(said)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def asked(address: str, route: str, body: dict[str, Any] | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{address}data/{route}", data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def test_a_real_tensorboard_serves_scalars_hparams_samples_and_the_front(served: str, run: Path) -> None:
+    expected = {f.name for f in (run / "tensorboard").iterdir()}
+    end = time.monotonic() + 60
+    while set(asked(served, "runs")) != expected and time.monotonic() < end:
+        time.sleep(0.5)  # it loads the files in the background
+    scalars = asked(served, "plugin/scalars/tags")
+    assert {"robustness", "relearning_accuracy/retain"} <= scalars["dimum-0001"].keys()
+    curve = asked(served, "plugin/scalars/scalars?run=dimum-0001&tag=relearning_accuracy%2Fretain")
+    assert [step for _, step, _ in curve] == list(RUNGS)
+    images = asked(served, "plugin/images/tags")
+    assert "samples/forgotten" in images["dimum-0000"] and "front" in images["_sweep"]
+    experiment = asked(served, "plugin/hparams/experiment", {"experimentName": ""})
+    infos = {i["name"]: i for i in experiment["hparamInfos"]}
+    assert infos.keys() >= {"arm", "method", "lr", "replacement", "noise_scale", "steps"}
+    assert infos["noise_scale"]["domainInterval"] == {"minValue": 0.1, "maxValue": 2.0}
+    assert infos["replacement"]["domainDiscrete"] == ["one_image", "noise", "—"]
+    statuses = ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
+    columns = [{"hparam": "lr"}, {"metric": {"tag": "robustness"}}]
+    ask = {"experimentName": "", "allowedStatuses": statuses, "colParams": columns, "startIndex": 0, "sliceSize": 100}
+    groups = {g["name"]: g for g in asked(served, "plugin/hparams/session_groups", ask)["sessionGroups"]}
+    assert len(groups) == 13, "every trial and both controls are a line of the table"
+    values = {g["sessions"][0]["name"]: g["hparams"] for g in groups.values()}
+    assert values["dimum-0001"]["lr"] == pytest.approx(2e-4) and values["dimum-0001"]["replacement"] == "noise"
