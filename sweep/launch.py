@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import base_models, catalogue, records, targets
+from sweep import base_models, catalogue, loggers, records, targets
 from sweep import plan as planning
 from sweep.datasets import fingerprinted
 from sweep.describe import describe
@@ -137,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("auto", "lines", "json"),
         help="auto: a live table on a terminal, else plain lines; json: one object a line, for programs (default: auto)",
     )
+    loggers.add_options(p)
     return p
 
 
@@ -333,6 +334,7 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
 def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
     free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "log_format", "data_folder", "confirm"}
+    free |= {"mlflow", "wandb"}  # no figure depends on them
     for name, default in vars(known.parse_args([])).items():
         if name not in free and getattr(args, name) != default:
             flag = "--" + name.replace("_", "-")
@@ -356,7 +358,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sweep.progress import progress_for
 
         progress = progress_for(args.log_format, args.verbose)
-        progress.plan(describe(plan, space))
+        run_dir = Path(plan.run_dir)
+        to = loggers.choose(run_dir, args.mlflow, args.wandb, space.name)
+        progress.plan(describe(plan, space) + (f"\nloggers     {to.text(run_dir)}" if to else ""))
         if args.dry_run:
             return 0
         planning.check_folders(plan, new=not args.resume)
@@ -366,7 +370,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sweep.confirm import name_trials
 
         if args.confirm:
-            name_trials(Path(plan.run_dir), args.confirm)
+            name_trials(run_dir, args.confirm)
         with progress:
             progress.line("loading torch, Ray and Optuna")
             from sweep.prepare import check_members, resolved
@@ -377,7 +381,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not args.resume:
                 plan, earlier = resolved(plan), gather(plan.warm_start, space)
                 planning.create_run_dir(plan)
-                write(Path(plan.run_dir), earlier)
+                write(run_dir, earlier)
+            loggers.keep(run_dir, to)
             outputs = run(plan, space, progress)
         return outputs.show()
     except UsageError as error:

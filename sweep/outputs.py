@@ -11,8 +11,10 @@ from sweep.ending import Ending
 from sweep.figures import front_figure, recovery_figure
 from sweep.fronts import read_front
 from sweep.jobs import Ended
+from sweep.loggers.lanes import Loggers
 from sweep.plan import Plan
 from sweep.progress import Progress
+from sweep.sample_grids import sample_grids
 from sweep.space import SearchSpace
 from sweep.tensorboard import Board
 from trainables.store import CorruptArtifact, Store
@@ -26,9 +28,10 @@ class Outputs:
         self.run_dir = Path(plan.run_dir)
         self.store = Store(plan.artifacts)
         self.board = Board(self.run_dir, space)
+        self.loggers = Loggers(self.run_dir, space, self.store, progress)
 
     def take(self, ended: Ended, agenda: Agenda) -> None:
-        """A trial or replicate is over and recorded: say so, and give its figures and pictures to TensorBoard.
+        """A trial or replicate is over and recorded: say so, and give its figures and pictures to TensorBoard and the loggers.
 
         What is written here is a view: where it cannot be written the sweep goes on, and says so.
         """
@@ -37,6 +40,7 @@ class Outputs:
             self._write_board(ended)
         except (OSError, CorruptArtifact) as error:
             self.progress.line(f"TensorBoard: {ended.job.name} is not written: {error}")
+        self.loggers.take(ended.job.name)
 
     def _write_board(self, ended: Ended) -> None:
         trial_id, replicate = ended.job.spec.trial_id, ended.job.spec.replicate
@@ -44,18 +48,19 @@ class Outputs:
             self.board.replicate(trial_id, replicate, ended.job.curves)
             return
         self.board.trial(ended.row, ended.job.curves)
-        for key, tag, step in self._pictures(ended):
+        for key, tag, step in sample_grids(ended.job.figures, ended.job.curves, ended.job.spec.rungs[-1]):
             found = self.store.find(key)
             for condition, images in (found.tensors() if found else {}).items():
                 self.board.images(trial_id, f"{tag}/{condition}", images, step)
 
     def finish(self) -> None:
-        """The plot, the page, and the front as figures in TensorBoard."""
+        """The plot, the page, the front as figures in TensorBoard, and what loggers are told of the whole."""
         self.progress.line("writing the plot, the page and the TensorBoard run")
         front = read_front(self.run_dir)
         self.board.figure("front", front_figure(front))
         self.board.figure("recovery", recovery_figure(front))
         self.board.close()
+        self.loggers.finish()
         report.write([self.run_dir], self.run_dir / "report.html")
         self.progress.line("done")
 
@@ -67,14 +72,3 @@ class Outputs:
             print(f"error: {ending.failure}", file=sys.stderr)
             return 1
         return 0
-
-    def _pictures(self, ended: Ended) -> list[tuple[str, str, int]]:
-        """(artifact key, tag, step): the base model on the same noise, the unlearned model, and after each attack."""
-        last = ended.job.spec.rungs[-1]
-        attacked = {r["attack"]: r["artifact"] for r in ended.job.curves if r["attack_step"] == last}
-        score = ended.job.figures.get("score")
-        pictures = (
-            [(ended.job.figures["base_score"], "before unlearning", 0)] if "base_score" in ended.job.figures else []
-        )
-        pictures += [(score, "unlearned", 0)] if score else []
-        return pictures + [(key, f"after {attack}", last) for attack, key in attacked.items()]

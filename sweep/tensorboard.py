@@ -21,6 +21,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from sweep.curve_points import scalars
 from sweep.figures import image_grid
 from sweep.records import FAIL, FIGURES, RUNNING, safe_name
 from sweep.space import Choice, Float, Int, SearchSpace
@@ -49,7 +50,7 @@ class Board:
             for name in (f.name for f in FIGURES):
                 if row.get(name) is not None and math.isfinite(row[name]):  # the HParams plugin cannot serve NaN
                     writer.add_scalar(name, float(row[name]), 0)
-            for tag, step, value in sorted(_scalars(list(curves))):
+            for tag, step, value in sorted(scalars(list(curves))):
                 writer.add_scalar(tag, value, step)
             if row.get("cause"):
                 writer.add_text("cause", f"{row['state']}: {row['cause']}".replace("<", "&lt;"), 0)
@@ -59,7 +60,7 @@ class Board:
     def replicate(self, trial_id: str, replicate: int, curves: Iterable[Mapping[str, Any]]) -> None:
         """Add the curves of one of a trial's confirm replicates to its run; the same replicate replaces its own."""
         with self._writer(trial_id, f"r{replicate}") as writer:
-            for tag, step, value in sorted(_scalars(list(curves))):
+            for tag, step, value in sorted(scalars(list(curves))):
                 writer.add_scalar(tag, value, step)
 
     def images(self, trial_id: str, tag: str, images: np.ndarray, step: int = 0) -> None:
@@ -153,18 +154,3 @@ def _content(summary: Summary) -> Iterator[HParamsPluginData]:
     told = HParamsPluginData.FromString(metadata.content)
     yield told
     metadata.content = told.SerializeToString()
-
-
-def _scalars(curves: list[Mapping[str, Any]]) -> Iterable[tuple[str, int, float]]:
-    """(tag, attack step, value): each attack's curve starts from the figure before any attack."""
-    attacks = {(c["replicate"], c["attack"]) for c in curves if c["attack"] != "none"}
-    for c in curves:
-        suffix = f"/r{c['replicate']}" if c["replicate"] else ""
-        if c["value"] is None or not math.isfinite(c["value"]):
-            continue
-        if c["attack"] != "none":
-            yield f"{c['metric']}/{c['attack']}{suffix}", c["attack_step"], c["value"]
-        elif c["metric"] == "relearning_accuracy":
-            for replicate, attack in attacks or {(c["replicate"], "none")}:
-                if replicate == c["replicate"]:
-                    yield f"{c['metric']}/{attack}{suffix}", c["attack_step"], c["value"]
