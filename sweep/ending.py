@@ -56,7 +56,7 @@ class Ending:
             replicate = " --replicate 1" if self.winner.confirmed else ""
             folder = run / f"{self.winner.trial_id}-model"
             told["keep the winner"] = (
-                f"python -m sweep.export {_quoted(run)} {self.winner.trial_id} {_quoted(folder)}{replicate}"
+                f"python -m sweep.export {_quoted(run)} {self.winner.trial_id}{replicate} -o {_quoted(folder)}"
             )
         else:
             told["why each trial failed or stopped"] = (
@@ -66,11 +66,11 @@ class Ending:
 
     def text(self) -> str:
         """All of it for a terminal."""
-        board = f"tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
-        commands = self.commands() | {"scalars, HParams and samples": board}
+        commands = self.commands()
         wide = max(map(len, commands.values()))
         told = [f"  {command:<{wide}}  # {what}" for what, command in commands.items()]
-        return "\n".join(["", render(self.front), f"winner  {self.winner_text()}", "", "next:", *told])
+        board = f"also: tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
+        return "\n".join(["", render(self.front), f"winner  {self.winner_text()}", "", "next:", *told, "", board])
 
 
 def _quoted(path: Path) -> str:

@@ -1,10 +1,11 @@
-"""Save a trial's unlearned model as a diffusers pipeline: ``python -m sweep.export RUN TRIAL FOLDER``."""
+"""Save a trial's unlearned model as a diffusers pipeline: ``python -m sweep.export RUN TRIAL -o DIR``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sweep import records
 from sweep.errors import UsageError, near
@@ -15,7 +16,10 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("python -m sweep.export", description=__doc__.split(":")[0] + ".")
     p.add_argument("run", metavar="RUN", help="the run folder")
     p.add_argument("trial", metavar="TRIAL", help="a trial's id, or control-base or control-retrain")
-    p.add_argument("folder", metavar="FOLDER", help="a new folder for the pipeline")
+    p.add_argument(
+        "-o", "--output", metavar="DIR", help="a new folder for the pipeline; one that holds files is refused"
+    )
+    p.add_argument("folder", metavar="DIR", nargs="?", help="the same, without -o")
     p.add_argument(
         "--replicate", type=int, default=0, metavar="N", help="0: the search's seed; 1, 2, …: the confirm phase's"
     )
@@ -37,9 +41,21 @@ def unlearned_key(run: str, trial: str, replicate: int) -> str:
     return key
 
 
+def output(args: argparse.Namespace) -> Path:
+    """The folder that was named. UsageError where none was, or two, or it is taken: found out before anything is loaded."""
+    if bool(args.output) == bool(args.folder):
+        raise UsageError("name one new folder for the pipeline: RUN TRIAL -o DIR")
+    folder = Path(args.output or args.folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: exists and is not an empty folder; a pipeline is saved in one of its own")
+    return folder
+
+
 def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
     args = parser().parse_args(argv)
     try:
+        folder = output(args)
         key = unlearned_key(args.run, args.trial, args.replicate)
         where = records.run_folder(args.run) / "plan.json"
         plan = Plan.from_json(records.read_json(where), str(where))
@@ -61,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return metadata(front, member, args.replicate, pipeline), measured(front, member, args.replicate)
 
         try:
-            print(save_pipeline(artifact, experiment_of(plan), args.folder, about))
+            print(save_pipeline(artifact, experiment_of(plan), folder, about))
         except ValueError as error:
             raise UsageError(str(error)) from error
         return 0

@@ -23,11 +23,12 @@ from sweep.loggers.entries import Entry, Whole
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing is sent but to the place that was named
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its own seven take minutes to say that nobody answers
-for _name in ("mlflow", "alembic"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # the tables of a new database are no news
 
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric, Param, Run  # noqa: E402
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+
+for _name in ("mlflow", "alembic"):  # after the import, which sets them up
+    logging.getLogger(_name).setLevel(logging.WARNING)  # the tables of a new database are no news
 
 SWEEP, NAME = "sweep_id", "replicate_name"  # tags by which a run is found again
 _PARENT, _RUN_NAME = "mlflow.parentRunId", "mlflow.runName"

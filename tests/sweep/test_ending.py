@@ -23,7 +23,13 @@ def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Pa
     assert "replacement=noise" in said
     page, table, keep = (shlex.split(c) for c in ending.commands().values())
     assert page[1] == str(tmp_path / "a run's" / "report.html") and table[3] == str(tmp_path / "a run's")
-    assert keep[2:5] == ["sweep.export", str(tmp_path / "a run's"), "dimum-0001"] and keep[-2:] == ["--replicate", "1"]
+    assert keep[2:] == ["sweep.export", str(tmp_path / "a run's"), "dimum-0001", "--replicate", "1", "-o",
+                        str(tmp_path / "a run's" / "dimum-0001-model")]  # fmt: skip
+    shown = ending.text()
+    assert "confirmed front" in shown and shown.index("winner  dimum-0001") > shown.index("confirmed front")
+    assert [line.split("  # ")[0].strip() for line in shown[shown.index("next:") :].splitlines() if "  # " in line] == [
+        *ending.commands().values()
+    ]
 
 
 def test_without_a_feasible_trial_there_is_no_winner_and_the_causes_are_what_to_read_next(tmp_path: Path) -> None:

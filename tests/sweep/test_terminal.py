@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
+from mlflow import MlflowClient
 
 from sweep import log_lines, records
 from sweep.fronts import read_front
@@ -43,7 +44,7 @@ def command(*args: str) -> list[str]:
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """A sweep run to its end with a log for programs: its folder, standard output and standard error."""
     folder = tmp_path_factory.mktemp("told")
-    args = command("--run-dir", "run", "--log-format", "json")
+    args = command("--run-dir", "run", "--log-format", "json", "--mlflow", "--wandb")
     done = subprocess.run(args, cwd=folder, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout, done.stderr
@@ -122,10 +123,28 @@ def test_the_command_that_keeps_the_winner_saves_a_pipeline_whose_card_tells_wha
     assert figures["fid_delta"] == (number(row["fid_delta"]), "72") and figures["robustness"][1] == "12 a rung"
     assert figures["attacked_retain_accuracy"][1] == figures["attacked_fid_delta"][1] == "72 a rung"
     assert str(folder) not in card.content, "where it was made is nobody's business"
+    before = {f: f.read_bytes() for f in kept.rglob("*") if f.is_file()}
+    for again in (line, re.sub("--.* -o ", "", line), f"{line} other"):
+        done = subprocess.run(
+            ["bash", "-c", again.replace("python", sys.executable, 1)], cwd=folder, capture_output=True, text=True
+        )
+        assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert {f: f.read_bytes() for f in kept.rglob("*") if f.is_file()} == before and not (folder / "other").exists()
     code = card.text.partition("```python\n")[2].partition("```")[0].replace("this folder", str(kept))
     drawn: dict[str, Any] = {}
     exec(code, drawn)
     assert drawn["x"].shape == (4, 1, 8, 8) and drawn["x"].isfinite().all()
+
+
+def test_a_sweep_is_in_mlflow_and_wandb_whole_while_its_log_stays_clean(told: tuple[Path, str, str]) -> None:
+    folder, out, _ = told
+    names = {f"{r['trial_id']}-r{r['replicate']}" for r in records.rows(folder / "run", "replicates")}
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'run' / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert {r.info.run_name for r in found} == {*names, "run"} and {r.info.status for r in found} == {"FINISHED"}
+    kept = records.read_json(folder / "run" / "wandb" / "logged.json")
+    assert set(kept) == names and len(list((folder / "run" / "wandb").glob("offline-run-*"))) == len(names) + 1
+    assert "MLflow at sqlite:///" in json.loads(out.splitlines()[0])["text"]
 
 
 class Terminal:
