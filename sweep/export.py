@@ -80,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(save_pipeline(artifact, experiment_of(plan), folder, about))
         except ValueError as error:
             raise UsageError(str(error)) from error
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
         return 0
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)

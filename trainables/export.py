@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -43,10 +44,14 @@ def save_pipeline(
         pipeline = DiTPipeline(_stock(model, DiTTransformer2DModel), vae, schedule)
     else:
         pipeline = DDIMPipeline(as_table(model), schedule)
-    pipeline.save_pretrained(root, safe_serialization=True)
     kind = type(pipeline).__name__
     metadata, measured = about(kind) if about else ("", "")
-    (root / "README.md").write_text(metadata + card(artifact, experiment, kind, measured))
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as half:  # the folder is whole or is not there
+        whole = Path(half) / root.name
+        pipeline.save_pretrained(whole, safe_serialization=True)
+        (whole / "README.md").write_text(metadata + card(artifact, experiment, kind, measured))
+        whole.replace(root)
     return root
 
 

@@ -113,3 +113,17 @@ def test_a_folder_that_is_taken_is_refused(experiment: Experiment, tmp_path: Pat
     with pytest.raises(ValueError, match="not an empty folder"):
         save_pipeline(Store(experiment.store).get(model_key(experiment, "base")), experiment, tmp_path)
     assert json.dumps([p.name for p in tmp_path.iterdir()]) == '["something"]'
+
+
+def test_what_fails_in_the_midst_leaves_no_folder(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_pipeline(
+            Store(experiment.store).get(model_key(experiment, "base")), experiment, tmp_path / "deep" / "model"
+        )
+    assert list((tmp_path / "deep").iterdir()) == []
