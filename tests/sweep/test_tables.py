@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import recorded_run
 
-from sweep import compact, migrations, parts, query, records
+from sweep import compact, migrations, pareto, parts, query, records, report
 from sweep.errors import UsageError
 from sweep.fronts import read_front
 from sweep.pareto import render
@@ -209,6 +209,46 @@ def test_a_file_cut_off_anywhere_is_named_in_one_line_and_costs_no_other_its_row
 
 
 @pytest.mark.parametrize("table", TABLES)
+def test_at_every_byte_of_a_file_a_cut_is_found_and_no_reader_fails_or_loses_another_files_row(
+    run: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    """Every reader of ours opens files by one function, which is asked at every byte, and the readers themselves at four cuts."""
+    name = "dimum-0001" if table == "trials" else "dimum-0001-r1"
+    file = run / "records" / table / f"{name}.parquet"
+    whole, before = file.read_bytes(), {t: records.rows(run, t) for t in TABLES}
+    rest = {t: [r for r in rows if t != table or not _of(r, name)] for t, rows in before.items()}
+    assert 0 < len(rest[table]) < len(before[table])
+    logging.getLogger("sweep.parts").disabled = True  # it is told of each of them, which another test counts
+    try:
+        for length in range(len(whole) - 1, -1, -1):
+            os.truncate(file, length)
+            assert parts._read_file(file, table) is None, length
+    finally:
+        logging.getLogger("sweep.parts").disabled = False
+    for length in (0, len(whole) // 2, len(whole) - 9, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        for each in TABLES:
+            assert in_order(load(run).table(each).to_pylist()) == in_order(rest[each]), (length, each)
+        for form in ("text", "csv", "json"):
+            assert pareto.main([str(run), "--format", form]) == 0
+        told = csv.DictReader(("run," + capsys.readouterr().out.partition("run,")[2]).splitlines())
+        assert {r["trial_id"] for r in told if r["run"] == str(run)} == {r["trial_id"] for r in rest["trials"]}
+        assert query.main([str(run), f"SELECT count(*) AS n FROM {table}", "--format", "json"]) == 0
+        assert json.loads(capsys.readouterr().out) == [{"n": len(rest[table])}]
+        assert query.main([str(run), "--export", str(run / "tables")]) == 0
+        capsys.readouterr()
+    report.write([run], run / "page.html")
+    page = (run / "page.html").read_text()
+    assert all(t in page for t in recorded_run.TRIALS if table != "trials" or t != name)
+    file.write_bytes(whole)
+    assert {t: records.rows(run, t) for t in TABLES} == before
+
+
+def _of(row: dict[str, Any], name: str) -> bool:
+    return name in (row["trial_id"], f"{row['trial_id']}-r{row.get('replicate')}")
+
+
+@pytest.mark.parametrize("table", TABLES)
 def test_a_part_cut_off_at_any_byte_is_told_and_costs_the_files_beside_it_no_row(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, table: str
 ) -> None:
@@ -231,6 +271,19 @@ def test_a_part_cut_off_at_any_byte_is_told_and_costs_the_files_beside_it_no_row
             assert [r.getMessage().startswith(f"{part}: damaged") for r in caplog.records] == [True], length
     part.write_bytes(whole)
     assert parts.read_table(folder).num_rows == pq.read_metadata(part).num_rows + 3
+
+
+@pytest.mark.parametrize("name", ["plan.json", "prepared.json", "status.json"])
+def test_a_json_file_of_a_run_that_is_cut_off_is_one_line(
+    run: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file = run / name
+    whole = file.read_text().rstrip()
+    for length in range(0, len(whole), max(1, len(whole) // 20)):
+        file.write_text(whole[:length])
+        assert pareto.main([str(run)]) == 2
+        told = capsys.readouterr()
+        assert told.out == "" and told.err.startswith(f"error: {file}: ") and told.err.count("\n") == 1
 
 
 def test_a_changed_byte_among_the_figures_is_never_read_as_a_figure(run: Path) -> None:
