@@ -16,7 +16,7 @@ from sweep.space import SearchSpace
 from trainables.store import Store
 
 WORDS = {"mlflow": "MLflow", "wandb": "Weights & Biases"}
-_PATIENCE_S = 60.0  # what a sweep that is over waits for a logger; what was not written by then a resume writes
+_PATIENCE_S = 60.0  # how long a sweep that is over waits for a logger that writes nothing; a resume writes the rest
 
 
 class Lane:
@@ -28,6 +28,7 @@ class Lane:
         for name in earlier:
             self._waiting.put(name)
         self.failure: Exception | None = None
+        self.written = 0  # replicates
         self._thread = threading.Thread(target=self._work, daemon=True, name="logger")
         self._thread.start()
 
@@ -36,8 +37,11 @@ class Lane:
         self._waiting.put(name)
 
     def wait(self, seconds: float) -> bool:
-        """Whether everything is written, after at most so long."""
-        self._thread.join(seconds)
+        """Wait until it is done, and no longer than so long for any one replicate; whether it is."""
+        before = -1
+        while self._thread.is_alive() and before < self.written:
+            before = self.written
+            self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def _work(self) -> None:
@@ -48,6 +52,7 @@ class Lane:
                 if name not in done:
                     logger.log(self._read(name))
                     done.add(name)
+                    self.written += 1
             logger.close(name)
         except Exception as error:  # whatever a tracker raises, the sweep goes on; `Loggers` says what it was
             self.failure = error
@@ -86,7 +91,7 @@ class Loggers:
             lane.put(told)
             if not lane.wait(_PATIENCE_S):
                 self._told.add(name)
-                self._missing(name, f"not done after {_PATIENCE_S:g} s")
+                self._missing(name, f"nothing was written for {_PATIENCE_S:g} s")
         self._tell()
 
     def _tell(self) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from wandb.sdk.internal.datastore import DataStore
 from sweep import launch, loggers, records
 from sweep.errors import UsageError
 from sweep.fronts import front_hypervolume, read_front
-from sweep.loggers import to_mlflow
+from sweep.loggers import lanes, to_mlflow
 from sweep.loggers.lanes import Loggers
 from sweep.progress import Progress
 from trainables.store import Store
@@ -176,6 +177,17 @@ def test_a_server_that_is_away_costs_the_sweep_one_line(tmp_path: Path) -> None:
     loggers.keep(run, loggers.choose(run, address, None, "recorded"))
     (said,) = log(run, ("dimum-0001-r0",))
     assert said.startswith("MLflow: ") and "--resume" in said and "\n" not in said
+
+
+def test_a_logger_that_hangs_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the connection and never answers: real sockets, and no thread of MLflow's holds the sweep."""
+    run = recorded(tmp_path)
+    monkeypatch.setattr(lanes, "_PATIENCE_S", 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        loggers.keep(run, loggers.choose(run, f"http://127.0.0.1:{silent.getsockname()[1]}", None, "recorded"))
+        began = time.monotonic()
+        (said,) = log(run, ("dimum-0001-r0",))
+    assert said.startswith("MLflow: nothing was written for 3 s; the sweep goes on") and time.monotonic() - began < 20
 
 
 def test_a_run_folder_that_was_moved_is_told_and_nothing_is_written_to_its_old_place(run: Path, tmp_path: Path) -> None:
