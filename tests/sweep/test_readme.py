@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorded_run import write_run
+from test_loggers import log, recorded
+
+from sweep import loggers
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"<!-- read -->\n```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -25,6 +27,7 @@ SAID = {  # of each block, what its output tells of the recorded run
         "maximise",
     ),
     "results.front": ("dimum-0001", "0.88", "b'maximise'", "label_swap"),
+    "MlflowClient": ("dimum-0001-r0 {", "'lr': '0.0002'", "relearning_accuracy/retain [(0, 0.0", "(7, 0."),
     "import duckdb": ("mean", "relearning_accuracy", "unlearn"),
 }
 
@@ -33,7 +36,9 @@ SAID = {  # of each block, what its output tells of the recorded run
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, and the interpreter of these tests under the name that the README uses."""
     folder = tmp_path_factory.mktemp("newcomer")
-    write_run(folder / "RUN")
+    recorded(folder)
+    loggers.keep(folder / "RUN", loggers.choose(folder / "RUN", "", None, "recorded"))
+    assert log(folder / "RUN") == []
     shutil.copytree(folder / "RUN", folder / "OTHER")
     (folder / "bin").mkdir()
     python = folder / "bin" / "python"
