@@ -14,7 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import optuna
+import pandas
+import polars
 import pyarrow.dataset as ds
 import pytest
 from optuna.storages import JournalStorage
@@ -221,6 +224,20 @@ def test_a_sweep_whose_every_trial_failed_says_so_and_exits_1(swept: tuple[Path,
     assert "every trial failed; the first:" in done.stderr and "Diverged" in done.stderr
 
 
+def _read_by_others(run: Path) -> None:
+    """DuckDB, Polars and pandas give the numbers that our reader gives, of a run in mid-sweep or of a finished one."""
+    for table, key in (("stages", "wall_s"), ("curves", "value"), ("replicates", "samples_forgotten")):
+        ours = [r[key] for r in records.rows(run, table) if r[key] is not None]
+        files = str(run / "records" / table / "*.parquet")
+        (by_duckdb,) = duckdb.sql(f"SELECT count({key}), sum({key}) FROM '{files}'").fetchall()
+        figures = polars.col(key)
+        by_polars = polars.read_parquet(files).select(polars.len(), figures.count().alias("n"), figures.sum()).row(0)
+        by_pandas = pandas.read_parquet(run / "records" / table)
+        assert by_polars[0] == len(by_pandas) == len(records.rows(run, table))
+        assert (by_duckdb[0], by_polars[1], by_pandas[key].count()) == (len(ours),) * 3
+        assert [by_duckdb[1] or 0, by_polars[2], by_pandas[key].sum()] == pytest.approx([sum(ours)] * 3, rel=1e-12)
+
+
 def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(swept: tuple[Path, str]) -> None:
     folder = swept[0]
     args = command("--space", TINY, *SMALL, "--trials", 8, "--seed", 5, "--run-dir", "stopped")
@@ -238,6 +255,8 @@ def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(swept: tuple[Path, str]) ->
     assert driver.returncode == 130 and "go on with: python -m sweep.launch --resume stopped" in error
     assert "Traceback" not in error
     assert records.read_json(folder / "stopped" / "status.json")["state"] == "interrupted"
+    _read_by_others(folder / "stopped")
+    _read_by_others(folder / "run")
 
 
 def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(swept: tuple[Path, str], tmp_path: Path) -> None:
