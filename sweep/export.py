@@ -53,7 +53,7 @@ def output(args: argparse.Namespace) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
-    args = parser().parse_args(argv)
+    args = parser().parse_intermixed_args(argv)  # a folder may come before the options or after them
     try:
         folder = output(args)
         key = unlearned_key(args.run, args.trial, args.replicate)
