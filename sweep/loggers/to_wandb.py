@@ -35,9 +35,10 @@ class WandbLogger:
     """
 
     def __init__(self, project: str, sweep_id: str, run_dir: Path, plan: Mapping[str, object]) -> None:
-        self.project, self.sweep_id, self.run_dir = project, sweep_id, run_dir
+        self.project, self.sweep_id = project, sweep_id
+        self.run_dir = run_dir.absolute()  # wandb's service, which may be an earlier process's, has a working folder of its own
         self.plan = {name: value for name, value in plan.items() if value not in ("", (), [], None)}
-        self.ledger = run_dir / "wandb" / "logged.json"
+        self.ledger = self.run_dir / "wandb" / "logged.json"
         self.ledger.parent.mkdir(exist_ok=True)
 
     def logged(self) -> set[str]:

@@ -140,10 +140,11 @@ def test_a_whole_sweep_on_a_pipeline_without_a_control(tmp_path: Path, capsys: p
     assert DDIMPipeline.from_pretrained(saved).unet.config["num_class_embeds"] == 11
     capsys.readouterr()
     for wrong, said in (
-        (["dimum-0009", str(saved)], "no trial dimum-0009; did you mean 'dimum-0000'"),
-        (["dimum-0000", str(saved), "--replicate", "7"], "no replicate 7; it has 0, 1"),
+        (["dimum-0009", str(tmp_path / "other")], "no trial dimum-0009; did you mean 'dimum-0000'"),
+        (["dimum-0000", str(tmp_path / "other"), "--replicate", "7"], "no replicate 7; it has 0, 1"),
         (["dimum-0000", str(saved)], "exists and is not an empty folder"),
     ):
         assert export.main([str(run), *wrong]) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
+    assert not (tmp_path / "other").exists()
