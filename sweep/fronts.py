@@ -108,6 +108,17 @@ class Front:
     def stages(self) -> tuple[Row, ...]:
         return tuple(_table(self.run, "stages").to_pylist())
 
+    def stage_columns(self, columns: Iterable[str]) -> pa.Table:
+        """Some columns of the stages of every replicate: of very many, what only sums ask for."""
+        return _table(self.run, "stages", columns).select(list(columns))
+
+    def rows_of(
+        self, table: str, trial_ids: Iterable[str], columns: Iterable[str] | None = None, metric: str | None = None
+    ) -> list[Row]:
+        """Rows of `replicates`, `curves` or `stages` of some trials, in order of the records; of curves, one metric's."""
+        found = _table(self.run, table, columns, trial_ids)
+        return list((found if metric is None else found.filter(pc.field("metric") == metric)).to_pylist())
+
     @cached_property
     def attacked(self) -> tuple[tuple[str, int, str, bool], ...]:
         """Every (attack, step, metric, counts) that the curves hold."""

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.figures import GREY, MARKS, SHOWN_CURVES, Mark, bounds, marks, role, window
-from sweep.fronts import ArmFront, Front
-from sweep.members import Member
-from sweep.pareto import FEW_ARMS, Estimate, Recovery, recoveries
+from sweep.figures import MARKS, SHOWN_CURVES, Mark, bounds, marks
+from sweep.fronts import Front
+from sweep.pareto import Estimate, Recovery, recoveries
 from sweep.space import CONTROL
-from sweep.wording import axis, interval, shown
+from sweep.wording import interval
 
 Spec = dict[str, Any]
 
@@ -29,140 +28,9 @@ CONFIG: Spec = {
 SMALL: Spec = CONFIG | {"displayModeBar": False}  # a panel has no room for buttons
 
 
-def front_plot(front: Front) -> Spec:
-    """One objective against the other; every point tells its trial, parameters and figures on hover."""
-    traces: list[Spec] = []
-    for arm in front.arms.values():
-        traces += _arm_traces(front, arm)
-    for control in front.controls.values():
-        if _drawn(front, control):
-            name = "retrain control" if role(control) == "retrain" else "base model"
-            traces.append(_points(front, [control], MARKS[role(control)], name, 11, filled=True, labelled=False))
-    first, second = front.objectives
-    layout: Spec = {
-        "margin": {"l": 56, "r": 12, "t": 34, "b": 48},
-        "hovermode": "closest",
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        "xaxis": {"title": {"text": axis(front, second, brief=True)}, "zeroline": False, "automargin": True},
-        "yaxis": {"title": {"text": axis(front, first, brief=True)}, "zeroline": False, "automargin": True},
-        "shapes": [], "annotations": [],
-    }  # fmt: skip
-    if front.budget is not None and second.metric == "fid_delta":
-        line = {"color": GREY, "dash": "dash", "width": 1.5}
-        at = {"xref": "x", "yref": "paper", "x": front.budget}
-        layout["shapes"].append(
-            {
-                "type": "line",
-                "xref": "x",
-                "yref": "paper",
-                "x0": front.budget,
-                "x1": front.budget,
-                "y0": 0,
-                "y1": 1,
-                "line": line,
-            }
-        )
-        layout["annotations"].append(
-            at | {"y": 1, "text": f"FID budget {front.budget:.3g}", "showarrow": False, "xanchor": "left", "xshift": 4}
-        )
-    x0, x1, y0, y1 = window(front)  # a double-click shows everything
-    layout["xaxis"]["range"], layout["yaxis"]["range"] = [x0, x1], [y0, y1]
-    return {"data": traces, "layout": layout, "config": CONFIG}
-
-
 def recovery_plots(front: Front) -> list[Spec]:
     """Relearning accuracy against log2(k + 1), one figure an attack, with `title` beside Plotly's three parts."""
     return [_recovery(panel, front) for panel in recoveries(front)]
-
-
-def _drawn(front: Front, member: Member) -> bool:
-    return all(member.value(o.metric) is not None for o in front.objectives)
-
-
-def _arm_traces(front: Front, arm: ArmFront) -> Iterable[Spec]:
-    """An arm's front and what lies off it; one entry of the legend switches all of it where arms are many."""
-    traces = list(_traces(front, arm))
-    if len(front.arms) > FEW_ARMS:
-        for i, trace in enumerate(traces):
-            trace |= {"legendgroup": arm.name, "showlegend": i == 0}
-            trace["name"] = html.escape(arm.name) if i == 0 else trace["name"]
-    return traces
-
-
-def _traces(front: Front, arm: ArmFront) -> Iterable[Spec]:
-    mark = marks(front)[arm.name]
-    name = arm.name + (" (baseline)" if arm.baseline else "")
-    how = f"front confirmed on {len(set(front.seeds().values()))} seeds" if arm.confirmed else "search front, one seed"
-    drawn = [m for m in arm.members if _drawn(front, m)]
-    second = front.objectives[1].metric
-    on = sorted((m for m in drawn if m.on_front), key=lambda m: m.value(second) or 0.0)
-    if on:
-        yield _points(
-            front, on, mark, f"{name}: {how}", 11 if arm.confirmed else 9, filled=arm.confirmed, labelled=True
-        )
-    groups = (
-        (
-            "feasible, confirmed off the front",
-            [m for m in drawn if m.feasible and not m.on_front and m.confirmed],
-            mark.colour,
-        ),
-        ("feasible, search only", [m for m in drawn if m.feasible and not m.on_front and not m.confirmed], mark.colour),
-        ("infeasible", [m for m in drawn if not m.feasible], GREY),
-    )
-    for told, members, colour in groups:
-        if members:
-            pale = Mark(colour, mark.shape, mark.symbol, mark.dash, mark.line)
-            yield _points(front, members, pale, f"{name}: {told}", 6, filled="confirmed" in told, labelled=False)
-
-
-def _points(
-    front: Front, members: list[Member], mark: Mark, name: str, size: int, filled: bool, labelled: bool
-) -> Spec:
-    y, x = ([m.at(o.metric) for m in members] for o in front.objectives)
-    line = labelled and len(members) > 1
-    spec: Spec = {
-        "type": "scatter",
-        "mode": ("lines+" if line else "") + "markers" + ("+text" if labelled else ""),
-        "name": html.escape(name),
-        "x": [e.mean if e else None for e in x],
-        "y": [e.mean if e else None for e in y],
-        "hovertext": [_hover(front, m) for m in members],
-        "hoverinfo": "text",
-        "marker": {"symbol": mark.symbol + ("" if filled else "-open"), "size": size, "color": mark.colour},
-        "line": {"color": mark.colour, "dash": mark.dash, "width": 1},
-        "error_x": _bars(x, mark.colour, size),
-        "error_y": _bars(y, mark.colour, size),
-    }
-    if labelled:
-        told = [m.trial_id if len(front.arms) <= FEW_ARMS else m.arm for m in members]
-        if len(front.arms) > FEW_ARMS:  # an arm's name once, at its best member
-            told[:-1] = [""] * (len(told) - 1)
-        spec |= {"text": [html.escape(t) for t in told], "textfont": {"size": 11}}
-        spec["textposition"] = (
-            "top left" if mark == MARKS["main"] else "bottom right"
-        )  # where a rising front leaves room
-        spec |= {"cliponaxis": False}
-    return spec
-
-
-def _bars(values: list[Estimate | None], colour: str, size: int) -> Spec:
-    halves = [e.upper - e.mean if e and e.upper is not None else None for e in values]
-    width = {"thickness": 1.4, "width": 4} if size > 6 else {"thickness": 0.7, "width": 2}
-    return {"type": "data", "array": halves, "color": colour, "visible": any(h is not None for h in halves)} | width
-
-
-def _hover(front: Front, member: Member) -> str:
-    """A hover's text in Plotly's small markup; everything that is not ours is escaped."""
-    lines = [f"<b>{html.escape(member.trial_id)}</b> {html.escape(member.state.lower())}"]
-    lines += [
-        f"{html.escape(k)} = {html.escape(f'{v:.4g}' if isinstance(v, float) else str(v))}"
-        for k, v in member.parameters.items()
-    ]
-    for metric in shown(front):
-        lines.append(f"{metric.replace('_', ' ')} {interval(member.at(metric))}")
-    n = len(front.seeds(member.trial_id))
-    lines.append(f"mean [95 % interval] over {n} fresh seeds" if member.confirmed else "one seed, search only")
-    return "<br>".join(lines)
 
 
 def _recovery(panel: Recovery, front: Front) -> Spec:

@@ -63,20 +63,20 @@ class Members(Sequence[Member]):
     """An arm's members in the order of their trials. Each is made when it is first looked at: of many, few ever are."""
 
     def __init__(self, trials: pa.Table, make: Callable[[int, Row], Member]) -> None:
-        self._trials, self._make = trials, make
+        self.table, self._make = trials, make
         self._made: dict[int, Member] = {}
 
     def __len__(self) -> int:
-        return int(self._trials.num_rows)
+        return int(self.table.num_rows)
 
     @cached_property
     def ids(self) -> dict[str, int]:
         """Where each trial is."""
-        return {trial_id: i for i, trial_id in enumerate(self._trials["trial_id"].to_pylist())}
+        return {trial_id: i for i, trial_id in enumerate(self.table["trial_id"].to_pylist())}
 
     def values(self, name: str) -> np.ndarray:
         """A column as the search recorded it: see `values_of`."""
-        return values_of(self._trials, name)
+        return values_of(self.table, name)
 
     @overload
     def __getitem__(self, at: int) -> Member: ...
@@ -87,7 +87,7 @@ class Members(Sequence[Member]):
             return tuple(self[i] for i in range(*at.indices(len(self))))
         at = range(len(self))[at]
         if at not in self._made:
-            self._made[at] = self._make(at, self._trials.slice(at, 1).to_pylist()[0])
+            self._made[at] = self._make(at, self.table.slice(at, 1).to_pylist()[0])
         return self._made[at]
 
     def __iter__(self) -> Iterator[Member]:
@@ -95,7 +95,7 @@ class Members(Sequence[Member]):
             rows = None
             for i in range(begin, min(begin + _AT_ONCE, len(self))):
                 if i not in self._made:
-                    rows = rows or self._trials.slice(begin, _AT_ONCE).to_pylist()
+                    rows = rows or self.table.slice(begin, _AT_ONCE).to_pylist()
                     self._made[i] = self._make(i, rows[i - begin])
                 yield self._made[i]
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 import argparse
 import base64
 import collections
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import interactive
+from sweep import failures, gallery, interactive, spending
 from sweep.caption import write_pictures
+from sweep.ending import Ending
 from sweep.errors import UsageError
+from sweep.explorer import explored
 from sweep.figures import front_figure, png_bytes
-from sweep.gallery import gallery
-from sweep.page import render, replace
+from sweep.importance import importances
+from sweep.page import plotly, render, replace
 from sweep.pareto import (
     FEW_ARMS,
     Front,
@@ -35,7 +38,9 @@ from sweep.pareto import (
     read_front,
     standings,
 )
-from sweep.records import AUDITS, COMPLETE, RUNNING, now
+from sweep.records import AUDITS, COMPLETE, now
+from sweep.space import CONTROL
+from sweep.thinning import held
 from sweep.wording import (
     QUALITY,
     axis,
@@ -43,13 +48,18 @@ from sweep.wording import (
     counted,
     definitions,
     figure_name,
+    interval,
     meaning,
+    number,
     settings,
     shown,
     standing_of,
     within,
 )
 
+LIMIT = 8_000_000  # bytes of a page
+_TEXT = 600_000  # bytes kept for its tables
+SCRIPTS = ("page.js", "parallel.js", "panel.js", "report.js")
 YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
 
 
@@ -69,8 +79,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="the same as vectors, for a paper; either with its caption beside it in .txt",
     )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="instead of writing the page: serve it on this machine alone, renewed while the sweep runs, until Ctrl-C",
+    )
+    parser.add_argument("--port", type=int, default=0, help="beside --live: the port (default: a free one)")
     arguments = parser.parse_args(argv)
     try:
+        if arguments.live:
+            if arguments.png or arguments.pdf or arguments.output:
+                raise UsageError("--live: writes no file; leave out -o, --png and --pdf")
+            from sweep.serving import serve  # only here: a written page needs no server
+
+            return serve(arguments.runs, arguments.port)
+        if arguments.port:
+            raise UsageError("--port: is of --live")
         if arguments.png or arguments.pdf:
             if len(arguments.runs) > 1:
                 raise UsageError("--png, --pdf: are of one run; name one")
@@ -95,14 +119,7 @@ def write(
     fronts = [read_front(folder) for folder in folders]
     page = Path(output) if output is not None else fronts[0].run / "report.html"
     pictures = [png_bytes(front_figure(front)) for front in fronts]
-    context = {
-        "title": ", ".join(dict.fromkeys(front.plan["space"] for front in fronts)),
-        "runs": [_run(front, png, f"run{i}") for i, (front, png) in enumerate(zip(fronts, pictures, strict=True))],
-        "several": len(fronts) > 1,
-        "differs": comparable(fronts) if len(fronts) > 1 else [],
-        "written": now().strftime("%Y-%m-%d %H:%M UTC"),
-    }
-    text = render("report.html.j2", context)
+    text = render("report.html.j2", contents(fronts, pictures), SCRIPTS)
     try:
         replace(page, text.encode())
         for front, png in zip(fronts, pictures, strict=True):
@@ -112,16 +129,80 @@ def write(
     return page
 
 
+def contents(fronts: Sequence[Front], pngs: Sequence[bytes]) -> dict[str, Any]:
+    """What the template needs of the runs, with as many samples as keep the page within its limit."""
+    kept = [held(front) for front in fronts]
+    data: list[dict[str, Any]] = [explored(front, own) for front, own in zip(fronts, kept, strict=True)]
+    taken = len(plotly()) + len(json.dumps(data)) + sum(map(len, pngs)) * 4 // 3 + _TEXT
+    room = max(0, LIMIT - taken) // len(fronts)
+    pictures: dict[str, int] = {}  # each once, by its data URI
+    runs = []
+    for i, (front, own, png) in enumerate(zip(fronts, kept, pngs, strict=True)):
+        strips = gallery.gallery(front, own.members, room)
+        numbered = [_numbered(strip, pictures) for strip in strips]
+        data[i]["samples"] = _by_trial(numbered)
+        data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(own.members)
+        shown_here = _of_the_front(front, numbered)
+        runs.append(_run(front, png, f"run{i}") | {"strips": shown_here, "left_out": own.told})
+    return {
+        "title": ", ".join(dict.fromkeys(front.plan["space"] for front in fronts)),
+        "runs": runs,
+        "several": len(fronts) > 1,
+        "differs": comparable(fronts) if len(fronts) > 1 else [],
+        "written": now().strftime("%Y-%m-%d %H:%M UTC"),
+        "data": {"runs": data, "pictures": list(pictures)},
+        "live": None,
+    }
+
+
+def _numbered(strip: gallery.Strip, pictures: dict[str, int]) -> dict[str, Any]:
+    """A strip whose grids name their pictures by number; new ones are added to `pictures`."""
+    grids = []
+    for grid in strip.grids:
+        uris = {which: getattr(grid, which) for which in gallery.WHICH}
+        numbers = {w: None if u is None else pictures.setdefault(u, len(pictures)) for w, u in uris.items()}
+        grids.append({"caption": grid.caption, "missing": grid.missing, **numbers})
+    return {
+        "trial_id": strip.trial_id,
+        "arm": strip.arm,
+        "seed": strip.seed,
+        "replicate": strip.replicate,
+        "grids": grids,
+    }
+
+
+def _by_trial(strips: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By trial; a control's by ``ID/REPLICATE`` too, for it has one a phase."""
+    found: dict[str, dict[str, Any]] = {}
+    for strip in strips:
+        own = {k: strip[k] for k in ("seed", "replicate", "grids")}
+        found.setdefault(strip["trial_id"], own)
+        if strip["arm"] == CONTROL:
+            found[f"{strip['trial_id']}/{strip['replicate']}"] = own
+    return found
+
+
+def _of_the_front(front: Front, strips: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The strips that the page shows without a click: of the fronts and the controls, each once, of one phase."""
+    fresh = any(arm.confirmed for arm in front.arms.values())
+    on = {m.trial_id for arm in front.arms.values() for m in arm.front}
+    found = [s for s in strips if s["trial_id"] in on or (s["arm"] == CONTROL and (s["replicate"] >= 1) == fresh)]
+    return [s for s in found if any(g["missing"] is None or "page is full" not in g["missing"] for g in s["grids"])]
+
+
 def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
     """What the template needs of one run."""
-    figures = [{"id": f"{name}-front", "spec": interactive.front_plot(front), "title": ""}]
-    for i, spec in enumerate(interactive.recovery_plots(front)):
-        figures.append({"id": f"{name}-recovery{i}", "title": spec.pop("title"), "spec": spec})
+    figures = [
+        {"id": f"{name}-recovery{i}", "title": spec.pop("title"), "spec": spec}
+        for i, spec in enumerate(interactive.recovery_plots(front))
+    ]
+    rows = _search_rows(front)
     return {
         "id": name,
         "front": front,
         "plan": front.plan,
         "state": front.status.get("state", "unknown"),
+        "found": _found(front),
         "words": _words(front),
         "definitions": definitions(front),
         "figures_shown": [name.replace("_", " ") if name != "fid_delta" else name for name in shown(front)],
@@ -132,19 +213,46 @@ def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
         "standings": [_standing(front, s) for s in standings(front)],
         "audits": AUDITS,
         "audited": list(_audited(front)),
-        "arms": [_arm(front, arm) for arm in front.arms],
-        "controls": [_line(front, m) for m in front.controls.values()],
+        "arms": [_arm(front, arm, rows) for arm in front.arms],
+        "controls": [_line(front, m, rows) for m in front.controls.values()],
         "comparisons": comparison(front),
         "figure_name": figure_name,
         "figures": figures,
         "png": base64.b64encode(png).decode(),
-        "strips": gallery(front),
-        "stopped": [m for m in front.members if m.state != COMPLETE],
-        "failures": _failures(front),
-        "time": _time(front),
+        "importances": importances(front),
+        "failures": failures.failures(front),
+        "time": spending.stage_times(front),
         "prepared": front.prepared,
         "facts": _facts(front),
     }
+
+
+def _found(front: Front) -> list[tuple[str, str]]:
+    """What was found, how sure it is and beside what, in a few lines."""
+    winner = Ending(front).winner
+    told = [("Best", Ending(front).winner_text())]
+    if winner is not None and winner.within:
+        told.append(("How sure", f"probability that its mean over all seeds keeps each bound: {within(front, winner)}"))
+    for pair in comparison(front):
+        rows = [r for r in pair.rows if r.attack is None and r.figure in {o.metric for o in front.objectives}]
+        if pair.main and pair.baseline and rows and len(front.arms) <= FEW_ARMS:
+            less = ", ".join(f"{r.figure} {interval(r.difference)}" for r in rows)
+            told.append((f"Against {pair.baseline_arm}", f"{pair.main.trial_id} less {pair.baseline.trial_id}: {less}"))
+    metric = front.objectives[0].metric
+    beside = [f"{m.trial_id} {number(m.value(metric))}" for m in front.controls.values()]
+    if beside:
+        told.append(("Beside it", f"{metric} of {', '.join(beside)}"))
+    told.append(("Trials", "; ".join(f"{name}: {counted(arm)}" for name, arm in front.arms.items())))
+    return told
+
+
+def _search_rows(front: Front) -> dict[str, dict[str, Any]]:
+    """The search's own replicate of every member that a table tells of, by trial."""
+    ids = [m.trial_id for arm in front.arms.values() for m in (*arm.front, *arm.confirmed_members)]
+    rows = front.rows_of(
+        "replicates", [*ids, *front.controls], ("trial_id", "replicate", "state", "forgotten_top_class")
+    )
+    return {r["trial_id"]: r for r in rows if r["replicate"] == 0 and r["state"] == COMPLETE}
 
 
 def _words(front: Front) -> list[str]:
@@ -177,10 +285,10 @@ def _words(front: Front) -> list[str]:
     return told
 
 
-def _arm(front: Front, name: str) -> dict[str, Any]:
+def _arm(front: Front, name: str, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     arm = front.arms[name]
     members = sorted(
-        (m for m in arm.members if m.on_front or m.confirmed),
+        {m.trial_id: m for m in (*arm.front, *arm.confirmed_members)}.values(),
         key=lambda m: (not m.on_front, m.value(front.objectives[1].metric) or 0.0),
     )
     return {
@@ -190,14 +298,14 @@ def _arm(front: Front, name: str) -> dict[str, Any]:
         "counts": counted(arm),
         "reason": arm.reason,
         "hypervolume": front_hypervolume(front, name),
-        "members": [_line(front, m) for m in members],
+        "members": [_line(front, m, rows) for m in members],
     }
 
 
-def _line(front: Front, member: Member) -> dict[str, Any]:
+def _line(front: Front, member: Member, searched: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One row of the members' table, and what its forgotten condition yields."""
-    rows = [r for r in front.replicates if r["trial_id"] == member.trial_id and r["state"] == COMPLETE]
-    rows = [r for r in rows if (r["replicate"] >= 1) == bool(member.confirmed)]
+    fresh = [r for r in front.confirm_rows if r["trial_id"] == member.trial_id and r["state"] == COMPLETE]
+    rows = fresh if member.confirmed else [searched[member.trial_id]] if member.trial_id in searched else []
     tops = collections.Counter(r["forgotten_top_class"] for r in rows if r["forgotten_top_class"] is not None)
     where = "on the front" if member.on_front else "infeasible" if member.feasible is False else "dominated"
     return {
@@ -238,34 +346,6 @@ def _audited(front: Front) -> Iterator[dict[str, Any]]:
             yield {"trial_id": member.trial_id, "when": f"after {worst}", "figures": figures}
 
 
-def _failures(front: Front) -> list[dict[str, Any]]:
-    """Confirm replicates, and runs of the controls, that did not complete."""
-    shown = {m.trial_id for m in front.members if m.state != COMPLETE}  # their replicate 0 is told among the trials
-    return [
-        r
-        for r in front.replicates
-        if r["state"] not in (COMPLETE, RUNNING) and not (r["replicate"] == 0 and r["trial_id"] in shown)
-    ]
-
-
-def _time(front: Front) -> list[dict[str, Any]]:
-    """Where time went: seconds by kind of stage; what is not training, sampling or scoring is loading and storing."""
-    kinds: dict[str, list[dict[str, Any]]] = {}
-    for row in front.stages:
-        kinds.setdefault(row["stage"].partition("@")[0], []).append(row)
-    table = []
-    for kind, rows in kinds.items():
-        made = [r for r in rows if not r["found"]]
-        parts = {
-            part: sum(r[f"{part}_s"] or 0.0 for r in made)
-            for part in ("wall", "core", "training", "sampling", "scoring")
-        }
-        other = max(0.0, parts["wall"] - parts["training"] - parts["sampling"] - parts["scoring"])
-        table.append({"kind": kind, "made": len(made), "found": len(rows) - len(made), "other": other} | parts)
-    order = {"unlearn": -2, "score": -1}
-    return sorted(table, key=lambda r: (order.get(r["kind"], 0), -r["wall"]))
-
-
 def _facts(front: Front) -> list[tuple[str, str]]:
     """What every figure depends on; more than one value in a row means figures that may not be compared."""
     plan = front.plan
@@ -273,7 +353,7 @@ def _facts(front: Front) -> list[tuple[str, str]]:
         ("question", f"{plan['space']}, fingerprint {plan['space_fingerprint']}"),
         ("plan's seed", str(plan["seed"])),
     ]
-    seeds = sorted({r["seed"] for r in front.replicates if r["seed"] is not None})
+    seeds = sorted({*front.seeds_run(False), *front.seeds_run(True)})
     stated.append(("seeds run", ", ".join(map(str, seeds)) or "none yet"))
     return stated + [
         (name.replace("_", " "), ", ".join(values) or "not recorded") for name, values in conditions(front).items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import html.parser
 import io
@@ -15,7 +17,7 @@ import pytest
 from PIL import Image
 from recorded_run import BUDGET, CAUSE, GATE, MANY, write_many, write_run
 
-from sweep import figures, gallery, interactive, report
+from sweep import explorer, figures, gallery, report, spending
 from sweep.page import script_json
 from sweep.pareto import read_front
 
@@ -54,8 +56,18 @@ class Elements(html.parser.HTMLParser):
             self.words.append(data)
 
 
+_FIGURE = r'<script type="application/json" class="figure"[^>]*>(.*?)</script>'
+
+
 def charts(page: str) -> list[dict]:
-    return [json.loads(s) for s in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)]
+    """The recovery curves, of the best members."""
+    return [json.loads(s) for s in re.findall(_FIGURE, page, re.S)]
+
+
+def explored(page: str) -> list[dict]:
+    """What the page's script is given, a run each."""
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(found)["runs"]
 
 
 def test_the_page_asks_nothing_of_any_network(page: str) -> None:
@@ -87,28 +99,41 @@ def test_data_in_scripts_cannot_end_the_script() -> None:
         script_json(float("nan"))
 
 
-def test_the_interactive_front_holds_the_confirmed_figures(page: str) -> None:
-    front, *recoveries = charts(page)
-    trace = next(t for t in front["data"] if t["name"].startswith("dimum: front confirmed on 3 seeds"))
-    assert trace["text"] == ["dimum-0000", "dimum-0001"]
-    assert trace["x"] == pytest.approx([2.2, 3.2]) and trace["y"] == pytest.approx([0.79, 0.88])
-    assert trace["error_y"]["array"] == pytest.approx([4.302652729911275 * 0.02 / 3**0.5] * 2)
-    assert "dimum-0001" in trace["hovertext"][1] and "noise_scale = 0.5" in trace["hovertext"][1]
-    assert front["layout"]["shapes"][0]["x0"] == BUDGET and front["config"]["responsive"] is True
-    assert {t["marker"]["symbol"] for t in front["data"] if "label_swap" in t["name"]} <= {"square", "square-open"}
+def test_the_script_is_given_the_confirmed_figures(page: str) -> None:
+    (run,) = explored(page)
+    trials = run["trials"]
+    at = {trial_id: i for i, trial_id in enumerate(trials["id"])}
+    on = {i for i, g in zip(trials["id"], trials["group"], strict=True) if g == explorer.FRONT}
+    assert on == {"dimum-0000", "dimum-0001", "label_swap-0000"}
+    assert trials["figures"]["fid_delta"][at["dimum-0000"]][0] == pytest.approx(2.2)
+    half = 4.302652729911275 * 0.02 / 3**0.5
+    expected = pytest.approx([0.88, 0.88 - half, 0.88 + half], abs=1e-4)
+    assert trials["figures"]["robustness"][at["dimum-0001"]] == expected
+    assert trials["parameters"]["noise_scale"][at["dimum-0001"]] == 0.5
+    assert trials["group"][at["dimum-0004"]] == explorer.STOPPED
+    assert trials["group"][at["dimum-0003"]] == explorer.INFEASIBLE
+    assert (run["budget"], run["winner"], trials["seeds"][at["dimum-0001"]]) == (BUDGET, "dimum-0001", 3)
+    assert trials["core_s"][at["dimum-0001"]] == 4 * 12.5
+    assert {a["symbol"] for a in run["arms"] if a["baseline"]} == {"square"}
+    curve = run["curves"]["dimum-0001"]["retain"]
+    assert [k for k, *_ in curve] == [0, 1, 3, 7] and [v for _, v, *_ in curve] == pytest.approx([0, 0.08, 0.16, 0.24])
+    assert curve[-1][2] < 0.24 < curve[-1][3]
+    assert run["curves"]["dimum-0002"]["retain"][1][2:] == pytest.approx([0.05, 0.15])  # of one seed, over its samples
+    assert set(run["curves"]["control-base"]) == {"retain", "synthetic", "public_all"}
+    recoveries = charts(page)
     assert len(recoveries) == 3  # retain, synthetic, public_all
     main = next(t for t in recoveries[0]["data"] if t.get("name", "").startswith("dimum-0001"))
     assert main["x"] == pytest.approx([0, 1, 2, 3]) and main["y"] == pytest.approx([0, 0.08, 0.16, 0.24])
 
 
-def test_hovers_escape_what_a_run_named(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", artifacts=False)
-    front = read_front(run)
-    member = front.member("dimum-0001")
-    member.parameters["replacement"] = "<a href='x'>"
-    spec = interactive.front_plot(front)
-    hovers = [h for t in spec["data"] for h in t["hovertext"]]
-    assert not any("<a " in h for h in hovers) and any("&lt;a " in h for h in hovers)
+def test_only_the_pages_own_scripts_may_run_by_their_hashes(page: str) -> None:
+    (policy,) = (html.unescape(p) for p in re.findall(r'Content-Security-Policy" content="([^"]*)"', page))
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
+    allowed = " ".join(
+        "'sha256-" + base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() + "'" for s in scripts
+    )
+    assert len(scripts) == 2
+    assert f"script-src {allowed}; style-src" in policy
 
 
 def test_tables_tell_members_intervals_reasons_and_time(page: str) -> None:
@@ -131,7 +156,7 @@ def test_tables_tell_members_intervals_reasons_and_time(page: str) -> None:
 
 
 def test_time_is_summed_by_kind_of_stage_and_found_work_is_no_time(run: Path) -> None:
-    rows = {r["kind"]: r for r in report._time(read_front(run))}
+    rows = {r["kind"]: r for r in spending.stage_times(read_front(run))}
     replicates = 13 + 3 * 7  # searched, and confirmed on three seeds
     assert (rows["unlearn"]["made"], rows["unlearn"]["wall"]) == (replicates, 5.0 * replicates)
     assert rows["unlearn"]["other"] == pytest.approx(1.0 * replicates)
@@ -139,17 +164,16 @@ def test_time_is_summed_by_kind_of_stage_and_found_work_is_no_time(run: Path) ->
     assert rows["score"]["sampling"] == pytest.approx(2.0 * (replicates - 4))
 
 
-def test_samples_of_one_seed_are_shown_for_controls_and_front_members(run: Path) -> None:
-    strips = gallery.gallery(read_front(run))
-    assert [s.trial_id for s in strips] == [
-        "control-base",
-        "control-retrain",
-        "dimum-0000",
-        "dimum-0001",
-        "label_swap-0000",
-    ]
-    assert {s.seed for s in strips} == {101}
-    captions = [g.caption for g in strips[2].grids]
+def test_samples_are_of_the_confirmed_seed_or_the_searchs_with_the_controls_on_both(run: Path) -> None:
+    front = read_front(run)
+    strips = gallery.gallery(front, front.members)
+    seeds = [(s.trial_id, s.seed) for s in strips]
+    first = [(c, s) for c in ("control-base", "control-retrain") for s in (101, 7)]
+    assert seeds[:7] == [*first, ("dimum-0000", 101), ("dimum-0001", 101), ("label_swap-0000", 101)]
+    others = {"dimum-0002": 7, "dimum-0003": 7, "dimum-0004": 7, "dimum-0006": 101, "label_swap-0001": 101}
+    assert dict(seeds[7:]).items() >= others.items()
+    strips = strips[:7]
+    captions = [g.caption for g in strips[4].grids]
     assert captions == ["unlearned", "after retain@7", "after synthetic@7", "after public_all@7"]
     assert all(g.forgotten and g.retained and not g.missing for s in strips for g in s.grids)
 
@@ -209,7 +233,7 @@ def test_several_runs_share_a_page(run: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", artifacts=False)
     page = report.write([run, other], tmp_path / "both.html")
     text = page.read_text(encoding="utf-8")
-    assert len(charts(text)) == 8 and text.count("Plotly.newPlot(place") == 1 and (other / "front.png").is_file()
+    assert len(charts(text)) == 6 and len(explored(text)) == 2 and (other / "front.png").is_file()
     assert "may be compared" in text
 
 
@@ -228,14 +252,9 @@ def test_the_command_names_the_page_or_the_mistake(
 def test_many_arms_share_a_page_each_with_a_mark_of_its_own(tmp_path: Path) -> None:
     run = write_many(tmp_path / "run")
     page = report.write(run).read_text(encoding="utf-8")
-    front, *recoveries = charts(page)
-    assert front["layout"]["yaxis"]["title"]["text"] == "malicious_robustness  (higher is better)"
-    entries = [
-        t for t in front["data"] if t.get("showlegend", True) and t["name"] not in ("base model", "retrain control")
-    ]
-    assert len(entries) == MANY - 1, "one entry of the legend an arm; the arm whose every trial failed has no point"
-    marks = {(t["marker"]["color"], t["marker"]["symbol"].removesuffix("-open")) for t in entries[:-1]}
-    assert len(marks) == MANY - 2
+    (told,), recoveries = explored(page), charts(page)
+    assert told["objectives"][0]["label"] == "malicious_robustness  (higher is better)" and not told["labels"]
+    assert len({(a["colour"], a["symbol"]) for a in told["arms"]}) == MANY
     lines = [t for t in recoveries[0]["data"] if "name" in t]
     shown = [t["name"] for t in lines if t.get("visible") != "legendonly"]
     assert len(shown) == figures.SHOWN_CURVES + 2, "the best arms and both controls"

@@ -1,0 +1,113 @@
+// The panel: all of one trial. Beside the front its parameters, figures and cost; below, how attacks bring back what it forgot,
+// and what it draws.
+"use strict";
+
+function showPanel(run, row) {
+  const place = byId("panel"), wide = byId("panel-wide"), holds = JSON.stringify(row && held(run, row));
+  if (holds === showPanel.holds) return; // a live page comes by often, and the reader may be in here
+  showPanel.holds = holds;
+  wide.replaceChildren();
+  if (!row) return place.replaceChildren(element("p", { class: "soft" }, "No trial is recorded yet."));
+  const i = row.i, seeds = run.trials.seeds[i], look = lookOf(run, row);
+  const title = element("h3", {}, element("span", { class: "dot", style: `background:${look.colour}`, "aria-hidden": "true" }), row.id);
+  const how = seeds ? `confirmed on ${seeds} fresh seed${seeds > 1 ? "s" : ""}: means with 95 % intervals` : "one seed, search only";
+  const told = [row.arm ? row.arm.name + (row.arm.baseline ? " (baseline)" : "") : "", STANDING[row.group], how].filter(Boolean).join("; ");
+  place.replaceChildren(title, element("p", { class: "soft" }, told + "."));
+  if (run.trials.cause[i]) place.append(element("p", { class: "note" }, run.trials.cause[i]));
+  const within = Object.entries(run.trials.within[i] ?? {}).map(([name, share]) => [`P(${name} within its bound)`, share.toFixed(2)]);
+  const parameters = run.parameters.filter(({ name }) => row.values(name) !== null).map(({ name }) => [name, brief(row.values(name))]);
+  const figures = run.figures.filter((name) => row.figure(name) !== null).map((name) => [name, interval(row.figure(name))]);
+  if (parameters.length) place.append(element("h4", {}, "Parameters"), listed(parameters));
+  if (figures.length) place.append(element("h4", {}, "Figures"), listed([...figures, ...within]));
+  showCost(run, row, place);
+  showCurves(run, row, wide);
+  showSamples(run, row, wide);
+}
+
+// All that the panel says of a trial, to tell whether any of it is new.
+function held(run, row) {
+  const i = row.i, columns = Object.entries(run.trials).filter(([, column]) => Array.isArray(column)).map(([name, column]) => (name === "id" ? row.id : column[i]));
+  const named = [...run.parameters.map(({ name }) => row.values(name)), ...run.figures.map(row.figure)];
+  return [run.run, columns, named, run.trials.cause[i], run.curves[row.id], run.curves["control-retrain"], run.samples[row.id]?.grids.map((grid) => data.pictures[grid.forgotten])];
+}
+
+const breakable = (name) => name.replaceAll("_", "_\u200b"); // a narrow column breaks names there
+
+function listed(pairs) {
+  return element("dl", { class: "pairs" }, ...pairs.flatMap(([name, value]) => [element("dt", {}, breakable(name)), element("dd", {}, value)]));
+}
+
+function showCurves(run, row, place) {
+  const fresh = run.trials.seeds[row.i] > 0 || row.group === GROUP.control, curves = run.curves[row.id];
+  const control = (id) => run.curves[fresh ? id : `${id}/search`] ?? run.curves[id];
+  const attacks = run.attacks.filter(({ name }) => curves?.[name]);
+  if (!attacks.length) return;
+  place.append(element("h3", {}, `${row.id} under attack`), element("p", { class: "soft" }, "Relearning accuracy after k attack steps, spaced by log2(k + 1): lower is better. Bands are 95 %."));
+  const grid = place.appendChild(element("div", { class: "curves" }));
+  const base = { name: "base model", ...run.marks.base }, retrain = { name: "retrain control", ...run.marks.retrain };
+  const drawn = [[base, control("control-base")], [retrain, control("control-retrain")]];
+  if (row.group !== GROUP.control) drawn.push([{ ...lookOf(run, row), name: row.id }, curves]);
+  attacks.forEach(({ name, counts }) => {
+    const chart = element("div", { class: "chart", role: "img", "aria-label": `Relearning accuracy of ${row.id}, base model and retrain control under ${name}` });
+    grid.append(element("figure", {}, element("figcaption", {}, name + (counts ? "" : " (does not count)")), chart));
+    const traces = drawn.filter(([, own]) => own?.[name] ?? own?.none).flatMap(([look, own]) => curve(look, own[name] ?? own.none));
+    const layout = {
+      margin: { l: 34, r: 8, t: 4, b: 22 }, showlegend: false, hovermode: "closest",
+      xaxis: { tickvals: run.rungs.map((k) => Math.log2(k + 1)), ticktext: run.rungs.map(String), zeroline: false },
+      yaxis: { range: [-0.03, 1.03], zeroline: false, dtick: 0.5 },
+    };
+    plot(chart, traces, layout, { responsive: true, displayModeBar: false });
+  });
+  place.append(legend(drawn.map(([look]) => look)));
+}
+
+function curve({ name, colour, symbol, dash }, points) {
+  const x = points.map(([k]) => Math.log2(k + 1)), low = points.map(([, at, from]) => from ?? at), high = points.map(([, at, , to]) => to ?? at);
+  const band = { type: "scatter", mode: "lines", x: [...x, ...x.toReversed()], y: [...high, ...low.toReversed()], fill: "toself", fillcolor: colour, opacity: 0.18, line: { width: 0 }, hoverinfo: "skip" };
+  const told = points.map(([k, at, from, to]) => `${escaped(name)}<br>k = ${k}: ${interval(from === null ? at : [at, from, to])}`);
+  const line = { type: "scatter", mode: "lines+markers", x, y: points.map((point) => point[1]), line: { color: colour, dash, width: 2 }, marker: { symbol, size: 6, color: colour }, hovertext: told, hoverinfo: "text" };
+  return points.some((point) => point[2] !== null) ? [band, line] : [line];
+}
+
+function legend(looks) {
+  const line = { solid: "solid", dash: "dashed", dot: "dotted", dashdot: "dashed" };
+  return element("p", { class: "key soft" }, ...looks.map(({ name, colour, dash }) =>
+    element("span", {}, element("i", { style: `border-top:3px ${line[dash]} ${colour}`, "aria-hidden": "true" }), name)));
+}
+
+// The base model's samples of the same seed come first: every model of one seed draws from the same noise.
+function showSamples(run, row, place) {
+  const own = run.samples[row.id];
+  if (!own) return place.append(element("p", { class: "soft" }, run.samples_left_out ? "Its samples are left out: the page is full." : "No samples of it are recorded."));
+  const base = run.samples[`control-base/${own.replicate}`] ?? run.samples["control-base"];
+  const grids = [...(base && row.id !== "control-base" && base.seed === own.seed ? base.grids.slice(0, 1) : []), ...own.grids];
+  place.append(element("h3", {}, `What ${row.id} draws`), element("p", { class: "soft" }, `Seed ${own.seed}, the same noise in each. Upper: what was to be forgotten; lower: retained conditions.`));
+  place.append(element("div", { class: "strip" }, ...grids.map((grid) => {
+    const pictures = ["forgotten", "retained"].filter((which) => grid[which] !== null && grid[which] !== undefined)
+      .map((which) => element("img", { src: data.pictures[grid[which]], alt: `${row.id}, ${grid.caption}: ${which}` }));
+    return element("figure", {}, element("figcaption", { title: grid.caption }, grid.caption), ...(grid.missing ? [element("div", { class: "missing" }, grid.missing)] : pictures));
+  })));
+}
+
+function showCost(run, row, place) {
+  const seconds = run.trials.core_s[row.i], replicate = run.trials.model[row.i], runs = 1 + run.trials.seeds[row.i];
+  const hours = seconds >= 360 ? `${brief(seconds / 3600)} core-hours` : `${brief(seconds)} core-seconds`;
+  place.append(element("h4", {}, "Cost"), element("p", {}, `${hours} of processor time, ${runs === 1 ? "one run" : `${runs} runs`}; what was found in the artifact store cost nothing.`));
+  const id = /^[\w.-]+$/.test(row.id) ? row.id : `'${row.id.replaceAll("'", "'\\''")}'`;
+  const commands = [];
+  if (row.group !== GROUP.control && row.group !== GROUP.ended) commands.push(["Run it again on fresh seeds", `python -m sweep.launch --resume ${run.quoted} --confirm ${id}`]);
+  if (replicate !== null) commands.push(["Export its model", `python -m sweep.export ${run.quoted} ${id} ${id}-model${replicate ? ` --replicate ${replicate}` : ""}`]);
+  for (const [what, command] of commands) {
+    const button = element("button", { type: "button" }, "Copy");
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(command);
+        button.textContent = "Copied";
+      } catch { // a browser that lets no page write there: the text is selected instead
+        getSelection().selectAllChildren(button.previousElementSibling);
+        button.textContent = "Ctrl-C";
+      }
+    });
+    place.append(element("p", { class: "command" }, element("span", { class: "soft" }, what), element("code", {}, command), button));
+  }
+}

@@ -1,0 +1,386 @@
+// The front, the panel of the trial that is chosen, the switch between sweeps. What a run named is set as text, never as
+// markup; Plotly reads a little markup, so what goes to it is escaped.
+"use strict";
+
+const GROUP = { front: 0, confirmed: 1, feasible: 2, infeasible: 3, stopped: 4, ended: 5, control: 6 };
+const STANDING = ["on the front", "feasible, confirmed off the front", "feasible, on one seed", "infeasible", "stopped early", "not finished", "control"];
+const OVERLAID = ["#CC79A7", "#56B4E9", "#7E57C2", "#E69F00", "#009E73"]; // of the sweeps behind the one shown
+const GREY = "#8a8a8a", LABELLED = 40, RUG = 0.05; // RUG: share of the chart below, for trials without a first objective
+
+let data = JSON.parse(document.getElementById("data").textContent);
+const state = { run: 0, overlay: true, chosen: [], cursor: null }; // chosen: by run, a trial's id
+
+const byId = (id) => document.getElementById(id);
+const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function brief(value) {
+  if (value === null || value === undefined) return "—";
+  if (typeof value !== "number") return String(value);
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 0.001 || size >= 1e5)) return value.toExponential(2).replace(/\.?0+e/, "e");
+  return String(Number(value.toPrecision(4)));
+}
+
+const mean = (figure) => (Array.isArray(figure) ? figure[0] : figure);
+
+// As the tables write figures: a thousandth is enough for those below 10.
+function figured(value) {
+  if (value === null || value === undefined) return "—";
+  return value.toFixed(Math.abs(value) >= 1000 ? 0 : Math.abs(value) < 10 ? 3 : 1);
+}
+
+function interval(figure) {
+  return Array.isArray(figure) ? `${figured(figure[0])} [${figured(figure[1])}, ${figured(figure[2])}]` : figured(figure);
+}
+
+// --- a run's trials, as objects with one way to ask for any parameter or figure ------------------------------------
+
+function rowsOf(run) {
+  return run.rows ??= run.trials.id.map((id, i) => ({
+    id, i,
+    arm: run.arms[run.trials.arm[i]],
+    group: run.trials.group[i],
+    figure: (name) => run.trials.figures[name]?.[i] ?? null,
+    values: (name) => (name in run.trials.parameters ? run.trials.parameters[name][i] : mean(run.trials.figures[name]?.[i] ?? null)),
+  }));
+}
+
+const runShown = () => data.runs[state.run];
+const isDrawn = (row) => row.group <= GROUP.infeasible || (row.group === GROUP.control && row.figure(runShown().objectives[1].metric) !== null);
+
+function lookOf(run, row) {
+  if (row.group === GROUP.control) return run.marks[run.trials.role[row.i]];
+  return row.group >= GROUP.infeasible ? { ...row.arm, colour: GREY } : row.arm;
+}
+
+// --- the front ----------------------------------------------------------------------------------------------------
+
+function hover(run, row) {
+  const lines = [`<b>${escaped(row.id)}</b> ${STANDING[row.group]}`];
+  for (const { name } of run.parameters) if (row.values(name) !== null) lines.push(`${escaped(name)} = ${escaped(brief(row.values(name)))}`);
+  for (const name of run.figures.slice(0, 4)) lines.push(`${escaped(name)} ${interval(row.figure(name))}`);
+  const seeds = run.trials.seeds[row.i];
+  return [...lines, seeds ? `mean [95 % interval] over ${seeds} fresh seeds` : "one seed, search only"].join("<br>");
+}
+
+function bars(figures, colour, size) {
+  const half = (figure) => (Array.isArray(figure) ? figure[2] - figure[0] : 0), under = (figure) => (Array.isArray(figure) ? figure[0] - figure[1] : 0);
+  const shown = figures.some(Array.isArray);
+  return { type: "data", symmetric: false, array: figures.map(half), arrayminus: figures.map(under), color: colour, visible: shown, thickness: size > 6 ? 1.4 : 0.7, width: size > 6 ? 4 : 2 };
+}
+
+function trace(at, rows, name, { colour, symbol, dash }, { size, filled, line = false, text = null, extra = {} }) {
+  const run = data.runs[at], [first, second] = run.objectives.map((o) => o.metric);
+  const y = rows.map((row) => row.figure(first)), x = rows.map((row) => row.figure(second));
+  return {
+    type: "scatter", mode: (line ? "lines+" : "") + "markers" + (text ? "+text" : ""), name: escaped(name),
+    x: x.map(mean), y: y.map(mean), error_x: bars(x, colour, size), error_y: bars(y, colour, size),
+    marker: { symbol: symbol + (filled ? "" : "-open"), size, color: colour }, line: { color: colour, dash, width: 1 },
+    customdata: rows.map((row) => [at, row.i]), hovertext: rows.map((row) => hover(run, row)), hoverinfo: "text",
+    unselected: { marker: { opacity: 0.12 }, textfont: { color: GREY } }, cliponaxis: false,
+    ...(text ? labelled(text, labelPlaces(text, x.map(mean), y.map(mean), run, size)) : { cliponaxis: true }),
+    ...extra,
+  };
+}
+
+function labelled(text, places) {
+  return { text: text.map((one, i) => (places[i] === "none" ? "" : escaped(one))), textposition: places.map((one) => (one === "none" ? "top left" : one)), textfont: { size: 11 } };
+}
+
+// Labels would lie on one another and on points: each takes the first of six places that is free, or none.
+function labelPlaces(text, xs, ys, run, size) {
+  const [x0, x1, y0, y1] = run.window, [across, up] = pixels(run), high = 14, gap = size / 2, { points, labels } = labelPlaces;
+  return xs.map((x, i) => {
+    if (!text[i] || x === null || ys[i] === null) return "none";
+    const px = (x - x0) * across, py = (y1 - ys[i]) * up, own = text[i].length * 6.2;
+    const places = {
+      "top left": [-own - gap, -high - gap], "bottom right": [gap, gap], "top right": [gap, -high - gap], "bottom left": [-own - gap, gap],
+      "top center": [-own / 2, -high - gap - 2], "bottom center": [-own / 2, gap + 2],
+    };
+    const hits = ([a, b, c], left, top) => a < left + own && a + c > left && b < top + high && b + high > top;
+    const free = ([dx, dy]) => px + dx > 0 && px + dx + own < across * (x1 - x0) && !labels.some((label) => hits(label, px + dx, py + dy))
+      && !points.some(([a, b]) => a > px + dx - 3 && a < px + dx + own + 3 && b > py + dy - 3 && b < py + dy + high + 3);
+    const found = Object.entries(places).find(([, place]) => free(place));
+    if (found) labels.push([px + found[1][0], py + found[1][1], own]);
+    return found ? found[0] : "none";
+  });
+}
+
+// Pixels of the chart's inner part to a unit of each objective; before it was first drawn, about so many.
+function pixels(run) {
+  const [x0, x1, y0, y1] = run.window, box = byId("front"), size = box._fullLayout?._size;
+  return [(size?.w ?? box.clientWidth - 70) / (x1 - x0), ((size?.h ?? box.clientHeight - 170) * (1 - RUG)) / (y1 - y0)];
+}
+
+// The points that labels keep clear of, in the pixels of `labelPlaces`.
+function clearLabels(run) {
+  const [x0, , , y1] = run.window, [first, second] = run.objectives.map((o) => o.metric), [across, up] = pixels(run);
+  labelPlaces.labels = [];
+  labelPlaces.points = rowsOf(run).filter((row) => isDrawn(row) && row.group !== GROUP.infeasible)
+    .map((row) => [(mean(row.figure(second)) - x0) * across, (y1 - mean(row.figure(first))) * up]);
+}
+
+function armTraces(at) {
+  const run = data.runs[at], second = run.objectives[1].metric, found = [];
+  for (const arm of run.arms) {
+    const own = rowsOf(run).filter((row) => row.arm === arm), of = (group) => own.filter((row) => row.group === group);
+    const name = arm.name + (arm.baseline ? " (baseline)" : "");
+    const front = of(GROUP.front).sort((a, b) => mean(a.figure(second)) - mean(b.figure(second)));
+    const seeds = Math.max(0, ...front.map((row) => run.trials.seeds[row.i]));
+    const told = run.labels ? `${name}: ${arm.confirmed ? `front, ${seeds} seeds` : "search front, one seed"}` : name;
+    const group = { legendgroup: escaped(arm.name) }, unlisted = { ...group, showlegend: false };
+    const text = front.map((row) => (run.labels ? row.id : row.id === arm.best ? arm.name : ""));
+    if (front.length) found.push(trace(at, front, told, arm, { size: arm.confirmed ? 11 : 9, filled: arm.confirmed, line: front.length > 1, text, extra: group }));
+    const off = [[GROUP.confirmed, true], [GROUP.feasible, false]];
+    for (const [which, filled] of off) {
+      const rows = of(which);
+      const labels = run.labels && rows.length <= LABELLED ? rows.map((row) => row.id) : null;
+      if (rows.length) found.push(trace(at, rows, `${name}: ${STANDING[which]}`, arm, { size: 7, filled, text: labels, extra: front.length || which !== GROUP.feasible ? unlisted : group }));
+    }
+  }
+  return found;
+}
+
+function greyTraces(at) {
+  const run = data.runs[at], rows = rowsOf(run), found = [];
+  run.arms.forEach((arm, i) => {
+    const own = rows.filter((row) => row.arm === arm && row.group === GROUP.infeasible);
+    const listed = !found.length;
+    if (own.length) found.push(trace(at, own, "infeasible", { ...arm, colour: GREY }, { size: 6, filled: false, extra: { legendgroup: "infeasible", showlegend: listed } }));
+  });
+  const second = run.objectives[1].metric;
+  const gated = rows.filter((row) => row.group === GROUP.stopped && mean(row.figure(second)) !== null);
+  if (gated.length) {
+    const rug = trace(at, gated, "stopped early, by their " + second, { colour: GREY, symbol: "line-ns", dash: "solid" }, { size: 11, filled: false });
+    found.push({ ...rug, y: gated.map(() => 0), yaxis: "y2", error_x: {}, error_y: {}, marker: { ...rug.marker, line: { width: 1.5, color: GREY } } });
+  }
+  return found;
+}
+
+function frontTraces() {
+  const at = state.run, run = data.runs[at], traces = [];
+  clearLabels(run);
+  if (state.overlay) data.runs.forEach((other, i) => {
+    if (i === at) return;
+    const colour = OVERLAID[(i < at ? i : i - 1) % OVERLAID.length];
+    for (const one of armTraces(i)) {
+      const { text, textposition, textfont, ...bare } = one;
+      traces.push({
+        ...bare, mode: one.mode.replace("+text", ""), opacity: 0.75, name: `${escaped(nameOf(other))}: ${one.name}`,
+        marker: { ...one.marker, color: colour, size: Math.min(8, one.marker.size) }, line: { ...one.line, color: colour },
+        error_x: { ...one.error_x, color: colour }, error_y: { ...one.error_y, color: colour },
+      });
+    }
+  });
+  clearLabels(run);
+  traces.push(...greyTraces(at), ...armTraces(at));
+  for (const row of rowsOf(run).filter((one) => one.group === GROUP.control && isDrawn(one))) {
+    const which = run.trials.role[row.i];
+    traces.push(trace(at, [row], which === "retrain" ? "retrain control" : "base model", run.marks[which], { size: 11, filled: true, text: [which === "retrain" ? "retrain control" : "base model"] }));
+  }
+  return traces;
+}
+
+function frontLayout() {
+  const run = runShown(), [first, second] = run.objectives, [x0, x1, y0, y1] = run.window;
+  const layout = {
+    margin: { l: 56, r: 14, t: 28, b: 48 }, hovermode: "closest", dragmode: "zoom", uirevision: `run${state.run}`,
+    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 } },
+    xaxis: { title: { text: escaped(second.label) }, zeroline: false, automargin: true, range: [x0, x1], anchor: "free", position: 0 },
+    yaxis: { title: { text: escaped(first.label) }, zeroline: false, automargin: true, range: [y0, y1], domain: [RUG, 1] },
+    yaxis2: { domain: [0, RUG - 0.01], range: [-1, 1], visible: false, fixedrange: true },
+    shapes: [], annotations: [],
+  };
+  if (run.budget !== null) {
+    layout.shapes.push({ type: "line", xref: "x", yref: "paper", x0: run.budget, x1: run.budget, y0: 0, y1: 1, line: { color: GREY, dash: "dash", width: 1.5 } });
+    const xanchor = run.budget > (x0 + x1) / 2 ? "right" : "left";
+    layout.annotations.push({ xref: "x", yref: "paper", x: run.budget, y: 1, text: `FID budget ${brief(run.budget)}`, showarrow: false, xanchor, yanchor: "bottom" });
+  }
+  for (const [text, place] of outside(run)) layout.annotations.push({ xref: "paper", yref: "paper", text, showarrow: false, font: { size: 11 }, ...place });
+  return layout;
+}
+
+// What the window leaves out, told where it went: a double-click or zooming out shows it.
+function outside(run) {
+  const [x0, x1, y0, y1] = run.window, [first, second] = run.objectives.map((o) => o.metric);
+  const at = (row) => [mean(row.figure(second)), mean(row.figure(first))];
+  const rows = rowsOf(run).filter((row) => row.group === GROUP.control || row.group <= GROUP.infeasible).filter((row) => at(row).every((value) => value !== null));
+  const right = rows.filter((row) => at(row)[0] > x1).length, below = rows.filter((row) => at(row)[0] <= x1 && at(row)[1] < y0);
+  const base = below.find((row) => run.trials.role[row.i] === "base");
+  const told = [];
+  if (right) told.push([`${right} further right →`, { x: 1, y: RUG, xanchor: "right", yanchor: "bottom" }]);
+  if (below.length) told.push([`↓ ${below.length} below${base ? `, base model at ${figured(at(base)[1])}` : ""}`, { x: 0, y: RUG, xanchor: "left", yanchor: "bottom" }]);
+  return told;
+}
+
+function drawFront(again = true) {
+  const traces = frontTraces(), kept = (point) => isWithin(parallel.brush, rowsOf(data.runs[point[0]])[point[1]].values);
+  if (Object.keys(parallel.brush).length) for (const one of traces) one.selectedpoints = one.customdata.flatMap((point, i) => (kept(point) ? [i] : []));
+  traces.push(...rings());
+  const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
+  const size = byId("front")._fullLayout?._size.w;
+  plot(byId("front"), traces, frontLayout(), config);
+  if (again && size !== byId("front")._fullLayout._size.w) drawFront(false); // now that its size is known, labels find better places
+}
+
+// A ring about the trial that is chosen, and a thinner one about the trial the arrow keys have come to.
+function rings() {
+  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim(), run = runShown();
+  const marked = [[rowsOf(run).find((row) => row.id === state.chosen[state.run]), 22, 2.5], [state.cursor, 16, 1.5]];
+  return marked.filter(([row]) => row && mean(row.figure(run.objectives[1].metric)) !== null).map(([row, size, width]) => {
+    const y = mean(row.figure(run.objectives[0].metric));
+    return {
+      type: "scatter", mode: "markers", x: [mean(row.figure(run.objectives[1].metric))], y: [y ?? 0], yaxis: y === null ? "y2" : "y",
+      hoverinfo: "skip", showlegend: false, customdata: [[state.run, row.i]], marker: { symbol: "circle-open", size, color: ink, line: { width, color: ink } },
+    };
+  });
+}
+
+// --- choosing a trial -----------------------------------------------------------------------------------------------
+
+function choose(at, id, focus = false) {
+  if (at !== state.run) showRun(at, false);
+  state.chosen[at] = id;
+  state.cursor = null;
+  history.replaceState(null, "", `#run${at}/${encodeURIComponent(id)}`);
+  drawFront();
+  showPanel(runShown(), rowsOf(runShown()).find((row) => row.id === id));
+  drawParallel();
+  if (focus) byId("panel").focus({ preventScroll: true });
+  if (focus && !isInView(byId("panel"))) byId("panel").scrollIntoView({ block: "start" });
+}
+
+function isInView(place) {
+  const { top } = place.getBoundingClientRect();
+  return top >= 0 && top < innerHeight * 0.6;
+}
+
+function chooseByAddress() {
+  const found = /^#run(\d+)\/(.+)$/.exec(location.hash);
+  if (!found || !data.runs[found[1]]) return false;
+  const id = decodeURIComponent(found[2]), run = data.runs[found[1]];
+  if (!run.trials.id.includes(id)) {
+    byId("said").textContent = `${id} is not among the trials that this page draws; python -m sweep.query has every one.`;
+    return false;
+  }
+  choose(Number(found[1]), id, true);
+  return true;
+}
+
+// Arrow keys walk the points by the second objective (left, right) or the first (up, down); Enter opens one.
+function walk(event) {
+  const run = runShown(), along = { ArrowRight: [1, 1], ArrowLeft: [1, -1], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+  if (event.key === "Enter" && state.cursor) choose(state.run, state.cursor.id, true);
+  else if (along) {
+    const metric = run.objectives[along[0]].metric, points = rowsOf(run).filter(isDrawn);
+    points.sort((a, b) => mean(a.figure(metric)) - mean(b.figure(metric)) || a.i - b.i);
+    const now = state.cursor ?? points.find((row) => row.id === state.chosen[state.run]), at = points.indexOf(now);
+    state.cursor = points[Math.min(points.length - 1, Math.max(0, at < 0 ? 0 : at + along[1]))];
+    drawFront();
+    byId("said").textContent = `${state.cursor.id}, ${STANDING[state.cursor.group]}; ${run.objectives.map((o) => `${o.metric} ${interval(state.cursor.figure(o.metric))}`).join(", ")}. Enter opens it.`;
+  } else return;
+  event.preventDefault();
+}
+
+// --- several sweeps -------------------------------------------------------------------------------------------------
+
+const nameOf = (run) => run.run.split("/").filter(Boolean).at(-1) ?? run.run;
+
+function showRun(at, draw = true) {
+  state.run = at;
+  state.cursor = null;
+  for (const part of document.querySelectorAll("[data-run]")) part.hidden = part.dataset.run !== `run${at}`;
+  for (const radio of document.querySelectorAll("input[name=sweep]")) radio.checked = Number(radio.value) === at;
+  state.chosen[at] ??= runShown().winner ?? runShown().trials.id.find((id, i) => runShown().trials.arm[i] >= 0) ?? null;
+  if (draw) drawAll();
+}
+
+function drawAll() {
+  drawFront();
+  drawParallel();
+  drawClimbs();
+  const row = rowsOf(runShown()).find((one) => one.id === state.chosen[state.run]);
+  showPanel(runShown(), row);
+  for (const part of document.querySelectorAll("[data-run]:not([hidden]) .chart")) if (plots.has(part)) Plotly.Plots.resize(part);
+}
+
+// --- parallel coordinates and hypervolume ---------------------------------------------------------------------------
+
+const parallel = new Parallel(byId("parallel"), byId("ranges"), () => {
+  drawFront.waiting ??= requestAnimationFrame(() => {
+    drawFront.waiting = null;
+    drawFront();
+    tellBrush();
+  });
+});
+
+function drawParallel() {
+  const run = runShown(), [x0, x1, y0, y1] = run.window, limits = { [run.objectives[0].metric]: [y0, y1], [run.objectives[1].metric]: [x0, x1] };
+  const rows = rowsOf(run).filter((row) => row.group !== GROUP.control);
+  const used = run.parameters.filter(({ name }) => new Set(rows.map((row) => row.values(name))).size > 1);
+  const varies = (name) => new Set(rows.map((row) => row.values(name)).filter((value) => value !== null)).size > 1;
+  const figures = run.figures.slice(0, 4).filter(varies);
+  const axes = [...used.map((p) => ({ ...p, label: p.name })), ...figures.map((name) => ({ name, label: name, words: false, log: false, limits: limits[name] }))];
+  parallel.show(axes, rows.map((row) => ({
+    values: row.values, colour: lookOf(run, row).colour,
+    weight: row.id === state.chosen[state.run] ? 3 : row.group === GROUP.front ? 2 : row.group < GROUP.infeasible ? 1 : 0,
+  })));
+  tellBrush();
+}
+
+function tellBrush() {
+  const run = runShown(), [first] = run.objectives, sign = first.better === "maximise" ? -1 : 1, place = byId("brushed");
+  const rows = rowsOf(run).filter((row) => row.group !== GROUP.control), brushed = Object.keys(parallel.brush).length > 0;
+  const kept = rows.filter((row) => isWithin(parallel.brush, row.values));
+  const best = kept.filter((row) => row.group < GROUP.infeasible).sort((a, b) => sign * (mean(a.figure(first.metric)) - mean(b.figure(first.metric)))).slice(0, 5);
+  const feasible = kept.filter((row) => row.group < GROUP.infeasible).length;
+  byId("clear").hidden = !brushed;
+  place.replaceChildren(brushed ? `${kept.length} of ${rows.length} trials within, ${feasible} feasible. ` : `${rows.length} trials, ${feasible} feasible. `);
+  if (brushed && best.length) place.append("Best by ", first.metric, ": ", ...best.flatMap((row, i) => [i ? ", " : "", element("a", { href: `#run${state.run}/${encodeURIComponent(row.id)}` }, row.id)]), ".");
+}
+
+function drawClimbs() {
+  const run = runShown(), hours = run.climbs.at(-1)?.hours.at(-1) ?? 0, small = hours < 0.1;
+  for (const [id, name, title, scale] of [["by-trials", "trials", "trials told", 1], ["by-hours", "hours", small ? "core-seconds" : "core-hours", small ? 3600 : 1]]) {
+    const traces = run.climbs.map((climb) => {
+      const arm = run.arms.find((one) => one.name === climb.arm);
+      return {
+        type: "scatter", mode: "lines", name: escaped(climb.arm), x: [0, ...climb[name].map((value) => value * scale)], y: [0, ...climb.volume],
+        line: { shape: "hv", color: arm.colour, dash: arm.dash, width: 2 },
+      };
+    });
+    const layout = {
+      margin: { l: 52, r: 10, t: 10, b: 44 }, legend: { orientation: "h", y: -0.24, yanchor: "top", x: 0 }, showlegend: true,
+      xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
+    };
+    plot(byId(id), traces, layout, { responsive: true, displayModeBar: false });
+  }
+  byId("corner").textContent = run.climbs.length ? run.corner : "nothing feasible yet";
+}
+
+// --- what every page of a sweep begins with -------------------------------------------------------------------------
+
+function fillPictures(within) {
+  for (const image of within.querySelectorAll("img[data-picture]")) image.src = data.pictures[image.dataset.picture];
+}
+
+byId("front").addEventListener("keydown", walk);
+byId("clear").addEventListener("click", () => parallel.clear());
+byId("overlay")?.addEventListener("change", (event) => { state.overlay = event.target.checked; drawFront(); });
+for (const radio of document.querySelectorAll("input[name=sweep]")) radio.addEventListener("change", () => showRun(Number(radio.value)));
+addEventListener("hashchange", chooseByAddress);
+fillPictures(document);
+showRun(0, false);
+if (!chooseByAddress()) drawAll();
+byId("front").on("plotly_click", (event) => {
+  const point = event.points.find((one) => one.customdata);
+  if (point) choose(point.customdata[0], data.runs[point.customdata[0]].trials.id[point.customdata[1]]);
+});
+document.documentElement.dataset.ready = String(Math.round(performance.now())); // milliseconds from navigation to interactive
