@@ -1,8 +1,6 @@
 // What every page has: its charts, in the reader's light or dark scheme, on screen and on paper.
 "use strict";
 
-const PAPER = 690; // pixels between the margins of an A4 page
-
 const plots = new Map(); // a chart's place -> its data, layout and config before they were themed
 
 function themed(layout) {
@@ -25,11 +23,15 @@ function plot(place, data, layout, config) {
   return Plotly.react(place, data, themed(layout), config);
 }
 
-// The charts that the page itself holds, each as JSON beside its place; called again where live parts were replaced.
+// The charts that the page itself holds, each as JSON beside its place; called again where live parts were replaced. They lie
+// further down: each waits for its turn, so that the first ones can be used.
 function plotHeld(within) {
   for (const holder of within.querySelectorAll("script.figure")) {
-    const spec = JSON.parse(holder.textContent);
-    plot(document.getElementById(holder.dataset.chart), spec.data, spec.layout, spec.config);
+    setTimeout(() => {
+      if (!holder.isConnected) return; // replaced meanwhile
+      const spec = JSON.parse(holder.textContent);
+      plot(document.getElementById(holder.dataset.chart), spec.data, spec.layout, spec.config);
+    });
   }
 }
 
@@ -41,10 +43,14 @@ function everyPlot(change) {
 }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => everyPlot((place, layout) => Plotly.relayout(place, layout)));
-addEventListener("beforeprint", () => everyPlot((place, layout) => {
-  const share = place.clientWidth / Math.max(1, place.closest("main").clientWidth);
-  Plotly.relayout(place, { ...layout, width: Math.round(PAPER * (share > 0.6 ? 1 : share)), autosize: false });
-}));
-addEventListener("afterprint", () => everyPlot((place, layout) => Plotly.relayout(place, { ...layout, width: null, autosize: true })));
 
+// Charts are drawn for the paper's width and in its colours before the page is laid out on it: `.paper` is that layout.
+addEventListener("beforeprint", () => {
+  document.documentElement.classList.add("paper");
+  everyPlot((place, layout) => Plotly.relayout(place, { ...layout, width: place.clientWidth, height: place.clientHeight, autosize: false }));
+});
+addEventListener("afterprint", () => {
+  document.documentElement.classList.remove("paper");
+  everyPlot((place, layout) => Plotly.relayout(place, { ...layout, width: null, height: null, autosize: true }));
+});
 plotHeld(document);

@@ -20,6 +20,7 @@ class Parallel {
     this.canvas = place.appendChild(element("canvas", { "aria-hidden": "true" }));
     this.layer = place.appendChild(element("div", { class: "axes" }));
     new ResizeObserver(() => this.draw()).observe(place.parentElement);
+    for (const event of ["beforeprint", "afterprint"]) addEventListener(event, () => this.draw());
   }
 
   // axes: [{name, label, words, log, limits?}]; rows: [{values(name), colour, weight}]
@@ -164,7 +165,8 @@ class Parallel {
   }
 
   draw() {
-    this.width = Math.max(this.place.parentElement.clientWidth, this.axes.length * WIDE);
+    const least = document.documentElement.classList.contains("paper") ? 0 : WIDE; // paper does not scroll
+    this.width = Math.max(this.place.parentElement.clientWidth, this.axes.length * least);
     this.place.style.width = `${this.width}px`;
     const dense = devicePixelRatio || 1, context = this.canvas.getContext("2d");
     Object.assign(this.canvas, { width: this.width * dense, height: HEIGHT * dense });

@@ -164,20 +164,28 @@ function greyTraces(at) {
   return found;
 }
 
+const isOfOneKind = (run, other) => run.objectives.every((objective, i) => objective.metric === other.objectives[i].metric);
+
+// Another sweep's feasible trials behind those of the one shown, in one colour; one entry of the legend switches them.
+function behind(at, colour) {
+  const name = `${nameOf(data.runs[at])}, behind`;
+  return armTraces(at).map(({ text, textposition, textfont, ...one }, i) => ({
+    ...one, mode: one.mode.replace("+text", ""), opacity: 0.75, name: escaped(name), legendgroup: escaped(name), showlegend: i === 0,
+    marker: { ...one.marker, color: colour, size: Math.min(8, one.marker.size) }, line: { ...one.line, color: colour },
+    error_x: { ...one.error_x, color: colour }, error_y: { ...one.error_y, color: colour },
+  }));
+}
+
+function tellOverlay() {
+  const others = data.runs.filter((other) => !isOfOneKind(runShown(), other)).map(nameOf), place = byId("overlaid");
+  if (place) place.textContent = others.length ? `Of other objectives, so not behind it: ${others.join(", ")}.` : "";
+}
+
 function frontTraces() {
   const at = state.run, run = data.runs[at], traces = [];
   clearLabels(run);
   if (state.overlay) data.runs.forEach((other, i) => {
-    if (i === at) return;
-    const colour = OVERLAID[(i < at ? i : i - 1) % OVERLAID.length];
-    for (const one of armTraces(i)) {
-      const { text, textposition, textfont, ...bare } = one;
-      traces.push({
-        ...bare, mode: one.mode.replace("+text", ""), opacity: 0.75, name: `${escaped(nameOf(other))}: ${one.name}`,
-        marker: { ...one.marker, color: colour, size: Math.min(8, one.marker.size) }, line: { ...one.line, color: colour },
-        error_x: { ...one.error_x, color: colour }, error_y: { ...one.error_y, color: colour },
-      });
-    }
+    if (i !== at && isOfOneKind(run, other)) traces.push(...behind(i, OVERLAID[(i < at ? i : i - 1) % OVERLAID.length]));
   });
   clearLabels(run);
   traces.push(...greyTraces(at), ...armTraces(at));
@@ -298,6 +306,7 @@ function showRun(at, draw = true) {
   state.cursor = null;
   for (const part of document.querySelectorAll("[data-run]")) part.hidden = part.dataset.run !== `run${at}`;
   for (const radio of document.querySelectorAll("input[name=sweep]")) radio.checked = Number(radio.value) === at;
+  tellOverlay();
   state.chosen[at] ??= runShown().winner ?? runShown().trials.id.find((id, i) => runShown().trials.arm[i] >= 0) ?? null;
   if (draw) drawAll();
 }
@@ -305,7 +314,7 @@ function showRun(at, draw = true) {
 function drawAll() {
   drawFront();
   drawParallel();
-  drawClimbs();
+  setTimeout(drawClimbs);
   const row = rowsOf(runShown()).find((one) => one.id === state.chosen[state.run]);
   showPanel(runShown(), row);
   for (const part of document.querySelectorAll("[data-run]:not([hidden]) .chart")) if (plots.has(part)) Plotly.Plots.resize(part);
@@ -357,7 +366,7 @@ function drawClimbs() {
       };
     });
     const layout = {
-      margin: { l: 52, r: 10, t: 10, b: 44 }, legend: { orientation: "h", y: -0.24, yanchor: "top", x: 0 }, showlegend: true,
+      margin: { l: 52, r: 10, t: 10, b: 44 }, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 }, showlegend: true,
       xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
     };
     plot(byId(id), traces, layout, { responsive: true, displayModeBar: false });

@@ -175,16 +175,22 @@ def test_ranges_are_typed_as_well_as_dragged(opened: Open, written: Path) -> Non
 
 
 def test_sweeps_are_overlaid_and_switched(opened: Open, run: Path, tmp_path: Path) -> None:
-    other = write_many(tmp_path / "other")
-    page = opened(report.write([run, other], tmp_path / "both.html"))
-    names = "document.getElementById('front').data.map(t => t.name ?? '')"
-    assert any(n.startswith("other: method_") for n in page.evaluate(names))
-    page.get_by_label("fronts of the others behind it").uncheck()
-    assert not any(n.startswith("other: ") for n in page.evaluate(names))
-    expect(page.locator("h1", has_text="Does matching")).to_be_visible()
+    other, same = write_many(tmp_path / "other"), write_run(tmp_path / "same", artifacts=False)
+    page = opened(report.write([run, other, same], tmp_path / "three.html"))
+    listed = "document.getElementById('front').data.filter(t => t.showlegend !== false).map(t => t.name ?? '')"
+    drawn = "document.getElementById('front').data.filter(t => t.customdata.some(([run]) => run === {})).length"
+    assert (
+        "same, behind" in page.evaluate(listed) and page.evaluate(drawn.format(2)) == 4
+    )  # front and others, of two arms
+    assert page.evaluate(drawn.format(1)) == 0
+    expect(page.locator("#overlaid")).to_have_text("Of other objectives, so not behind it: other.")
+    page.get_by_label("feasible trials behind it").uncheck()
+    assert page.evaluate(drawn.format(2)) == 0
+    expect(page.locator("#run0-found h1")).to_be_visible()
     page.get_by_label(re.compile(r"^\s*other\b")).check()
     expect(page.locator("h1", has_text="Which of many?")).to_be_visible()
-    expect(page.locator("h1", has_text="Does matching")).to_be_hidden()
+    expect(page.locator("#run0-found")).to_be_hidden()
+    expect(page.locator("article#run0")).to_be_hidden()
     expect(page.locator("#panel h3")).to_have_text("method_14-0000")  # the best feasible one of the other sweep
     assert page.evaluate("document.getElementById('front')._fullLayout.yaxis.title.text").startswith(
         "malicious_robustness"
