@@ -78,8 +78,9 @@ def recovery_chart(curves: Iterable[Curve], rungs: Sequence[int]) -> Spec:
     ticks = {"tickvals": [math.log2(k + 1) for k in rungs], "ticktext": [str(k) for k in rungs]}
     layout = {
         "margin": {"l": 48, "r": 10, "t": 10, "b": 44},
-        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-        "xaxis": {"title": {"text": "attack step k, spaced by log2(k + 1)"}, "zeroline": False} | ticks,
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "maxheight": 0.35},
+        "xaxis": {"title": {"text": "attack step k, spaced by log2(k + 1)"}, "zeroline": False, "automargin": True}
+        | ticks,
         "yaxis": {"title": {"text": "relearning accuracy"}, "range": [-0.03, 1.03], "zeroline": False},
     }
     return {"data": traces, "layout": layout, "config": SMALL}

@@ -172,12 +172,13 @@ class Parallel {
     Object.assign(this.canvas, { width: this.width * dense, height: HEIGHT * dense });
     Object.assign(this.canvas.style, { width: `${this.width}px`, height: `${HEIGHT}px` });
     context.scale(dense, dense);
+    const faint = Math.min(1, Math.sqrt(150 / this.rows.length)); // thousands of lines are a texture, not a blot
     const brushed = Object.keys(this.brush).length > 0;
     const order = this.rows.map((row, i) => ({ row, i, kept: isWithin(this.brush, row.values) }));
     order.sort((a, b) => a.kept - b.kept || a.row.weight - b.row.weight);
     for (const { row, i, kept } of order) {
       context.strokeStyle = row.colour;
-      context.globalAlpha = brushed && !kept ? 0.07 : row.weight > 2 ? 1 : row.weight > 0 ? 0.6 : 0.25;
+      context.globalAlpha = brushed && !kept ? 0.07 : row.weight > 2 ? 1 : (row.weight > 0 ? 0.6 : 0.25) * faint;
       context.lineWidth = row.weight > 2 ? 3 : row.weight > 1 || (brushed && kept) ? 1.8 : 1;
       context.beginPath();
       this.axes.forEach((axis, at) => {

@@ -200,9 +200,9 @@ function frontLayout() {
   const run = runShown(), [first, second] = run.objectives, [x0, x1, y0, y1] = run.window;
   const layout = {
     margin: { l: 56, r: 14, t: 28, b: 48 }, hovermode: "closest", dragmode: "zoom", uirevision: `run${state.run}`,
-    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 } },
+    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 }, maxheight: 0.3 },
     xaxis: { title: { text: escaped(second.label) }, zeroline: false, automargin: true, range: [x0, x1], anchor: "free", position: 0 },
-    yaxis: { title: { text: escaped(first.label) }, zeroline: false, automargin: true, range: [y0, y1], domain: [RUG, 1] },
+    yaxis: { title: { text: escaped(byId("front").clientWidth < 500 ? first.metric : first.label) }, zeroline: false, automargin: true, range: [y0, y1], domain: [RUG, 1] },
     yaxis2: { domain: [0, RUG - 0.01], range: [-1, 1], visible: false, fixedrange: true },
     shapes: [], annotations: [],
   };
@@ -254,13 +254,16 @@ function rings() {
 // --- choosing a trial -----------------------------------------------------------------------------------------------
 
 function choose(at, id, focus = false) {
-  if (at !== state.run) showRun(at, false);
+  const switched = at !== state.run;
   state.chosen[at] = id;
   state.cursor = null;
   history.replaceState(null, "", `#run${at}/${encodeURIComponent(id)}`);
-  drawFront();
-  showPanel(runShown(), rowsOf(runShown()).find((row) => row.id === id));
-  drawParallel();
+  if (switched) showRun(at);
+  else {
+    drawFront();
+    drawParallel();
+    showPanel(runShown(), rowsOf(runShown()).find((row) => row.id === id));
+  }
   if (focus) byId("panel").focus({ preventScroll: true });
   if (focus && !isInView(byId("panel"))) byId("panel").scrollIntoView({ block: "start" });
 }
@@ -366,8 +369,8 @@ function drawClimbs() {
       };
     });
     const layout = {
-      margin: { l: 52, r: 10, t: 10, b: 44 }, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 }, showlegend: true,
-      xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
+      margin: { l: 52, r: 10, t: 10, b: 44 }, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, maxheight: 0.3 }, showlegend: true,
+      xaxis: { title: { text: title }, rangemode: "tozero", automargin: true }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
     };
     plot(byId(id), traces, layout, { responsive: true, displayModeBar: false });
   }
@@ -386,8 +389,8 @@ byId("overlay")?.addEventListener("change", (event) => { state.overlay = event.t
 for (const radio of document.querySelectorAll("input[name=sweep]")) radio.addEventListener("change", () => showRun(Number(radio.value)));
 addEventListener("hashchange", chooseByAddress);
 fillPictures(document);
-showRun(0, false);
-if (!chooseByAddress()) drawAll();
+showRun(0);
+chooseByAddress();
 byId("front").on("plotly_click", (event) => {
   const point = event.points.find((one) => one.customdata);
   if (point) choose(point.customdata[0], data.runs[point.customdata[0]].trials.id[point.customdata[1]]);
