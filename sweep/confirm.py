@@ -5,32 +5,35 @@ Beside those that the search's figures choose, any trial can be named: ``--resum
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from sweep.deciding import Candidates, Noise, in_order
 from sweep.errors import UsageError, near
-from sweep.estimates import hypervolume, nondominated
 from sweep.fronts import ArmFront, Front, corner, merit, read_front
 from sweep.members import Member, constraint_of
 from sweep.plan import write_json
-from sweep.records import COMPLETE, PRUNED, RUNNING, read_json
+from sweep.records import COMPLETE, PRUNED, RUNNING, fact, read_json
 from sweep.space import SearchSpace
 
 NAMED = "confirm.json"
 
 
 def chosen_for_confirmation(run_dir: Path, space: SearchSpace, most: int, neighbours: int = 0) -> list[Member]:
-    """Up to `most` members of each arm: the best by the first objective, then those that keep most of the hypervolume.
+    """Up to `most` members of each arm that measured feasible: the best by the first objective, then where replicates decide.
 
     Beside them up to `neighbours` trials that broke a constraint on the search's seed by no more than noise may: one
-    seed's luck neither makes the front nor keeps a trial off it. An arm without a feasible member sends its least
-    infeasible trial at any rate, so that it can be compared all the same. Those that were named come last.
+    seed's luck neither makes the front nor keeps a trial off it. Both are taken in the order in which they are expected to
+    change the confirmed front (`sweep.deciding`), and none that is expected to change nothing. An arm without a feasible
+    member sends its least infeasible trial at any rate, so that it can be compared all the same. Those that were named come
+    last.
     """
     front = read_front(run_dir)
     arms = [front.arms[arm.name] for arm in space.arms if arm.name in front.arms]
-    chosen = [m for arm in arms for m in (*_members(front, arm, space, most), *_neighbours(front, arm, neighbours))]
+    chosen = [m for arm in arms for m in _of_arm(front, arm, space, most, neighbours)]
     have = {m.trial_id for m in chosen}
     return chosen + [front.member(name) for name in named(run_dir) if name not in have]
 
@@ -51,44 +54,66 @@ def named(run_dir: Path) -> list[str]:
     return list(read_json(run_dir / NAMED)) if (run_dir / NAMED).is_file() else []
 
 
-def _members(front: Front, arm: ArmFront, space: SearchSpace, most: int) -> list[Member]:
-    members = list(arm.search_front)
-    if not members:
+def _of_arm(front: Front, arm: ArmFront, space: SearchSpace, most: int, neighbours: int) -> list[Member]:
+    """Members in the order in which they were chosen; those that measured infeasible after the others.
+
+    A COMPLETE trial passed the gate: its one-sided 95 % bounds leave its constraints open. No other can be on the front.
+    """
+    complete = [m for m in arm.members if m.state == COMPLETE and m.search_feasible is not None and _told(front, m)]
+    feasible = [m for m in complete if m.search_feasible]
+    if not feasible:
         scored = [m for m in arm.members if m.state in (COMPLETE, PRUNED) and _scored(space, m)]
         return sorted(scored, key=lambda m: (_violation(front, m), m.trial_id))[:1]
-    members.sort(key=lambda m: merit(front, m.search[space.objectives[0].metric]))
-    chosen = [members.pop()]
-    while members and len(chosen) < most:
-        gains = [_dominated(front, space, [*chosen, m]) for m in members]
-        chosen.append(members.pop(max(range(len(members)), key=gains.__getitem__)))
-    return chosen
+    best = max(feasible, key=lambda m: (merit(front, m.search[front.objectives[0].metric]), m.trial_id))
+    kinds = [0 if m.search_feasible else 1 for m in complete]
+    order = in_order(_candidates(front, complete), complete.index(best), kinds, (most, neighbours))
+    return sorted([best, *(complete[row] for row, _ in order)], key=lambda m: not m.search_feasible)
 
 
-def _neighbours(front: Front, arm: ArmFront, most: int) -> list[Member]:
-    """Infeasible trials that the gate could not exclude and that would be on the search front if they were feasible.
+def _told(front: Front, member: Member) -> bool:
+    """Whether the search gave every figure that the front is of, finite."""
+    return all(math.isfinite(v) for v in _figures(front, member))
 
-    A COMPLETE trial passed the gate: its one-sided 95 % bounds leave its constraints open. The least violation first.
-    """
-    feasible = [m for m in arm.members if m.search_feasible and m.state == COMPLETE]
-    if not feasible:
-        return []  # the least infeasible trial is among the members already
-    near = [m for m in arm.members if m.search_feasible is False and m.state == COMPLETE]
-    points = np.array([[m.search[o.metric] for o in front.objectives] for m in (*feasible, *near)], dtype=float)
-    on = nondominated(points, [o.direction for o in front.objectives])[len(feasible) :]
-    able = [m for m, would_be in zip(near, on, strict=True) if would_be]
-    return sorted(able, key=lambda m: (_violation(front, m), m.trial_id))[:most]
+
+def _figures(front: Front, member: Member) -> list[float]:
+    """The figures of `_metrics`; nan for one that is missing."""
+    return [math.nan if (v := member.search.get(name)) is None else float(v) for name in _metrics(front)]
+
+
+def _metrics(front: Front) -> list[str]:
+    """The objectives, then the constraints that are none."""
+    return list(
+        dict.fromkeys([*(o.metric for o in front.objectives), *(c["metric"] for c in front.plan["constraints"])])
+    )
+
+
+def _candidates(front: Front, members: Sequence[Member]) -> Candidates:
+    reference = corner(front)
+    assert reference is not None, "a plan's objectives have a corner, and the prepare phase has fixed the budget"
+    assert front.budget is not None, "the prepare phase has fixed the budget before any trial is told"
+    names = _metrics(front)
+    noise = Noise(front.prepared.get("fid_delta_sd", math.inf), front.plan.get("samples_forgotten") or 0)
+    figures = np.array([_figures(front, m) for m in members], dtype=float)
+    share = [fact(name, "unit") == "share" for name in names]
+    sds = [[noise.of(n, v, s) for n, v, s in zip(names, row, share, strict=True)] for row in figures]
+    first, second = (-1.0 if o.direction == "maximise" else 1.0 for o in front.objectives)
+    constraints = [constraint_of(c) for c in front.plan["constraints"]]
+    return Candidates(
+        numbers=[int(m.trial_id.rpartition("-")[2]) for m in members],
+        figures=figures,
+        sds=np.array(sds),
+        objectives=(0, 1),
+        signs=(first, second),
+        corner=(first * reference[0], second * reference[1]),
+        bounds=[
+            (names.index(c.metric), c.bound(front.budget), 1.0 if c.at_most is not None else -1.0) for c in constraints
+        ],
+    )
 
 
 def _scored(space: SearchSpace, member: Member) -> bool:
     """Whether the search scored the member at all: some constraints' figures are known only after the attack."""
     return any(member.search.get(c.metric) is not None for c in space.constraints)
-
-
-def _dominated(front: Front, space: SearchSpace, members: Sequence[Member]) -> float:
-    reference = corner(front)
-    assert reference is not None, "a plan's objectives have a corner, and the prepare phase has fixed the budget"
-    points = np.array([[m.search[o.metric] for o in space.objectives] for m in members], dtype=float)
-    return hypervolume(points, reference, [o.direction for o in space.objectives])
 
 
 def _violation(front: Front, member: Member) -> float:

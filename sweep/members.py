@@ -59,6 +59,34 @@ class Member:
         return None if value is None else Estimate(value, None, None, 1)
 
 
+@dataclass(frozen=True)
+class Luck:
+    """Of confirmed trials, how many measured `feasible` on the search's seed and how many of them are not by the confirmed
+    means (`lost`); how many measured `infeasible` and how many of them are feasible after all (`won`)."""
+
+    feasible: int
+    lost: int
+    infeasible: int
+    won: int
+
+    def __str__(self) -> str:
+        """Empty where nothing was confirmed."""
+        told = [
+            f"{self.lost} of {self.feasible} trials that measured feasible in the search are not, by the confirmed means"
+        ]
+        told = told if self.feasible else []
+        if self.infeasible:
+            told.append(f"{self.won} of {self.infeasible} that measured infeasible are feasible")
+        return "; ".join(told)
+
+
+def luck_of(confirmed: Iterable[Member]) -> Luck:
+    """What one seed's luck did to the feasibility of the confirmed members; those without a verdict are left out."""
+    found = [(m.search_feasible, m.feasible) for m in confirmed if None not in (m.search_feasible, m.feasible)]
+    feasible, infeasible = ([after for before, after in found if before is kind] for kind in (True, False))
+    return Luck(len(feasible), feasible.count(False), len(infeasible), infeasible.count(True))
+
+
 class Members(Sequence[Member]):
     """An arm's members in the order of their trials. Each is made when it is first looked at: of many, few ever are."""
 

@@ -46,7 +46,7 @@ from sweep.fronts import (
     leader,
     read_front,
 )
-from sweep.members import Member
+from sweep.members import Member, luck_of
 from sweep.records import AUDITS
 from sweep.wording import (
     QUALITY,
@@ -165,6 +165,8 @@ def _text_arms(front: Front) -> Iterator[str]:
                 )
         if arm.reason:
             yield from _wrap("few because", arm.reason)
+        if told := str(luck_of(arm.confirmed_members)):
+            yield from _wrap("luck", told)
     for name, control in front.controls.items():
         told = ", ".join(f"{o.metric} {interval(control.at(o.metric))}" for o in front.objectives)
         yield from _wrap("control", f"{name}: {told}")
@@ -289,6 +291,7 @@ def _json(fronts: Sequence[Front]) -> str:
                     "members": [dataclasses.asdict(m) for m in arm.members],
                     "counts": arm.counts,
                     "reason": arm.reason,
+                    "luck": dataclasses.asdict(luck_of(arm.confirmed_members)),
                     "hypervolume": front_hypervolume(front, name),
                 }
                 for name, arm in front.arms.items()
@@ -341,6 +344,7 @@ def _markdown(fronts: Sequence[Front]) -> str:
                 lines.append("| " + " | ".join(cells) + " |")
         lines += _markdown_standings(front)
         lines += [""] + [f"{arm.name}: {_cell(arm.reason)}\n" for arm in front.arms.values() if arm.reason]
+        lines += [f"{a.name}: {told}\n" for a in front.arms.values() if (told := str(luck_of(a.confirmed_members)))]
         for pair in comparison(front):
             if pair.missing or pair.main is None or pair.baseline is None:
                 lines += [f"{pair.arm} against {pair.baseline_arm}: {pair.missing}", ""]

@@ -9,6 +9,7 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import moocore
@@ -22,6 +23,7 @@ from scipy import stats
 from sweep import pareto
 from sweep.errors import UsageError
 from sweep.estimates import probability_below
+from sweep.members import Luck, luck_of
 
 BOTH = ("maximise", "minimise")
 T2 = 4.302652729911275  # Student's t, 2 degrees of freedom, two-sided 95 %
@@ -152,6 +154,20 @@ def test_a_short_front_says_why(run: Path) -> None:
     assert reason is not None
     assert "2 of 4 trials feasible: 1 exceeded the FID budget, 1 had not unlearned" in reason
     assert "1 of 2 confirmed members broke a constraint" in reason
+
+
+def test_what_was_feasible_by_luck_is_counted_and_told(run: Path, tmp_path: Path) -> None:
+    """label_swap-0001 measured 3.8 of 4 and its seeds' mean is 4.4; a trial past the budget is confirmed within it."""
+    front = pareto.read_front(run)
+    assert luck_of(front.arms["label_swap"].confirmed_members) == Luck(2, 1, 0, 0)
+    assert luck_of(front.arms["dimum"].confirmed_members) == Luck(3, 0, 0, 0)
+    said = "1 of 2 trials that measured feasible in the search are not, by the confirmed means"
+    assert said in " ".join(pareto.render(front, "text").split())
+    assert f"label_swap: {said}" in pareto.render(front, "markdown")
+    assert json.loads(pareto.render(front, "json"))["arms"]["label_swap"]["luck"]["lost"] == 1
+    unlucky = replace(front.member("dimum-0000"), search_feasible=False)
+    assert str(luck_of([unlucky])) == "1 of 1 that measured infeasible are feasible"
+    assert str(luck_of([])) == "" == str(luck_of([replace(unlucky, feasible=None)]))
 
 
 def test_comparison_is_paired_by_seed(run: Path) -> None:
