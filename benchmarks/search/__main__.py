@@ -2,6 +2,7 @@
 
     python -m benchmarks.search run --problem mixed --strategy tpe tpe+gate+stop --seeds 20 --core-seconds 2000 -o OUT
     python -m benchmarks.search table OUT
+    python -m benchmarks.search paired OUT --against tpe --at 300 600 1000
     python -m benchmarks.search gate --problem mixed --strategy random
     python -m benchmarks.search best --problem mixed
     python -m benchmarks.search errors --recording RUN
@@ -40,7 +41,11 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="simulate sweeps and keep what they did")
     _add_problem(run)
     run.add_argument(
-        "--strategy", nargs="+", required=True, metavar="SAMPLER[+gate][+glance][+stop][+bound]", help="what to run"
+        "--strategy",
+        nargs="+",
+        required=True,
+        metavar="SAMPLER[+gate][+glance][+stop][+bound][+warm…]",
+        help="what to run",
     )
     run.add_argument("--seeds", type=_positive, default=20, metavar="N", help="seeds 0 … N-1 of each (default: 20)")
     _add_limits(run)
@@ -54,6 +59,16 @@ def parser() -> argparse.ArgumentParser:
         "--baseline", default="tpe", metavar="STRATEGY", help="what the others are compared with (default: tpe)"
     )
     table.set_defaults(command=_table)
+
+    paired = commands.add_parser(
+        "paired", help="hypervolume found against another strategy's, seed by seed, at several times"
+    )
+    paired.add_argument("folder", type=Path, metavar="DIR", help="folder of the runs")
+    paired.add_argument("--against", required=True, metavar="STRATEGY", help="what the others are held against")
+    paired.add_argument(
+        "--at", nargs="+", type=_seconds, default=[300.0, 600.0, 1000.0], metavar="S", help="core-seconds"
+    )
+    paired.set_defaults(command=_paired)
 
     gate = commands.add_parser("gate", help="what the gate saves, and what it loses")
     _add_problem(gate)
@@ -138,6 +153,12 @@ def _table(args: argparse.Namespace) -> None:
     from benchmarks.search import results
 
     print(results.comparison(args.folder, args.baseline))
+
+
+def _paired(args: argparse.Namespace) -> None:
+    from benchmarks.search import paired
+
+    print(paired.table(args.folder, args.against, args.at))
 
 
 def _gate(args: argparse.Namespace) -> None:
