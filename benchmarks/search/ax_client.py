@@ -1,7 +1,9 @@
 """Ax behind the samplers' protocol: its `Client` with the defaults of its ``fast`` method, qLogNEHVI once it has a model.
 
 Objectives "robustness, -fid_delta"; the constraints as outcome constraints, the one on fid_delta being also that objective's
-threshold; every observation with its standard error. A stopped trial's data are attached and it is marked as stopped early,
+threshold. Robustness's threshold is the corner of the problem's hypervolume, as any sampler is told it: Ax infers one that it
+lacks from the trials that its model takes for feasible, and where there is none gives up (Ax 1.3.1: "cannot convert float NaN
+to integer"). Every observation with its standard error. A stopped trial's data are attached and it is marked as stopped early,
 so that its fid_delta and unlearning_accuracy count and its robustness is unknown. A conditional parameter is declared as
 depending on its option. Ax leaves its quasi-random start only after a few COMPLETE trials: where a gate stops nearly all, it
 stays there longer. Its first modelled suggestion compiles a C++ extension, once a machine. Needs ``ax-platform>=1``, which is
@@ -37,6 +39,7 @@ class AxSampler:
         self.client = Client(random_seed=seed)
         self.client.configure_experiment(parameters=_configs(problem.arm.parameters), name=problem.name)
         limits = [f"{FID} <= {problem.fid_budget}", f"{UNLEARNED} >= {problem.least_unlearned}"]
+        limits.append(f"{ROBUSTNESS} >= {problem.reference[0]}")
         objective = ", ".join(o.metric if o.direction == "maximise" else f"-{o.metric}" for o in OBJECTIVES)
         self.client.configure_optimization(objective, outcome_constraints=limits)
         # stopped trials have no robustness and do not count as its first trials: without leave to draw more it gives up
