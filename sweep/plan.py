@@ -19,9 +19,10 @@ from sweep import base_models, catalogue, targets
 from sweep.datasets import check_data
 from sweep.errors import UsageError, near
 from sweep.records import FIGURES, fact, run_folder
+from sweep.samplers.catalogue import check_installed
 from sweep.space import Objective, SearchSpace
 
-SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "qmc", "random")
+SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
 AUTO = "auto"
 CALIBRATION_SEEDS = 5
 SEEDS_A_SWEEP = 1000
@@ -147,6 +148,7 @@ def validate(plan: Plan) -> SearchSpace:
     """Everything that can be wrong with a plan and needs nothing heavy to see. Returns its question."""
     space = plan.question()
     _check_choice("--sampler", plan.sampler, SAMPLERS)
+    check_installed(plan.sampler)
     for earlier in plan.warm_start:
         run_folder(earlier)
     check_at_least(

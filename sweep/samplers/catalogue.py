@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -19,6 +20,12 @@ def make(name: str, question: Question, seed: int, earlier: Sequence[Sequence[Ob
     if name == "nehvi":
         return _nehvi(question, seed, earlier)
     return SAMPLERS[name](question, seed)
+
+
+def check_installed(name: str, flag: str = "--sampler") -> None:
+    """UsageError where a sampler's library is an extra that is not there; imports nothing."""
+    if name == "ax" and importlib.util.find_spec("ax") is None:
+        raise UsageError(f"{flag} ax: Ax is not installed: pip install -c constraints.txt -e '.[ax]'")
 
 
 def _nehvi(question: Question, seed: int, earlier: Sequence[Sequence[Observation]] = ()) -> Sampler:
@@ -39,6 +46,12 @@ def _qmc(question: Question, seed: int) -> Sampler:
     return QuasiRandom(question, seed)
 
 
+def _ax(question: Question, seed: int) -> Sampler:
+    from sweep.samplers.ax import AxSampler
+
+    return AxSampler(question, seed)
+
+
 def _random(question: Question, seed: int) -> Sampler:
     from sweep.samplers.quasi_random import Random
 
@@ -48,6 +61,7 @@ def _random(question: Question, seed: int) -> Sampler:
 SAMPLERS: Mapping[str, Callable[[Question, int], Sampler]] = {
     "nehvi": _nehvi,
     **{name: partial(_optuna, name=name) for name in ("tpe", "gp", "nsga2", "nsga3")},
+    "ax": _ax,
     "qmc": _qmc,
     "random": _random,
 }

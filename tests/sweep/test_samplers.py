@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -36,7 +37,12 @@ BOTH = (Objective("robustness", "maximise"), Objective("fid_delta", "minimise"))
 QUESTION = Question(TREE, BOTH, ("fid_delta", "unlearning_accuracy"), reference=(0.0, 5.0), trials=30)
 
 
-@pytest.fixture(params=sorted(SAMPLERS))
+without_ax = pytest.mark.skipif(
+    find_spec("ax") is None, reason="Ax is an extra: pip install -c constraints.txt -e '.[ax]'"
+)
+
+
+@pytest.fixture(params=[pytest.param(name, marks=without_ax if name == "ax" else ()) for name in sorted(SAMPLERS)])
 def make(request: pytest.FixtureRequest) -> Callable[[Question, int], Sampler]:
     return SAMPLERS[request.param]
 
