@@ -16,7 +16,7 @@ from typing import Any
 
 from sweep import records, warm_start
 from sweep.confirm import chosen_for_confirmation
-from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
+from sweep.jobs import Ended, Job, add_report, attack_plan, gate_limit, replicate_row
 from sweep.journal import Journal, open_journal
 from sweep.observing import Yardstick, curves_of, excesses, observation, possible, question_of
 from sweep.plan import Plan, write_json
@@ -27,7 +27,7 @@ from sweep.search import ArmSearch, Past, finite
 from sweep.space import CONTROL, Arm, SearchSpace
 from sweep.stop_rule import Spent, StopRule
 from sweep.stopping import dominated, present_front
-from trainables.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
+from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
 
 _FIGURE_NAMES = frozenset(f.name for f in FIGURES)
 
@@ -159,9 +159,7 @@ class Agenda:
         if arm and arm.attack:
             attacks, parameters = (AttackPlan(arm.name, arm.attack, dict(parameters)),), arm.held
         forgotten, per_retained = self.plan.samples_forgotten, self.plan.samples_per_retained
-        limits = [
-            Limit(c.metric, c.bound(self.fid_budget), c.at_most is not None) for c in self.space.constraints if gate
-        ]
+        limits = [gate_limit(c, self.fid_budget, self.plan.gate_margin) for c in self.space.constraints if gate]
         return TrialSpec(
             trial_id=trial_id,
             replicate=replicate,

@@ -65,7 +65,8 @@ def _ends(plan: Plan) -> list[str]:
     )
     limits += [f"an expected gain below {plan.min_gain:.1%} of the hypervolume"] * bool(plan.min_gain)
     told = wrapped("", "ends earlier by " + " or ".join(limits)) if limits else []
-    told += [] if plan.stopping else wrapped("", "whole trials: none that passed the gate is stopped under attack")
+    stops = f"stops before the attack what surely breaks a bound by more than {plan.gate_margin:.0%} of it"
+    told += wrapped("", stops + (", under attack what the front surely dominates" if plan.stopping else ""))
     return told + (wrapped("warm start", ", ".join(plan.warm_start)) if plan.warm_start else [])
 
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sweep.space import Attack
-from trainables.experiment import AttackPlan, TrialSpec
+from sweep.space import Attack, Constraint
+from trainables.experiment import AttackPlan, Limit, TrialSpec
 
 
 @dataclass
@@ -74,6 +74,12 @@ def identity(spec: TrialSpec) -> dict[str, Any]:
 
 def attack_plan(attack: Attack) -> AttackPlan:
     return AttackPlan(attack.name, attack.method, dict(attack.settings), attack.counts)
+
+
+def gate_limit(constraint: Constraint, fid_budget: float, margin: float = 0.0) -> Limit:
+    """The constraint as a gate takes it, which stops what surely breaks it by more than `margin`, a share of the bound."""
+    bound = constraint.bound(fid_budget)
+    return Limit(constraint.metric, bound, constraint.at_most is not None, margin * (abs(bound) or 1.0))
 
 
 def add_report(job: Job, report: Mapping[str, Any]) -> None:

@@ -73,7 +73,10 @@ def parser() -> argparse.ArgumentParser:
         help="trials of the baselines together (default: the question's own)",
     )
     search.add_argument(
-        "--sampler", default="tpe", metavar="|".join(planning.SAMPLERS), help="who chooses the trials (default: tpe)"
+        "--sampler",
+        default=Plan.sampler,
+        metavar="|".join(planning.SAMPLERS),
+        help=f"who chooses the trials (default: {Plan.sampler})",
     )
     search.add_argument(
         "--warm-start",
@@ -97,9 +100,17 @@ def parser() -> argparse.ArgumentParser:
         "(default: 0, never)",
     )
     search.add_argument(
-        "--whole-trials",
+        "--gate-margin",
+        type=float,
+        default=Plan.gate_margin,
+        metavar="SHARE",
+        help="stop before the attack what surely breaks a bound by more than this share of it; 0 stops all that surely breaks "
+        f"one, and suits samplers without a model of the figures (default: {Plan.gate_margin:g})",
+    )
+    search.add_argument(
+        "--stop-dominated",
         action="store_true",
-        help="attack every trial that passed the gate to its last rung, even one that the front dominates already",
+        help="stop under attack what the front surely dominates (default: attack to the last rung)",
     )
     search.add_argument(
         "--fid-budget", default="auto", metavar="auto|FID", help="bound on fid_delta (default: auto, see --dry-run)"
@@ -274,7 +285,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
         max_hours=args.max_hours,
         max_core_hours=args.max_core_hours,
         min_gain=args.min_gain,
-        stopping=not args.whole_trials,
+        gate_margin=args.gate_margin,
+        stopping=args.stop_dominated,
         fid_budget=planning.parse_budget(args.fid_budget),
         confirm_seeds=args.confirm_seeds,
         confirm_members=_or(args.confirm_members, question.confirm_members),

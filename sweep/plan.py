@@ -45,12 +45,13 @@ class Plan:
     seed: int = 0
     trials: int = 16
     baseline_trials: int = 8
-    sampler: str = "tpe"
+    sampler: str = "nehvi"
     warm_start: tuple[str, ...] = ()  # earlier runs
     max_hours: float = 0.0  # of the search; 0: no limit
     max_core_hours: float = 0.0
     min_gain: float = 0.0  # share of the hypervolume
-    stopping: bool = True  # of trials under attack that the front dominates
+    gate_margin: float = 0.5  # share of a bound
+    stopping: bool = False  # of trials under attack that the front dominates
     fid_budget: float | str = AUTO
     fid_features: str = "classifier"
     inception_weights: str = ""
@@ -134,6 +135,7 @@ class Plan:
         try:
             fields = dict(values["plan"])
             fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
+            fields.setdefault("gate_margin", 0.0)  # of runs that began before there was one
             fields["warm_start"] = tuple(fields.get("warm_start", ()))
             fields["base_classes"] = tuple(fields.get("base_classes", ()))
             plan, fingerprint = cls(**fields), values["space_fingerprint"]
@@ -157,6 +159,7 @@ def validate(plan: Plan) -> SearchSpace:
         ("--max-hours", plan.max_hours, 0),
         ("--max-core-hours", plan.max_core_hours, 0),
         ("--min-gain", plan.min_gain, 0),
+        ("--gate-margin", plan.gate_margin, 0),
         ("--confirm-seeds", plan.confirm_seeds, 0),
         ("--confirm-members", plan.confirm_members, 1),
         ("--confirm-neighbours", plan.confirm_neighbours, 0),

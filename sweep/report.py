@@ -265,12 +265,14 @@ def _words(front: Front) -> list[str]:
     against = f", and {plan['baseline_trials']} of {' and of '.join(baselines)} as baseline" if baselines else ""
     if len(baselines) > FEW_ARMS:
         against = f", and {plan['baseline_trials']} shared by the baselines {', '.join(baselines)}"
+    margin = plan.get("gate_margin")
+    far = f" by more than {margin:.0%} of its bound" if margin else ""
     search, confirm = (", ".join(plan["attacks"][phase]) for phase in ("search", "confirm"))
     told = [
         f"{plan['trials']} trials{shared} {', '.join(methods)}{against}, chosen by the {plan['sampler']} sampler"
         f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}; data {plan['data']}, "
         f"forgotten: {plan['forget']}.",
-        "Every trial unlearns and is scored; one that surely exceeds the FID budget, or surely has not unlearned, "
+        f"Every trial unlearns and is scored; one that surely breaks a constraint{far} "
         f"stops there. The others are attacked ({search}) and scored at k = {', '.join(map(str, front.rungs))}"
         + (", or until the front of their arm surely dominates them." if plan.get("stopping") else "."),
         *([f"The search ended by {front.ended_by}."] if front.ended_by else []),

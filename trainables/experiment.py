@@ -140,11 +140,15 @@ class AttackPlan:
 
 @dataclass(frozen=True)
 class Limit:
-    """A constraint with its bound in numbers: `metric` ≤ `bound` if `at_most`, else ≥."""
+    """A constraint with its bound in numbers: `metric` ≤ `bound` if `at_most`, else ≥.
+
+    `slack` ≥ 0 is how far beyond the bound a figure may surely lie before a gate stops the trial.
+    """
 
     metric: str
     bound: float
     at_most: bool
+    slack: float = 0.0
 
 
 @dataclass(frozen=True)

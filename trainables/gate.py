@@ -21,7 +21,8 @@ def excluded(
     fid_delta_seeds: int = 5,
     confidence: float = 0.95,
 ) -> str | None:
-    """Why a trial cannot be feasible: the first limit whose one-sided bound lies on the wrong side; None to go on.
+    """Why a trial cannot be feasible: the first limit whose one-sided bound lies on the wrong side, by more than its slack;
+    None to go on.
 
     Accuracies are bounded by Wilson's interval over their samples; `fid_delta` by Student's t with its standard deviation
     over `fid_delta_seeds` sampling seeds, which was measured on the retrain control and taken to hold for θᵤ. A figure whose
@@ -39,7 +40,9 @@ def excluded(
             lower, upper = value - half, value + half
         else:
             continue
-        if lower > limit.bound if limit.at_most else upper < limit.bound:
+        if lower > limit.bound + limit.slack if limit.at_most else upper < limit.bound - limit.slack:
             best, side = (lower, "≤") if limit.at_most else (upper, "≥")
-            return f"{limit.metric} {value:.3f} ({confidence:.0%} bound {best:.3f}) cannot be {side} {limit.bound:.3f}"
+            near = f", nor within {limit.slack:.3f} of it" if limit.slack else ""
+            measured = f"{limit.metric} {value:.3f} ({confidence:.0%} bound {best:.3f})"
+            return f"{measured} cannot be {side} {limit.bound:.3f}{near}"
     return None

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from benchmarks.search.staged import FID, OBJECTIVES, PER_RETAINED, RETAINED, ROBUSTNESS, Partial, Problem
 from sweep import observing, stopping
+from sweep.jobs import gate_limit
 from sweep.samplers import Observation
 from trainables.experiment import Limit, Samples
 from trainables.gate import GLANCE, excluded
@@ -19,27 +20,28 @@ from trainables.gate import GLANCE, excluded
 Judge: TypeAlias = Callable[[Partial, Sequence[Observation]], str | None]
 
 
-def gate(problem: Problem) -> Judge:
+def gate(problem: Problem, margin: float = 0.0) -> Judge:
     """The gate of the real trial, `trainables.gate.excluded`: once after the glance, where there is one, and once after the
-    score; figures that have not changed since say nothing new."""
+    score; figures that have not changed since say nothing new. `margin` is the share of a bound that it lets pass."""
+    limits = [gate_limit(c, problem.fid_budget, margin) for c in problem.constraints]
 
     def judge(partial: Partial, front: Sequence[Observation]) -> str | None:
         if partial.stage == "glance":
             samples = Samples(partial.samples, 0)
-            return excluded(partial.figures, _limits(problem), samples, 0, math.inf, confidence=GLANCE)
-        return excluded_by(problem, partial) if partial.stage == "score" else None
+            return excluded(partial.figures, limits, samples, 0, math.inf, confidence=GLANCE)
+        return excluded_by(problem, partial, limits) if partial.stage == "score" else None
 
     return judge
 
 
-def excluded_by(problem: Problem, partial: Partial) -> str | None:
-    """Why the figures of a scored trial exclude that it is feasible, by the gate's bounds; None where they do not."""
+def excluded_by(problem: Problem, partial: Partial, limits: Sequence[Limit] = ()) -> str | None:
+    """Why the figures of a scored trial exclude that it is feasible, by the gate's bounds; None where they do not.
+
+    Without `limits` they are the constraints as they are.
+    """
+    limits = limits or [gate_limit(c, problem.fid_budget) for c in problem.constraints]
     samples = Samples(partial.samples, PER_RETAINED)
-    return excluded(partial.figures, _limits(problem), samples, RETAINED, problem.gate_sd)
-
-
-def _limits(problem: Problem) -> list[Limit]:
-    return [Limit(c.metric, c.bound(problem.fid_budget), c.at_most is not None) for c in problem.constraints]
+    return excluded(partial.figures, limits, samples, RETAINED, problem.gate_sd)
 
 
 def stop(problem: Problem, confidence: float = stopping.CONFIDENCE) -> Judge:

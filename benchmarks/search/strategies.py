@@ -14,11 +14,13 @@ from benchmarks.search.clock import Limits, Run, simulate, stream
 from benchmarks.search.judges import Judge
 from benchmarks.search.staged import Problem
 from sweep.errors import UsageError, near
+from sweep.plan import Plan
 from sweep.samplers import Sampler
 from sweep.warm_start import warmed
 
 PARTS = {
     "gate": "stop after the score what is surely infeasible (trainables.gate)",
+    "margin": "the gate, for what surely breaks a bound by more than half of it",
     "glance": "let the gate look at a few samples first (trainables.stages.glance)",
     "stop": "stop under attack what the front most probably dominates (sweep.stopping)",
     "bound": "stop under attack what the front dominates by point estimates",
@@ -34,6 +36,7 @@ class Strategy:
 
     sampler: str
     gate: bool = False
+    margin: bool = False
     glance: bool = False
     stop: bool = False
     bound: bool = False
@@ -60,6 +63,7 @@ class Strategy:
     def judge(self, problem: Problem, own: Judge | None) -> Judge:
         chosen = [own] if own else []
         chosen += [judges.gate(problem)] if self.gate else []
+        chosen += [judges.gate(problem, Plan.gate_margin)] if self.margin else []
         chosen += [judges.stop(problem)] if self.stop else []
         chosen += [judges.bound(problem)] if self.bound else []
         return judges.either(*chosen)

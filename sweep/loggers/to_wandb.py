@@ -36,7 +36,8 @@ class WandbLogger:
 
     def __init__(self, project: str, sweep_id: str, run_dir: Path, plan: Mapping[str, object]) -> None:
         self.project, self.sweep_id = project, sweep_id
-        self.run_dir = run_dir.absolute()  # wandb's service, which may be an earlier process's, has a working folder of its own
+        # wandb's service, which may be an earlier process's, has a working folder of its own
+        self.run_dir = run_dir.absolute()
         self.plan = {name: value for name, value in plan.items() if value not in ("", (), [], None)}
         self.ledger = self.run_dir / "wandb" / "logged.json"
         self.ledger.parent.mkdir(exist_ok=True)

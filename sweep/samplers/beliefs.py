@@ -15,12 +15,14 @@ from sweep.samplers import Observation, Question
 from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Data, Fit, GaussianProcess, Priors, Trend, fit
 from sweep.samplers.outputs import (
+    COST,
     FAILURE,
     Corner,
     Known,
     Output,
     Warp,
     corner,
+    cost,
     data_of,
     excess,
     excess_warp,
@@ -33,6 +35,7 @@ from sweep.samplers.outputs import (
 
 FITTED = 200  # trials that hyper-parameters are fitted to
 CONDITIONED = 500  # trials that a process is conditioned on
+PRICED = 6  # whole trials before their costs are learned
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Beliefs:
     objectives: tuple[Output, ...]
     constraints: tuple[Output, ...]
     failure: Output | None
+    cost: Output | None
     observations: tuple[Observation, ...]
     points: Array
     features: Array
@@ -65,7 +69,8 @@ class Learner:
         self.question, self.encoding, self.priors = question, encoding, priors
         self._sources: dict[str, tuple[GaussianProcess, ...]] = {}
         for study in earlier:
-            for one in (*study.objectives, *study.constraints, *([study.failure] if study.failure else [])):
+            apart = [o for o in (study.failure, study.cost) if o]
+            for one in (*study.objectives, *study.constraints, *apart):
                 self._sources[one.metric] = (*self._sources.get(one.metric, ()), one.process)
         self._fitted: dict[str, tuple[bytes, Fit]] = {}
 
@@ -90,12 +95,13 @@ class Learner:
             standard = replace(standard, data=replace(standard.data, trend=found.trend))
             outputs.append(output(f.metric, f.known, f.warp, features, standard, found.hyperparameters))
         m = len(self.question.objectives)
-        failing = outputs[-1] if outputs[-1].metric == FAILURE else None
+        apart = {o.metric: o for o in outputs if o.metric in (FAILURE, COST)}
         return Beliefs(
             corner=corner_,
             objectives=tuple(outputs[:m]),
-            constraints=tuple(outputs[m : len(outputs) - (failing is not None)]),
-            failure=failing,
+            constraints=tuple(o for o in outputs[m:] if o.metric not in apart),
+            failure=apart.get(FAILURE),
+            cost=apart.get(COST),
             observations=tuple(some),
             points=points,
             features=features,
@@ -116,7 +122,8 @@ class Learner:
 
 
 def _figures(question: Question, observations: Sequence[Observation], corner_: Corner) -> list[_Figure]:
-    """Objectives, then constraints that the corner does not enforce and that were ever scored, then failure if it occurs."""
+    """Objectives, then constraints that the corner does not enforce and that were ever scored, then failure if it occurs,
+    and cost once a few trials have run to their end."""
     found = []
     for j, o in enumerate(question.objectives):
         known = objective(question, observations, j)
@@ -129,6 +136,9 @@ def _figures(question: Question, observations: Sequence[Observation], corner_: C
                 found.append(_Figure(f"excess of {metric}", known, excess_warp(known)))
     if any(o.state == "FAIL" for o in observations):
         found.append(_Figure(FAILURE, failure(observations), None))
+    paid = cost(observations)
+    if len(paid.values) >= PRICED:
+        found.append(_Figure(COST, paid, None))
     return found
 
 

@@ -114,6 +114,29 @@ class Improvement:
             total = total + log_ndtr(-mean / sd).mean(0)
         return np.asarray(total)
 
+    def log_nearer(self, features: Array, incumbent: Array) -> Array:
+        """(n,) log expected gain in what the incumbent, (1, e) features, violates most, times the chances that nothing else
+        is violated by more than there.
+
+        What is to be asked for while nothing is feasible: the chance of being feasible is then that of a far tail, which is
+        largest where least is known, at the rim of the space, and not where trials come closer to feasible.
+        """
+        bounds = [(d, float(limit)) for d, limit in zip(self._objectives, self._limits, strict=True)]
+        bounds += [(d, 0.0) for d in self._constraints]
+        over = []
+        for drawn, bound in bounds:
+            at = drawn.output.at(incumbent)
+            over.append((drawn.output.centre + drawn.output.spread * float(at.mean[0]) - bound) / drawn.output.spread)
+        worst, gain = int(np.argmax(over)), np.ones(1)
+        for k, (drawn, bound) in enumerate(bounds):
+            mean, sd = drawn.given(features, len(self._fronts))
+            there = bound + max(over[k], 0.0) * drawn.output.spread
+            if k == worst:
+                gain = gain * _shortfall(np.full((len(mean), 1), there), mean, sd)[:, 0] / drawn.output.spread
+            else:
+                gain = gain * ndtr((there - mean) / sd)
+        return np.log(np.maximum(gain.mean(0) * self._ends(features), 1e-300))
+
     def _ends(self, features: Array) -> Array:
         """Probability that a trial does not fail, of a process of 1 for failure and −1 for none."""
         if self._failure is None:

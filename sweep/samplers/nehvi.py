@@ -30,6 +30,7 @@ SPREAD = 512  # candidates over the whole tree; a power of 2
 NEAR = 384  # candidates near the best trials
 REFINED, OFFSPRING = 6, 32  # the best candidates, and how many are drawn around each in a round
 SCALES = (0.1, 0.05, 0.02, 0.01)  # of the rounds' steps, in the unit cube
+THRIFT = 1.0  # power of a trial's expected cost that its improvement is divided by; benchmarks/search.md compares
 
 
 class Nehvi:
@@ -170,7 +171,8 @@ class _Search:
         self._encoding, self._beliefs, self._rng = sampler.encoding, beliefs, rng
         self._excluded = sampler.tried() | set(self._encoding.keys(pending) if len(pending) else ())
         rows = baseline(beliefs, BASELINE)
-        self._best_trials = beliefs.points[rows[:8]]
+        self._hunting = not any(_is_feasible(o) for o in beliefs.observations)
+        self._best_trials = beliefs.points[_least_infeasible(beliefs.observations) if self._hunting else rows[:8]]
         places = np.concatenate([beliefs.points[rows], pending])
         keys = self._encoding.keys(places) if len(places) else []
         places = places[sorted({key: i for i, key in reversed(list(enumerate(keys)))}.values())]
@@ -205,15 +207,25 @@ class _Search:
         return points[winner], float(self.improvement(self._encoding.embed(points[winner : winner + 1])[0])[0])
 
     def _score(self, points: Array, draws: int | None = None) -> Array:
-        """Log expected improvement; where that is out of reach, far below it, the chance of being feasible."""
+        """Log expected improvement, by what it costs; where that is out of reach, far below it, the chance of being feasible.
+
+        While no trial was feasible it is the improvement on the one that is nearest to it: see `Improvement.log_nearer`.
+        """
         if not len(points):
             return np.zeros(0)
         features, _ = self._encoding.embed(points)
+        if self._hunting:
+            return self.improvement.log_nearer(features, self._encoding.embed(self._best_trials[:1])[0])
         gain = self.improvement(features, draws)
         log = np.log(np.maximum(gain, 1e-300))
         if gain.max() < 1e-200:
-            log = -1e4 + self.improvement.log_feasible(features)
-        return log
+            return -1e4 + self.improvement.log_feasible(features)
+        return log - THRIFT * self._log_cost(features)
+
+    def _log_cost(self, features: Array) -> Array:
+        """Logarithm of the core-seconds that a whole trial is expected to take; 0 where nothing is known of it."""
+        one = self._beliefs.cost
+        return one.centre + one.spread * one.at(features).mean if one else np.zeros(len(features))
 
     def _distinct(self, points: Array) -> Array:
         """Each of the points once, without what was tried; with it where nothing else is left."""
@@ -271,6 +283,16 @@ def baseline(beliefs: Beliefs, size: int) -> np.ndarray:
     behind = np.array([((row - sure) / spread).min(1).max() if len(sure) else 0.0 for row in hope])
     order = np.lexsort((np.arange(len(kept)), behind + 10 * over))
     return np.array(kept, dtype=np.intp)[order[:size]]
+
+
+def _is_feasible(observation: Observation) -> bool:
+    return observation.state == COMPLETE and all(e <= 0 for e in observation.excesses.values())
+
+
+def _least_infeasible(observations: Sequence[Observation]) -> np.ndarray:
+    """The trials that broke the constraints by least, by what was measured: a model takes the first of them for noise."""
+    over = [sum(max(e, 0.0) for e in o.excesses.values()) if o.excesses else np.inf for o in observations]
+    return np.argsort(over, kind="stable")[:REFINED]
 
 
 def _is_known(observation: Observation) -> bool:

@@ -18,6 +18,7 @@ from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Data, GaussianProcess, Hyperparameters, Marginal, truncation_sites
 
 FAILURE = "\0failure"  # the output that says whether a trial fails; no metric is called so
+COST = "\0cost"  # the output that says what a trial costs
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,15 @@ def failure(observations: Sequence[Observation]) -> Known:
     labels = np.array([1.0 if o.state == "FAIL" else -1.0 for o in observations])
     nothing = np.zeros(0)
     return Known(np.arange(n), labels, np.zeros(n), np.ones(n), np.zeros(0, dtype=np.intp), nothing)
+
+
+def cost(observations: Sequence[Observation]) -> Known:
+    """Logarithms of the core-seconds of trials that ran to their end: what a stopped one would have cost is not known."""
+    has = [(i, o) for i, o in enumerate(observations) if o.state == "COMPLETE" and o.core_s > 0]
+    n, nothing = len(has), np.zeros(0)
+    rows = np.array([i for i, _ in has], dtype=np.intp)
+    values = np.log([o.core_s for _, o in has])
+    return Known(rows, values, np.zeros(n), np.ones(n), np.zeros(0, dtype=np.intp), nothing)
 
 
 def corner(question: Question, observations: Sequence[Observation]) -> Corner:

@@ -233,7 +233,7 @@ def test_a_question_says_how_many_trials_it_is_worth_and_a_flag_overrules_it(
 ) -> None:
     assert "dimum 16 trials, label_swap 8 trials" in trials(["--space", "dimum_robustness"], capsys)
     assert "dimum 6 trials, label_swap 3 trials" in trials(["--space", "dimum_robustness", "--trials", "6"], capsys)
-    assert "tpe; 6 trials each of dimum" in trials(["--space", "methods_vs_dimra"], capsys)
+    assert "nehvi; 6 trials each of dimum" in trials(["--space", "methods_vs_dimra"], capsys)
     one = ["--space", "methods_vs_dimra", "--fix", "method=salun"]
     assert "salun 6 trials" in trials(one, capsys) and "salun 2 trials" in trials([*one, "--trials", "2"], capsys)
     assert "8 trials each of meta-dimum" in trials(["--space", "meta_unlearning"], capsys)

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from sweep.estimates import hypervolume
-from sweep.samplers import Observation, Question, improvement
+from sweep.samplers import Observation, Question, improvement, nehvi
 from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import (
     Data,
@@ -147,6 +147,30 @@ def test_expected_improvement_agrees_with_drawing_everything(count: int, monkeyp
     assert found == pytest.approx(expected, rel=0.15 if count < 3 else 0.25)
 
 
+def test_coming_nearer_agrees_with_drawing_everything() -> None:
+    """Of the output that is violated most, at the incumbent, the expected gain; of the others the chance of being no worse."""
+    objectives, constraint = _outputs(2), _outputs(4)[3]
+    rng = np.random.default_rng(1)
+    incumbent, candidates = rng.random((1, 2)), rng.random((3, 2))
+    expected_there = [o.centre + o.spread * float(o.at(incumbent).mean[0]) for o in (*objectives, constraint)]
+    limits = np.array(expected_there[:2]) - (3.0, 0.2)  # the first is violated most
+    normals = np.zeros((3, 1, 0))
+    found = np.exp(
+        Improvement(objectives, [constraint], None, limits, incumbent[:0], normals).log_nearer(candidates, incumbent)
+    )
+    assert limits[0] + 3.0 > expected_there[2] - 3.0, "nor is the constraint"
+    allowed = [expected_there[0], expected_there[1], max(expected_there[2], 0.0)]
+    drawn = []
+    for output in (*objectives, constraint):
+        at = output.at(candidates)
+        drawn.append(
+            output.centre + output.spread * (at.mean + np.sqrt(at.variance) * rng.standard_normal((100_000, 3)))
+        )
+    gain = np.maximum(allowed[0] - drawn[0], 0.0) / objectives[0].spread
+    kept = (drawn[1] <= allowed[1]) & (drawn[2] <= allowed[2])
+    assert found == pytest.approx(gain.mean(0) * kept.mean(0), rel=0.05)
+
+
 def test_hypervolume_and_fronts_agree_with_the_ones_reported() -> None:
     rng = np.random.default_rng(1)
     values = rng.random((12, 2))
@@ -250,6 +274,47 @@ def test_where_trials_fail_less_is_expected() -> None:
     )
     assert heeded[0] > 0.8 * ignored[0]
     assert heeded[1] < 0.2 * ignored[1]
+
+
+def test_while_nothing_is_feasible_trials_come_nearer_than_chances_of_it_would_lead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bowl of twelve parameters that is feasible near its bottom alone: what is least known is most probably feasible."""
+    names = "abcdefghijkl"
+    question = Question(
+        tuple(Float(n, 0.0, 1.0) for n in names), (Objective("f", "minimise"),), ("bowl",), reference=(9.0,)
+    )
+
+    def asked() -> float:
+        excess = []
+        for seed in range(3):
+            sampler = Nehvi(question, seed, startup=8)
+            for number in range(20):
+                x = sampler.ask(number)
+                over = 4 * sum((float(x[n]) - 0.6) ** 2 for n in names) - 0.02
+                sampler.tell(Observation(number, x, "COMPLETE", {"f": float(x["a"])}, {"bowl": over}))
+                excess += [over] if number >= 8 else []
+        return float(np.mean(excess))
+
+    nearer = asked()
+    monkeypatch.setattr(nehvi, "_is_feasible", lambda observation: True)
+    assert nearer < 0.9 * asked()
+
+
+def test_of_trials_that_promise_alike_the_cheap_ones_are_asked_for() -> None:
+    """`a` decides the figure and `b` the cost, a hundredfold between its ends."""
+    question = Question(SQUARE, (Objective("f", "minimise"),), (), reference=(2.0,))
+
+    def asked(cost: float) -> list[float]:
+        sampler = Nehvi(question, 0, startup=10)
+        for number in range(22):
+            x = sampler.ask(number)
+            figures = {"f": (float(x["a"]) - 0.6) ** 2 + 0.02 * math.sin(9 * number)}
+            core_s = 10 * cost ** float(x["b"])
+            sampler.tell(Observation(number, x, "COMPLETE", figures, core_s=core_s))
+        return [float(o.settings["b"]) for o in sampler._told.values() if o.number >= 10]
+
+    assert np.mean(asked(100.0)) < 0.3 < np.mean(asked(1.0))
 
 
 def test_a_trial_stopped_under_attack_keeps_others_from_its_place() -> None:

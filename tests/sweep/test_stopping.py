@@ -80,7 +80,7 @@ def test_infeasible_and_stopped_trials_dominate_nothing() -> None:
 
 @pytest.fixture
 def agenda(tmp_path: Path) -> Agenda:
-    plan = plan_in(tmp_path, trials=4, baseline_trials=0, fix=(("method", "dimum"),))
+    plan = plan_in(tmp_path, trials=4, baseline_trials=0, fix=(("method", "dimum"),), stopping=True)
     create_run_dir(plan)
     write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
     return agenda_of(plan)
@@ -132,7 +132,7 @@ def test_a_trial_that_may_still_win_is_attacked_to_the_end(agenda: Agenda) -> No
 
 
 def test_whole_trials_are_attacked_to_the_end_whatever_dominates_them(tmp_path: Path) -> None:
-    plan = plan_in(tmp_path, trials=4, baseline_trials=0, fix=(("method", "dimum"),), stopping=False)
+    plan = plan_in(tmp_path, trials=4, baseline_trials=0, fix=(("method", "dimum"),))
     create_run_dir(plan)
     agenda = agenda_of(plan)
     finish(agenda, begun(agenda), robustness=0.95, fid_delta=0.0)

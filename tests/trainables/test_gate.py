@@ -47,6 +47,15 @@ def test_fid_delta_is_stopped_by_students_t_of_five_seeds_past_the_budget(value:
     assert (gate(BUDGET, value) is not None) == stopped
 
 
+def test_slack_lets_pass_what_breaks_a_bound_by_no_more() -> None:
+    lenient = Limit("fid_delta", 5.0, at_most=True, slack=2.5)
+    assert gate(lenient, 7.16 + 2.4) is None
+    cause = gate(lenient, 7.16 + 2.5)
+    assert cause is not None and "≤ 5.000, nor within 2.500 of it" in cause
+    assert gate(Limit("unlearning_accuracy", 0.9, at_most=False, slack=0.45), 0.5) is None
+    assert gate(Limit("unlearning_accuracy", 0.9, at_most=False, slack=0.45), 0.3) is not None
+
+
 def test_a_figure_of_unknown_noise_never_stops_a_trial() -> None:
     assert gate(BUDGET, 1e9, sd=math.inf) is None
     assert gate(Limit("forgotten_confidence", 0.1, at_most=True), 1.0) is None
