@@ -47,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="SAMPLER[+gate][+glance][+stop][+bound][+warm…]",
         help="what to run",
     )
-    run.add_argument("--seeds", type=_positive, default=20, metavar="N", help="seeds 0 … N-1 of each (default: 20)")
+    run.add_argument("--seeds", type=_positive, default=20, metavar="N", help="so many seeds of each (default: 20)")
+    run.add_argument("--first", type=int, default=0, metavar="SEED", help="the first of them (default: 0)")
     _add_limits(run)
     run.add_argument("--count-asking", action="store_true", help="let the clock run while a sampler chooses")
     run.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the runs")
@@ -138,7 +139,7 @@ def _run(args: argparse.Namespace) -> None:
         chosen.name, chosen.identity, args.workers, args.core_seconds, args.trials, args.count_asking,
         chosen.reference, best_known(chosen),
     )  # fmt: skip
-    for seed in range(args.seeds):
+    for seed in range(args.first, args.first + args.seeds):
         for strategy in strategies:
             if results.there(args.output, options, strategy.name, seed):
                 continue

@@ -17,7 +17,7 @@ def table(folder: Path, against: str, at: Sequence[float]) -> str:
     for problem, strategies in read_all(folder).items():
         if against not in strategies:
             raise UsageError(f"--against {against}: no such runs under {folder / problem}; {near(against, strategies)}")
-        longest = strategies[against][0].options.core_seconds
+        longest = min(runs[0].options.core_seconds for runs in strategies.values())
         if max(at) > longest:
             raise UsageError(f"--at {max(at):g}: the runs under {folder / problem} are of {longest:g} core-seconds")
         heads = " | ".join(f"{s:g} core-s: found | less {against}" for s in at)

@@ -49,6 +49,11 @@ class Stored:
     events: tuple[Event, ...]
     spent: float
 
+    def until(self, core_seconds: float) -> Stored:
+        """The run as it was after so many core-seconds."""
+        events = tuple(e for e in self.events if e.spent <= core_seconds)
+        return dataclasses.replace(self, events=events, spent=min(self.spent, core_seconds))
+
 
 def place(folder: Path, options: Options, strategy: str, seed: int) -> Path:
     return folder / options.problem / strategy / f"seed-{seed:03d}.parquet"
@@ -99,7 +104,12 @@ def read_all(folder: Path) -> dict[str, dict[str, list[Stored]]]:
     for run in map(read, files):
         found[run.options.problem][run.strategy].append(run)
     for problem, strategies in found.items():
-        kinds = {dataclasses.replace(r.options, best_known=0.0) for runs in strategies.values() for r in runs}
+        for name, runs in strategies.items():
+            if len({r.options.core_seconds for r in runs}) > 1:
+                raise UsageError(f"{folder / problem / name}: its runs are not equally long and do not compare")
+        # runs of another strategy may be longer: what reaches a level late needs more time to show it
+        same = {"best_known": 0.0, "core_seconds": 0.0}
+        kinds = {dataclasses.replace(r.options, **same) for runs in strategies.values() for r in runs}  # type: ignore[arg-type]
         if len(kinds) > 1:
             raise UsageError(f"{folder / problem}: its runs were made with different options and do not compare")
     return found
@@ -112,19 +122,31 @@ def comparison(folder: Path, baseline: str = "") -> str:
         reference = baseline if baseline in strategies else next(iter(strategies))
         options = next(iter(strategies.values()))[0].options
         counted = "counted as measured" if options.count_asking else "counted as free"
+        lasting = {name: runs[0].options.core_seconds for name, runs in strategies.items()}
+        shared = min(lasting.values())
+        short = {name: [r.until(shared) for r in runs] for name, runs in strategies.items()}
         lines = [
             f"## {problem}",
             "",
-            f"{options.core_seconds:g} core-seconds on {options.workers} workers, asking {counted}; hypervolumes are of "
+            f"The first {shared:g} core-seconds on {options.workers} workers, asking {counted}; hypervolumes are of "
             f"noise-free figures, as shares of the best known, {options.best_known:.4g}. Means with 95 % t intervals over "
             "seeds; medians with order-statistic intervals of at least 95 %, ∞ where runs never got there.",
             "",
-            _found_table(strategies),
+            _found_table(short),
+            "",
+            f"Runs as long as they were made: {_lasting(lasting)} core-seconds.",
             "",
             _time_table(strategies, reference),
         ]
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
+
+
+def _lasting(lasting: dict[str, float]) -> str:
+    lengths = dict.fromkeys(lasting.values())
+    if len(lengths) == 1:
+        return f"{next(iter(lengths)):g}"
+    return "; ".join(f"{', '.join(n for n, of in lasting.items() if of == s)} {s:g}" for s in lengths)
 
 
 def _found_table(strategies: dict[str, list[Stored]]) -> str:
