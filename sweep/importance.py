@@ -107,7 +107,8 @@ def _columns(table: pa.Table, name: str) -> np.ndarray | None:
     else:
         words = np.array(column.to_pylist(), dtype=object)
         options = sorted({w for w in words.tolist() if w is not None})
-        found, varies = np.stack([(words == o).astype(float) for o in options], axis=1), len(options) > 1
+        varies = len(options) > 1  # none at all where every trial failed
+        found = np.stack([(words == o).astype(float) for o in options], axis=1) if varies else np.empty((len(words), 0))
     return found if varies else None
 
 
