@@ -92,7 +92,7 @@ def test_all_trials_end_it_otherwise_and_a_gain_needs_a_sampler_that_expects(tmp
     drained(agenda)
     assert agenda.ended_by == "trials: all 3"
     with pytest.raises(UsageError, match="use --sampler nehvi"):
-        validate(plan_in(tmp_path, min_gain=0.1))
+        validate(plan_in(tmp_path, min_gain=0.1, sampler="tpe"))
 
 
 def test_our_own_samplers_expectation_ends_a_search_that_has_found_everything(tmp_path: Path) -> None:
