@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import launch
+from sweep import launch, options
 from sweep import plan as planning
 from sweep.datasets import data_facts, dataset_of, fingerprinted
 from sweep.describe import wrapped
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     what = p.add_argument_group("track")
     what.add_argument("--data", default="digits", metavar="NAME", help="data set (default: digits, embedded)")
-    launch.add_data(what)
+    options.add_data(what)
     what.add_argument(
         "--fix",
         action="append",
@@ -72,8 +72,8 @@ def parser() -> argparse.ArgumentParser:
         help="attack steps, 2^n - 1; scored at 0, 1, 3, … K (default: 255)",
     )
     what.add_argument("--resume", metavar="RUN", help="go on with the track in this run folder")
-    launch.add_figures(p)
-    where = launch.add_place(p, "runs/track-DATE-TIME")
+    options.add_figures(p)
+    where = options.add_place(p, "runs/track-DATE-TIME")
     where.add_argument("--dry-run", action="store_true", help="print the whole plan and exit")
     where.add_argument("--verbose", action="store_true", help="let Ray and warnings speak")
     return p
