@@ -57,7 +57,7 @@ def named(run_dir: Path) -> list[str]:
 def _of_arm(front: Front, arm: ArmFront, space: SearchSpace, most: int, neighbours: int) -> list[Member]:
     """Members in the order in which they were chosen; those that measured infeasible after the others.
 
-    A COMPLETE trial passed the gate: its one-sided 95 % bounds leave its constraints open. No other can be on the front.
+    No other than a COMPLETE trial can be on the front. One that broke a bound by more than noise may is expected to add nothing.
     """
     complete = [m for m in arm.members if m.state == COMPLETE and m.search_feasible is not None and _told(front, m)]
     feasible = [m for m in complete if m.search_feasible]

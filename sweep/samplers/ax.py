@@ -6,16 +6,15 @@ the order in which it was told. Needs the extra ``ax``; a suggestion costs secon
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.records import COMPLETE, FAIL
-from sweep.samplers import Observation, Question, check_observation
+from sweep.samplers import Observation, Question
 from sweep.samplers.catalogue import check_installed
-from sweep.samplers.encoding import Encoding
+from sweep.samplers.from_told import FromTold
 from sweep.samplers.outputs import corner
 from sweep.samplers.quasi_random import QuasiRandom
 from sweep.space import Choice, Int, Parameter, Settings
@@ -27,7 +26,7 @@ ROOT = "always"  # a parameter of one value, under which the tree's own hang whe
 STARTUP, MEASURED = 5, 2  # trials that did not fail, and COMPLETE ones among them, before a model chooses: Ax's own
 
 
-class AxSampler:
+class AxSampler(FromTold):
     """See `sweep.samplers.Sampler`.
 
     The first trials are a scrambled Sobol sequence, ours instead of Ax's; then the model of Ax's ``fast`` method chooses, for
@@ -41,36 +40,14 @@ class AxSampler:
 
     def __init__(self, question: Question, seed: int = 0) -> None:
         check_installed("ax")
-        self.question, self.seed = question, seed
-        self._encoding = Encoding(question.parameters)
+        super().__init__(question, seed)
         self._sequence = QuasiRandom(question, seed)
-        self._told: dict[int, Observation] = {}
-        self._running: dict[int, Settings] = {}
-
-    def ask(self, number: int) -> Settings:
-        if number in self._told:
-            raise ValueError(f"trial {number} has ended; ask for one that has not")
-        if number not in self._running:
-            self._running[number] = self._choose(number)
-        return dict(self._running[number])
-
-    def running(self, number: int, settings: Settings) -> None:
-        if number in self._told:
-            raise ValueError(f"trial {number} has ended and cannot be running")
-        self._encoding.point(settings)  # refuses what is not of the tree
-        self._running[number] = dict(settings)
-
-    def tell(self, observation: Observation) -> None:
-        check_observation(self.question, observation)
-        self._encoding.point(observation.settings)
-        self._told[observation.number] = observation
-        self._running.pop(observation.number, None)
 
     def _choose(self, number: int) -> Settings:
         told = [self._told[n] for n in sorted(self._told)]
         scored = [o for o in told if o.state != FAIL and (o.figures or o.excesses)]
         complete = sum(o.state == COMPLETE for o in scored)
-        if len(scored) < STARTUP or complete < MEASURED or not self._encoding.groups:
+        if len(scored) < STARTUP or complete < MEASURED or not self.encoding.groups:
             return self._sequence.ask(number)
         from ax.exceptions.core import SearchSpaceExhausted
         from ax.exceptions.generation_strategy import GenerationStrategyRepeatedPoints
@@ -90,7 +67,7 @@ class AxSampler:
         from ax.utils.common.logger import set_stderr_log_level
 
         set_stderr_log_level(logging.ERROR)
-        client = Client(random_seed=_stream(self.seed, number))
+        client = Client(random_seed=self._stream(number))
         client.configure_experiment(parameters=declared(self.question.parameters), name="arm")
         outputs = _Outputs(self.question, told)
         client.configure_optimization(outputs.objective, outcome_constraints=outputs.limits or None)
@@ -236,7 +213,3 @@ def settings_of(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> S
         else:
             settings[p.name] = p.check(values.get(p.name, p.low))
     return settings
-
-
-def _stream(seed: int, number: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")

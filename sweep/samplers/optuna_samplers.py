@@ -6,7 +6,6 @@ what is known does not. It is in memory: what other tools open is `sweep.journal
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.parameters import Choice, Int, Parameter, Settings, suggest, walk
 from sweep.records import COMPLETE, FAIL, PRUNED
-from sweep.samplers import Observation, Question, check_observation
-from sweep.samplers.encoding import Encoding
+from sweep.samplers import Observation, Question
+from sweep.samplers.from_told import FromTold
 
 DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAIL: TrialState.FAIL}
@@ -45,7 +44,7 @@ _MAKE: dict[str, Callable[[int, int], BaseSampler]] = {
 NAMES = tuple(_MAKE)
 
 
-class OptunaSampler:
+class OptunaSampler(FromTold):
     """See `sweep.samplers.Sampler`. `name` is one of NAMES.
 
     A stopped trial is PRUNED with its constraints and no objective; Optuna knows no bounds and no standard errors. Of a
@@ -53,35 +52,14 @@ class OptunaSampler:
     """
 
     def __init__(self, question: Question, seed: int, name: str) -> None:
-        self.question, self.seed, self.name = question, seed, name
-        self._told: dict[int, Observation] = {}
-        self._running: dict[int, Settings] = {}
+        super().__init__(question, seed)
+        self.name = name
         self._known = {p.name: p for p in walk(question.parameters)}
-        self._encoding = Encoding(question.parameters)
-
-    def ask(self, number: int) -> Settings:
-        if number in self._told:
-            raise ValueError(f"trial {number} has ended; ask for one that has not")
-        if number not in self._running:
-            self._running[number] = self._choose(number)
-        return dict(self._running[number])
-
-    def running(self, number: int, settings: Settings) -> None:
-        if number in self._told:
-            raise ValueError(f"trial {number} has ended and cannot be running")
-        self._encoding.point(settings)  # refuses what is not of the tree
-        self._running[number] = dict(settings)
-
-    def tell(self, observation: Observation) -> None:
-        check_observation(self.question, observation)
-        self._encoding.point(observation.settings)
-        self._told[observation.number] = observation
-        self._running.pop(observation.number, None)
 
     def _choose(self, number: int) -> Settings:
         with warnings.catch_warnings():  # NSGA-III is marked experimental, which is said once an ask
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = _MAKE[self.name](_stream(self.seed, number), self.question.trials)
+            sampler = _MAKE[self.name](self._stream(number), self.question.trials)
         study = optuna.create_study(
             sampler=sampler, directions=[DIRECTIONS[o.direction] for o in self.question.objectives]
         )
@@ -137,8 +115,3 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     if isinstance(parameter, Int):
         return IntDistribution(parameter.low, parameter.high, log=parameter.log)
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-
-
-def _stream(seed: int, number: int) -> int:
-    """A sampler's seed for one trial: 32 bits, as Optuna takes them."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")
