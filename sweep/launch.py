@@ -236,9 +236,17 @@ def add_figures(p: argparse.ArgumentParser) -> None:
 def add_place(p: argparse.ArgumentParser, run_dir: str) -> Any:
     """The options that say where it runs; returns their group."""
     where = p.add_argument_group("where it runs")
-    where.add_argument("--run-dir", metavar="DIR", help=f"the run folder (default: {run_dir})")
     where.add_argument(
-        "--artifacts", default="runs/artifacts", metavar="DIR|URI", help="artifact store (default: runs/artifacts)"
+        "--storage",
+        default="",
+        metavar="DIR|URI",
+        help="folder, or object store such as s3://BUCKET/PREFIX, that runs and artifacts are kept in (default: runs)",
+    )
+    where.add_argument(
+        "--run-dir", metavar="DIR", help=f"the run folder (default: {run_dir}, in --storage if a folder)"
+    )
+    where.add_argument(
+        "--artifacts", default="", metavar="DIR|URI", help="artifact store (default: artifacts, in --storage)"
     )
     where.add_argument(
         "--workers", type=int, metavar="N", help="trials at a time (default: one a core, or what the GPUs take)"
@@ -249,6 +257,9 @@ def add_place(p: argparse.ArgumentParser, run_dir: str) -> Any:
         default=0.0,
         metavar="F",
         help="share of a GPU a trial gets (default: 0, the CPU)",
+    )
+    where.add_argument(
+        "--gpu-type", default="", metavar="TYPE", help="only GPUs of this type, by Ray's name: A10G, A100, H100, …"
     )
     where.add_argument("--address", default="", metavar="ADDR", help="an existing Ray cluster; 'auto' on its head node")
     where.add_argument("--in-process", action="store_true", help="the same trials in this very process, for a debugger")
@@ -275,7 +286,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     trials = _or(args.trials, question.trials)
     plan = Plan(
         space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
-        run_dir=args.run_dir or planning.default_run_dir(args.space),
+        run_dir=args.run_dir or planning.default_run_dir(args.storage, args.space),
         data=args.data or question.data,
         forget=args.forget or question.forget,
         trials=trials,
@@ -318,7 +329,7 @@ def with_base_model(plan: Plan, args: argparse.Namespace) -> Plan:
 def shared_values(args: argparse.Namespace) -> dict[str, Any]:
     """The plan's values that `add_figures` and `add_place` ask for."""
     return {
-        "artifacts": planning.absolute(args.artifacts),
+        "artifacts": planning.absolute(args.artifacts or planning.in_storage(args.storage, "artifacts")),
         "data_folder": args.data_folder and planning.absolute(args.data_folder),
         "image_size": args.image_size,
         "data_limit": args.data_limit,
@@ -338,6 +349,7 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
         "shadow_models": args.shadow_models,
         "workers": _workers(args),
         "gpus_per_trial": args.gpus_per_trial,
+        "gpu_type": args.gpu_type,
         "address": args.address,
         "in_process": args.in_process,
     }

@@ -45,6 +45,8 @@ class Place(Protocol):
     @property
     def gpus_per_trial(self) -> float: ...
     @property
+    def gpu_type(self) -> str: ...
+    @property
     def address(self) -> str: ...
     @property
     def in_process(self) -> bool: ...
@@ -114,6 +116,8 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
+    # All of them at once, so that an autoscaler sees how many nodes they need; else Tune lets one trial wait at a time.
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(place.workers))
     import ray
     from ray import tune
 
@@ -126,7 +130,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
         execute = _ray_executor(ray, place, experiments, progress)
         jobs, views = open_(execute)
         searcher = AgendaSearcher(jobs, lambda e: views.take(e, jobs), lambda: progress.heartbeat(jobs))
-        resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {})
+        resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}) | _gpu_type(place)
         try:
             tune.Tuner(
                 tune.with_resources(UnlearningTrial, resources),
@@ -187,7 +191,7 @@ def _start_ray(ray: Any, place: Place, verbose: bool) -> None:
     said = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     try:
         if place.address:
-            ray.init(address=place.address, **said)
+            ray.init(address=place.address, runtime_env={"py_modules": _packages()}, **said)
         else:
             ray.init(num_cpus=max(place.workers, 1), include_dashboard=False, **said)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -197,6 +201,19 @@ def _start_ray(ray: Any, place: Place, verbose: bool) -> None:
     have = ray.cluster_resources().get("GPU", 0)
     if place.gpus_per_trial > have and not place.address:
         raise UsageError(f"--gpus-per-trial {place.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
+
+
+def _packages() -> list[str]:
+    """The packages that jobs are made of, which Ray carries to every node: what runs there is this process's code."""
+    import sweep
+    import trainables
+
+    return [str(Path(package.__path__[0]).resolve()) for package in (sweep, trainables)]
+
+
+def _gpu_type(place: Place) -> dict[str, float]:
+    """The resource by which Ray marks nodes with GPUs of a type: a sliver of it, for it is a mark and not an amount."""
+    return {f"accelerator_type:{place.gpu_type}": 0.001} if place.gpu_type else {}
 
 
 def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], progress: Progress) -> Execute:
@@ -209,7 +226,10 @@ def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], pro
         torch.set_num_threads(1)
         return task(*arguments)
 
-    remote = ray.remote(num_cpus=1, num_gpus=place.gpus_per_trial)(call)
+    # Spread over the nodes: what is prepared at the same time is as heavy as a trial each.
+    remote = ray.remote(
+        num_cpus=1, num_gpus=place.gpus_per_trial, resources=_gpu_type(place), scheduling_strategy="SPREAD"
+    )(call)
 
     def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
         waiting = {remote.remote(*task): name for name, task in tasks.items()}
