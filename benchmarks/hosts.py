@@ -8,6 +8,7 @@ in a namespace too, and leads nowhere. Needs root, and Debian's iproute2, openss
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -22,7 +23,8 @@ from pathlib import Path
 NETWORK = "10.77.0"
 HOME = "/root"
 _OWN = ("/tmp", HOME, "/run", "/dev/shm")
-_ROOT = Path(__file__).parents[2]
+_PREFIX = "sweep"
+_ROOT = Path(__file__).parents[1]
 
 SSHD = """\
 ListenAddress 0.0.0.0
@@ -40,7 +42,7 @@ def missing() -> str:
     """Why hosts cannot be made here; empty where they can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    tools = ("ip", "unshare", "nsenter", "rsync", "ssh", "/usr/sbin/sshd")
+    tools = ("ip", "unshare", "nsenter", "setpriv", "rsync", "ssh", "/usr/sbin/sshd")
     absent = [tool for tool in tools if not shutil.which(tool)]
     return f"not installed: {', '.join(absent)} (Debian: iproute2 openssh-server rsync)" if absent else ""
 
@@ -104,20 +106,31 @@ class Host:
 def hosts(folder: Path, count: int) -> Iterator[list[Host]]:
     """`count` hosts that see each other and nothing else; `folder`, this checkout and its Python are the same on all of them.
 
-    Whatever happens, their processes and namespaces are gone afterwards.
+    Their processes and namespaces are gone afterwards. Where this process is killed its hosts die with it, and the next one
+    removes what is left of their namespaces.
     """
+    _remove_orphans()
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("host_key", "key"):
         if not (folder / name).exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     (folder / "sshd_config").write_text(SSHD.format(folder=folder))
-    prefix = f"sweep{os.getpid()}"
+    prefix = f"{_PREFIX}{os.getpid()}"
     with ExitStack() as stack:
         _namespace(f"{prefix}-switch", stack)
         ip("-n", f"{prefix}-switch", "link", "add", "switch", "type", "bridge")
         ip("-n", f"{prefix}-switch", "link", "set", "switch", "up")
         same = {p for p in (folder, _ROOT, Path(sys.prefix), Path(sys.base_prefix)) if str(p).startswith(_OWN)}
         yield [_host(f"{prefix}-{i}", f"{NETWORK}.{10 + i}", folder, sorted(same), stack) for i in range(count)]
+
+
+def _remove_orphans() -> None:
+    """Delete the namespaces of processes that were killed before they could."""
+    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
+    for name in re.findall(rf"^{_PREFIX}\d+-\w+", listed, re.MULTILINE):
+        maker = re.findall(r"\d+", name)[0]
+        if not Path(f"/proc/{maker}").exists():
+            ip("netns", "del", name)
 
 
 def _namespace(name: str, stack: ExitStack) -> None:
@@ -140,7 +153,7 @@ def _host(name: str, address: str, folder: Path, same: list[Path], stack: ExitSt
     log = stack.enter_context((folder / f"{name}.log").open("w"))
     unshare = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
     process = subprocess.Popen(
-        ["ip", "netns", "exec", name, *unshare, "bash", "-c", _boot(name, folder, same)],
+        ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", name, *unshare, "bash", "-c", _boot(name, folder, same)],
         stdout=log, stderr=log, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     stack.callback(process.wait)
