@@ -25,7 +25,9 @@ from sweep.space import SearchSpace
 from trainables.experiment import Experiment
 from trainables.store import Artifact
 
-_MAX_LOST = 2  # a trial whose process dies more often than this has failed; one that dies less is started again
+# A trial whose process dies more often than this has failed; one that dies less is started again. A lost node takes the
+# processes of all its trials, and for a minute Ray may start them there again.
+_MAX_LOST = 4
 
 
 class Views(Protocol):
@@ -129,7 +131,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
     try:
         execute = _ray_executor(ray, place, experiments, progress)
         jobs, views = open_(execute)
-        searcher = AgendaSearcher(jobs, lambda e: views.take(e, jobs), lambda: progress.heartbeat(jobs))
+        searcher = AgendaSearcher(jobs, lambda e: views.take(e, jobs), lambda: progress.heartbeat(jobs), _MAX_LOST)
         resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}) | _gpu_type(place)
         try:
             tune.Tuner(
@@ -144,7 +146,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
                 run_config=tune.RunConfig(
                     name="tune",
                     storage_path=str((Path(place.run_dir) / "ray").resolve()),
-                    failure_config=tune.FailureConfig(max_failures=_MAX_LOST),
+                    failure_config=tune.FailureConfig(max_failures=_MAX_LOST + 1),
                     callbacks=[LostTrials(searcher)],
                     verbose=int(progress.verbose),
                 ),

@@ -233,7 +233,7 @@ def unpinned_package(document: Document, ready: dict[str, Any]) -> Found:
     for key in ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"):
         for i, text in _commands(ready, key):
             place = (key, i) if (key, i) in document.lines else (key,)
-            installs |= bool(re.search(r"pip install.* (\.|'\.'|\"\.\")(\s|$)", text))
+            installs |= bool(re.search(r"pip install.* (\.|'\.'|\"\.\")([\s);]|$)", text))
             if re.search(moving, text) or ("pip install" in text and "-c constraints.txt" not in text):
                 yield place, f"{text.strip()!r} installs what is newest that day", "pip install -c constraints.txt …"
     if not installs:

@@ -145,14 +145,15 @@ def test_ray_accepts_the_readmes_lines(line: str) -> None:
     assert context.params["cluster_config_file"] == "cluster/gpu.yaml"
 
 
-@pytest.mark.parametrize("line", [line for line in readme_lines() if "sweep.launch" in line])
+@pytest.mark.parametrize("line", [line for line in readme_lines() if "-m sweep." in line])
 def test_the_sweep_accepts_the_readmes_lines(line: str) -> None:
-    from sweep.launch import parser
+    from sweep import launch
+    from sweep.cluster import __main__ as cluster
 
-    command = shlex.split(shlex.split(line, comments=True)[-1])
-    assert command[:3] == ["python", "-m", "sweep.launch"]
-    arguments = parser().parse_args(command[3:])
-    assert arguments.resume or (arguments.address, arguments.gpus_per_trial) == ("auto", 0.5)
+    words = shlex.split(line.split(" -c ")[-1].strip("'").split(" > ")[0], comments=True)
+    known = {"sweep.launch": launch.parser, "sweep.cluster": cluster.parser}[words[2]]()
+    arguments = known.parse_args(words[3:])
+    assert words[2] != "sweep.launch" or arguments.cluster == "cluster/gpu.yaml" or arguments.address == "auto"
 
 
 def test_the_readme_makes_the_token_where_the_file_looks_for_it() -> None:
@@ -161,4 +162,6 @@ def test_the_readme_makes_the_token_where_the_file_looks_for_it() -> None:
 
 
 def test_the_readme_opens_ssh_to_one_documentation_network_only() -> None:
-    assert re.findall(r"--cidr (\S+)", README.read_text()) == ["203.0.113.0/24"]
+    assert re.findall(r"--(?:cidr |source-ranges=)(\d\S+)", README.read_text()) == ["203.0.113.0/24"] * 2 + [
+        "10.10.0.0/20"
+    ]
