@@ -68,8 +68,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
-    """Hosts with the shipped file's placeholders filled in, and `ray up` not yet run."""
+def cluster(folder: Path, workers: int, patience_s: int = 60) -> Iterator[Cluster]:
+    """Hosts with the shipped file's placeholders filled in, and `ray up` not yet run.
+
+    `patience_s`: seconds after which a worker that cannot reach its head ends.
+    """
     with hosts(folder, workers + 2) as (laptop, head, *others):
         text = (ROOT / "cluster" / "on_premises.yaml").read_text()
         filled = {
@@ -78,7 +81,7 @@ def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
             "ssh_user: sweep": "ssh_user: root",
             "~/.ssh/unlearning_sweep": str(folder / "key"),
             PIP: f"true || ({PIP})",  # it is installed: hosts share this Python
-            "ray start --address": "ray start --num-cpus=1 --address",
+            "setsid -f ray start": f"RAY_gcs_rpc_server_reconnect_timeout_s={patience_s} setsid -f ray start --num-cpus=1",
         }
         for placeholder, value in filled.items():
             assert placeholder in text, placeholder

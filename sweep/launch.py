@@ -393,6 +393,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.cluster:
             return on_cluster(args)
+        for name in ("attach", "fetch", "stop"):
+            if getattr(args, name):
+                raise UsageError(f"--{name} {getattr(args, name)}: is for a run on a cluster; add --cluster FILE")
         plan = plan_of(args)
         space = planning.validate(plan)
         from sweep.progress import progress_for

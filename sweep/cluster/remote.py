@@ -17,7 +17,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -163,13 +163,13 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
         raise UsageError("--space NAME is needed (or --resume, --attach, --fetch or --stop RUN)")
     usual = Path(planning.default_run_dir("", args.space)).name if args.space else ""
     name = _name(args.resume or args.run_dir or usual)
+    command = remote_command(args, known, name, head.file)
     if not args.resume:
         head.ask(
             f"test ! -e {ROOT}/{name}/start.sh || {{ echo --run-dir {name}: the cluster has a run of this name; false; }}"
         )
-    command = remote_command(args, known, name, head.file)
     with tempfile.TemporaryDirectory() as staged:
-        _stage(Path(staged), args, command)
+        _stage(Path(staged), args)
         kept = head.ask(f"test ! -e {ROOT}/{name}/code || echo kept") if args.resume else ""
         if not kept.strip():
             print(f"sending the project to {ROOT}/{name} on the head", flush=True)
@@ -277,7 +277,7 @@ def _given(args: argparse.Namespace, known: argparse.ArgumentParser) -> list[str
     return words
 
 
-def _stage(folder: Path, args: argparse.Namespace, command: Sequence[str]) -> None:
+def _stage(folder: Path, args: argparse.Namespace) -> None:
     """What the head is sent: the packages that run here, and a question of the user's own."""
     project = Path(__file__).parents[2]
     for package in _CODE:

@@ -1,0 +1,72 @@
+"""`ray up` for real: the shipped on-premises file against hosts with an `sshd` each, a sweep sent to them, and `ray down`.
+
+The short form, with one worker. The long one, in which workers are lost, is `python -m benchmarks.cluster`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.cluster import ROOT, Cluster, cluster, left, made_twice, refused, states, until, wait_for
+from benchmarks.hosts import missing
+from sweep.records import rows
+
+pytestmark = pytest.mark.slow
+
+TINY = str(ROOT / "tests" / "questions" / "tiny.py")
+SMALL = ("--space", TINY, "--base-steps", "20", "--samples-forgotten", "8", "--samples-per-retained", "4",
+         "--confirm-seeds", "0", "--baseline-trials", "0", "--fid-budget", "100000", "--sampler", "random", "--trials", "2",
+         "--workers", "1")  # fmt: skip
+BAD = ("--space", TINY, "--sampler", "radnom", "--workers", "1", "--run-dir", "bad")
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Cluster]:
+    """A cluster that `ray up` has started; in CI it must be possible."""
+    if (why := missing()) and not os.environ.get("CI"):
+        pytest.skip(why)
+    assert not why, why
+    # Ray's workers give an unreachable head a minute; here, so that `ray down` can be seen to the end, five seconds.
+    with tempfile.TemporaryDirectory(prefix="sweep-hosts-") as folder, cluster(Path(folder), 1, patience_s=5) as c:
+        c.ray("up", "-y", str(c.file))
+        wait_for(lambda: c.nodes() == 1, 120, "a worker")
+        yield c
+
+
+def test_a_sweep_outlives_the_laptop_and_ray_down_leaves_nothing(up: Cluster) -> None:
+    assert refused(up), "a driver without the token was let in"
+    laptop = up.sweep(*SMALL, "--run-dir", "first")
+    until(laptop, "started first")
+    laptop.kill()
+    laptop.wait()
+
+    bad = up.sweep(*BAD)
+    printed = bad.communicate(timeout=120)[0]
+    assert bad.returncode == 2 and "did you mean 'random'" in printed, printed
+    taken = up.sweep(*SMALL, "--run-dir", "first")
+    printed = taken.communicate(timeout=120)[0]
+    assert taken.returncode == 2 and "has a run of this name" in printed, printed
+
+    laptop = up.sweep("--attach", "first")
+    printed = laptop.communicate(timeout=400)[0]
+    assert laptop.returncode == 0, printed
+    assert re.search(r"search: 2 of dimum", printed) and "fetched runs/first" in printed, printed
+    here = up.home / "runs" / "first"
+    assert (here / "report.html").is_file()
+    assert states(here) == Counter(COMPLETE=4), rows(here, "trials")  # with the base model and the retrain control
+    assert not made_twice(here)
+
+    up.ray("down", "-y", str(up.file))
+    wait_for(lambda: not any(left(host) for host in (up.head, *up.workers)), 90, "hosts without Ray")
+    gone = up.sweep("--fetch", "first")
+    printed = gone.communicate(timeout=60)[0]
+    assert gone.returncode == 2 and "ray up" in printed, printed
