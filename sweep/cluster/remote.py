@@ -49,7 +49,6 @@ _MARK = "sweep-says:"
 START = """\
 #!/bin/sh
 cd "$(dirname "$0")/code" || exit 1
-rm -f ../exit
 trap : INT  # it is the sweep's; this script stays to write its exit code
 echo $$ > ../pid
 RAY_AUTH_MODE=token PYTHONUNBUFFERED=1 {command} >> ../log 2>&1 < /dev/null
@@ -164,7 +163,11 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
     usual = Path(planning.default_run_dir("", args.space)).name if args.space else ""
     name = _name(args.resume or args.run_dir or usual)
     command = remote_command(args, known, name, head.file)
-    if not args.resume:
+    if args.resume:
+        head.ask(
+            f"! kill -0 $(cat {ROOT}/{name}/pid) || {{ echo --resume {name}: it runs, see --attach {name}; false; }}"
+        )
+    else:
         head.ask(
             f"test ! -e {ROOT}/{name}/start.sh || {{ echo --run-dir {name}: the cluster has a run of this name; false; }}"
         )
@@ -184,7 +187,8 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
         return checked
     script = START.format(command=shlex.join(command))
     head.ask(
-        f"cd {ROOT}/{name} && printf %s {shlex.quote(script)} > start.sh && setsid -f sh start.sh > /dev/null 2>&1"
+        f"cd {ROOT}/{name} && rm -f pid exit && printf %s {shlex.quote(script)} > start.sh && "
+        "setsid -f sh start.sh > /dev/null 2>&1"
     )
     print(f"started {name}; it goes on without this laptop. Again: {_command(args, '--attach', name)}", flush=True)
     return follow(head, name, args)
@@ -204,16 +208,16 @@ def follow(head: Head, name: str, args: argparse.Namespace) -> int:
             f"cat {folder}/exit 2> /dev/null || kill -0 $(cat {folder}/pid) 2> /dev/null && echo running || echo lost"
         )
     except KeyboardInterrupt:
-        print(f"\n{again}", file=sys.stderr)
-        return 130
+        code = "running"
     except UsageError as error:
         raise UsageError(f"{error}; {again}") from None
     words = code.split()
     if words[0].isdigit():
         fetch(head, name, args)
         return int(words[0])
-    if words[0] == "running":
-        raise UsageError(f"the connection was lost; {again}")
+    if words[0] == "running":  # Ctrl-C here, or there: ssh carries it to what shows the output
+        print(f"\n{again}", file=sys.stderr)
+        return 130
     raise UsageError(f"{name}: its process was lost; go on with: {_command(args, '--resume', name)}")
 
 

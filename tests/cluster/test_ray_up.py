@@ -42,7 +42,7 @@ def up() -> Iterator[Cluster]:
         yield c
 
 
-def test_a_sweep_outlives_the_laptop_and_ray_down_leaves_nothing(up: Cluster) -> None:
+def test_a_sweep_outlives_the_laptop_is_stopped_resumed_and_fetched_and_ray_down_leaves_nothing(up: Cluster) -> None:
     assert refused(up), "a driver without the token was let in"
     laptop = up.sweep(*SMALL, "--run-dir", "first")
     until(laptop, "started first")
@@ -56,7 +56,14 @@ def test_a_sweep_outlives_the_laptop_and_ray_down_leaves_nothing(up: Cluster) ->
     printed = taken.communicate(timeout=120)[0]
     assert taken.returncode == 2 and "has a run of this name" in printed, printed
 
-    laptop = up.sweep("--attach", "first")
+    laptop = up.sweep("--attach", "first")  # the laptop is opened again
+    until(laptop, "prepare:")
+    laptop.kill()
+    stopped = up.sweep("--stop", "first")
+    assert "--resume first" in stopped.communicate(timeout=60)[0] and stopped.returncode == 0
+    wait_for(lambda: not any("sweep.launch" in line for line in up.head.processes()), 60, "the sweep to stop")
+
+    laptop = up.sweep("--resume", "first", "--workers", "1")
     printed = laptop.communicate(timeout=400)[0]
     assert laptop.returncode == 0, printed
     assert re.search(r"search: 2 of dimum", printed) and "fetched runs/first" in printed, printed
