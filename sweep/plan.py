@@ -229,6 +229,8 @@ def check_place(plan: Plan) -> None:
         raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial}: must be finite")
     if plan.gpus_per_trial < 0:
         raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: must not be negative")
+    if plan.gpus_per_trial > 1 and plan.gpus_per_trial % 1:
+        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: a share of one GPU, up to 1, or whole GPUs")
     if plan.gpu_type and not plan.gpus_per_trial:
         raise UsageError(f"--gpu-type {plan.gpu_type}: trials get no GPU; add --gpus-per-trial")
     if not re.fullmatch(r"[\w.-]*", plan.gpu_type):
@@ -257,7 +259,12 @@ def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_proces
 def default_workers(gpus_per_trial: float) -> int:
     """Trials at a time on this machine: one a core, or as many as the GPUs take."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(local_gpus() / gpus_per_trial)) if gpus_per_trial > 0 else cores
+    return max(1, trials_on(local_gpus(), gpus_per_trial)) if gpus_per_trial > 0 else cores
+
+
+def trials_on(gpus: int, gpus_per_trial: float) -> int:
+    """How many trials a machine's GPUs take: a trial has a share of one GPU, or whole ones."""
+    return gpus * int(1 / gpus_per_trial) if gpus_per_trial <= 1 else int(gpus / gpus_per_trial)
 
 
 def absolute(artifacts: str) -> str:

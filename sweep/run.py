@@ -225,13 +225,15 @@ def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], pro
     def call(task: Task, arguments: tuple[Any, ...]) -> Artifact:
         import torch
 
+        from trainables import gpu_memory
+
         torch.set_num_threads(1)
+        gpu_memory.keep_to(share)
         return task(*arguments)
 
+    share = place.gpus_per_trial
     # Spread over the nodes: what is prepared at the same time is as heavy as a trial each.
-    remote = ray.remote(
-        num_cpus=1, num_gpus=place.gpus_per_trial, resources=_gpu_type(place), scheduling_strategy="SPREAD"
-    )(call)
+    remote = ray.remote(num_cpus=1, num_gpus=share, resources=_gpu_type(place), scheduling_strategy="SPREAD")(call)
 
     def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
         waiting = {remote.remote(*task): name for name, task in tasks.items()}

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from sweep.errors import UsageError
+from sweep.plan import trials_on
 
 Step = str | int
 Place = tuple[Step, ...]
@@ -78,8 +79,8 @@ class ClusterFile:
         total = 0
         for node in self.workers.values():
             has = node.get("resources") or {}
-            each = has.get("GPU", 0) / gpus_per_trial if gpus_per_trial else has.get("CPU", 0)
-            total += int(each) * int(node.get("max_workers", 0))
+            each = trials_on(int(has.get("GPU", 0)), gpus_per_trial) if gpus_per_trial else int(has.get("CPU", 0))
+            total += each * int(node.get("max_workers", 0))
         return total
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from sweep import launch
 from sweep.cluster import files, remote
+from sweep.plan import trials_on
 
 FOLDER = Path(__file__).parents[2] / "cluster"
 GPU, OWN = FOLDER / "gpu.yaml", FOLDER / "on_premises.yaml"
@@ -51,6 +52,13 @@ def test_a_resumed_run_is_asked_for_by_its_name() -> None:
 @pytest.mark.parametrize("share, trials", [(0.5, 12), (1.0, 6), (0.0, 24)])
 def test_by_default_as_many_trials_run_as_the_cluster_may_grow_to(share: float, trials: int) -> None:
     assert files.read(str(GPU)).capacity(share) == trials
+
+
+@pytest.mark.parametrize(
+    "gpus, share, trials", [(1, 0.5, 2), (2, 0.6, 2), (4, 0.3, 12), (8, 2.0, 4), (1, 2.0, 0), (1, 0.1, 10)]
+)
+def test_a_trial_has_a_share_of_one_gpu_or_whole_ones(gpus: int, share: float, trials: int) -> None:
+    assert trials_on(gpus, share) == trials
 
 
 MISTAKES = {
