@@ -1,6 +1,7 @@
 """Ray's own autoscaler on this machine, its nodes fake ones: they come for waiting trials, and go when idle.
 
-One sweep shows it all, for it takes a while. In its middle one node is taken as a cloud takes a spot node: with notice.
+One sweep shows it all, for it takes a while. In its middle one node is taken as a cloud takes a spot node: with notice. Its
+artifacts are on an object store, S3 as moto serves it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+import simulated_s3
 import yaml
 from metadata import metadata
 
@@ -87,7 +90,17 @@ def wait_for(what: Callable[[], Any], seconds: float, said: str) -> Any:
 
 
 @pytest.fixture
-def fake() -> Iterator[Fake]:
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, str]]:
+    """A bucket and its place; all that is started after it may use it, and keeps what it reads in ``tmp_path/cache``."""
+    with simulated_s3.served() as endpoint:
+        for name, value in (simulated_s3.LOGIN | {"SWEEP_CACHE": str(tmp_path / "cache")}).items():
+            monkeypatch.setenv(name, value)
+        s3 = boto3.resource("s3", endpoint_url=f"http://{endpoint}")
+        yield s3.create_bucket(Bucket="sweep"), simulated_s3.uri(endpoint, "sweep")
+
+
+@pytest.fixture
+def fake(bucket: tuple[Any, str]) -> Iterator[Fake]:
     folder, port = Path(tempfile.mkdtemp(prefix="sweep-ray-")), free_port()  # a short path: sockets lie in it
     address = f"127.0.0.1:{port}"
     node = {"node_config": {}, "min_workers": 0}
@@ -126,11 +139,13 @@ def fake() -> Iterator[Fake]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_nodes_come_for_waiting_trials_a_node_is_taken_with_notice_and_idle_ones_go(fake: Fake, tmp_path: Path) -> None:
+def test_nodes_come_for_waiting_trials_a_node_is_taken_with_notice_and_idle_ones_go(
+    fake: Fake, bucket: tuple[Any, str], tmp_path: Path
+) -> None:
     assert fake.workers() == []
     run = tmp_path / "run"
     command = [sys.executable, "-m", "sweep.launch", "--space", str(TINY), *SMALL, "--workers", str(NODES + 2)]
-    command += ["--address", fake.address, "--storage", str(tmp_path), "--run-dir", str(run)]
+    command += ["--address", fake.address, "--storage", bucket[1], "--run-dir", str(run)]
     with (tmp_path / "log").open("w") as log:
         sweep = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -158,4 +173,7 @@ def test_nodes_come_for_waiting_trials_a_node_is_taken_with_notice_and_idle_ones
     assert states["COMPLETE"] + states["PRUNED"] == sum(states.values()) == 5, rows(run, "trials")
     made = Counter(row["key"] for row in rows(run, "stages") if not row["found"])
     assert max(made.values()) == 1, "a finished stage was made again"
+    kept = {Path(o.key).stem for o in bucket[0].objects.all() if o.key.endswith(".json")}
+    assert made.keys() <= kept, "artifacts on the object store, their sidecars with them"
+    assert list((tmp_path / "cache").iterdir()), "what a node has read it keeps"
     wait_for(lambda: not fake.workers(), 120, "idle workers gone")

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
+import simulated_s3
 
 from trainables.store import CorruptArtifact, NodeCache, Store, artifact_key
 
@@ -21,17 +21,13 @@ TENSORS = {"weights": np.arange(12, dtype=np.float32).reshape(3, 4)}
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
-    server.stop()
+    with simulated_s3.served() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
 def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
-                        "AWS_DEFAULT_REGION": "us-east-1", "SWEEP_CACHE": str(tmp_path / "cache")}.items():  # fmt: skip
+    for name, value in (simulated_s3.LOGIN | {"SWEEP_CACHE": str(tmp_path / "cache")}).items():
         monkeypatch.setenv(name, value)
     s3 = boto3.resource("s3", endpoint_url=f"http://{endpoint}")
     bucket = s3.create_bucket(Bucket=f"bucket-{tmp_path.name.replace('_', '-')[:40].lower()}")
@@ -42,7 +38,7 @@ def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> An
 
 @pytest.fixture
 def uri(endpoint: str, bucket: Any) -> str:
-    return f"s3://{bucket.name}/sweeps?scheme=http&endpoint_override={endpoint}"
+    return simulated_s3.uri(endpoint, bucket.name)
 
 
 def kept() -> list[Path]:
@@ -127,4 +123,4 @@ def test_the_cache_forgets_what_was_read_longest_ago(tmp_path: Path, monkeypatch
 def test_a_store_that_cannot_be_used_says_so(uri: str, endpoint: str) -> None:
     Store(uri).check()
     with pytest.raises(OSError, match=r"(?i)bucket"):
-        Store(f"s3://no-such-bucket/sweeps?scheme=http&endpoint_override={endpoint}").check()
+        Store(simulated_s3.uri(endpoint, "no-such-bucket")).check()
