@@ -118,6 +118,21 @@ def states(run: Path) -> Counter[str]:
     return Counter(row["state"] for row in rows(run, "trials"))
 
 
+def amid(run: Path, host: Host) -> str:
+    """A trial that a host is in the midst of, two of its stages made there; none: nothing."""
+    running = [row["trial_id"] for row in rows(run, "trials") if row["state"] == "RUNNING"]
+    made = Counter(row["trial_id"] for row in rows(run, "stages") if row["node"] == host.name)
+    return next((trial for trial in running if made[trial] > 1), "")
+
+
+def moved(run: Path) -> list[str]:
+    """Trials whose stages were made on more than one host: how many by each, in the order of their hosts."""
+    by_host: dict[str, Counter[str]] = {}
+    for row in sorted(rows(run, "stages"), key=lambda row: row["finished_at"]):
+        by_host.setdefault(f"{row['trial_id']} of replicate {row['replicate']}", Counter())[row["node"]] += 1
+    return [f"{name}: {' + '.join(map(str, n.values()))} stages" for name, n in by_host.items() if len(n) > 1]
+
+
 def refused(c: Cluster) -> bool:
     """Whether a driver with another token, on the head itself, is turned away."""
     script = "import ray; ray.init('auto', logging_level='ERROR')"
@@ -165,13 +180,13 @@ def main() -> None:
         laptop.kill()
         say("the sweep is sent and started; the laptop is closed")
         run, (first, second, _third) = c.shared / "long", c.workers
-        wait_for(lambda: states(run)["COMPLETE"] + states(run)["PRUNED"] >= 1, 1800, "a first trial")
+        wait_for(lambda: states(run)["COMPLETE"] + states(run)["PRUNED"] > 1, 1800, "two trials")
+        trial = wait_for(lambda: amid(run, first), 600, "a trial in the midst of its stages on worker 1")
         first.cut()
-        say(f"worker 1 is cut off: {dict(states(run))}")
-        ended = len(rows(run, "trials")) - states(run)["RUNNING"]
-        wait_for(lambda: len(rows(run, "trials")) - states(run)["RUNNING"] > ended, 1800, "another trial")
+        say(f"worker 1 is cut off, amid {trial}: {dict(states(run))}")
+        trial = wait_for(lambda: amid(run, second), 600, "a trial in the midst of its stages on worker 2")
         second.kill()
-        say(f"worker 2 is killed: {dict(states(run))}")
+        say(f"worker 2 is killed, amid {trial}: {dict(states(run))}")
         wait_for(lambda: c.nodes() == 1, 300, "Ray misses both")
         say(f"Ray has missed both: {dict(states(run))}")
         laptop = c.sweep("--attach", "long")
@@ -181,8 +196,11 @@ def main() -> None:
         here = c.home / "runs" / "long"
         assert (here / "report.html").is_file() and sum(states(here).values()) == TRIALS, states(here)
         assert not states(here)["RUNNING"] and not states(here)["FAIL"], states(here)
+        again, stages = moved(here), rows(here, "stages")
+        assert not made_twice(here) and again, (made_twice(here), again)
         confirmed = Counter(row["state"] for row in rows(here, "replicates"))
-        say(f"trials: {dict(states(here))}; replicates: {dict(confirmed)}; stages made twice: {len(made_twice(here))}")
+        say(f"trials: {dict(states(here))}; replicates: {dict(confirmed)}; stages: {len(stages)}, none made twice")
+        say(f"went on on another host: {'; '.join(again)}")
         c.ray("down", "-y", str(c.file))
         say("`ray down` has answered")
         wait_for(lambda: not any(left(host) for host in (c.head, first, c.workers[2])), 180, "hosts without Ray")

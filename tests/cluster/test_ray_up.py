@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,18 +44,21 @@ def up() -> Iterator[Cluster]:
 
 
 def test_a_sweep_outlives_the_laptop_is_stopped_resumed_and_fetched_and_ray_down_leaves_nothing(up: Cluster) -> None:
-    assert refused(up), "a driver without the token was let in"
     laptop = up.sweep(*SMALL, "--run-dir", "first")
     until(laptop, "started first")
     laptop.kill()
     laptop.wait()
 
-    bad = up.sweep(*BAD)
-    printed = bad.communicate(timeout=120)[0]
-    assert bad.returncode == 2 and "did you mean 'random'" in printed, printed
-    taken = up.sweep(*SMALL, "--run-dir", "first")
-    printed = taken.communicate(timeout=120)[0]
-    assert taken.returncode == 2 and "has a run of this name" in printed, printed
+    bad, taken = (
+        up.sweep(*BAD),
+        up.sweep(*SMALL, "--run-dir", "first"),
+    )  # while the sweep goes on, and stays the only one
+    with ThreadPoolExecutor() as beside:
+        stranger = beside.submit(refused, up)  # Ray tries for a while
+        for process, said in ((bad, "did you mean 'random'"), (taken, "has a run of this name")):
+            printed = process.communicate(timeout=200)[0]
+            assert process.returncode == 2 and said in printed, printed
+        assert stranger.result(), "a driver without the token was let in"
 
     laptop = up.sweep("--attach", "first")  # the laptop is opened again
     until(laptop, "prepare:")

@@ -1,7 +1,8 @@
-"""Where Ray puts what a sweep asks for: a head without CPUs and two workers with a GPU each, of which one has its type named."""
+"""Where Ray puts what a sweep asks for: two nodes with a GPU each, of which one has its type named."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,24 +22,26 @@ pytestmark = pytest.mark.slow
 
 
 @dataclass
-class Workers:
-    """Ids of the two workers."""
+class Nodes:
+    """Their ids."""
 
-    typed: str
     plain: str
+    typed: str
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        typed = cluster.add_node(num_cpus=4, num_gpus=1, resources={"accelerator_type:A10G": 1})
-        plain = cluster.add_node(num_cpus=4, num_gpus=1)
-        ray.init(address=cluster.address, log_to_driver=False)
-        yield Workers(typed.node_id, plain.node_id)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+def pair() -> Iterator[Nodes]:
+    node = {"num_cpus": 4, "num_gpus": 1}
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)  # Ray notes there that a cluster runs, and other programs would join it
+        cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+        try:
+            typed = cluster.add_node(**node, resources={"accelerator_type:A10G": 1})
+            ray.init(address=cluster.address, log_to_driver=False)
+            yield Nodes(cluster.head_node.node_id, typed.node_id)
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
 
 
 def place(**values: Any) -> Plan:
@@ -53,7 +56,7 @@ def nodes(plan: Plan, count: int) -> list[str]:
 
         import ray
 
-        time.sleep(seconds)  # so that no task waits for another's process
+        time.sleep(seconds)  # so that no task takes another's process
         return ray.get_runtime_context().get_node_id()
 
     progress = Progress()
@@ -62,16 +65,16 @@ def nodes(plan: Plan, count: int) -> list[str]:
     return sorted(execute({str(i): (here, (1.0,)) for i in range(count)}).values())  # type: ignore[dict-item,type-var]
 
 
-def test_tasks_that_prepare_are_spread_over_the_nodes(workers: Workers) -> None:
-    assert nodes(place(), 2) == sorted([workers.typed, workers.plain])
+def test_tasks_that_prepare_are_spread_over_the_nodes(pair: Nodes) -> None:
+    assert nodes(place(), 2) == sorted([pair.typed, pair.plain])
 
 
-def test_a_gpu_type_is_looked_for(workers: Workers) -> None:
-    assert nodes(place(gpus_per_trial=0.5, gpu_type="A10G"), 2) == [workers.typed] * 2
+def test_a_gpu_type_is_looked_for(pair: Nodes) -> None:
+    assert nodes(place(gpus_per_trial=0.5, gpu_type="A10G"), 2) == [pair.typed] * 2
 
 
-def test_trials_that_share_a_gpu_know_their_share_of_it(workers: Workers, tmp_path: Path) -> None:
-    """Their memory is kept to it (`trainables.gpu_memory`)."""
+def test_a_trial_that_shares_a_gpu_knows_its_share_of_it(pair: Nodes, tmp_path: Path) -> None:
+    """Its memory is kept to it (`trainables.gpu_memory`)."""
 
     class Told(UnlearningTrial):
         def step(self) -> dict[str, Any]:
@@ -82,8 +85,7 @@ def test_trials_that_share_a_gpu_know_their_share_of_it(workers: Workers, tmp_pa
     tuner = tune.Tuner(
         tune.with_resources(Told, resources),
         param_space={"spec": "none"},
-        tune_config=tune.TuneConfig(num_samples=2),
         run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
     )
-    told = [(result.metrics["share"], result.metrics["node"]) for result in tuner.fit()]
-    assert told == [(0.5, workers.typed)] * 2
+    (result,) = tuner.fit()
+    assert (result.metrics["share"], result.metrics["node"]) == (0.5, pair.typed)
