@@ -29,7 +29,7 @@ from metadata import metadata
 
 from sweep.records import rows
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "questions" / "tiny.py"
