@@ -12,6 +12,7 @@ from typing import Any
 
 from sweep import base_models, catalogue, loggers, records, targets
 from sweep import plan as planning
+from sweep.cluster import remote
 from sweep.datasets import fingerprinted
 from sweep.describe import describe
 from sweep.errors import UsageError
@@ -136,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_figures(p)
     where = add_place(p, "runs/SPACE-DATE-TIME")
-    add_cluster(p)
+    remote.add_arguments(p)
     where.add_argument(
         "--dry-run", action="store_true", help="print the whole plan with an estimate of its cost and exit"
     )
@@ -267,19 +268,6 @@ def add_place(p: argparse.ArgumentParser, run_dir: str) -> Any:
     return where
 
 
-def add_cluster(p: argparse.ArgumentParser) -> None:
-    """The options that send a sweep to a cluster, and find it again there."""
-    there = p.add_argument_group("on a cluster, from a laptop (cluster/README.md)")
-    there.add_argument(
-        "--cluster", default="", metavar="FILE", help="run it on this cluster, which `ray up` has started"
-    )
-    there.add_argument(
-        "--attach", default="", metavar="RUN", help="watch a sweep that runs there, and fetch its results"
-    )
-    there.add_argument("--fetch", default="", metavar="RUN", help="fetch its results, finished or not, to runs/RUN")
-    there.add_argument("--stop", default="", metavar="RUN", help="end it; --resume RUN goes on with it")
-
-
 def plan_of(args: argparse.Namespace) -> Plan:
     """The plan the arguments ask for; UsageError where they do not make one."""
     if args.resume and args.space:
@@ -391,11 +379,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     plan: Plan | None = None
     try:
-        if args.cluster:
-            return on_cluster(args)
-        for name in ("attach", "fetch", "stop"):
-            if getattr(args, name):
-                raise UsageError(f"--{name} {getattr(args, name)}: is for a run on a cluster; add --cluster FILE")
+        if remote.wanted(args):
+            return remote.run(args, parser())
         plan = plan_of(args)
         space = planning.validate(plan)
         from sweep.progress import progress_for
@@ -433,16 +418,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return interrupted("sweep.launch", Path(plan.run_dir) / "plan.json" if plan else None)
-
-
-def on_cluster(args: argparse.Namespace) -> int:
-    """Run it on a cluster, by a file that would be refused by ``sweep.cluster check`` otherwise."""
-    from sweep.cluster import files, remote
-    from sweep.cluster.check import refuse
-
-    file = files.read(args.cluster)
-    refuse(file)
-    return remote.run(args, parser(), file)
 
 
 def interrupted(command: str, plan: Path | None) -> int:

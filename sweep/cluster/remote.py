@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep import plan as planning
+from sweep.cluster import files
+from sweep.cluster.check import refuse
 from sweep.cluster.files import ClusterFile
 from sweep.errors import UsageError
 
@@ -139,8 +141,31 @@ def _errors_to(file: Any) -> Iterator[None]:
         os.close(before)
 
 
-def run(args: argparse.Namespace, known: argparse.ArgumentParser, file: ClusterFile) -> int:
-    """What the flags beside ``--cluster`` ask for; returns the sweep's exit code."""
+def add_arguments(p: argparse.ArgumentParser) -> None:
+    """The options that send a sweep to a cluster, and find it again there."""
+    there = p.add_argument_group("on a cluster, from a laptop (cluster/README.md)")
+    there.add_argument(
+        "--cluster", default="", metavar="FILE", help="run it on this cluster, which `ray up` has started"
+    )
+    there.add_argument(
+        "--attach", default="", metavar="RUN", help="watch a sweep that runs there, and fetch its results"
+    )
+    there.add_argument("--fetch", default="", metavar="RUN", help="fetch its results, finished or not, to runs/RUN")
+    there.add_argument("--stop", default="", metavar="RUN", help="end it; --resume RUN goes on with it")
+
+
+def wanted(args: argparse.Namespace) -> bool:
+    """Whether a command line is for a cluster; UsageError where only a part of it is."""
+    for name in ("attach", "fetch", "stop"):
+        if getattr(args, name) and not args.cluster:
+            raise UsageError(f"--{name} {getattr(args, name)}: is for a run on a cluster; add --cluster FILE")
+    return bool(args.cluster)
+
+
+def run(args: argparse.Namespace, known: argparse.ArgumentParser) -> int:
+    """What the flags beside ``--cluster`` ask for, by a file that passes its check; returns the sweep's exit code."""
+    file = files.read(args.cluster)
+    refuse(file)
     asked = [name for name in ("attach", "fetch", "stop") if getattr(args, name)]
     if len(asked) > 1 or (asked and (args.space or args.resume)):
         raise UsageError(f"--{asked[0]} {getattr(args, asked[0])}: stands alone beside --cluster")

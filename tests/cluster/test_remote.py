@@ -23,12 +23,14 @@ def asked(*words: str) -> list[str]:
 
 
 def test_the_head_runs_the_same_command_with_the_clusters_places() -> None:
-    words = "--space dimum_robustness --gpus-per-trial 0.5 --fix method=dimum --fix lambda_m=1 --whole-trials --seed 3"
+    words = (
+        "--space dimum_robustness --gpus-per-trial 0.5 --fix method=dimum --fix lambda_m=1 --stop-dominated --seed 3"
+    )
     line = asked(*words.split(), "--warm-start", "/mnt/shared/a", "/mnt/shared/b", "--dry-run")
     assert " ".join(line) == (
         "python -m sweep.launch --space dimum_robustness --run-dir /mnt/shared/first --artifacts /mnt/shared/artifacts "
         "--address auto --workers 12 --seed 3 --fix method=dimum --fix lambda_m=1 --warm-start /mnt/shared/a /mnt/shared/b "
-        "--whole-trials --gpus-per-trial 0.5"
+        "--stop-dominated --gpus-per-trial 0.5"
     )
 
 
