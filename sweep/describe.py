@@ -48,7 +48,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
         lines.append(f"audit       {plan.shadow_models} shadow models")
     where = "in this process" if plan.in_process else plan.address or "Ray on this machine"
     lines += [
-        f"runs on     {where}; {plan.workers} trials at a time, {plan.gpus_per_trial:g} GPU each",
+        f"runs on     {where}; {plan.workers} trials at a time, {plan.gpus_per_trial:g} {plan.gpu_type or 'GPU'} each",
         f"artifacts   {plan.artifacts}",
         f"run         {plan.run_dir}",
         f"cost        about {cost['prepare']:.0f} core-s to prepare (0 where cached), at most {cost['search']:.0f} to search, "

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweep import base_models, catalogue, loggers, options, records, targets
 from sweep import plan as planning
+from sweep.cluster import remote
 from sweep.datasets import fingerprinted
 from sweep.describe import describe
 from sweep.errors import UsageError
@@ -33,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_confirm(options.add_search(p))
     options.add_figures(p)
     where = options.add_place(p, "runs/SPACE-DATE-TIME")
+    remote.add_arguments(p)
     where.add_argument(
         "--dry-run", action="store_true", help="print the whole plan with an estimate of its cost and exit"
     )
@@ -69,7 +71,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     trials = _or(args.trials, question.trials)
     plan = Plan(
         space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
-        run_dir=args.run_dir or planning.default_run_dir(args.space),
+        run_dir=args.run_dir or planning.default_run_dir(args.storage, args.space),
         data=args.data or question.data,
         forget=args.forget or question.forget,
         trials=trials,
@@ -112,7 +114,7 @@ def with_base_model(plan: Plan, args: argparse.Namespace) -> Plan:
 def shared_values(args: argparse.Namespace) -> dict[str, Any]:
     """The plan's values that `add_figures` and `add_place` ask for."""
     return {
-        "artifacts": planning.absolute(args.artifacts),
+        "artifacts": planning.absolute(args.artifacts or planning.in_storage(args.storage, "artifacts")),
         "data_folder": args.data_folder and planning.absolute(args.data_folder),
         "image_size": args.image_size,
         "data_limit": args.data_limit,
@@ -132,6 +134,7 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
         "shadow_models": args.shadow_models,
         "workers": _workers(args),
         "gpus_per_trial": args.gpus_per_trial,
+        "gpu_type": args.gpu_type,
         "address": args.address,
         "in_process": args.in_process,
     }
@@ -159,6 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     plan: Plan | None = None
     try:
+        if remote.wanted(args):
+            return remote.run(args, parser())
         plan = plan_of(args)
         space = planning.validate(plan)
         from sweep.progress import progress_for

@@ -211,9 +211,17 @@ def add_figures(p: argparse.ArgumentParser) -> None:
 def add_place(p: argparse.ArgumentParser, run_dir: str) -> Any:
     """The options that say where it runs; returns their group."""
     where = p.add_argument_group("where it runs")
-    where.add_argument("--run-dir", metavar="DIR", help=f"the run folder (default: {run_dir})")
     where.add_argument(
-        "--artifacts", default="runs/artifacts", metavar="DIR|URI", help="artifact store (default: runs/artifacts)"
+        "--storage",
+        default="",
+        metavar="DIR|URI",
+        help="folder, or object store such as s3://BUCKET/PREFIX, that runs and artifacts are kept in (default: runs)",
+    )
+    where.add_argument(
+        "--run-dir", metavar="DIR", help=f"the run folder (default: {run_dir}, in --storage if a folder)"
+    )
+    where.add_argument(
+        "--artifacts", default="", metavar="DIR|URI", help="artifact store (default: artifacts, in --storage)"
     )
     where.add_argument(
         "--workers", type=int, metavar="N", help="trials at a time (default: one a core, or what the GPUs take)"
@@ -224,6 +232,9 @@ def add_place(p: argparse.ArgumentParser, run_dir: str) -> Any:
         default=0.0,
         metavar="F",
         help="share of a GPU a trial gets (default: 0, the CPU)",
+    )
+    where.add_argument(
+        "--gpu-type", default="", metavar="TYPE", help="only GPUs of this type, by Ray's name: A10G, A100, H100, …"
     )
     where.add_argument("--address", default="", metavar="ADDR", help="an existing Ray cluster; 'auto' on its head node")
     where.add_argument("--in-process", action="store_true", help="the same trials in this very process, for a debugger")

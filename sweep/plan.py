@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -76,6 +77,7 @@ class Plan:
     fix: tuple[tuple[str, str], ...] = ()
     workers: int = 2
     gpus_per_trial: float = 0.0
+    gpu_type: str = ""  # Ray's name of it; empty: any
     address: str = ""
     in_process: bool = False
 
@@ -227,6 +229,12 @@ def check_place(plan: Plan) -> None:
         raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial}: must be finite")
     if plan.gpus_per_trial < 0:
         raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: must not be negative")
+    if plan.gpus_per_trial > 1 and plan.gpus_per_trial % 1:
+        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: a share of one GPU, up to 1, or whole GPUs")
+    if plan.gpu_type and not plan.gpus_per_trial:
+        raise UsageError(f"--gpu-type {plan.gpu_type}: trials get no GPU; add --gpus-per-trial")
+    if not re.fullmatch(r"[\w.-]*", plan.gpu_type):
+        raise UsageError(f"--gpu-type {plan.gpu_type}: not a type of Ray's, such as A10G or H100")
     if plan.gpus_per_trial and not plan.address:
         have = local_gpus()
         if plan.gpus_per_trial > have:
@@ -251,7 +259,12 @@ def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_proces
 def default_workers(gpus_per_trial: float) -> int:
     """Trials at a time on this machine: one a core, or as many as the GPUs take."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(local_gpus() / gpus_per_trial)) if gpus_per_trial > 0 else cores
+    return max(1, trials_on(local_gpus(), gpus_per_trial)) if gpus_per_trial > 0 else cores
+
+
+def trials_on(gpus: int, gpus_per_trial: float) -> int:
+    """How many trials a machine's GPUs take: a trial has a share of one GPU, or whole ones."""
+    return gpus * int(1 / gpus_per_trial) if gpus_per_trial <= 1 else int(gpus / gpus_per_trial)
 
 
 def absolute(artifacts: str) -> str:
@@ -272,9 +285,16 @@ def parse_budget(text: str) -> float | str:
     return budget
 
 
-def default_run_dir(space: str) -> str:
+def default_run_dir(storage: str, space: str) -> str:
+    """A fresh run folder; beside an object store a local one, for a run's files are locked and replaced by name."""
     stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return str(Path("runs") / f"{Path(space).stem}-{stamp}")
+    return in_storage("" if "://" in storage else storage, f"{Path(space).stem}-{stamp}")
+
+
+def in_storage(storage: str, name: str) -> str:
+    """A place in ``--storage``: in its folder, or under its URI's prefix, before the options that a URI may end with."""
+    base, question, options = storage.partition("?") if "://" in storage else (storage, "", "")
+    return f"{(base or 'runs').rstrip('/')}/{name}{question}{options}"
 
 
 def check_folders(plan: Plan, new: bool, holds: str = "plan.json") -> None:
@@ -285,6 +305,23 @@ def check_folders(plan: Plan, new: bool, holds: str = "plan.json") -> None:
     check_writable(folder, "--run-dir")
     if "://" not in plan.artifacts:
         check_writable(Path(plan.artifacts), "--artifacts")
+    else:
+        _check_store(plan.artifacts)
+
+
+def _check_store(uri: str) -> None:
+    """UsageError where the object store cannot be written and read from here. What the URI's options hold is not repeated."""
+    from trainables.store import Store
+
+    if re.match(r"[\w+]+://[^/@]*:[^/@]*@", uri):  # it would be written into plan and records
+        raise UsageError(
+            "--artifacts: holds a password; leave it out, and give it in the environment or by the node's role"
+        )
+    try:
+        Store(uri).check()
+    except (OSError, ValueError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise UsageError(f"--artifacts {uri.partition('?')[0]}: cannot be used: {said}") from None
 
 
 def create_run_dir(plan: Plan) -> None:

@@ -25,7 +25,9 @@ from sweep.space import SearchSpace
 from trainables.experiment import Experiment
 from trainables.store import Artifact
 
-_MAX_LOST = 2  # a trial whose process dies more often than this has failed; one that dies less is started again
+# A trial whose process dies more often than this has failed; one that dies less is started again. A lost node takes the
+# processes of all its trials, and for a minute Ray may start them there again.
+_MAX_LOST = 4
 
 
 class Views(Protocol):
@@ -44,6 +46,8 @@ class Place(Protocol):
     def workers(self) -> int: ...
     @property
     def gpus_per_trial(self) -> float: ...
+    @property
+    def gpu_type(self) -> str: ...
     @property
     def address(self) -> str: ...
     @property
@@ -114,6 +118,8 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
+    # All of them at once, so that an autoscaler sees how many nodes they need; else Tune lets one trial wait at a time.
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(place.workers))
     import ray
     from ray import tune
 
@@ -125,8 +131,8 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
     try:
         execute = _ray_executor(ray, place, experiments, progress)
         jobs, views = open_(execute)
-        searcher = AgendaSearcher(jobs, lambda e: views.take(e, jobs), lambda: progress.heartbeat(jobs))
-        resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {})
+        searcher = AgendaSearcher(jobs, lambda e: views.take(e, jobs), lambda: progress.heartbeat(jobs), _MAX_LOST)
+        resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}) | _gpu_type(place)
         try:
             tune.Tuner(
                 tune.with_resources(UnlearningTrial, resources),
@@ -140,7 +146,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
                 run_config=tune.RunConfig(
                     name="tune",
                     storage_path=str((Path(place.run_dir) / "ray").resolve()),
-                    failure_config=tune.FailureConfig(max_failures=_MAX_LOST),
+                    failure_config=tune.FailureConfig(max_failures=_MAX_LOST + 1),
                     callbacks=[LostTrials(searcher)],
                     verbose=int(progress.verbose),
                 ),
@@ -187,7 +193,7 @@ def _start_ray(ray: Any, place: Place, verbose: bool) -> None:
     said = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     try:
         if place.address:
-            ray.init(address=place.address, **said)
+            ray.init(address=place.address, runtime_env={"py_modules": _packages()}, **said)
         else:
             ray.init(num_cpus=max(place.workers, 1), include_dashboard=False, **said)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -199,6 +205,19 @@ def _start_ray(ray: Any, place: Place, verbose: bool) -> None:
         raise UsageError(f"--gpus-per-trial {place.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
 
 
+def _packages() -> list[str]:
+    """The packages that jobs are made of, which Ray carries to every node: what runs there is this process's code."""
+    import sweep
+    import trainables
+
+    return [str(Path(package.__path__[0]).resolve()) for package in (sweep, trainables)]
+
+
+def _gpu_type(place: Place) -> dict[str, float]:
+    """The resource by which Ray marks nodes with GPUs of a type: a sliver of it, for it is a mark and not an amount."""
+    return {f"accelerator_type:{place.gpu_type}": 0.001} if place.gpu_type else {}
+
+
 def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], progress: Progress) -> Execute:
     """Runs tasks on Ray, saying every few seconds how far the long ones are."""
     from sweep.watch import base_progress
@@ -206,10 +225,15 @@ def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], pro
     def call(task: Task, arguments: tuple[Any, ...]) -> Artifact:
         import torch
 
+        from trainables import gpu_memory
+
         torch.set_num_threads(1)
+        gpu_memory.keep_to(share)
         return task(*arguments)
 
-    remote = ray.remote(num_cpus=1, num_gpus=place.gpus_per_trial)(call)
+    share = place.gpus_per_trial
+    # Spread over the nodes: what is prepared at the same time is as heavy as a trial each.
+    remote = ray.remote(num_cpus=1, num_gpus=share, resources=_gpu_type(place), scheduling_strategy="SPREAD")(call)
 
     def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
         waiting = {remote.remote(*task): name for name, task in tasks.items()}

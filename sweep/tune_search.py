@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +17,14 @@ from sweep.jobs import Ended, Jobs
 class AgendaSearcher(Searcher):
     """Suggests the agenda's jobs and hands it their reports. Tune's snapshots of it are not used: the records are the truth."""
 
-    def __init__(self, agenda: Jobs, on_end: Callable[[Ended], None], on_report: Callable[[], None]) -> None:
+    def __init__(
+        self, agenda: Jobs, on_end: Callable[[Ended], None], on_report: Callable[[], None], most_losses: int
+    ) -> None:
         super().__init__()
-        self.agenda, self.on_end, self.on_report = agenda, on_end, on_report
+        self.agenda, self.on_end, self.on_report, self.most_losses = agenda, on_end, on_report, most_losses
         self.job_of: dict[str, str] = {}
+        self.losses: Counter[str] = Counter()
+        self.again: list[str] = []  # jobs that Tune has given up and that may be tried once more
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searchers, and this one's knowledge, threads included, is not for pickles."""
@@ -29,7 +34,7 @@ class AgendaSearcher(Searcher):
         self.on_report()  # Tune asks again and again while it waits: the terminal's heartbeat
         if self.agenda.finished:
             return Searcher.FINISHED
-        job = self.agenda.next_job()
+        job = self.agenda.running[self.again.pop(0)] if self.again else self.agenda.next_job()
         if job is None:
             return Searcher.FINISHED if self.agenda.finished else None
         self.job_of[trial_id] = job.name
@@ -43,10 +48,20 @@ class AgendaSearcher(Searcher):
         if result and not error:
             self.take(trial_id, result)
 
-    def lost(self, trial_id: str, cause: str) -> None:
+    def lost(self, trial_id: str, times: int, said: str) -> None:
+        """Tune has given a trial up after `times` deaths of its process; its job begins anew unless it has had its share.
+
+        Tune does so at once, whatever it was told, where a process dies before it has started: on a node that is gone but
+        not yet missed, say.
+        """
         name = self.job_of.get(trial_id)
-        if name in self.agenda.running:
-            self.on_end(self.agenda.fail(name, cause))
+        if name not in self.agenda.running:
+            return
+        self.losses[name] += max(times, 1)
+        if self.losses[name] <= self.most_losses:
+            self.again.append(name)
+        else:
+            self.on_end(self.agenda.fail(name, f"its process was lost {self.losses[name]} times: {said}"))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: a run is resumed from its records."""
@@ -77,7 +92,7 @@ class AgendaScheduler(FIFOScheduler):
 
 
 class LostTrials(tune.Callback):
-    """Records a trial whose process died more often than it may, with what Ray says of it."""
+    """Hears of a trial that Tune gives up because its process died, with what Ray says of it."""
 
     def __init__(self, searcher: AgendaSearcher) -> None:
         self.searcher = searcher
@@ -85,4 +100,4 @@ class LostTrials(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = trial.get_error() if hasattr(trial, "get_error") else None
         said = str(error).strip().splitlines()[-1] if error else "no message from Ray"
-        self.searcher.lost(trial.trial_id, f"its process was lost {trial.num_failures} times: {said}")
+        self.searcher.lost(trial.trial_id, trial.num_failures, said)

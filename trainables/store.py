@@ -2,7 +2,9 @@
 
 An artifact is a JSON sidecar ``KEY.json`` saying what it is, and, where it has tensors, ``KEY.safetensors`` beside it. The
 tensors are written first and the sidecar last, so a sidecar is the commit: a key is either whole or not there. Nothing is
-ever pickled. The store lies on any file system Arrow can open: a folder, or an object store's URI.
+ever pickled. The store lies on any file system Arrow can open: a folder, or an object store's URI, such as
+``s3://bucket/prefix``. Object stores have no rename: there each file is written under its final name, where it appears whole.
+What is read from one is kept on this machine too (`NodeCache`), and read from there as long as its hash is right.
 
 ``partial/KEY.safetensors`` holds the in-stage checkpoint of a stage that is still being made.
 """
@@ -14,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping
@@ -59,7 +62,7 @@ class Artifact:
         """The artifact's arrays by name. Raises CorruptArtifact where the file differs from what was written."""
         if self.sha256 is None:
             return {}
-        data = self.store._read(self.store._path(self.key, "safetensors"))
+        data = self.store._content(self.key, self.sha256)
         if data is None or hashlib.sha256(data).hexdigest() != self.sha256:
             state = "missing" if data is None else "damaged"
             raise CorruptArtifact(
@@ -98,6 +101,8 @@ class Store:
             data = safetensors.numpy.save(_contiguous(tensors))
             sha256 = hashlib.sha256(data).hexdigest()
             self._write(self._path(key, "safetensors"), data)
+            if self._cache:
+                self._cache.put(sha256, data)
         sidecar = {"kind": kind, "facts": dict(facts), "sha256": sha256, "made_at": time.time()}
         self._write(self._path(key, "json"), json.dumps(sidecar, indent=1, sort_keys=True).encode())
         return Artifact(self, key, kind, dict(facts), sha256)
@@ -120,6 +125,29 @@ class Store:
         """Forget the in-stage checkpoint under `key`, if there is one."""
         with contextlib.suppress(FileNotFoundError):  # another process that made the same artifact may have been faster
             self._files.delete_file(self._partial(key))
+
+    def check(self) -> None:
+        """Write, read and delete a file, as every trial will. OSError or ValueError where the store cannot be used."""
+        path = f"{self._place[1]}/partial/check-{uuid.uuid4().hex}"
+        self._write(path, b"check")
+        if self._read(path) != b"check":
+            raise OSError("a file that was just written does not read the same")
+        self._files.delete_file(path)
+
+    def _content(self, key: str, sha256: str) -> bytes | None:
+        """The bytes of an artifact's tensors, from this machine where it has them; None where the store lacks them."""
+        kept = self._cache.get(sha256) if self._cache else None
+        if kept is not None:
+            return kept
+        data = self._read(self._path(key, "safetensors"))
+        if data is not None and self._cache and hashlib.sha256(data).hexdigest() == sha256:
+            self._cache.put(sha256, data)
+        return data
+
+    @cached_property
+    def _cache(self) -> NodeCache | None:
+        """None for a folder: what of it is far away, its file system caches."""
+        return None if self._renames else NodeCache()
 
     @cached_property
     def _place(self) -> tuple[fs.FileSystem, str]:
@@ -152,7 +180,8 @@ class Store:
             return None
 
     def _write(self, path: str, data: bytes) -> None:
-        self._files.create_dir(path.rpartition("/")[0], recursive=True)
+        if self._renames:  # object stores have no folders
+            self._files.create_dir(path.rpartition("/")[0], recursive=True)
         target = f"{path}.{uuid.uuid4().hex}.tmp" if self._renames else path
         try:
             with self._files.open_output_stream(target) as stream:
@@ -163,6 +192,60 @@ class Store:
             if self._renames and self._files.get_file_info(target).type != fs.FileType.NotFound:
                 self._files.delete_file(target)
             raise
+
+
+class NodeCache:
+    """Files on this machine's own disk, named by their SHA-256: what was read from an object store is not fetched twice.
+
+    In the folder that SWEEP_CACHE names, or in the temporary one. A file that no longer has its hash is deleted, not read; those
+    read longest ago go first where they take more than SWEEP_CACHE_GIB (default 20).
+    """
+
+    def __init__(self) -> None:
+        usual = os.path.join(tempfile.gettempdir(), f"unlearning-sweeps-{os.getuid()}")
+        self.folder = os.environ.get("SWEEP_CACHE", usual)
+        self.limit = int(float(os.environ.get("SWEEP_CACHE_GIB", "20")) * 2**30)
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+
+    def get(self, sha256: str) -> bytes | None:
+        """The content of this hash, or None."""
+        path = os.path.join(self.folder, sha256)
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
+        with contextlib.suppress(FileNotFoundError):  # another process may have seen it first
+            os.remove(path)
+        return None
+
+    def put(self, sha256: str, data: bytes) -> None:
+        """Keep a content, unless it alone is more than the limit."""
+        self._make_room(len(data))
+        if len(data) > self.limit:
+            return
+        path = os.path.join(self.folder, sha256)
+        with open(f"{path}.{uuid.uuid4().hex}.tmp", "wb") as file:
+            file.write(data)
+        os.replace(file.name, path)
+
+    def _make_room(self, wanted: int) -> None:
+        used, files = 0, []
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # another process makes room as well
+                    stat = entry.stat()
+                    used += stat.st_size
+                    files.append((stat.st_mtime, stat.st_size, entry.path))
+        for _read_at, size, path in sorted(files):
+            if used + wanted <= self.limit:
+                return
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
+            used -= size
 
 
 def _contiguous(tensors: Mapping[str, np.ndarray]) -> Tensors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from trainables import gpu_memory
 from trainables.experiment import TrialSpec
 from trainables.pipeline import Pipeline, Report
 from trainables.stages.prepare import Workbench
@@ -26,6 +28,7 @@ class UnlearningTrial(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        gpu_memory.keep_to(self._gpu_share())
         self.bench: Workbench | None = None
         self.kept_bytes = 0  # what shared models hold on the GPU once the first trial is over
         self.failure: Report | None = None
@@ -55,6 +58,11 @@ class UnlearningTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing to load: finished stages and the in-stage checkpoint are found in the store by key."""
 
+    def _gpu_share(self) -> float:
+        """How much of a GPU Tune holds for this process; 0 where Tune didn't start it."""
+        held = self.trial_resources
+        return held.required_resources.get("GPU", 0.0) if isinstance(held, tune.PlacementGroupFactory) else 0.0
+
     def _begin(self, config: dict[str, Any]) -> None:
         self.failure = None
         self.pipeline: Pipeline | None = None  # the last trial's models go before the next one's come
@@ -72,4 +80,5 @@ def failure_report() -> Report:
     """FAIL with the exception being handled, its last lines of traceback included."""
     lines = traceback.format_exc().strip().splitlines()
     where = [line.strip() for line in lines if line.startswith("  File ")][-1:]
-    return Report(state="FAIL", cause=" | ".join([lines[-1], *where]))
+    mend = [said] if (said := gpu_memory.mend(sys.exception())) else []
+    return Report(state="FAIL", cause=" | ".join([lines[-1], *where, *mend]))

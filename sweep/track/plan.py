@@ -56,6 +56,10 @@ class TrackPlan:
         return self.common.gpus_per_trial
 
     @property
+    def gpu_type(self) -> str:
+        return self.common.gpu_type
+
+    @property
     def address(self) -> str:
         return self.common.address
 

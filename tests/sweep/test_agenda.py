@@ -17,6 +17,7 @@ from sweep.fronts import read_front
 from sweep.jobs import Ended, Job
 from sweep.plan import Plan, create_run_dir, write_json
 from sweep.prepare import experiment_of
+from sweep.tune_search import AgendaSearcher
 from trainables.experiment import Experiment
 
 TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
@@ -156,6 +157,21 @@ def test_a_lost_process_is_recorded_with_what_ray_said(plan: Plan) -> None:
     (row,) = records.rows(Path(plan.run_dir), "trials", job.spec.trial_id)
     assert (row["state"], row["cause"]) == (records.FAIL, "its process was lost 3 times: killed")
     assert row["robustness"] is None
+
+
+def test_a_job_that_tune_gives_up_is_suggested_again_until_its_process_was_lost_too_often(plan: Plan) -> None:
+    agenda, ended = agenda_of(plan), list[Ended]()
+    searcher = AgendaSearcher(agenda, ended.append, lambda: None, most_losses=3)
+    first = searcher.suggest("a")
+    searcher.lost("a", 2, "its node died")
+    assert searcher.suggest("b") == first, "the same job, as another trial of Tune's"
+    searcher.lost("b", 0, "its node died")  # Tune doesn't count what was lost before it started
+    assert searcher.suggest("c") == first and not ended
+    searcher.lost("c", 1, "its node died")
+    assert [e.row["cause"] for e in ended] == ["its process was lost 4 times: its node died"]
+    assert searcher.suggest("d") != first
+    searcher.lost("a", 1, "its node died")
+    assert len(ended) == 1, "what has ended has ended"
 
 
 def test_after_a_crash_finished_trials_stay_and_unfinished_ones_go_on_under_their_own_numbers(plan: Plan) -> None:

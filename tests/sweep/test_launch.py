@@ -100,6 +100,15 @@ MISTAKES = {
         ["--space", TINY, "--address", "127.0.0.1:9", "--workers", "1"],
         "nothing answers there",
     ),
+    "one GPU and a half": (
+        ["--space", TINY, "--gpus-per-trial", "1.5", "--address", "auto", "--workers", "1"],
+        "--gpus-per-trial 1.5: a share of one GPU, up to 1, or whole GPUs",
+    ),
+    "GPU type without a GPU": (["--space", TINY, "--gpu-type", "A10G"], "--gpu-type A10G: trials get no GPU"),
+    "password in an address": (
+        ["--space", TINY, "--artifacts", "s3://key:secret@bucket/sweeps"],
+        "--artifacts: holds a password",
+    ),
     "cluster without workers": (["--space", TINY, "--address", "auto"], "--address needs --workers N"),
     "run folder that is none": (["--resume", "."], "is not a run folder"),
     "run folder that is gone": (["--resume", "gone"], "does not exist"),

@@ -1,0 +1,50 @@
+"""Clusters: ``python -m sweep.cluster check FILE`` before `ray up`; ``drain`` on each spot worker."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sweep.cluster import drain, files
+from sweep.cluster.check import findings
+from sweep.errors import UsageError
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser("python -m sweep.cluster", description="Check a cluster file; drain a spot worker.")
+    commands = p.add_subparsers(dest="command", required=True, metavar="check|drain")
+    check = commands.add_parser(
+        "check", help="say what is wrong with cluster files, and how to mend it, before they cost money"
+    )
+    check.add_argument("files", nargs="+", metavar="FILE", help="for `ray up`, or KubeRay manifests")
+    drain.add_arguments(
+        commands.add_parser("drain", help="wait for the notice that this node will be taken, and have Ray leave it")
+    )
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code: 0 where nothing is wrong, 2 where something is."""
+    args = parser().parse_args(argv)
+    try:
+        return drain.run(args) if args.command == "drain" else check(args.files)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def check(paths: Sequence[str]) -> int:
+    """Print the findings of each file; 2 where there are any."""
+    wrong = 0
+    for path in paths:
+        found = findings(files.read(path))
+        wrong += len(found)
+        for finding in found:
+            print(finding)
+        print(f"{path}: {len(found)} to mend" if found else f"{path}: nothing to mend")
+    return 2 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,330 @@
+"""A sweep on a cluster's head, from a laptop: sent, started detached, followed, stopped and fetched.
+
+By Ray's own command runner and nothing else: SSH (into the head's container, where there is one) and rsync, as `ray exec` and
+`ray rsync-up` do, so no port but SSH need be open and no service runs on the head. There, a run is a folder ``~/sweeps/RUN``:
+the code that runs it, ``start.sh``, its output in ``log``, its process in ``pid`` and, once it has ended, its exit code in
+``exit``. Its results are in ``--storage``, where the head finds them again after it was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sweep import plan as planning
+from sweep.cluster import files
+from sweep.cluster.check import refuse
+from sweep.cluster.files import ClusterFile
+from sweep.errors import UsageError
+
+STORAGE = "/mnt/shared"  # on every node, by the shipped files
+ROOT = "~/sweeps"
+_OWN = (
+    "help",
+    "cluster",
+    "attach",
+    "fetch",
+    "stop",
+    "storage",
+    "run_dir",
+    "artifacts",
+    "workers",
+    "address",
+    "resume",
+    "space",
+)
+_CODE = ("sweep", "trainables", "search_spaces")
+_MARK = "sweep-says:"
+
+# One script a run, so that what was started can be read. `exit` is written last: without it, and without the process, the
+# machine was lost.
+START = """\
+#!/bin/sh
+cd "$(dirname "$0")/code" || exit 1
+trap : INT  # it is the sweep's; this script stays to write its exit code
+echo $$ > ../pid
+RAY_AUTH_MODE=token PYTHONUNBUFFERED=1 {command} >> ../log 2>&1 < /dev/null
+echo $? > ../exit
+"""
+
+
+class Head:
+    """The head of a running cluster, as its file describes it."""
+
+    def __init__(self, file: ClusterFile) -> None:
+        self.file = file
+
+    def ask(self, command: str) -> str:
+        """What a shell command prints on the head. UsageError where the head cannot be reached or the command fails."""
+        with self._reaching() as sdk:
+            said = sdk.run_on_cluster(
+                str(self.file.path), cmd=f"{{ {command}; }} 2>&1; echo {_MARK}$?", with_output=True
+            )
+        text = said.decode() if isinstance(said, bytes) else str(said)
+        printed, mark, code = text.replace("\r", "").rpartition(_MARK)
+        if not mark or code.strip() != "0":
+            last = [line for line in printed.splitlines() if line.strip()][-1:]
+            raise UsageError(f"{self.file.path}: on the head: {' '.join(last) or 'it gave no answer'}")
+        return printed
+
+    def show(self, command: str) -> None:
+        """Run a shell command on the head with its output on this terminal."""
+        with self._reaching(shown=True) as sdk:
+            sdk.run_on_cluster(str(self.file.path), cmd=command)
+
+    def send(self, folder: Path, target: str) -> None:
+        with self._reaching() as sdk:
+            sdk.rsync(str(self.file.path), source=f"{folder}/", target=f"{target}/", down=False)
+
+    def fetch(self, source: str, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._reaching() as sdk:
+            sdk.rsync(str(self.file.path), source=f"{source}/", target=f"{folder}/", down=True)
+
+    @contextlib.contextmanager
+    def _reaching(self, shown: bool = False) -> Iterator[Any]:
+        """Ray's cluster functions, with their chatter kept back; the user's mistake where they fail.
+
+        `shown`: what a command prints goes to this terminal.
+        """
+        from ray.autoscaler import sdk
+
+        with tempfile.TemporaryFile("w+") as said:
+            try:
+                with contextlib.redirect_stdout(_Silent(sys.stdout if shown else said)), _errors_to(said):
+                    yield sdk
+            except (Exception, SystemExit) as error:  # click's exceptions, RuntimeErrors, and the provider's own
+                if "ead node" in str(error):
+                    raise UsageError(
+                        f"{self.file.path}: no head is running; start it: ray up {self.file.path}"
+                    ) from None
+                said.seek(0)
+                why = [line for line in said.read().splitlines() if line.strip() and "Shared connection" not in line]
+                last = " ".join((why or [str(error)])[-1].split())
+                raise UsageError(f"{self.file.path}: the head cannot be reached: {last}") from error
+
+
+class _Silent(io.TextIOBase):
+    """A standard output that swallows what this process says; what it starts writes to the file behind it."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def fileno(self) -> int:
+        return int(self.file.fileno())
+
+
+@contextlib.contextmanager
+def _errors_to(file: Any) -> Iterator[None]:
+    """Standard error of this process and of what it starts goes to a file: ssh says there how a connection ended."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(before, 2)
+        os.close(before)
+
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
+    """The options that send a sweep to a cluster, and find it again there."""
+    there = p.add_argument_group("on a cluster, from a laptop (cluster/README.md)")
+    there.add_argument(
+        "--cluster", default="", metavar="FILE", help="run it on this cluster, which `ray up` has started"
+    )
+    there.add_argument(
+        "--attach", default="", metavar="RUN", help="watch a sweep that runs there, and fetch its results"
+    )
+    there.add_argument("--fetch", default="", metavar="RUN", help="fetch its results, finished or not, to runs/RUN")
+    there.add_argument("--stop", default="", metavar="RUN", help="end it; --resume RUN goes on with it")
+
+
+def wanted(args: argparse.Namespace) -> bool:
+    """Whether a command line is for a cluster; UsageError where only a part of it is."""
+    for name in ("attach", "fetch", "stop"):
+        if getattr(args, name) and not args.cluster:
+            raise UsageError(f"--{name} {getattr(args, name)}: is for a run on a cluster; add --cluster FILE")
+    return bool(args.cluster)
+
+
+def run(args: argparse.Namespace, known: argparse.ArgumentParser) -> int:
+    """What the flags beside ``--cluster`` ask for, by a file that passes its check; returns the sweep's exit code."""
+    file = files.read(args.cluster)
+    refuse(file)
+    asked = [name for name in ("attach", "fetch", "stop") if getattr(args, name)]
+    if len(asked) > 1 or (asked and (args.space or args.resume)):
+        raise UsageError(f"--{asked[0]} {getattr(args, asked[0])}: stands alone beside --cluster")
+    head = Head(file)
+    if args.attach:
+        return follow(head, _name(args.attach), args)
+    if args.fetch:
+        return fetch(head, _name(args.fetch), args)
+    if args.stop:
+        head.ask(f"kill -INT -- -$(cat {ROOT}/{_name(args.stop)}/pid)")
+        print(f"stopped {args.stop}; go on with: {_command(args, '--resume', args.stop)}")
+        return 0
+    return launch(head, args, known)
+
+
+def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser) -> int:
+    """Send the project and the plan, have the head check it, start it detached, and follow it."""
+    if not (args.space or args.resume):
+        raise UsageError("--space NAME is needed (or --resume, --attach, --fetch or --stop RUN)")
+    usual = Path(planning.default_run_dir("", args.space)).name if args.space else ""
+    name = _name(args.resume or args.run_dir or usual)
+    command = remote_command(args, known, name, head.file)
+    if args.resume:
+        head.ask(
+            f"! kill -0 $(cat {ROOT}/{name}/pid) || {{ echo --resume {name}: it runs, see --attach {name}; false; }}"
+        )
+    else:
+        head.ask(
+            f"test ! -e {ROOT}/{name}/start.sh || {{ echo --run-dir {name}: the cluster has a run of this name; false; }}"
+        )
+    with tempfile.TemporaryDirectory() as staged:
+        _stage(Path(staged), args)
+        kept = head.ask(f"test ! -e {ROOT}/{name}/code || echo kept") if args.resume else ""
+        if not kept.strip():
+            print(f"sending the project to {ROOT}/{name} on the head", flush=True)
+            head.ask(f"mkdir -p {ROOT}/{name}")
+            head.send(Path(staged), f"{ROOT}/{name}")
+        head.show(
+            f"cd {ROOT}/{name}/code && RAY_AUTH_MODE=token {shlex.join([*command, '--dry-run'])}; echo $? > ../checked"
+        )
+    checked = int(head.ask(f"cat {ROOT}/{name}/checked"))
+    if checked or args.dry_run:
+        head.ask(f"rm -rf {ROOT}/{name}" if not args.resume else "true")
+        return checked
+    script = START.format(command=shlex.join(command))
+    head.ask(
+        f"cd {ROOT}/{name} && rm -f pid exit && printf %s {shlex.quote(script)} > start.sh && "
+        "setsid -f sh start.sh > /dev/null 2>&1"
+    )
+    print(f"started {name}; it goes on without this laptop. Again: {_command(args, '--attach', name)}", flush=True)
+    return follow(head, name, args)
+
+
+def follow(head: Head, name: str, args: argparse.Namespace) -> int:
+    """Show a run's output until it ends, then fetch its results; returns its exit code."""
+    folder = f"{ROOT}/{name}"
+    head.ask(f"test -e {folder}/start.sh || {{ echo no run {name} on this cluster; false; }}")
+    again = f"the sweep goes on; watch it again: {_command(args, '--attach', name)}"
+    try:
+        head.show(
+            f"cd {folder}; while test ! -e pid; do sleep .2; done; tail -n +1 -f --pid=$(cat pid) log; "
+            f"while test ! -e exit && kill -0 $(cat pid) 2> /dev/null; do sleep .2; done"
+        )
+        code = head.ask(
+            f"cat {folder}/exit 2> /dev/null || kill -0 $(cat {folder}/pid) 2> /dev/null && echo running || echo lost"
+        )
+    except KeyboardInterrupt:
+        code = "running"
+    except UsageError as error:
+        raise UsageError(f"{error}; {again}") from None
+    words = code.split()
+    if words[0].isdigit():
+        fetch(head, name, args)
+        return int(words[0])
+    if words[0] == "running":  # Ctrl-C here, or there: ssh carries it to what shows the output
+        print(f"\n{again}", file=sys.stderr)
+        return 130
+    raise UsageError(f"{name}: its process was lost; go on with: {_command(args, '--resume', name)}")
+
+
+def fetch(head: Head, name: str, args: argparse.Namespace) -> int:
+    """Copy a run's results, finished or not, to ``runs/RUN`` here."""
+    here = Path("runs") / name
+    head.ask(f"test -d {run_folder(args, name)} || {{ echo {name} has no results, or not in this --storage; false; }}")
+    head.fetch(run_folder(args, name), here)
+    print(f"fetched {here}; read it: python -m sweep.pareto {here}")
+    return 0
+
+
+def run_folder(args: argparse.Namespace, name: str) -> str:
+    """Where the head keeps a run's results: in ``--storage``, or beside its code where that is an object store."""
+    storage = args.storage or STORAGE
+    return f"{ROOT}/{name}/run" if "://" in storage else f"{storage.rstrip('/')}/{name}"
+
+
+def remote_command(args: argparse.Namespace, known: argparse.ArgumentParser, name: str, file: ClusterFile) -> list[str]:
+    """The command line that the head runs: this one's, with the places that are the cluster's."""
+    storage = args.storage or STORAGE
+    if not ("://" in storage or storage.startswith("/")):
+        raise UsageError(f"--storage {storage}: beside --cluster, an absolute folder of every node's, or a URI")
+    folder = "../run" if "://" in storage else run_folder(args, name)
+    workers = args.workers or file.capacity(args.gpus_per_trial)
+    if not workers:
+        raise UsageError("--workers N is needed: the cluster file doesn't say how many trials its nodes can take")
+    if args.resume:
+        return [
+            "python",
+            "-m",
+            "sweep.launch",
+            "--resume",
+            folder,
+            "--address",
+            "auto",
+            "--workers",
+            str(workers),
+            *_given(args, known),
+        ]
+    space = f"../{Path(args.space).name}" if args.space.endswith(".py") else args.space
+    places = ["--run-dir", folder, "--artifacts", args.artifacts or planning.in_storage(storage, "artifacts")]
+    where = ["--address", "auto", "--workers", str(workers)]
+    return ["python", "-m", "sweep.launch", "--space", space, *places, *where, *_given(args, known)]
+
+
+def _given(args: argparse.Namespace, known: argparse.ArgumentParser) -> list[str]:
+    """The other options of a command line, as they were given."""
+    words: list[str] = []
+    for action in known._actions:
+        value: Any = getattr(args, action.dest, None)
+        if action.dest in (*_OWN, "dry_run") or not action.option_strings or value == action.default:
+            continue
+        flag = action.option_strings[-1]
+        if isinstance(action, argparse._StoreTrueAction):
+            words.append(flag)
+        elif isinstance(action, argparse._AppendAction):
+            words += [word for item in value for word in (flag, str(item))]
+        else:
+            words += [flag, *map(str, value if isinstance(value, (list, tuple)) else [value])]
+    return words
+
+
+def _stage(folder: Path, args: argparse.Namespace) -> None:
+    """What the head is sent: the packages that run here, and a question of the user's own."""
+    project = Path(__file__).parents[2]
+    for package in _CODE:
+        shutil.copytree(project / package, folder / "code" / package, ignore=shutil.ignore_patterns("__pycache__"))
+    if args.space and args.space.endswith(".py"):
+        if not Path(args.space).is_file():
+            raise UsageError(f"--space {args.space}: no such file")
+        shutil.copy(args.space, folder)
+
+
+def _name(run: str) -> str:
+    """A run's name on the cluster; it becomes a path there."""
+    name = run.rstrip("/").removeprefix("runs/")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UsageError(f"{run}: beside --cluster a run has a plain name, of letters, digits, '.', '_' and '-'")
+    return name
+
+
+def _command(args: argparse.Namespace, *more: str) -> str:
+    storage = ["--storage", args.storage] if args.storage else []
+    return shlex.join(["python", "-m", "sweep.launch", "--cluster", args.cluster, *storage, *more])

@@ -1,0 +1,95 @@
+"""`--cluster`: what the head is asked to run, and mistakes that are found before anyone is reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweep import launch
+from sweep.cluster import files, remote
+from sweep.plan import trials_on
+
+FOLDER = Path(__file__).parents[2] / "cluster"
+GPU, OWN = FOLDER / "gpu.yaml", FOLDER / "on_premises.yaml"
+TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
+
+
+def asked(*words: str) -> list[str]:
+    """The command line that the head runs for one typed here."""
+    known = launch.parser()
+    args = known.parse_args(["--cluster", str(GPU), *words])
+    return remote.remote_command(args, known, "first", files.read(args.cluster))
+
+
+def test_the_head_runs_the_same_command_with_the_clusters_places() -> None:
+    words = (
+        "--space dimum_robustness --gpus-per-trial 0.5 --fix method=dimum --fix lambda_m=1 --stop-dominated --seed 3"
+    )
+    line = asked(*words.split(), "--warm-start", "/mnt/shared/a", "/mnt/shared/b", "--dry-run")
+    assert " ".join(line) == (
+        "python -m sweep.launch --space dimum_robustness --run-dir /mnt/shared/first --artifacts /mnt/shared/artifacts "
+        "--address auto --workers 12 --seed 3 --fix method=dimum --fix lambda_m=1 --warm-start /mnt/shared/a /mnt/shared/b "
+        "--stop-dominated --gpus-per-trial 0.5"
+    )
+
+
+def test_what_the_head_runs_is_a_command_line_that_it_can_parse() -> None:
+    line = asked("--space", TINY, "--trials", "7", "--gpu-type", "A10G", "--gpus-per-trial", "1", "--workers", "3")
+    args = launch.parser().parse_args(line[3:])
+    assert (args.space, args.trials, args.gpu_type, args.workers) == ("../tiny.py", 7, "A10G", 3)
+    assert not args.cluster
+
+
+def test_beside_an_object_store_the_run_lies_on_the_head() -> None:
+    line = " ".join(asked("--space", "dimum_robustness", "--storage", "s3://bucket/sweeps", "--workers", "2"))
+    assert "--run-dir ../run --artifacts s3://bucket/sweeps/artifacts " in line
+
+
+def test_a_resumed_run_is_asked_for_by_its_name() -> None:
+    line = " ".join(asked("--resume", "first", "--workers", "2"))
+    assert line == "python -m sweep.launch --resume /mnt/shared/first --address auto --workers 2"
+
+
+@pytest.mark.parametrize("share, trials", [(0.5, 12), (1.0, 6), (0.0, 24)])
+def test_by_default_as_many_trials_run_as_the_cluster_may_grow_to(share: float, trials: int) -> None:
+    assert files.read(str(GPU)).capacity(share) == trials
+
+
+@pytest.mark.parametrize(
+    "gpus, share, trials", [(1, 0.5, 2), (2, 0.6, 2), (4, 0.3, 12), (8, 2.0, 4), (1, 2.0, 0), (1, 0.1, 10)]
+)
+def test_a_trial_has_a_share_of_one_gpu_or_whole_ones(gpus: int, share: float, trials: int) -> None:
+    assert trials_on(gpus, share) == trials
+
+
+MISTAKES = {
+    "no such file": (["--cluster", "no.yaml", "--space", TINY], "no.yaml: cannot be read: No such file"),
+    "a file that does not pass": (
+        ["--cluster", "bad.yaml", "--space", TINY],
+        ": idle_timeout_minutes is 60",
+    ),
+    "two things at once": (["--cluster", str(GPU), "--attach", "a", "--fetch", "b"], "--attach a: stands alone"),
+    "a question and a run": (["--cluster", str(GPU), "--attach", "a", "--space", TINY], "--attach a: stands alone"),
+    "nothing to do": (["--cluster", str(GPU)], "--space NAME is needed"),
+    "a name that is a path": (["--cluster", str(GPU), "--fetch", "../../etc"], "a run has a plain name"),
+    "a name with a command": (["--cluster", str(GPU), "--stop", "a;true"], "a run has a plain name"),
+    "storage of the laptop's": (
+        ["--cluster", str(GPU), "--space", TINY, "--storage", "runs"],
+        "--storage runs: beside --cluster, an absolute folder",
+    ),
+    "machines of unknown size": (["--cluster", str(OWN), "--space", TINY], "--workers N is needed"),
+    "a run without its cluster": (["--attach", "first"], "--attach first: is for a run on a cluster"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_before_the_head_is_reached(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, said = MISTAKES[name]
+    (tmp_path / "bad.yaml").write_text(GPU.read_text().replace("idle_timeout_minutes: 12", "idle_timeout_minutes: 60"))
+    monkeypatch.chdir(tmp_path)
+    assert launch.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}") or said in line, line

@@ -1,0 +1,126 @@
+"""The artifact store on an object store: S3 as moto's server speaks it, on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+import simulated_s3
+
+from trainables.store import CorruptArtifact, NodeCache, Store, artifact_key
+
+KEY = artifact_key("model", {"steps": 3}, {}, "code")
+TENSORS = {"weights": np.arange(12, dtype=np.float32).reshape(3, 4)}
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with simulated_s3.served() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in (simulated_s3.LOGIN | {"SWEEP_CACHE": str(tmp_path / "cache")}).items():
+        monkeypatch.setenv(name, value)
+    s3 = boto3.resource("s3", endpoint_url=f"http://{endpoint}")
+    bucket = s3.create_bucket(Bucket=f"bucket-{tmp_path.name.replace('_', '-')[:40].lower()}")
+    yield bucket
+    bucket.objects.all().delete()
+    bucket.delete()
+
+
+@pytest.fixture
+def uri(endpoint: str, bucket: Any) -> str:
+    return simulated_s3.uri(endpoint, bucket.name)
+
+
+def kept() -> list[Path]:
+    return list(Path(os.environ["SWEEP_CACHE"]).iterdir())
+
+
+def test_what_is_put_is_found_by_another_store_object_and_lies_under_its_final_names(uri: str, bucket: Any) -> None:
+    Store(uri).put(KEY, "model", {"steps": 3}, TENSORS)
+    found = Store(uri).get(KEY)
+    assert found.facts == {"steps": 3} and np.array_equal(found.tensors()["weights"], TENSORS["weights"])
+    names = [f"sweeps/{KEY[:2]}/{KEY}.{suffix}" for suffix in ("json", "safetensors")]
+    assert [o.key for o in bucket.objects.all()] == names
+
+
+def test_the_sidecar_is_written_last_so_that_it_is_the_commit(
+    uri: str, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    write = Store._write
+    monkeypatch.setattr(Store, "_write", lambda self, path, data: (written.append(path), write(self, path, data))[1])
+    Store(uri).put(KEY, "model", {}, TENSORS)
+    assert [path.rpartition(".")[2] for path in written] == ["safetensors", "json"]
+    bucket.Object(f"sweeps/{KEY[:2]}/{KEY}.json").delete()
+    assert Store(uri).find(KEY) is None
+
+
+def test_a_node_reads_an_artifact_from_the_object_store_once(uri: str, bucket: Any) -> None:
+    Store(uri).put(KEY, "model", {}, TENSORS)
+    for file in kept():
+        file.unlink()  # as on another node
+    assert np.array_equal(Store(uri).get(KEY).tensors()["weights"], TENSORS["weights"])
+    bucket.Object(f"sweeps/{KEY[:2]}/{KEY}.safetensors").delete()
+    assert np.array_equal(Store(uri).get(KEY).tensors()["weights"], TENSORS["weights"])
+
+
+def test_a_cached_file_that_lost_its_hash_is_fetched_again(uri: str) -> None:
+    artifact = Store(uri).put(KEY, "model", {}, TENSORS)
+    (file,) = kept()
+    assert file.name == artifact.sha256
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    assert np.array_equal(Store(uri).get(KEY).tensors()["weights"], TENSORS["weights"])
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == file.name
+
+
+def test_a_damaged_object_is_reported_and_neither_read_nor_cached(uri: str, bucket: Any) -> None:
+    Store(uri).put(KEY, "model", {}, TENSORS)
+    for file in kept():
+        file.unlink()
+    bucket.put_object(Key=f"sweeps/{KEY[:2]}/{KEY}.safetensors", Body=b"other bytes")
+    with pytest.raises(CorruptArtifact, match="damaged"):
+        Store(uri).get(KEY).tensors()
+    assert not kept()
+
+
+def test_a_partial_is_replaced_read_and_dropped(uri: str) -> None:
+    store = Store(uri)
+    assert store.load_partial(KEY) is None
+    store.save_partial(KEY, {"step": np.array(1)})
+    store.save_partial(KEY, TENSORS)
+    partial = Store(uri).load_partial(KEY)
+    assert partial is not None and np.array_equal(partial["weights"], TENSORS["weights"])
+    store.drop_partial(KEY)
+    store.drop_partial(KEY)
+    assert store.load_partial(KEY) is None and store.find(KEY) is None
+
+
+def test_the_cache_forgets_what_was_read_longest_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
+    monkeypatch.setenv("SWEEP_CACHE_GIB", str(250 / 2**30))
+    cache, contents = NodeCache(), [bytes([i]) * 100 for i in range(3)]
+    names = [hashlib.sha256(content).hexdigest() for content in contents]
+    for i in (0, 1):
+        cache.put(names[i], contents[i])
+        os.utime(tmp_path / names[i], (i + 1, i + 1))
+    assert cache.get(names[0]) == contents[0]  # now the one read last
+    cache.put(names[2], contents[2])
+    assert [cache.get(name) is not None for name in names] == [True, False, True]
+    cache.put(hashlib.sha256(b"x" * 300).hexdigest(), b"x" * 300)
+    assert len(list(tmp_path.iterdir())) <= 2, "more than the limit is not kept"
+
+
+def test_a_store_that_cannot_be_used_says_so(uri: str, endpoint: str) -> None:
+    Store(uri).check()
+    with pytest.raises(OSError, match=r"(?i)bucket"):
+        Store(simulated_s3.uri(endpoint, "no-such-bucket")).check()
