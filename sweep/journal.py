@@ -85,6 +85,10 @@ class Journal:
         assert trial.number == number, "trials are begun in the order of their numbers"
         self._open[number] = trial
 
+    def is_open(self, number: int) -> bool:
+        """Whether a trial has begun here and not ended."""
+        return number in self._open
+
     def ended(self, observation: Observation, cause: str | None) -> None:
         trial = self._open.pop(observation.number)
         if observation.state != FAIL:

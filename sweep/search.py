@@ -79,8 +79,16 @@ class ArmSearch:
         return number, settings
 
     def tell(self, observation: Observation, cause: str | None = None) -> None:
-        """Tell a trial's outcome. ValueError where a COMPLETE trial's objectives are not there or not finite."""
+        """Tell a trial's outcome; once more changes nothing.
+
+        ValueError, and nothing changed, where a COMPLETE trial's objectives are not there or not finite, or the trial is not
+        running: it was never asked for, or it ended otherwise.
+        """
         self._wait()
+        if not self.journal.is_open(observation.number):
+            if self.observed.get(observation.number) == observation:
+                return
+            raise ValueError(f"{self.arm.name}: trial {observation.number} is not running")
         self.sampler.tell(observation)
         self.observed[observation.number] = observation
         self.journal.ended(observation, cause)

@@ -3,7 +3,8 @@
     python -m benchmarks.search run --problem mixed --strategy tpe tpe+gate+stop --seeds 20 --core-seconds 2000 -o OUT
     python -m benchmarks.search table OUT
     python -m benchmarks.search paired OUT --against tpe --at 300 600 1000
-    python -m benchmarks.search gate --problem mixed --strategy random
+    python -m benchmarks.search gate --problem mixed --strategy random --margin 0.5
+    python -m benchmarks.search ask --problem mixed --strategy nehvi --trials 100 5000
     python -m benchmarks.search best --problem mixed
     python -m benchmarks.search errors --recording RUN
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from benchmarks.search.problems import PROBLEMS, best_known, problem
 from benchmarks.search.staged import Problem
 from sweep.errors import UsageError
+from sweep.plan import Plan
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,9 +79,26 @@ def parser() -> argparse.ArgumentParser:
     gate.add_argument(
         "--members", type=_positive, default=300, metavar="N", help="of the fronts, at least (default: 300)"
     )
+    gate.add_argument(
+        "--margin",
+        type=float,
+        default=Plan.gate_margin,
+        metavar="SHARE",
+        help=f"of a bound that it lets pass (default: {Plan.gate_margin:g}, as a sweep's)",
+    )
     gate.add_argument("--glance", action="store_true", help="let it look at a few samples first")
     _add_limits(gate)
     gate.set_defaults(command=_gate)
+
+    ask = commands.add_parser("ask", help="how long a sampler takes to choose a trial, and what it keeps in memory")
+    _add_problem(ask)
+    ask.add_argument("--strategy", default="nehvi", metavar="SAMPLER", help="who chooses (default: nehvi)")
+    ask.add_argument(
+        "--trials", type=_positive, nargs="+", default=[100, 1000, 5000], metavar="N", help="told before it chooses"
+    )
+    ask.add_argument("--asks", type=_positive, default=20, metavar="N", help="choices timed at each (default: 20)")
+    ask.add_argument("--seed", type=int, default=0)
+    ask.set_defaults(command=_ask)
 
     best = commands.add_parser("best", help="search a problem without noise, and keep its best hypervolume")
     _add_problem(best)
@@ -163,7 +182,7 @@ def _paired(args: argparse.Namespace) -> None:
 
 
 def _gate(args: argparse.Namespace) -> None:
-    from benchmarks.search import gating
+    from benchmarks.search import gating, judges
     from benchmarks.search.clock import Limits
     from benchmarks.search.strategies import Strategy
 
@@ -173,7 +192,15 @@ def _gate(args: argparse.Namespace) -> None:
             f"--strategy {args.strategy}: the trials are those of a sampler alone, such as {strategy.sampler}"
         )
     limits = Limits(args.core_seconds, args.workers, args.trials)
-    print(gating.table(gating.gate_alone(_chosen(args), strategy.sampler, args.members, limits, args.glance)))
+    chosen = _chosen(args)
+    judge = judges.gate(chosen, args.margin)
+    print(gating.table(gating.gate_alone(chosen, strategy.sampler, args.members, limits, judge, args.glance)))
+
+
+def _ask(args: argparse.Namespace) -> None:
+    from benchmarks.search import asking
+
+    print(asking.table(asking.measure(_chosen(args), args.strategy, args.trials, args.asks, args.seed)))
 
 
 def _best(args: argparse.Namespace) -> None:

@@ -37,14 +37,19 @@ class Gated:
 
 
 def gate_alone(
-    problem: Problem, sampler: str, members: int, limits: Limits, glance: bool, first_seed: int = 0
+    problem: Problem,
+    sampler: str,
+    members: int,
+    limits: Limits,
+    judge: judges.Judge,
+    glance: bool = False,
+    first_seed: int = 0,
 ) -> Gated:
     """Ungated runs, seed by seed, until both fronts have had at least `members`; then the gate is asked about every trial.
 
     What a sampler would have done differently, had it been told of the stops, is not in it.
     """
     total = Gated(0, 0, 0, 0.0, 0.0, 0, 0, 0, 0)
-    judge = judges.gate(problem)
     for seed in range(first_seed, first_seed + 10 * members):
         if min(total.reported, total.true) >= members:
             break

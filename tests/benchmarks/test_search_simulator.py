@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks is no installed package
 
-from benchmarks.search import best, gating, judges, measures, recording, results, surrogate, tree
+from benchmarks.search import asking, best, gating, judges, measures, recording, results, surrogate, tree
 from benchmarks.search.__main__ import main
 from benchmarks.search.baselines import make
 from benchmarks.search.clock import Limits, Run, simulate, stream
@@ -309,9 +309,18 @@ def test_the_sweeps_own_rule_is_surer_than_the_bound() -> None:
 
 
 def test_the_gate_never_stops_what_measured_well() -> None:
-    gated = gating.gate_alone(PROBLEMS["mixed"], "random", 12, Limits(800.0), glance=False)
+    problem = PROBLEMS["mixed"]
+    gated = gating.gate_alone(problem, "random", 12, Limits(800.0), judges.gate(problem))
     assert gated.reported >= 12 and gated.reported_lost == 0 and gated.stopped > 0
     assert 0 < gated.saved_s < gated.core_s
+    wider = gating.gate_alone(problem, "random", 12, Limits(800.0), judges.gate(problem, 0.5))
+    assert wider.trials == gated.trials and 0 < wider.stopped < gated.stopped and wider.true_lost <= gated.true_lost
+
+
+def test_choosing_is_timed_with_trials_under_way_and_memory_is_told() -> None:
+    asked = asking.measure(PROBLEMS["mixed"], "nehvi", (30, 10), asks=3)
+    assert [a.trials for a in asked] == [10, 30] and all(len(a.wall_s) == 3 and min(a.wall_s) > 0 for a in asked)
+    assert asking.table(asked).count("\n") == 3 and asked[0].resident > 2**20
 
 
 def test_hypervolumes_are_moocores() -> None:

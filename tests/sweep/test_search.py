@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 import time
@@ -47,6 +48,7 @@ def arm_search(
     past: Sequence[Past] = (),
     ahead: bool = False,
 ) -> ArmSearch:
+    folder.mkdir(exist_ok=True)
     arm = space.arms[0]
     asked = make(sampler, question_of(arm, space, 5.0, trials), seed)
     return ArmSearch(arm, asked, Journal(arm, space, open_journal(folder)), trials, past, ahead)
@@ -151,6 +153,53 @@ def test_a_restart_changes_nothing_of_what_is_asked(sampler: str, space: SearchS
     assert resumed == asked[4:]
     told = [(t.state, t.values, t.constraints) for t in straight.study.get_trials()]
     assert [(t.state, t.values, t.constraints) for t in again.study.get_trials()] == told
+
+
+@pytest.mark.parametrize("sampler", ["nehvi", "tpe", "qmc"])
+def test_whatever_the_order_of_telling_the_study_holds_every_trial_once(
+    sampler: str, space: SearchSpace, tmp_path: Path
+) -> None:
+    """Told in any order, late, twice, with figures that are none, with crashes between: what the truth says, and nothing else."""
+    rng = np.random.default_rng(7)
+    for run in range(4):
+        search, folder = arm_search(tmp_path / f"{run}-0", space, sampler, run, 16), 0
+        running: dict[int, Settings] = {}
+        truth: dict[int, tuple[Observation, Settings]] = {}
+        while len(truth) < 14:
+            deed = rng.choice(["ask", "ask", "tell", "tell", "twice", "nonsense", "crash"])
+            some = int(rng.choice(list(running))) if running else None
+            if deed == "ask" and len(running) < 5 and len(running) + len(truth) < 16:
+                number, settings = search.ask()
+                assert number not in running and number not in truth
+                running[number] = settings
+            elif deed == "tell" and some is not None:
+                told = outcome(space, some, running[some], budget=float(rng.choice([0.0, 500.0])))
+                search.tell(told)
+                truth[some] = told, running.pop(some)
+            elif deed == "twice" and truth:
+                search.tell(truth[int(rng.choice(list(truth)))][0])
+            elif deed == "nonsense" and some is not None:
+                good = outcome(space, some, running[some], budget=500.0)
+                with pytest.raises(ValueError, match="robustness"):
+                    search.tell(dataclasses.replace(good, figures=good.figures | {"robustness": math.nan}))
+                with pytest.raises(ValueError, match="not running"):
+                    search.tell(dataclasses.replace(good, number=99))
+            elif deed == "crash":
+                past = [Past(n, s, o) for n, (o, s) in truth.items()] + [Past(n, s, None) for n, s in running.items()]
+                rng.shuffle(past)  # type: ignore[arg-type]
+                folder += 1
+                search = arm_search(tmp_path / f"{run}-{folder}", space, sampler, run, 16, past)
+                assert dict(search.ask() for _ in running) == running
+        search.close()
+        trials = {t.number: t for t in search.study.get_trials()}
+        assert set(trials) == {*truth, *running} and search.observed == {n: o for n, (o, _) in truth.items()}
+        for number, (told, settings) in truth.items():
+            trial = trials[number]
+            assert (trial.state.name, trial.params) == (told.state, settings)
+            complete = told.state == COMPLETE
+            assert trial.values == ([told.figures[o.metric] for o in space.objectives] if complete else None)
+            assert {m: trial.constraints[m] for m in told.excesses} == told.excesses
+        assert all(trials[number].state == TrialState.FAIL for number in running)  # open when we stopped
 
 
 def test_start_points_come_first_and_once(space: SearchSpace, tmp_path: Path) -> None:
