@@ -16,20 +16,19 @@ from typing import Any
 
 from sweep import records, warm_start
 from sweep.confirm import chosen_for_confirmation
-from sweep.jobs import Ended, Job, add_report, attack_plan, gate_limit, replicate_row
+from sweep.jobs import Ended, Job, add_report, replicate_row, settings_of, trial_row
 from sweep.journal import Journal, open_journal
 from sweep.observing import Yardstick, curves_of, excesses, observation, possible, question_of
 from sweep.plan import Plan, write_json
-from sweep.records import COMPLETE, FAIL, FIGURES, PRUNED, RUNNING, SEARCH, Writer
+from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING, SEARCH, Writer
 from sweep.samplers import Observation
 from sweep.samplers.catalogue import make
 from sweep.search import ArmSearch, Past, finite
 from sweep.space import CONTROL, Arm, SearchSpace
+from sweep.specs import Specs
 from sweep.stop_rule import Spent, StopRule
 from sweep.stopping import dominated, present_front
-from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
-
-_FIGURE_NAMES = frozenset(f.name for f in FIGURES)
+from trainables.experiment import Experiment, TrialSpec
 
 
 class Agenda:
@@ -39,6 +38,7 @@ class Agenda:
         self.plan, self.space, self.experiment = plan, space, experiment
         self.fid_budget: float = prepared["fid_budget"]
         self.fid_delta_sd: float = prepared["fid_delta_sd"]
+        self.specs = Specs(plan, space, experiment, self.fid_budget, self.fid_delta_sd)
         self.yardstick = Yardstick(self.fid_budget, self.fid_delta_sd, plan.samples_forgotten)
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.schemas(space))
@@ -78,7 +78,7 @@ class Agenda:
         if job is not None:
             self.running[job.name] = job
             if job.phase == "search":
-                self.writer.trial(self._trial_row(job, RUNNING, None))
+                self.writer.trial(trial_row(job, self.space, self.fid_budget, RUNNING, None))
         return job
 
     @property
@@ -124,7 +124,7 @@ class Agenda:
     def _begin(self, arm: str) -> Job:
         self._asked[arm] += 1
         number, settings = self.arms[arm].ask()
-        spec = self._spec(f"{arm}-{number:04d}", 0, self.space.arm(arm), settings, gate=True)
+        spec = self.specs.of(f"{arm}-{number:04d}", 0, self.space.arm(arm), settings, gate=True)
         return self._with_past(Job(spec, arm, number, "search", records.now(), settings))
 
     def _spent(self) -> Spent:
@@ -144,42 +144,9 @@ class Agenda:
                 self.run_dir / SEARCH, {"ended_by": why, "core_s": self._core_s, "ended_at": records.now().isoformat()}
             )
 
-    def _spec(
-        self,
-        trial_id: str,
-        replicate: int,
-        arm: Arm | None,
-        parameters: Mapping[str, Any],
-        start: str = "base",
-        gate: bool = False,
-    ) -> TrialSpec:
-        """A replicate of a trial with these parameters, of the method's or of the attack's; without an arm, of a control."""
-        confirm = replicate > 0
-        attacks = tuple(attack_plan(a) for a in (self.space.confirm_attacks if confirm else self.space.search_attacks))
-        if arm and arm.attack:
-            attacks, parameters = (AttackPlan(arm.name, arm.attack, dict(parameters)),), arm.held
-        forgotten, per_retained = self.plan.samples_forgotten, self.plan.samples_per_retained
-        limits = [gate_limit(c, self.fid_budget, self.plan.gate_margin) for c in self.space.constraints if gate]
-        return TrialSpec(
-            trial_id=trial_id,
-            replicate=replicate,
-            experiment=self.experiment,
-            method=arm.method if arm else "none",
-            settings=dict(parameters),
-            seed=self.plan.replicate_seeds[replicate],
-            attacks=attacks,
-            rungs=self.space.rungs,
-            samples=Samples(*self.plan.confirm_samples) if confirm else Samples(forgotten, per_retained),
-            attacked_per_retained=self.plan.confirm_samples[1] if confirm else per_retained,
-            start=start,
-            gate=tuple(limits),
-            fid_delta_sd=self.fid_delta_sd,
-        )
-
     def _control_jobs(self, replicate: int) -> list[Job]:
         """θ₀ and, where there is one, θ* under the same attacks on the same seed."""
-        starts = ("base",) if self.experiment.without_control else ("base", "retrain")
-        specs = [self._spec(f"{CONTROL}-{s}", replicate, None, {}, start=s) for s in starts]
+        specs = [self.specs.of_control(start, replicate) for start in self.specs.controls]
         return [Job(spec, CONTROL, 0, _phase(spec), records.now()) for spec in specs]
 
     def _confirm_jobs(self) -> list[Job]:
@@ -191,7 +158,7 @@ class Agenda:
         for replicate in range(1, self.plan.confirm_seeds + 1):
             for member in members:
                 arm = self.space.arm(member.arm)
-                spec = self._spec(member.trial_id, replicate, arm, member.parameters)
+                spec = self.specs.of(member.trial_id, replicate, arm, member.parameters)
                 number = int(member.trial_id.rpartition("-")[2])
                 jobs.append(Job(spec, arm.name, number, "confirm", records.now(), member.parameters))
             jobs += self._control_jobs(replicate)
@@ -203,7 +170,7 @@ class Agenda:
             state, cause = FAIL, f"an objective or constraint is not finite: {job.figures}"
         row = self._record(job, state, cause)
         if job.phase == "search":
-            row = self._trial_row(job, state, cause)
+            row = trial_row(job, self.space, self.fid_budget, state, cause)
             self.writer.trial(row)
             self._core_s += row["core_s"]
             if job.arm != CONTROL:
@@ -225,19 +192,6 @@ class Agenda:
     def _record(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
         row = replicate_row(job, state, cause, self._replicate_columns)
         self.writer.replicate(row, job.curves, job.stages)
-        return row
-
-    def _trial_row(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
-        figures = {k: v for k, v in job.figures.items() if k in _FIGURE_NAMES}
-        over = excesses(self.space, job.figures, self.fid_budget)
-        row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
-        row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
-        row |= {f"param_{k}": str(v) if isinstance(v, bool) else v for k, v in job.parameters.items()} | figures
-        row |= {f"excess_{k}": v for k, v in over.items()}
-        if state != RUNNING:
-            row["told_at"] = records.now()
-            row["core_s"] = sum(s["core_s"] for s in job.stages)
-            row["feasible"] = all(e <= 0 for e in over.values()) if over else None
         return row
 
     def _restore(self) -> None:
@@ -268,8 +222,7 @@ class Agenda:
     def _past(self, arm: Arm, rows: list[dict[str, Any]]) -> list[Past]:
         found = []
         for row in (r for r in rows if r["arm"] == arm.name):
-            named = {p.name: row[f"param_{p.name}"] for p in arm.walk()}
-            settings = arm.check({name: value for name, value in named.items() if value is not None})
+            settings = settings_of(arm, row)
             curves = records.rows(self.run_dir, "curves", f"{row['trial_id']}-r0")
             told = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
             found.append(Past(row["number"], settings, told, row["cause"]))

@@ -7,8 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sweep.space import Attack, Constraint
+from sweep.observing import excesses
+from sweep.records import FIGURES, RUNNING, now
+from sweep.space import Arm, Attack, Constraint, SearchSpace, Settings
 from trainables.experiment import AttackPlan, Limit, TrialSpec
+
+_FIGURE_NAMES = frozenset(f.name for f in FIGURES)
 
 
 @dataclass
@@ -66,6 +70,27 @@ def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[s
         "finished_at": max(finished, default=None),
     }
     return row | {k: v for k, v in job.figures.items() if k in columns}
+
+
+def trial_row(job: Job, space: SearchSpace, fid_budget: float, state: str, cause: str | None) -> dict[str, Any]:
+    """The job's row of the trials table: what the sampler chose, and what search is told of it."""
+    figures = {k: v for k, v in job.figures.items() if k in _FIGURE_NAMES}
+    over = excesses(space, job.figures, fid_budget)
+    row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
+    row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
+    row |= {f"param_{k}": str(v) if isinstance(v, bool) else v for k, v in job.parameters.items()} | figures
+    row |= {f"excess_{k}": v for k, v in over.items()}
+    if state != RUNNING:
+        row["told_at"] = now()
+        row["core_s"] = sum(s["core_s"] for s in job.stages)
+        row["feasible"] = all(e <= 0 for e in over.values()) if over else None
+    return row
+
+
+def settings_of(arm: Arm, row: Mapping[str, Any]) -> Settings:
+    """What the sampler chose, by a row of the trials table."""
+    named = {p.name: row[f"param_{p.name}"] for p in arm.walk()}
+    return arm.check({name: value for name, value in named.items() if value is not None})
 
 
 def identity(spec: TrialSpec) -> dict[str, Any]:

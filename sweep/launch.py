@@ -137,6 +137,7 @@ def shared_values(args: argparse.Namespace) -> dict[str, Any]:
         "gpu_type": args.gpu_type,
         "address": args.address,
         "in_process": args.in_process,
+        "trial_timeout": args.trial_timeout,
     }
 
 

@@ -238,4 +238,12 @@ def add_place(p: argparse.ArgumentParser, run_dir: str) -> Any:
     )
     where.add_argument("--address", default="", metavar="ADDR", help="an existing Ray cluster; 'auto' on its head node")
     where.add_argument("--in-process", action="store_true", help="the same trials in this very process, for a debugger")
+    where.add_argument(
+        "--trial-timeout",
+        type=float,
+        default=3600.0,
+        metavar="S",
+        help="a trial without a report for S seconds is hung: its process is killed, it is recorded as FAIL (default: 3600; "
+        "0: never)",
+    )
     return where

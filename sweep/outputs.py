@@ -36,13 +36,18 @@ class Outputs:
         What is written here is a view: where it cannot be written the sweep goes on, and says so.
         """
         self.progress.ended(ended, agenda)
+        self.take_again(ended)
+
+    def take_again(self, ended: Ended) -> None:
+        """The same of what ended under an earlier driver, of which nothing is said."""
         try:
-            self._write_board(ended)
-        except (OSError, CorruptArtifact) as error:
+            self.write_board(ended)
+        except (OSError, CorruptArtifact) as error:  # a store that is unusable ends the run
             self.progress.line(f"TensorBoard: {ended.job.name} is not written: {error}")
         self.loggers.take(ended.job.name)
 
-    def _write_board(self, ended: Ended) -> None:
+    def write_board(self, ended: Ended) -> None:
+        """Give one that has ended to TensorBoard, in place of what was there of it."""
         trial_id, replicate = ended.job.spec.trial_id, ended.job.spec.replicate
         if replicate:
             self.board.replicate(trial_id, replicate, ended.job.curves)

@@ -40,7 +40,7 @@ PART = re.compile(r"part-(\d{5})-all\.parquet")  # numbered, so that no state of
 _CHECKED = {"write_page_checksum": True}  # a page that a disk has changed is told, not read; it costs no time
 _ROW_GROUP = 64 * 1024  # rows; sorted by trial, so that one trial's are found in one group or two
 _ATTEMPTS = 20  # each ends by an exchange of the folder; a run has one or two of them
-_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)  # what pyarrow says of bytes that no writer wrote
+DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)  # what pyarrow says of bytes that no writer wrote
 _GRACE_S = 0.1  # the old folder outlives the exchange by this much: a listing of it that has begun can end
 _AT_CWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
@@ -179,7 +179,7 @@ def _read_file(
                 table = opened.read(columns=some, use_threads=_is_part(file))
     except (FileNotFoundError, PermissionError):
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         _log.warning("%s: damaged, its rows are left out: %s", file, str(error).splitlines()[0])
         return None
     table = migrate(table, name, str(file))

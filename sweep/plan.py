@@ -80,6 +80,7 @@ class Plan:
     gpu_type: str = ""  # Ray's name of it; empty: any
     address: str = ""
     in_process: bool = False
+    trial_timeout: float = 3600.0  # seconds without a report after which a trial counts as hung; 0: never
 
     def question(self) -> SearchSpace:
         """The search space with the plan's target and pins applied."""
@@ -224,7 +225,9 @@ def check_figures(plan: Plan) -> None:
 
 def check_place(plan: Plan) -> None:
     """What can be wrong with where it runs."""
-    check_at_least(("--workers", plan.workers, 1))
+    check_at_least(("--workers", plan.workers, 1), ("--trial-timeout", plan.trial_timeout, 0))
+    if not math.isfinite(plan.trial_timeout):
+        raise UsageError(f"--trial-timeout {plan.trial_timeout}: must be finite; 0 means never")
     if not math.isfinite(plan.gpus_per_trial):
         raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial}: must be finite")
     if plan.gpus_per_trial < 0:
@@ -311,7 +314,7 @@ def check_folders(plan: Plan, new: bool, holds: str = "plan.json") -> None:
 
 def _check_store(uri: str) -> None:
     """UsageError where the object store cannot be written and read from here. What the URI's options hold is not repeated."""
-    from trainables.store import Store
+    from trainables.store import Store, StoreUnusable
 
     if re.match(r"[\w+]+://[^/@]*:[^/@]*@", uri):  # it would be written into plan and records
         raise UsageError(
@@ -319,7 +322,7 @@ def _check_store(uri: str) -> None:
         )
     try:
         Store(uri).check()
-    except (OSError, ValueError) as error:
+    except (StoreUnusable, OSError, ValueError) as error:  # the latter two of a URI that Arrow does not take
         said = " ".join(str(error).split())[:300]
         raise UsageError(f"--artifacts {uri.partition('?')[0]}: cannot be used: {said}") from None
 

@@ -41,6 +41,11 @@ Execute = Callable[[dict[str, tuple[Task, tuple[Any, ...]]]], dict[str, Artifact
 """Runs independent tasks by name and gives their artifacts: on Ray, or one after the other here."""
 
 
+def here(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
+    """Runs tasks one after the other in this process."""
+    return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
+
+
 def experiment_of(plan: Plan) -> Experiment:
     """What the plan's trials share. UsageError where a pipeline it names cannot be had, or has changed since."""
     data = dataset_of(plan)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,8 +25,10 @@ from sweep.prepare import Execute, Task
 from sweep.progress import Progress
 from sweep.space import SearchSpace
 from trainables.experiment import Experiment
-from trainables.store import Artifact
+from trainables.store import Artifact, CorruptArtifact, Store, StoreUnusable
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+_KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
 # A trial whose process dies more often than this has failed; one that dies less is started again. A lost node takes the
 # processes of all its trials, and for a minute Ray may start them there again.
 _MAX_LOST = 4
@@ -52,6 +56,8 @@ class Place(Protocol):
     def address(self) -> str: ...
     @property
     def in_process(self) -> bool: ...
+    @property
+    def trial_timeout(self) -> float: ...
 
 
 Opened = TypeVar("Opened", bound=Views)
@@ -68,17 +74,48 @@ def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
 def drive(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
     """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused."""
     run_dir = Path(place.run_dir)
-    with only_driver(run_dir):
+    with only_driver(run_dir), _told_in_one_line(run_dir):
         _status(run_dir, "running", "prepare")
         try:
             views = (_drive_here if place.in_process else _drive_on_ray)(place, open_, experiments, progress)
         except BaseException as error:
-            _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
+            with contextlib.suppress(OSError):  # the disk that it cannot be written to is what `error` is about
+                _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
             raise
         _status(run_dir, "finished", "")  # before the page, which says so
         views.finish()
         compact(run_dir)
     return views
+
+
+@contextlib.contextmanager
+def _told_in_one_line(run_dir: Path) -> Iterator[None]:
+    """Storage that fails is the user's to mend: a UsageError that says what failed, and how to go on."""
+    try:
+        yield
+    except (StoreUnusable, CorruptArtifact) as error:
+        reason: object = error
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        reason = f"{error.filename or run_dir}: {os.strerror(error.errno)}"
+    else:
+        return
+    raise UsageError(f"{reason}; mend that, then go on with --resume {run_dir}")
+
+
+class Damage:
+    """Says of every artifact that is set aside as damaged, by whichever process."""
+
+    def __init__(self, experiments: Sequence[Experiment], progress: Progress) -> None:
+        self.store, self.progress = Store(experiments[0].store), progress
+        self.told = set(self.store.damaged())
+
+    def tell(self) -> None:
+        new = [n for n in self.store.damaged() if n not in self.told]
+        self.told |= set(new)
+        for key in dict.fromkeys(name.partition(".")[0] for name in new):
+            self.progress.line(f"artifact {key[:12]} was damaged: set aside in {self.store.root}/damaged, made again")
 
 
 def _drive_here(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
@@ -89,10 +126,8 @@ def _drive_here(place: Place, open_: Open[Opened], experiments: Sequence[Experim
 
     torch.set_num_threads(1)  # as in a worker, for speed on shared cores and for the same figures
 
-    def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
-        return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
-
-    jobs, views = open_(execute)
+    damage = Damage(experiments, progress)
+    jobs, views = open_(preparing.here)
     bench = None
     try:
         while job := jobs.next_job():
@@ -101,12 +136,16 @@ def _drive_here(place: Place, open_: Open[Opened], experiments: Sequence[Experim
                 pipeline = Pipeline(job.spec, bench)
                 bench = pipeline.bench
                 while ended is None:
-                    ended = jobs.take(job.name, pipeline.step().to_json())
+                    report = pipeline.step().to_json()
+                    ended = jobs.take(job.name, report)
                     progress.heartbeat(jobs)
+            except (StoreUnusable, UsageError):
+                raise
             except Exception:  # as in trainables.trial: what a stage raises is the trial's recorded cause
                 ended = jobs.take(job.name, failure_report().to_json())
             if ended:
                 views.take(ended, jobs)
+                damage.tell()
     finally:
         jobs.close()
     return views
@@ -120,44 +159,64 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
     os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
     # All of them at once, so that an autoscaler sees how many nodes they need; else Tune lets one trial wait at a time.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(place.workers))
+    os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", _KILL_AFTER_S)
     import ray
-    from ray import tune
 
-    from sweep.tune_search import AgendaScheduler, AgendaSearcher, LostTrials
     from trainables.trial import UnlearningTrial
 
     progress.line(f"Ray: {'connecting to ' + place.address if place.address else 'starting on this machine'}")
     _start_ray(ray, place, progress.verbose)
+    damage = Damage(experiments, progress)
     try:
         execute = _ray_executor(ray, place, experiments, progress)
         jobs, views = open_(execute)
-        searcher = AgendaSearcher(jobs, lambda e: views.take(e, jobs), lambda: progress.heartbeat(jobs), _MAX_LOST)
-        resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}) | _gpu_type(place)
-        try:
-            tune.Tuner(
-                tune.with_resources(UnlearningTrial, resources),
-                tune_config=tune.TuneConfig(
-                    search_alg=searcher,
-                    scheduler=AgendaScheduler(searcher),
-                    num_samples=-1,
-                    max_concurrent_trials=place.workers,
-                    reuse_actors=True,
-                ),
-                run_config=tune.RunConfig(
-                    name="tune",
-                    storage_path=str((Path(place.run_dir) / "ray").resolve()),
-                    failure_config=tune.FailureConfig(max_failures=_MAX_LOST + 1),
-                    callbacks=[LostTrials(searcher)],
-                    verbose=int(progress.verbose),
-                ),
-            ).fit()
-        finally:
-            jobs.close()
-        if not jobs.finished:
-            raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {place.run_dir}")
+
+        def take(ended: Ended) -> None:
+            views.take(ended, jobs)
+            damage.tell()
+
+        damage.tell()
+        tune_jobs(jobs, take, place, progress, UnlearningTrial)
     finally:
         ray.shutdown()
     return views
+
+
+def tune_jobs(jobs: Jobs, take: Callable[[Ended], None], place: Place, progress: Progress, trainable: Any) -> None:
+    """Have Ray Tune run all jobs by a Trainable that makes `trainables.pipeline` reports; `take` hears of each that ended."""
+    from ray import tune
+
+    from sweep.tune_search import AgendaScheduler, AgendaSearcher, LostTrials
+
+    searcher = AgendaSearcher(jobs, take, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
+    scheduler = AgendaScheduler(searcher)
+    resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}) | _gpu_type(place)
+    try:
+        tune.Tuner(
+            tune.with_resources(trainable, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=-1,
+                max_concurrent_trials=place.workers,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str((Path(place.run_dir) / "ray").resolve()),
+                failure_config=tune.FailureConfig(max_failures=_MAX_LOST + 1),
+                callbacks=[LostTrials(searcher, scheduler)],
+                verbose=int(progress.verbose),
+            ),
+        ).fit()
+    except Exception:
+        if searcher.error is not None:
+            raise searcher.error from None  # Tune's own has it as text
+        raise
+    finally:
+        jobs.close()
+    if not jobs.finished:
+        raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {place.run_dir}")
 
 
 def _open(
@@ -241,7 +300,10 @@ def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], pro
         while waiting:
             ready, _ = ray.wait(list(waiting), timeout=2.0)
             for reference in ready:
-                made[waiting.pop(reference)] = ray.get(reference)
+                try:
+                    made[waiting.pop(reference)] = ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause if isinstance(error.cause, StoreUnusable | CorruptArtifact) else error from None
             if waiting and progress.quiet_for() > 10:
                 progress.line(f"prepare: {base_progress(experiments, list(waiting.values()))}")
         return made

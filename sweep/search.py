@@ -54,8 +54,10 @@ class ArmSearch:
             else:
                 self._waiting.append((trial.number, trial.settings))
                 sampler.running(trial.number, trial.settings)
-        journal.rebuild([(p.observation, p.cause) for p in past if p.observation], dict(self._waiting))
         self._next = max((p.number for p in past), default=-1) + 1
+        lost = sorted(set(range(self._next)) - {p.number for p in past})  # their records were damaged
+        self._waiting = sorted(self._waiting + [(n, self._settings(n)) for n in lost], key=lambda trial: trial[0])
+        journal.rebuild([(p.observation, p.cause) for p in past if p.observation], dict(self._waiting))
 
     @property
     def study(self) -> Study:

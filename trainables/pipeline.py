@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -29,11 +30,13 @@ from trainables.stages.attack import AttackStage, Trajectory, check_attack
 from trainables.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
 from trainables.stages.prepare import Workbench, model_key, reference_key
 from trainables.stages.score import FIRST, ScoreStage, score_key
+from trainables.stages.shared import make_again
 from trainables.stages.unlearn import UnlearnStage, unlearned_key
-from trainables.store import Artifact
+from trainables.store import Artifact, CorruptArtifact, MissingArtifact
 from trainables.unlearning import METHODS
 
 STEP_SECONDS = 30.0
+_MENDINGS = 2  # of one artifact by one trial: a disk that damages it every time is no disk to go on with
 _SCORED_AFTER = ("relearning_accuracy", "retain_accuracy")  # beside the Fréchet distance
 
 
@@ -52,7 +55,8 @@ class Stage(Protocol):
 class Report:
     """What one step did. `stage` is a row of the stages table, None while the stage goes on; `curves` are rows of that table.
 
-    With `state` the trial is over: COMPLETE or PRUNED, with its `figures`, or FAIL with its `cause`.
+    With `state` the trial is over: COMPLETE or PRUNED, with its `figures`, or FAIL with its `cause`. With `halt` the run cannot go
+    on, and why: the artifact store is unusable, say, which is no fault of the trial's.
     """
 
     stage: dict[str, Any] | None = None
@@ -60,6 +64,7 @@ class Report:
     figures: dict[str, Any] = field(default_factory=dict)
     state: str | None = None
     cause: str | None = None
+    halt: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -75,6 +80,10 @@ class Pipeline:
         self.unlearned = unlearned_key(spec)
         for attack in spec.attacks:  # an attack that cannot run is refused before anything is trained
             check_attack(attack)
+        self._mended: Counter[str] = Counter()
+        self._begin()
+
+    def _begin(self) -> None:
         self.figures: dict[str, Any] = {}
         self._accuracy_at: dict[str, dict[int, float]] = {}
         self._at_end: dict[str, Figures] = {}  # of every attack, the figures after its last step
@@ -84,7 +93,10 @@ class Pipeline:
         self._started = time.time()
 
     def step(self, seconds: float = STEP_SECONDS) -> Report:
-        """Run until the current stage ends or `seconds` have passed. Raises whatever the stage raises."""
+        """Run until the current stage ends or `seconds` have passed. Raises whatever the stage raises.
+
+        Where an artifact turns out to be damaged or lost it is made again, and the trial begins anew: it finds the others.
+        """
         stage = self._stage
         if stage is None:
             raise RuntimeError(f"trial {self.spec.trial_id} is over: it has no stage left")
@@ -92,17 +104,30 @@ class Pipeline:
             self._started = time.time()
         try:
             with self._watch.running():
-                artifact = self.bench.store.find(stage.key)
+                artifact = self.bench.store.whole(stage.key)
                 found = artifact is not None
                 if artifact is None:
                     if not stage.advance(self._watch, time.monotonic() + seconds):
                         stage.save_partial()
                         return Report()
                     artifact = stage.commit(self._watch)
+            return self._finish(stage, artifact, found)
+        except (CorruptArtifact, MissingArtifact) as error:
+            self._stage = None
+            if self._mended[error.key] == _MENDINGS:
+                raise
+            self._mended[error.key] += 1
+            make_again(self.spec, error.key)
+            self._begin()
+            return Report()
         except Exception:
             self._stage = None  # what a failed stage holds, diverged weights for one, must never become a checkpoint
             raise
-        return self._finish(stage, artifact, found)
+
+    @property
+    def next_key(self) -> str | None:
+        """Key of what the stage that comes next makes, or goes on making; None once the trial is over."""
+        return self._stage.key if self._stage else None
 
     def save_partial(self) -> dict[str, str] | None:
         """Leave the in-stage checkpoint of the stage being made, if any; says which stage that is."""

@@ -20,7 +20,7 @@ _LIBRARIES = ("torch", "diffusers")
 _OPTIONAL = ("timm",)  # libraries of an extra: they count where a module imports them
 
 # How things are found and kept, not how they are made: a change here leaves every figure as it was.
-_NEUTRAL = frozenset({"trainables.store", "trainables.registry", "trainables.provenance"})
+_NEUTRAL = frozenset({"trainables.store", "trainables.patience", "trainables.registry", "trainables.provenance"})
 
 
 @cache

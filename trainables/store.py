@@ -7,6 +7,9 @@ ever pickled. The store lies on any file system Arrow can open: a folder, or an 
 What is read from one is kept on this machine too (`NodeCache`), and read from there as long as its hash is right.
 
 ``partial/KEY.safetensors`` holds the in-stage checkpoint of a stage that is still being made.
+
+What is read is verified: tensors by the hash in their sidecar, a sidecar and a checkpoint by a hash of their own. A damaged
+artifact is never used; it is moved to ``damaged/``, named there and in the log, and counts as not there: it is made again.
 """
 
 from __future__ import annotations
@@ -14,23 +17,30 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
-import tempfile
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 from pyarrow import fs
 
+from trainables.node_cache import NodeCache
+from trainables.patience import patiently
+
 Tensors = dict[str, np.ndarray]
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 16 * 2**20  # bytes: each is a sign of life
+_DAMAGED = "damaged"  # folder of artifacts that were set aside
+_SIDECAR = {"kind", "facts", "sha256", "made_at"}
+_log = logging.getLogger(__name__)
 
 
 def artifact_key(kind: str, config: Mapping[str, Any], inputs: Mapping[str, str], code: str) -> str:
@@ -44,8 +54,22 @@ def is_key(text: str) -> bool:
     return bool(_KEY.fullmatch(text))
 
 
-class CorruptArtifact(RuntimeError):
-    """An artifact's tensors do not have the hash its sidecar promises."""
+class StoreUnusable(RuntimeError):
+    """The store's file system refuses a read or a write, or does not answer: no fault of the stage that asked for it."""
+
+
+class _OfOneArtifact(RuntimeError):
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class CorruptArtifact(_OfOneArtifact):
+    """An artifact's tensors do not have the hash its sidecar promises. It has been set aside: asked for again, it is made."""
+
+
+class MissingArtifact(_OfOneArtifact):
+    """A stage's input is not in the store, though the stage that makes it comes first."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +81,17 @@ class Artifact:
     kind: str
     facts: dict[str, Any]
     sha256: str | None
+    made_at: float | None = field(default=None, compare=False)  # seconds since 1970
 
     def tensors(self) -> Tensors:
         """The artifact's arrays by name. Raises CorruptArtifact where the file differs from what was written."""
         if self.sha256 is None:
             return {}
         data = self.store._content(self.key, self.sha256)
-        if data is None or hashlib.sha256(data).hexdigest() != self.sha256:
-            state = "missing" if data is None else "damaged"
-            raise CorruptArtifact(
-                f"artifact {self.key[:12]} ({self.kind}): its tensors are {state}; delete its .json to have it made again"
-            )
+        if data is None:
+            what = f"artifact {self.key[:12]} ({self.kind}) in {self.store.name}: its tensors are damaged or missing"
+            self.store._set_aside(self.key, what)
+            raise CorruptArtifact(f"{what}; it was set aside, to be made again", self.key)
         return safetensors.numpy.load(data)
 
 
@@ -77,20 +101,56 @@ class Store:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.fspath(root)
 
+    @property
+    def name(self) -> str:
+        """The root as messages say it: without a URI's options, which may hold what is nobody's business."""
+        return self.root.partition("?")[0] if "://" in self.root else self.root
+
     def find(self, key: str) -> Artifact | None:
-        """The artifact of this key, or None where it was never committed."""
+        """The artifact of this key, or None where it was never committed; a damaged sidecar is set aside and counts as none."""
         data = self._read(self._path(key, "json"))
         if data is None:
             return None
-        sidecar = json.loads(data)
-        return Artifact(self, key, sidecar["kind"], sidecar["facts"], sidecar["sha256"])
+        sidecar = _checked(key, data)
+        if sidecar is None:
+            self._set_aside(key, f"artifact {key[:12]} in {self.name}: its sidecar is damaged")
+            return None
+        return Artifact(self, key, **_named(sidecar))
+
+    def whole(self, key: str) -> Artifact | None:
+        """As `find`, with its tensors read and verified: an artifact whose tensors are damaged is set aside too."""
+        artifact = self.find(key)
+        if artifact is None or artifact.sha256 is None or self._content(key, artifact.sha256) is not None:
+            return artifact
+        self._set_aside(
+            key, f"artifact {key[:12]} ({artifact.kind}) in {self.name}: its tensors are damaged or missing"
+        )
+        return None
+
+    def examine(self, key: str) -> str:
+        """``whole``, ``damaged`` or ``missing`` in the store itself, whatever this machine keeps of it: nothing is moved."""
+        data = self._read(self._path(key, "json"))
+        if data is None:
+            return "missing"
+        sidecar = _checked(key, data)
+        if sidecar is None:
+            return "damaged"
+        whole = sidecar["sha256"] is None or self._stored(key, sidecar["sha256"]) is not None
+        return "whole" if whole else "damaged"
 
     def get(self, key: str) -> Artifact:
-        """The artifact of this key; KeyError where a stage's input is missing from the store."""
+        """The artifact of this key; MissingArtifact where a stage's input is not in the store."""
         artifact = self.find(key)
         if artifact is None:
-            raise KeyError(f"no artifact {key[:12]} in {self.root}: the stage that makes it has not run")
+            raise MissingArtifact(
+                f"no artifact {key[:12]} in {self.name}: the stage that makes it has not run, or it was damaged", key
+            )
         return artifact
+
+    def damaged(self) -> list[str]:
+        """Names of the files that were set aside: ``KEY.TIME.json`` and ``KEY.TIME.safetensors``."""
+        selector = fs.FileSelector(f"{self._place[1]}/{_DAMAGED}", allow_not_found=True)
+        return sorted(f.base_name for f in self._ask(lambda: self._files.get_file_info(selector), "list damaged/"))
 
     def put(
         self, key: str, kind: str, facts: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None
@@ -103,13 +163,14 @@ class Store:
             self._write(self._path(key, "safetensors"), data)
             if self._cache:
                 self._cache.put(sha256, data)
-        sidecar = {"kind": kind, "facts": dict(facts), "sha256": sha256, "made_at": time.time()}
-        self._write(self._path(key, "json"), json.dumps(sidecar, indent=1, sort_keys=True).encode())
-        return Artifact(self, key, kind, dict(facts), sha256)
+        sidecar: dict[str, Any] = {"kind": kind, "facts": dict(facts), "sha256": sha256, "made_at": time.time()}
+        self._write(self._path(key, "json"), _signed(key, sidecar))
+        return Artifact(self, key, **sidecar)
 
     def save_partial(self, key: str, tensors: Mapping[str, np.ndarray]) -> None:
         """Replace the in-stage checkpoint of the stage that will make `key`."""
-        self._write(self._partial(key), safetensors.numpy.save(_contiguous(tensors)))
+        arrays = _contiguous(tensors)
+        self._write(self._partial(key), safetensors.numpy.save(arrays, {"sha256": _hash(arrays)}))
 
     def load_partial(self, key: str) -> Tensors | None:
         """The in-stage checkpoint under `key`, or None; a damaged one counts as none, for it can be made again."""
@@ -117,32 +178,58 @@ class Store:
         if data is None:
             return None
         try:
-            return safetensors.numpy.load(data)
-        except safetensors.SafetensorError:
+            tensors = safetensors.numpy.load(data)
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            return tensors if header["__metadata__"]["sha256"] == _hash(tensors) else None
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError):
             return None
 
     def drop_partial(self, key: str) -> None:
         """Forget the in-stage checkpoint under `key`, if there is one."""
         with contextlib.suppress(FileNotFoundError):  # another process that made the same artifact may have been faster
-            self._files.delete_file(self._partial(key))
+            self._ask(lambda: self._files.delete_file(self._partial(key)), f"delete {key[:12]}")
+
+    def _set_aside(self, key: str, what: str) -> None:
+        """Move an artifact that was found damaged to ``damaged/``, unless another process has made it again meanwhile."""
+        if self.examine(key) == "whole":
+            return
+        _log.warning("%s; set aside in %s/, to be made again", what, _DAMAGED)
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        folder = f"{self._place[1]}/{_DAMAGED}"
+        for suffix in ("json", "safetensors"):  # the sidecar first: without it there is no artifact
+            source, target = self._path(key, suffix), f"{folder}/{key}.{stamp}.{suffix}"
+            with contextlib.suppress(FileNotFoundError):  # there was none, or another process was faster
+                self._ask(partial(self._move, source, target), f"set aside {key[:12]}")
+
+    def _move(self, source: str, target: str) -> None:
+        if self._files.get_file_info(source).type == fs.FileType.NotFound:
+            raise FileNotFoundError(source)
+        if self._renames:
+            self._files.create_dir(target.rpartition("/")[0], recursive=True)
+        self._files.move(source, target)
 
     def check(self) -> None:
-        """Write, read and delete a file, as every trial will. OSError or ValueError where the store cannot be used."""
+        """Write, read and delete a file, as every trial will. StoreUnusable or ValueError where the store cannot be used."""
         path = f"{self._place[1]}/partial/check-{uuid.uuid4().hex}"
         self._write(path, b"check")
         if self._read(path) != b"check":
-            raise OSError("a file that was just written does not read the same")
-        self._files.delete_file(path)
+            raise StoreUnusable(f"artifact store {self.name}: a file that was just written does not read the same")
+        self._ask(lambda: self._files.delete_file(path), f"delete {path}")
 
     def _content(self, key: str, sha256: str) -> bytes | None:
-        """The bytes of an artifact's tensors, from this machine where it has them; None where the store lacks them."""
+        """The bytes of an artifact's tensors, from this machine where it has them; None where they are damaged or missing."""
         kept = self._cache.get(sha256) if self._cache else None
         if kept is not None:
             return kept
-        data = self._read(self._path(key, "safetensors"))
-        if data is not None and self._cache and hashlib.sha256(data).hexdigest() == sha256:
+        data = self._stored(key, sha256)
+        if data is not None and self._cache:
             self._cache.put(sha256, data)
         return data
+
+    def _stored(self, key: str, sha256: str) -> bytes | None:
+        """The file of an artifact's tensors, or None where it is not the one that was written."""
+        data = self._read(self._path(key, "safetensors"))
+        return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
 
     @cached_property
     def _cache(self) -> NodeCache | None:
@@ -173,19 +260,28 @@ class Store:
         return "/partial/".join(self._path(key, "safetensors").rsplit(f"/{key[:2]}/", 1))
 
     def _read(self, path: str) -> bytes | None:
-        try:
+        def chunks() -> Iterator[bytes]:
             with self._files.open_input_stream(path) as stream:
-                return stream.read()
+                while chunk := stream.read(_CHUNK):
+                    yield chunk
+
+        try:
+            return b"".join(self._patiently(chunks(), f"read {path}"))
         except FileNotFoundError:
             return None
 
     def _write(self, path: str, data: bytes) -> None:
+        self._patiently(self._written(path, data), f"write {path}")
+
+    def _written(self, path: str, data: bytes) -> Iterator[None]:
         if self._renames:  # object stores have no folders
             self._files.create_dir(path.rpartition("/")[0], recursive=True)
         target = f"{path}.{uuid.uuid4().hex}.tmp" if self._renames else path
         try:
             with self._files.open_output_stream(target) as stream:
-                stream.write(data)
+                for start in range(0, len(data), _CHUNK):
+                    stream.write(data[start : start + _CHUNK])
+                    yield
             if self._renames:
                 self._files.move(target, path)
         except OSError:
@@ -193,59 +289,58 @@ class Store:
                 self._files.delete_file(target)
             raise
 
+    def _ask(self, call: Callable[[], Any], what: str) -> Any:
+        """A short call of the file system's; StoreUnusable as `_patiently` says."""
+        return self._patiently((call() for _ in range(1)), what)[0]
 
-class NodeCache:
-    """Files on this machine's own disk, named by their SHA-256: what was read from an object store is not fetched twice.
-
-    In the folder that SWEEP_CACHE names, or in the temporary one. A file that no longer has its hash is deleted, not read; those
-    read longest ago go first where they take more than SWEEP_CACHE_GIB (default 20).
-    """
-
-    def __init__(self) -> None:
-        usual = os.path.join(tempfile.gettempdir(), f"unlearning-sweeps-{os.getuid()}")
-        self.folder = os.environ.get("SWEEP_CACHE", usual)
-        self.limit = int(float(os.environ.get("SWEEP_CACHE_GIB", "20")) * 2**30)
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-
-    def get(self, sha256: str) -> bytes | None:
-        """The content of this hash, or None."""
-        path = os.path.join(self.folder, sha256)
+    def _patiently(self, steps: Iterable[Any], what: str) -> list[Any]:
+        """All that `steps` gives. StoreUnusable, in one line, where the file system refuses or does not answer in time."""
         try:
-            with open(path, "rb") as file:
-                data = file.read()
-            os.utime(path)
+            return patiently(steps)
         except FileNotFoundError:
-            return None
-        if hashlib.sha256(data).hexdigest() == sha256:
-            return data
-        with contextlib.suppress(FileNotFoundError):  # another process may have seen it first
-            os.remove(path)
+            raise
+        except OSError as error:
+            raise StoreUnusable(f"artifact store {self.name}: cannot {what}: {_reason(error)}") from error
+
+
+def _signed(key: str, sidecar: Mapping[str, Any]) -> bytes:
+    """A sidecar's file: its content, and a hash of the key and of that content as it will be read."""
+    read = json.loads(json.dumps(sidecar))
+    return json.dumps(read | {"check": _check(key, read)}, indent=1, sort_keys=True).encode()
+
+
+def _check(key: str, sidecar: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{key} {json.dumps(sidecar, sort_keys=True)}".encode()).hexdigest()
+
+
+def _checked(key: str, data: bytes) -> dict[str, Any] | None:
+    """A sidecar's content, or None where it is not as it was written. One of an earlier version bears no hash of its own."""
+    try:
+        sidecar = json.loads(data)
+        check = sidecar.pop("check", None)
+    except (ValueError, AttributeError, TypeError):
         return None
+    if sidecar.keys() != _SIDECAR or (check is not None and check != _check(key, sidecar)):
+        return None
+    return sidecar
 
-    def put(self, sha256: str, data: bytes) -> None:
-        """Keep a content, unless it alone is more than the limit."""
-        self._make_room(len(data))
-        if len(data) > self.limit:
-            return
-        path = os.path.join(self.folder, sha256)
-        with open(f"{path}.{uuid.uuid4().hex}.tmp", "wb") as file:
-            file.write(data)
-        os.replace(file.name, path)
 
-    def _make_room(self, wanted: int) -> None:
-        used, files = 0, []
-        with os.scandir(self.folder) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # another process makes room as well
-                    stat = entry.stat()
-                    used += stat.st_size
-                    files.append((stat.st_mtime, stat.st_size, entry.path))
-        for _read_at, size, path in sorted(files):
-            if used + wanted <= self.limit:
-                return
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(path)
-            used -= size
+def _named(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: sidecar[name] for name in ("kind", "facts", "sha256", "made_at")}
+
+
+def _reason(error: OSError) -> str:
+    """What is wrong, in a few words: Arrow's messages repeat the path."""
+    return os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+
+
+def _hash(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of names, types, shapes and content."""
+    digest = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _contiguous(tensors: Mapping[str, np.ndarray]) -> Tensors:

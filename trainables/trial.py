@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
+import platform
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,9 @@ from ray import tune
 
 from trainables import gpu_memory
 from trainables.experiment import TrialSpec
-from trainables.pipeline import Pipeline, Report
+from trainables.pipeline import STEP_SECONDS, Pipeline, Report
 from trainables.stages.prepare import Workbench
+from trainables.store import StoreUnusable
 
 _LEAK_BYTES = 256 * 2**20
 
@@ -24,7 +29,8 @@ class UnlearningTrial(tune.Trainable):
     """Runs a `Pipeline`; the config is ``{"spec": JSON of a TrialSpec}``, a result ``{"report": JSON of a Report, "done": bool}``.
 
     An exception in a stage is an outcome of the trial, not of the process: it is reported as FAIL with its cause and is
-    not retried. A process that dies is Tune's to restart; the trial then finds its stages in the store.
+    not retried. A process that dies is Tune's to restart; the trial then finds its stages in the store. With ``timeout_s`` in
+    the config a process that makes no report for so long ends itself, whatever it hangs in.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -44,10 +50,12 @@ class UnlearningTrial(tune.Trainable):
         return self.held_bytes <= kept + _LEAK_BYTES or not kept
 
     def step(self) -> dict[str, Any]:
-        try:
-            report = self.failure or self.pipeline.step()  # type: ignore[union-attr]  # one of the two is there
-        except Exception:  # whatever a stage raises becomes the trial's recorded cause
-            report = failure_report()
+        seconds = min(STEP_SECONDS, self.timeout_s / 2 or STEP_SECONDS)
+        with last_breath(self.timeout_s):
+            try:
+                report = self.failure or self.pipeline.step(seconds)  # type: ignore[union-attr]  # one of the two is there
+            except Exception as error:  # whatever a stage raises becomes the trial's recorded cause
+                report = report_of(error)
         return {"report": json.dumps(report.to_json()), "done": report.state is not None}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -64,16 +72,38 @@ class UnlearningTrial(tune.Trainable):
         return held.required_resources.get("GPU", 0.0) if isinstance(held, tune.PlacementGroupFactory) else 0.0
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self.failure = None
+        self.failure, self.timeout_s = None, config.get("timeout_s", 0.0)
         self.pipeline: Pipeline | None = None  # the last trial's models go before the next one's come
         gc.collect()
         torch.cuda.empty_cache()
         self.held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
-        try:
-            self.pipeline = Pipeline(TrialSpec.from_json(json.loads(config["spec"])), self.bench)
-            self.bench = self.pipeline.bench
-        except Exception:  # a setting that a method refuses is the trial's failure, not the actor's
-            self.failure = failure_report()
+        with last_breath(self.timeout_s):
+            try:
+                self.pipeline = Pipeline(TrialSpec.from_json(json.loads(config["spec"])), self.bench)
+                self.bench = self.pipeline.bench
+            except Exception as error:  # a setting that a method refuses is the trial's failure, not the actor's
+                self.failure = report_of(error)
+
+
+@contextmanager
+def last_breath(seconds: float) -> Iterator[None]:
+    """End this process, its tracebacks on stderr, if the block takes longer; 0: never.
+
+    By a thread of C that needs no lock of Python's, so that a call into a library that never returns is ended too.
+    """
+    if seconds:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def report_of(error: Exception) -> Report:
+    """What an exception of a stage means, while it is being handled: the trial's failure, unless the store is unusable."""
+    if isinstance(error, StoreUnusable):
+        return Report(halt=f"{error} (on {platform.node()})")
+    return failure_report()
 
 
 def failure_report() -> Report:

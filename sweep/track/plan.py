@@ -68,6 +68,10 @@ class TrackPlan:
         return self.common.in_process
 
     @property
+    def trial_timeout(self) -> float:
+        return self.common.trial_timeout
+
+    @property
     def rungs(self) -> tuple[int, ...]:
         """0, 1, 3, 7, … up to the horizon: evenly spaced in log₂(k + 1)."""
         return tuple(2**i - 1 for i in range((self.steps + 1).bit_length()) if 2**i - 1 <= self.steps)

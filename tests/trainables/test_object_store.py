@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import simulated_s3
 
-from trainables.store import CorruptArtifact, NodeCache, Store, artifact_key
+from trainables.node_cache import NodeCache
+from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key
 
 KEY = artifact_key("model", {"steps": 3}, {}, "code")
 TENSORS = {"weights": np.arange(12, dtype=np.float32).reshape(3, 4)}
@@ -122,5 +123,5 @@ def test_the_cache_forgets_what_was_read_longest_ago(tmp_path: Path, monkeypatch
 
 def test_a_store_that_cannot_be_used_says_so(uri: str, endpoint: str) -> None:
     Store(uri).check()
-    with pytest.raises(OSError, match=r"(?i)bucket"):
+    with pytest.raises(StoreUnusable, match=r"(?i)bucket"):
         Store(simulated_s3.uri(endpoint, "no-such-bucket")).check()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.store import CorruptArtifact, Store, artifact_key
+from trainables.store import CorruptArtifact, MissingArtifact, Store, artifact_key
 
 KEY = artifact_key("model", {"steps": 3}, {"data": "digits"}, "code")
 FACTS = {"images": 3, "name": "θ₀"}
@@ -50,7 +50,7 @@ def test_an_artifact_may_have_facts_alone(store: Store) -> None:
 
 
 def test_a_missing_input_is_named_by_the_error(store: Store) -> None:
-    with pytest.raises(KeyError, match=KEY[:12]):
+    with pytest.raises(MissingArtifact, match=KEY[:12]):
         store.get(KEY)
 
 

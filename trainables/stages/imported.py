@@ -27,7 +27,7 @@ def make_imported(experiment: Experiment, pretrained: Pretrained) -> Artifact:
     """
     check_beside_base(experiment, pretrained)
     store, key = Store(experiment.store), imported_key(experiment, pretrained)
-    found = store.find(key)
+    found = store.whole(key)
     return found or put_pretrained(
         store, key, "imported", pretrained, experiment.dataset, {"source": pretrained.source}
     )

@@ -127,7 +127,7 @@ def feature_weights(experiment: Experiment) -> str:
 def make_classifier(experiment: Experiment) -> Artifact:
     """The classifier, with its accuracy on the held-out test split."""
     store, key = Store(experiment.store), classifier_key(experiment)
-    if found := store.find(key):
+    if found := store.whole(key):
         return found
     judged, start = experiment.dataset.judge, time.process_time()
     splits = judged.load()
@@ -150,11 +150,11 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
     checkpoint in the store every 10 s and continues from it. A pretrained model is imported instead, its VAE with it.
     """
     store, key = Store(experiment.store), model_key(experiment, which)
-    if found := store.find(key):
-        return found
     recipe = experiment.recipe(which)
+    vae = vae_key(experiment) if which == "base" and experiment.in_latents else ""
+    if (found := store.whole(key)) and (not vae or store.whole(vae)):
+        return found
     if isinstance(recipe, Pretrained):
-        vae = vae_key(experiment) if which == "base" and recipe.in_latents else ""
         return put_pretrained(store, key, "model", recipe, experiment.dataset, {"which": which}, vae)
     images, start = training_images(experiment, which), time.process_time()
     run = training_run(recipe, experiment.dataset, images, experiment.base_seed, experiment.device)
@@ -211,7 +211,7 @@ def together(*parts: Images) -> Images:
 def make_shadows(experiment: Experiment) -> Artifact:
     """Every shadow model's denoising loss of every audited image, and which it was trained on."""
     store, key = Store(experiment.store), shadows_key(experiment)
-    if found := store.find(key):
+    if found := store.whole(key):
         return found
     bench = Workbench(experiment)
     audited = together(bench.forget_set, bench.strangers)
@@ -246,7 +246,7 @@ def problem_of(bench: Workbench, shared: tuple[str, ...] = ()) -> Problem:
 def make_shared(experiment: Experiment, name: str) -> Artifact:
     """A shared artifact that methods need, from θ₀ and the two sets."""
     store, key = Store(experiment.store), shared_key(experiment, name)
-    if found := store.find(key):
+    if found := store.whole(key):
         return found
     start = time.process_time()
     made = SHARED[name].make(problem_of(Workbench(experiment)), stream(experiment.base_seed, "shared", name))
@@ -257,7 +257,7 @@ def make_shared(experiment: Experiment, name: str) -> Artifact:
 def make_reference(experiment: Experiment) -> Artifact:
     """Statistics of the retained training images' features, and the features themselves in a fixed random order."""
     store, key = Store(experiment.store), reference_key(experiment)
-    if found := store.find(key):
+    if found := store.whole(key):
         return found
     retain = experiment.forgetting.split(experiment.dataset.load().train)[1]
     network = feature_network(experiment, store)
@@ -273,7 +273,7 @@ def make_reference(experiment: Experiment) -> Artifact:
 def make_synthetic(experiment: Experiment) -> Artifact:
     """What θ₀ makes of every retained condition, in equal numbers: an attacker's synthetic auxiliary set. Latents stay such."""
     store, key = Store(experiment.store), synthetic_key(experiment)
-    if found := store.find(key):
+    if found := store.whole(key):
         return found
     model = load_model(store.get(model_key(experiment, "base")), experiment.device)
     conditions = torch.tensor(experiment.retained).repeat_interleave(experiment.synthetic_per_condition)

@@ -234,7 +234,7 @@ def make_score(experiment: Experiment, model: str, samples: Samples, seed: int) 
     """The score of a model, found or made: for the models that trials are compared with."""
     bench = Workbench(experiment)
     stage = ScoreStage(bench, model, samples, seed)
-    if found := bench.store.find(stage.key):
+    if found := bench.store.whole(stage.key):
         return found
     watch = Stopwatch()
     with watch.running():
