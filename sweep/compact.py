@@ -5,7 +5,6 @@ A sweep does it at its end. Done again, or while its files are read, it changes 
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sweep import parts
-from sweep.errors import UsageError
+from sweep.errors import Parser, UsageError
 from sweep.records import TABLES
 
 
@@ -35,7 +34,7 @@ def compact(run_dir: Path) -> dict[str, int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
-    parser = argparse.ArgumentParser("python -m sweep.compact", description="Leave one file a table of finished runs.")
+    parser = Parser("python -m sweep.compact", description="Leave one file a table of finished runs.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     try:
         for run in parser.parse_args(argv).runs:

@@ -11,10 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from sweep import parts
-from sweep.records import SEARCH, TABLES
+from sweep.records import REBUILT, TABLES
 
 FOLDER = "damaged"
-JSON_FILES = ("status.json", SEARCH, "prepared.json")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Damaged:
 
 def damaged_files(run: Path) -> list[Damaged]:
     """All of a run's own files that are damaged: its JSON files but the plan, and its tables. Nothing is changed."""
-    found = [Damaged(Path(name), why) for name in JSON_FILES if (why := _json_damage(run / name))]
+    found = [Damaged(Path(name), why) for name in REBUILT if (why := _json_damage(run / name))]
     for table in TABLES:
         folder = run / "records" / table
         for file in sorted(folder.glob("*.parquet")):

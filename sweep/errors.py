@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 from collections.abc import Iterable
+from typing import NoReturn
 
 
 class UsageError(Exception):
     """Names the thing that is wrong, the place, and the mend, in one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose mistakes are one line as well; `--help` tells the rest."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep import records
-from sweep.errors import UsageError, near
+from sweep.errors import Parser, UsageError, near
 from sweep.plan import Plan
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser("python -m sweep.export", description=__doc__.split(":")[0] + ".")
+    p = Parser("python -m sweep.export", description=__doc__.split(":")[0] + ".")
     p.add_argument("run", metavar="RUN", help="the run folder")
     p.add_argument("trial", metavar="TRIAL", help="a trial's id, or control-base or control-retrain")
     p.add_argument(

@@ -15,7 +15,7 @@ from sweep import plan as planning
 from sweep.cluster import remote
 from sweep.datasets import fingerprinted
 from sweep.describe import describe
-from sweep.errors import UsageError
+from sweep.errors import Parser, UsageError
 from sweep.plan import Plan
 
 EPILOG = """\
@@ -27,8 +27,8 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser("python -m sweep.launch", description=__doc__.split(":")[0] + ".", epilog=EPILOG,
+def parser() -> Parser:
+    p = Parser("python -m sweep.launch", description=__doc__.split(":")[0] + ".", epilog=EPILOG,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     options.add_question(p)
     options.add_confirm(options.add_search(p))

@@ -7,7 +7,6 @@ than pyarrow is imported.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
 import io
@@ -33,7 +32,7 @@ from sweep.comparison import (
     relearning,
     standings,
 )
-from sweep.errors import UsageError
+from sweep.errors import Parser, UsageError
 from sweep.estimates import Estimate, estimate, hypervolume, nondominated, paired_difference, t_interval
 from sweep.fronts import (
     ArmFront,
@@ -74,9 +73,7 @@ WIDTH = 80
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sweep.pareto", description="Print the Pareto front of finished or running sweeps."
-    )
+    parser = Parser(prog="python -m sweep.pareto", description="Print the Pareto front of finished or running sweeps.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument("--format", choices=sorted(_FORMATS), default="text", help="how to print it (default: text)")
     arguments = parser.parse_args(argv)

@@ -8,6 +8,7 @@ nothing else and write nothing: the database has no access to files or the netwo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import json
@@ -23,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweep.errors import UsageError
+from sweep.errors import Parser, UsageError
 from sweep.records import TABLES, NothingRecorded
 from sweep.results import Results, columns_of, load
 
@@ -37,7 +38,7 @@ _SHUT = {
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         "python -m sweep.query",
         usage='%(prog)s RUN [RUN...] "SELECT …" [--format FORMAT] [-o FILE]\n'
         "       %(prog)s RUN [RUN...] --schema | --export DIR",
@@ -150,7 +151,8 @@ def _put(table: pa.Table, format: str, file: str | None) -> None:
         temporary.write_bytes(content)
         os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there may be no such folder
+            temporary.unlink(missing_ok=True)
         raise UsageError(f"{file}: cannot be written: {error.strerror}") from None
 
 

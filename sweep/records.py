@@ -174,6 +174,11 @@ FIGURES: tuple[pa.Field, ...] = (
     ),
 )
 SEARCH = "search.json"  # in the run folder: what ended the search
+REBUILT = (
+    "status.json",
+    SEARCH,
+    "prepared.json",
+)  # files of a run folder that hold nothing its records and artifacts do not
 AUDITS = ("membership_auc", "membership_tpr", "denoising_gap", "shadow_auc")
 
 
@@ -370,11 +375,12 @@ def run_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file of a run folder; UsageError naming the file where it cannot be read."""
+    """A JSON file of a run folder; UsageError naming the file where it cannot be read, and the mend where there is one."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as JSON: {error}") from None
+        mend = f"; python -m sweep.repair {path.parent} makes it again" if path.name in REBUILT else ""
+        raise UsageError(f"{path}: cannot be read as JSON: {error}{mend}") from None
 
 
 def safe_name(name: str) -> str:

@@ -8,7 +8,6 @@ is said, and ``--resume`` does it. Done twice it changes nothing more.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from sweep import plan as planning
 from sweep import records
 from sweep.compact import compact, only_driver
 from sweep.damage import damaged_files, leftovers, set_aside
-from sweep.errors import UsageError
+from sweep.errors import Parser, UsageError
 from sweep.plan import Plan, write_json
 from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
 
@@ -269,13 +268,13 @@ def _is_search(name: str) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code: 0, 1 where something is left to --resume, 2 for a mistake of the user's."""
-    parser = argparse.ArgumentParser("python -m sweep.repair", description="Rebuild what can be rebuilt of a run.")
+    parser = Parser("python -m sweep.repair", description="Rebuild what can be rebuilt of a run.")
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument("--dry-run", action="store_true", help="say what is damaged and would be done; change nothing")
     args = parser.parse_args(argv)
     run = Path(args.run)
     try:
-        records.run_folder(run)
+        _plan_of(run)  # before a lock is written where there is no run
         if args.dry_run:
             done = foresee(run, print)
         else:

@@ -7,7 +7,6 @@ written too.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import collections
 import json
@@ -20,7 +19,7 @@ from typing import Any
 from sweep import failures, gallery, interactive, spending
 from sweep.caption import write_pictures
 from sweep.ending import Ending
-from sweep.errors import UsageError
+from sweep.errors import Parser, UsageError
 from sweep.explorer import explored
 from sweep.figures import front_figure, png_bytes
 from sweep.importance import importances
@@ -65,9 +64,7 @@ YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sweep.report", description="Write the page of finished or running sweeps."
-    )
+    parser = Parser(prog="python -m sweep.report", description="Write the page of finished or running sweeps.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument(
         "-o", "--output", type=Path, help="the page's file (default: report.html in the first run folder)"

@@ -23,6 +23,7 @@ from sweep.outputs import Outputs
 from sweep.plan import Plan, write_json
 from sweep.prepare import Execute, Task
 from sweep.progress import Progress
+from sweep.ray_health import RayDied, RayHealth
 from sweep.space import SearchSpace
 from trainables.experiment import Experiment
 from trainables.store import Artifact, CorruptArtifact, Store, StoreUnusable
@@ -93,7 +94,7 @@ def _told_in_one_line(run_dir: Path) -> Iterator[None]:
     """Storage that fails is the user's to mend: a UsageError that says what failed, and how to go on."""
     try:
         yield
-    except (StoreUnusable, CorruptArtifact) as error:
+    except (StoreUnusable, CorruptArtifact, RayDied) as error:
         reason: object = error
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
@@ -115,7 +116,7 @@ class Damage:
         new = [n for n in self.store.damaged() if n not in self.told]
         self.told |= set(new)
         for key in dict.fromkeys(name.partition(".")[0] for name in new):
-            self.progress.line(f"artifact {key[:12]} was damaged: set aside in {self.store.root}/damaged, made again")
+            self.progress.line(f"artifact {key[:12]} was damaged: set aside in {self.store.name}/damaged, made again")
 
 
 def _drive_here(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
@@ -297,7 +298,9 @@ def _ray_executor(ray: Any, place: Place, experiments: Sequence[Experiment], pro
     def execute(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
         waiting = {remote.remote(*task): name for name, task in tasks.items()}
         made: dict[str, Artifact] = {}
+        health = RayHealth()
         while waiting:
+            health.check()
             ready, _ = ray.wait(list(waiting), timeout=2.0)
             for reference in ready:
                 try:

@@ -15,6 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweep.jobs import Ended, Jobs
+from sweep.ray_health import RayHealth
 from trainables.store import StoreUnusable
 
 
@@ -43,7 +44,7 @@ class AgendaSearcher(Searcher):
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        with self._remembered():
+        with self.remembered():
             self.on_report()  # Tune asks again and again while it waits: the terminal's heartbeat
             if self.agenda.finished:
                 return Searcher.FINISHED
@@ -90,7 +91,7 @@ class AgendaSearcher(Searcher):
             )
 
     def _fail(self, name: str, cause: str) -> None:
-        with self._remembered():
+        with self.remembered():
             self.on_end(self.agenda.fail(name, cause))
 
     def save(self, checkpoint_path: str) -> None:
@@ -104,7 +105,7 @@ class AgendaSearcher(Searcher):
         name = self.job_of[trial_id]
         self.started(trial_id)
         if name in self.agenda.running:  # Tune repeats a trial's last result on completion
-            with self._remembered():
+            with self.remembered():
                 report = json.loads(result["report"])
                 if report["halt"]:
                     raise StoreUnusable(report["halt"])
@@ -115,7 +116,8 @@ class AgendaSearcher(Searcher):
         return name not in self.agenda.running
 
     @contextmanager
-    def _remembered(self) -> Iterator[None]:
+    def remembered(self) -> Iterator[None]:
+        """What is raised within ends the run, and is told as it was raised."""
         try:
             yield
         except Exception as error:
@@ -144,6 +146,11 @@ class LostTrials(tune.Callback):
 
     def __init__(self, searcher: AgendaSearcher, scheduler: AgendaScheduler) -> None:
         self.searcher, self.scheduler = searcher, scheduler
+        self.health = RayHealth()
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        with self.searcher.remembered():
+            self.health.check()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.searcher.started(trial.trial_id)
@@ -153,6 +160,8 @@ class LostTrials(tune.Callback):
             self.scheduler.controller.stop_trial(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        with self.searcher.remembered():
+            self.health.check(now=True)  # with its raylet a driver loses every worker, which is no trial's failure
         error = trial.get_error() if hasattr(trial, "get_error") else None
         said = str(error).strip().splitlines()[-1] if error else "no message from Ray"
         self.searcher.lost(trial.trial_id, trial.num_failures, said)

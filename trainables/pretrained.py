@@ -73,7 +73,7 @@ def read_pipeline(folder: str, source: str = "", commit: str = "", rows: tuple[i
         raise ValueError(f"{source or folder}: no such folder")
     index = _json(root / "model_index.json", "not a diffusers pipeline; save one with DDIMPipeline.save_pretrained")
     name = index.get("_class_name")
-    if name not in PIPELINES:
+    if not isinstance(name, str) or name not in PIPELINES:  # a list names code of the pipeline's own
         raise ValueError(f"{root / 'model_index.json'}: {name} is none of {', '.join(PIPELINES)}")
     kind = PIPELINES[name]
     parts = (kind,) if kind == UNET else (kind, "vae")

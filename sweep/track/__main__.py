@@ -15,7 +15,7 @@ from sweep import launch, options
 from sweep import plan as planning
 from sweep.datasets import data_facts, dataset_of, fingerprinted
 from sweep.describe import wrapped
-from sweep.errors import UsageError
+from sweep.errors import Parser, UsageError
 from sweep.plan import Plan
 from sweep.records import read_json
 from sweep.track import plan as tracks
@@ -33,7 +33,7 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser("python -m sweep.track", description="Run a relearning track.", epilog=EPILOG,
+    p = Parser("python -m sweep.track", description="Run a relearning track.", epilog=EPILOG,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     what = p.add_argument_group("track")
     what.add_argument("--data", default="digits", metavar="NAME", help="data set (default: digits, embedded)")
@@ -201,7 +201,7 @@ def _run(plan: TrackPlan, new: bool, verbose: bool) -> int:
 
 
 def _compare(argv: Sequence[str]) -> int:
-    p = argparse.ArgumentParser(
+    p = Parser(
         "python -m sweep.track compare", description="Compare two tracks line by line, or say why they cannot be."
     )
     p.add_argument("a", metavar="A", help="a track's folder")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("launch", "track", "pareto", "report", "query", "compact", "export")
+COMMANDS = ("launch", "track", "pareto", "report", "query", "compact", "export", "repair")
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,6 +55,7 @@ def test_help_tells_of_every_argument_what_it_does(name: str, monkeypatch: pytes
         ("report", "nowhere"),
         ("query", "nowhere", "SELECT 1"),
         ("compact", "nowhere"),
+        ("repair", "nowhere"),
         ("export", "nowhere", "dimum-0000", "-o", "model"),
     ],
     ids=" ".join,

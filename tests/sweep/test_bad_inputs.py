@@ -1,0 +1,230 @@
+"""Bad inputs to every command: one line that names the thing, exit code 2, and no byte on the disk is another afterwards.
+
+With those of a launch's plan in test_launch.py there are over a hundred. Here are the other commands', damaged run folders, weights
+and pictures that are none, and what the parser itself refuses.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_launch import MISTAKES, TINY
+
+from sweep.plan import Plan, create_run_dir
+
+QUICK = str(Path(TINY).with_name("quick.py"))
+SPACE = ("--space", TINY)
+
+BAD: dict[str, tuple[str, list[str], str]] = {
+    # what the parser itself refuses
+    "launch: a flag misspelt": ("launch", [*SPACE, "--trails", "3"], "unrecognized arguments: --trails"),
+    "launch: trials that are no number": ("launch", [*SPACE, "--trials", "many"], "invalid int value: 'many'"),
+    "launch: a value left out": ("launch", [*SPACE, "--sampler"], "expected one argument"),
+    "launch: a log format that is none": ("launch", [*SPACE, "--log-format", "xml"], "invalid choice: 'xml'"),
+    "launch: a flag that is two": ("launch", [*SPACE, "--conf", "3"], "could match"),
+    "track: seeds that are no number": ("track", ["--methods", "dimum", "--seeds", "x"], "invalid int value: 'x'"),
+    "track: one to compare": ("track", ["compare", "run"], "arguments are required: B"),
+    "pareto: no run": ("pareto", [], "arguments are required: RUN"),
+    "pareto: a format that is none": ("pareto", ["run", "--format", "yaml"], "invalid choice: 'yaml'"),
+    "query: a format that is none": ("query", ["run", "SELECT 1", "--format", "xls"], "invalid choice: 'xls'"),
+    "query: two things at once": ("query", ["run", "--schema", "--export", "x"], "not allowed with argument"),
+    "report: a port that is no number": ("report", ["run", "--live", "--port", "http"], "invalid int value"),
+    "compact: no run": ("compact", [], "arguments are required: RUN"),
+    "repair: no run": ("repair", [], "arguments are required: RUN"),
+    "export: no trial": ("export", ["run"], "arguments are required: TRIAL"),
+    # numbers out of their range
+    "launch: no workers": ("launch", [*SPACE, "--workers", "0"], "--workers 0: must be at least 1"),
+    "launch: a timeout below zero": ("launch", [*SPACE, "--trial-timeout", "-1"], "--trial-timeout -1.0: must be"),
+    "launch: a timeout without end": ("launch", [*SPACE, "--trial-timeout", "inf"], "must be finite"),
+    "launch: hours below zero": ("launch", [*SPACE, "--max-hours", "-2"], "--max-hours -2.0: must be at least 0"),
+    "launch: too many seeds": ("launch", [*SPACE, "--confirm-seeds", "501"], "--confirm-seeds 501: at most 500"),
+    "launch: no members": ("launch", [*SPACE, "--confirm-members", "0"], "must be at least 1"),
+    "launch: one image a condition": ("launch", [*SPACE, "--samples-per-retained", "1"], "must be at least 2"),
+    "launch: a base of no steps": ("launch", [*SPACE, "--base-steps", "0"], "--base-steps 0: must be at least 1"),
+    "launch: a gain that tpe cannot tell": ("launch", [*SPACE, "--sampler", "tpe", "--min-gain", ".1"], "--min-gain"),
+    "launch: confirm without a run": ("launch", [*SPACE, "--confirm", "dimum-0000"], "name it with --resume"),
+    "launch: a budget without end": ("launch", [*SPACE, "--fid-budget", "inf"], "--fid-budget inf"),
+    "launch: an image of no pixels": ("launch", [*SPACE, "--image-size", "-4"], "--image-size -4"),
+    "launch: no images": ("launch", [*SPACE, "--data-limit", "-1"], "--data-limit -1"),
+    "launch: a seed past its range": ("launch", [*SPACE, "--seed", "2147483648"], "--seed 2147483648"),
+    # what is forgotten
+    "launch: forgetting everything": ("launch", [*SPACE, "--forget", "0,1,2,3,4,5,6,7,8,9"], "--forget"),
+    "launch: forgetting a word": ("launch", [*SPACE, "--forget", "three"], "three"),
+    "launch: an attribute that is none": ("launch", [*SPACE, "--data", "digits_attributes", "--forget", "attribute:hat"], "hat"),
+    "launch: an image that is not there": (
+        "launch", [*SPACE, "--data", "digits_duplicated", "--forget", "instances:999999"], "999999"),
+    # spaces
+    "launch: a folder as a space": ("launch", ["--space", "folder.py"], "folder.py"),
+    "launch: a space that is a picture": ("launch", ["--space", "picture.py"], "does not import"),
+    "launch: a space whose SPACE is a word": ("launch", ["--space", "word.py"], "word.py"),
+    "launch: a rung below zero": ("launch", ["--space", "rungs.py"], "rung"),
+    "launch: an arm twice": ("launch", ["--space", "twice.py"], "dimum"),
+    # run folders
+    "launch: resume of a plan whose space has changed": ("launch", ["--resume", "changed"], "has changed since this run began"),
+    "launch: resume with another budget": ("launch", ["--resume", "run", "--fid-budget", "3"], "the run's own plan holds"),
+    "launch: resume with another sampler": ("launch", ["--resume", "run", "--sampler", "random"], "the run's own plan holds"),
+    "launch: resume of a run that another drives": ("launch", ["--resume", "driven", "--in-process"], "another driver"),
+    "launch: a warm start from nowhere": ("launch", [*SPACE, "--warm-start", "nowhere"], "nowhere: does not exist"),
+    "launch: a target that is no trial": (
+        "launch", ["--space", "dimra_strength", "--target", "recorded:dimum-9999"], "dimum-9999"),
+    "track: resume of a sweep": ("track", ["--resume", "run"], "is not a track's folder"),
+    "track: nothing to run": ("track", ["--forget", "3"], "--methods NAME … is needed"),
+    "track: an attack that is none": ("track", ["--methods", "dimum", "--attacks", "dimraa"], "dimraa"),
+    "track: a method that is none": ("track", ["--methods", "dimumm"], "dimumm"),
+    "track: steps that are no rung": ("track", ["--methods", "dimum", "--steps", "100"], "--steps 100"),
+    "track: compare with a sweep": ("track", ["compare", "run", "run"], "run"),
+    "pareto: a folder without a plan": ("pareto", ["folder.py"], "is not a run folder"),
+    "pareto: a plan without a record": ("pareto", ["run"], "run"),
+    "query: SQL that is none": ("query", ["recorded", "SELEC 1"], "SQL"),
+    "query: a table that is none": ("query", ["recorded", "SELECT * FROM trails"], "trails"),
+    "query: a file of the disk": ("query", ["recorded", "SELECT * FROM '/etc/passwd'"], "SQL"),
+    "query: no SQL": ("query", ["recorded"], "name a run and then what to ask of it"),
+    "query: writing where nothing can be": ("query", ["recorded", "SELECT 1", "-o", "picture.py/x"], "cannot be written"),
+    "report: two pictures of two runs": ("report", ["recorded", "recorded", "--png", "x.png"], "are of one run"),
+    "report: a port without --live": ("report", ["recorded", "--port", "80"], "is of --live"),
+    "report: live and a file": ("report", ["recorded", "--live", "-o", "x.html"], "writes no file"),
+    "compact: a folder that is no run": ("compact", ["folder.py"], "is not a run folder"),
+    "compact: a run that another drives": ("compact", ["driven"], "another driver"),
+    "repair: a plan that is cut off": ("repair", ["cut"], "cannot be read as JSON"),
+    "repair: a plan that is a list": ("repair", ["list"], "not a plan of this version"),
+    "repair: a run that another drives": ("repair", ["driven"], "another driver"),
+    "repair: a track": ("repair", ["a_track"], "is a track"),
+    "export: a trial that is none": ("export", ["recorded", "dimum-9999", "-o", "model"], "no trial dimum-9999"),
+    "export: a trial that failed": ("export", ["recorded", "dimum-0005", "-o", "model"], "dimum-0005"),
+    "export: a seed that is none": ("export", ["recorded", "dimum-0000", "--replicate", "9", "-o", "m"], "no replicate 9"),
+    "export: a folder that holds files": ("export", ["recorded", "dimum-0000", "-o", "folder.py"], "not an empty folder"),
+    "export: no folder": ("export", ["recorded", "dimum-0000"], "name one new folder"),
+    # weights and pictures
+    "launch: weights that are a text": (
+        "launch", [*SPACE, "--fid-features", "inception", "--inception-weights", "word.py"], "SHA-256"),
+    "launch: weights that are a folder": (
+        "launch", [*SPACE, "--fid-features", "inception", "--inception-weights", "folder.py"], "no such file"),
+    "launch: pickled weights of a pipeline": ("launch", [*SPACE, "--base", "pickled"], "its weights are pickles"),
+    "launch: a pipeline with code of its own": ("launch", [*SPACE, "--base", "custom"], "is none of DDPMPipeline"),
+    "launch: a pipeline whose index is a list": ("launch", [*SPACE, "--base", "indexed"], "indexed"),
+    "launch: pictures that are texts": (
+        "launch", [*SPACE, "--data", "image_folder", "--data-folder", "texts", "--forget", "0"], "texts"),
+    "launch: a picture that is cut off": (
+        "launch", [*SPACE, "--data", "image_folder", "--data-folder", "cut_pictures", "--forget", "0"], "cut_pictures"),
+    "launch: a folder without pictures": (
+        "launch", [*SPACE, "--data", "image_folder", "--data-folder", "bare", "--forget", "0"], "bare"),
+    "launch: IDX files that are none": (
+        "launch", [*SPACE, "--data", "mnist", "--data-folder", "texts", "--forget", "0"], "texts"),
+    "launch: CIFAR-10 that is none": (
+        "launch", [*SPACE, "--data", "cifar10", "--data-folder", "bare", "--forget", "0"], "bare"),
+    "launch: a data folder of embedded data": ("launch", [*SPACE, "--data-folder", "bare"], "is embedded"),
+}  # fmt: skip
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(BAD) + len(MISTAKES) >= 120
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("bad")
+    tiny = Path(TINY).read_text()
+    (folder / "folder.py").mkdir()
+    (folder / "folder.py" / "kept").write_text("")
+    Image.new("L", (8, 8)).save(folder / "picture.png")
+    (folder / "picture.png").rename(folder / "picture.py")
+    (folder / "word.py").write_text('SPACE = "tiny"\n')
+    (folder / "rungs.py").write_text(tiny.replace("rungs=(0, 1, 3)", "rungs=(0, -1, 3)"))
+    (folder / "twice.py").write_text(tiny.replace('"label_swap", "label_swap"', '"dimum", "label_swap"'))
+    _runs(folder, tiny)
+    _pipelines(folder)
+    _pictures(folder)
+    with open(folder / "driven" / ".driver.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def _runs(folder: Path, tiny: str) -> None:
+    """A run that has only a plan, others whose plan is damaged in some way, and one with records."""
+    from recorded_run import write_run
+
+    (folder / "own.py").write_text(tiny)
+    for name, space in (("run", TINY), ("driven", TINY), ("changed", str(folder / "own.py"))):
+        create_run_dir(Plan(space=space, run_dir=str(folder / name), artifacts=str(folder / "store"), in_process=True))
+        (folder / name / "records").mkdir()
+    (folder / "own.py").write_text(tiny.replace("steps", "step_count"))
+    for name, text in (("cut", '{"plan": {"spa'), ("list", "[]"), ("a_track", "{}")):
+        (folder / name).mkdir()
+        (folder / name / "plan.json").write_text(text)
+    (folder / "a_track" / "track.json").write_text("{}")
+    write_run(folder / "recorded")
+
+
+def _pipelines(folder: Path) -> None:
+    from test_launch import pipeline
+
+    for name in ("pickled", "custom", "indexed"):
+        pipeline(folder / name)
+    weights = folder / "pickled" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    (folder / "custom" / "model_index.json").write_text(
+        json.dumps({"_class_name": ["mine.py", "Mine"], "unet": ["mine", "UNet"]})
+    )
+    (folder / "indexed" / "model_index.json").write_text("[]")
+
+
+def _pictures(folder: Path) -> None:
+    for name in ("texts", "cut_pictures", "bare"):
+        for label in ("0", "1"):
+            (folder / name / label).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for label in ("0", "1"):
+        (folder / "texts" / label / "a.png").write_text("no picture")
+        for i in range(12):
+            picture = folder / "cut_pictures" / label / f"{i}.png"
+            Image.fromarray(rng.integers(0, 255, (8, 8), dtype=np.uint8)).save(picture)
+    picture.write_bytes(picture.read_bytes()[:60])
+
+
+def content(folder: Path) -> dict[str, str]:
+    """What every file holds, and which folders there are."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else ""
+        for p in folder.rglob("*")
+        if "__pycache__" not in p.parts
+    }
+
+
+def run(command: str, args: list[str]) -> int:
+    main: Callable[[list[str]], int] = importlib.import_module(
+        "sweep.track.__main__" if command == "track" else f"sweep.{command}"
+    ).main
+    try:
+        return main(args)
+    except SystemExit as ended:  # the parser's way
+        return int(ended.code or 0)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_input_is_one_line_exit_code_2_and_changes_nothing(name: str, place: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    command, args, said = BAD[name]
+    monkeypatch.chdir(place)
+    before = content(place)
+    code = run(command, args)
+    error = capsys.readouterr().err
+    assert code == 2, error
+    assert error.startswith("error: ") and error.count("\n") == 1 and said in error, error
+    assert "Traceback" not in error
+    assert content(place) == before
+
+
+def test_a_change_on_the_disk_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a")
+    before = content(tmp_path)
+    (tmp_path / "file").write_text("b")
+    assert content(tmp_path) != before
+    shutil.rmtree(tmp_path / "file", ignore_errors=True)
