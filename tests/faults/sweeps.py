@@ -26,7 +26,7 @@ from sweep import records
 SETTINGS = (
     "--base-steps", "60", "--sampling-steps", "4", "--samples-forgotten", "8", "--samples-per-retained", "4",
     "--confirm-seeds", "1", "--confirm-members", "1", "--confirm-neighbours", "0", "--fid-budget", "100000",
-    "--sampler", "qmc", "--whole-trials", "--trials", "6", "--baseline-trials", "3", "--workers", "2",
+    "--sampler", "qmc", "--gate-margin", "1000000", "--trials", "6", "--baseline-trials", "3", "--workers", "2",
 )  # fmt: skip
 _ENDS_WITHIN_S = 1200  # a driver; on two busy cores a sweep takes minutes
 _GONE_WITHIN_S = 60  # what a dead driver had started
