@@ -55,27 +55,22 @@ def strike(number: int, folder: Path, like: Place) -> list[Row]:
         try:
             strikes = sweeps.strike(place, like, cards, rng, on_ray)
         except Exception:
-            shutil.copytree(
-                place.folder / "disk",
-                folder / f"sweep-{number}.kept",
-                ignore_dangling_symlinks=True,
-                dirs_exist_ok=True,
-            )
+            _keep(place, folder / f"sweep-{number}.kept")
             return [{"sweep": number, "ray": on_ray, "fault": "the harness", "at": "", "did": "", "said": "",
                      "wrong": [traceback.format_exc()[-3000:]], "seconds": 0}]  # fmt: skip
         if any(s.wrong for s in strikes):
-            shutil.copytree(
-                place.folder / "disk",
-                folder / f"sweep-{number}.kept",
-                ignore_dangling_symlinks=True,
-                dirs_exist_ok=True,
-            )
+            _keep(place, folder / f"sweep-{number}.kept")
     seconds = round(time.monotonic() - begun)
     return [
         {"sweep": number, "ray": on_ray, "fault": s.fault.name, "then": s.fault.then, "at": s.at, "did": s.did,
          "said": s.said, "wrong": s.wrong, "seconds": seconds}
         for s in strikes
     ]  # fmt: skip
+
+
+def _keep(place: Place, target: Path) -> None:
+    """The struck sweep's disk, for whoever asks what went wrong."""
+    shutil.copytree(place.folder / "disk", target, ignore_dangling_symlinks=True, dirs_exist_ok=True)
 
 
 def rows() -> list[Row]:

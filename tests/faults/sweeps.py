@@ -164,7 +164,7 @@ class _Drive:
                 self._kill(fault)
                 fault = None
             if fault and self._has_struck(fault):
-                fault = self.deck[0] if fault.then == GOES_ON and self.deck and _can_follow(self.deck[0]) else None
+                fault = next(filter(_can_follow, self.deck), None) if fault.then == GOES_ON else None
                 self._arm(fault)
             if time.monotonic() - begun > _ENDS_WITHIN_S:
                 os.kill(self.driver.pid, signal.SIGKILL)
