@@ -20,6 +20,7 @@ from sweep.samplers.beliefs import Beliefs, Learner
 from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Priors
 from sweep.samplers.improvement import Improvement
+from sweep.samplers.optuna_samplers import OptunaSampler
 from sweep.space import Settings
 
 STARTUP = 6  # trials with a figure before a model chooses
@@ -58,6 +59,7 @@ class Nehvi:
         self.encoding = Encoding(question.parameters)
         priors = priors or Priors()
         studies = [self._study(observations, priors) for observations in earlier]
+        self._warm = any(studies)
         self._learner = Learner(question, self.encoding, priors, [s for s in studies if s])
         self._told: dict[int, Observation] = {}
         self._running: dict[int, Settings] = {}
@@ -122,8 +124,27 @@ class Nehvi:
     def _choose(self, number: int) -> Array:
         if not self._modelled():
             return self._quasi_random(number)
+        if not (self._warm or any(map(_is_feasible, self._told.values()))):
+            return self._hunt(number)
+        return self._by_model(number)
+
+    def _by_model(self, number: int) -> Array:
         point, _ = _Search(self, self._beliefs(), self._pending(), self._rng(number)).best()
         return point
+
+    def _hunt(self, number: int) -> Array:
+        """What Optuna's TPE would try, while no trial was feasible and no earlier study says where one may be.
+
+        Where nearly all settings break a constraint as badly as can be, a process of it has no slope to follow and is sure
+        too soon that there is none; TPE goes by the order of the violations alone. benchmarks/search.md compares.
+        """
+        tpe = OptunaSampler(self.question, self.seed, "tpe")
+        for observation in self._told.values():
+            tpe.tell(observation)
+        for other, settings in self._running.items():
+            tpe.running(other, settings)
+        point = self.encoding.point(tpe.ask(number))
+        return self._quasi_random(number) if self.encoding.keys(point[None])[0] in self.tried() else point
 
     def _modelled(self) -> bool:
         """Whether there is enough to learn from, and anything to choose."""
@@ -209,7 +230,8 @@ class _Search:
     def _score(self, points: Array, draws: int | None = None) -> Array:
         """Log expected improvement, by what it costs; where that is out of reach, far below it, the chance of being feasible.
 
-        While no trial was feasible it is the improvement on the one that is nearest to it: see `Improvement.log_nearer`.
+        While no trial was feasible, and an earlier study has a model hunt for one all the same, it is the improvement on the
+        trial that is nearest to it: see `Improvement.log_nearer`.
         """
         if not len(points):
             return np.zeros(0)

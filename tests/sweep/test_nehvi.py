@@ -22,6 +22,7 @@ from sweep.samplers.gaussian_process import (
 )
 from sweep.samplers.improvement import Improvement, front
 from sweep.samplers.nehvi import Nehvi
+from sweep.samplers.optuna_samplers import OptunaSampler
 from sweep.samplers.outputs import Output, Warp, corner
 from sweep.space import Choice, Float, Int, Objective, Parameter, Settings
 
@@ -296,9 +297,35 @@ def test_while_nothing_is_feasible_trials_come_nearer_than_chances_of_it_would_l
                 excess += [over] if number >= 8 else []
         return float(np.mean(excess))
 
+    cold = asked()
+    monkeypatch.setattr(Nehvi, "_hunt", lambda sampler, number: sampler._by_model(number))  # as with an earlier study
     nearer = asked()
     monkeypatch.setattr(nehvi, "_is_feasible", lambda observation: True)
-    assert nearer < 0.9 * asked()
+    chances = asked()
+    assert nearer < 0.9 * chances and cold < 0.9 * chances
+
+
+def test_while_nothing_is_feasible_and_no_earlier_study_tells_where_it_may_be_tpe_chooses() -> None:
+    question = Question(SQUARE, (Objective("f", "maximise"),), ("c",), reference=(0.0,))
+    told = [
+        Observation(o.number, o.settings, "COMPLETE", o.figures, {"c": 1 + float(o.settings["a"])})
+        for o in _study(1.0, 12)
+    ]
+
+    def next_of(told: list[Observation], earlier: list[list[Observation]]) -> tuple[Settings, Settings]:
+        sampler, tpe = Nehvi(question, 5, earlier=earlier), OptunaSampler(question, 5, "tpe")
+        for one in told:
+            sampler.tell(one)
+            tpe.tell(one)
+        return sampler.ask(12), tpe.ask(12)
+
+    chosen, tpes = next_of(told, [])
+    assert chosen == pytest.approx(tpes)
+    chosen, tpes = next_of(told, [told])
+    assert chosen != pytest.approx(tpes)
+    feasible = Observation(11, told[11].settings, "COMPLETE", told[11].figures, {"c": -1.0})
+    chosen, tpes = next_of([*told[:11], feasible], [])
+    assert chosen != pytest.approx(tpes)
 
 
 def test_of_trials_that_promise_alike_the_cheap_ones_are_asked_for() -> None:
