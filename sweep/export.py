@@ -10,6 +10,7 @@ from pathlib import Path
 from sweep import records
 from sweep.errors import Parser, UsageError, near
 from sweep.plan import Plan
+from trainables.store import is_key
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +39,10 @@ def unlearned_key(run: str, trial: str, replicate: int) -> str:
     key = found[replicate].get("unlearned_model")
     if not key:
         raise UsageError(f"{run}: {trial} has no unlearned model: it is {found[replicate]['state']}")
+    if not is_key(key):
+        raise UsageError(
+            f"{run}: {trial}: its unlearned_model is no artifact key; the record was not written by a sweep"
+        )
     return key
 
 
@@ -58,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = output(args)
         key = unlearned_key(args.run, args.trial, args.replicate)
         where = records.run_folder(args.run) / "plan.json"
-        plan = Plan.from_json(records.read_json(where), str(where))
+        plan = Plan.recorded(records.read_json(where), str(where))
         from sweep.fronts import read_front
         from sweep.model_card import measured, metadata
         from sweep.prepare import experiment_of

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import base_models, catalogue, loggers, options, records, targets
+from sweep import base_models, catalogue, credentials, loggers, options, records, targets
 from sweep import plan as planning
 from sweep.cluster import remote
 from sweep.datasets import fingerprinted
@@ -163,6 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     plan: Plan | None = None
     try:
+        credentials.refuse(args)
         if remote.wanted(args):
             return remote.run(args, parser())
         plan = plan_of(args)

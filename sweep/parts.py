@@ -37,6 +37,7 @@ from sweep.errors import UsageError
 from sweep.migrations import SCHEMA_VERSION, migrate, version_of
 
 PART = re.compile(r"part-(\d{5})-all\.parquet")  # numbered, so that no state of the folder has the path of another
+SAFE_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"  # of a trial: it becomes a path, here and in whatever is told of it
 _CHECKED = {"write_page_checksum": True}  # a page that a disk has changed is told, not read; it costs no time
 _ROW_GROUP = 64 * 1024  # rows; sorted by trial, so that one trial's are found in one group or two
 _ATTEMPTS = 20  # each ends by an exchange of the folder; a run has one or two of them
@@ -182,8 +183,19 @@ def _read_file(
     except DAMAGED as error:
         _log.warning("%s: damaged, its rows are left out: %s", file, str(error).splitlines()[0])
         return None
-    table = migrate(table, name, str(file))
+    table = _safely_named(migrate(table, name, str(file)), file)
     return table if columns is None else table.select([n for n in table.column_names if n in columns])
+
+
+def _safely_named(table: pa.Table, file: Path) -> pa.Table:
+    """The table without rows whose trial could not name a file: no sweep writes such, and a path is made of it."""
+    if "trial_id" not in table.column_names:
+        return table
+    safe = pc.fill_null(pc.match_substring_regex(table["trial_id"], f"^(?:{SAFE_NAME})$"), False)
+    if pc.all(safe).as_py() is False:
+        _log.warning("%s: has trials whose names cannot name a file; their rows are left out", file)
+        return table.filter(safe)
+    return table
 
 
 def _at_one_moment(folder: Path, read: Callable[[Path], Read]) -> Read:

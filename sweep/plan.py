@@ -135,17 +135,23 @@ class Plan:
     @classmethod
     def from_json(cls, values: dict[str, Any], where: str) -> Plan:
         """The plan a ``plan.json`` holds; UsageError where it is not one, or its question has changed since."""
+        plan = cls.recorded(values, where)
+        if plan.question().fingerprint() != values["space_fingerprint"]:
+            raise UsageError(f"{where}: the space {plan.space!r} has changed since this run began; start a new run")
+        return plan
+
+    @classmethod
+    def recorded(cls, values: dict[str, Any], where: str) -> Plan:
+        """The same, its question not looked at: a question is code, and whoever only reads a run runs none of it."""
         try:
             fields = dict(values["plan"])
             fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
             fields.setdefault("gate_margin", 0.0)  # of runs that began before there was one
             fields["warm_start"] = tuple(fields.get("warm_start", ()))
             fields["base_classes"] = tuple(fields.get("base_classes", ()))
-            plan, fingerprint = cls(**fields), values["space_fingerprint"]
+            plan, _ = cls(**fields), values["space_fingerprint"]
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{where}: not a plan of this version ({error})") from None
-        if plan.question().fingerprint() != fingerprint:
-            raise UsageError(f"{where}: the space {plan.space!r} has changed since this run began; start a new run")
         return plan
 
 
@@ -316,10 +322,6 @@ def _check_store(uri: str) -> None:
     """UsageError where the object store cannot be written and read from here. What the URI's options hold is not repeated."""
     from trainables.store import Store, StoreUnusable
 
-    if re.match(r"[\w+]+://[^/@]*:[^/@]*@", uri):  # it would be written into plan and records
-        raise UsageError(
-            "--artifacts: holds a password; leave it out, and give it in the environment or by the node's role"
-        )
     try:
         Store(uri).check()
     except (StoreUnusable, OSError, ValueError) as error:  # the latter two of a URI that Arrow does not take

@@ -22,7 +22,7 @@ from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.classifier import recipe_for
 from trainables.experiment import Experiment, Samples
 from trainables.features.efficientnet import read_weights, weights_file
-from trainables.features.inception import PINNED_SHA256, check_weights
+from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
 from trainables.models import BaseModel
 from trainables.pretrained import Pretrained, fitted, hashed, located, read_pipeline
@@ -111,7 +111,7 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     """UsageError where a method or an attack does not have a setting that the space gives it, or refuses a value."""
     if plan.fid_features == "inception":
         with mistake_in("--inception-weights"):
-            check_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
+            checked_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
     if plan.fid_features == "efficientnet":
         with mistake_in("--fid-features efficientnet"):
             read_weights(weights_file())

@@ -28,7 +28,7 @@ import pyarrow as pa
 from sweep import parts
 from sweep.errors import UsageError
 from sweep.migrations import SCHEMA_VERSION
-from sweep.parts import NothingRecorded
+from sweep.parts import SAFE_NAME, NothingRecorded
 from sweep.space import Parameter, SearchSpace, kind
 
 TABLES = ("trials", "replicates", "curves", "stages")
@@ -37,7 +37,6 @@ RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
 
 _TIME = pa.timestamp("us", tz="UTC")
 _WORD = pa.dictionary(pa.int32(), pa.string())
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def _column(name: str, kind: pa.DataType, description: str, unit: str = "", direction: str = "") -> pa.Field:
@@ -357,7 +356,7 @@ def rows(run_dir: Path, table: str, name: str = "*") -> list[dict[str, Any]]:
     """Rows of one table, all of them or one trial's or replicate's by its name; empty where nothing is recorded."""
     folder = run_dir / "records" / table
     if name != "*":
-        found = parts.read_name(folder, name)
+        found = parts.read_name(folder, safe_name(name))
         return found.to_pylist() if found is not None else []
     try:
         return parts.read_table(folder).to_pylist()
@@ -385,7 +384,7 @@ def read_json(path: Path) -> Any:
 
 def safe_name(name: str) -> str:
     """`name` if it can be a file's name anywhere, else ValueError: names become paths."""
-    if not _SAFE_NAME.fullmatch(name):
+    if not re.fullmatch(SAFE_NAME, name):
         raise ValueError(f"{name!r} cannot name a file: letters, digits, '.', '_' and '-' only")
     return name
 

@@ -158,6 +158,8 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
+    if not place.address:  # Ray's own way to keep off the network: else each of its processes listens on every address
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     # All of them at once, so that an autoscaler sees how many nodes they need; else Tune lets one trial wait at a time.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(place.workers))
     os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", _KILL_AFTER_S)

@@ -36,7 +36,7 @@ __all__ = [
 
 METHOD = "method"  # the name under which ``--fix`` chooses among arms; no setting is called so
 CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
-_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # it becomes part of files' names
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # of an arm or an attack: it becomes part of files' names
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Arm:
     held: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _ARM_NAME.fullmatch(self.name) or self.name == CONTROL:
+        if not _NAME.fullmatch(self.name) or self.name == CONTROL:
             raise UsageError(f"arm {self.name!r}: a name is of letters, digits, '.', '_' and '-', and not {CONTROL!r}")
         names = [p.name for p in self.walk()]
         for twice in {n for n in names if names.count(n) > 1}:
@@ -164,6 +164,10 @@ class Attack:
     method: str
     settings: Mapping[str, Value]
     counts: bool = True
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(f"attack {self.name!r}: a name is of letters, digits, '.', '_' and '-'")
 
 
 @dataclass(frozen=True)

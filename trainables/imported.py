@@ -15,7 +15,6 @@ from trainables.pretrained import DIT, UNET, Pretrained
 from trainables.store import Artifact, Store
 
 _READ: dict[str, Any] = {
-    "use_safetensors": True,
     "local_files_only": True,
     "low_cpu_mem_usage": False,
     "torch_dtype": torch.float32,
@@ -74,7 +73,7 @@ def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
     """A part of the pipeline. ValueError where its files are damaged, or lack weights: diffusers would make some up."""
     where = f"{pretrained.source}: {part}"
     try:
-        model, found = kind.from_pretrained(pretrained.folder, subfolder=part, **_READ)
+        model, found = kind.from_pretrained(pretrained.folder, subfolder=part, use_safetensors=True, **_READ)
     except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{where} cannot be read ({type(error).__name__}: {reason})") from error

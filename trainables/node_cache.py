@@ -21,6 +21,8 @@ class NodeCache:
         self.folder = os.environ.get("SWEEP_CACHE", usual)
         self.limit = int(float(os.environ.get("SWEEP_CACHE_GIB", "20")) * 2**30)
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        if os.stat(self.folder).st_uid != os.getuid():  # in a shared temporary folder, someone else may have made it
+            raise PermissionError(f"{self.folder}: belongs to another user; name a folder of your own in SWEEP_CACHE")
 
     def get(self, sha256: str) -> bytes | None:
         """The content of this hash, or None."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,8 @@ def _weights(folder: Path) -> list[Path]:
     if not index.is_file():
         return []
     shards = sorted(set(_json(index, "").get("weight_map", {}).values()))
+    if odd := [name for name in shards if not re.fullmatch(r"\w[\w.-]*\.safetensors", str(name))]:
+        raise ValueError(f"{index}: names {odd[0]!r}, which is no safetensors file beside it; it is not read")
     missing = [name for name in shards if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"{folder}: its index names {missing[0]}, which is not there")

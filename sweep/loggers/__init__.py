@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from sweep.credentials import secret_in
 from sweep.errors import UsageError
 from sweep.plan import write_json
 from sweep.records import read_json
@@ -132,7 +133,7 @@ def tracking_uri(given: str) -> str:
     parts = urlsplit(given)
     if parts.scheme.partition("+")[0] not in (*_DATABASES, "http", "https"):
         raise UsageError(f"--mlflow {parts.scheme}://…: give a folder, an http(s) address or a database's URI")
-    if parts.password:
+    if secret_in(given):
         raise UsageError(
             "--mlflow: the URI holds a password, which the run folder would keep; set MLFLOW_TRACKING_PASSWORD instead"
         )

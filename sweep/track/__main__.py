@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import launch, options
+from sweep import credentials, launch, options
 from sweep import plan as planning
 from sweep.datasets import data_facts, dataset_of, fingerprinted
 from sweep.describe import wrapped
@@ -167,6 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv[:1] == ["compare"]:
             return _compare(argv[1:])
         args = parser().parse_args(argv)
+        credentials.refuse(args)
         plan = plan_of(args)
         tracks.validate(plan)
         print(describe(plan), flush=True)

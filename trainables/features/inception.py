@@ -7,6 +7,7 @@ download has no such check and races between parallel trials, so it is never cal
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ def inception(source: FeatureSource) -> FeatureNetwork:
     """(N, 2048) pool features. Raises ValueError where the file's hash is not the expected one."""
     from cleanfid.resize import build_resizer
 
-    digest = check_weights(source.weights_file, source.weights_sha256 or PINNED_SHA256)
-    network = torch.jit.load(source.weights_file, map_location=source.device).eval()
+    code = checked_weights(source.weights_file, source.weights_sha256 or PINNED_SHA256)
+    network = torch.jit.load(io.BytesIO(code), map_location=source.device).eval()
     resize = build_resizer("clean")  # PIL bicubic to 299×299, one image at a time, as clean-fid's "clean" mode
 
     def extract(images: torch.Tensor) -> np.ndarray:
@@ -38,14 +39,18 @@ def inception(source: FeatureSource) -> FeatureNetwork:
                 features.append(network.layers(scaled.to(source.device)).flatten(1).double().cpu())
         return torch.cat(features).numpy()
 
-    return FeatureNetwork("inception", digest, extract)
+    return FeatureNetwork("inception", hashlib.sha256(code).hexdigest(), extract)
 
 
-def check_weights(file: str, expected: str) -> str:
-    """The file's SHA-256 if it is the expected one; ValueError otherwise, FileNotFoundError where there is no file."""
-    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+def checked_weights(file: str, expected: str) -> bytes:
+    """The file's content if its SHA-256 is the expected one: what was hashed is what is loaded, whatever the file is by then.
+
+    ValueError otherwise, FileNotFoundError where there is no file.
+    """
+    content = Path(file).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     if digest != expected:
         raise ValueError(
             f"{file}: SHA-256 is {digest}, not {expected}; a TorchScript file runs code, so it is not loaded"
         )
-    return digest
+    return content

@@ -1,0 +1,535 @@
+"""What SECURITY.md promises: no file brings code along, nothing listens beyond loopback, no secret is kept, no path is led astray.
+
+The one sweep here is a real command, started by the first test that needs it and looked at while it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from unsafe_code import findings
+
+from sweep import export, launch, pareto, query, records, report, warm_start
+from sweep.cluster.remote import _name as name_on_a_cluster
+from sweep.errors import UsageError
+from sweep.journal import open_journal
+from sweep.space import Arm, Attack, Float
+from trainables.data.cifar10 import read_pickled
+from trainables.features.inception import checked_weights
+from trainables.node_cache import NodeCache
+from trainables.pretrained import located, read_pipeline
+from trainables.store import Store
+
+ROOT = Path(__file__).parents[1]
+QUICK = str(ROOT / "tests" / "questions" / "quick.py")
+SMALL = ("--trials", "1", "--baseline-trials", "1", "--base-steps", "2", "--samples-forgotten", "2",
+         "--samples-per-retained", "2", "--confirm-seeds", "0", "--fid-budget", "100000", "--sampler", "random",
+         "--workers", "1")  # fmt: skip
+
+# ---------------------------------------------------------------- code that would run what a file brings along
+
+ALLOWED = {
+    ("sweep/catalogue.py", "importlib.import_module: imports by a computed name"): (
+        2, "questions of the project's own folder, by a name that is in its list"),
+    ("sweep/catalogue.py", "exec_module: runs a file"): (
+        1, "--space FILE.py: a question is code, and its user names the file"),
+    ("trainables/registry.py", "importlib.import_module: imports by a computed name"): (
+        2, "members of the project's own families, by the files of their folder"),
+    ("trainables/data/cifar10.py", "import pickle"): (
+        1, "CIFAR-10 is published as pickles: an unpickler that knows nothing but arrays of bytes"),
+    ("trainables/features/inception.py", "torch.jit.load: runs a TorchScript file"): (
+        1, "the bytes whose SHA-256 was compared with the pinned one, not the file again"),
+}  # fmt: skip
+
+UNSAFE = {
+    "import pickle": "import pickle",
+    "a pickle's function": "from pickle import loads",
+    "Ray's pickle": "from ray import cloudpickle",
+    "torch.load": "import torch\ntorch.load('x')",
+    "torch.load under another name": "from torch import load as read\nread('x', weights_only=False)",
+    "weights_only by a variable": "import torch\ntorch.load('x', weights_only=safe)",
+    "TorchScript": "from torch.jit import load\nload('x')",
+    "torch.hub": "import torch\ntorch.hub.load('a/b', 'c')",
+    "numpy's pickles": "import numpy as np\nnp.load('x', allow_pickle=True)",
+    "pandas' pickles": "import pandas as pd\npd.read_pickle('x')",
+    "eval": "eval('1')",
+    "exec": "exec('1')",
+    "a computed import": "import importlib\nimportlib.import_module(name)",
+    "yaml.load": "import yaml\nyaml.load(text)",
+    "another loader": "import yaml\nyaml.load(text, Loader=yaml.Loader)",
+    "a shell": "import subprocess\nsubprocess.run('x', shell=True)",
+    "os.system": "import os\nos.system('x')",
+    "code of a hub's model": "AutoModel.from_pretrained('x', use_safetensors=True, trust_remote_code=True)",
+    "weights that may be pickles": "UNet2DModel.from_pretrained('x')",
+    "Tune's state": "from ray import tune\ntune.Tuner.restore('x')",
+}
+SAFE = (
+    "import torch, yaml, subprocess, numpy as np\ntorch.load('x', weights_only=True)\nnp.load('x', allow_pickle=False)\n"
+    "yaml.load(text, Loader=yaml.SafeLoader)\nsubprocess.run(['x'])\nUNet2DModel.from_pretrained('x', use_safetensors=True)"
+)
+
+
+def sources() -> list[Path]:
+    return sorted(p for package in ("sweep", "trainables", "search_spaces") for p in (ROOT / package).rglob("*.py"))
+
+
+def test_nothing_runs_code_that_a_file_or_a_name_brings_along_but_what_is_listed_here() -> None:
+    found: dict[tuple[str, str], int] = {}
+    for path in sources():
+        for _line, what in findings(path.read_text()):
+            at = path.relative_to(ROOT).as_posix(), what
+            found[at] = found.get(at, 0) + 1
+    assert found == {at: count for at, (count, _why) in ALLOWED.items()}
+
+
+@pytest.mark.parametrize("kind", UNSAFE)
+def test_the_scan_sees_each_kind(kind: str) -> None:
+    assert findings(UNSAFE[kind]), UNSAFE[kind]
+
+
+def test_the_scan_lets_safe_code_be() -> None:
+    assert findings(SAFE) == []
+
+
+def test_only_one_place_asks_a_hub_and_only_one_reads_a_pipeline() -> None:
+    asks = {
+        word: {p.relative_to(ROOT).as_posix() for p in sources() if f"{word}(" in p.read_text()}
+        for word in ("snapshot_download", "hf_hub_download", "from_pretrained")
+    }
+    assert asks["snapshot_download"] == {"trainables/pretrained.py"}, "--base, and the control beside it"
+    assert asks["hf_hub_download"] == set()
+    # export.py writes the lines by which others load the model; pretrained.py tells how pickles are converted.
+    assert asks["from_pretrained"] == {"trainables/imported.py", "trainables/pretrained.py", "trainables/export.py"}
+
+
+# ---------------------------------------------------------------- a pickle in every place that a file is read from
+
+
+@dataclass
+class Bomb:
+    """A pickle that makes a file when it is read as one."""
+
+    marker: Path
+
+    def __reduce__(self) -> Any:
+        return open, (str(self.marker), "w")
+
+    @property
+    def data(self) -> bytes:
+        return pickle.dumps(self, protocol=2)
+
+    @property
+    def went_off(self) -> bool:
+        return self.marker.exists()
+
+
+@pytest.fixture
+def bomb(tmp_path: Path) -> Bomb:
+    bomb = Bomb(tmp_path / "went-off")
+    pickle.loads(bomb.data).close()
+    assert bomb.went_off, "else it would prove nothing"
+    bomb.marker.unlink()
+    return bomb
+
+
+def test_an_artifact_that_is_a_pickle_runs_nothing(bomb: Bomb, tmp_path: Path) -> None:
+    store, key = Store(tmp_path / "store"), "ab" * 32
+    sidecar, tensors = (tmp_path / "store" / "ab" / f"{key}.{suffix}" for suffix in ("json", "safetensors"))
+    store.put(key, "score", {}, {"x": np.zeros(3)})
+    promised = json.loads(sidecar.read_text())
+    promised["sha256"] = hashlib.sha256(bomb.data).hexdigest()  # a sender can have his own hashes right
+    del promised["check"]
+    sidecar.write_text(json.dumps(promised))
+    tensors.write_bytes(bomb.data)
+    with pytest.raises(Exception, match="header"):
+        store.get(key).tensors()
+    sidecar.write_bytes(bomb.data)
+    assert store.find(key) is None
+    partial = tmp_path / "store" / "partial" / f"{key}.safetensors"
+    partial.parent.mkdir(exist_ok=True)
+    partial.write_bytes(bomb.data)
+    assert store.load_partial(key) is None
+    assert not bomb.went_off
+
+
+def test_what_this_machine_keeps_of_a_store_runs_nothing_and_is_nobody_elses(
+    bomb: Bomb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    monkeypatch.setenv("SWEEP_CACHE", str(kept))
+    cache = NodeCache()
+    (kept / ("cd" * 32)).write_bytes(bomb.data)
+    assert cache.get("cd" * 32) is None
+    if os.getuid() == 0:
+        os.chown(kept, 12345, 12345)
+    else:
+        monkeypatch.setenv("SWEEP_CACHE", "/usr")  # root's
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        NodeCache()
+    assert not bomb.went_off
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    sys.path.insert(0, str(ROOT / "tests" / "sweep"))
+    from recorded_run import write_run
+
+    return write_run(tmp_path / "recorded")
+
+
+def read_it_all(run: Path, out: Path) -> None:
+    """Every command that reads a run without going on with it, a journal's opening and a warm start among them."""
+    model = ["--replicate", "0", "-o", str(out / "model")]
+    for command, args in (
+        (pareto, [str(run)]),
+        (report, [str(run), "-o", str(out / "page.html")]),
+        (query, [str(run), "SELECT * FROM trials"]),
+        (export, [str(run), "dimum-0000", *model]),
+        (launch, ["--resume", str(run)]),
+    ):
+        try:
+            command.main(args)  # type: ignore[attr-defined]
+        except SystemExit as ended:
+            assert ended.code == 2
+    open_journal(run)
+    for read in (lambda: warm_start.gather([str(run)], recorded_space()), lambda: warm_start.read(run)):
+        with suppress(UsageError):
+            read()
+
+
+def recorded_space() -> Any:
+    from recorded_run import space
+
+    return space()
+
+
+FIRST_READ = ("plan.json", "prepared.json", "status.json", "search.json")
+OTHERS = ("confirm.json", "warm_start.json", "track.json", "loggers.json", "optuna.journal")
+
+
+@pytest.mark.parametrize("which", ["rows", "columns", *FIRST_READ, "others"])
+def test_a_run_folder_with_a_pickle_in_it_runs_nothing(which: str, bomb: Bomb, recorded: Path, tmp_path: Path) -> None:
+    tables = recorded / "records"
+    if which == "rows":
+        for table in records.TABLES:
+            (tables / table / "dimum-0009.parquet").write_bytes(bomb.data)
+    elif which == "columns":  # CVE-2023-47248: a column whose type is a pickle
+        odd = pa.field("x", pa.binary(), metadata={
+            "ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": bomb.data})  # fmt: skip
+        for table in records.TABLES:
+            rows = pq.read_table(next((tables / table).glob("*.parquet")))
+            pq.write_table(rows.append_column(odd, [[b"x"] * len(rows)]), tables / table / "dimum-0009.parquet")
+    else:
+        for name in OTHERS if which == "others" else [which]:
+            (recorded / name).write_bytes(bomb.data)
+    read_it_all(recorded, tmp_path)
+    assert not bomb.went_off
+
+
+def test_reading_a_run_runs_no_code_of_its_question_and_going_on_with_it_does(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one thing a run folder can bring along: the path of its question. Readers do not follow it."""
+    from sweep.plan import Plan
+
+    question, ran = tmp_path / "question.py", tmp_path / "ran"
+    question.write_text(Path(QUICK).read_text())
+    plan = json.loads((recorded / "plan.json").read_text())
+    whole = Plan(space=str(question), run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
+    (recorded / "plan.json").write_text(json.dumps(whole | plan))
+    question.write_text(f"open({str(ran)!r}, 'w').close()\n" + question.read_text())
+    for command, args in (
+        (pareto, [str(recorded)]),
+        (report, [str(recorded), "-o", str(tmp_path / "page.html")]),
+        (query, [str(recorded), "SELECT * FROM trials"]),
+        (export, [str(recorded), "dimum-0000", "-o", str(tmp_path / "model")]),
+    ):
+        command.main(args)  # type: ignore[attr-defined]
+    assert not ran.exists()
+    assert launch.main(["--resume", str(recorded)]) == 2  # the fingerprint is another: it is refused, but it ran
+    assert ran.exists(), "SECURITY.md says so"
+    capsys.readouterr()
+
+
+WEIGHTS = {
+    "pickles beside no safetensors": ("diffusion_pytorch_model.bin", "its weights are pickles"),
+    "a pickle called safetensors": ("diffusion_pytorch_model.safetensors", "cannot be read"),
+    "shards that are pickles": ("diffusion_pytorch_model.safetensors.index.json", "is no safetensors file beside it"),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_that_are_pickles_run_nothing(kind: str, bomb: Bomb, tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "tests" / "trainables"))
+    import pipelines
+
+    from trainables.imported import _read
+
+    folder, (name, said) = tmp_path / "pipeline", WEIGHTS[kind]
+    pipelines.save_ddpm(folder, pipelines.unet(10))
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (folder / "unet" / "shard.bin").write_bytes(bomb.data)
+    index = json.dumps({"metadata": {}, "weight_map": {"conv_in.weight": "shard.bin"}})
+    (folder / "unet" / name).write_bytes(index.encode() if name.endswith("json") else bomb.data)
+    with pytest.raises(ValueError, match=said):
+        from diffusers import UNet2DModel
+
+        _read(UNet2DModel, read_pipeline(str(folder)), "unet")
+    assert not bomb.went_off
+
+
+def test_a_pickled_batch_of_images_runs_nothing(bomb: Bomb, tmp_path: Path) -> None:
+    (tmp_path / "data_batch_1").write_bytes(bomb.data)
+    with pytest.raises(ValueError, match="which a batch of images has no need of"):
+        read_pickled(tmp_path / "data_batch_1")
+    assert not bomb.went_off
+
+
+def test_torchscript_is_what_was_hashed(tmp_path: Path) -> None:
+    file = tmp_path / "inception.pt"
+    file.write_bytes(b"code")
+    with pytest.raises(ValueError, match="a TorchScript file runs code, so it is not loaded"):
+        checked_weights(str(file), "0" * 64)
+    content = checked_weights(str(file), hashlib.sha256(b"code").hexdigest())
+    file.write_bytes(b"other code")  # between the look and the loading
+    assert content == b"code"
+
+
+def test_a_hub_id_is_pinned_to_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, cache = "1" * 40, "2" * 40, tmp_path / "models--owner--model"
+    for commit in (first, second):
+        (cache / "snapshots" / commit).mkdir(parents=True)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(first)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert located("owner/model")[1] == first
+    (cache / "refs" / "main").write_text(second)  # the owner has uploaded another
+    assert located("owner/model", first) == (str(cache / "snapshots" / first), first)
+
+
+# ---------------------------------------------------------------- names that become paths
+
+LONG = "x" * 300
+BAD_NAMES = ("../x", "..", ".", "/etc/passwd", "a/b", "a\\b", "a\0b", "", "-rf", " x", "x\n", LONG)
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_would_leave_its_folder_is_refused(name: str, recorded: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot name a file"):
+        records.safe_name(name)
+    with pytest.raises(ValueError, match="cannot name a file"):
+        records.rows(recorded, "curves", name)
+    with pytest.raises(UsageError, match="a name is of letters"):
+        Arm(name, "dimum", (Float("lr", 0.1, 1.0),))
+    with pytest.raises(UsageError, match="a name is of letters"):
+        Attack(name, "dimra", {})
+    with pytest.raises(ValueError, match="is no artifact key"):
+        Store(tmp_path).find(name)
+    if name != LONG:
+        with pytest.raises(UsageError, match="a run has a plain name"):
+            name_on_a_cluster(name)
+
+
+def test_a_recorded_trial_whose_name_is_a_path_is_left_out(recorded: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for table in records.TABLES:
+        (file,) = list((recorded / "records" / table).glob("dimum-0000*.parquet"))[:1]
+        rows = pq.read_table(file)
+        ids = pa.array(["../../outside"] * len(rows)).cast(rows["trial_id"].type)
+        pq.write_table(
+            rows.set_column(rows.column_names.index("trial_id"), "trial_id", ids), file.with_name("odd.parquet")
+        )
+    for table in records.TABLES:
+        assert "../../outside" not in {r["trial_id"] for r in records.rows(recorded, table)}
+    assert "whose names cannot name a file" in caplog.text
+
+
+PATHS = {
+    "a run's": lambda name: (launch, ["--space", QUICK, "--run-dir", name]),
+    "the artifacts'": lambda name: (launch, ["--space", QUICK, "--artifacts", name]),
+    "the storage's": lambda name: (launch, ["--space", QUICK, "--storage", name]),
+    "a data folder's": lambda name: (
+        launch, ["--space", QUICK, "--data", "image_folder", "--data-folder", name, "--forget", "0"]),
+    "a question's": lambda name: (launch, ["--space", f"{name}.py"]),
+    "a base model's": lambda name: (launch, ["--space", QUICK, "--base", f"./{name}"]),
+    "an earlier run's": lambda name: (launch, ["--space", QUICK, "--warm-start", name]),
+    "a run to go on with": lambda name: (launch, ["--resume", name]),
+    "a run to read": lambda name: (pareto, [name]),
+    "a run to ask": lambda name: (query, [name, "SELECT 1"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a\0b", LONG], ids=["NUL", "long"])
+@pytest.mark.parametrize("what", PATHS)
+def test_a_path_that_no_disk_takes_is_one_line(
+    what: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command, args = PATHS[what](name)
+    with pytest.raises(SystemExit) as ended:
+        command.main(args)  # type: ignore[attr-defined]
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- a secret in an option
+
+SECRET_OPTIONS = {
+    "a password": ("--artifacts", "s3://me:hunter2hunter2@bucket/a", "hunter2"),
+    "a key with a slash": ("--storage", "s3://key:abc/def+ghi@bucket/a", "def+ghi"),
+    "a key among an address's options": ("--storage", "s3://bucket/a?secret_key=hunter2hunter2", "hunter2"),
+    "a tracker's password": ("--mlflow", "postgresql://me:hunter2@host/db", "hunter2"),
+    "a hub's token": ("--base", "hf_" + "a" * 34, "aaaa"),
+    "an AWS key": ("--run-dir", "AKIAABCDEFGHIJKLMNOP", "AKIAABCD"),
+}
+
+
+@pytest.mark.parametrize("kind", SECRET_OPTIONS)
+def test_a_secret_in_an_option_is_refused_and_not_repeated(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flag, value, secret = SECRET_OPTIONS[kind]
+    assert launch.main(["--space", QUICK, flag, value]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"error: {flag}: holds a") and told.err.count("\n") == 1
+    assert secret not in told.out + told.err and list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- a real sweep
+
+
+@dataclass
+class Observed:
+    """A sweep that has run: what it said, what it left, and every address that one of its processes listened on."""
+
+    output: str
+    folder: Path
+    listening: dict[tuple[str, int], str]
+    processes: int
+
+
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00",
+    "HF_TOKEN": "hf_abcdefghijklmnopqrstuvwxyz01234567",
+    "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
+    "MLFLOW_TRACKING_PASSWORD": "correct-horse-battery-staple",
+    "RAY_AUTH_TOKEN": "f00dfacef00dfacef00dfacef00dfacef00dfacef00dfacef00dfacef00dface",
+}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+    folder = tmp_path_factory.mktemp("swept")
+    temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # a socket's path may have 107 letters
+    command = [sys.executable, "-m", "sweep.launch", "--space", QUICK, *SMALL, "--run-dir", str(folder / "run"),
+               "--artifacts", str(folder / "artifacts")]  # fmt: skip
+    env = os.environ | SECRETS | {"RAY_AUTH_MODE": "token", "RAY_TMPDIR": temporary}
+    with open(folder / "output", "w") as output:
+        driver = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+    listening: dict[tuple[str, int], str] = {}
+    seen: set[int] = set()
+    while driver.poll() is None:
+        family = descendants(driver.pid)
+        seen |= family
+        listening |= addresses(family)
+        time.sleep(1.0)
+    said = (folder / "output").read_text()
+    assert driver.returncode == 0, said
+    yield Observed(said, folder, listening, len(seen))
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def descendants(of: int) -> set[int]:
+    """The process and all below it, now."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended meanwhile
+            continue
+    found, new = {of}, {of}
+    while new := {pid for pid, parent in parents.items() if parent in new} - found:
+        found |= new
+    return found
+
+
+def addresses(family: set[int]) -> dict[tuple[str, int], str]:
+    """(address, port) on which one of the processes listens for TCP, and its command."""
+    owners: dict[str, int] = {}
+    for pid in family:
+        try:
+            handles = list(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:  # the process has ended
+            continue
+        for handle in handles:
+            with suppress(OSError):  # closed meanwhile
+                owners[os.readlink(handle)] = pid
+    found = {}
+    for version in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{version}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] != "0A" or (pid := owners.get(f"socket:[{words[9]}]")) is None:
+                continue
+            host, port = words[1].split(":")
+            found[_address(host), int(port, 16)] = _command(pid)
+    return found
+
+
+def _address(text: str) -> str:
+    """As the kernel writes it: groups of four bytes, each in the machine's order."""
+    data = b"".join(struct.pack("=I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8))
+    return socket.inet_ntop(socket.AF_INET6 if len(data) == 16 else socket.AF_INET, data)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
+    except OSError:
+        return "ended"
+
+
+def test_listening_is_seen_and_told_from_loopback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inside, socket.create_server(("", 0)) as outside:
+        ports = {port: address for address, port in addresses({os.getpid()})}
+        assert ports[inside.getsockname()[1]] == "127.0.0.1" and ports[outside.getsockname()[1]] == "0.0.0.0"
+
+
+@pytest.mark.slow
+def test_a_sweep_on_this_machine_listens_on_loopback_only(swept: Observed) -> None:
+    assert swept.processes > 4 and swept.listening, "Ray's processes were not seen"
+    outside = {at: who for at, who in swept.listening.items() if at[0] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")}
+    assert not outside
+
+
+@pytest.mark.slow
+def test_what_a_sweep_leaves_and_says_holds_no_secret_of_its_environment(swept: Observed) -> None:
+    files = [f for f in swept.folder.rglob("*") if f.is_file()]
+    assert len(files) > 50
+    for file in files:
+        content = file.read_bytes()
+        assert not [name for name, secret in SECRETS.items() if secret.encode() in content], file
+    for table in records.TABLES:  # their pages are compressed
+        text = repr(records.rows(swept.folder / "run", table))
+        assert not [name for name, secret in SECRETS.items() if secret in text], table
