@@ -10,84 +10,30 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sweep import plan as planning
 from sweep import records
 from sweep.compact import compact, only_driver
-from sweep.damage import damaged_files, leftovers, set_aside
+from sweep.damage import damaged_files, leftovers
 from sweep.errors import Parser, UsageError
+from sweep.missing_rows import Repair, Row, Rows, Tell, is_search, job_of, mend_rows, set_one_aside
 from sweep.plan import Plan, write_json
-from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
-
-Tell = Callable[[str], None]
-Row = dict[str, Any]
-
-
-@dataclass
-class Rows:
-    """What the tables hold: trials by id, replicates by name, and the names that have curves and stages."""
-
-    trials: dict[str, Row]
-    replicates: dict[str, Row]
-    curves: set[str]
-    stages: dict[str, list[Row]]
-
-    @classmethod
-    def of(cls, run: Path) -> Rows:
-        stages: dict[str, list[Row]] = {}
-        for row in records.rows(run, "stages"):
-            stages.setdefault(_name(row), []).append(row)
-        return cls(
-            {r["trial_id"]: r for r in records.rows(run, "trials")},
-            {_name(r): r for r in records.rows(run, "replicates")},
-            {_name(r) for r in records.rows(run, "curves")},
-            stages,
-        )
-
-    def incomplete(self) -> list[str]:
-        """Replicates of which some table has rows and another lacks them, though they ended."""
-        every = sorted({*(f"{t}-r0" for t in self.trials), *self.replicates, *self.curves, *self.stages})
-        return [name for name in every if self._lacks(name)]
-
-    def _lacks(self, name: str) -> bool:
-        own = self.replicates.get(name)
-        if _is_search(name):
-            trial = self.trials.get(name.removesuffix("-r0"))
-            if trial is None:
-                return True
-            if trial["state"] == RUNNING:
-                return False  # --resume goes on with it
-            if own is None or own["state"] != trial["state"]:
-                return True
-        elif own is None:
-            return True
-        scored = own is not None and own["state"] in (COMPLETE, PRUNED)
-        return scored and (name not in self.curves or name not in self.stages)
-
-
-@dataclass
-class Repair:
-    """What a repair did, or would do."""
-
-    damaged: list[str] = field(default_factory=list)
-    rebuilt: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)  # to --resume
+from sweep.records import RUNNING
 
 
 def repair(run: Path, tell: Tell) -> Repair:
     """Repair the run, which the caller holds. UsageError where its plan cannot be read: nothing can be told without it."""
+    from sweep import prepare
+    from sweep.specs import Specs
     from trainables.store import Store
 
     done = Repair()
     plan, space = _plan_of(run)
     for damaged in damaged_files(run):
-        where = set_aside(run, damaged)
-        done.damaged.append(f"{damaged.file}: damaged ({damaged.why}); moved to {where}")
-        tell(done.damaged[-1])
+        set_one_aside(run, damaged, done, tell)
     for file in leftovers(run):
         file.unlink()
     _settle_status(run)
@@ -98,7 +44,8 @@ def repair(run: Path, tell: Tell) -> Repair:
             store.whole(key)
             done.damaged.append(f"artifact {key[:12]}: damaged; moved to {plan.artifacts}/damaged")
             tell(done.damaged[-1])
-    _mend_rows(run, plan, space, prepared, done, tell)
+    experiment = prepare.experiment_of(plan)
+    mend_rows(run, space, Specs(plan, space, experiment, prepared["fid_budget"], prepared["fid_delta_sd"]), done, tell)
     _write_views(run, plan, space, prepared, tell)
     return done
 
@@ -160,72 +107,6 @@ def _keys(run: Path, prepared: Mapping[str, Any]) -> list[str]:
     return [*dict.fromkeys((*prepared.get("keys", {}).values(), *keys))]
 
 
-def _mend_rows(run: Path, plan: Plan, space: Any, prepared: Row, done: Repair, tell: Tell) -> None:
-    """Write again what the tables lack of replicates that ended."""
-    from sweep.jobs import replicate_row, trial_row
-    from sweep.prepare import experiment_of
-    from sweep.replay import replay
-    from sweep.specs import Specs
-
-    known = Rows.of(run)
-    names = known.incomplete()
-    if not names:
-        return
-    specs = Specs(plan, space, experiment_of(plan), prepared["fid_budget"], prepared["fid_delta_sd"])
-    writer = records.Writer(run, records.schemas(space))
-    columns, bench = frozenset(writer.schemas["replicates"].names), None
-    for name in names:
-        job = _job(name, known, specs)
-        if job is None:
-            done.left.append(f"{name}: its parameters are lost; --resume asks for the trial again")
-            continue
-        own, trial = known.replicates.get(name, {}), known.trials.get(job.spec.trial_id) if _is_search(name) else None
-        job.stages = known.stages.get(name, [])
-        state, cause, bench = replay(job, bench)
-        told = trial or own
-        if told.get("state") == FAIL or (told.get("state") == PRUNED and job.figures):
-            state, cause = told["state"], told["cause"]
-        if state is None:
-            done.left.append(f"{name}: not all of its artifacts are there; --resume makes it again")
-            if trial is not None and trial["state"] != RUNNING:  # else it would count as ended, without its rows
-                writer.trial(trial | {"state": RUNNING, "cause": None, "told_at": None})
-            continue
-        row = replicate_row(job, state, cause, columns)
-        writer.replicate(row, job.curves, job.stages)
-        if _is_search(name) and trial is None:
-            at = {"asked_at": row["started_at"], "told_at": row["finished_at"]}
-            writer.trial(trial_row(job, space, specs.fid_budget, state, cause) | at)
-        done.rebuilt.append(f"{name}: read again from its artifacts")
-        tell(done.rebuilt[-1])
-    for line in done.left:
-        tell(line)
-
-
-def _job(name: str, known: Rows, specs: Any) -> Any:
-    """The job that the replicate of this name was, or None where nobody knows its parameters."""
-    from sweep.jobs import Job, settings_of
-    from sweep.replay import parameters_of
-    from sweep.space import CONTROL
-    from trainables.store import Store
-
-    trial_id, _, replicate = name.rpartition("-r")
-    arm_name, _, number = trial_id.rpartition("-")
-    phase, asked = "search" if replicate == "0" else "confirm", records.now()
-    if arm_name == CONTROL:
-        return Job(specs.of_control(number, int(replicate)), CONTROL, 0, phase, asked)
-    arm = specs.space.arm(arm_name)
-    if trial_id in known.trials:
-        settings: Any = settings_of(arm, known.trials[trial_id])
-    else:
-        rows = [known.replicates.get(name), *(r for n, r in known.replicates.items() if n.startswith(f"{trial_id}-r"))]
-        found = [parameters_of(Store(specs.plan.artifacts), r) for r in rows if r] if not arm.attack else []
-        settings = next((arm.check(f) for f in found if f is not None), None)
-    if settings is None:
-        return None
-    spec = specs.of(trial_id, int(replicate), arm, settings, gate=replicate == "0")
-    return Job(spec, arm_name, int(number), phase, asked, settings)
-
-
 def _write_views(run: Path, plan: Plan, space: Any, prepared: Row, tell: Tell) -> None:
     """The journal, TensorBoard, the plot and the page, from the records alone; one file a table where the run is finished."""
     from sweep.agenda import Agenda
@@ -252,18 +133,10 @@ def _ended(run: Path, specs: Any) -> Iterator[Any]:
 
     known = Rows.of(run)
     for name, row in sorted(known.replicates.items(), key=lambda item: (item[1]["replicate"], item[0])):
-        if row["state"] == RUNNING or (job := _job(name, known, specs)) is None:
+        if row["state"] == RUNNING or (job := job_of(name, known, specs)) is None:
             continue
         job.curves, job.figures = records.rows(run, "curves", name), {k: v for k, v in row.items() if v is not None}
-        yield Ended(job, known.trials.get(row["trial_id"], row) if _is_search(name) else row)
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return f"{row['trial_id']}-r{row['replicate']}"
-
-
-def _is_search(name: str) -> bool:
-    return name.endswith("-r0")
+        yield Ended(job, known.trials.get(row["trial_id"], row) if is_search(name) else row)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,12 +19,14 @@ from sweep.agenda import Agenda
 from sweep.compact import compact, only_driver
 from sweep.errors import UsageError
 from sweep.jobs import Ended, Jobs
+from sweep.missing_rows import Repair, mend_rows, set_tables_aside
 from sweep.outputs import Outputs
 from sweep.plan import Plan, write_json
 from sweep.prepare import Execute, Task
 from sweep.progress import Progress
 from sweep.ray_health import RayDied, RayHealth
 from sweep.space import SearchSpace
+from sweep.specs import Specs
 from trainables.experiment import Experiment
 from trainables.store import Artifact, CorruptArtifact, Store, StoreUnusable
 
@@ -232,6 +234,7 @@ def _open(
         prepared = _same_preparation(run_dir / "prepared.json", prepared)
     write_json(run_dir / "prepared.json", prepared)
     _status(run_dir, "running", "search")
+    _mend(plan, space, experiment, prepared, progress)
     agenda = Agenda(plan, space, experiment, prepared)
     if agenda.resumed:
         progress.line(f"resume: {agenda.resumed}")
@@ -240,6 +243,14 @@ def _open(
     progress.begin(agenda)
     progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
     return agenda, Outputs(plan, space, progress)
+
+
+def _mend(plan: Plan, space: SearchSpace, experiment: Experiment, prepared: dict[str, Any], progress: Progress) -> None:
+    """What a damaged file held of trials that had ended is in the tables again, or the trials are made again."""
+    run_dir = Path(plan.run_dir)
+    set_tables_aside(run_dir, done := Repair(), progress.line)
+    specs = Specs(plan, space, experiment, prepared["fid_budget"], prepared["fid_delta_sd"])
+    mend_rows(run_dir, space, specs, done, progress.line)
 
 
 def _same_preparation(path: Path, prepared: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import shutil
+import subprocess
 import sys
 import time
 import traceback
@@ -48,29 +49,38 @@ def deck(rng: random.Random, victim: str, on_ray: bool) -> list[Fault]:
 def strike(number: int, folder: Path, like: Place) -> list[Row]:
     """What became of sweep `number`, a row for every fault that struck it. Every third is on Ray."""
     rng, on_ray = random.Random(number), number % 3 == 2
-    place_folder, begun = folder / f"sweep-{number}", time.monotonic()
-    shutil.rmtree(place_folder, ignore_errors=True)
+    begun, kept = time.monotonic(), folder / f"sweep-{number}.kept"
     cards = deck(rng, sweeps.spare_trial(like), on_ray)
-    with sweeps.struck_place(place_folder, like) as place:
+    with sweeps.struck_place(folder / f"sweep-{number}", like) as place:
         try:
             strikes = sweeps.strike(place, like, cards, rng, on_ray)
         except Exception:
-            _keep(place, folder / f"sweep-{number}.kept")
-            return [{"sweep": number, "ray": on_ray, "fault": "the harness", "at": "", "did": "", "said": "",
-                     "wrong": [traceback.format_exc()[-3000:]], "seconds": 0}]  # fmt: skip
+            strikes = [sweeps.Strike(Fault("the harness"), wrong=[traceback.format_exc()[-3000:]])]
         if any(s.wrong for s in strikes):
-            _keep(place, folder / f"sweep-{number}.kept")
-    seconds = round(time.monotonic() - begun)
+            _keep(place, kept)
+    shared = {"sweep": number, "ray": on_ray, "commit": _commit(), "seconds": round(time.monotonic() - begun)}
     return [
-        {"sweep": number, "ray": on_ray, "fault": s.fault.name, "then": s.fault.then, "at": s.at, "did": s.did,
-         "said": s.said, "wrong": s.wrong, "seconds": seconds}
+        shared
+        | {"fault": s.fault.name, "then": s.fault.then, "at": s.at, "did": s.did, "said": s.said, "wrong": s.wrong}
         for s in strikes
-    ]  # fmt: skip
+    ]
 
 
 def _keep(place: Place, target: Path) -> None:
-    """The struck sweep's disk, for whoever asks what went wrong."""
-    shutil.copytree(place.folder / "disk", target, ignore_dangling_symlinks=True, dirs_exist_ok=True)
+    """The struck sweep's disk and what was logged, for whoever asks what went wrong."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(place.folder, target, ignore=_unreadable, ignore_dangling_symlinks=True)
+
+
+def _unreadable(folder: str, names: list[str]) -> list[str]:
+    """What is not kept: pipes, which a copy would wait for, sockets, and the file that fills the disk."""
+    return [n for n in names if n == "filler" or not ((f := Path(folder) / n).is_dir() or f.is_file())]
+
+
+def _commit() -> str:
+    """The commit that is checked out, with a + where files in it have been changed."""
+    git = ["git", "describe", "--always", "--abbrev=7", "--dirty=+", "--exclude=*"]
+    return subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def rows() -> list[Row]:
@@ -84,6 +94,7 @@ def table(found: list[Row]) -> str:
         by[row["fault"]].append(row)
     wrong = [r for r in found if r["wrong"]]
     ray = len({r["sweep"] for r in found if r["ray"]})
+    commits = ", ".join(dict.fromkeys(r["commit"] for r in found))
     lines = [
         "# Faults", "",
         f"`python tests/faults FOLDER --faults 100` (root, Linux, libfaketime): {len(found)} faults struck "
@@ -91,12 +102,15 @@ def table(found: list[Row]) -> str:
         "in the driver's own process; one sweep is struck by several faults in turn and resumed after each that ends its driver. "
         "Afterwards every trial is in the records exactly once, no finished stage was begun again (by the log of boundaries that "
         "every process keeps), all figures, states and fronts are those of the undisturbed sweep, the Optuna journal agrees, and "
-        f"no process was left behind. It did not hold for {len(wrong)}.", "",
+        f"no process was left behind. It did not hold for {len(wrong)}. At commit {commits}.", "",
         "| fault | struck | on Ray | wrong |", "|---|---|---|---|",
     ]  # fmt: skip
-    for fault, struck in sorted(by.items()):
+    kinds = faults.kinds()
+    for fault in sorted(kinds.keys() | by.keys()):
+        struck, never = by[fault], kinds.get(fault, "")
         lines.append(
-            f"| {fault} | {len(struck)} | {sum(r['ray'] for r in struck)} | {sum(bool(r['wrong']) for r in struck)} |"
+            f"| {fault}{never and f': never, {never}'} | {len(struck)} | {sum(r['ray'] for r in struck)} "
+            f"| {sum(bool(r['wrong']) for r in struck)} |"
         )
     lines += [
         "",

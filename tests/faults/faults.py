@@ -16,6 +16,7 @@ from sweep import records
 from trainables.store import Store
 
 GOES_ON, DIES, HALTS = "goes on", "dies", "halts"
+MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")  # control groups, version 1
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 _WORK = ("begin", "commit", "torn", "committed")  # in whichever process runs trials
 _BOOKS = ("record", "recorded", "told")  # in the driver
@@ -63,7 +64,6 @@ class Fault:
     fails: bool = False  # it ends one trial as FAIL
     options: tuple[str, ...] = ()  # of the driver
     preload: str = ""
-    needs: str = ""  # "ray" or "here"
 
 
 def kills(rng: random.Random, on_ray: bool) -> list[Fault]:
@@ -199,9 +199,21 @@ def trials_own(rng: random.Random, victim: str, on_ray: bool) -> list[Fault]:
     if on_ray:
         hang = {"do": "sleep", "seconds": 10000, "where": where, "always": True}
         found.append(Fault("hung trial", GOES_ON, begin, 1, hang, fails=True, options=("--trial-timeout", "15")))
-        if os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK):
-            found.append(Fault("worker killed by the kernel for memory", GOES_ON, begin, 2, {"do": "outgrow"}))
+        if _groups_memory():
+            outgrow = {"do": "outgrow"}
+            found.append(Fault("worker killed by the kernel for memory", GOES_ON, begin, 2, outgrow, mend=_ungroup))
     return found
+
+
+def _groups_memory() -> bool:
+    return os.access(MEMORY_GROUPS / "cgroup.procs", os.W_OK)
+
+
+def _ungroup(place: Place, rng: random.Random) -> str:
+    for group in MEMORY_GROUPS.glob("faults-*"):
+        if not (group / "cgroup.procs").read_text():
+            group.rmdir()
+    return ""
 
 
 def _poison(victim: str) -> Do:
@@ -227,6 +239,18 @@ def clocks(rng: random.Random) -> list[Fault]:
         )
         for jump in ("+7200", "-7200", "-86400")
     ]
+
+
+def kinds() -> dict[str, str]:
+    """Every kind of fault by name, and why it can't strike on this machine; empty where it can."""
+    rng = random.Random(0)
+    here = (*kills(rng, True), *storage(rng), *damages(rng), *trials_own(rng, "", True), *clocks(rng))
+    names = dict.fromkeys((fault.name for fault in here), "")
+    if not FAKETIME.exists():
+        names["clock jumps"] = "libfaketime is not installed"
+    if not _groups_memory():
+        names["worker killed by the kernel for memory"] = f"no control groups can be made in {MEMORY_GROUPS}"
+    return names
 
 
 def order_of(fault: Fault) -> dict[str, Any]:

