@@ -125,15 +125,22 @@ def strike(
             raise AssertionError(f"a driver ended by itself: {driven.driver.log.read_text()[-2000:]}")
     else:
         raise AssertionError(f"the sweep did not end in {_MOST_DRIVES} drives")
-    failed = [
-        s.fault.order.get("where", {}).get("trial") or (place.faults / "nan").read_text()
-        for s in strikes_
-        if s.fault.fails
-    ]
+    failed = _failed(place, strikes_)
     wrong = accounts.differences(place.run, like.run, failed) + accounts.twice(place.faults, place.store)
     for one in strikes_:
         one.wrong = (one.wrong or []) + wrong
     return strikes_
+
+
+def _failed(place: Place, struck: list[Strike]) -> list[str]:
+    """The trials that must have failed. One whose only row was damaged later is asked for again, and what failed it may be over."""
+    trials = []
+    for one in struck:
+        where = one.fault.order.get("where", {}).get("trial")
+        lost = where and any(f"records/trials/{where}.parquet" in other.did for other in struck)
+        if one.fault.fails and not lost:
+            trials.append(where or (place.faults / "nan").read_text())
+    return trials
 
 
 class _Drive:
