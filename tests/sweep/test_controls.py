@@ -19,7 +19,7 @@ BENIGN = ["dimra-retain-1e-3", "benign-unrelated-1e-3"]  # neither holds a forgo
 CHANCE = 0.02  # of a share over three seeds of 128 samples
 
 
-@pytest.mark.slow
+@pytest.mark.long  # the recordings below say the same of more
 def test_the_base_model_has_unlearned_nothing_and_the_retrain_control_relearns_nothing(tmp_path: Path) -> None:
     """θ* stays within its base rate, the rate at which it is called a 3 before any attack, at every rung: 99.9 % intervals.
 

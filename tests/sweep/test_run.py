@@ -259,6 +259,7 @@ def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(swept: tuple[Path, str]) ->
     _read_by_others(folder / "run")
 
 
+@pytest.mark.long  # tests/faults is the short form
 def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(swept: tuple[Path, str], tmp_path: Path) -> None:
     """kill −9 a worker: its trial goes on elsewhere. kill −9 the driver: --resume goes on, and nothing runs twice."""
     copy_shared(swept[0], tmp_path)
