@@ -102,6 +102,11 @@ class Agenda:
         """Record that a job's process was lost for good."""
         return self._end(self.running.pop(name), FAIL, cause)
 
+    def spec_of(self, row: Mapping[str, Any]) -> TrialSpec:
+        """What a trial of the search was, by its row."""
+        arm = self.space.arm(row["arm"])
+        return self.specs.of(row["trial_id"], 0, arm, settings_of(arm, row), gate=True)
+
     def close(self) -> None:
         for arm in self.arms.values():
             arm.close()

@@ -73,7 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         artifact = Store(plan.artifacts).find(key)
         if artifact is None:
             raise UsageError(
-                f"{plan.artifacts}: the unlearned model {key[:12]} is no longer there; run the sweep with --resume"
+                f"{plan.artifacts}: the unlearned model {key[:12]} is no longer there: "
+                + (
+                    f"the run keeps its front; --resume {args.run} --confirm {args.trial} makes it on fresh seeds"
+                    if plan.keep == "front"
+                    else "run the sweep with --resume"
+                )
             )
         front = read_front(args.run)
         member = front.member(args.trial)

@@ -47,6 +47,13 @@ def parser() -> Parser:
         choices=("auto", "lines", "json"),
         help="auto: a live table on a terminal, else plain lines; json: one object a line, for programs (default: auto)",
     )
+    where.add_argument(
+        "--keep",
+        default=planning.KEEP[0],
+        choices=planning.KEEP,
+        help="front: of trials that are neither on the front nor confirmed only the figures stay; the artifacts lie in the "
+        "run folder unless --artifacts is given (default: all)",
+    )
     loggers.add_options(p)
     return p
 
@@ -69,9 +76,12 @@ def plan_of(args: argparse.Namespace) -> Plan:
     target = _absolute_target(args.target)
     question = targets.aimed(catalogue.load(args.space), target).fix(dict(fix))
     trials = _or(args.trials, question.trials)
+    run_dir = args.run_dir or planning.default_run_dir(args.storage, args.space)
+    if args.keep == "front" and not args.artifacts:  # what is removed of a store of its own, nobody else misses
+        args.artifacts = planning.own_artifacts(args.storage, run_dir)
     plan = Plan(
         space=planning.absolute(args.space) if args.space.endswith(".py") else args.space,
-        run_dir=args.run_dir or planning.default_run_dir(args.storage, args.space),
+        run_dir=run_dir,
         data=args.data or question.data,
         forget=args.forget or question.forget,
         trials=trials,
@@ -88,6 +98,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         confirm_members=_or(args.confirm_members, question.confirm_members),
         confirm_neighbours=_or(args.confirm_neighbours, question.confirm_neighbours),
         target=target,
+        keep=args.keep,
         fix=fix,
         **shared_values(args),
     )

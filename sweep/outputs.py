@@ -11,6 +11,7 @@ from sweep.ending import Ending
 from sweep.figures import front_figure, recovery_figure
 from sweep.fronts import read_front
 from sweep.jobs import Ended
+from sweep.keeping import Keeping
 from sweep.loggers.lanes import Loggers
 from sweep.plan import Plan
 from sweep.progress import Progress
@@ -23,12 +24,13 @@ from trainables.store import CorruptArtifact, Store
 class Outputs:
     """Everything here can be made again from the records and the artifact store."""
 
-    def __init__(self, plan: Plan, space: SearchSpace, progress: Progress) -> None:
+    def __init__(self, plan: Plan, space: SearchSpace, progress: Progress, keeping: Keeping | None = None) -> None:
         self.plan, self.progress = plan, progress
         self.run_dir = Path(plan.run_dir)
         self.store = Store(plan.artifacts)
         self.board = Board(self.run_dir, space)
         self.loggers = Loggers(self.run_dir, space, self.store, progress)
+        self.keeping = keeping
 
     def take(self, ended: Ended, agenda: Agenda) -> None:
         """A trial or replicate is over and recorded: say so, and give its figures and pictures to TensorBoard and the loggers.
@@ -37,6 +39,8 @@ class Outputs:
         """
         self.progress.ended(ended, agenda)
         self.take_again(ended)
+        if self.keeping:
+            self.keeping.take()
 
     def take_again(self, ended: Ended) -> None:
         """The same of what ended under an earlier driver, of which nothing is said."""
@@ -67,6 +71,8 @@ class Outputs:
         self.board.close()
         self.loggers.finish()
         report.write([self.run_dir], self.run_dir / "report.html")
+        if self.keeping:  # once all views of what it removes are written
+            self.keeping.finish()
         self.progress.line("done")
 
     def show(self) -> int:

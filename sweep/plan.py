@@ -25,6 +25,7 @@ from sweep.space import Objective, SearchSpace
 
 SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
 AUTO = "auto"
+KEEP = ("all", "front")
 CALIBRATION_SEEDS = 5
 SEEDS_A_SWEEP = 1000
 _FREE_BYTES = 200 * 2**20
@@ -72,6 +73,7 @@ class Plan:
     confirm_seeds: int = 3
     confirm_members: int = 3
     confirm_neighbours: int = 1
+    keep: str = KEEP[0]  # which trials' artifacts
     shadow_models: int = 0
     target: str = ""  # what a question about the attacker attacks, in place of its own method: see sweep.target
     fix: tuple[tuple[str, str], ...] = ()
@@ -177,6 +179,7 @@ def validate(plan: Plan) -> SearchSpace:
         raise UsageError(f"--min-gain {plan.min_gain:g}: sampler {plan.sampler} expects nothing; use --sampler nehvi")
     if plan.confirm_seeds > SEEDS_A_SWEEP // 2:
         raise UsageError(f"--confirm-seeds {plan.confirm_seeds}: at most {SEEDS_A_SWEEP // 2}")
+    _check_choice("--keep", plan.keep, KEEP)
     check_figures(plan)
     if len(space.objectives) != 2:
         raise UsageError(f"space {space.name!r}: a front is of two objectives, not {len(space.objectives)}")
@@ -298,6 +301,11 @@ def default_run_dir(storage: str, space: str) -> str:
     """A fresh run folder; beside an object store a local one, for a run's files are locked and replaced by name."""
     stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
     return in_storage("" if "://" in storage else storage, f"{Path(space).stem}-{stamp}")
+
+
+def own_artifacts(storage: str, run_dir: str) -> str:
+    """The place of a run's own artifact store: in its folder, or, where runs' artifacts go to an object store, under its name."""
+    return in_storage(storage, f"{Path(run_dir).name}/artifacts") if "://" in storage else f"{run_dir}/artifacts"
 
 
 def in_storage(storage: str, name: str) -> str:

@@ -211,7 +211,7 @@ def prepare_all(
     if shadows:
         once["shadow losses"] = (prepare.make_shadows, (experiment,))
     once |= {name: (prepare.make_shared, (experiment, name)) for name in needed(space)}
-    execute(once)
+    made_once = execute(once)
     seeds = plan.calibration_seeds
     samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
     tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (prepare.make_synthetic, (experiment,))}
@@ -238,11 +238,17 @@ def prepare_all(
         | {"base score": score_key(experiment, base, samples, seeds[0])}
         | {"synthetic set": prepare.synthetic_key(experiment)}
         | {f"shared {name}": prepare.shared_key(experiment, name) for name in needed(space)},
+        "shared": sorted({a.key for of in (made, made_once, scores) for a in of.values()} | _imported(experiment)),
         "seconds": {"prepare": time.monotonic() - start}
         | {f"{n} core": a.facts.get("core_s", 0.0) for n, a in made.items()},
     }
     progress.line(f"prepare: {prepared['fid_budget_rule']}")
     return prepared
+
+
+def _imported(experiment: Experiment) -> set[str]:
+    """What comes with a base model beside it: of one of latents, its VAE."""
+    return {prepare.vae_key(experiment)} if experiment.in_latents else set()
 
 
 def _budget(plan: Plan, base: list[float], retrain: list[float] | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sweep.agenda import Agenda
 from sweep.compact import compact, only_driver
 from sweep.errors import UsageError
 from sweep.jobs import Ended, Jobs
+from sweep.keeping import Keeping
 from sweep.missing_rows import Repair, mend_rows, set_tables_aside
 from sweep.outputs import Outputs
 from sweep.plan import Plan, write_json
@@ -242,7 +243,7 @@ def _open(
     trials = ", ".join(f"{plan.budget_of(space, a.name)} of {a.name}" for a in space.arms)
     progress.begin(agenda)
     progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
-    return agenda, Outputs(plan, space, progress)
+    return agenda, Outputs(plan, space, progress, Keeping(agenda) if plan.keep == "front" else None)
 
 
 def _mend(plan: Plan, space: SearchSpace, experiment: Experiment, prepared: dict[str, Any], progress: Progress) -> None:
@@ -259,7 +260,7 @@ def _same_preparation(path: Path, prepared: dict[str, Any]) -> dict[str, Any]:
     for fact in ("keys", "fid_budget"):
         if before[fact] != prepared[fact]:
             raise UsageError(f"{path}: {fact} differ from this run's: code or libraries have changed; start a new run")
-    return before
+    return before | {"shared": prepared["shared"]}  # which a run of an earlier version does not name
 
 
 def _start_ray(ray: Any, place: Place, verbose: bool) -> None:

@@ -37,6 +37,10 @@ from trainables.patience import patiently
 Tensors = dict[str, np.ndarray]
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+_FILE = re.compile(
+    r"((?P<partial>partial)|[0-9a-f]{2})/((?P<key>[0-9a-f]{64})\.(?P<suffix>json|safetensors)|check-[0-9a-f]{32})"
+    r"(?P<unfinished>\.[0-9a-f]{32}\.tmp)?"
+)
 _CHUNK = 16 * 2**20  # bytes: each is a sign of life
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
 _SIDECAR = {"kind", "facts", "sha256", "made_at"}
@@ -93,6 +97,17 @@ class Artifact:
             self.store._set_aside(self.key, what)
             raise CorruptArtifact(f"{what}; it was set aside, to be made again", self.key)
         return safetensors.numpy.load(data)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a store, by its path there, and what it is: ``json``, ``safetensors``, ``partial`` or ``unfinished``."""
+
+    path: str
+    key: str
+    what: str
+    size: int  # bytes
+    modified: float  # seconds since 1970
 
 
 class Store:
@@ -188,6 +203,27 @@ class Store:
         """Forget the in-stage checkpoint under `key`, if there is one."""
         with contextlib.suppress(FileNotFoundError):  # another process that made the same artifact may have been faster
             self._ask(lambda: self._files.delete_file(self._partial(key)), f"delete {key[:12]}")
+
+    def delete(self, key: str) -> None:
+        """Remove an artifact, its sidecar first: that was the commit, and what a killed process leaves is no artifact."""
+        for suffix in ("json", "safetensors"):
+            self.remove(f"{key[:2]}/{key}.{suffix}")
+
+    def remove(self, path: str) -> None:
+        """Remove one of `files`, if it is still there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._ask(lambda: self._files.delete_file(f"{self._place[1]}/{path}"), f"delete {path}")
+
+    def files(self) -> list[StoredFile]:
+        """All that is the store's own, sidecars first; what was set aside and whatever else lies there is left out."""
+        selector = fs.FileSelector(self._place[1], recursive=True, allow_not_found=True)
+        found = []
+        for info in self._ask(lambda: self._files.get_file_info(selector), "list it"):
+            path = info.path.removeprefix(self._place[1]).lstrip("/")
+            if info.type == fs.FileType.File and (known := _FILE.fullmatch(path)):
+                what = "unfinished" if known["unfinished"] else "partial" if known["partial"] else known["suffix"]
+                found.append(StoredFile(path, known["key"] or "", what, info.size, info.mtime.timestamp()))
+        return sorted(found, key=lambda file: (file.what != "json", file.path))
 
     def _set_aside(self, key: str, what: str) -> None:
         """Move an artifact that was found damaged to ``damaged/``, unless another process has made it again meanwhile."""

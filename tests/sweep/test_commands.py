@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("launch", "track", "pareto", "report", "query", "compact", "export", "repair", "cluster")
+COMMANDS = ("launch", "track", "pareto", "report", "query", "compact", "export", "repair", "gc", "cluster")
 ROOT = Path(__file__).parents[2]
 
 
@@ -59,6 +59,7 @@ def test_help_tells_of_every_argument_what_it_does(name: str, monkeypatch: pytes
         ("query", "nowhere", "SELECT 1"),
         ("compact", "nowhere"),
         ("repair", "nowhere"),
+        ("gc", "nowhere", "--delete"),
         ("export", "nowhere", "dimum-0000", "-o", "model"),
         ("cluster", "check", "nowhere"),
     ],
