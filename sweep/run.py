@@ -192,11 +192,13 @@ def tune_jobs(jobs: Jobs, take: Callable[[Ended], None], place: Place, progress:
     """Have Ray Tune run all jobs by a Trainable that makes `trainables.pipeline` reports; `take` hears of each that ended."""
     from ray import tune
 
-    from sweep.tune_search import AgendaScheduler, AgendaSearcher, LostTrials
+    from sweep.tune_search import AgendaScheduler, AgendaSearcher, LostTrials, ToldOnce
 
     searcher = AgendaSearcher(jobs, take, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
     scheduler = AgendaScheduler(searcher)
     resources = {"cpu": 1.0} | ({"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}) | _gpu_type(place)
+    log, told_once = logging.getLogger("ray.tune.execution.tune_controller"), ToldOnce(searcher)
+    log.addFilter(told_once)
     try:
         tune.Tuner(
             tune.with_resources(trainable, resources),
@@ -216,11 +218,13 @@ def tune_jobs(jobs: Jobs, take: Callable[[Ended], None], place: Place, progress:
             ),
         ).fit()
     except Exception:
-        if searcher.error is not None:
-            raise searcher.error from None  # Tune's own has it as text
-        raise
+        if searcher.error is None:
+            raise
     finally:
+        log.removeFilter(told_once)
         jobs.close()
+    if searcher.error is not None:
+        raise searcher.error  # Tune's own has it as text
     if not jobs.finished:
         raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {place.run_dir}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections import Counter
@@ -149,6 +150,10 @@ class LostTrials(tune.Callback):
         self.health = RayHealth()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if (
+            self.searcher.error is not None
+        ):  # raised where a trial is stopped: Tune takes it for that trial's own failure
+            raise self.searcher.error
         with self.searcher.remembered():
             self.health.check()
 
@@ -165,3 +170,14 @@ class LostTrials(tune.Callback):
         error = trial.get_error() if hasattr(trial, "get_error") else None
         said = str(error).strip().splitlines()[-1] if error else "no message from Ray"
         self.searcher.lost(trial.trial_id, trial.num_failures, said)
+
+
+class ToldOnce(logging.Filter):
+    """Keeps what ends the run out of Tune's log, where it would stand with its traceback: whoever ends tells it."""
+
+    def __init__(self, searcher: AgendaSearcher) -> None:
+        super().__init__()
+        self.searcher = searcher
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and record.exc_info[1] is not None and record.exc_info[1] is self.searcher.error)
