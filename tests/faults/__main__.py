@@ -7,6 +7,7 @@ was stopped goes on. ``--table`` writes benchmarks/faults.md from those lines.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import shutil
@@ -140,7 +141,7 @@ def main() -> int:
     if not args.table:
         like = sweeps.undisturbed(args.folder.resolve() / "undisturbed")
         while len(found := rows()) < args.faults:
-            number = max((r["sweep"] for r in found), default=-1) + 1
+            number = next(n for n in itertools.count() if all(r["sweep"] != n for r in found))
             struck = strike(number, args.folder.resolve(), like)
             with open(LINES, "a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in struck)
