@@ -75,13 +75,21 @@ def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
     return drive(plan, lambda execute: _open(plan, space, experiment, execute, progress), [experiment], progress)
 
 
-def drive(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
-    """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused."""
+def drive(
+    place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
+) -> Opened:
+    """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused.
+
+    On Ray another `trainable` may take the place of `trainables.trial`'s: see `tune_jobs`.
+    """
     run_dir = Path(place.run_dir)
     with only_driver(run_dir), _told_in_one_line(run_dir):
         _status(run_dir, "running", "prepare")
         try:
-            views = (_drive_here if place.in_process else _drive_on_ray)(place, open_, experiments, progress)
+            if place.in_process:
+                views = _drive_here(place, open_, experiments, progress)
+            else:
+                views = _drive_on_ray(place, open_, experiments, progress, trainable)
         except BaseException as error:
             with contextlib.suppress(OSError):  # the disk that it cannot be written to is what `error` is about
                 _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
@@ -155,7 +163,9 @@ def _drive_here(place: Place, open_: Open[Opened], experiments: Sequence[Experim
     return views
 
 
-def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress) -> Opened:
+def _drive_on_ray(
+    place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress, trainable: Any
+) -> Opened:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # our records are the only result store
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends the sweep, not just Tune's loop
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -182,7 +192,7 @@ def _drive_on_ray(place: Place, open_: Open[Opened], experiments: Sequence[Exper
             damage.tell()
 
         damage.tell()
-        tune_jobs(jobs, take, place, progress, UnlearningTrial)
+        tune_jobs(jobs, take, place, progress, trainable or UnlearningTrial)
     finally:
         ray.shutdown()
     return views
