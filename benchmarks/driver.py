@@ -81,7 +81,11 @@ class Sleeper(tune.Trainable):  # type: ignore[misc]
             last = int(rung) == self.spec["rungs"][-1]
             curves = self._curves(attack, int(rung), self._kept(stage) if last else key_of(self.name, stage))
         if not self.left:
-            self.figures |= {"robustness": self.rng.uniform(), "attacked_retain_accuracy": 0.9, "attacked_fid_delta": 2.0}
+            self.figures |= {
+                "robustness": self.rng.uniform(),
+                "attacked_retain_accuracy": 0.9,
+                "attacked_fid_delta": 2.0,
+            }
         row = {"stage": stage, "key": key_of(self.name, stage), "found": False, "pid": os.getpid(), "node": self.node}
         row |= {"started_at": started, "finished_at": time.time(), "wall_s": time.time() - started, "core_s": 0.01}
         row |= dict.fromkeys(("training_s", "sampling_s", "scoring_s"), 0.0)
@@ -113,7 +117,9 @@ class Sleeper(tune.Trainable):  # type: ignore[misc]
         self.figures |= {"fid": FID_BASE + delta, "fid_base": FID_BASE, "fid_delta": delta, "unlearning_accuracy": 0.97}
         self.figures |= {"seed": self.spec["seed"], "sampler": "none", "feature_network": "none", "device": "cpu"}
         self.figures |= {"samples_forgotten": samples["forgotten"], "samples_per_retained": samples["per_retained"]}
-        self.figures |= {name: key_of(name) for name in ("feature_network_hash", "reference", "base_model", "base_score")}
+        self.figures |= {
+            name: key_of(name) for name in ("feature_network_hash", "reference", "base_model", "base_score")
+        }
         self.figures |= {"unlearned_model": key_of(self.name, "unlearn"), "score": key_of(self.name, "score")}
         self.figures |= {"code_version": "slept"}
 
@@ -170,7 +176,13 @@ def drive(args: argparse.Namespace) -> Marked:
     planning.create_run_dir(plan)
     launch.quiet(False)
     experiment = Experiment(store=plan.artifacts)
-    prepared = {"fid_budget": BUDGET, "fid_delta_sd": 0.3, "fid_base": FID_BASE, "fid_budget_rule": "made up", "keys": {}}
+    prepared = {
+        "fid_budget": BUDGET,
+        "fid_delta_sd": 0.3,
+        "fid_base": FID_BASE,
+        "fid_budget_rule": "made up",
+        "keys": {},
+    }
     prepared |= {"classifier_accuracy": 1.0, "classifier_held_out": 1, "seconds": {}}
     planning.write_json(Path(plan.run_dir) / "prepared.json", prepared)
 
@@ -213,7 +225,13 @@ def busy(run_dir: Path, warm: bool) -> Busy:
         at, before = since, None
         for stage in of:
             same = before is not None and before["trial_id"] == stage["trial_id"]
-            idle = "between two stages of a trial" if same else "between two trials" if before else "before its first trial"
+            idle = (
+                "between two stages of a trial"
+                if same
+                else "between two trials"
+                if before
+                else "before its first trial"
+            )
             for what, end in ((idle, stage["started_at"]), ("busy", stage["finished_at"])):
                 end = min(max(end, at), until)
                 spent[what] += (end - at).total_seconds()
@@ -228,7 +246,10 @@ def busy(run_dir: Path, warm: bool) -> Busy:
 def told(marked: Marked, run_dir: Path) -> str:
     """The tables, as benchmarks/driver.md has them."""
     marks = marked.marks
-    lines = ["| trials | driver CPU ms a trial, since the line before | driver memory MiB | elapsed s |", "|---|---|---|---|"]
+    lines = [
+        "| trials | driver CPU ms a trial, since the line before | driver memory MiB | elapsed s |",
+        "|---|---|---|---|",
+    ]
     for before, mark in zip([marks[0], *marks], marks, strict=False):
         each = f"{1000 * (mark.cpu_s - before.cpu_s) / (mark.trials - before.trials):.1f}" if mark.trials else "–"
         lines.append(f"| {mark.trials} | {each} | {mark.rss / MIB:.0f} | {mark.wall_s - marks[0].wall_s:.0f} |")
@@ -241,8 +262,12 @@ def told(marked: Marked, run_dir: Path) -> str:
         found = busy(run_dir, warm)
         rest = ", ".join(f"{share:.1%} {what}" for what, share in found.idle.items() if share >= 0.0005)
         of = "from when every slot had its first trial" if warm else "from the first start"
-        lines += [f"{found.slots} slots busy, {of}: {found.share:.1%} of {found.seconds:.0f} s; idle: {rest or 'nothing'}"]
-    return "\n".join([*lines, f"load at the end: {' '.join(f'{x:.1f}' for x in os.getloadavg())}; {os.cpu_count()} cores"])
+        lines += [
+            f"{found.slots} slots busy, {of}: {found.share:.1%} of {found.seconds:.0f} s; idle: {rest or 'nothing'}"
+        ]
+    return "\n".join(
+        [*lines, f"load at the end: {' '.join(f'{x:.1f}' for x in os.getloadavg())}; {os.cpu_count()} cores"]
+    )
 
 
 @contextmanager
@@ -270,8 +295,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--trials", type=int, default=1000, metavar="N", help="trials of the search (default: 1000)")
     p.add_argument("--seconds", type=float, default=15.0, metavar="S", help="a trial sleeps so long (default: 15)")
     p.add_argument("--sampler", default="qmc", help="who chooses the trials (default: qmc)")
-    p.add_argument("--space", default="dimum_robustness", metavar="NAME", help="the question (default: dimum_robustness)")
-    p.add_argument("--every", type=int, default=100, metavar="N", help="trials a line of the table is of (default: 100)")
+    p.add_argument(
+        "--space", default="dimum_robustness", metavar="NAME", help="the question (default: dimum_robustness)"
+    )
+    p.add_argument(
+        "--every", type=int, default=100, metavar="N", help="trials a line of the table is of (default: 100)"
+    )
     p.add_argument("--address", default="", help="a cluster that runs already (default: one is started and ended)")
     p.add_argument("--profile", action="store_true", help="profile the driver's main thread, which makes it slower")
     return p
@@ -286,13 +315,15 @@ def main(argv: list[str] | None = None) -> int:
         with simulated_nodes(args.nodes) as address:
             print(f"{args.nodes} nodes are up after {time.monotonic() - begun:.0f} s", flush=True)
             # A process of its own, whose processor time and memory are the driver's alone.
-            return subprocess.run([sys.executable, "-m", "benchmarks.driver", *arguments, "--address", address]).returncode
-    profile = cProfile.Profile()
+            return subprocess.run(
+                [sys.executable, "-m", "benchmarks.driver", *arguments, "--address", address]
+            ).returncode
+    profile = cProfile.Profile(time.thread_time)  # processor time of the main thread: what it waits for costs nothing
     marked = profile.runcall(drive, args) if args.profile else drive(args)
     print(told(marked, args.folder / "run"), flush=True)
     if args.profile:
+        profile.dump_stats(args.folder / "driver.profile")
         pstats.Stats(profile).sort_stats("cumulative").print_stats(70)
-        pstats.Stats(profile).sort_stats("tottime").print_stats(40)
     return 0
 
 

@@ -93,7 +93,7 @@ class Agenda:
         if state is None and (beaten := self._beaten(job)):
             state, cause = PRUNED, beaten
         if state is None:
-            self._record(job, RUNNING, None)
+            self._record_going_on(job)
             return None
         del self.running[name]
         return self._end(job, state, cause)
@@ -193,6 +193,16 @@ class Agenda:
     def _finite(self, job: Job) -> bool:
         objectives = [job.figures.get(o.metric) for o in self.space.objectives]
         return finite([*objectives, *excesses(self.space, job.figures, self.fid_budget).values()])
+
+    def _record_going_on(self, job: Job) -> None:
+        """Once that it runs, then only what it has made: a process that takes it up again reports its curves anew.
+
+        Its row and curves are written when it ends. Written at every step they would be most of what a driver has to do.
+        """
+        if len(job.stages) > 1:
+            self.writer.stages(job.name, job.stages)
+        else:
+            self._record(job, RUNNING, None)
 
     def _record(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
         row = replicate_row(job, state, cause, self._replicate_columns)

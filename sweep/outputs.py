@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from sweep import report
 from sweep.agenda import Agenda
@@ -56,11 +59,14 @@ class Outputs:
         if replicate:
             self.board.replicate(trial_id, replicate, ended.job.curves)
             return
-        self.board.trial(ended.row, ended.job.curves)
+        self.board.trial(ended.row, ended.job.curves, self._grids(ended))
+
+    def _grids(self, ended: Ended) -> Iterator[tuple[str, np.ndarray, int]]:
+        """(tag, images, step) of the sample grids that are in the store."""
         for key, tag, step in sample_grids(ended.job.figures, ended.job.curves, ended.job.spec.rungs[-1]):
             found = self.store.find(key)
             for condition, images in (found.tensors() if found else {}).items():
-                self.board.images(trial_id, f"{tag}/{condition}", images, step)
+                yield f"{tag}/{condition}", images, step
 
     def finish(self) -> None:
         """The plot, the page, the front as figures in TensorBoard, and what loggers are told of the whole."""

@@ -326,6 +326,10 @@ class Writer:
         self._write("curves", name, curves)
         self._write("replicates", name, [row])
 
+    def stages(self, name: str, stages: Iterable[Mapping[str, Any]]) -> None:
+        """Write, or replace, what a replicate that goes on has made."""
+        self._write("stages", safe_name(name), stages)
+
     def _write(self, table: str, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         schema, rows = self.schemas[table], list(rows)
         for row in rows:

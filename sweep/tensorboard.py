@@ -39,10 +39,16 @@ class Board:
         attacks = dict.fromkeys(a.name for a in (*space.search_attacks, *space.confirm_attacks))
         self.metrics = [f.name for f in FIGURES] + [f"relearning_accuracy/{a}" for a in attacks]
 
-    def trial(self, row: Mapping[str, Any], curves: Iterable[Mapping[str, Any]]) -> None:
-        """Replace a trial's run by its row of the trials table and its rows of the curves table, sample grids included.
+    def trial(
+        self,
+        row: Mapping[str, Any],
+        curves: Iterable[Mapping[str, Any]],
+        grids: Iterable[tuple[str, np.ndarray, int]] = (),
+    ) -> None:
+        """Replace a trial's run by its row of the trials table, its rows of the curves table, and sample grids.
 
-        Curves of the search (replicate 0) get the plain tags; those of confirm replicate r get ``/rR`` behind them.
+        A grid is (tag, images as `images` takes them, step). All are one event file: a file each costs a driver more than
+        what is in it. Curves of the search (replicate 0) get the plain tags; those of confirm replicate r get ``/rR`` behind.
         """
         folder = self._folder(row["trial_id"])
         shutil.rmtree(folder, ignore_errors=True)
@@ -56,6 +62,8 @@ class Board:
                 writer.add_text("cause", f"{row['state']}: {row['cause']}".replace("<", "&lt;"), 0)
             for summary in self._hparams(row):
                 writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+            for tag, images, step in grids:
+                _add_grid(writer, tag, images, step)
 
     def replicate(self, trial_id: str, replicate: int, curves: Iterable[Mapping[str, Any]]) -> None:
         """Add the curves of one of a trial's confirm replicates to its run; the same replicate replaces its own."""
@@ -65,9 +73,8 @@ class Board:
 
     def images(self, trial_id: str, tag: str, images: np.ndarray, step: int = 0) -> None:
         """Add samples (n, C, H, W) in [-1, 1] to a trial's run as one grid; the same tag and step replaces its grid."""
-        grid = image_grid(images)
         with self._writer(trial_id, f"{tag}-{step}") as writer:
-            writer.add_image(tag, grid, step, dataformats="HW" if grid.ndim == 2 else "HWC")
+            _add_grid(writer, tag, images, step)
 
     def figure(self, tag: str, fig: Figure) -> None:
         """Put a figure about the whole sweep on the board; the same tag replaces it."""
@@ -137,6 +144,11 @@ class Board:
                 if metric.name.tag in figures:
                     metric.description = figures[metric.name.tag].metadata[b"description"].decode()
         return experiment
+
+
+def _add_grid(writer: SummaryWriter, tag: str, images: np.ndarray, step: int) -> None:
+    grid = image_grid(images)
+    writer.add_image(tag, grid, step, dataformats="HW" if grid.ndim == 2 else "HWC")
 
 
 def _ended(end: Summary, state: str | None) -> Summary:
