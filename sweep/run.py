@@ -144,20 +144,20 @@ def _drive_here(place: Place, open_: Open[Opened], experiments: Sequence[Experim
     try:
         while job := jobs.next_job():
             ended: Ended | None = None
-            try:
-                pipeline = Pipeline(job.spec, bench)
-                bench = pipeline.bench
-                while ended is None:
-                    report = pipeline.step().to_json()
-                    ended = jobs.take(job.name, report)
-                    progress.heartbeat(jobs)
-            except (StoreUnusable, UsageError):
-                raise
-            except Exception:  # as in trainables.trial: what a stage raises is the trial's recorded cause
-                ended = jobs.take(job.name, failure_report().to_json())
-            if ended:
-                views.take(ended, jobs)
-                damage.tell()
+            pipeline: Pipeline | None = None
+            while ended is None:
+                try:
+                    pipeline = pipeline or Pipeline(job.spec, bench)
+                    bench = pipeline.bench
+                    report = pipeline.step()
+                except (StoreUnusable, UsageError):
+                    raise
+                except Exception:  # as in trainables.trial: what a stage raises is the trial's recorded cause
+                    report = failure_report()
+                ended = jobs.take(job.name, report.to_json())  # what this raises is the run's, not the trial's
+                progress.heartbeat(jobs)
+            views.take(ended, jobs)
+            damage.tell()
     finally:
         jobs.close()
     return views
