@@ -182,10 +182,10 @@ def test_what_all_share_is_verified_before_a_sweep_uses_it(spec: TrialSpec) -> N
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
+    """A file system of 16 MiB: room for what a trial needs, and soon filled."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("a file system of one's own needs the right to mount one")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
@@ -196,7 +196,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_written(small_d
     store.put(KEY, "model", {}, TENSORS)
     other = artifact_key("model", {"steps": 4}, {}, "code")
     with pytest.raises(StoreUnusable, match=r"^artifact store .* cannot write .*No space left on device$"):
-        store.put(other, "model", {}, {"weights": np.zeros(2**20, np.float32)})
+        store.put(other, "model", {}, {"weights": np.zeros(2**22, np.float32)})
     assert store.find(other) is None and store.whole(KEY) is not None
     assert not list(small_disk.rglob("*.tmp"))
 
