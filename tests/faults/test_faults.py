@@ -78,12 +78,10 @@ def test_a_trial_that_becomes_nan_fails_with_its_cause_and_moves_no_front(place:
     struck(place, undisturbed, [poison], seed=1)
 
 
-def test_on_ray_a_killed_worker_and_then_a_killed_driver_cost_nothing_that_was_finished(
+def test_on_ray_a_killed_worker_costs_nothing_that_was_finished_nor_changes_a_figure(
     place: Place, undisturbed: Place
 ) -> None:
-    struck(
-        place, undisturbed, [kill("worker", "commit", 3, GOES_ON), kill("driver", "recorded", 4)], seed=2, on_ray=True
-    )
+    struck(place, undisturbed, [kill("worker", "commit", 3, GOES_ON)], seed=2, on_ray=True)
 
 
 def test_the_accounts_find_a_trial_twice_a_stage_again_and_a_figure_that_differs(

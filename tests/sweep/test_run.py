@@ -192,6 +192,7 @@ def test_a_second_sweep_on_the_same_artifacts_prepares_nothing_and_starts_within
     assert {p.name for p in (folder / "runs" / "artifacts").rglob("*.json")} - before == {f"{k}.json" for k in added}
 
 
+@pytest.mark.long  # a minute; tests/faults compares a sweep on Ray with one in its own process
 def test_in_this_process_the_same_sweep_gives_the_same_figures(swept: tuple[Path, str], tmp_path: Path) -> None:
     copy_shared(swept[0], tmp_path)
     launch(tmp_path, "--space", TINY, *SMALL, "--trials", 2, "--baseline-trials", 1, "--run-dir", "run", "--in-process")
