@@ -84,6 +84,15 @@ def test_on_ray_a_killed_worker_costs_nothing_that_was_finished_nor_changes_a_fi
     struck(place, undisturbed, [kill("worker", "commit", 3, GOES_ON)], seed=2, on_ray=True)
 
 
+@pytest.mark.long  # two minutes
+def test_on_ray_a_killed_worker_and_then_a_killed_driver_cost_nothing_that_was_finished(
+    place: Place, undisturbed: Place
+) -> None:
+    struck(
+        place, undisturbed, [kill("worker", "commit", 3, GOES_ON), kill("driver", "recorded", 4)], seed=2, on_ray=True
+    )
+
+
 def test_the_accounts_find_a_trial_twice_a_stage_again_and_a_figure_that_differs(
     tmp_path: Path, undisturbed: Place
 ) -> None:

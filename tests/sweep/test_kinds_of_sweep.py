@@ -18,14 +18,7 @@ SMALL = "--in-process --trials 1 --baseline-trials 0 --base-steps 10 --samples-f
     ("question", "data", "forget", "figure", "missing"),
     [
         ("tiny.py", "digits_attributes", "attribute:loop", "retain_accuracy", "instance_distance"),
-        pytest.param(
-            "tiny_instances.py",
-            "digits_duplicated",
-            "instances:0,1",
-            "instance_distance",
-            "retain_accuracy",
-            marks=pytest.mark.long,  # a minute; its stages are run by tests/trainables/test_kinds.py
-        ),
+        ("tiny_instances.py", "digits_duplicated", "instances:0,1", "instance_distance", "retain_accuracy"),
     ],
 )
 def test_it_runs_from_end_to_end(
