@@ -20,7 +20,7 @@ from sweep.jobs import Ended, Job, add_report, replicate_row, settings_of, trial
 from sweep.journal import Journal, open_journal
 from sweep.observing import Yardstick, curves_of, excesses, observation, possible, question_of
 from sweep.plan import Plan, write_json
-from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING, SEARCH, Writer
+from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
 from sweep.samplers import Observation
 from sweep.samplers.catalogue import make
 from sweep.search import ArmSearch, Past, finite
@@ -90,8 +90,11 @@ class Agenda:
         job = self.running[name]
         add_report(job, report)
         state, cause = report["state"], report["cause"]
-        if state is None and (beaten := self._beaten(job)):
-            state, cause = PRUNED, beaten
+        beaten = self._beaten(job) if state is None else None
+        if beaten:
+            state, cause, job.stopped_by = PRUNED, beaten, DOMINATION
+        elif state == PRUNED:
+            job.stopped_by = GATE
         if state is None:
             self._record_going_on(job)
             return None
@@ -163,9 +166,10 @@ class Agenda:
         for replicate in range(1, self.plan.confirm_seeds + 1):
             for member in members:
                 arm = self.space.arm(member.arm)
-                spec = self.specs.of(member.trial_id, replicate, arm, member.parameters)
+                settings = arm.check(member.parameters)
+                spec = self.specs.of(member.trial_id, replicate, arm, settings)
                 number = int(member.trial_id.rpartition("-")[2])
-                jobs.append(Job(spec, arm.name, number, "confirm", records.now(), member.parameters))
+                jobs.append(Job(spec, arm.name, number, "confirm", records.now(), settings))
             jobs += self._control_jobs(replicate)
         done = self._done_replicates()
         return [self._with_past(j) for j in jobs if j.name not in done]

@@ -34,7 +34,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
         *wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
         *_ends(plan),
         "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
-        "constraints " + ", ".join(_constraint_text(c) for c in space.constraints),
+        "constraints " + (", ".join(_constraint_text(c) for c in space.constraints) or "none"),
         f"FID budget  {budget}; features: {plan.fid_features}",
         *wrapped("attacks", f"{_suite_text(space, space.search_attacks)}; scored after {list(space.rungs)} steps"),
         f"samples     {plan.samples_forgotten} of the forgotten condition, {plan.samples_per_retained} of each retained one",

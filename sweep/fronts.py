@@ -34,7 +34,7 @@ from sweep.records import (
     run_folder,
     track_schemas,
 )
-from sweep.space import CONTROL, Constraint, Objective
+from sweep.space import CONTROL, FID_BUDGET, Constraint, Objective
 
 BASE, RETRAIN = "control-base", "control-retrain"
 FEW = 3  # a front of fewer feasible members than this needs a reason
@@ -261,16 +261,20 @@ def corner(front: Front) -> tuple[float, ...] | None:
 def corner_of(
     objectives: Sequence[Objective], constraints: Sequence[Constraint], fid_budget: float | None
 ) -> tuple[float, ...] | None:
-    """Each objective's bound, or the worst that a share can be. None without a budget, or where an objective has neither."""
+    """Each objective's bound on its worse side, or the worst that a share can be.
+
+    None without a budget, or where an objective has neither.
+    """
     worst = []
     for objective in objectives:
-        bounds = [c for c in constraints if c.metric == objective.metric]
-        if bounds and "fid_budget" in (bounds[0].at_most, bounds[0].at_least) and fid_budget is None:
+        side = "at_least" if objective.direction == "maximise" else "at_most"
+        bound = next((c for c in constraints if c.metric == objective.metric and c.side == side), None)
+        if bound is None and fact(objective.metric, "unit") != "share":
             return None
-        if not bounds and fact(objective.metric, "unit") != "share":
+        if bound is not None and FID_BUDGET in (bound.at_most, bound.at_least) and fid_budget is None:
             return None
         share = 0.0 if objective.direction == "maximise" else 1.0
-        worst.append(bounds[0].bound(fid_budget or 0.0) if bounds else share)
+        worst.append(share if bound is None else bound.bound(fid_budget or 0.0))
     return tuple(worst)
 
 
@@ -395,7 +399,7 @@ def _holds(plan: Row, budget: float | None, member: Member) -> bool | None:
     for facts in plan["constraints"]:
         constraint = constraint_of(facts)
         found = (member.confirmed or {}).get(constraint.metric)
-        if found is None or (budget is None and "fid_budget" in facts.values()):
+        if found is None or (budget is None and FID_BUDGET in facts.values()):
             return None
         if constraint.violation(found.mean, budget or 0.0) > 0:
             return False
@@ -428,9 +432,9 @@ def _reason(
 def _infeasible(plan: Row, own: pa.Table, states: Counter[str]) -> str:
     """``: 9 exceeded the FID budget, 4 had not unlearned``, counted from the records; a trial can have done both."""
     told = []
-    for facts in plan["constraints"]:
-        over = int((values_of(own, f"excess_{facts['metric']}") > 0).sum())
-        told += [f"{over} {_broke(constraint_of(facts))}"] if over else []
+    for constraint in map(constraint_of, plan["constraints"]):
+        over = int((values_of(own, f"excess_{constraint.name}") > 0).sum())
+        told += [f"{over} {_broke(constraint)}"] if over else []
     told += [f"{states[FAIL]} failed"] if states[FAIL] else []
     told += [f"{states[RUNNING]} still running"] if states[RUNNING] else []
     return f": {', '.join(told)}" if told else ""

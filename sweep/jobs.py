@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sweep.observing import excesses
-from sweep.records import FIGURES, RUNNING, now
+from sweep.observing import excesses, feasible
+from sweep.parameters import cell
+from sweep.records import FIGURES, RUNNING, now, recorded_settings
 from sweep.space import Arm, Attack, Constraint, SearchSpace, Settings
 from trainables.experiment import AttackPlan, Limit, TrialSpec
 
@@ -28,6 +30,7 @@ class Job:
     stages: list[dict[str, Any]] = field(default_factory=list)
     curves: list[dict[str, Any]] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    stopped_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -65,6 +68,7 @@ def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[s
         "phase": job.phase,
         "state": state,
         "cause": cause,
+        "stopped_by": job.stopped_by,
         "core_s": sum(s["core_s"] for s in job.stages),
         "started_at": min(started, default=None),
         "finished_at": max(finished, default=None),
@@ -77,20 +81,21 @@ def trial_row(job: Job, space: SearchSpace, fid_budget: float, state: str, cause
     figures = {k: v for k, v in job.figures.items() if k in _FIGURE_NAMES}
     over = excesses(space, job.figures, fid_budget)
     row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
-    row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
-    row |= {f"param_{k}": str(v) if isinstance(v, bool) else v for k, v in job.parameters.items()} | figures
+    row |= {"state": state, "cause": cause, "stopped_by": job.stopped_by, "asked_at": job.asked_at}
+    known = space.parameters()
+    row |= {f"param_{k}": cell(known[k], v) for k, v in job.parameters.items()} | figures
+    row["settings"] = json.dumps(dict(job.parameters))
     row |= {f"excess_{k}": v for k, v in over.items()}
     if state != RUNNING:
         row["told_at"] = now()
         row["core_s"] = sum(s["core_s"] for s in job.stages)
-        row["feasible"] = all(e <= 0 for e in over.values()) if over else None
+        row["feasible"] = feasible(space, job.figures, fid_budget)
     return row
 
 
 def settings_of(arm: Arm, row: Mapping[str, Any]) -> Settings:
-    """What the sampler chose, by a row of the trials table."""
-    named = {p.name: row[f"param_{p.name}"] for p in arm.walk()}
-    return arm.check({name: value for name, value in named.items() if value is not None})
+    """What the sampler chose, by a row of the trials table: the values that were asked, of the types they had."""
+    return arm.check(recorded_settings(row))
 
 
 def identity(spec: TrialSpec) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class Journal:
 
         Optuna's own readers take both, so its samplers see each excess twice, under its name and its place: no sign changes.
         """
-        found = [observation.excesses[c.metric] for c in self.space.constraints if c.metric in observation.excesses]
+        found = [observation.excesses[c.name] for c in self.space.constraints if c.name in observation.excesses]
         return {_DASHBOARD: found} if found and observation.state != FAIL else {}
 
     def _values(self, observation: Observation) -> list[float] | None:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.estimates import Estimate, estimate, probability_below
-from sweep.records import COMPLETE, FIGURES
-from sweep.space import Constraint
+from sweep.records import COMPLETE, FIGURES, recorded_settings
+from sweep.space import FID_BUDGET, Constraint
 
 Row: TypeAlias = dict[str, Any]
 
@@ -146,7 +146,7 @@ def member_of(plan: Row, budget: float | None, trial: Row, replicates: Iterable[
         baseline=bool(arm.get("baseline", False)),
         state=trial["state"],
         cause=trial["cause"],
-        parameters={k.removeprefix("param_"): v for k, v in trial.items() if k.startswith("param_") and v is not None},
+        parameters=recorded_settings(trial),
         search={name: trial.get(name) for name in FIGURE_NAMES},  # an older run lacks the newer figures
         confirmed=_estimates(confirmed) if confirmed else None,
         within=_within(plan, budget, confirmed),
@@ -159,7 +159,7 @@ def member_of(plan: Row, budget: float | None, trial: Row, replicates: Iterable[
 
 def constraint_of(facts: Mapping[str, Any]) -> Constraint:
     """The constraint that a plan's file tells."""
-    return Constraint(facts["metric"], at_most=facts.get("at_most"), at_least=facts.get("at_least"))
+    return Constraint(facts["metric"], facts.get("at_most"), facts.get("at_least"), facts.get("name", ""))
 
 
 def _estimates(confirmed: list[Row]) -> dict[str, Estimate]:
@@ -175,12 +175,12 @@ def _within(plan: Row, budget: float | None, confirmed: list[Row]) -> dict[str, 
     """
     told = {}
     for constraint in map(constraint_of, plan["constraints"]):
-        if budget is None and "fid_budget" in (constraint.at_most, constraint.at_least):
+        if budget is None and FID_BUDGET in (constraint.at_most, constraint.at_least):
             continue
         bound = constraint.bound(budget or 0.0)
         rows = [r for r in confirmed if r.get(constraint.metric) is not None]
         samples = sum(r.get(_SAMPLES.get(constraint.metric, "")) or 0 for r in rows)
         below = probability_below([r[constraint.metric] for r in rows], bound, samples)
         if below is not None:
-            told[constraint.metric] = below if constraint.at_most is not None else 1 - below
+            told[constraint.name] = below if constraint.at_most is not None else 1 - below
     return told

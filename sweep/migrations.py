@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sweep.errors import UsageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Columns = Sequence[tuple[str, pa.DataType]]
 
@@ -87,5 +88,21 @@ def _figures_added_under_version_1(table: pa.Table, name: str) -> pa.Table:
     return with_columns(table, _FIGURES_OF_2) if name in ("trials", "replicates") else table
 
 
-MIGRATIONS: dict[int, Callable[[pa.Table, str], pa.Table]] = {1: _figures_added_under_version_1}
+def _settings_and_what_stopped(table: pa.Table, name: str) -> pa.Table:
+    """2 → 3. What stopped a trial is a column, no longer to be read out of its cause; its settings are recorded as JSON."""
+    if name not in ("trials", "replicates"):
+        return table
+    if {"state", "cause"} <= set(table.column_names) and "stopped_by" not in table.column_names:
+        beaten = pc.fill_null(pc.starts_with(pc.cast(table["cause"], pa.string()), "dominated by trial"), False)
+        stopped = pc.fill_null(pc.equal(pc.cast(table["state"], pa.string()), "PRUNED"), False)
+        words = pc.if_else(stopped, pc.if_else(beaten, "domination", "gate"), pa.scalar(None, pa.string()))
+        at = table.schema.get_field_index("cause") + 1
+        table = table.add_column(at, "stopped_by", pc.cast(words, pa.dictionary(pa.int32(), pa.string())))
+    return with_columns(table, [("stopped_by", pa.string()), ("settings", pa.string())]) if name == "trials" else table
+
+
+MIGRATIONS: dict[int, Callable[[pa.Table, str], pa.Table]] = {
+    1: _figures_added_under_version_1,
+    2: _settings_and_what_stopped,
+}
 """By the version it starts from: a table and its name to the same table one version later."""

@@ -13,7 +13,7 @@ from typing import Any
 from sweep import records
 from sweep.damage import Damaged, damaged_files, set_aside
 from sweep.jobs import Job, replicate_row, settings_of, trial_row
-from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
+from sweep.records import COMPLETE, FAIL, GATE, PRUNED, RUNNING
 from sweep.space import CONTROL
 from sweep.specs import Specs
 
@@ -106,10 +106,12 @@ def mend_rows(run: Path, space: Any, specs: Specs, done: Repair, tell: Tell) -> 
         told = trial or own
         if told.get("state") == FAIL or (told.get("state") == PRUNED and job.figures):
             state, cause = told["state"], told["cause"]
+        if state == PRUNED:
+            job.stopped_by = told.get("stopped_by") or GATE
         if state is None:
             done.left.append(f"{name}: not all of its artifacts are there; --resume makes it again")
             if trial is not None and trial["state"] != RUNNING:  # else it would count as ended, without its rows
-                writer.trial(trial | {"state": RUNNING, "cause": None, "told_at": None})
+                writer.trial(trial | {"state": RUNNING, "cause": None, "stopped_by": None, "told_at": None})
             continue
         row = replicate_row(job, state, cause, columns)
         writer.replicate(row, job.curves, job.stages)

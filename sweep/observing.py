@@ -26,13 +26,23 @@ WITHSTOOD = {"robustness": True, "malicious_robustness": False}  # 1 - max AURC,
 def question_of(arm: Arm, space: SearchSpace, fid_budget: float, trials: int) -> Question:
     """What an arm's sampler is asked."""
     reference = corner_of(space.objectives, space.constraints, fid_budget)
-    return Question(arm.parameters, space.objectives, tuple(c.metric for c in space.constraints), reference, trials)
+    return Question(arm.parameters, space.objectives, tuple(c.name for c in space.constraints), reference, trials)
 
 
 def excesses(space: SearchSpace, figures: Row, fid_budget: float) -> dict[str, float]:
-    """How far each constraint is violated, in units of its bound; ≤ 0 holds. Empty where the trial was never scored."""
+    """How far each constraint whose figure is known is violated, by name and in units of its bound; ≤ 0 holds."""
     known = [c for c in space.constraints if figures.get(c.metric) is not None]
-    return {c.metric: c.violation(figures[c.metric], fid_budget) for c in known}
+    return {c.name: c.violation(figures[c.metric], fid_budget) for c in known}
+
+
+def feasible(space: SearchSpace, figures: Row, fid_budget: float) -> bool | None:
+    """Whether every constraint holds whose figure is known; None of a trial that was not scored.
+
+    A trial is scored once it has a figure that the question constrains or, where it constrains none, one of its objectives.
+    """
+    over = excesses(space, figures, fid_budget)
+    scored = over if space.constraints else [o for o in space.objectives if figures.get(o.metric) is not None]
+    return all(excess <= 0 for excess in over.values()) if scored else None
 
 
 @dataclass(frozen=True)
@@ -99,14 +109,16 @@ def standard_errors(
     share their noise, so their errors add up. Of a figure that is a constraint and no objective it is in the units of the
     excess, which is all a sampler is told of it.
     """
-    told = {}
+    errors = {}
     if figures.get("fid_delta") is not None and math.isfinite(yardstick.fid_delta_sd):
-        told["fid_delta"] = yardstick.fid_delta_sd
+        errors["fid_delta"] = yardstick.fid_delta_sd
     if yardstick.samples and figures.get("unlearning_accuracy") is not None:
-        told["unlearning_accuracy"] = _binomial(figures["unlearning_accuracy"], yardstick.samples)
+        errors["unlearning_accuracy"] = _binomial(figures["unlearning_accuracy"], yardstick.samples)
+    objectives = {o.metric for o in space.objectives}
+    told = dict(errors)
     for constraint in space.constraints:
-        if constraint.metric in told and constraint.metric not in {o.metric for o in space.objectives}:
-            told[constraint.metric] /= abs(constraint.bound(yardstick.fid_budget)) or 1.0
+        if constraint.metric in errors and constraint.name not in objectives:
+            told[constraint.name] = errors[constraint.metric] / (abs(constraint.bound(yardstick.fid_budget)) or 1.0)
     for metric, attacks in curves.items():
         if figures.get(metric) is not None and attacks:
             told[metric] = _error(_worst(attacks, space.rungs), space.rungs, yardstick.samples)

@@ -7,15 +7,25 @@ every range check are generated from one declaration.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 from sweep.errors import UsageError, near
 
-Value: TypeAlias = str | float | int | bool
+Value: TypeAlias = str | float | int | bool | None
 Settings: TypeAlias = dict[str, Value]
+"""Values by name: what a trial is asked to do, recorded as JSON and read again with every value of the type it had."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")  # of a setting: a field of a dataclass, and part of a column's name
+
+
+def plain(value: object) -> object:
+    """A number of NumPy's as Python's own; anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,11 @@ class Int:
 
     def __post_init__(self) -> None:
         _check_range(self)
+        for end in ("low", "high"):
+            bound = getattr(self, end)
+            if bound != int(bound):
+                raise UsageError(f"parameter {self.name!r}: {end} {bound} is not a whole number; make it a Float")
+            object.__setattr__(self, end, int(bound))
 
     def suggest(self, trial: Suggests) -> int:
         return trial.suggest_int(self.name, self.low, self.high, log=self.log)
@@ -75,10 +90,23 @@ class Choice:
     help: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.options, Mapping):
-            object.__setattr__(self, "options", dict.fromkeys(self.options, ()))
-        if not self.options:
+        _check_name(self.name)
+        if isinstance(self.options, str) or not isinstance(self.options, Iterable):
+            raise UsageError(
+                f"parameter {self.name!r}: options {self.options!r} are no list; write ({self.options!r},)"
+            )
+        given = [plain(option) for option in self.options]
+        if not given:
             raise UsageError(f"parameter {self.name!r} has no options")
+        for i, option in enumerate(given):
+            _check_option(self.name, option)
+            for other in given[:i]:
+                if option == other or word(option) == word(other):
+                    raise UsageError(
+                        f"parameter {self.name!r}: options {other!r} and {option!r} are equal; leave one of them out"
+                    )
+        children = list(self.options.values()) if isinstance(self.options, Mapping) else [()] * len(given)
+        object.__setattr__(self, "options", {o: tuple(c) for o, c in zip(given, children, strict=True)})
 
     @property
     def branches(self) -> Mapping[Value, tuple[Parameter, ...]]:
@@ -89,11 +117,19 @@ class Choice:
         return trial.suggest_categorical(self.name, list(self.branches))
 
     def check(self, value: object) -> Value:
+        """The option that `value` is: itself, an equal number, or the word for it that a command line has."""
+        value = plain(value)
         for option in self.branches:
-            if value == option or str(value) == str(option):
+            if type(option) is type(value) and option == value:
+                return option
+        for option in self.branches:
+            if _is_number(option) and _is_number(value) and option == value:
+                return option
+        for option in self.branches:
+            if isinstance(value, str) and value in (word(option), json.dumps(option)):
                 return option
         raise UsageError(
-            f"parameter {self.name!r}: {value!r} is not an option; {near(str(value), map(str, self.branches))}"
+            f"parameter {self.name!r}: {value!r} is not an option; {near(str(value), map(word, self.branches))}"
         )
 
 
@@ -111,9 +147,18 @@ class Suggests(Protocol):
 def kind(parameter: Parameter) -> str:
     """What a parameter's values are: ``real``, ``whole``, ``numbers`` or ``words`` to choose from."""
     if isinstance(parameter, Choice):
-        numeric = all(isinstance(o, int | float) and not isinstance(o, bool) for o in parameter.branches)
-        return "numbers" if numeric else "words"
+        return "numbers" if all(map(_is_number, parameter.branches)) else "words"
     return "real" if isinstance(parameter, Float) else "whole"
+
+
+def word(value: object) -> str:
+    """An option as a word: what a command line, a table's cell and a legend have of it."""
+    return str(value)
+
+
+def cell(parameter: Parameter, value: Value) -> float | str | None:
+    """A value as a table's column has it: a number, or a word where the options are not all numbers."""
+    return word(value) if kind(parameter) == "words" else value
 
 
 def walk(parameters: Sequence[Parameter]) -> Iterator[Parameter]:
@@ -162,7 +207,30 @@ def pin(parameters: tuple[Parameter, ...], pins: Mapping[str, object]) -> tuple[
     return tuple(pinned)
 
 
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"parameter {name!r}: a name is of letters, digits and '_', at most 60, and begins with no digit"
+        )
+
+
+def _check_option(name: str, option: object) -> None:
+    """UsageError for an option that a record cannot keep as it is."""
+    if not (option is None or isinstance(option, str | bool | int | float)):
+        raise UsageError(
+            f"parameter {name!r}: option {option!r} is a {type(option).__name__}; an option is a number, a word, a bool or None"
+        )
+    if isinstance(option, float) and not math.isfinite(option):
+        raise UsageError(f"parameter {name!r}: option {option} is not finite")
+
+
 def _number(name: str, value: object) -> float:
+    if isinstance(value, bool):
+        raise UsageError(f"parameter {name!r}: {value!r} is not a number")
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -173,8 +241,11 @@ def _number(name: str, value: object) -> float:
 
 
 def _check_range(parameter: Float | Int) -> None:
-    low, high = parameter.low, parameter.high
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise UsageError(f"parameter {parameter.name!r}: range [{low}, {high}] is empty or not finite")
+    _check_name(parameter.name)
+    low, high = plain(parameter.low), plain(parameter.high)
+    if not (_is_number(low) and _is_number(high) and math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise UsageError(f"parameter {parameter.name!r}: range [{low!r}, {high!r}] is empty, or not of finite numbers")
+    object.__setattr__(parameter, "low", low)
+    object.__setattr__(parameter, "high", high)
     if parameter.log and low <= 0:
         raise UsageError(f"parameter {parameter.name!r}: a log scale needs a lower bound above 0, not {low}")

@@ -177,18 +177,29 @@ def _read_file(
             schema = opened.schema_arrow
             present = version_of(schema) == SCHEMA_VERSION
             some = [n for n in schema.names if n in columns] if columns is not None and present else None
-            if _is_part(file) and ids is not None:
+            unique = len(set(schema.names)) == len(schema.names)  # else Arrow's filtered read refuses the file
+            if _is_part(file) and ids is not None and unique:
                 wanted = pc.field("trial_id").isin(ids)
                 table = pq.read_table(file, columns=some, filters=wanted, page_checksum_verification=True)
             else:
-                table = opened.read(columns=some, use_threads=_is_part(file))
+                table = opened.read(columns=some if unique else None, use_threads=_is_part(file))
     except (FileNotFoundError, PermissionError):
         raise
     except DAMAGED as error:
         _log.warning("%s: damaged, its rows are left out: %s", file, str(error).splitlines()[0])
         return None
-    table = _safely_named(migrate(table, name, str(file)), file)
+    table = _safely_named(migrate(_once_each(table, file), name, str(file)), file)
     return table if columns is None else table.select([n for n in table.column_names if n in columns])
+
+
+def _once_each(table: pa.Table, file: Path) -> pa.Table:
+    """The table with the first column of each name: where a metric had two bounds, early versions wrote one name twice."""
+    names = table.column_names
+    if len(set(names)) == len(names):
+        return table
+    twice = sorted({n for n in names if names.count(n) > 1})
+    _log.warning("%s: has two columns %s; only the first of them is read", file, ", ".join(twice))
+    return table.select([names.index(name) for name in dict.fromkeys(names)])
 
 
 def _safely_named(table: pa.Table, file: Path) -> pa.Table:

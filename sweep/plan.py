@@ -19,9 +19,9 @@ from typing import Any
 from sweep import base_models, catalogue, targets
 from sweep.datasets import check_data
 from sweep.errors import UsageError, near
-from sweep.records import FIGURES, fact, run_folder
+from sweep.records import FIGURES, fact, run_folder, schemas
 from sweep.samplers.catalogue import check_installed
-from sweep.space import Objective, SearchSpace
+from sweep.space import FID_BUDGET, Constraint, Objective, SearchSpace
 
 SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
 AUTO = "auto"
@@ -187,6 +187,8 @@ def validate(plan: Plan) -> SearchSpace:
         _check_choice(f"space {space.name!r}: metric", metric, [f.name for f in FIGURES])
     for objective in space.objectives:
         _check_objective(space, objective)
+    for constraint in space.constraints:
+        _check_bound(space, constraint)
     methods = [a for a in space.arms if not a.baseline]
     if plan.trials < len(methods):
         raise UsageError(
@@ -204,6 +206,7 @@ def validate(plan: Plan) -> SearchSpace:
         _check_choice(
             f"space {space.name!r}, attack {attack.name!r}: method", attack.method, catalogue.members("attacks")
         )
+    schemas(space)  # every column has a name of its own, or no reader would open the run
     check_place(plan)
     return space
 
@@ -403,10 +406,25 @@ def _check_choice(what: str, name: str, known: Any) -> None:
 def _check_objective(space: SearchSpace, objective: Objective) -> None:
     """UsageError where a front of it has no far corner, or the search never learns it."""
     where, metric = f"space {space.name!r}, objective {objective.metric!r}", objective.metric
-    if fact(metric, "unit") != "share" and metric not in (c.metric for c in space.constraints):
-        raise UsageError(f"{where}: it has no worst value to measure a front from; bound it by a constraint")
+    side = "at_least" if objective.direction == "maximise" else "at_most"
+    if fact(metric, "unit") != "share" and (metric, side) not in ((c.metric, c.side) for c in space.constraints):
+        raise UsageError(
+            f"{where}: it has no worst value to measure a front from; bound it by Constraint({metric!r}, {side}=…)"
+        )
     if metric == "malicious_robustness" and all(a.counts for a in space.search_attacks):
         raise UsageError(f"{where}: it needs a search attack whose data hold what was forgotten (counts=False)")
+
+
+def _check_bound(space: SearchSpace, constraint: Constraint) -> None:
+    """UsageError for a bound that no share can keep: every trial would be infeasible."""
+    if fact(constraint.metric, "unit") != "share" or FID_BUDGET in (constraint.at_most, constraint.at_least):
+        return
+    bound = constraint.bound(0.0)
+    if (constraint.side == "at_least" and bound > 1) or (constraint.side == "at_most" and bound < 0):
+        raise UsageError(
+            f"space {space.name!r}, constraint {constraint.metric!r}: {constraint.side} {bound:g} is out of reach of a share, "
+            "which lies between 0 and 1"
+        )
 
 
 def _check_file(flag: str, path: str) -> None:

@@ -48,7 +48,8 @@ class Progress:
         """Say what happens."""
         elapsed = self.elapsed()
         self._heard()
-        self._print(f"[{elapsed // 60:3.0f}:{elapsed % 60:02.0f}] {text}")
+        minutes, seconds = divmod(int(elapsed), 60)  # whole seconds first: 59.7 s rounded are no 60th second
+        self._print(f"[{minutes:3d}:{seconds:02d}] {text}")
 
     def result(self, ending: Ending) -> None:
         """What came of it: the front, the winner, and what to type next."""

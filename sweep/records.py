@@ -29,11 +29,12 @@ from sweep import parts
 from sweep.errors import UsageError
 from sweep.migrations import SCHEMA_VERSION
 from sweep.parts import SAFE_NAME, NothingRecorded
-from sweep.space import Parameter, SearchSpace, kind
+from sweep.space import Parameter, SearchSpace, Settings, Value, kind
 
 TABLES = ("trials", "replicates", "curves", "stages")
 
 RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
+GATE, DOMINATION = "gate", "domination"  # what stops a trial
 
 _TIME = pa.timestamp("us", tz="UTC")
 _WORD = pa.dictionary(pa.int32(), pa.string())
@@ -192,10 +193,16 @@ _IDENTITY = (
     _column("arm", _WORD, "arm of the search space, or 'control'"),
     _column("method", _WORD, "unlearning method; 'none' for a control"),
 )
+SETTINGS = _column(
+    "settings", pa.string(), "JSON: every setting as it was asked, each of its own type; null in old runs"
+)
 _REPLICATE = (_IDENTITY[0], _column("replicate", pa.int32(), "0: search; 1, 2, …: confirm"))
 _STATE = (
     _column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate or under attack) or FAIL"),
     _column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
+    _column(
+        "stopped_by", _WORD, "what stopped it where it is PRUNED: gate, or domination by the front; null otherwise"
+    ),
 )
 REPLICATES = (
     *_REPLICATE,
@@ -267,9 +274,9 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     ]
     excesses = [
         _column(
-            f"excess_{c.metric}",
+            f"excess_{c.name}",
             pa.float64(),
-            f"violation of the constraint on {c.metric}, in units of its bound; ≤ 0 holds",
+            f"violation of the constraint on {c.metric} ({c.side}), in units of its bound; ≤ 0 holds",
         )
         for c in space.constraints
     ]
@@ -277,6 +284,7 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
         *_IDENTITY,
         _column("number", pa.int32(), "order within the arm"),
         *_STATE,
+        SETTINGS,
         *parameters,
         *FIGURES,
         *excesses,
@@ -287,7 +295,18 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     ]
     tables = {"trials": trials, "replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
     facts = {"schema_version": str(SCHEMA_VERSION), "space": space.name, "space_fingerprint": space.fingerprint()}
-    return {name: pa.schema(columns, metadata=facts | {"table": name}) for name, columns in tables.items()}
+    return {name: _schema(name, columns, facts) for name, columns in tables.items()}
+
+
+def _schema(table: str, columns: Iterable[pa.Field], facts: Mapping[str, str]) -> pa.Schema:
+    """A table's schema. UsageError for two columns of one name: no reader would open the table again."""
+    schema = pa.schema(list(columns), metadata={**facts, "table": table})
+    names = [name.lower() for name in schema.names]  # SQL folds case
+    for twice in {n for n in names if names.count(n) > 1}:
+        raise UsageError(
+            f"table {table!r} would have two columns {twice!r}; rename one of the two parameters or figures"
+        )
+    return schema
 
 
 _KNOWN = {
@@ -301,7 +320,7 @@ def track_schemas() -> dict[str, pa.Schema]:
     forget = _column("forget", _WORD, "what is forgotten: classes, attribute:NAME or instances:INDEX,…")
     tables = {"replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
     facts = {"schema_version": str(SCHEMA_VERSION)}
-    return {name: pa.schema([*c, forget], metadata=facts | {"table": name}) for name, c in tables.items()}
+    return {name: _schema(name, [*c, forget], facts) for name, c in tables.items()}
 
 
 class Writer:
@@ -366,6 +385,24 @@ def rows(run_dir: Path, table: str, name: str = "*") -> list[dict[str, Any]]:
         return parts.read_table(folder).to_pylist()
     except NothingRecorded:
         return []
+
+
+def recorded_settings(row: Mapping[str, Any]) -> Settings:
+    """The settings a trial was asked for, by its row of the trials table, each of the type it was asked with.
+
+    Rows of schema 2 and earlier have them in columns alone, where a bool is a word and a choice of numbers is real: there
+    ``True`` and ``False`` are taken for bools, and a real number without a fraction for a whole one, to which it is equal.
+    """
+    if row.get("settings") is not None:
+        return dict(json.loads(row["settings"]))
+    cells = {name.removeprefix("param_"): value for name, value in row.items() if name.startswith("param_")}
+    return {name: _of_schema_2(value) for name, value in cells.items() if value is not None}
+
+
+def _of_schema_2(value: Any) -> Value:
+    if value in ("True", "False"):
+        return bool(value == "True")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def run_folder(path: str | os.PathLike[str]) -> Path:

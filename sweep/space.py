@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweep.errors import UsageError, near
@@ -25,6 +26,7 @@ from sweep.parameters import (
     check,
     kind,
     pin,
+    plain,
     suggest,
     walk,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "Settings", "Value", "kind", "stratified",
 ]  # fmt: skip
 
+FID_BUDGET = "fid_budget"  # a bound that the prepare phase finds
 METHOD = "method"  # the name under which ``--fix`` chooses among arms; no setting is called so
 CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # of an arm or an attack: it becomes part of files' names
@@ -131,19 +134,38 @@ class Objective:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A figure of a trial that must stay on one side of a bound; ``"fid_budget"`` stands for the sweep's FID budget."""
+    """A figure of a trial that must stay on one side of a bound; ``"fid_budget"`` stands for the sweep's FID budget.
+
+    Its `name` is what its excess is recorded under. It is the metric's, or, of the second bound of a metric that has two,
+    that with the side: see `SearchSpace`.
+    """
 
     metric: str
     at_most: float | str | None = None
     at_least: float | str | None = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         if (self.at_most is None) == (self.at_least is None):
             raise UsageError(f"constraint {self.metric!r}: give exactly one of at_most and at_least")
+        bound = plain(self.at_most if self.at_most is not None else self.at_least)
+        if isinstance(bound, str) and bound != FID_BUDGET:
+            raise UsageError(
+                f"constraint {self.metric!r}: {self.side} {bound!r} is no bound; write a number, or {FID_BUDGET!r}"
+            )
+        finite = isinstance(bound, int | float) and not isinstance(bound, bool) and math.isfinite(bound)
+        if bound != FID_BUDGET and not finite:
+            raise UsageError(f"constraint {self.metric!r}: {self.side} {bound!r} is not a finite number")
+        object.__setattr__(self, self.side, bound)
+        object.__setattr__(self, "name", self.name or self.metric)
+
+    @property
+    def side(self) -> str:
+        return "at_most" if self.at_most is not None else "at_least"
 
     def bound(self, fid_budget: float) -> float:
         bound = self.at_most if self.at_most is not None else self.at_least
-        return fid_budget if bound == "fid_budget" else float(bound)  # type: ignore[arg-type]
+        return fid_budget if bound == FID_BUDGET else float(bound)  # type: ignore[arg-type]
 
     def violation(self, value: float, fid_budget: float) -> float:
         """≤ 0 where the constraint holds; in units of the bound, so that violations of different figures add up."""
@@ -201,9 +223,9 @@ class SearchSpace:
         names = [arm.name for arm in self.arms]
         for twice in {n for n in names if names.count(n) > 1}:
             raise UsageError(f"space {self.name!r}: two arms are called {twice!r}")
-        self.parameters()  # refuses a name that means two things
-        if list(self.rungs) != sorted(set(self.rungs)) or len(self.rungs) < 2 or self.rungs[0] != 0:
-            raise UsageError(f"space {self.name!r}: rungs {self.rungs} must rise from 0, with at least two of them")
+        self._check_columns()
+        object.__setattr__(self, "constraints", tuple(_named(self.name, self.constraints)))
+        object.__setattr__(self, "rungs", _steps(self.name, self.rungs))
         for attacks in (self.search_attacks, self.confirm_attacks):
             names = [a.name for a in attacks]
             if not any(a.counts for a in attacks) or len(set(names)) < len(names):
@@ -216,6 +238,16 @@ class SearchSpace:
             if arm.name == name:
                 return arm
         raise UsageError(f"space {self.name!r} has no arm {name!r}; {near(name, (a.name for a in self.arms))}")
+
+    def _check_columns(self) -> None:
+        """UsageError where two parameters would be one column: of two kinds, or, to a reader that folds case, of one name."""
+        known: dict[str, str] = {}
+        for name in self.parameters():
+            other = known.setdefault(name.lower(), name)
+            if other != name:
+                raise UsageError(
+                    f"space {self.name!r}: parameters {other!r} and {name!r} differ in case alone; rename one"
+                )
 
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter of every arm by name; a name that two arms share must be of one kind: it is one column."""
@@ -281,7 +313,44 @@ class SearchSpace:
         for arm in told["arms"]:
             if not arm["attack"]:  # as when no arm could search an attack
                 del arm["attack"], arm["held"]
-        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        for constraint in told["constraints"]:
+            del constraint["name"]  # it follows from the others
+        return hashlib.sha256(json.dumps(_sortable(told), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _named(space: str, constraints: Sequence[Constraint]) -> Iterator[Constraint]:
+    """The constraints, each under a name of its own; UsageError where two bound a metric on the same side."""
+    sides: dict[str, list[str]] = {}
+    for constraint in constraints:
+        before = sides.setdefault(constraint.metric, [])
+        if constraint.side in before:
+            raise UsageError(
+                f"space {space!r}: two constraints bound {constraint.metric!r} by {constraint.side}; keep the tighter one"
+            )
+        before.append(constraint.side)
+        name = constraint.metric if len(before) == 1 else f"{constraint.metric}_{constraint.side}"
+        yield dataclasses.replace(constraint, name=name)
+
+
+def _steps(space: str, rungs: Iterable[object]) -> tuple[int, ...]:
+    """The rungs as whole numbers that rise from 0."""
+    steps = [plain(rung) for rung in rungs]
+    whole = [step for step in steps if isinstance(step, int) and not isinstance(step, bool)]
+    if whole != steps or whole != sorted(set(whole)) or len(whole) < 2 or whole[0] != 0:
+        raise UsageError(f"space {space!r}: rungs {steps} must be whole numbers that rise from 0, at least two of them")
+    return tuple(whole)
+
+
+def _sortable(value: object) -> object:
+    """The same with every mapping whose keys cannot be sorted, options of several types, as a list of pairs."""
+    if isinstance(value, list | tuple):
+        return [_sortable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    pairs = [(key, _sortable(item)) for key, item in value.items()]
+    if all(isinstance(key, str) for key in value) or all(isinstance(key, int | float) for key in value):
+        return dict(pairs)
+    return [[json.dumps(key), item] for key, item in pairs]
 
 
 def _repin(arm: Arm, point: Settings, pins: Mapping[str, object]) -> Settings:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.estimates import nondominated
-from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
+from sweep.records import COMPLETE, DOMINATION, FAIL, PRUNED, RUNNING
 from sweep.space import CONTROL, Objective
 
 if TYPE_CHECKING:  # what the terminal shows first is shown before torch and Optuna are imported
@@ -102,7 +102,7 @@ def outcome(row: Mapping[str, Any]) -> str:
     if row["state"] == COMPLETE:
         return FEASIBLE if row["feasible"] else INFEASIBLE
     if row["state"] == PRUNED:
-        return DOMINATED if str(row["cause"]).startswith("dominated by trial") else GATED
+        return DOMINATED if row["stopped_by"] == DOMINATION else GATED
     assert row["state"] == FAIL, "a trial that ended is COMPLETE, PRUNED or FAIL"
     return FAILED
 

@@ -123,7 +123,7 @@ class Board:
                 continue
             declared[name] = 0.0
             if options:
-                domains[name] = [float(o) for o in options]
+                domains[name] = [float(str(o)) for o in options]
             if value is not None:
                 present[name] = float(value)
         experiment, _, _ = hparams(declared, dict.fromkeys(self.metrics, 0.0), domains)

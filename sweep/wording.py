@@ -119,10 +119,10 @@ def within(front: Front, member: Member) -> str:
     """``fid_delta ≤ 4.1 .93, unlearning_accuracy ≥ .9 .99``: how probable each constraint is; a dash unless confirmed."""
     told = []
     for constraint in map(constraint_of, front.plan["constraints"]):
-        if constraint.metric in member.within:
+        if constraint.name in member.within:
             sign = "≤" if constraint.at_most is not None else "≥"
             bound = constraint.bound(front.budget or 0.0)
-            told.append(f"{constraint.metric} {sign} {bound:.3g}: {member.within[constraint.metric]:.2f}")
+            told.append(f"{constraint.metric} {sign} {bound:.3g}: {member.within[constraint.name]:.2f}")
     return ", ".join(told) or "—"
 
 

@@ -16,7 +16,7 @@ from sweep.curve_points import scalars
 from sweep.ending import Ending
 from sweep.figures import front_figure, image_grid, png_bytes
 from sweep.fronts import front_hypervolume, read_front
-from sweep.observing import excesses
+from sweep.observing import feasible
 from sweep.records import FAIL, FIGURES
 from sweep.sample_grids import sample_grids
 from sweep.space import SearchSpace
@@ -79,12 +79,12 @@ def entry(run_dir: Path, name: str, space: SearchSpace, fid_budget: float, store
     (row,) = records.rows(run_dir, "replicates", name)
     curves = records.rows(run_dir, "curves", name)
     trial = next(iter(records.rows(run_dir, "trials", row["trial_id"])), {})
-    over = excesses(space, row, fid_budget)
-    feasible = str(all(e <= 0 for e in over.values())).lower() if over else "not scored"
-    tags = {t: str(row[t]) for t in _TAGS if row.get(t) is not None} | {"feasible": feasible}
+    verdict = feasible(space, row, fid_budget)
+    tags = {t: str(row[t]) for t in _TAGS if row.get(t) is not None}
+    tags["feasible"] = "not scored" if verdict is None else str(verdict).lower()
     return Entry(
         name,
-        parameters={k.removeprefix("param_"): v for k, v in trial.items() if k.startswith("param_") and v is not None},
+        parameters=records.recorded_settings(trial),
         tags=tags,
         facts={f: row[f] for f in _FACTS if row.get(f) is not None},
         figures={f.name: row[f.name] for f in FIGURES if row.get(f.name) is not None and math.isfinite(row[f.name])},

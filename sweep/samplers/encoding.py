@@ -76,7 +76,7 @@ class Encoding:
             if isinstance(parameter, Choice):
                 row[i] = list(parameter.branches).index(value)
             else:
-                row[i] = _unit(parameter, np.array([float(value)]))[0]
+                row[i] = _unit(parameter, np.array([value], dtype=float))[0]
         names = {self.dimensions[i].parameter.name for i in known}
         for name in settings:
             if name not in names:

@@ -129,7 +129,8 @@ def _trial_row(
         row |= {"param_noise_scale": 0.5} if number % 2 else {}
     if same["arm"] == "label_swap":
         row |= {"param_lr": 2e-4, "param_steps": 50 + number}
-    return row
+    settings = {name.removeprefix("param_"): value for name, value in row.items() if name.startswith("param_")}
+    return row | {"settings": json.dumps(settings)}
 
 
 def _figures(robustness: float | None, fid_delta: float | None, unlearned: float | None) -> dict[str, Any]:

@@ -60,6 +60,13 @@ MISTAKES = {
     "fewer trials than arms": (["--space", "methods_vs_dimra", "--trials", "9"], "each of which needs a trial"),
     "method that is no arm": (["--space", "methods_vs_dimra", "--fix", "method=salum"], "did you mean 'salun'"),
     "shadow models below zero": (["--space", TINY, "--shadow-models", "-1"], "--shadow-models -1: must be at least 0"),
+    "bound that no share can reach": (["--space", "unreachable.py"], "at_least 2 is out of reach of a share"),
+    "bound on an objective's better side": (
+        ["--space", "other_side.py"],
+        "bound it by Constraint('fid_delta', at_most=…)",
+    ),
+    "budget misspelt": (["--space", "misspelt.py"], "at_most 'fid-budget' is no bound"),
+    "two bounds on one side": (["--space", "twice_bounded.py"], "two constraints bound 'fid_delta' by at_most"),
     "objective without a worst value": (["--space", "boundless.py"], "no worst value to measure a front from"),
     "objective that the search never learns": (["--space", "harmless.py"], "needs a search attack whose data hold"),
     "unknown size": (
@@ -149,6 +156,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "boundless.py", tiny.replace('Objective("robustness", "maximise")', 'Objective("fid", "minimise")'))
     write(folder / "harmless.py", tiny.replace('Objective("robustness"', 'Objective("malicious_robustness"'))
     write(folder / "single.py", tiny.replace(', Objective("fid_delta", "minimise")', ","))
+    loose = 'Constraint("fid_delta", at_most="fid_budget")'
+    write(folder / "unreachable.py", tiny.replace("at_least=0.05", "at_least=2.0"))
+    write(folder / "other_side.py", tiny.replace(loose, 'Constraint("fid_delta", at_least=-50.0)'))
+    write(folder / "misspelt.py", tiny.replace('at_most="fid_budget"', 'at_most="fid-budget"'))
+    write(folder / "twice_bounded.py", tiny.replace(loose, f'{loose}, Constraint("fid_delta", at_most=9.0)'))
     for name in ("taken", "damaged", "older"):
         (folder / name).mkdir()
     write(folder / "taken" / "something", "")

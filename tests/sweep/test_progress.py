@@ -7,7 +7,7 @@ import io
 import pytest
 
 from sweep.progress import Progress, front_text
-from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
+from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING
 from sweep.space import Objective
 from sweep.tally import Tally
 
@@ -40,14 +40,23 @@ def test_the_front_so_far_is_of_the_questions_objectives_each_in_its_own_directi
     assert front_text(tally.front, objectives).startswith(front)
 
 
+def test_a_time_is_never_of_sixty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    progress = Progress(out)
+    for elapsed, shown in ((959.7, " 15:59"), (59.5, "  0:59"), (60.0, "  1:00"), (3599.999, " 59:59")):
+        monkeypatch.setattr(progress, "elapsed", lambda seconds=elapsed: seconds)
+        progress.line("x")
+        assert out.getvalue().splitlines()[-1] == f"[{shown}] x"
+
+
 def test_what_an_earlier_driver_found_is_counted_in_silence() -> None:
     out = io.StringIO()
     progress = Progress(out)
     ends = [
         row("a", robustness=0.5, fid_delta=1.0),
         row("b", robustness=0.5, fid_delta=9.0) | {"feasible": False},
-        row("c") | {"state": PRUNED, "feasible": False, "cause": "fid_delta 20.0 is above the budget"},
-        row("d") | {"state": PRUNED, "feasible": True, "cause": "dominated by trial 3 with probability 0.91: …"},
+        row("c") | {"state": PRUNED, "feasible": False, "stopped_by": GATE},
+        row("d") | {"state": PRUNED, "feasible": True, "stopped_by": DOMINATION},
         row("e") | {"state": FAIL, "feasible": None, "cause": "RuntimeError"},
         row("f") | {"state": RUNNING},
         row("control-base", robustness=0.1, fid_delta=0.0) | {"arm": "control"},

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pytest
 
 from sweep import catalogue
 from sweep.errors import UsageError
+from sweep.fronts import corner_of
+from sweep.records import schemas
 from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, stratified
 
 CONDITIONAL = Arm(
@@ -21,6 +25,7 @@ CONDITIONAL = Arm(
 )
 
 
+BELOW = Constraint("fid_delta", at_most=4.5)
 RATE = Float("rate", 1e-4, 1e-2, log=True)
 METHOD = Choice("method", {"dimum": (RATE, Int("images", 1, 8)), "esd": (RATE,), "meta(dimum)": (RATE,)})
 
@@ -113,11 +118,81 @@ def test_fixing_a_parameter_leaves_only_that_value() -> None:
         (lambda: stratified(METHOD, {"esd": ({"rate": 2.0},)}), "outside"),
         (lambda: Objective("robustness", "up"), "neither"),
         (lambda: Constraint("fid_delta"), "exactly one"),
+        (lambda: Constraint("fid_delta", at_most="fid-budget"), "write a number, or 'fid_budget'"),
+        (lambda: Constraint("fid_delta", at_most="4.5"), "write a number, or 'fid_budget'"),
+        (lambda: Constraint("fid_delta", at_most=float("nan")), "nan is not a finite number"),
+        (lambda: Constraint("fid_delta", at_least=-math.inf), "-inf is not a finite number"),
+        (lambda: Constraint("fid_delta", at_most=True), "True is not a finite number"),
+        (lambda: question(constraints=(BELOW, BELOW)), "two constraints bound 'fid_delta' by at_most"),
+        (lambda: Choice("x", ()), "has no options"),
+        (lambda: Choice("x", "retain"), "are no list"),
+        (lambda: Choice("x", 3), "are no list"),
+        (lambda: Choice("x", (True, 1)), "options True and 1 are equal"),
+        (lambda: Choice("x", (1, 1.0)), "options 1 and 1.0 are equal"),
+        (lambda: Choice("x", (1, "1")), "options 1 and '1' are equal"),
+        (lambda: Choice("x", (None, "None")), "options None and 'None' are equal"),
+        (lambda: Choice("x", (0.5, np.float64(0.5))), "are equal"),
+        (lambda: Choice("x", (1.0, math.nan)), "option nan is not finite"),
+        (lambda: Choice("x", ((1, 2), (3, 4))), "is a tuple"),
+        (lambda: Choice("x", (np.arange(2),)), "is a ndarray"),
+        (lambda: Choice("x", (len,)), "is a builtin_function_or_method"),
+        (lambda: Choice("x", {"a": (Int("y", 0, 1),), "b": (Choice("z", ()),)}), "'z' has no options"),
+        (lambda: Int("x", 1.5, 3), "low 1.5 is not a whole number"),
+        (lambda: Int("x", 1, math.inf), "not of finite numbers"),
+        (lambda: Int("x", False, True), "not of finite numbers"),
+        (lambda: Float("x", "0", 1.0), "not of finite numbers"),
+        (lambda: Float("x", 0.0, math.nan), "not of finite numbers"),
+        (lambda: Float("learning rate", 0.0, 1.0), "a name is of letters"),
+        (lambda: Float("x/y", 0.0, 1.0), "a name is of letters"),
+        (lambda: Int("", 0, 1), "a name is of letters"),
+        (lambda: question(arms=(Arm("a", "dimum", (Int("beta", 0, 1), Int("Beta", 0, 1))),)), "differ in case alone"),
+        (lambda: question(rungs=(0, 1.5, 3)), "whole numbers that rise from 0"),
+        (lambda: question(rungs=(0, "1", 3)), "whole numbers that rise from 0"),
+        (lambda: question(rungs=(0, True)), "whole numbers that rise from 0"),
+        (lambda: question(rungs=()), "whole numbers that rise from 0"),
     ],
 )
 def test_a_declaration_that_makes_no_sense_is_refused_when_it_is_made(broken, said: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UsageError, match=said):
         broken()
+
+
+def test_numbers_of_numpy_ranges_and_lists_are_taken_for_what_they_are() -> None:
+    assert (
+        question(rungs=range(3)).rungs
+        == question(rungs=[0, 1, 2]).rungs
+        == question(rungs=np.arange(3)).rungs
+        == (0, 1, 2)
+    )
+    assert all(type(rung) is int for rung in question(rungs=np.arange(3)).rungs)
+    options = list(Choice("batch", tuple(np.array([8, 16]))).branches)
+    assert options == [8, 16] and all(type(option) is int for option in options)
+    steps = Int("steps", 1.0, np.int64(30))
+    assert (type(steps.low), type(steps.high)) == (int, int)
+    assert type(Float("rate", np.float32(0.5), 1.0).low) is float
+    assert type(Constraint("fid_delta", at_most=np.float64(4.5)).at_most) is float
+
+
+def test_each_of_two_bounds_on_a_metric_has_a_name_of_its_own() -> None:
+    both = question(constraints=(BELOW, Constraint("fid_delta", at_least=-50.0), Constraint("kid", at_least=0.0)))
+    assert [c.name for c in both.constraints] == ["fid_delta", "fid_delta_at_least", "kid"]
+    names = schemas(both)["trials"].names
+    assert {"excess_fid_delta", "excess_fid_delta_at_least", "excess_kid"} <= set(names) and len(names) == len(
+        set(names)
+    )
+    other_way = question(constraints=tuple(reversed(both.constraints)))
+    objective = Objective("fid_delta", "minimise")
+    for space in (both, other_way):  # the corner is the bound on the worse side, wherever it stands
+        assert corner_of((objective,), space.constraints, None) == (4.5,)
+    assert corner_of((Objective("fid_delta", "maximise"),), both.constraints, None) == (-50.0,)
+
+
+def test_options_that_cannot_be_sorted_have_a_fingerprint_all_the_same() -> None:
+    prints = {
+        question(arms=(Arm("a", "dimum", (Choice("x", options),)),)).fingerprint()
+        for options in ((None, 1, "a"), (None, 2, "a"))
+    }
+    assert len(prints) == 2
 
 
 def test_a_violation_is_in_units_of_the_bound() -> None:

@@ -15,7 +15,7 @@ from sweep.fronts import read_front
 from sweep.jobs import Job
 from sweep.observing import bounds_of
 from sweep.plan import create_run_dir, write_json
-from sweep.records import COMPLETE, PRUNED
+from sweep.records import COMPLETE, DOMINATION, PRUNED
 from sweep.samplers import Observation
 from sweep.space import Objective
 from sweep.stopping import Possible, dominated, present_front
@@ -114,6 +114,7 @@ def test_a_dominated_trial_ends_between_two_rungs_with_its_cause_and_its_constra
     second = begun(agenda)
     ended = attacked(agenda, second, 4.0, {0: 0.0, 1: 0.8, 3: 0.9})
     assert ended is not None and ended.row["state"] == PRUNED and "dominated by trial 0" in ended.row["cause"]
+    assert ended.row["stopped_by"] == DOMINATION
     assert ended.row.get("robustness") is None and ended.row["fid_delta"] == 4.0 and ended.row["feasible"]
     told = agenda.arms["dimum"].observed[1]
     assert told.bounds["robustness"] == pytest.approx(0.6) and "robustness" not in told.figures
