@@ -188,7 +188,7 @@ def drive(args: argparse.Namespace) -> Marked:
 
     def open_(execute: Any) -> tuple[Agenda, Marked]:
         Store(plan.artifacts).put(key_of("base_score"), "slept", {}, pictures(np.random.default_rng(0)))
-        agenda = Agenda(plan, space, experiment, prepared)
+        agenda = Agenda(plan, space.bounded(prepared), experiment, prepared)
         progress.begin(agenda)
         return agenda, Marked(Outputs(plan, space, progress), args.every)
 

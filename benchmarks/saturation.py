@@ -32,7 +32,7 @@ def main(run: Path, trials: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plan = replace(plan, run_dir=folder, sampler="qmc", trials=trials, baseline_trials=0)
         write_json(Path(folder) / "plan.json", {})
-        agenda = Agenda(plan, space, prepare.experiment_of(plan), prepared)
+        agenda = Agenda(plan, space.bounded(prepared), prepare.experiment_of(plan), prepared)
         found, bench = [], None
         while len(found) < trials and (job := agenda.next_job()):
             pipeline = Pipeline(job.spec, bench)

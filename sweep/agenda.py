@@ -32,14 +32,13 @@ from trainables.experiment import Experiment, TrialSpec
 
 
 class Agenda:
-    """Hands out jobs and takes their reports. One process holds it."""
+    """Hands out jobs and takes their reports. One process holds it. The question's bounds are numbers by now."""
 
     def __init__(self, plan: Plan, space: SearchSpace, experiment: Experiment, prepared: Mapping[str, Any]) -> None:
         self.plan, self.space, self.experiment = plan, space, experiment
-        self.fid_budget: float = prepared["fid_budget"]
         self.fid_delta_sd: float = prepared["fid_delta_sd"]
-        self.specs = Specs(plan, space, experiment, self.fid_budget, self.fid_delta_sd)
-        self.yardstick = Yardstick(self.fid_budget, self.fid_delta_sd, plan.samples_forgotten)
+        self.specs = Specs(plan, self.space, experiment, self.fid_delta_sd)
+        self.yardstick = Yardstick(self.fid_delta_sd, plan.samples_forgotten)
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.schemas(space))
         self._replicate_columns = frozenset(self.writer.schemas["replicates"].names)  # other figures are the curves'
@@ -78,7 +77,7 @@ class Agenda:
         if job is not None:
             self.running[job.name] = job
             if job.phase == "search":
-                self.writer.trial(trial_row(job, self.space, self.fid_budget, RUNNING, None))
+                self.writer.trial(trial_row(job, self.space, RUNNING, None))
         return job
 
     @property
@@ -179,7 +178,7 @@ class Agenda:
             state, cause = FAIL, f"an objective or constraint is not finite: {job.figures}"
         row = self._record(job, state, cause)
         if job.phase == "search":
-            row = trial_row(job, self.space, self.fid_budget, state, cause)
+            row = trial_row(job, self.space, state, cause)
             self.writer.trial(row)
             self._core_s += row["core_s"]
             if job.arm != CONTROL:
@@ -196,7 +195,7 @@ class Agenda:
 
     def _finite(self, job: Job) -> bool:
         objectives = [job.figures.get(o.metric) for o in self.space.objectives]
-        return finite([*objectives, *excesses(self.space, job.figures, self.fid_budget).values()])
+        return finite([*objectives, *excesses(self.space, job.figures).values()])
 
     def _record_going_on(self, job: Job) -> None:
         """Once that it runs, then only what it has made: a process that takes it up again reports its curves anew.
@@ -226,7 +225,7 @@ class Agenda:
         for i, arm in enumerate(self.space.arms):
             budget = self.budgets[arm.name]
             studies = earlier.get(arm.name, [])
-            question = question_of(arm, self.space, self.fid_budget, budget)
+            question = question_of(arm, self.space, budget)
             sampler = make(self.plan.sampler, question, self.plan.seed + i, studies)
             journal = Journal(arm, self.space, storage)
             ahead = self.plan.workers > 1 and not self.plan.in_process

@@ -14,7 +14,7 @@ import numpy as np
 from sweep.deciding import Candidates, Noise, in_order
 from sweep.errors import UsageError, near
 from sweep.fronts import ArmFront, Front, corner, merit, read_front
-from sweep.members import Member, constraint_of
+from sweep.members import Member
 from sweep.plan import write_json
 from sweep.records import COMPLETE, PRUNED, RUNNING, fact, read_json
 from sweep.space import SearchSpace
@@ -82,22 +82,18 @@ def _figures(front: Front, member: Member) -> list[float]:
 
 def _metrics(front: Front) -> list[str]:
     """The objectives, then the constraints that are none."""
-    return list(
-        dict.fromkeys([*(o.metric for o in front.objectives), *(c["metric"] for c in front.plan["constraints"])])
-    )
+    return list(dict.fromkeys([*(o.metric for o in front.objectives), *(c.metric for c in front.constraints)]))
 
 
 def _candidates(front: Front, members: Sequence[Member]) -> Candidates:
     reference = corner(front)
     assert reference is not None, "a plan's objectives have a corner, and the prepare phase has fixed the budget"
-    assert front.budget is not None, "the prepare phase has fixed the budget before any trial is told"
     names = _metrics(front)
     noise = Noise(front.prepared.get("fid_delta_sd", math.inf), front.plan.get("samples_forgotten") or 0)
     figures = np.array([_figures(front, m) for m in members], dtype=float)
     share = [fact(name, "unit") == "share" for name in names]
     sds = [[noise.of(n, v, s) for n, v, s in zip(names, row, share, strict=True)] for row in figures]
     first, second = (-1.0 if o.direction == "maximise" else 1.0 for o in front.objectives)
-    constraints = [constraint_of(c) for c in front.plan["constraints"]]
     return Candidates(
         numbers=[int(m.trial_id.rpartition("-")[2]) for m in members],
         figures=figures,
@@ -106,7 +102,9 @@ def _candidates(front: Front, members: Sequence[Member]) -> Candidates:
         signs=(first, second),
         corner=(first * reference[0], second * reference[1]),
         bounds=[
-            (names.index(c.metric), c.bound(front.budget), 1.0 if c.at_most is not None else -1.0) for c in constraints
+            (names.index(c.metric), c.bound, 1.0 if c.side == "at_most" else -1.0)
+            for c in front.constraints
+            if c.bound is not None  # the prepare phase has found them all before any trial is told
         ],
     )
 
@@ -117,7 +115,5 @@ def _scored(space: SearchSpace, member: Member) -> bool:
 
 
 def _violation(front: Front, member: Member) -> float:
-    assert front.budget is not None, "the prepare phase has fixed the budget before any trial is told"
-    constraints = map(constraint_of, front.plan["constraints"])
-    known = [(c, v) for c in constraints if (v := member.search.get(c.metric)) is not None]
-    return sum(max(c.violation(value, front.budget), 0.0) for c, value in known)
+    known = [(c, v) for c in front.constraints if (v := member.search.get(c.metric)) is not None]
+    return sum(max(c.violation(value), 0.0) for c, value in known)

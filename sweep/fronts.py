@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from sweep.errors import UsageError
 from sweep.estimates import hypervolume, nondominated
-from sweep.members import Member, Members, Row, constraint_of, member_of, values_of
+from sweep.members import Member, Members, Row, constraints_of, member_of, values_of
 from sweep.records import (
     COMPLETE,
     FAIL,
@@ -34,7 +34,7 @@ from sweep.records import (
     run_folder,
     track_schemas,
 )
-from sweep.space import CONTROL, FID_BUDGET, Constraint, Objective
+from sweep.space import CONTROL, Constraint, Objective
 
 BASE, RETRAIN = "control-base", "control-retrain"
 FEW = 3  # a front of fewer feasible members than this needs a reason
@@ -153,6 +153,11 @@ class Front:
         """The FID budget in units of `fid_delta`; None before the prepare phase has found it."""
         return _budget(self.plan, self.prepared)
 
+    @cached_property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What must hold, with bounds as numbers as far as they are known."""
+        return constraints_of(self.plan, self.budget)
+
     @property
     def objectives(self) -> tuple[Objective, Objective]:
         """What the front is of: the first is drawn upwards and decides which member is best, the second rightwards."""
@@ -211,11 +216,10 @@ def read_front(run: str | os.PathLike[str]) -> Front:
         )
         for row in rows:
             confirm.setdefault(row["trial_id"], []).append(row)
-        arms = {
-            name: _arm(plan, _budget(plan, prepared), name, _of_arm(trials, name), confirm) for name in plan["arms"]
-        }
+        constraints = constraints_of(plan, _budget(plan, prepared))
+        arms = {name: _arm(plan, constraints, name, _of_arm(trials, name), confirm) for name in plan["arms"]}
         controls = {
-            t["trial_id"]: member_of(plan, _budget(plan, prepared), t, confirm.get(t["trial_id"], ()))
+            t["trial_id"]: member_of(plan, constraints, t, confirm.get(t["trial_id"], ()))
             for t in trials.filter(pc.field("arm") == CONTROL).to_pylist()
         }
         search = read_json(folder / SEARCH) if (folder / SEARCH).is_file() else {}
@@ -255,15 +259,13 @@ def leader(front: Front, arm: str) -> Member | None:
 
 def corner(front: Front) -> tuple[float, ...] | None:
     """The point that the front's hypervolume is measured up to: see `corner_of`."""
-    return corner_of(front.objectives, [constraint_of(c) for c in front.plan["constraints"]], front.budget)
+    return corner_of(front.objectives, front.constraints)
 
 
-def corner_of(
-    objectives: Sequence[Objective], constraints: Sequence[Constraint], fid_budget: float | None
-) -> tuple[float, ...] | None:
+def corner_of(objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> tuple[float, ...] | None:
     """Each objective's bound on its worse side, or the worst that a share can be.
 
-    None without a budget, or where an objective has neither.
+    None where a bound is not known yet, or an objective has neither.
     """
     worst = []
     for objective in objectives:
@@ -271,10 +273,10 @@ def corner_of(
         bound = next((c for c in constraints if c.metric == objective.metric and c.side == side), None)
         if bound is None and fact(objective.metric, "unit") != "share":
             return None
-        if bound is not None and FID_BUDGET in (bound.at_most, bound.at_least) and fid_budget is None:
+        if bound is not None and bound.bound is None:
             return None
         share = 0.0 if objective.direction == "maximise" else 1.0
-        worst.append(share if bound is None else bound.bound(fid_budget or 0.0))
+        worst.append(share if bound is None or bound.bound is None else bound.bound)
     return tuple(worst)
 
 
@@ -344,7 +346,9 @@ def _of_arm(trials: pa.Table, name: str) -> pa.Table:
     return own.take(pc.sort_indices(order, sort_keys=[("number", "ascending"), ("trial_id", "ascending")]))
 
 
-def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dict[str, list[Row]]) -> ArmFront:
+def _arm(
+    plan: Row, constraints: Sequence[Constraint], name: str, own: pa.Table, confirm: dict[str, list[Row]]
+) -> ArmFront:
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
     found = pc.fill_null(own["feasible"], False).to_numpy(), pc.equal(own["state"], COMPLETE).to_numpy()
     feasible, complete = (column.astype(bool) for column in found)
@@ -353,8 +357,8 @@ def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dic
     ids = own["trial_id"]
     kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
     at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in kept.items() if rows], pa.string())).to_numpy())
-    confirmed = {int(i): member_of(plan, budget, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()]) for i in at}
-    confirmed = {i: replace(m, feasible=_holds(plan, budget, m)) for i, m in confirmed.items()}
+    confirmed = {int(i): member_of(plan, constraints, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()]) for i in at}
+    confirmed = {i: replace(m, feasible=_holds(constraints, m)) for i, m in confirmed.items()}
 
     search = feasible & complete
     search[search] = nondominated(np.stack(values, axis=1)[search], directions)
@@ -366,7 +370,7 @@ def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dic
         final[held] = nondominated(np.array(points, dtype=float), directions)
 
     def make(i: int, row: Row) -> Member:
-        member = confirmed.get(i) or member_of(plan, budget, row, ())
+        member = confirmed.get(i) or member_of(plan, constraints, row, ())
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
     members = Members(own, make)
@@ -376,7 +380,11 @@ def _arm(plan: Row, budget: float | None, name: str, own: pa.Table, confirm: dic
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
     counts = Counter(own["state"].to_pylist())
     beaten = int((feasible & complete & ~search).sum())
-    reason = _reason(plan, own, counts, int((feasible & complete).sum()), beaten, checked) if len(front) < FEW else None
+    reason = (
+        _reason(constraints, own, counts, int((feasible & complete).sum()), beaten, checked)
+        if len(front) < FEW
+        else None
+    )
     return ArmFront(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
@@ -394,14 +402,13 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _holds(plan: Row, budget: float | None, member: Member) -> bool | None:
-    """Whether the confirmed means satisfy every constraint; None where a figure or the budget is missing."""
-    for facts in plan["constraints"]:
-        constraint = constraint_of(facts)
+def _holds(constraints: Sequence[Constraint], member: Member) -> bool | None:
+    """Whether the confirmed means satisfy every constraint; None where a figure or a bound is missing."""
+    for constraint in constraints:
         found = (member.confirmed or {}).get(constraint.metric)
-        if found is None or (budget is None and FID_BUDGET in facts.values()):
+        if found is None or constraint.bound is None:
             return None
-        if constraint.violation(found.mean, budget or 0.0) > 0:
+        if constraint.violation(found.mean) > 0:
             return False
     return True
 
@@ -409,17 +416,22 @@ def _holds(plan: Row, budget: float | None, member: Member) -> bool | None:
 def _violation(front: Front, member: Member) -> float:
     """Sum of the violations of the confirmed means, in units of the bounds."""
     violation, found = 0.0, member.confirmed or {}
-    for constraint in map(constraint_of, front.plan["constraints"]):
-        if constraint.metric in found:
-            violation += max(constraint.violation(found[constraint.metric].mean, front.budget or 0.0), 0.0)
+    for constraint in front.constraints:
+        if constraint.metric in found and constraint.bound is not None:
+            violation += max(constraint.violation(found[constraint.metric].mean), 0.0)
     return violation
 
 
 def _reason(
-    plan: Row, own: pa.Table, counts: Counter[str], feasible: int, beaten: int, confirmed: Sequence[Member]
+    constraints: Sequence[Constraint],
+    own: pa.Table,
+    counts: Counter[str],
+    feasible: int,
+    beaten: int,
+    confirmed: Sequence[Member],
 ) -> str:
     """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it."""
-    told = [f"{feasible} of {len(own)} trials feasible" + _infeasible(plan, own, counts)]
+    told = [f"{feasible} of {len(own)} trials feasible" + _infeasible(constraints, own, counts)]
     if beaten:
         told.append(f"{beaten} of the feasible dominated by others in the search")
     if lost := sum(not m.feasible for m in confirmed):
@@ -429,10 +441,10 @@ def _reason(
     return "; ".join(told)
 
 
-def _infeasible(plan: Row, own: pa.Table, states: Counter[str]) -> str:
+def _infeasible(constraints: Sequence[Constraint], own: pa.Table, states: Counter[str]) -> str:
     """``: 9 exceeded the FID budget, 4 had not unlearned``, counted from the records; a trial can have done both."""
     told = []
-    for constraint in map(constraint_of, plan["constraints"]):
+    for constraint in constraints:
         over = int((values_of(own, f"excess_{constraint.name}") > 0).sum())
         told += [f"{over} {_broke(constraint)}"] if over else []
     told += [f"{states[FAIL]} failed"] if states[FAIL] else []

@@ -76,10 +76,10 @@ def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[s
     return row | {k: v for k, v in job.figures.items() if k in columns}
 
 
-def trial_row(job: Job, space: SearchSpace, fid_budget: float, state: str, cause: str | None) -> dict[str, Any]:
+def trial_row(job: Job, space: SearchSpace, state: str, cause: str | None) -> dict[str, Any]:
     """The job's row of the trials table: what the sampler chose, and what search is told of it."""
     figures = {k: v for k, v in job.figures.items() if k in _FIGURE_NAMES}
-    over = excesses(space, job.figures, fid_budget)
+    over = excesses(space, job.figures)
     row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
     row |= {"state": state, "cause": cause, "stopped_by": job.stopped_by, "asked_at": job.asked_at}
     known = space.parameters()
@@ -89,7 +89,7 @@ def trial_row(job: Job, space: SearchSpace, fid_budget: float, state: str, cause
     if state != RUNNING:
         row["told_at"] = now()
         row["core_s"] = sum(s["core_s"] for s in job.stages)
-        row["feasible"] = feasible(space, job.figures, fid_budget)
+        row["feasible"] = feasible(space, job.figures)
     return row
 
 
@@ -106,10 +106,11 @@ def attack_plan(attack: Attack) -> AttackPlan:
     return AttackPlan(attack.name, attack.method, dict(attack.settings), attack.counts)
 
 
-def gate_limit(constraint: Constraint, fid_budget: float, margin: float = 0.0) -> Limit:
+def gate_limit(constraint: Constraint, margin: float = 0.0) -> Limit:
     """The constraint as a gate takes it, which stops what surely breaks it by more than `margin`, a share of the bound."""
-    bound = constraint.bound(fid_budget)
-    return Limit(constraint.metric, bound, constraint.at_most is not None, margin * (abs(bound) or 1.0))
+    slack = margin * constraint.unit
+    assert constraint.bound is not None  # its unit is known
+    return Limit(constraint.metric, constraint.bound, constraint.side == "at_most", slack)
 
 
 def add_report(job: Job, report: Mapping[str, Any]) -> None:

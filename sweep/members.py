@@ -135,7 +135,7 @@ def values_of(trials: pa.Table, name: str) -> np.ndarray:
     return np.array(pc.fill_null(pc.cast(trials[name], pa.float64()), math.nan).to_numpy())
 
 
-def member_of(plan: Row, budget: float | None, trial: Row, replicates: Iterable[Row]) -> Member:
+def member_of(plan: Row, constraints: Iterable[Constraint], trial: Row, replicates: Iterable[Row]) -> Member:
     """The member that a trial's row and its replicates make; its place on the fronts is not known yet."""
     confirmed = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
     arm = plan["arms"].get(trial["arm"], {})
@@ -149,7 +149,7 @@ def member_of(plan: Row, budget: float | None, trial: Row, replicates: Iterable[
         parameters=recorded_settings(trial),
         search={name: trial.get(name) for name in FIGURE_NAMES},  # an older run lacks the newer figures
         confirmed=_estimates(confirmed) if confirmed else None,
-        within=_within(plan, budget, confirmed),
+        within=_within(constraints, confirmed),
         search_feasible=trial.get("feasible"),
         feasible=trial.get("feasible"),
         on_search_front=False,
@@ -157,9 +157,12 @@ def member_of(plan: Row, budget: float | None, trial: Row, replicates: Iterable[
     )
 
 
-def constraint_of(facts: Mapping[str, Any]) -> Constraint:
-    """The constraint that a plan's file tells."""
-    return Constraint(facts["metric"], facts.get("at_most"), facts.get("at_least"), facts.get("name", ""))
+def constraints_of(plan: Mapping[str, Any], fid_budget: float | None) -> tuple[Constraint, ...]:
+    """The constraints that a plan's file tells, with the FID budget's number once it is known."""
+    told = [
+        Constraint(c["metric"], c.get("at_most"), c.get("at_least"), c.get("name", "")) for c in plan["constraints"]
+    ]
+    return tuple(c.bounded({} if fid_budget is None else {FID_BUDGET: fid_budget}) for c in told)
 
 
 def _estimates(confirmed: list[Row]) -> dict[str, Estimate]:
@@ -168,19 +171,18 @@ def _estimates(confirmed: list[Row]) -> dict[str, Estimate]:
     return {name: e.as_share() if name in _SHARES else e for name, e in found.items() if e is not None}
 
 
-def _within(plan: Row, budget: float | None, confirmed: list[Row]) -> dict[str, float]:
+def _within(constraints: Iterable[Constraint], confirmed: list[Row]) -> dict[str, float]:
     """By constraint, how probable it is that the mean over all seeds keeps it; none of a figure seen on fewer than 2 seeds.
 
     Seeds that all agree prove little of a share: the standard error is never taken below that of its samples.
     """
     told = {}
-    for constraint in map(constraint_of, plan["constraints"]):
-        if budget is None and FID_BUDGET in (constraint.at_most, constraint.at_least):
+    for constraint in constraints:
+        if constraint.bound is None:
             continue
-        bound = constraint.bound(budget or 0.0)
         rows = [r for r in confirmed if r.get(constraint.metric) is not None]
         samples = sum(r.get(_SAMPLES.get(constraint.metric, "")) or 0 for r in rows)
-        below = probability_below([r[constraint.metric] for r in rows], bound, samples)
+        below = probability_below([r[constraint.metric] for r in rows], constraint.bound, samples)
         if below is not None:
             told[constraint.name] = below if constraint.at_most is not None else 1 - below
     return told

@@ -117,7 +117,7 @@ def mend_rows(run: Path, space: Any, specs: Specs, done: Repair, tell: Tell) -> 
         writer.replicate(row, job.curves, job.stages)
         if is_search(name) and trial is None:
             at = {"asked_at": row["started_at"], "told_at": row["finished_at"]}
-            writer.trial(trial_row(job, space, specs.fid_budget, state, cause) | at)
+            writer.trial(trial_row(job, space, state, cause) | at)
         done.rebuilt.append(f"{name}: read again from its artifacts")
         tell(done.rebuilt[-1])
     for line in done.left:

@@ -23,36 +23,35 @@ Curves = dict[str, dict[int, float]]
 WITHSTOOD = {"robustness": True, "malicious_robustness": False}  # 1 - max AURC, and whether of the attacks that count
 
 
-def question_of(arm: Arm, space: SearchSpace, fid_budget: float, trials: int) -> Question:
+def question_of(arm: Arm, space: SearchSpace, trials: int) -> Question:
     """What an arm's sampler is asked."""
-    reference = corner_of(space.objectives, space.constraints, fid_budget)
-    return Question(arm.parameters, space.objectives, tuple(c.name for c in space.constraints), reference, trials)
+    reference = corner_of(space.objectives, space.constraints)
+    return Question(arm.parameters, space.objectives, space.constraints, reference, trials)
 
 
-def excesses(space: SearchSpace, figures: Row, fid_budget: float) -> dict[str, float]:
+def excesses(space: SearchSpace, figures: Row) -> dict[str, float]:
     """How far each constraint whose figure is known is violated, by name and in units of its bound; ≤ 0 holds."""
     known = [c for c in space.constraints if figures.get(c.metric) is not None]
-    return {c.name: c.violation(figures[c.metric], fid_budget) for c in known}
+    return {c.name: c.violation(figures[c.metric]) for c in known}
 
 
-def feasible(space: SearchSpace, figures: Row, fid_budget: float) -> bool | None:
+def feasible(space: SearchSpace, figures: Row) -> bool | None:
     """Whether every constraint holds whose figure is known; None of a trial that was not scored.
 
     A trial is scored once it has a figure that the question constrains or, where it constrains none, one of its objectives.
     """
-    over = excesses(space, figures, fid_budget)
+    over = excesses(space, figures)
     scored = over if space.constraints else [o for o in space.objectives if figures.get(o.metric) is not None]
     return all(excess <= 0 for excess in over.values()) if scored else None
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What figures are held against: the FID budget, and the noise of one replicate's figures.
+    """The noise of one replicate's figures.
 
     `fid_delta_sd` is over sampling seeds, as the prepare phase measured it; `samples` are those of the forgotten condition.
     """
 
-    fid_budget: float
     fid_delta_sd: float = math.inf
     samples: int = 0
 
@@ -72,7 +71,7 @@ def observation(
         return Observation(number, settings, FAIL, core_s=core_s)
     known = {o.metric: float(figures[o.metric]) for o in space.objectives if figures.get(o.metric) is not None}
     bounds = {m: bound for m, bound in bounds_of(space, curves).items() if state != COMPLETE and m not in known}
-    over = excesses(space, figures, yardstick.fid_budget)
+    over = excesses(space, figures)
     sems = standard_errors(space, figures, curves, yardstick)
     return Observation(number, settings, state, known, over, bounds, sems, core_s=core_s)
 
@@ -118,7 +117,7 @@ def standard_errors(
     told = dict(errors)
     for constraint in space.constraints:
         if constraint.metric in errors and constraint.name not in objectives:
-            told[constraint.name] = errors[constraint.metric] / (abs(constraint.bound(yardstick.fid_budget)) or 1.0)
+            told[constraint.name] = errors[constraint.metric] / constraint.unit
     for metric, attacks in curves.items():
         if figures.get(metric) is not None and attacks:
             told[metric] = _error(_worst(attacks, space.rungs), space.rungs, yardstick.samples)

@@ -45,7 +45,7 @@ from sweep.fronts import (
     leader,
     read_front,
 )
-from sweep.members import Member, constraint_of, luck_of
+from sweep.members import Member, luck_of
 from sweep.records import AUDITS
 from sweep.wording import (
     QUALITY,
@@ -257,7 +257,7 @@ def flat_rows(front: Front, members: Sequence[Member] | None = None) -> Iterator
                 f"confirmed_{name}_lower": found.lower if found else None,
                 f"confirmed_{name}_upper": found.upper if found else None,
             }
-        row |= {f"within_{c.name}": m.within.get(c.name) for c in map(constraint_of, front.plan["constraints"])}
+        row |= {f"within_{c.name}": m.within.get(c.name) for c in front.constraints}
         yield row | {"confirm_seeds": seeds[m.trial_id]}
 
 

@@ -21,7 +21,7 @@ from sweep.datasets import check_data
 from sweep.errors import UsageError, near
 from sweep.records import FIGURES, fact, run_folder, schemas
 from sweep.samplers.catalogue import check_installed
-from sweep.space import FID_BUDGET, Constraint, Objective, SearchSpace
+from sweep.space import Constraint, Objective, SearchSpace
 
 SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
 AUTO = "auto"
@@ -417,9 +417,9 @@ def _check_objective(space: SearchSpace, objective: Objective) -> None:
 
 def _check_bound(space: SearchSpace, constraint: Constraint) -> None:
     """UsageError for a bound that no share can keep: every trial would be infeasible."""
-    if fact(constraint.metric, "unit") != "share" or FID_BUDGET in (constraint.at_most, constraint.at_least):
+    bound = constraint.bound
+    if bound is None or fact(constraint.metric, "unit") != "share":
         return
-    bound = constraint.bound(0.0)
     if (constraint.side == "at_least" and bound > 1) or (constraint.side == "at_most" and bound < 0):
         raise UsageError(
             f"space {space.name!r}, constraint {constraint.metric!r}: {constraint.side} {bound:g} is out of reach of a share, "

@@ -45,7 +45,8 @@ def repair(run: Path, tell: Tell) -> Repair:
             done.damaged.append(f"artifact {key[:12]}: damaged; moved to {plan.artifacts}/damaged")
             tell(done.damaged[-1])
     experiment = prepare.experiment_of(plan)
-    mend_rows(run, space, Specs(plan, space, experiment, prepared["fid_budget"], prepared["fid_delta_sd"]), done, tell)
+    space = space.bounded(prepared)
+    mend_rows(run, space, Specs(plan, space, experiment, prepared["fid_delta_sd"]), done, tell)
     _write_views(run, plan, space, prepared, tell)
     return done
 

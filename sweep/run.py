@@ -248,6 +248,7 @@ def _open(
     if (run_dir / "prepared.json").exists():
         prepared = _same_preparation(run_dir / "prepared.json", prepared)
     write_json(run_dir / "prepared.json", prepared)
+    space = space.bounded(prepared)
     _status(run_dir, "running", "search")
     _mend(plan, space, experiment, prepared, progress)
     agenda = Agenda(plan, space, experiment, prepared)
@@ -264,7 +265,7 @@ def _mend(plan: Plan, space: SearchSpace, experiment: Experiment, prepared: dict
     """What a damaged file held of trials that had ended is in the tables again, or the trials are made again."""
     run_dir = Path(plan.run_dir)
     set_tables_aside(run_dir, done := Repair(), progress.line)
-    specs = Specs(plan, space, experiment, prepared["fid_budget"], prepared["fid_delta_sd"])
+    specs = Specs(plan, space, experiment, prepared["fid_delta_sd"])
     mend_rows(run_dir, space, specs, done, progress.line)
 
 

@@ -137,13 +137,15 @@ class Constraint:
     """A figure of a trial that must stay on one side of a bound; ``"fid_budget"`` stands for the sweep's FID budget.
 
     Its `name` is what its excess is recorded under. It is the metric's, or, of the second bound of a metric that has two,
-    that with the side: see `SearchSpace`.
+    that with the side: see `SearchSpace`. Its `bound` is a number in the metric's units, None of a word whose number has not
+    been found yet: see `bounded`.
     """
 
     metric: str
     at_most: float | str | None = None
     at_least: float | str | None = None
     name: str = ""
+    bound: float | None = None
 
     def __post_init__(self) -> None:
         if (self.at_most is None) == (self.at_least is None):
@@ -158,20 +160,31 @@ class Constraint:
             raise UsageError(f"constraint {self.metric!r}: {self.side} {bound!r} is not a finite number")
         object.__setattr__(self, self.side, bound)
         object.__setattr__(self, "name", self.name or self.metric)
+        if isinstance(bound, int | float):
+            object.__setattr__(self, "bound", float(bound))
 
     @property
     def side(self) -> str:
         return "at_most" if self.at_most is not None else "at_least"
 
-    def bound(self, fid_budget: float) -> float:
-        bound = self.at_most if self.at_most is not None else self.at_least
-        return fid_budget if bound == FID_BUDGET else float(bound)  # type: ignore[arg-type]
+    def bounded(self, found: Mapping[str, float]) -> Constraint:
+        """The constraint with the number that its word stands for, where `found` has it."""
+        word = self.at_most if self.at_most is not None else self.at_least
+        number = found.get(word) if isinstance(word, str) else self.bound
+        return dataclasses.replace(self, bound=number)
 
-    def violation(self, value: float, fid_budget: float) -> float:
+    @property
+    def unit(self) -> float:
+        """What violations are measured in: the bound's size, 1 where that is 0. ValueError while the bound is not known."""
+        if self.bound is None:
+            raise ValueError(f"constraint {self.name!r}: its bound is not known before the prepare phase has ended")
+        return abs(self.bound) or 1.0
+
+    def violation(self, value: float) -> float:
         """≤ 0 where the constraint holds; in units of the bound, so that violations of different figures add up."""
-        bound = self.bound(fid_budget)
-        excess = value - bound if self.at_most is not None else bound - value
-        return excess / (abs(bound) or 1.0)
+        unit = self.unit
+        assert self.bound is not None  # `unit` has looked
+        return (value - self.bound if self.side == "at_most" else self.bound - value) / unit
 
 
 @dataclass(frozen=True)
@@ -238,6 +251,10 @@ class SearchSpace:
             if arm.name == name:
                 return arm
         raise UsageError(f"space {self.name!r} has no arm {name!r}; {near(name, (a.name for a in self.arms))}")
+
+    def bounded(self, found: Mapping[str, float]) -> SearchSpace:
+        """The same question with numbers for bounds that are words: ``{"fid_budget": 4.87}``, as ``prepared.json`` has it."""
+        return dataclasses.replace(self, constraints=tuple(c.bounded(found) for c in self.constraints))
 
     def _check_columns(self) -> None:
         """UsageError where two parameters would be one column: of two kinds, or, to a reader that folds case, of one name."""
@@ -314,7 +331,7 @@ class SearchSpace:
             if not arm["attack"]:  # as when no arm could search an attack
                 del arm["attack"], arm["held"]
         for constraint in told["constraints"]:
-            del constraint["name"]  # it follows from the others
+            del constraint["name"], constraint["bound"]  # they follow from the others
         return hashlib.sha256(json.dumps(_sortable(told), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -14,12 +14,11 @@ from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
 
 @dataclass(frozen=True)
 class Specs:
-    """Of one run, whose FID budget and noise of fid_delta have been prepared."""
+    """Of one run, whose bounds and noise of fid_delta have been prepared."""
 
     plan: Plan
     space: SearchSpace
     experiment: Experiment
-    fid_budget: float
     fid_delta_sd: float
 
     def of(
@@ -37,7 +36,7 @@ class Specs:
         if arm and arm.attack:
             attacks, parameters = (AttackPlan(arm.name, arm.attack, dict(parameters)),), arm.held
         forgotten, per_retained = self.plan.samples_forgotten, self.plan.samples_per_retained
-        limits = [gate_limit(c, self.fid_budget, self.plan.gate_margin) for c in self.space.constraints if gate]
+        limits = [gate_limit(c, self.plan.gate_margin) for c in self.space.constraints if gate]
         return TrialSpec(
             trial_id=trial_id,
             replicate=replicate,

@@ -19,7 +19,7 @@ from sweep.observing import Yardstick, curves_of, observation
 from sweep.plan import write_json
 from sweep.records import FAIL, RUNNING, read_json
 from sweep.samplers import Observation
-from sweep.space import Arm, SearchSpace, Settings
+from sweep.space import FID_BUDGET, Arm, SearchSpace, Settings
 from sweep.stopping import present_front
 
 FILE = "warm_start.json"
@@ -82,9 +82,8 @@ def _study(front: Front, arm: Arm, space: SearchSpace) -> list[Observation]:
 
     A failure may be of the other data; what was scored is a figure there and a hint here.
     """
-    yardstick = Yardstick(
-        front.budget or 0.0, front.prepared.get("fid_delta_sd", float("inf")), front.plan.get("samples_forgotten", 0)
-    )
+    space = space.bounded({FID_BUDGET: front.budget or 0.0})  # its figures are held against its own budget
+    yardstick = Yardstick(front.prepared.get("fid_delta_sd", float("inf")), front.plan.get("samples_forgotten", 0))
     curves: dict[str, list[Mapping[str, Any]]] = {}
     for row in front.curves:
         if row["replicate"] == 0:

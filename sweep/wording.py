@@ -5,7 +5,7 @@ from __future__ import annotations
 from sweep.comparison import Difference
 from sweep.estimates import Estimate
 from sweep.fronts import ArmFront, Front, conditions, corner
-from sweep.members import Member, constraint_of
+from sweep.members import Member
 from sweep.records import AUDITS, COMPLETE, FAIL, PRUNED, fact
 from sweep.space import Objective
 
@@ -118,11 +118,10 @@ def interval(value: Estimate | None) -> str:
 def within(front: Front, member: Member) -> str:
     """``fid_delta ≤ 4.1 .93, unlearning_accuracy ≥ .9 .99``: how probable each constraint is; a dash unless confirmed."""
     told = []
-    for constraint in map(constraint_of, front.plan["constraints"]):
+    for constraint in front.constraints:
         if constraint.name in member.within:
-            sign = "≤" if constraint.at_most is not None else "≥"
-            bound = constraint.bound(front.budget or 0.0)
-            told.append(f"{constraint.metric} {sign} {bound:.3g}: {member.within[constraint.name]:.2f}")
+            sign = "≤" if constraint.side == "at_most" else "≥"
+            told.append(f"{constraint.metric} {sign} {constraint.bound:.3g}: {member.within[constraint.name]:.2f}")
     return ", ".join(told) or "—"
 
 

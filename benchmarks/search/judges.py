@@ -23,7 +23,7 @@ Judge: TypeAlias = Callable[[Partial, Sequence[Observation]], str | None]
 def gate(problem: Problem, margin: float = 0.0) -> Judge:
     """The gate of the real trial, `trainables.gate.excluded`: once after the glance, where there is one, and once after the
     score; figures that have not changed since say nothing new. `margin` is the share of a bound that it lets pass."""
-    limits = [gate_limit(c, problem.fid_budget, margin) for c in problem.constraints]
+    limits = [gate_limit(c, margin) for c in problem.constraints]
 
     def judge(partial: Partial, front: Sequence[Observation]) -> str | None:
         if partial.stage == "glance":
@@ -39,7 +39,7 @@ def excluded_by(problem: Problem, partial: Partial, limits: Sequence[Limit] = ()
 
     Without `limits` they are the constraints as they are.
     """
-    limits = limits or [gate_limit(c, problem.fid_budget) for c in problem.constraints]
+    limits = limits or [gate_limit(c) for c in problem.constraints]
     samples = Samples(partial.samples, PER_RETAINED)
     return excluded(partial.figures, limits, samples, RETAINED, problem.gate_sd)
 

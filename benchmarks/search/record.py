@@ -52,10 +52,8 @@ _FIGURES = frozenset(f.name for f in FIGURES)
 class Recording:
     """Hands out every setting on the first seed, then some of them on further seeds. One process holds it."""
 
-    def __init__(
-        self, plan: Plan, space: SearchSpace, experiment: Experiment, budget: float, repeated: int, seeds: int
-    ) -> None:
-        self.plan, self.space, self.arm, self.experiment, self.budget = plan, space, space.arms[0], experiment, budget
+    def __init__(self, plan: Plan, space: SearchSpace, experiment: Experiment, repeated: int, seeds: int) -> None:
+        self.plan, self.space, self.arm, self.experiment = plan, space, space.arms[0], experiment
         self.repeated, self.seeds = repeated, seeds
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.schemas(space))
@@ -110,7 +108,7 @@ class Recording:
         return Ended(job, row)
 
     def _trial(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
-        over = excesses(self.space, job.figures, self.budget)
+        over = excesses(self.space, job.figures)
         row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
         row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
         row |= {f"param_{name}": value for name, value in job.parameters.items()}
@@ -331,7 +329,7 @@ def main(argv: list[str] | None = None) -> int:
                 }
             )
             write_json(run_dir / "prepared.json", prepared)
-            agenda = Recording(plan, space, experiment, prepared["fid_budget"], args.repeated, args.seeds)
+            agenda = Recording(plan, space.bounded(prepared), experiment, args.repeated, args.seeds)
             progress.line(f"recording: {agenda.total} replicates, {len(agenda.done)} of them there")
             return agenda, Views(progress)
 

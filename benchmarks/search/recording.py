@@ -177,7 +177,7 @@ def read_recording(folder: Path, arm: str = "") -> Recording:
     space = catalogue.load(plan["space"])
     tables = {name: _table(folder, name) for name in TABLES}
     chosen = space.arm(arm or space.arms[0].name)
-    least = next(c.bound(0.0) for c in space.constraints if c.metric == UNLEARNED)
+    least = next(c.unit for c in space.constraints if c.metric == UNLEARNED)
     attacks = tuple(a.name for a in space.search_attacks if a.counts)
     told = json.dumps([[sorted((k, str(v)) for k, v in r.items()) for r in tables["replicates"]], chosen.name])
     identity = f"{chosen.name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"

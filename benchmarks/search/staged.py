@@ -140,12 +140,11 @@ class Problem:
         return Constraint(FID, at_most=self.fid_budget), Constraint(UNLEARNED, at_least=self.least_unlearned)
 
     def question(self, trials: int) -> Question:
-        names = tuple(c.metric for c in self.constraints)
-        return Question(self.arm.parameters, OBJECTIVES, names, self.reference, trials)
+        return Question(self.arm.parameters, OBJECTIVES, self.constraints, self.reference, trials)
 
     def excesses(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Violation of every constraint in units of its bound; empty before the score."""
-        return excesses(self.space, figures, self.fid_budget)
+        return excesses(self.space, figures)
 
     def truth(self, settings: Settings) -> Truth:
         """The noise-free figures: robustness is 1 - the largest AURC of the noise-free curves, rung 0 included."""
@@ -174,7 +173,7 @@ class Problem:
 
     def yardstick(self, samples: int) -> Yardstick:
         """What the figures of a score over `samples` of the forgotten condition are held against."""
-        return Yardstick(self.fid_budget, self.gate_sd, samples)
+        return Yardstick(self.gate_sd, samples)
 
 
 def draw(problem: Problem, means: Means, settings: Settings, rng: np.random.Generator, glance: bool) -> StagedTrial:

@@ -74,12 +74,12 @@ def ended_names(run_dir: Path) -> list[str]:
     return [_name(r) for r in sorted(rows, key=lambda r: (r["finished_at"] is None, r["finished_at"] or r["trial_id"]))]
 
 
-def entry(run_dir: Path, name: str, space: SearchSpace, fid_budget: float, store: Store) -> Entry:
+def entry(run_dir: Path, name: str, space: SearchSpace, store: Store) -> Entry:
     """The replicate called `name`, as it is recorded."""
     (row,) = records.rows(run_dir, "replicates", name)
     curves = records.rows(run_dir, "curves", name)
     trial = next(iter(records.rows(run_dir, "trials", row["trial_id"])), {})
-    verdict = feasible(space, row, fid_budget)
+    verdict = feasible(space, row)
     tags = {t: str(row[t]) for t in _TAGS if row.get(t) is not None}
     tags["feasible"] = "not scored" if verdict is None else str(verdict).lower()
     return Entry(

@@ -67,12 +67,11 @@ class Loggers:
         self.lanes: dict[str, Lane] = {}
         if (found := chosen(run_dir)) is None:
             return
-        budget = read_json(run_dir / "prepared.json")["fid_budget"]
         plan: dict[str, Any] = read_json(run_dir / "plan.json")["plan"]
         earlier = ended_names(run_dir)
 
         def read(name: str) -> Entry:
-            return entry(run_dir, name, space, budget, store)
+            return entry(run_dir, name, space, store)
 
         self.lanes = {name: Lane(opener(name, found, run_dir, plan), read, earlier) for name in found.names}
 

@@ -13,20 +13,21 @@ from typing import Protocol
 
 from sweep.parameters import Parameter, Settings
 from sweep.records import COMPLETE, FAIL, PRUNED
-from sweep.space import Objective
+from sweep.space import Constraint, Objective
 
 
 @dataclass(frozen=True)
 class Question:
     """What a sampler is asked: the tree of an arm's parameters, what to push which way, and what must hold.
 
-    `constraints` are the metrics whose excess must be ≤ 0. `reference` is the corner that hypervolumes are measured up to,
-    in the objectives' order and units, or None where nothing fixes one. `trials` is about how many there will be.
+    `constraints` have their bounds as numbers; an excess of each must be ≤ 0. `reference` is the corner that hypervolumes
+    are measured up to, in the objectives' order and units, or None where nothing fixes one. `trials` is about how many
+    there will be.
     """
 
     parameters: tuple[Parameter, ...]
     objectives: tuple[Objective, ...]
-    constraints: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
     reference: tuple[float, ...] | None = None
     trials: int = 100
 

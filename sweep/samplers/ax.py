@@ -101,7 +101,7 @@ class _Outputs:
         self._objectives = {o.metric: f"objective_{j}" for j, o in enumerate(question.objectives)}
         self._excesses = {
             c: f"excess_{i}"
-            for i, c in enumerate(question.constraints)
+            for i, c in enumerate(constraint.name for constraint in question.constraints)
             if (single or c not in found.enforced) and any(c in o.excesses for o in told)
         }
         signed = [

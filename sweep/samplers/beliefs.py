@@ -129,11 +129,12 @@ def _figures(question: Question, observations: Sequence[Observation], corner_: C
         known = objective(question, observations, j)
         found.append(_Figure(o.metric, known, objective_warp(known, float(corner_.limits[j]))))
     shared = {o.metric for o in question.objectives}
-    for metric in question.constraints:
-        if metric not in corner_.enforced:
-            known = excess(observations, metric, metric in shared)
+    for constraint in question.constraints:
+        name = constraint.name
+        if name not in corner_.enforced:
+            known = excess(observations, name, name in shared)
             if len(known.values):
-                found.append(_Figure(f"excess of {metric}", known, excess_warp(known)))
+                found.append(_Figure(f"excess of {name}", known, excess_warp(known)))
     if any(o.state == "FAIL" for o in observations):
         found.append(_Figure(FAILURE, failure(observations), None))
     paid = cost(observations)

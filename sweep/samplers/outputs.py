@@ -138,30 +138,15 @@ def corner(question: Question, observations: Sequence[Observation]) -> Corner:
     limits = np.full(len(sign), np.inf) if question.reference is None else sign * np.array(question.reference)
     enforced = set()
     for j, o in enumerate(question.objectives):
-        if o.metric in question.constraints:
-            bound = _bound(observations, o.metric, sign[j])
-            if bound is not None:
-                limits[j] = min(limits[j], bound)
-                enforced.add(o.metric)
+        worse = "at_least" if o.direction == "maximise" else "at_most"
+        for constraint in question.constraints:
+            if constraint.metric == o.metric and constraint.side == worse and constraint.bound is not None:
+                limits[j] = min(limits[j], sign[j] * constraint.bound)
+                enforced.add(constraint.name)
     if np.isinf(limits).any():
         suggested = _suggested(question, observations)
         limits = np.where(np.isinf(limits), suggested, limits)
     return Corner(limits, frozenset(enforced))
-
-
-def _bound(observations: Sequence[Observation], metric: str, sign: float) -> float | None:
-    """Where an excess is 0, read off trials that have both figure and excess; None unless it rises with the turned value."""
-    both = [o for o in observations if metric in o.figures and metric in o.excesses]
-    values = np.array([sign * o.figures[metric] for o in both])
-    over = np.array([o.excesses[metric] for o in both])
-    if len(both) < 2 or np.ptp(values) == 0:
-        return None
-    low, high = int(values.argmin()), int(values.argmax())
-    slope = (over[high] - over[low]) / (values[high] - values[low])
-    residual = np.abs(over - over[low] - slope * (values - values[low])).max()
-    if slope <= 0 or residual > 1e-6 * max(np.ptp(over), 1e-9):
-        return None
-    return float(values[low] - over[low] / slope)
 
 
 def _suggested(question: Question, observations: Sequence[Observation]) -> Array:

@@ -32,7 +32,9 @@ def recording(folder: Path) -> record.Recording:
     plan = plan_in(folder)
     if not folder.exists():
         create_run_dir(plan)
-    return record.Recording(plan, plan.question(), Experiment(store=str(folder / "store")), 5.0, 4, 3)
+    return record.Recording(
+        plan, plan.question().bounded({"fid_budget": 5.0}), Experiment(store=str(folder / "store")), 4, 3
+    )
 
 
 def run(agenda: record.Recording, most: int = 999) -> list[str]:

@@ -30,7 +30,7 @@ def plan_in(folder: Path, **changes: Any) -> Plan:
 
 
 def agenda_of(plan: Plan) -> Agenda:
-    return Agenda(plan, plan.question(), Experiment(store=plan.artifacts), PREPARED)
+    return Agenda(plan, plan.question().bounded(PREPARED), Experiment(store=plan.artifacts), PREPARED)
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_an_arm_without_a_feasible_member_sends_its_closest_trial_to_the_confirm
 def test_a_trial_that_noise_may_have_kept_off_the_front_is_confirmed_beside_the_members(plan: Plan) -> None:
     """Of those past the budget: 1 is dominated by a feasible trial, 2 and 3 are not, and 2 is the nearer."""
     agenda = agenda_of(plan)
-    budget = agenda.fid_budget
+    budget = PREPARED["fid_budget"]
     found = {0: (0.8, 0.5), 1: (0.7, 1.1), 2: (0.9, 1.2), 3: (0.95, 2.0)}
     names = []
     while job := agenda.next_job():

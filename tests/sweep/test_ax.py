@@ -15,11 +15,12 @@ from sweep.launch import main, parser, plan_of
 from sweep.records import COMPLETE
 from sweep.samplers import Observation, Question
 from sweep.samplers.catalogue import SAMPLERS, make
-from sweep.space import Choice, Float, Int, Objective
+from sweep.space import Choice, Constraint, Float, Int, Objective
 
 TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
 BOTH = (Objective("robustness", "maximise"), Objective("fid_delta", "minimise"))
-QUESTION = Question((Float("x", 0.0, 1.0), Int("n", 1, 9)), BOTH, ("fid_delta", "unlearning_accuracy"))
+BOUNDS = (Constraint("fid_delta", at_most=5.0), Constraint("unlearning_accuracy", at_least=0.05))
+QUESTION = Question((Float("x", 0.0, 1.0), Int("n", 1, 9)), BOTH, BOUNDS)
 
 
 def told(number: int, x: float, n: int, excess: float) -> Observation:

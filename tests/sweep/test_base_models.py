@@ -97,7 +97,7 @@ def test_without_a_control_the_base_model_alone_is_attacked(tmp_path: Path) -> N
         plan = plan_in(tmp_path / Path(given or "none").name, base=base, retrain_control=given)
         create_run_dir(plan)
         write_json(Path(plan.run_dir) / "prepared.json", prepared := {"fid_budget": 5.0, "fid_delta_sd": 0.5})
-        agenda = Agenda(plan, plan.question(), experiment_of(plan), prepared)
+        agenda = Agenda(plan, plan.question().bounded(prepared), experiment_of(plan), prepared)
         names.append([j.name for j in agenda._control_jobs(0)])
     assert names == [["control-base-r0"], ["control-base-r0", "control-retrain-r0"]]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from recorded_run import CAUSE, space, write_run
+from recorded_run import BUDGET, CAUSE, space, write_run
 from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.internal.datastore import DataStore
 
@@ -50,7 +50,7 @@ class Told(Progress):
 def log(run: Path, take: tuple[str, ...] = ()) -> list[str]:
     """What a driver does that goes on with the run: returns what it says."""
     told = Told()
-    ours = Loggers(run, space(), Store(run / "artifacts"), told)
+    ours = Loggers(run, space().bounded({"fid_budget": BUDGET}), Store(run / "artifacts"), told)
     for name in take:
         ours.take(name)
     ours.finish()

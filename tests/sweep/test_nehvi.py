@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from sweep.samplers.improvement import Improvement, front
 from sweep.samplers.nehvi import Nehvi
 from sweep.samplers.optuna_samplers import OptunaSampler
 from sweep.samplers.outputs import Output, Warp, corner
-from sweep.space import Choice, Float, Int, Objective, Parameter, Settings
+from sweep.space import Choice, Constraint, Float, Int, Objective, Parameter, Settings
 
 TREE: tuple[Parameter, ...] = (
     Choice("method", {"swap": (Float("rate", 1e-4, 1e-2, log=True),), "none": ()}),
@@ -191,14 +192,18 @@ def test_a_warp_keeps_what_is_searched_and_squashes_what_is_not() -> None:
 
 def test_the_corner_is_drawn_in_to_the_bound_of_a_constrained_objective() -> None:
     objectives = (Objective("robustness", "maximise"), Objective("fid_delta", "minimise"))
-    question = Question((Float("x", 0.0, 1.0),), objectives, ("fid_delta",), reference=(0.1, 50.0))
+    question = Question(
+        (Float("x", 0.0, 1.0),), objectives, (Constraint("fid_delta", at_most=5.0),), reference=(0.1, 50.0)
+    )
     told = [
         Observation(i, {"x": 0.5}, "COMPLETE", {"robustness": 0.5, "fid_delta": f}, {"fid_delta": f / 5 - 1})
         for i, f in enumerate((2.0, 9.0, 4.0))
     ]
     found = corner(question, told)
     assert found.limits == pytest.approx([-0.1, 5.0]) and found.enforced == {"fid_delta"}
-    assert corner(question, told[:1]).enforced == frozenset()  # one trial does not tell where the bound is
+    assert corner(question, []).limits == pytest.approx(found.limits), "it is told the bound: no trial need tell it"
+    other_side = replace(question, constraints=(Constraint("fid_delta", at_least=-50.0),))
+    assert corner(other_side, told).enforced == frozenset() and corner(other_side, told).limits[1] == 50.0
 
 
 def branin_currin(x: Settings) -> tuple[float, float, float]:
@@ -214,7 +219,7 @@ def branin_currin(x: Settings) -> tuple[float, float, float]:
 
 SQUARE = (Float("a", 0.0, 1.0), Float("b", 0.0, 1.0))
 COSTS = (Objective("branin", "minimise"), Objective("currin", "minimise"))
-DISK = Question(SQUARE, COSTS, ("disk",), reference=(80.0, 12.0), trials=30)
+DISK = Question(SQUARE, COSTS, (Constraint("disk", at_most=0.0),), reference=(80.0, 12.0), trials=30)
 
 
 def observe(number: int, settings: Settings, noise: Array) -> Observation:
@@ -283,7 +288,10 @@ def test_while_nothing_is_feasible_trials_come_nearer_than_chances_of_it_would_l
     """A bowl of twelve parameters that is feasible near its bottom alone: what is least known is most probably feasible."""
     names = "abcdefghijkl"
     question = Question(
-        tuple(Float(n, 0.0, 1.0) for n in names), (Objective("f", "minimise"),), ("bowl",), reference=(9.0,)
+        tuple(Float(n, 0.0, 1.0) for n in names),
+        (Objective("f", "minimise"),),
+        (Constraint("bowl", at_most=0.0),),
+        reference=(9.0,),
     )
 
     def asked() -> float:
@@ -306,7 +314,7 @@ def test_while_nothing_is_feasible_trials_come_nearer_than_chances_of_it_would_l
 
 
 def test_while_nothing_is_feasible_and_no_earlier_study_tells_where_it_may_be_tpe_chooses() -> None:
-    question = Question(SQUARE, (Objective("f", "maximise"),), ("c",), reference=(0.0,))
+    question = Question(SQUARE, (Objective("f", "maximise"),), (Constraint("c", at_most=0.0),), reference=(0.0,))
     told = [
         Observation(o.number, o.settings, "COMPLETE", o.figures, {"c": 1 + float(o.settings["a"])})
         for o in _study(1.0, 12)

@@ -17,7 +17,7 @@ from sweep.samplers import Observation, Question, Sampler
 from sweep.samplers.catalogue import SAMPLERS
 from sweep.samplers.encoding import Encoding
 from sweep.samplers.nehvi import Nehvi
-from sweep.space import Arm, Choice, Float, Int, Objective, Parameter, Settings
+from sweep.space import Arm, Choice, Constraint, Float, Int, Objective, Parameter, Settings
 
 TREE: tuple[Parameter, ...] = (
     Choice(
@@ -34,7 +34,8 @@ TREE: tuple[Parameter, ...] = (
     Float("fixed", 3.0, 3.0),
 )
 BOTH = (Objective("robustness", "maximise"), Objective("fid_delta", "minimise"))
-QUESTION = Question(TREE, BOTH, ("fid_delta", "unlearning_accuracy"), reference=(0.0, 5.0), trials=30)
+BOUNDS = (Constraint("fid_delta", at_most=5.0), Constraint("unlearning_accuracy", at_least=0.05))
+QUESTION = Question(TREE, BOTH, BOUNDS, reference=(0.0, 5.0), trials=30)
 
 
 without_ax = pytest.mark.skipif(

@@ -36,7 +36,7 @@ TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
 
 @pytest.fixture(scope="module")
 def space() -> SearchSpace:
-    return catalogue.load(TINY)
+    return catalogue.load(TINY).bounded({"fid_budget": 5.0})
 
 
 def arm_search(
@@ -50,7 +50,7 @@ def arm_search(
 ) -> ArmSearch:
     folder.mkdir(exist_ok=True)
     arm = space.arms[0]
-    asked = make(sampler, question_of(arm, space, 5.0, trials), seed)
+    asked = make(sampler, question_of(arm, space, trials), seed)
     return ArmSearch(arm, asked, Journal(arm, space, open_journal(folder)), trials, past, ahead)
 
 
@@ -60,9 +60,9 @@ def figures(settings: Settings) -> dict[str, float]:
     return {"robustness": 1 - math.exp(-effort), "fid_delta": 4 * effort, "unlearning_accuracy": min(1.0, effort)}
 
 
-def outcome(space: SearchSpace, number: int, settings: Settings, budget: float = 5.0) -> Observation:
+def outcome(space: SearchSpace, number: int, settings: Settings) -> Observation:
     found = figures(settings)
-    over = excesses(space, found, budget)
+    over = excesses(space, found)
     state = COMPLETE if max(over.values()) <= 0 else PRUNED
     return Observation(number, settings, state, found if state == COMPLETE else {}, over)
 
@@ -92,7 +92,7 @@ def test_every_sampler_asks_within_the_space_under_constraints_with_gated_and_fa
 def test_a_stopped_trial_is_told_its_constraints_and_no_objective(space: SearchSpace, tmp_path: Path) -> None:
     search = arm_search(tmp_path, space)
     number, settings = search.ask()
-    over = excesses(space, {"fid_delta": 10.0, "unlearning_accuracy": 0.9}, fid_budget=5.0)
+    over = excesses(space, {"fid_delta": 10.0, "unlearning_accuracy": 0.9})
     search.tell(Observation(number, settings, PRUNED, {"fid_delta": 10.0}, over), "past the budget")
     trial = search.study.get_trials()[0]
     assert trial.state == TrialState.PRUNED
@@ -105,7 +105,7 @@ def test_the_journal_on_disk_holds_the_constraints_that_other_tools_read(space: 
     search = arm_search(tmp_path, space)
     number, settings = search.ask()
     found = figures(settings)
-    search.tell(Observation(number, settings, COMPLETE, found, excesses(space, found, 500.0)))
+    search.tell(Observation(number, settings, COMPLETE, found, excesses(space.bounded({"fid_budget": 500.0}), found)))
     storage = JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL)))
     read = optuna.load_study(study_name="tiny/dimum", storage=storage).get_trials()[number]
     assert read.params == settings
@@ -120,7 +120,7 @@ def test_infeasible_trials_never_make_optunas_front(space: SearchSpace, tmp_path
     for fid_delta in (1.0, 50.0):
         number, settings = search.ask()
         found = {"robustness": fid_delta / 50, "fid_delta": fid_delta, "unlearning_accuracy": 1.0}
-        search.tell(Observation(number, settings, COMPLETE, found, excesses(space, found, 5.0)))
+        search.tell(Observation(number, settings, COMPLETE, found, excesses(space, found)))
     assert [t.number for t in search.study.best_trials] == [0]
 
 
@@ -173,13 +173,13 @@ def test_whatever_the_order_of_telling_the_study_holds_every_trial_once(
                 assert number not in running and number not in truth
                 running[number] = settings
             elif deed == "tell" and some is not None:
-                told = outcome(space, some, running[some], budget=float(rng.choice([0.0, 500.0])))
+                told = outcome(space.bounded({"fid_budget": float(rng.choice([0.0, 500.0]))}), some, running[some])
                 search.tell(told)
                 truth[some] = told, running.pop(some)
             elif deed == "twice" and truth:
                 search.tell(truth[int(rng.choice(list(truth)))][0])
             elif deed == "nonsense" and some is not None:
-                good = outcome(space, some, running[some], budget=500.0)
+                good = outcome(space.bounded({"fid_budget": 500.0}), some, running[some])
                 with pytest.raises(ValueError, match="robustness"):
                     search.tell(dataclasses.replace(good, figures=good.figures | {"robustness": math.nan}))
                 with pytest.raises(ValueError, match="not running"):
@@ -236,7 +236,7 @@ def test_our_own_model_finds_a_better_feasible_front_than_chance(space: SearchSp
                 "fid_delta": 2 * effort + 6 * wasted,
                 "unlearning_accuracy": 1.0,
             }
-            over = excesses(space, figures, 5.0)
+            over = excesses(space, figures)
             search.tell(Observation(number, settings, COMPLETE, figures, over))
             found.append([figures["robustness"], figures["fid_delta"]])
         return hypervolume(np.array(found), (0.0, 5.0), ("maximise", "minimise"))
@@ -265,7 +265,7 @@ class Slow:
 
 def test_a_trial_chosen_ahead_is_there_when_a_worker_asks(space: SearchSpace, tmp_path: Path) -> None:
     arm, storage = space.arms[0], open_journal(tmp_path)
-    slow = Slow(make("tpe", question_of(arm, space, 5.0, 6), 0))
+    slow = Slow(make("tpe", question_of(arm, space, 6), 0))
     search = ArmSearch(arm, slow, Journal(arm, space, storage), 6, ahead=True)
     waited = []
     for _ in range(6):
@@ -291,15 +291,15 @@ def test_what_is_told_of_a_trial_stopped_under_attack_is_a_bound_and_no_robustne
         [curve("none", 0, 0.2), curve("retain", 1, 0.4), curve("public", 1, 0.1), curve("all", 1, 1.0, False)]
     )
     found = {"fid_delta": 1.0, "unlearning_accuracy": 0.8}
-    told = observation(space, 3, {}, PRUNED, found, curves, Yardstick(5.0, 0.5, 100))
+    told = observation(space, 3, {}, PRUNED, found, curves, Yardstick(0.5, 100))
     assert told.figures == {"fid_delta": 1.0} and told.bounds == {"robustness": pytest.approx(0.75)}
     error = (0.8 * 0.2 / 100) ** 0.5
     assert told.sems["fid_delta"] == 0.5, "of an objective in its own units"
     assert told.sems["unlearning_accuracy"] == pytest.approx(error / 0.05, rel=0.02), (
         "of a mere constraint in its bound's"
     )
-    still = possible(space, found, curves, Yardstick(5.0, 0.5, 100))
+    still = possible(space, found, curves, Yardstick(0.5, 100))
     assert still.values == {"fid_delta": 1.0, "robustness": pytest.approx(0.75)} and still.bounded == {"robustness"}
     whole = found | {"robustness": 0.7}
-    done = observation(space, 3, {}, COMPLETE, whole, curves, Yardstick(5.0, 0.5, 100))
+    done = observation(space, 3, {}, COMPLETE, whole, curves, Yardstick(0.5, 100))
     assert done.bounds == {} and done.figures["robustness"] == 0.7

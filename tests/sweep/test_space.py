@@ -183,8 +183,8 @@ def test_each_of_two_bounds_on_a_metric_has_a_name_of_its_own() -> None:
     other_way = question(constraints=tuple(reversed(both.constraints)))
     objective = Objective("fid_delta", "minimise")
     for space in (both, other_way):  # the corner is the bound on the worse side, wherever it stands
-        assert corner_of((objective,), space.constraints, None) == (4.5,)
-    assert corner_of((Objective("fid_delta", "maximise"),), both.constraints, None) == (-50.0,)
+        assert corner_of((objective,), space.constraints) == (4.5,)
+    assert corner_of((Objective("fid_delta", "maximise"),), both.constraints) == (-50.0,)
 
 
 def test_options_that_cannot_be_sorted_have_a_fingerprint_all_the_same() -> None:
@@ -197,11 +197,24 @@ def test_options_that_cannot_be_sorted_have_a_fingerprint_all_the_same() -> None
 
 def test_a_violation_is_in_units_of_the_bound() -> None:
     budget = Constraint("fid_delta", at_most="fid_budget")
-    forgets = Constraint("unlearning_accuracy", at_least=0.95)
-    assert budget.violation(6.0, fid_budget=4.0) == pytest.approx(0.5)
-    assert budget.violation(4.0, fid_budget=4.0) == 0
-    assert forgets.violation(0.95, 4.0) == 0
-    assert forgets.violation(0.475, 4.0) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="not known before the prepare phase has ended"):
+        budget.violation(6.0)
+    budget = budget.bounded({"fid_budget": 4.0})
+    forgets = Constraint("unlearning_accuracy", at_least=0.95).bounded({"fid_budget": 4.0})
+    assert budget.violation(6.0) == pytest.approx(0.5)
+    assert budget.violation(4.0) == 0
+    assert forgets.violation(0.95) == 0
+    assert forgets.violation(0.475) == pytest.approx(0.5)
+
+
+def test_a_bound_becomes_a_number_once_and_the_question_stays_the_same() -> None:
+    asked = question(
+        constraints=(Constraint("fid_delta", at_most="fid_budget"), Constraint("unlearning_accuracy", at_least=0.9))
+    )
+    assert [c.bound for c in asked.constraints] == [None, 0.9]
+    known = asked.bounded({"fid_budget": 4.0, "fid_delta_sd": 1.0})
+    assert [c.bound for c in known.constraints] == [4.0, 0.9]
+    assert known.fingerprint() == asked.fingerprint() and known.bounded({"fid_budget": 4.0}) == known
 
 
 def test_a_stratified_choice_is_one_arm_an_option_with_the_options_own_settings() -> None:
