@@ -1,4 +1,4 @@
-"""A run folder is one run's: it is claimed by making it, and what makes it a run is written whole or not at all.
+"""Claim a run folder for one run by making it, and leave nothing of it where the run cannot begin.
 
 Two commands that begin in the same second want the same name. Whoever makes the folder has it; the other takes the next name,
 or, where the user named the folder, is told that it is taken. Only what every file system does in one step is relied on,

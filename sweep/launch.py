@@ -198,10 +198,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.confirm import name_trials
+        from sweep.reopening import without_controls
 
         if args.confirm:
             with only_driver(run_dir):  # a refused second driver changes nothing
-                name_trials(run_dir, args.confirm)
+                name_trials(run_dir, without_controls(run_dir, args.confirm))
         with progress:
             progress.line("loading torch, Ray and Optuna")
             from sweep.run import run
@@ -219,12 +220,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:
     """The plan checked by its methods and data, in the run folder that it got; a resumed one has its own."""
     from sweep.prepare import check_members, resolved
+    from sweep.reopening import reopen
     from sweep.warm_start import gather, write
 
     check_members(plan, space)
     if args.resume:
         with only_driver(Path(plan.run_dir)):
             loggers.keep(Path(plan.run_dir), to)
+            for told in reopen(Path(plan.run_dir), space, args.confirm):
+                progress.line(told)
         return plan
     plan, earlier = resolved(plan), gather(plan.warm_start, space)
 
