@@ -10,7 +10,7 @@ from pathlib import Path
 from sweep.fronts import Front
 from sweep.members import Member
 from sweep.pareto import render, standings
-from sweep.records import FAIL
+from sweep.shortfalls import Shortfall, answer_lacks, shortfalls
 from sweep.wording import interval, settings
 
 
@@ -28,12 +28,15 @@ class Ending:
         """
         return next((s.member for s in standings(self.front) if s.member and s.member.feasible), None)
 
+    @cached_property
+    def shortfalls(self) -> tuple[Shortfall, ...]:
+        """What failed that the answer hangs on."""
+        return shortfalls(self.front)
+
     @property
     def failure(self) -> str | None:
-        """Why there is nothing to show, where every trial failed."""
-        if all(m.state == FAIL for m in self.front.members):
-            return f"every trial failed; the first: {self.front.members[0].cause}"
-        return None
+        """Why it ends with exit code 1; None where it does not."""
+        return answer_lacks(self.shortfalls)
 
     def winner_text(self) -> str:
         """The winner with its intervals and settings, or why there is none."""

@@ -8,15 +8,21 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep import base_models, catalogue, credentials, loggers, options, records, targets
 from sweep import plan as planning
 from sweep.cluster import remote
+from sweep.compact import only_driver
 from sweep.datasets import fingerprinted
 from sweep.describe import describe
 from sweep.errors import Parser, UsageError
+from sweep.loggers import Chosen
 from sweep.plan import Plan
+from sweep.space import SearchSpace
+
+if TYPE_CHECKING:
+    from sweep.progress import Progress
 
 EPILOG = """\
 examples:
@@ -187,26 +193,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.plan(describe(plan, space) + (f"\nloggers     {to.text(run_dir)}" if to else ""))
         if args.dry_run:
             return 0
-        planning.check_folders(plan, new=not args.resume)
+        planning.check_folders(plan, new=bool(args.run_dir))  # a name of our own is taken when the run begins
         plan = fingerprinted(plan)
         quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.confirm import name_trials
+        from sweep.reopening import without_controls
 
         if args.confirm:
-            name_trials(run_dir, args.confirm)
+            with only_driver(run_dir):  # a refused second driver changes nothing
+                name_trials(run_dir, without_controls(run_dir, args.confirm))
         with progress:
             progress.line("loading torch, Ray and Optuna")
-            from sweep.prepare import check_members, resolved
             from sweep.run import run
-            from sweep.warm_start import gather, write
 
-            check_members(plan, space)
-            if not args.resume:
-                plan, earlier = resolved(plan), gather(plan.warm_start, space)
-                planning.create_run_dir(plan)
-                write(run_dir, earlier)
-            loggers.keep(run_dir, to)
+            plan = _begun(plan, space, args, to, progress)
             outputs = run(plan, space, progress)
         return outputs.show()
     except UsageError as error:
@@ -214,6 +215,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return interrupted("sweep.launch", Path(plan.run_dir) / "plan.json" if plan else None)
+
+
+def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:
+    """The plan checked by its methods and data, in the run folder that it got; a resumed one has its own."""
+    from sweep.prepare import check_members, resolved
+    from sweep.reopening import reopen
+    from sweep.warm_start import gather, write
+
+    check_members(plan, space)
+    if args.resume:
+        with only_driver(Path(plan.run_dir)):
+            loggers.keep(Path(plan.run_dir), to)
+            for told in reopen(Path(plan.run_dir), space, args.confirm):
+                progress.line(told)
+        return plan
+    plan, earlier = resolved(plan), gather(plan.warm_start, space)
+
+    def others(folder: Path) -> None:
+        write(folder, earlier)
+        loggers.keep(folder, to)
+
+    placed = planning.create_run_dir(plan, bool(args.run_dir), others)
+    if placed.run_dir != plan.run_dir:
+        progress.line(f"run: {plan.run_dir} was taken meanwhile; this one is {placed.run_dir}")
+    return placed
 
 
 def interrupted(command: str, plan: Path | None) -> int:

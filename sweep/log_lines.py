@@ -6,6 +6,7 @@ output. A mistake of the user's remains one plain line on standard error, with e
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,10 @@ FIELDS: dict[str, tuple[tuple[type, ...], str]] = {
     "cause": ((str, type(None)), "of ended: why it was stopped or failed"),
     "figures": ((dict, type(None)), "of ended: each figure by its column's name; of result: the winner's"),
     "commands": ((dict, type(None)), "of result: what to type next, by what it does"),
+    "shortfalls": (
+        (list, type(None)),
+        "of result: what failed that the answer hangs on, each with what, cause, commands, and fatal: then the exit code is 1",
+    ),
 }
 
 
@@ -65,7 +70,9 @@ class LogLines(Progress):
         winner = ending.winner
         figures = {n: winner.value(n) for n in winner.search if winner.value(n) is not None} if winner else None
         told = {"trial_id": winner.trial_id, "arm": winner.arm} if winner else {}
-        self._tell("result", ending.winner_text(), figures=figures, commands=ending.commands(), **told)
+        failed = [dataclasses.asdict(s) for s in ending.shortfalls]
+        text, commands = ending.winner_text(), ending.commands()
+        self._tell("result", text, figures=figures, commands=commands, shortfalls=failed, **told)
 
     def _running(self, agenda: Jobs) -> None:
         jobs = list(agenda.running.values())

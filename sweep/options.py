@@ -117,7 +117,7 @@ def add_confirm(search: Any) -> None:
         nargs="+",
         default=[],
         metavar="TRIAL",
-        help="beside --resume: run these trials again too, on the fresh seeds of the confirm phase",
+        help="beside --resume: run these trials again too, on the fresh seeds of the confirm phase, and where they failed there",
     )
     search.add_argument(
         "--confirm-neighbours",

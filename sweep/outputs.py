@@ -82,7 +82,7 @@ class Outputs:
         self.progress.line("done")
 
     def show(self) -> int:
-        """Tell the front, the winner and what to type next; 1 where every trial failed, else 0."""
+        """Tell the front, the winner and what to type next; 1 where a failure leaves the question without an answer, else 0."""
         ending = Ending(read_front(self.run_dir))
         self.progress.result(ending)
         if ending.failure:

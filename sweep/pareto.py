@@ -47,8 +47,10 @@ from sweep.fronts import (
 )
 from sweep.members import Member, luck_of
 from sweep.records import AUDITS
+from sweep.shortfalls import shortfall_lines, shortfalls
 from sweep.wording import (
     QUALITY,
+    cell,
     corner_text,
     counted,
     definitions,
@@ -103,7 +105,8 @@ def _wrap(label: str, text: str) -> Iterator[str]:
 def _text(fronts: Sequence[Front]) -> str:
     lines: list[str] = []
     for front in fronts:
-        lines += [*_text_head(front), *_text_arms(front), *_text_comparisons(front), *_text_standings(front), ""]
+        lines += [*_text_head(front), *_text_arms(front), *_text_comparisons(front), *_text_standings(front)]
+        lines += [*shortfall_lines(shortfalls(front)), ""]
     if len(fronts) > 1:
         differs = comparable(fronts)
         verdict = f"NOT comparable, they differ in {', '.join(differs)}" if differs else "comparable: same conditions"
@@ -295,6 +298,7 @@ def _json(fronts: Sequence[Front]) -> str:
             },
             "controls": {name: dataclasses.asdict(m) for name, m in front.controls.items()},
             "comparison": [_pair(pair) for pair in comparison(front)],
+            "shortfalls": [dataclasses.asdict(s) for s in shortfalls(front)],
             "standings": [
                 {
                     "arm": s.arm,
@@ -320,8 +324,8 @@ def _pair(pair: Comparison) -> dict[str, Any]:
 def _markdown(fronts: Sequence[Front]) -> str:
     lines: list[str] = []
     for front in fronts:
-        lines += [f"## {_cell(front.plan['space'])}", "", _cell(front.plan["question"]), ""]
-        lines += [f"- **{name}**: {_cell(meaning)}" for name, meaning in definitions(front).items()]
+        lines += [f"## {cell(front.plan['space'])}", "", cell(front.plan["question"]), ""]
+        lines += [f"- **{name}**: {cell(meaning)}" for name, meaning in definitions(front).items()]
         first, second = front.objectives
         lines += [
             "",
@@ -337,11 +341,12 @@ def _markdown(fronts: Sequence[Front]) -> str:
                     values,
                     interval(m.at(first.metric)),
                 ]
-                cells += [interval(m.at(second.metric)), within(front, m), _cell(settings(m))]
+                cells += [interval(m.at(second.metric)), within(front, m), cell(settings(m))]
                 lines.append("| " + " | ".join(cells) + " |")
         lines += _markdown_standings(front)
-        lines += [""] + [f"{arm.name}: {_cell(arm.reason)}\n" for arm in front.arms.values() if arm.reason]
+        lines += [""] + [f"{arm.name}: {cell(arm.reason)}\n" for arm in front.arms.values() if arm.reason]
         lines += [f"{a.name}: {told}\n" for a in front.arms.values() if (told := str(luck_of(a.confirmed_members)))]
+        lines += [f"Failed: {cell(str(s))}\n" for s in shortfalls(front)]
         for pair in comparison(front):
             if pair.missing or pair.main is None or pair.baseline is None:
                 lines += [f"{pair.arm} against {pair.baseline_arm}: {pair.missing}", ""]
@@ -352,7 +357,7 @@ def _markdown(fronts: Sequence[Front]) -> str:
                 "|---|---|---|---|",
             ]
             lines += [
-                f"| {_cell(figure_name(r))} | {interval(r.main)} | {interval(r.baseline)} | {interval(r.difference)} |"
+                f"| {cell(figure_name(r))} | {interval(r.main)} | {interval(r.baseline)} | {interval(r.difference)} |"
                 for r in pair.rows
             ]
             lines.append("")
@@ -376,11 +381,6 @@ def _markdown_standings(front: Front) -> Iterator[str]:
         member = standing.member
         cells = [str(place) if member and member.feasible else "—", standing.arm, member.trial_id if member else "—"]
         yield "| " + " | ".join([*cells, *(interval(member.at(f)) if member else "—" for f in figures)]) + " |"
-
-
-def _cell(text: str) -> str:
-    """Text that cannot end a table's cell or start markup."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ").replace("*", "\\*")
 
 
 _FORMATS: dict[str, Callable[[Sequence[Front]], str]] = {

@@ -11,12 +11,14 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweep import base_models, catalogue, targets
+from sweep.claim import check_untaken, check_writable, claimed, free
 from sweep.datasets import check_data
 from sweep.errors import UsageError, near
 from sweep.records import FIGURES, fact, run_folder, schemas
@@ -28,7 +30,6 @@ AUTO = "auto"
 KEEP = ("all", "front")
 CALIBRATION_SEEDS = 5
 SEEDS_A_SWEEP = 1000
-_FREE_BYTES = 200 * 2**20
 
 
 @dataclass(frozen=True)
@@ -303,12 +304,24 @@ def parse_budget(text: str) -> float | str:
 def default_run_dir(storage: str, space: str) -> str:
     """A fresh run folder; beside an object store a local one, for a run's files are locked and replaced by name."""
     stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return in_storage("" if "://" in storage else storage, f"{Path(space).stem}-{stamp}")
+    return str(free(Path(in_storage("" if "://" in storage else storage, f"{Path(space).stem}-{stamp}"))))
 
 
 def own_artifacts(storage: str, run_dir: str) -> str:
-    """The place of a run's own artifact store: in its folder, or, where runs' artifacts go to an object store, under its name."""
-    return in_storage(storage, f"{Path(run_dir).name}/artifacts") if "://" in storage else f"{run_dir}/artifacts"
+    """The place of a run's own artifact store: in its folder, or, where runs' artifacts go to an object store, under its name.
+
+    There a number is added: runs of two machines may have the same name, and one would remove what the other needs.
+    """
+    if "://" not in storage:
+        return f"{run_dir}/artifacts"
+    return in_storage(storage, f"{Path(run_dir).name}-{uuid.uuid4().hex[:8]}/artifacts")
+
+
+def placed(plan: Plan, run_dir: Path) -> Plan:
+    """The plan in the run folder that it got; an artifact store that is to lie in the run folder goes along."""
+    own = plan.artifacts == absolute(own_artifacts("", plan.run_dir))
+    artifacts = absolute(own_artifacts("", str(run_dir))) if own else plan.artifacts
+    return dataclasses.replace(plan, run_dir=str(run_dir), artifacts=artifacts)
 
 
 def in_storage(storage: str, name: str) -> str:
@@ -321,7 +334,7 @@ def check_folders(plan: Plan, new: bool, holds: str = "plan.json") -> None:
     """UsageError where the run folder is taken, or it or the artifact store is unwritable or on a full disk."""
     folder = Path(plan.run_dir)
     if new:
-        _check_untaken(folder, holds)
+        check_untaken(folder, holds)
     check_writable(folder, "--run-dir")
     if "://" not in plan.artifacts:
         check_writable(Path(plan.artifacts), "--artifacts")
@@ -340,33 +353,17 @@ def _check_store(uri: str) -> None:
         raise UsageError(f"--artifacts {uri.partition('?')[0]}: cannot be used: {said}") from None
 
 
-def create_run_dir(plan: Plan) -> None:
-    """Make the run folder and write ``plan.json`` into it."""
-    folder = Path(plan.run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "plan.json", plan.to_json())
+def create_run_dir(plan: Plan, named: bool = True, others: Callable[[Path], None] | None = None) -> Plan:
+    """Claim the run folder and write ``plan.json`` into it, after what `others` writes; the plan in the folder that it got.
 
-
-def _check_untaken(folder: Path, holds: str) -> None:
-    if (folder / holds).exists():
-        raise UsageError(f"--run-dir {folder}: already holds a run; continue it with --resume {folder}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--run-dir {folder}: exists and is not an empty folder")
-
-
-def check_writable(folder: Path, flag: str) -> None:
-    """UsageError unless `folder`, or the nearest parent that exists, takes a file and has 200 MiB free."""
-    place = folder
-    while not place.exists():
-        place = place.parent
-    try:
-        with tempfile.NamedTemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        raise UsageError(f"{flag} {folder}: cannot write in {place}: {error.strerror}") from None
-    free = shutil.disk_usage(place).free
-    if free < _FREE_BYTES:
-        raise UsageError(f"{flag} {folder}: only {free // 2**20} MiB free on its disk; a run needs at least 200 MiB")
+    `named`: see `sweep.claim.claimed`.
+    """
+    with claimed(Path(plan.run_dir), "plan.json", named) as folder:
+        plan = placed(plan, folder)
+        if others:
+            others(folder)
+        write_json(folder / "plan.json", plan.to_json())
+    return plan
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -38,6 +38,7 @@ from sweep.pareto import (
     standings,
 )
 from sweep.records import AUDITS, COMPLETE, now
+from sweep.shortfalls import shortfalls
 from sweep.space import CONTROL
 from sweep.thinning import held
 from sweep.wording import (
@@ -200,6 +201,7 @@ def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
         "plan": front.plan,
         "state": front.status.get("state", "unknown"),
         "found": _found(front),
+        "shortfalls": shortfalls(front),
         "words": _words(front),
         "definitions": definitions(front),
         "figures_shown": [name.replace("_", " ") if name != "fid_delta" else name for name in shown(front)],

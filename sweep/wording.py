@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sweep.comparison import Difference
 from sweep.estimates import Estimate
 from sweep.fronts import ArmFront, Front, conditions, corner
@@ -11,6 +13,17 @@ from sweep.space import Objective
 
 SHOWN = ("robustness", "fid_delta", "unlearning_accuracy", "retain_accuracy")
 QUALITY = ("fid", "kid", "precision", "recall", "attacked_retain_accuracy", "attacked_fid_delta")
+
+
+def cell(text: str) -> str:
+    """Text that cannot end a table's cell of Markdown, or start markup."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ").replace("*", "\\*")
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """``a, b and c``; of very many the first, and how many others there are."""
+    shown = list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} others"]
+    return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), *shown[-1:]])
 
 
 def shown(front: Front) -> list[str]:

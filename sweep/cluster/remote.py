@@ -187,17 +187,16 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
         raise UsageError("--space NAME is needed (or --resume, --attach, --fetch or --stop RUN)")
     usual = Path(planning.default_run_dir("", args.space)).name if args.space else ""
     name = _name(args.resume or args.run_dir or usual)
-    command = remote_command(args, known, name, head.file)
-    if args.resume:
-        head.ask(
-            f"! kill -0 $(cat {ROOT}/{name}/pid) || {{ echo --resume {name}: it runs, see --attach {name}; false; }}"
-        )
-    else:
-        head.ask(
-            f"test ! -e {ROOT}/{name}/start.sh || {{ echo --run-dir {name}: the cluster has a run of this name; false; }}"
-        )
+    remote_command(args, known, name, head.file)  # what is wrong with it costs nothing here
     with tempfile.TemporaryDirectory() as staged:
         _stage(Path(staged), args)
+        if args.resume:
+            head.ask(
+                f"! kill -0 $(cat {ROOT}/{name}/pid) || {{ echo --resume {name}: it runs, see --attach {name}; false; }}"
+            )
+        else:
+            name = head.ask(_claim(name, named=bool(args.run_dir))).split()[-1]
+        command = remote_command(args, known, name, head.file)
         kept = head.ask(f"test ! -e {ROOT}/{name}/code || echo kept") if args.resume else ""
         if not kept.strip():
             print(f"sending the project to {ROOT}/{name} on the head", flush=True)
@@ -217,6 +216,17 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
     )
     print(f"started {name}; it goes on without this laptop. Again: {_command(args, '--attach', name)}", flush=True)
     return follow(head, name, args)
+
+
+def _claim(name: str, named: bool) -> str:
+    """The shell's way to a folder that this run alone has: whoever makes it has it. Prints the name; another if not `named`."""
+    if named:
+        why = f"--run-dir {name}: the cluster has a run of this name, or the beginnings of one in {ROOT}/{name}"
+        return f"mkdir -p {ROOT}; mkdir {ROOT}/{name} && echo {name} || {{ echo {shlex.quote(why)}; false; }}"
+    return (
+        f"mkdir -p {ROOT}; n={name}; i=1; "
+        f"until mkdir {ROOT}/$n; do i=$((i+1)); test $i -lt 100 || break; n={name}-$i; done; test $i -lt 100 && echo $n"
+    )
 
 
 def follow(head: Head, name: str, args: argparse.Namespace) -> int:

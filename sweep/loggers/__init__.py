@@ -63,7 +63,7 @@ class Logger(Protocol):
         """Names of the replicates that are there whole; what is there in part is taken away."""
 
     def log(self, entry: Entry) -> None:
-        """One replicate that ended."""
+        """One replicate that ended, in place of what is there of it."""
 
     def close(self, whole: Whole) -> None:
         """What is to be said of the sweep as a whole, once it is over."""

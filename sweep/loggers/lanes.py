@@ -29,6 +29,7 @@ class Lane:
             self._waiting.put(name)
         self.failure: Exception | None = None
         self.written = 0  # replicates
+        self._ended = frozenset(earlier)
         self._thread = threading.Thread(target=self._work, daemon=True, name="logger")
         self._thread.start()
 
@@ -47,7 +48,7 @@ class Lane:
     def _work(self) -> None:
         try:
             logger = self._open()
-            done = logger.logged()
+            done = logger.logged() & self._ended  # what is there and no longer ended is run again
             while isinstance(name := self._waiting.get(), str):
                 if name not in done:
                     logger.log(self._read(name))

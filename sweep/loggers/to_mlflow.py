@@ -42,6 +42,7 @@ class MlflowLogger:
 
     def __init__(self, uri: str, sweep_id: str, run_dir: Path, plan: Mapping[str, object]) -> None:
         self.client, self.sweep_id = MlflowClient(tracking_uri=uri), sweep_id
+        self.whole: dict[str, str] = {}  # by replicate, the id of its run
         self.experiment = self._experiment(Path(str(plan["space"])).stem, uri, run_dir)
         tags = {"run": run_dir.name, _RUN_NAME: run_dir.name}
         own = next((r.info.run_id for r in self._runs() if NAME not in r.data.tags), None)
@@ -50,7 +51,6 @@ class MlflowLogger:
         self._batch(self.parent, [], told)
 
     def logged(self) -> set[str]:
-        whole = set()
         for run in self._runs():
             name = run.data.tags.get(NAME)
             if name is None:
@@ -58,10 +58,12 @@ class MlflowLogger:
             if run.info.status == "RUNNING":
                 self.client.delete_run(run.info.run_id)
             else:
-                whole.add(name)
-        return whole
+                self.whole[name] = run.info.run_id
+        return set(self.whole)
 
     def log(self, entry: Entry) -> None:
+        if before := self.whole.pop(entry.name, None):  # it failed, and was run again
+            self.client.delete_run(before)
         run = self._begin(entry.name, entry.tags, entry.started_at)
         at = _ms(entry.finished_at or dt.datetime.now(dt.UTC))
         points = [(name, 0, value) for name, value in entry.figures.items()] + entry.curves

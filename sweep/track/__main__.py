@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime as dt
 import json
 import sys
 from collections.abc import Sequence
@@ -13,10 +12,12 @@ from typing import Any
 
 from sweep import credentials, launch, options
 from sweep import plan as planning
+from sweep.claim import claimed
 from sweep.datasets import data_facts, dataset_of, fingerprinted
 from sweep.describe import wrapped
 from sweep.errors import Parser, UsageError
 from sweep.plan import Plan
+from sweep.progress import Progress
 from sweep.records import read_json
 from sweep.track import plan as tracks
 from sweep.track.plan import ALL, Entry, TrackPlan
@@ -85,8 +86,7 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
         return _resumed(args)
     if not (args.methods or args.sweep or args.model):
         raise UsageError("--methods NAME … is needed, or --from RUN, --model FOLDER or --resume RUN; try --methods all")
-    stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
-    run_dir = args.run_dir or str(Path("runs") / f"track-{stamp}")
+    run_dir = args.run_dir or planning.default_run_dir(args.storage, "track")
     common = launch.with_base_model(Plan(space="", run_dir=run_dir, data=args.data, **launch.shared_values(args)), args)
     forgets = _forgets(args.forget, common)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
@@ -173,10 +173,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(describe(plan), flush=True)
         if args.dry_run:
             return 0
-        planning.check_folders(plan.common, new=not args.resume, holds="track.json")
+        planning.check_folders(plan.common, new=bool(args.run_dir), holds="track.json")
         plan = dataclasses.replace(plan, common=fingerprinted(plan.common))
         launch.quiet(args.verbose)
-        return _run(plan, new=not args.resume, verbose=args.verbose)
+        progress = Progress(verbose=args.verbose)
+        plan = _begun(plan, args, progress)
+        return _run(plan, progress)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -184,19 +186,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return launch.interrupted("sweep.track", Path(plan.run_dir) / "track.json" if plan else None)
 
 
-def _run(plan: TrackPlan, new: bool, verbose: bool) -> int:
-    from sweep.progress import Progress
-
-    progress = Progress(verbose=verbose)
+def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> TrackPlan:
+    """The track checked by its methods and data, in the folder that it got; a resumed one has its own."""
     progress.line("loading torch and Ray")
     from sweep.prepare import resolved
+    from sweep.track.run import check_members
+
+    check_members(plan)
+    if args.resume:
+        return plan
+    common = resolved(plan.common)
+    with claimed(Path(plan.run_dir), "track.json", named=bool(args.run_dir)) as folder:
+        placed = dataclasses.replace(plan, common=planning.placed(common, folder))
+        planning.write_json(folder / "track.json", placed.to_json())
+    if placed.run_dir != plan.run_dir:
+        progress.line(f"run: {plan.run_dir} was taken meanwhile; this one is {placed.run_dir}")
+    return placed
+
+
+def _run(plan: TrackPlan, progress: Progress) -> int:
     from sweep.track import leaderboard, run
 
-    run.check_members(plan)
-    if new:
-        plan = dataclasses.replace(plan, common=resolved(plan.common))
-        Path(plan.run_dir).mkdir(parents=True, exist_ok=True)
-        planning.write_json(Path(plan.run_dir) / "track.json", plan.to_json())
     run.run(plan, progress)
     return leaderboard.show(Path(plan.run_dir))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from sweep import scores
 from sweep.errors import UsageError
 from sweep.estimates import Estimate, paired_difference
 from sweep.page import replace
-from sweep.records import FAIL
+from sweep.shortfalls import answer_lacks, shortfall_lines
 from sweep.track.page import render_track
 from sweep.track.reading import Track, incomparable, read_track
 from sweep.track.scoring import COLUMNS, Scorer, rank, values
-from sweep.wording import interval, number
+from sweep.track.shortfalls import shortfalls
+from sweep.wording import cell, interval, number
 
 ALL = "all"
 
@@ -56,7 +58,7 @@ def write(run: Path) -> None:
 
 
 def show(run: Path) -> int:
-    """Print the leaderboard and where everything is; 1 where every replicate failed, else 0."""
+    """Print the leaderboard, where everything is, and what failed; 1 where every replicate of a method did, else 0."""
     track = read_track(run)
     print(f"\n{text(Scorer(track))}")
     for what, where in (
@@ -66,10 +68,13 @@ def show(run: Path) -> int:
         ("against another", f"python -m sweep.track compare {run} OTHER"),
     ):
         print(f"{what:16s} {where}")
-    failed = [r for r in track.replicates if r["state"] == FAIL]
-    if failed:
-        print(f"{len(failed)} replicates failed; the first: {failed[0]['trial_id']}: {failed[0]['cause']}")
-    return int(len(failed) == len(track.replicates))
+    found = shortfalls(track)
+    for told in shortfall_lines(found):
+        print(told)
+    lacks = answer_lacks(found)
+    if lacks:
+        print(f"error: {lacks}", file=sys.stderr)
+    return int(lacks is not None)
 
 
 def score_rows(scorer: Scorer) -> Iterator[dict[str, Any]]:
@@ -146,6 +151,7 @@ def markdown(track: Track, scorer: Scorer) -> str:
         cells = [interval(e) for e in values(line)]
         worst = line.strongest.attack if line.strongest else "—"
         out.append(f"| {'' if line.control else place} | {line.entry} | {' | '.join(cells)} | {worst} |")
+    out += [line for s in shortfalls(track) for line in ("", f"Failed: {cell(str(s))}.")]
     found = rank(scorer)
     if found and found.reason is None and found.critical_difference is not None:
         order = ", ".join(f"{name} {r:.2f}" for name, r in found.mean.items())

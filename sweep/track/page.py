@@ -13,6 +13,7 @@ from sweep.page import render
 from sweep.records import COMPLETE, now
 from sweep.track.reading import BASE, RETRAIN, Track, conditions, line_of
 from sweep.track.scoring import COLUMNS, Line, Scorer, rank, values
+from sweep.track.shortfalls import shortfalls
 from trainables.store import Store
 
 DRAWN = 6  # curves that are drawn at once; the legend shows the others
@@ -56,6 +57,7 @@ def render_track(track: Track, scorer: Scorer) -> str:
         "all_figures": [*figures, *(chart for _, charts in each for chart in charts)],
         "shown_forget": track.forgets[0],
         "strips": _strips(track, [line.entry for line in lines]),
+        "shortfalls": shortfalls(track),
         "failures": [r for r in track.replicates if r["state"] != COMPLETE],
         "entries": track.facts["entries"],
         "facts": [(name, str(value)) for name, value in conditions(track).items()],

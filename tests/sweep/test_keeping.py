@@ -125,7 +125,9 @@ def test_a_run_that_keeps_its_front_has_a_store_of_its_own(tmp_path: Path, monke
     assert plan().keep == "all" and plan().artifacts == str(tmp_path / "runs" / "artifacts")
     assert plan("--keep", "front").artifacts == str(tmp_path / "here" / "run" / "artifacts")
     assert plan("--keep", "front", "--artifacts", "a").artifacts == str(tmp_path / "a")
-    assert own_artifacts("s3://bucket/x?region=a", "here/run") == "s3://bucket/x/run/artifacts?region=a"
+    own = own_artifacts("s3://bucket/x?region=a", "here/run")
+    assert re.fullmatch(r"s3://bucket/x/run-[0-9a-f]{8}/artifacts\?region=a", own)
+    assert own != own_artifacts("s3://bucket/x?region=a", "here/run"), "two machines may name their runs alike"
 
 
 # ---------------------------------------------------------------- sweep.gc

@@ -344,7 +344,8 @@ def test_a_wrapped_method_is_held_against_the_baseline_that_it_wraps(tmp_path: P
 
 def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: pareto.Front) -> None:
     text = pareto.render(many, "text")
-    assert max(map(len, text.splitlines())) <= 80
+    commands = [line for line in text.splitlines() if line.startswith("  python -m ")]  # whole, for a shell to take
+    assert max(len(line) for line in text.splitlines() if line not in commands) <= 80
     assert "read it against the retrain control's" in " ".join(text.split())
     table = text[text.index("standings ") :]
     assert (
