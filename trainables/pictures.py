@@ -64,8 +64,13 @@ def read_picture(path: Path, size: int) -> np.ndarray:
             square = _middle(ImageOps.exif_transpose(picture))
             coloured = _scaled(square, largest, inverted) if picture.mode in _DEEP else _in_colour(square)
             resized = coloured.resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
-        reason = "not a picture of a known format" if isinstance(error, Image.UnidentifiedImageError) else error
+    except (
+        Exception
+    ) as error:  # a damaged picture may fail in any way: Pillow's decoders raise TypeError and struct.error too
+        known = isinstance(error, (OSError, ValueError, SyntaxError))
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = "not a picture of a known format"
         raise ValueError(f"{path}: cannot be read as a picture ({reason})") from None
     return np.asarray(resized).transpose(2, 0, 1)
 

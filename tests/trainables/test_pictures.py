@@ -31,6 +31,11 @@ def tiff(samples: bytes, bits: int, *, photometric: int = 1, sample_format: int 
     return head + samples + directory + struct.pack(f"{order}I", 0)
 
 
+def with_empty_page(content: bytes) -> bytes:
+    """A little-endian TIFF of one page, followed by one without a tag."""
+    return content[:-4] + struct.pack("<IHI", len(content), 0, 0)
+
+
 def twelve_bits(values: np.ndarray) -> bytes:
     """Two samples in three bytes, the first one's highest bits first."""
     first, second = values.reshape(-1, 2).astype(int).T
@@ -163,6 +168,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "12-bit big-endian.tif": (
         lambda path: path.write_bytes(tiff(twelve_bits(DEEP >> 4), 12, big_endian=True)),
         "not a picture of a known format",
+    ),
+    "an empty second page.tif": (
+        lambda path: path.write_bytes(with_empty_page(tiff(RAMP.astype(np.uint8).tobytes(), 8))),
+        "TypeError: Missing dimensions",
     ),
     "LAB.tif": (saved(Image.merge("LAB", [GREY] * 3)), "its colours are LAB; write it as RGB or grey"),
     "pages.tif": (saved(FRAMES[0], save_all=True, append_images=FRAMES[1:]), "holds 3 pictures, pages or frames"),
