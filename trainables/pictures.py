@@ -22,7 +22,6 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", "
 
 _BACKGROUND = (255, 255, 255)  # what shows through a transparent picture: the white of a page
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # Pillow's modes of one channel with more than eight bits
-_OF_EIGHT_BITS = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 _MEND = "write it with unsigned samples of 8 or 16 bits, all pictures scaled alike"
 
@@ -64,9 +63,7 @@ def read_picture(path: Path, size: int) -> np.ndarray:
             square = _middle(ImageOps.exif_transpose(picture))
             coloured = _scaled(square, largest, inverted) if picture.mode in _DEEP else _in_colour(square)
             resized = coloured.resize((size, size), Image.Resampling.BILINEAR)
-    except (
-        Exception
-    ) as error:  # a damaged picture may fail in any way: Pillow's decoders raise TypeError and struct.error too
+    except Exception as error:  # a damaged picture may fail in any way, as TypeError and struct.error too
         known = isinstance(error, (OSError, ValueError, SyntaxError))
         reason = str(error) if known else f"{type(error).__name__}: {error}"
         if isinstance(error, Image.UnidentifiedImageError):
@@ -115,12 +112,10 @@ def _largest(picture: Image) -> int:
         bits = max(_tag(picture, _BITS_PER_SAMPLE, (1,)))
         if bits <= 16:
             return 2**bits - 1
-    elif (
-        picture.format in ("PNG", "PPM") and picture.mode != "F"
-    ):  # Pillow has already scaled a PGM of another largest value to 65535
-        return 65535
+    elif picture.format in ("PNG", "PPM") and picture.mode != "F":
+        return 65535  # also of a PGM of another largest value: Pillow has scaled it
     kind = "floats" if picture.mode == "F" else "integers of more than 16 bits"
-    raise ValueError(f"its samples are {kind}, of which pictures use no known range; {_MEND}")
+    raise ValueError(f"its samples are {kind}, whose range the file does not state; {_MEND}")
 
 
 def _white_is_zero(picture: Image) -> bool:
@@ -157,6 +152,4 @@ def _in_colour(picture: Image) -> Image:
         shown = shown.convert("RGBA")
         white = Image.new("RGBA", shown.size, (*_BACKGROUND, 255))
         return Image.alpha_composite(white, shown).convert("RGB")
-    if picture.mode not in _OF_EIGHT_BITS:
-        raise ValueError(f"its colours are {picture.mode}; write it as RGB or grey")
     return picture.convert("RGB")

@@ -107,6 +107,14 @@ def test_every_depth_and_mode_shows_the_same_ramp(name: str, tmp_path: Path) -> 
     assert np.array_equal(pixels, np.broadcast_to(RAMP, pixels.shape)), pixels[0, 0]
 
 
+def test_lightness_of_lab_is_the_grey_it_stands_for(tmp_path: Path) -> None:
+    neutral = Image.new("L", (SIDE, SIDE), 128)
+    lightness = np.rint(np.where(RAMP > 127, 100, 53.6) * 2.55).astype(np.uint8)  # L* 53.6 is the grey 128 of sRGB
+    Image.merge("LAB", [Image.fromarray(lightness), neutral, neutral]).save(tmp_path / "a.tif")
+    expected = np.where(RAMP > 127, 255, 128)
+    assert abs(read_picture(tmp_path / "a.tif", SIDE).astype(int) - expected).max() <= 3
+
+
 def test_the_grey_of_16_bits_that_a_png_says_is_transparent_is_white(tmp_path: Path) -> None:
     Image.fromarray(DEEP).save(tmp_path / "a.png", transparency=0)
     assert np.array_equal(read_picture(tmp_path / "a.png", SIDE)[0], np.where(RAMP == 0, 255, RAMP))
@@ -173,7 +181,6 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.write_bytes(with_empty_page(tiff(RAMP.astype(np.uint8).tobytes(), 8))),
         "TypeError: Missing dimensions",
     ),
-    "LAB.tif": (saved(Image.merge("LAB", [GREY] * 3)), "its colours are LAB; write it as RGB or grey"),
     "pages.tif": (saved(FRAMES[0], save_all=True, append_images=FRAMES[1:]), "holds 3 pictures, pages or frames"),
     "animated.png": (saved(FRAMES[0], save_all=True, append_images=FRAMES[1:]), "holds 3 pictures, pages or frames"),
     "animated.webp": (saved(FRAMES[0], save_all=True, append_images=FRAMES[1:]), "holds 3 pictures, pages or frames"),
