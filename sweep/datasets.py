@@ -6,8 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from sweep.errors import UsageError, near
+from trainables.class_names import few
 from trainables.data import DATASETS, Dataset, dataset
-from trainables.forgetting import parse_forget
+from trainables.forgetting import numbers_are_names, parse_forget
 
 if TYPE_CHECKING:
     from sweep.plan import Plan
@@ -50,9 +51,40 @@ def data_facts(plan: Plan) -> list[str]:
 
 def data_text(plan: Plan) -> str:
     """``fashion_mnist (1×16×16, at most 1000 images a split, in DIR); forget 3 (dress)``."""
-    data, (name, *facts) = dataset_of(plan), data_facts(plan)
-    names = [data.classes[c] for c in parse_forget(plan.forget, data).conditions] if data.classes else []
-    return f"{name} ({', '.join(facts)}); forget {plan.forget}" + f" ({', '.join(names)})" * bool(names)
+    name, *facts = data_facts(plan)
+    return f"{name} ({', '.join(facts)}); forget {forget_text(plan)}"
+
+
+def forget_text(plan: Plan) -> str:
+    """``3 (dress)``, ``dress (condition 3)``; where numbers are names ``2 (named 2: condition 1 of 0 to 2)``."""
+    data = dataset_of(plan)
+    if not data.classes:
+        return plan.forget
+    conditions = parse_forget(plan.forget, data).conditions
+    names, numbers = ", ".join(data.classes[c] for c in conditions), ", ".join(map(str, conditions))
+    if numbers_are_names(data):
+        return f"{plan.forget} (named {names}: condition {numbers} of 0 to {data.conditions - 1})"
+    if names == numbers:
+        return plan.forget
+    return f"{plan.forget} ({f'condition {numbers}' if names == plan.forget else names})"
+
+
+def found_facts(plan: Plan) -> list[tuple[str, str]]:
+    """What in the plan's data folder was taken for what: headings with texts, for the plan. None where data are embedded.
+
+    UsageError where the files that tell cannot be read.
+    """
+    data = dataset_of(plan)
+    facts = list(data.found[:1])
+    if data.classes:
+        facts.append(("classes", f"{len(data.classes)}: {few(data.classes, 10)}"))
+    if data.counts is not None:
+        try:
+            counts = data.counts()
+        except ValueError as error:
+            raise UsageError(f"--data {plan.data}: {error}") from error
+        facts.append(("images", ", ".join(f"{n} {split}" for split, n in counts.items())))
+    return facts + list(data.found[1:])
 
 
 def check_data(plan: Plan) -> None:

@@ -7,7 +7,7 @@ import textwrap
 from typing import Any
 
 from sweep import base_models, targets
-from sweep.datasets import data_text
+from sweep.datasets import data_text, found_facts
 from sweep.plan import AUTO, CALIBRATION_SEEDS, Plan
 from sweep.space import Arm, Attack, Choice, Parameter, SearchSpace
 
@@ -30,6 +30,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     lines = [
         f"question    {space.question}",
         f"data        {data_text(plan)}; seed {plan.seed}",
+        *(line for heading, text in found_facts(plan) for line in wrapped(heading, text)),
         *targets.describe(space),
         *wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
         *_ends(plan),

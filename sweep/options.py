@@ -23,7 +23,8 @@ def add_question(p: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--forget",
         metavar="WHAT",
-        help="classes (3 or 3,7), attribute:NAME, or instances:INDEX,… of the training images (default: the question's own)",
+        help="classes by name or number (dress or 3,7; a number that is a class's name is that class), attribute:NAME, or "
+        "instances:INDEX,… of the training images (default: the question's own)",
     )
     what.add_argument(
         "--seed", type=int, default=0, help="first seed; confirm replicates use the ones after it (default: 0)"

@@ -100,6 +100,7 @@ def write_celeba(folder: Path, partition: Sequence[int], attributes: dict[str, S
         name = f"{i + 1:06d}.jpg"
         face = np.zeros((218, 178, 3), np.uint8)
         face[20:198] = (i * 5 % 256, 128, 255 - i * 5 % 256)  # the middle square; above and below it stays black
+        face[20:60, :, 2] //= 4  # and something to be seen in it
         write_picture(folder / "img_align_celeba" / name, face)
         has = [attributes[a][i] if a in attributes else False for a in CELEBA_ATTRIBUTES]
         rows.append(f"{name} " + " ".join(" 1" if h else "-1" for h in has))
@@ -111,10 +112,11 @@ def write_celeba(folder: Path, partition: Sequence[int], attributes: dict[str, S
 
 
 def write_classes(folder: Path, classes: Sequence[str], each: int, first: int = 0, suffix: str = ".png") -> Path:
-    """A folder for each class with `each` pictures of one colour: red tells the class, green counts from `first`."""
+    """A folder for each class with `each` pictures: red tells the class, green counts from `first`, blue has two halves."""
     for label, name in enumerate(classes):
         for i in range(each):
             pixels = np.zeros((20, 24 + label, 3), np.uint8)
             pixels[...] = (label * 20, first + i, 100)
+            pixels[10:, :, 2] = 200
             write_picture(folder / name / f"{name}_{first + i}{suffix}", pixels)
     return folder

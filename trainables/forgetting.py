@@ -1,15 +1,19 @@
 """What is to be forgotten: whole conditions (classes, or every condition that has an attribute), or single images.
 
-Written as text, so that it travels in a plan and in artifact keys: ``3`` or ``3,7`` (classes), ``attribute:loop``
-(whatever has that attribute), ``instances:12,40`` (images of the training split by index, each with all its copies).
+Written as text, so that it travels in a plan and in artifact keys: ``3`` or ``3,7`` or ``cat,dog`` (classes),
+``attribute:loop`` (whatever has that attribute), ``instances:12,40`` (images of the training split by index, each with all its
+copies). A class is called by its name or its condition's number; where classes are *named* by other numbers, numbers are names
+only, so that none means two things: of folders 1, 2 and 3, ``2`` is the one called 2.
 """
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from trainables.class_names import few, is_number
 from trainables.data import Dataset, Images
 
 if TYPE_CHECKING:
@@ -101,13 +105,39 @@ def _classes(text: str, dataset: Dataset) -> Forget:
         raise ValueError(
             f"{text}: {dataset.name} has no conditions; write instances:INDEX,… for what is to be forgotten"
         )
-    numbers = tuple(sorted(set(_numbers(text, text))))
-    for number in numbers:
-        if number not in dataset.present:
-            raise ValueError(f"{text}: {dataset.name} has conditions 0 to {dataset.conditions - 1}")
-    if len(numbers) == len(dataset.present):
+    parts = text.split(",") if dataset.classes else list(map(str, _numbers(text, text)))
+    chosen = tuple(sorted({_class(part.strip(), text, dataset) for part in parts}))
+    if len(chosen) == len(dataset.present):
         raise ValueError(f"{text}: nothing of {dataset.name} would be left")
-    return Forget(",".join(map(str, numbers)), numbers, tuple(c for c in dataset.present if c not in numbers))
+    spelled = ",".join(class_text(condition, dataset) for condition in chosen)
+    return Forget(spelled, chosen, tuple(c for c in dataset.present if c not in chosen))
+
+
+def class_text(condition: int, dataset: Dataset) -> str:
+    """The one spelling of a class, which `parse_forget` reads back: its condition's number, or its name where numbers are names."""
+    return dataset.classes[condition] if numbers_are_names(dataset) else str(condition)
+
+
+def numbers_are_names(dataset: Dataset) -> bool:
+    """Whether a class is named by a number that is not its condition's, so that numbers name classes and count none."""
+    return any(is_number(name) and name != str(condition) for condition, name in enumerate(dataset.classes))
+
+
+def _class(part: str, text: str, dataset: Dataset) -> int:
+    """The condition that a class's name or number means."""
+    names = dataset.classes
+    if part in names:
+        return names.index(part)
+    if is_number(part) and not numbers_are_names(dataset):
+        if int(part) not in dataset.present:
+            raise ValueError(f"{text}: {dataset.name} has conditions 0 to {dataset.conditions - 1}")
+        return int(part)
+    same = [i for i, name in enumerate(names) if is_number(part) and is_number(name) and int(name) == int(part)]
+    if len(same) == 1:  # 1 for a class named 01
+        return same[0]
+    close = difflib.get_close_matches(part, names, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    raise ValueError(f"{text}: {dataset.name} has no class {part!r}; {guess}it has {few(names, 10)}")
 
 
 def _attribute(name: str, dataset: Dataset) -> Forget:

@@ -33,7 +33,8 @@ class Part:
 class Layout:
     """A data set found in a folder: `place` is where its files are, `size` its images' pixels a side unless asked otherwise.
 
-    A label is the index of a name in `classes`; or, with `attributes`, their vector as bits.
+    A label is the index of a name in `classes`; or, with `attributes`, their vector as bits. `found` says in words what in the
+    folder was taken for what, each with a heading, where that is not fixed.
     """
 
     place: Path
@@ -43,6 +44,7 @@ class Layout:
     test: Part | None = None
     classes: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    found: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

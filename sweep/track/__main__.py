@@ -13,7 +13,7 @@ from typing import Any
 from sweep import credentials, launch, options
 from sweep import plan as planning
 from sweep.claim import claimed
-from sweep.datasets import data_facts, dataset_of, fingerprinted
+from sweep.datasets import data_facts, dataset_of, fingerprinted, forget_text, found_facts
 from sweep.describe import wrapped
 from sweep.errors import Parser, UsageError
 from sweep.plan import Plan
@@ -21,6 +21,7 @@ from sweep.progress import Progress
 from sweep.records import read_json
 from sweep.track import plan as tracks
 from sweep.track.plan import ALL, Entry, TrackPlan
+from trainables.forgetting import class_text, parse_forget
 
 EPILOG = """\
 examples:
@@ -122,13 +123,16 @@ def _resumed(args: argparse.Namespace) -> TrackPlan:
 
 
 def _forgets(asked: list[str], common: Plan) -> list[str]:
-    """What to forget, each in turn: of all there is, every class or every attribute."""
-    if ALL not in asked:
-        return asked
+    """What to forget, each in turn and once, in the one spelling that rows have; ``all``: every class or every attribute."""
     data = dataset_of(common)
-    if data.unconditional:
-        raise UsageError(f"--forget all: {common.data} has no classes; write instances:INDEX,…")
-    return [f"attribute:{a}" for a in data.attributes] or [str(c) for c in data.present]
+    if ALL in asked:
+        if data.unconditional:
+            raise UsageError(f"--forget all: {common.data} has no classes; write instances:INDEX,…")
+        asked = [f"attribute:{a}" for a in data.attributes] or [class_text(c, data) for c in data.present]
+    try:
+        return list(dict.fromkeys(parse_forget(text, data).text for text in asked))
+    except ValueError as error:
+        raise UsageError(f"--forget {error}") from error
 
 
 def _methods(asked: list[str], common: Plan, forgets: list[str]) -> list[str]:
@@ -147,7 +151,8 @@ def describe(plan: TrackPlan) -> str:
     n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
     lines = [
         f"data        {', '.join(data_facts(plan.common))}; seeds {', '.join(map(str, plan.replicate_seeds))}",
-        *wrapped("forget", "; ".join(plan.forgets)),
+        *(line for heading, text in found_facts(plan.common) for line in wrapped(heading, text)),
+        *wrapped("forget", "; ".join(forget_text(plan.of(forget)) for forget in plan.forgets)),
         *wrapped("methods", ", ".join(f"{e.name} ({e.source})" for e in plan.entries)),
         *wrapped("attacks", ", ".join(a.name + ("" if a.counts else " (does not count)") for a in plan.suite)),
         f"rungs       {', '.join(map(str, plan.rungs))}",

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from disk_formats import clothing, write_classes, write_idx
+from PIL import Image
 
 from sweep import launch, records
 from sweep.errors import UsageError
@@ -67,6 +69,14 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
         ("mnist --data-folder clothes --data-limit 3", "--data mnist: a limit of 3 leaves no training image of class"),
         ("mnist --data-folder damaged", r"--data mnist: .*damaged/train-images-idx3-ubyte.gz: cannot be read"),
         ("image_folder --data-folder pictures --forget 1", r"--data image_folder: .*dog/dog_1.png: cannot be read"),
+        (
+            "image_folder --data-folder floats --forget 1",
+            r"--data image_folder: .*floats/cat/0.tif: .*samples are floats",
+        ),
+        (
+            "image_folder --data-folder blank --forget 1",
+            r"--data image_folder: .*/blank: the train split: every one of its 6",
+        ),
     ],
 )
 def test_images_that_cannot_be_read_are_found_before_anything_is_made(
@@ -78,6 +88,14 @@ def test_images_that_cannot_be_read_are_found_before_anything_is_made(
     images = place / "damaged" / "train-images-idx3-ubyte.gz"
     images.write_bytes(images.read_bytes()[:-2000])
     (write_classes(place / "pictures", ("cat", "dog"), 6) / "dog" / "dog_1.png").write_text("text")
+    for name in ("cat", "dog"):
+        for folder in ("floats", "blank"):
+            (place / folder / name).mkdir(parents=True)
+        for i in range(5):
+            Image.fromarray(np.random.default_rng(i).random((16, 16), np.float32)).save(
+                place / "floats" / name / f"{i}.tif"
+            )
+            Image.new("L", (16, 16), 255 * (i % 2)).save(place / "blank" / name / f"{i}.png")
     plan = launch.plan_of(launch.parser().parse_args(["--space", TINY, "--data", *asked.split()]))
     with pytest.raises(UsageError, match=said):
         check_members(plan, launch.planning.validate(plan))
@@ -92,6 +110,57 @@ def test_a_dry_run_says_which_images_and_imports_no_torch(clothes: Path) -> None
     assert done.returncode == 0, done.stderr
     said = f"fashion_mnist (1×16×16, at most 10 images a split, in {clothes}); forget 1,3 (trouser, dress); seed 0"
     assert said in done.stdout
+
+
+def planned(capsys: pytest.CaptureFixture[str], folder: Path, forget: str) -> list[str]:
+    """The lines of a dry run about its data."""
+    asked = ["--space", TINY, "--data", "image_folder", "--data-folder", str(folder), "--forget", forget, "--dry-run"]
+    assert launch.main(asked) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line[:12].strip()]
+    return lines[1 : [line.split()[0] for line in lines].index("search")]
+
+
+def test_the_plan_says_what_in_a_folder_was_taken_for_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, each in (("Train", 8), ("Test", 3), ("val", 2)):
+        write_classes(tmp_path / name, ("cat", "dog"), each)
+    (tmp_path / "Train" / "cat" / "moving.gif").write_bytes(b"")
+    assert planned(capsys, tmp_path, "dog") == [
+        f"data        image_folder (3×64×64, in {tmp_path}); forget dog (condition 1); seed 0",
+        "folders     Train/ is train and public, Test/ is test; not read: val/",
+        "classes     2: cat, dog",
+        "images      12 train, 4 public, 6 test",
+        "left out    1 .gif",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("0", "1", "2", "10", "11"), "forget 2 (named 2: condition 2 of 0 to 4); seed 0"),
+        (("0", "1", "2", "3"), "forget 2; seed 0"),
+        (("1", "2", "3"), "forget 2 (named 2: condition 1 of 0 to 2); seed 0"),
+        (("ant", "bee", "cat"), "forget 2 (cat); seed 0"),
+    ],
+)
+def test_the_plan_says_which_class_a_number_means(
+    names: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_classes(tmp_path, names, 5)
+    data, _, classes, *_ = planned(capsys, tmp_path, "2")
+    assert data.endswith(said) and classes == f"classes     {len(names)}: {', '.join(names)}"
+
+
+def test_a_track_calls_a_class_by_one_spelling_however_it_was_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sweep.track.__main__ import parser, plan_of
+
+    write_classes(tmp_path, ("1", "2", "3"), 5)
+    shared = ["--methods", "dimum", "--data", "image_folder", "--data-folder", str(tmp_path), "--forget"]
+    assert plan_of(parser().parse_args([*shared, "all"])).forgets == ("1", "2", "3")
+    assert plan_of(parser().parse_args([*shared, "3,2", "2,3", "1"])).forgets == ("2,3", "1")
+    with pytest.raises(UsageError, match="--forget 0: image_folder has no class '0'; it has 1, 2, 3"):
+        plan_of(parser().parse_args([*shared, "0"]))
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainables.layout import Layout, choose, files_read, fingerprint
+from trainables.pixel_range import check_pixels, same_and_plain
 from trainables.registry import Registry
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Dataset:
     With `attributes` a condition is their vector: bit i says whether an image has attribute i, and `present` names the
     vectors that occur; otherwise `classes` may name the conditions. One condition means an unconditional model. `judged_by`
     is the data set whose classifier judges samples, for data whose own conditions do not tell images apart. `module` is
-    whose code reads it, and `files` lists what that reads, by name; None where the images are embedded.
+    whose code reads it, and `files` lists what that reads, by name; None where the images are embedded. Of those in a folder,
+    `place` is where, `found` what there was taken for what, in words, and `counts` how many images each split has.
     """
 
     name: str
@@ -83,6 +85,9 @@ class Dataset:
     classes: tuple[str, ...] = ()
     module: str = ""
     files: Callable[[], dict[str, Path]] | None = None
+    place: str = ""
+    found: tuple[tuple[str, str], ...] = ()
+    counts: Callable[[], dict[str, int]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "present", self.present or tuple(range(self.conditions)))
@@ -97,7 +102,7 @@ class Dataset:
         return dataset(self.judged_by, image_size=self.shape[1]) if self.judged_by else self
 
     def load(self) -> Splits:
-        """The images; ValueError names the file that is damaged."""
+        """The images; ValueError names the file that is damaged, or says that there is nothing to be seen in them."""
         return _load(self)
 
     def fingerprint(self) -> str:
@@ -107,7 +112,18 @@ class Dataset:
 
 @cache
 def _load(dataset: Dataset) -> Splits:
-    return dataset.read()
+    splits = dataset.read()
+    for split, images in vars(splits).items():
+        check_pixels(images.images, f"{dataset.place or dataset.name}: the {split} split")
+    for condition in splits.train.conditions.unique().tolist():
+        named = f", {dataset.classes[condition]}" if dataset.classes else ""
+        own = splits.train.of(condition)
+        if len(own) > 1 and same_and_plain(own.images):
+            raise ValueError(
+                f"{dataset.place or dataset.name}: all {len(own)} training images of condition {condition}{named} are the same "
+                f"plain colour; there is nothing to learn in them"
+            )
+    return splits
 
 
 @dataclass(frozen=True)
@@ -203,6 +219,9 @@ def _found(member: OnDisk, name: str, option: str, folder: str, image_size: int,
         classes=layout.classes,
         module=member.lay_out.__module__,
         files=lambda: files_read(layout, choose(layout, limit)),
+        place=str(layout.place),
+        found=layout.found,
+        counts=lambda: {split: len(indices) for split, indices in vars(choose(layout, limit)).items()},
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trainables.class_folders import class_folders, folders_part
 from trainables.data import register_on_disk
-from trainables.data.image_folder import class_folders, folders_part
 from trainables.layout import Layout, find_folder
 
 CLASSES = {

@@ -1,0 +1,23 @@
+"""What classes are called: their order, and which names are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a whole number."""
+    return name.isascii() and name.isdigit()
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Classes in the order of their conditions: alphabetical, as in torchvision; but whole numbers by size, 10 after 9."""
+    ordered = sorted(names)
+    if all(map(is_number, ordered)):
+        ordered.sort(key=lambda name: (int(name), name))
+    return tuple(ordered)
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first names of many."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
