@@ -35,7 +35,7 @@ def test_the_tree_passes(tool: list[str]) -> None:
         ("trainables/diffusion.py", "import sweep.plan"),
         ("sweep/plan.py", "import search_spaces.dimum_robustness"),
         ("trainables/pipeline.py", "import ray"),
-        ("trainables/store.py", "import optuna"),
+        ("trainables/store/store.py", "import optuna"),
         ("sweep/space.py", "import torch"),
     ],
 )

@@ -23,16 +23,15 @@ from trainables.experiment import TrialSpec
 from trainables.features import FEATURE_NETWORKS
 from trainables.gate import GLANCE, excluded
 from trainables.metrics import METRICS, Figures, aurc, wilson
-from trainables.provenance import code_version
+from trainables.running.stopwatch import Stopwatch
 from trainables.shared import SHARED
-from trainables.stages import Stopwatch
 from trainables.stages.attack import AttackStage, Trajectory, check_attack
 from trainables.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
 from trainables.stages.prepare import Workbench, model_key, reference_key
 from trainables.stages.score import FIRST, ScoreStage, score_key
 from trainables.stages.shared import make_again
 from trainables.stages.unlearn import UnlearnStage, unlearned_key
-from trainables.store import Artifact, CorruptArtifact, MissingArtifact
+from trainables.store import Artifact, CorruptArtifact, MissingArtifact, code_version
 from trainables.unlearning import METHODS
 
 STEP_SECONDS = 30.0
@@ -264,10 +263,10 @@ class Pipeline:
     def _code_version(self) -> str:
         """Hash of all code the figures come from: this module, and the method, attacks, metrics, features and data it uses."""
         spec, experiment = self.spec, self.spec.experiment
-        modules = {"trainables.pipeline", FEATURE_NETWORKS[experiment.features].__module__}
+        modules = {__name__, FEATURE_NETWORKS[experiment.features].__module__}
         modules |= {*METRICS.modules(), *AUDITS.modules()}
         modules |= {experiment.dataset.module} | {ATTACKS[a.method].module for a in spec.attacks}
         if spec.method != "none":
             method = METHODS[spec.method]
             modules |= set(method.modules) | {SHARED[name].module for name in method.needs}
-        return code_version(*sorted(modules))
+        return code_version(*modules)

@@ -22,12 +22,11 @@ from sweep.watch import task_name
 from trainables.attacks import ATTACKS
 from trainables.experiment import Experiment, Samples
 from trainables.pretrained import Pretrained
-from trainables.provenance import machine
 from trainables.stages import prepare
 from trainables.stages.attack import attack_code
 from trainables.stages.imported import check_beside_base, imported_key, make_imported
 from trainables.stages.score import make_score, scoring_code
-from trainables.store import Store
+from trainables.store import Store, machine
 from trainables.unlearning import METHODS
 
 

@@ -14,7 +14,7 @@ import torch
 from trainables.experiment import AttackPlan, Experiment, Limit, TrialSpec
 from trainables.metrics import aurc
 from trainables.pipeline import Pipeline, Report
-from trainables.stages import Stopwatch
+from trainables.running.stopwatch import Stopwatch
 from trainables.stages.attack import Trajectory, attack_key, trajectory_key
 from trainables.stages.prepare import Workbench, model_key
 from trainables.stages.score import ScoreStage

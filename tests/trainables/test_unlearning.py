@@ -17,8 +17,8 @@ from trainables.diffusion import Device, Loss, denoising_loss, noise_schedule
 from trainables.experiment import AttackPlan, TrialSpec
 from trainables.forgetting import CONDITIONS, INSTANCES, Forget
 from trainables.models import BaseModel
+from trainables.running.stopwatch import Stopwatch
 from trainables.shared import SHARED
-from trainables.stages import Stopwatch
 from trainables.stages.prepare import Workbench
 from trainables.stages.unlearn import UnlearnStage
 from trainables.unlearning import (

@@ -17,11 +17,10 @@ from trainables.diagnostics import Landmarks, diagnose
 from trainables.diffusion import Device, FineTuning
 from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec, stream
 from trainables.features import FEATURE_NETWORKS
-from trainables.provenance import code_version
-from trainables.stages import Stopwatch
+from trainables.running.stopwatch import Stopwatch
 from trainables.stages.prepare import Workbench, feature_weights, model_key, synthetic_key
 from trainables.stages.score import Sampling, counted, examine, judge, score_inputs, scoring_code, shown
-from trainables.store import Artifact, artifact_key
+from trainables.store import Artifact, artifact_key, code_version
 
 UNRELATED = "unrelated"  # the auxiliary set that feature space decides
 
@@ -71,10 +70,10 @@ def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
 def attack_code(experiment: Experiment, attack: AttackPlan) -> str:
     """Code version of an attack's trajectory, its auxiliary sets included."""
     member = ATTACKS[attack.method]
-    modules = [member.module, "trainables.auxiliary"]
+    modules = [member.module, experiment.dataset.module]
     if UNRELATED in member.configure(attack.settings).auxiliaries:
-        modules += ["trainables.features", FEATURE_NETWORKS[experiment.features].__module__]
-    return code_version(*modules, Trajectory, target_of, Workbench.auxiliary, stream)
+        modules.append(FEATURE_NETWORKS[experiment.features].__module__)
+    return code_version(__name__, *modules)
 
 
 def _set_inputs(experiment: Experiment, settings: AttackSettings) -> dict[str, str]:
@@ -98,7 +97,7 @@ def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> st
     }
     inputs = score_inputs(experiment)
     inputs |= {"trajectory": trajectory_key(spec, attack, model), "base": model_key(experiment, "base")}
-    code = code_version("trainables.diagnostics", AttackStage, _samples)
+    code = code_version(__name__)
     return artifact_key("attack", config, inputs, f"{code}/{scoring_code(experiment)}")
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,9 +28,8 @@ from trainables.metrics import Reference
 from trainables.metrics.frechet import statistics
 from trainables.models import load_model, model_facts, training_run, weights_of
 from trainables.pretrained import Pretrained
-from trainables.provenance import code_version, machine
 from trainables.shared import SHARED
-from trainables.store import Artifact, Store, artifact_key, is_key
+from trainables.store import Artifact, Store, artifact_key, code_version, is_key, machine
 from trainables.unlearning import Problem
 
 SHADOW = "shadow-"  # and a number: a shadow model's name
@@ -44,7 +41,7 @@ def classifier_key(experiment: Experiment) -> str:
     judge_of = experiment.dataset.judge
     data = experiment.data_identity | {"name": judge_of.name}
     config = {"data": data, "recipe": asdict(experiment.classifier), "seed": experiment.base_seed}
-    code = code_version("trainables.classifier", judge_of.module, make_classifier)
+    code = code_version(__name__, judge_of.module)
     return artifact_key("classifier", config, {}, code)
 
 
@@ -65,20 +62,16 @@ def model_key(experiment: Experiment, which: str) -> str:
         "without": experiment.forget if which == "retrain" else None,
         "device": experiment.device_kind,
     }
-    parts: list[str | Callable[..., Any]] = ["trainables.models", "trainables.forgetting", make_model, training_images]
-    if isinstance(recipe, Pretrained):
-        parts = ["trainables.imported"]
     if which.startswith(SHADOW):
         config |= {"shadow": which, "audited": experiment.forget}
-        parts += ["trainables.audits", strangers, seen_by]
-    return artifact_key("model", config, {}, _code(experiment, *parts))
+    return artifact_key("model", config, {}, _code(experiment))
 
 
 def shadows_key(experiment: Experiment) -> str:
     """Key of what the shadow models say of the audited images."""
     models = {f"shadow {i}": model_key(experiment, f"{SHADOW}{i}") for i in range(experiment.shadow_models)}
     config = {"forget": experiment.forget}
-    code = _code(experiment, "trainables.audits", make_shadows, strangers, seen_by)
+    code = _code(experiment)
     return artifact_key("shadows", config, models, code)
 
 
@@ -87,7 +80,7 @@ def shared_key(experiment: Experiment, name: str) -> str:
     config = {"name": name, "forget": experiment.forget, "seed": experiment.base_seed, "device": experiment.device_kind}
     config |= {"data": experiment.data_identity}
     inputs = {"model": model_key(experiment, "base")}
-    return artifact_key("shared", config, inputs, _code(experiment, SHARED[name].module, make_shared, problem_of))
+    return artifact_key("shared", config, inputs, _code(experiment, SHARED[name].module))
 
 
 def reference_key(experiment: Experiment) -> str:
@@ -99,7 +92,7 @@ def reference_key(experiment: Experiment) -> str:
     }
     inputs = {"weights": feature_weights(experiment)}
     feature_module = FEATURE_NETWORKS[experiment.features].__module__
-    code = _code(experiment, "trainables.metrics.frechet", "trainables.forgetting", feature_module, make_reference)
+    code = _code(experiment, feature_module)
     return artifact_key("reference", config, inputs, code)
 
 
@@ -111,9 +104,7 @@ def synthetic_key(experiment: Experiment) -> str:
         "device": experiment.device_kind,
     }
     inputs = {"model": model_key(experiment, "base")}
-    return artifact_key(
-        "synthetic", config, inputs, code_version("trainables.diffusion", make_synthetic, generate, stream)
-    )
+    return artifact_key("synthetic", config, inputs, _code(experiment))
 
 
 def feature_weights(experiment: Experiment) -> str:
@@ -177,7 +168,7 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
 
 def vae_key(experiment: Experiment) -> str:
     """Key of the VAE whose latents the base model denoises."""
-    return artifact_key("vae", {}, {"model": model_key(experiment, "base")}, code_version("trainables.imported"))
+    return artifact_key("vae", {}, {"model": model_key(experiment, "base")}, code_version(__name__))
 
 
 def training_images(experiment: Experiment, which: str) -> Images:
@@ -412,5 +403,5 @@ def generate(experiment: Experiment, model: UNet2DModel, conditions: torch.Tenso
     return torch.cat(list(drawn))
 
 
-def _code(experiment: Experiment, *parts: str | Callable[..., Any]) -> str:
-    return code_version(*parts, experiment.dataset.module)
+def _code(experiment: Experiment, *members: str) -> str:
+    return code_version(__name__, *members, experiment.dataset.module)

@@ -17,10 +17,9 @@ from trainables.diffusion import sample, sample_one_step, starting_noise
 from trainables.experiment import Experiment, Samples, stream
 from trainables.features import FEATURE_NETWORKS
 from trainables.metrics import METRICS, Evaluation, Figures, evaluate
-from trainables.provenance import code_version
-from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench, classifier_key, reference_key, shadows_key, strangers
-from trainables.store import Artifact, Tensors, artifact_key
+from trainables.running.stopwatch import Stopwatch
+from trainables.stages.prepare import Workbench, classifier_key, reference_key, shadows_key
+from trainables.store import Artifact, Tensors, artifact_key, code_version
 
 SAMPLE_BATCH = 512
 FIRST = 32  # samples of the first batch: a glance needs no more (`trainables.stages.glance`)
@@ -30,30 +29,7 @@ SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
 def scoring_code(experiment: Experiment) -> str:
     """Code version of everything that makes figures out of a model."""
     feature_module = FEATURE_NETWORKS[experiment.features].__module__
-    modules = (
-        "trainables.diffusion",
-        "trainables.dit",
-        "trainables.classifier",
-        "trainables.metrics",
-        "trainables.copies",
-        "trainables.forgetting",
-        *METRICS.modules(),
-        *AUDITS.modules(),
-        feature_module,
-    )
-    return code_version(
-        *modules,
-        "trainables.dit",
-        Workbench.decode,
-        Sampling,
-        ScoreStage.commit,
-        judge,
-        examine,
-        counted,
-        strangers,
-        shown,
-        stream,
-    )
+    return code_version(__name__, *METRICS.modules(), *AUDITS.modules(), feature_module, experiment.dataset.module)
 
 
 def score_inputs(experiment: Experiment) -> dict[str, str]:

@@ -9,17 +9,15 @@ from trainables.diffusion import Run
 from trainables.experiment import TrialSpec, stream
 from trainables.features import FEATURE_NETWORKS
 from trainables.models import model_facts, weights_of
-from trainables.provenance import code_version
-from trainables.stages import Stopwatch
+from trainables.running.stopwatch import Stopwatch
 from trainables.stages.prepare import (
     Workbench,
     feature_weights,
-    generate,
     model_key,
     problem_of,
     shared_key,
 )
-from trainables.store import Artifact, artifact_key
+from trainables.store import Artifact, artifact_key, code_version
 from trainables.unlearning import METHODS
 
 
@@ -42,13 +40,8 @@ def unlearned_key(spec: TrialSpec) -> str:
         "sampler": experiment.sampler,
         "device": experiment.device_kind,
     }
-    modules = (
-        *method.modules,
-        "trainables.models",
-        experiment.dataset.module,
-        FEATURE_NETWORKS[experiment.features].__module__,
-    )
-    code = code_version(*modules, UnlearnStage, problem_of, Workbench.generated, generate, stream)
+    feature_module = FEATURE_NETWORKS[experiment.features].__module__
+    code = code_version(__name__, *method.modules, experiment.dataset.module, feature_module)
     shared = {f"shared {name}": shared_key(experiment, name) for name in method.needs}
     inputs = {"features": feature_weights(experiment), "model": start} | shared
     return artifact_key("unlearned", config, inputs, code)
