@@ -85,9 +85,10 @@ def test_the_readmes_new_method_is_one_file_that_forgets_nothing_but_runs(tmp_pa
 import torch
 from diffusers import UNet2DModel
 from trainables.data import DATASETS
-from trainables.diffusion import Device, noise_schedule
+from trainables.device import Device
+from trainables.diffusion import noise_schedule
 from trainables.forgetting import parse_forget
-from trainables.models import BaseModel
+from trainables.recipes import BaseModel
 from trainables.unlearning import METHODS, Problem
 data = DATASETS["digits"]
 three = parse_forget("3", data)

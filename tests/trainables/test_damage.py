@@ -15,7 +15,7 @@ import pytest
 
 from trainables.experiment import Experiment, TrialSpec
 from trainables.pipeline import Pipeline, Report
-from trainables.stages.prepare import classifier_key, make_reference, model_key, reference_key
+from trainables.products import classifier_key, make_reference, model_key, reference_key
 from trainables.stages.score import score_key
 from trainables.stages.unlearn import unlearned_key
 from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key

@@ -13,7 +13,7 @@ from formula import epsilon_of, in_float64, noised
 
 from trainables.data import DATASETS, Images
 from trainables.forgetting import Forget
-from trainables.models import BaseModel
+from trainables.recipes import BaseModel
 from trainables.shared import SHARED, fisher, fisher_ratio, saliency
 from trainables.unlearning import METHODS, Problem
 

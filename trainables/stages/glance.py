@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from trainables.classifier import verdicts
 from trainables.experiment import Samples, TrialSpec
+from trainables.products.classifier import classifier_of
 from trainables.running.stopwatch import Stopwatch
 from trainables.stages.score import FIRST, ScoreStage, score_inputs, scoring_code
 from trainables.store import Artifact, artifact_key, code_version
@@ -55,7 +56,7 @@ class GlanceStage:
         """Keep the share, and the images for the score, should another process go on."""
         bench = self.score.bench
         with watch("scoring"):
-            predicted, _ = verdicts(bench.classifier, self.score.sampling.images()[:FIRST])
+            predicted, _ = verdicts(classifier_of(bench), self.score.sampling.images()[:FIRST])
             shown = float(bench.experiment.forgetting.asked_by(predicted).float().mean())
         self.score.save_partial()
         figures = {"relearning_accuracy": shown, UNLEARNED: 1 - shown}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from trainables.experiment import Experiment
 from trainables.imported import put_pretrained
-from trainables.pretrained import Pretrained
-from trainables.stages.prepare import model_key
+from trainables.products.models import model_key
+from trainables.recipes import Pretrained
 from trainables.store import Artifact, Store, artifact_key, code_version
 
 
