@@ -36,6 +36,9 @@ def test_the_tree_passes(tool: list[str]) -> None:
         ("sweep/plan.py", "import search_spaces.dimum_robustness"),
         ("trainables/pipeline.py", "import ray"),
         ("trainables/store/store.py", "import optuna"),
+        ("trainables/store/store.py", "from trainables import diffusion"),
+        ("trainables/running/stopwatch.py", "from trainables.data import Images"),
+        ("trainables/products/models.py", "from trainables.stages.score import judge"),
         ("sweep/space.py", "import torch"),
     ],
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 import pipelines
 import pytest
+from disk_formats import write_classes
 from tracing import Edited, Function, edited, functions, modules, reached
 
 from trainables import products
@@ -148,7 +149,7 @@ def finish(begin: Callable[[], Any]) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Every kind of product: of digits, of a pipeline of latents, and of single images to forget."""
+    """Every kind of product: of digits, of a pipeline of latents, of a folder of pictures, of single images to forget."""
     for family in FAMILIES:
         family.names()  # imports the family's modules, which is no part of a making
     tiny = Experiment(
@@ -181,6 +182,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         lambda: products.make_imported(latents, dit),
     )
     makings.trial("latents", replace(spec, experiment=latents, method="esd", settings=steps, attacks=(dimra,)))
+
+    folder = write_classes(tmp_path_factory.mktemp("pictures"), ("cat", "dog", "newt"), 10)
+    disk = replace(tiny, data="image_folder", data_folder=str(folder), image_size=16, data_limit=9, shadow_models=0)
+    disk = replace(disk, forget="1", features="efficientnet", data_fingerprint=disk.dataset.fingerprint())
+    makings.prepare("disk", disk)
 
     images = replace(tiny, data="digits_duplicated", forget="instances:0,1", shadow_models=0)
     makings.prepare("images", images)
@@ -255,7 +261,10 @@ OF_ANY_MODEL = f"(unlearned|{SCORED})"
         ("stages.attack", "@"),
         ("stages.glance", "glance"),
         ("shared.saliency", "(shared saliency|salun)"),
-        ("origins.trained", "(digits|images): (?!classifier|reference)"),
+        ("origins.trained", "(digits|images|disk): (?!classifier|reference)"),
+        ("pictures", "disk"),
+        ("features.efficientnet", "disk: (reference|base score)"),
+        ("features.classifier", "(digits|images|latents): (reference|base score)|, "),
         ("imported", "latents: (?!classifier|reference)"),
         ("data.digits_duplicated", "images: (?!classifier)"),
         ("classifier", f"(: classifier|: reference|: shared|{OF_ANY_MODEL})"),
