@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -201,6 +203,23 @@ def test_an_import_that_hides_what_it_depends_on_is_refused(hash_of: Hash, line:
 def test_a_module_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match=r"trainables\.no_such_module"):
         code_version("trainables.no_such_module")
+
+
+def test_a_member_that_somebodys_own_file_registers_has_a_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(source: str) -> str:
+        file = tmp_path / "store.py"  # named like a neutral room, and in none
+        file.write_text(source)
+        module = types.ModuleType("store")
+        module.__file__ = str(file)
+        monkeypatch.setitem(sys.modules, "store", module)
+        return Code(ROOT).version("store")
+
+    plain, using = "x = 1", "from trainables.diffusion import sample\nx = 1"
+    assert len({version(plain), version("x = 2"), version(using), code_version("trainables.diffusion")}) == 4
+    with pytest.raises(ValueError, match="nowhere"):
+        code_version("nowhere")
 
 
 def test_every_module_of_the_package_has_a_version_and_none_imports_in_a_circle() -> None:

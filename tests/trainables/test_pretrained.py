@@ -115,6 +115,21 @@ def test_every_name_of_trained_parameters_finds_some_in_a_dit_but_the_middle_blo
     assert found["condition_mid"] < found["condition"]
 
 
+def test_what_is_read_in_a_pipelines_files_is_part_of_what_it_is_and_where_they_lie_is_not(folder: Path) -> None:
+    """Were they read in another way, the model would be used in another way: its key has to know."""
+    pipelines.save_ddpm(folder, pipelines.unet(10))
+    found = taken(folder)
+    elsewhere = replace(found, source="owner/name", folder="elsewhere", commit="0" * 40)
+    assert elsewhere.identity == found.identity
+    otherwise = [
+        replace(found, null=True),
+        replace(found, classes=11),
+        replace(found, schedule=replace(found.schedule, clip_sample=False)),
+        replace(found, batch=2),
+    ]
+    assert not any(other.identity == found.identity for other in otherwise)
+
+
 def test_the_digest_is_of_what_the_files_hold_and_not_of_where_they_lie(folder: Path, tmp_path: Path) -> None:
     pipelines.save_ddpm(folder, pipelines.unet(10))
     elsewhere = Path(shutil.copytree(folder, tmp_path / "elsewhere"))

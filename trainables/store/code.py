@@ -16,6 +16,7 @@ import ast
 import hashlib
 import importlib.metadata
 import platform
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -196,9 +197,13 @@ class Code:
                     yield Import(source, alias.name, alias.asname or alias.name)
 
     def _is_neutral(self, module: str) -> bool:
-        return module.removeprefix(f"{self.root.name}.").partition(".")[0] in NEUTRAL
+        package, _, inside = module.partition(".")
+        return package == self.root.name and inside.partition(".")[0] in NEUTRAL
 
     def _path(self, module: str) -> Path | None:
+        if module.partition(".")[0] != self.root.name:  # a member of a family that somebody's own file registered
+            file = getattr(sys.modules.get(module), "__file__", None)
+            return Path(file) if file else None
         stem = self.root.joinpath(*module.split(".")[1:])
         files = (stem.with_suffix(".py"), stem / "__init__.py")
         return next((file for file in files if file.is_file()), None)
