@@ -70,21 +70,23 @@ def prepare(experiment: Experiment, methods: Iterable[str], seeds: Iterable[int]
     """Make what all of a question's trials share."""
     import torch
 
-    from trainables.stages import prepare as stages
+    from trainables import products
     from trainables.stages.score import make_score
     from trainables.unlearning import METHODS
 
     torch.set_num_threads(1)
-    stages.make_classifier(experiment)
-    for which in (*CONTROLS, *(f"{stages.SHADOW}{i}" for i in range(experiment.shadow_models))):
-        stages.make_model(experiment, which)
-    stages.make_reference(experiment)
+    products.make_classifier(experiment)
+    for which in CONTROLS:
+        products.make_model(experiment, which)
+    for number in range(experiment.shadow_models):
+        products.make_shadow(experiment, number)
+    products.make_reference(experiment)
     if experiment.shadow_models:
-        stages.make_shadows(experiment)
+        products.make_shadows(experiment)
     for name in sorted({need for method in methods for need in METHODS[method].needs}):
-        stages.make_shared(experiment, name)
+        products.make_shared(experiment, name)
     for seed in seeds:
-        make_score(experiment, stages.model_key(experiment, "base"), SAMPLES, seed)
+        make_score(experiment, products.model_key(experiment, "base"), SAMPLES, seed)
 
 
 def run(experiment: Experiment, method: str, seed: int) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from sweep.fronts import read_front
 from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
 from sweep.space import CONTROL
 from trainables.experiment import TrialSpec
-from trainables.stages.attack import attack_key, trajectory_key
+from trainables.stages.attack import attack_key
+from trainables.stages.trajectory import trajectory_key
 from trainables.stages.unlearn import unlearned_key
 from trainables.store import Store, is_key
 

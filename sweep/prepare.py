@@ -17,20 +17,19 @@ from sweep.jobs import attack_plan
 from sweep.plan import AUTO, CALIBRATION_SEEDS, Plan
 from sweep.progress import Progress
 from sweep.space import Arm, Attack, Choice, SearchSpace
+from trainables import products
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
-from trainables.classifier import recipe_for
 from trainables.experiment import Experiment, Samples
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
-from trainables.models import BaseModel
-from trainables.pretrained import Pretrained, fitted, hashed, located, read_pipeline
+from trainables.pretrained import fitted, hashed, located, read_pipeline
+from trainables.products import check_beside_base
+from trainables.recipes import BaseModel, Pretrained, recipe_for
 from trainables.sizes import SIZES
-from trainables.stages import prepare
-from trainables.stages.attack import check_images
-from trainables.stages.imported import check_beside_base
 from trainables.stages.score import make_score, score_key
+from trainables.stages.trajectory import check_images
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
 
@@ -124,7 +123,7 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     _check_forgets(plan, space, forgetting)
     for arm in space.arms:
         _check_arm(arm, f"space {space.name!r}, arm {arm.name!r}")
-    bench = prepare.Workbench(experiment_of(plan))
+    bench = products.Workbench(experiment_of(plan))
     for attack in (*space.search_attacks, *space.confirm_attacks):
         check_attack(bench, attack, f"space {space.name!r}, attack {attack.name!r}")
 
@@ -148,7 +147,7 @@ def _check_arm(arm: Arm, where: str) -> None:
             configure(point)
 
 
-def check_attack(bench: prepare.Workbench, attack: Attack, where: str) -> None:
+def check_attack(bench: products.Workbench, attack: Attack, where: str) -> None:
     """UsageError where an attack refuses its settings, its sets are too small, or it counts and holds what was forgotten."""
     with mistake_in(where):
         auxiliaries = ATTACKS[attack.method].configure(attack.settings).auxiliaries
@@ -183,8 +182,8 @@ def prepare_all(
     start, store = time.monotonic(), Store(experiment.store)
     whiches = ("base",) if experiment.without_control else ("base", "retrain")
     models = {_MODEL_NAMES[which]: which for which in whiches}
-    keys = {name: prepare.model_key(experiment, which) for name, which in models.items()}
-    keys["classifier"] = prepare.classifier_key(experiment)
+    keys = {name: products.model_key(experiment, which) for name, which in models.items()}
+    keys["classifier"] = products.classifier_key(experiment)
     cached = [name for name, key in keys.items() if store.find(key)]
     todo = [name for name in keys if name not in cached]
     said = ["found " + ", ".join(cached)] * bool(cached) + ["training " + ", ".join(todo)] * bool(todo)
@@ -194,29 +193,29 @@ def prepare_all(
     if isinstance(experiment.base, Pretrained):  # here, for no other machine need see its folder
         for which in whiches:
             with mistake_in("--base" if which == "base" else "--retrain-control"):
-                prepare.make_model(experiment, which)
-    shadows = [f"{prepare.SHADOW}{i}" for i in range(experiment.shadow_models)]
+                products.make_model(experiment, which)
+    shadows = range(experiment.shadow_models)
     made = execute(
         {
-            "classifier": (prepare.make_classifier, (experiment,)),
-            **{name: (prepare.make_model, (experiment, which)) for name, which in models.items()},
-            **{f"{name} model": (prepare.make_model, (experiment, name)) for name in shadows},
+            "classifier": (products.make_classifier, (experiment,)),
+            **{name: (products.make_model, (experiment, which)) for name, which in models.items()},
+            **{f"{products.SHADOW}{i} model": (products.make_shadow, (experiment, i)) for i in shadows},
         }
     )
     accuracy = made["classifier"].facts["held_out_accuracy"]
     progress.line(
         f"prepare: classifier is right on {accuracy:.1%} of {made['classifier'].facts['held_out_images']} held-out images"
     )
-    once: dict[str, tuple[Task, tuple[Any, ...]]] = {"reference statistics": (prepare.make_reference, (experiment,))}
+    once: dict[str, tuple[Task, tuple[Any, ...]]] = {"reference statistics": (products.make_reference, (experiment,))}
     if shadows:
-        once["shadow losses"] = (prepare.make_shadows, (experiment,))
-    once |= {name: (prepare.make_shared, (experiment, name)) for name in needed(space)}
+        once["shadow losses"] = (products.make_shadows, (experiment,))
+    once |= {name: (products.make_shared, (experiment, name)) for name in needed(space)}
     made_once = execute(once)
     seeds = plan.calibration_seeds
     samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
-    tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (prepare.make_synthetic, (experiment,))}
+    tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (products.make_synthetic, (experiment,))}
     for which in whiches:
-        model = prepare.model_key(experiment, which)
+        model = products.model_key(experiment, which)
         tasks |= {f"{which} on seed {s}": (make_score, (experiment, model, samples, s)) for s in seeds}
     base = keys["base model"]
     confirm_seeds = plan.replicate_seeds[1:]
@@ -236,8 +235,8 @@ def prepare_all(
         "finished_at": dt.datetime.now(dt.UTC).isoformat(),
         "keys": keys
         | {"base score": score_key(experiment, base, samples, seeds[0])}
-        | {"synthetic set": prepare.synthetic_key(experiment)}
-        | {f"shared {name}": prepare.shared_key(experiment, name) for name in needed(space)},
+        | {"synthetic set": products.synthetic_key(experiment)}
+        | {f"shared {name}": products.shared_key(experiment, name) for name in needed(space)},
         "shared": sorted({a.key for of in (made, made_once, scores) for a in of.values()} | _imported(experiment)),
         "seconds": {"prepare": time.monotonic() - start}
         | {f"{n} core": a.facts.get("core_s", 0.0) for n, a in made.items()},
@@ -248,7 +247,7 @@ def prepare_all(
 
 def _imported(experiment: Experiment) -> set[str]:
     """What comes with a base model beside it: of one of latents, its VAE."""
-    return {prepare.vae_key(experiment)} if experiment.in_latents else set()
+    return {products.vae_key(experiment)} if experiment.in_latents else set()
 
 
 def _budget(plan: Plan, base: list[float], retrain: list[float] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sweep.jobs import Job, add_report
 from trainables.pipeline import Pipeline
-from trainables.stages.prepare import Workbench
+from trainables.products import Workbench
 from trainables.store import Store
 
 _TIMES = ("wall_s", "core_s", "training_s", "sampling_s", "scoring_s")

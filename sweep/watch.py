@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainables.experiment import Experiment
-from trainables.models import BaseModel
-from trainables.stages.prepare import SHADOW, model_key
+from trainables.products import SHADOW, model_key, shadow_key
+from trainables.recipes import BaseModel
 from trainables.store import Store
 
 _MODELS = {"base model": "base", "retrain control": "retrain"}
@@ -26,8 +26,11 @@ def base_progress(experiments: Sequence[Experiment], waiting: list[str]) -> str:
     for name in waiting:
         experiment, which = models.get(name, (experiments[0], name.removesuffix(" model")))
         recipe, steps = experiment.base, ""
-        if (name in models or name.startswith(SHADOW)) and isinstance(recipe, BaseModel):
-            partial = Store(experiment.store).load_partial(model_key(experiment, which))
+        shadow = which.startswith(SHADOW)
+        if (name in models or shadow) and isinstance(recipe, BaseModel):
+            number = which.removeprefix(SHADOW)
+            key = shadow_key(experiment, int(number)) if shadow else model_key(experiment, which)
+            partial = Store(experiment.store).load_partial(key)
             steps = f" {int(partial['step'])}/{recipe.train_steps} steps" if partial else ""
         said.append(name + steps)
     return ", ".join(said)

@@ -35,7 +35,10 @@ def test_the_tree_passes(tool: list[str]) -> None:
         ("trainables/diffusion.py", "import sweep.plan"),
         ("sweep/plan.py", "import search_spaces.dimum_robustness"),
         ("trainables/pipeline.py", "import ray"),
-        ("trainables/store.py", "import optuna"),
+        ("trainables/store/store.py", "import optuna"),
+        ("trainables/store/store.py", "from trainables import diffusion"),
+        ("trainables/running/stopwatch.py", "from trainables.data import Images"),
+        ("trainables/products/models.py", "from trainables.stages.score import judge"),
         ("sweep/space.py", "import torch"),
     ],
 )
@@ -85,9 +88,10 @@ def test_the_readmes_new_method_is_one_file_that_forgets_nothing_but_runs(tmp_pa
 import torch
 from diffusers import UNet2DModel
 from trainables.data import DATASETS
-from trainables.diffusion import Device, noise_schedule
+from trainables.device import Device
+from trainables.diffusion import noise_schedule
 from trainables.forgetting import parse_forget
-from trainables.models import BaseModel
+from trainables.recipes import BaseModel
 from trainables.unlearning import METHODS, Problem
 data = DATASETS["digits"]
 three = parse_forget("3", data)

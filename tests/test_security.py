@@ -35,9 +35,9 @@ from sweep.journal import open_journal
 from sweep.space import Arm, Attack, Float
 from trainables.data.cifar10 import read_pickled
 from trainables.features.inception import checked_weights
-from trainables.node_cache import NodeCache
 from trainables.pretrained import located, read_pipeline
 from trainables.store import Store
+from trainables.store.node_cache import NodeCache
 
 ROOT = Path(__file__).parents[1]
 QUICK = str(ROOT / "tests" / "questions" / "quick.py")

@@ -2,49 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from trainables.data import Dataset, Images
+from trainables.recipes import ClassifierRecipe
 from trainables.store import Artifact
-
-
-@dataclass(frozen=True)
-class ClassifierRecipe:
-    """Width, training length and feature size; 32 features keep the Fréchet distance's bias small at N = 450.
-
-    The defaults are for 8×8 images, `recipe_for` has those for larger ones. With one of `halvings` two layers see an image
-    whole; with more, one layer does and one follows each halving.
-    """
-
-    width: int = 32
-    features: int = 32
-    train_steps: int = 600
-    batch: int = 128
-    learning_rate: float = 5e-3
-    noise: float = 0.1  # standard deviation added to pixels: samples are never as clean as data
-    halvings: int = 1
-    shift: int = 1  # pixels by which every second batch is moved at most, around the edge
-
-    def __post_init__(self) -> None:
-        if self.halvings < 1 or self.shift < 0:
-            raise ValueError(f"halvings {self.halvings}, shift {self.shift}: must be at least 1, and at least 0")
-
-
-def recipe_for(shape: tuple[int, int, int]) -> ClassifierRecipe:
-    """The recipe for images of this shape (C, H, W).
-
-    Those above 8×8 pixels get more steps and halvings, less noise and no shifts: on Fashion-MNIST at 16×16, 600 steps gave
-    .861 with the digits' noise and shifts, .870 with half the noise, .875 without shifts (held out, 10,000 images). This
-    recipe: .906, in 100 core-seconds.
-    """
-    _, height, _ = shape
-    if height <= 8:
-        return ClassifierRecipe()
-    return ClassifierRecipe(train_steps=2400, noise=0.05, shift=0, halvings=max(2, (height // 8).bit_length() - 1))
 
 
 class Classifier(nn.Module):

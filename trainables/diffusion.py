@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DModel
 
+from trainables.device import Device
 from trainables.lora import merge
 from trainables.noise_schedule import NoiseSchedule
 from trainables.sampler import Sampler
@@ -33,24 +34,6 @@ It is given the run itself: model, generator, step, horizon, parameters, average
 
 class Diverged(RuntimeError):
     """The loss of a fine-tuning run is no longer finite."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where and how tensors are computed: one thread and float32 on a CPU, bf16 autocast and channels_last on a GPU."""
-
-    name: str = "cpu"
-
-    @property
-    def on_gpu(self) -> bool:
-        return self.name.startswith("cuda")
-
-    def place(self, model: UNet2DModel) -> UNet2DModel:
-        """`model` on this device, in its memory format."""
-        return model.to(self.name, memory_format=torch.channels_last if self.on_gpu else torch.preserve_format)  # type: ignore[call-overload]
-
-    def autocast(self) -> torch.autocast:
-        return torch.autocast("cuda" if self.on_gpu else "cpu", dtype=torch.bfloat16, enabled=self.on_gpu)
 
 
 def noise_schedule(train_timesteps: int = 1000, beta_schedule: str = "linear") -> DDIMScheduler:

@@ -6,13 +6,11 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trainables.classifier import ClassifierRecipe
 from trainables.data import Dataset, dataset
-from trainables.diffusion import Device
+from trainables.device import Device
 from trainables.forgetting import Forget, parse_forget
-from trainables.models import BaseModel
 from trainables.noise_schedule import NoiseSchedule
-from trainables.pretrained import Pretrained
+from trainables.recipes import BaseModel, ClassifierRecipe, Pretrained
 from trainables.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -156,7 +154,7 @@ class TrialSpec:
     """One replicate of one trial: from which model, by which method and settings, on which seed, attacked how.
 
     `method` ``none`` scores and attacks the `start` model as it is: ``base`` or ``retrain``, the controls, or the artifact
-    key of an imported model (`trainables.stages.imported`). Without `gate` limits, nothing is stopped early. After the
+    key of an imported model (`trainables.products.imported`). Without `gate` limits, nothing is stopped early. After the
     attack, `attacked_per_retained` images of each retained condition are scored.
     """
 

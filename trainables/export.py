@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from diffusers import DDIMPipeline, DiTPipeline, DiTTransformer2DModel, UNet2DModel
 
-from trainables.diffusion import Device
+from trainables.device import Device
 from trainables.dit import DiT, load_vae
 from trainables.experiment import Experiment
 from trainables.imported import bits_of
 from trainables.models import AttributeEmbedding, build, load_model, plain_config
-from trainables.pretrained import Pretrained
-from trainables.stages.prepare import vae_key
+from trainables.products import vae_key
+from trainables.recipes import Pretrained
 from trainables.store import Artifact, Store
 
 _MOST_ATTRIBUTES = 12  # 4,097 rows

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from trainables.data import Dataset
 from trainables.dit import DiT, class_tables
 from trainables.models import AttributeEmbedding, build, model_facts, plain_config, weights_of
-from trainables.pretrained import DIT, UNET, Pretrained
+from trainables.recipes import DIT, UNET, Pretrained
 from trainables.store import Artifact, Store
 
 _READ: dict[str, Any] = {

@@ -4,75 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
+from diffusers import UNet2DModel
 
 from trainables.data import Dataset, Images
-from trainables.diffusion import Device, FineTuning, Loss, Optimisation, denoising_loss, noise_schedule
+from trainables.device import Device
+from trainables.diffusion import FineTuning, Loss, Optimisation, denoising_loss
 from trainables.dit import DiT
 from trainables.lora import add_factors, is_factor
+from trainables.recipes import BaseModel, Recipe
 from trainables.store import Artifact, Tensors
-
-
-class Recipe(Protocol):
-    """What losses must know of how a base model was trained, here or elsewhere."""
-
-    @property
-    def batch(self) -> int: ...
-    @property
-    def label_dropout(self) -> float: ...
-    def noise_schedule(self) -> DDIMScheduler: ...
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """Architecture and training recipe of a base model; the retrain control θ* shares both.
-
-    Condition number `conditions` (one past the last) is the null condition, learned by label dropout as in
-    classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598).
-    """
-
-    channels: tuple[int, ...] = (16, 32)
-    layers_per_block: int = 1
-    norm_groups: int = 8
-    train_steps: int = 1300
-    batch: int = 128
-    learning_rate: float = 4e-3
-    ema_decay: float = 0.995
-    label_dropout: float = 0.1
-    beta_schedule: str = "linear"
-    attention_below: int = 0  # self-attention at feature maps no wider than this; 0: in the middle block alone
-
-    def config(self, dataset: Dataset) -> dict[str, Any]:
-        """Arguments of `UNet2DModel` for a data set's shape and number of conditions."""
-        channels, height, _ = dataset.shape
-        blocks = len(self.channels)
-        kinds = ["Attn" * (height >> i <= self.attention_below) for i in range(blocks)]
-        return {
-            "sample_size": height,
-            "in_channels": channels,
-            "out_channels": channels,
-            "layers_per_block": self.layers_per_block,
-            "block_out_channels": list(self.channels),
-            "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
-            "up_block_types": [f"{kind}UpBlock2D" for kind in reversed(kinds)],
-            "norm_num_groups": self.norm_groups,
-            "num_class_embeds": None if dataset.unconditional or dataset.attributes else dataset.conditions + 1,
-        }
-
-    def noise_schedule(self) -> DDIMScheduler:
-        return noise_schedule(beta_schedule=self.beta_schedule)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What of it determines a product: everything."""
-        return asdict(self)
-
-    def optimisation(self) -> Optimisation:
-        return Optimisation(self.learning_rate, self.train_steps, ema_decay=self.ema_decay, schedule="one-cycle")
 
 
 class AttributeEmbedding(torch.nn.Module):
@@ -104,7 +48,8 @@ def training_run(recipe: BaseModel, dataset: Dataset, images: Images, seed: int,
     torch.manual_seed(seed)  # the weights' initialisation draws from the global generator
     model = device.place(build(recipe.config(dataset), len(dataset.attributes)))
     loss = dropout_loss(recipe, images, dataset.conditions, device)
-    return FineTuning(model, loss, recipe.optimisation(), seed, device)
+    how = Optimisation(recipe.learning_rate, recipe.train_steps, ema_decay=recipe.ema_decay, schedule="one-cycle")
+    return FineTuning(model, loss, how, seed, device)
 
 
 def dropout_loss(

@@ -20,19 +20,20 @@ import torch
 from trainables.attacks import ATTACKS
 from trainables.audits import AUDITS
 from trainables.experiment import TrialSpec
-from trainables.features import FEATURE_NETWORKS
 from trainables.gate import GLANCE, excluded
 from trainables.metrics import METRICS, Figures, aurc, wilson
-from trainables.provenance import code_version
+from trainables.origins import ORIGINS
+from trainables.products import Workbench, model_key, reference_key
+from trainables.products.features import feature_module, features_of
+from trainables.running.stopwatch import Stopwatch
 from trainables.shared import SHARED
-from trainables.stages import Stopwatch
-from trainables.stages.attack import AttackStage, Trajectory, check_attack
+from trainables.stages.again import make_again
+from trainables.stages.attack import AttackStage
 from trainables.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
-from trainables.stages.prepare import Workbench, model_key, reference_key
 from trainables.stages.score import FIRST, ScoreStage, score_key
-from trainables.stages.shared import make_again
+from trainables.stages.trajectory import Trajectory, check_attack
 from trainables.stages.unlearn import UnlearnStage, unlearned_key
-from trainables.store import Artifact, CorruptArtifact, MissingArtifact
+from trainables.store import Artifact, CorruptArtifact, MissingArtifact, code_version
 from trainables.unlearning import METHODS
 
 STEP_SECONDS = 30.0
@@ -251,7 +252,7 @@ class Pipeline:
             "samples_per_retained": spec.samples.per_retained,
             "sampler": f"one-step@{one_step}" if one_step else experiment.sampler,
             "feature_network": experiment.features,
-            "feature_network_hash": self.bench.features.weights_hash,
+            "feature_network_hash": features_of(self.bench).weights_hash,
             "reference": reference_key(experiment),
             "base_model": model_key(experiment, spec.start),
             "unlearned_model": self.unlearned,
@@ -264,10 +265,10 @@ class Pipeline:
     def _code_version(self) -> str:
         """Hash of all code the figures come from: this module, and the method, attacks, metrics, features and data it uses."""
         spec, experiment = self.spec, self.spec.experiment
-        modules = {"trainables.pipeline", FEATURE_NETWORKS[experiment.features].__module__}
+        modules = {__name__, feature_module(experiment), ORIGINS[experiment.base.origin].__module__}
         modules |= {*METRICS.modules(), *AUDITS.modules()}
         modules |= {experiment.dataset.module} | {ATTACKS[a.method].module for a in spec.attacks}
         if spec.method != "none":
             method = METHODS[spec.method]
             modules |= set(method.modules) | {SHARED[name].module for name in method.needs}
-        return code_version(*sorted(modules))
+        return code_version(*modules)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trainables.data import Dataset
-from trainables.noise_schedule import NoiseSchedule, schedule_from
+from trainables.noise_schedule import schedule_from
+from trainables.recipes import DIT, UNET, Pretrained
 
-UNET, DIT = "unet", "transformer"  # a pipeline's folder of the denoiser, by its kind
 PIPELINES = {"DDPMPipeline": UNET, "DDIMPipeline": UNET, "DiTPipeline": DIT}
 _CLASSES = {
     UNET: ("UNet2DModel",),
@@ -24,47 +24,6 @@ _CLASSES = {
     "vae": ("AutoencoderKL",),
 }
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".msgpack")
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A base model (or a control, or someone's unlearned model) that was trained elsewhere: a diffusers pipeline.
-
-    `digest` is the SHA-256 of the files it is made of and all that keys know of where it came from. `shape` (C, H, W) is
-    what the denoiser takes and `image_shape` what it stands for: another shape means latents of the pipeline's VAE.
-    `classes` are the rows of its class embedding, the null row included where `null` says that there is one; 0 of an
-    unconditional model. `rows` names, for each condition of the data set, the pipeline's own class; empty: the same numbers.
-    """
-
-    source: str  # the folder or hub id, as given
-    folder: str  # where its files are on the machine that imports it
-    kind: str
-    shape: tuple[int, int, int]
-    image_shape: tuple[int, int, int]
-    classes: int
-    null: bool
-    schedule: NoiseSchedule
-    digest: str = ""
-    commit: str = ""  # of a hub id
-    rows: tuple[int, ...] = ()
-    batch: int = 128  # of whoever trains it further and has no batch of his own
-
-    @property
-    def label_dropout(self) -> float:
-        """How often the attacker's recipe drops a condition: .1 where the model knows a null condition, else never."""
-        return 0.1 if self.null else 0.0
-
-    @property
-    def in_latents(self) -> bool:
-        return self.kind == DIT
-
-    def noise_schedule(self) -> Any:
-        return self.schedule.scheduler()
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What of it determines a product: its files, and which of its classes are the data set's."""
-        return {"pretrained": self.digest, "rows": list(self.rows)}
 
 
 def read_pipeline(folder: str, source: str = "", commit: str = "", rows: tuple[int, ...] = ()) -> Pretrained:

@@ -19,7 +19,7 @@ from ray import tune
 from trainables import gpu_memory
 from trainables.experiment import TrialSpec
 from trainables.pipeline import STEP_SECONDS, Pipeline, Report
-from trainables.stages.prepare import Workbench
+from trainables.products import Workbench
 from trainables.store import StoreUnusable
 
 _LEAK_BYTES = 256 * 2**20

@@ -19,15 +19,14 @@ from sweep.track import leaderboard
 from sweep.track.agenda import TrackAgenda
 from sweep.track.plan import Entry, TrackPlan
 from sweep.watch import task_name
+from trainables import products
 from trainables.attacks import ATTACKS
 from trainables.experiment import Experiment, Samples
-from trainables.pretrained import Pretrained
-from trainables.provenance import machine
-from trainables.stages import prepare
-from trainables.stages.attack import attack_code
-from trainables.stages.imported import check_beside_base, imported_key, make_imported
+from trainables.products import check_beside_base, imported_key, make_imported
+from trainables.recipes import Pretrained
 from trainables.stages.score import make_score, scoring_code
-from trainables.store import Store
+from trainables.stages.trajectory import attack_code
+from trainables.store import Store, machine
 from trainables.unlearning import METHODS
 
 
@@ -86,7 +85,7 @@ def check_members(plan: TrackPlan) -> None:
             for experiment in experiments:
                 METHODS[entry.method].check_forgets(experiment.forgetting)
     for experiment in experiments:
-        bench = prepare.Workbench(experiment)
+        bench = products.Workbench(experiment)
         for attack in plan.suite:
             preparing.check_attack(bench, attack, f"attack {attack.name!r}, forget {experiment.forget}")
 
@@ -110,10 +109,10 @@ def prepare_all(
 ) -> dict[str, Any]:
     """Find or make what replicates share; returns what ``prepared.json`` holds: the key of everything, and the machine."""
     start, first = time.monotonic(), experiments[0]
-    keys = {"base model": prepare.model_key(first, "base"), "classifier": prepare.classifier_key(first)}
+    keys = {"base model": products.model_key(first, "base"), "classifier": products.classifier_key(first)}
     controlled = [e for e in experiments if not e.without_control]
-    keys |= {f"retrain control of {e.forget}": prepare.model_key(e, "retrain") for e in controlled}
-    keys |= {f"reference statistics of {e.forget}": prepare.reference_key(e) for e in experiments}
+    keys |= {f"retrain control of {e.forget}": products.model_key(e, "retrain") for e in controlled}
+    keys |= {f"reference statistics of {e.forget}": products.reference_key(e) for e in experiments}
     store = Store(first.store)
     missing = [name for name, key in keys.items() if store.find(key) is None]
     progress.line(f"prepare: {len(keys) - len(missing)} found; making {', '.join(missing) or 'nothing'}")
@@ -122,17 +121,17 @@ def prepare_all(
         return task_name(what, experiment, experiments)
 
     models: dict[str, tuple[Task, tuple[Any, ...]]] = {
-        "classifier": (prepare.make_classifier, (first,)),
-        "base model": (prepare.make_model, (first, "base")),
+        "classifier": (products.make_classifier, (first,)),
+        "base model": (products.make_model, (first, "base")),
     }
-    made = execute(models | {named("retrain control", e): (prepare.make_model, (e, "retrain")) for e in controlled})
+    made = execute(models | {named("retrain control", e): (products.make_model, (e, "retrain")) for e in controlled})
     if first.without_control:
         progress.line(f"prepare: no retrain control: {first.without_control}")
     needs = sorted({need for entry in plan.entries if not entry.model for need in METHODS[entry.method].needs})
     once: dict[str, tuple[Task, tuple[Any, ...]]] = {
-        named("reference statistics", e): (prepare.make_reference, (e,)) for e in experiments
+        named("reference statistics", e): (products.make_reference, (e,)) for e in experiments
     }
-    once |= {named(f"shared {need}", e): (prepare.make_shared, (e, need)) for need in needs for e in experiments}
+    once |= {named(f"shared {need}", e): (products.make_shared, (e, need)) for need in needs for e in experiments}
     execute(once)
     samples = Samples(plan.common.samples_forgotten, plan.common.samples_per_retained)
     base = keys["base model"]
@@ -142,7 +141,7 @@ def prepare_all(
         for s in plan.replicate_seeds
     }
     if any("synthetic" in ATTACKS[a.method].configure(a.settings).auxiliaries for a in plan.suite):
-        tasks |= {named("synthetic set", e): (prepare.make_synthetic, (e,)) for e in experiments}
+        tasks |= {named("synthetic set", e): (products.make_synthetic, (e,)) for e in experiments}
     own = {e.name: _own_model(plan, e, first) for e in plan.entries if e.model}
     tasks |= {f"model {name}": (make_imported, (first, pretrained)) for name, pretrained in own.items()}
     execute(tasks)

@@ -19,8 +19,8 @@ from sweep.launch import main
 from sweep.plan import Plan, create_run_dir, write_json
 from sweep.prepare import _budget, experiment_of, resolved
 from trainables.data import DATASETS
-from trainables.models import BaseModel, build
-from trainables.pretrained import Pretrained
+from trainables.models import build
+from trainables.recipes import BaseModel, Pretrained
 from trainables.sizes import SIZES, fitting
 
 TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")

@@ -15,9 +15,11 @@ from diffusers import UNet2DModel
 
 from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.data import Images
+from trainables.device import Device
 from trainables.diagnostics import Landmarks, diagnose
-from trainables.diffusion import Device, Diverged, FineTuning, noise_schedule
-from trainables.models import LORA, TRAINED_PARAMETERS, BaseModel, trained_parameters
+from trainables.diffusion import Diverged, FineTuning, noise_schedule
+from trainables.models import LORA, TRAINED_PARAMETERS, trained_parameters
+from trainables.recipes import BaseModel
 
 BATCH, STEPS = 4, 4
 # So that a short run crosses from one part of the attack to the next, in the middle of an epoch.

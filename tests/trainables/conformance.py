@@ -13,7 +13,8 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import Images
-from trainables.diffusion import Device, Diverged, FineTuning, Run, noise_schedule
+from trainables.device import Device
+from trainables.diffusion import Diverged, FineTuning, Run, noise_schedule
 from trainables.forgetting import CONDITIONS, INSTANCES
 from trainables.models import LORA, trained_parameters
 from trainables.unlearning import METHODS, FineTuningSettings, Problem

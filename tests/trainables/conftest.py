@@ -11,11 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.classifier import ClassifierRecipe
 from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
-from trainables.models import BaseModel
-from trainables.shared import SHARED
-from trainables.stages.prepare import (
+from trainables.products import (
     Workbench,
     make_classifier,
     make_model,
@@ -23,8 +20,11 @@ from trainables.stages.prepare import (
     make_shared,
     make_synthetic,
     model_key,
-    problem_of,
 )
+from trainables.products.problem import problem_of
+from trainables.products.shared import shared_of
+from trainables.recipes import BaseModel, ClassifierRecipe
+from trainables.shared import SHARED
 from trainables.stages.score import make_score
 from trainables.unlearning import Problem
 
@@ -79,7 +79,7 @@ def problem(bench: Workbench) -> Problem:
     """What an unlearning method is given: digits, class 3 to forget."""
     for name in SHARED.names():
         make_shared(bench.experiment, name)
-    return problem_of(bench, tuple(SHARED.names()))
+    return problem_of(bench, {name: shared_of(bench, name) for name in SHARED.names()})
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,14 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import Images
-from trainables.stages.prepare import Workbench, model_key
+from trainables.products import Workbench, model_key
+from trainables.products.models import model_of
 from trainables.unlearning import Problem
 
 
 def start(bench: Workbench) -> UNet2DModel:
     """A fresh copy of θ₀, to be trained."""
-    return bench.model(model_key(bench.experiment, "base"))
+    return model_of(bench, model_key(bench.experiment, "base"))
 
 
 def in_float64(problem: Problem) -> Problem:

@@ -15,11 +15,15 @@ from attack_conformance import Ground
 from trainables.attacks import ATTACKS, AttackSettings, Target, register, register_gradient
 from trainables.auxiliary import AUXILIARY, few
 from trainables.data import Images
-from trainables.diffusion import Device, FineTuning, Gradient, Loss
+from trainables.device import Device
+from trainables.diffusion import FineTuning, Gradient, Loss
 from trainables.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.metrics import aurc
 from trainables.pipeline import Pipeline, Report
-from trainables.stages.prepare import Workbench
+from trainables.products import Workbench
+from trainables.products.auxiliary import auxiliary_of
+from trainables.products.images import forget_set_of, strangers_of
+from trainables.products.models import base_of
 
 
 def target(bench: Workbench, images: Images) -> Target:
@@ -29,12 +33,12 @@ def target(bench: Workbench, images: Images) -> Target:
 @pytest.fixture(scope="module")
 def ground(bench: Workbench) -> Ground:
     """Every auxiliary set of digits, θ₀, and θ₀ a little way off for θᵤ."""
-    unlearned, generator = copy.deepcopy(bench.base), torch.Generator().manual_seed(0)
+    unlearned, generator = copy.deepcopy(base_of(bench)), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in unlearned.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
-    sets = {name: bench.auxiliary(name) for name in AUXILIARY}
-    return Ground(bench.base, unlearned, sets, bench.experiment.base, bench.experiment.dataset.conditions)
+    sets = {name: auxiliary_of(bench, name) for name in AUXILIARY}
+    return Ground(base_of(bench), unlearned, sets, bench.experiment.base, bench.experiment.dataset.conditions)
 
 
 @pytest.mark.parametrize("check", attack_conformance.CHECKS, ids=lambda c: c.__name__)
@@ -121,9 +125,9 @@ def test_malicious_fine_tuning_is_the_denoising_loss_of_the_forgotten_images_und
     """DSM(θ; D_FT) written out, on the very draws the attack makes."""
     attack = ATTACKS["malicious"]
     settings = attack.configure({"batch": 5})
-    held = bench.auxiliary(settings.auxiliary)
+    held = auxiliary_of(bench, settings.auxiliary)
     assert set(held.conditions.tolist()) == {3}
-    base = copy.deepcopy(bench.base).double()
+    base = copy.deepcopy(base_of(bench)).double()
     images = Images(held.images.double(), held.conditions)
     found = attack.loss(target(bench, images), settings)(base, torch.Generator().manual_seed(7))
 
@@ -139,7 +143,7 @@ def test_malicious_fine_tuning_is_the_denoising_loss_of_the_forgotten_images_und
 
 
 def test_a_malicious_attacker_with_few_images_always_has_the_same_ones(bench: Workbench) -> None:
-    held = bench.auxiliary("public_forgotten")
+    held = auxiliary_of(bench, "public_forgotten")
     torch.manual_seed(0)
     four = few(held, 4)
     torch.manual_seed(1)
@@ -150,7 +154,7 @@ def test_a_malicious_attacker_with_few_images_always_has_the_same_ones(bench: Wo
 
 
 def test_an_attacker_is_not_given_images_that_are_not_there(bench: Workbench) -> None:
-    held = bench.auxiliary("public_forgotten")
+    held = auxiliary_of(bench, "public_forgotten")
     with pytest.raises(ValueError, match=f"given {len(held) + 1}, but there are {len(held)}"):
         few(held, len(held) + 1)
     with pytest.raises(ValueError, match="at least 1, or 0 for all"):
@@ -205,4 +209,6 @@ def test_an_audits_figures_are_over_the_images_it_audits(
 ) -> None:
     rows = [r for report in attacked[1] for r in report.curves if r["metric"].startswith(("membership", "denoising"))]
     assert {(r["attack"], r["attack_step"]) for r in rows} == {("none", 0), ("gentle", 5), ("few", 5), ("all", 5)}
-    assert {r["samples"] for r in rows} == {len(bench.forget_set) + len(bench.strangers)}, "digits has no copies"
+    assert {r["samples"] for r in rows} == {len(forget_set_of(bench)) + len(strangers_of(bench))}, (
+        "digits has no copies"
+    )

@@ -13,10 +13,13 @@ from trainables.audits import AUDITS, MOST, Audited, Shadows, auc, audit, first_
 from trainables.audits.denoising_loss import denoising_loss, true_positive_rate
 from trainables.audits.shadow import LIKELIHOOD_MODELS, likelihood_ratio, per_image, shadow
 from trainables.data import DATASETS, Images
-from trainables.diffusion import Device, FineTuning, Optimisation, noise_schedule
+from trainables.device import Device
+from trainables.diffusion import FineTuning, Optimisation, noise_schedule
 from trainables.diffusion import denoising_loss as dsm
-from trainables.models import BaseModel, build
-from trainables.stages.prepare import Workbench
+from trainables.models import build
+from trainables.products import Workbench
+from trainables.products.images import forget_set_of, strangers_of
+from trainables.recipes import BaseModel
 from trainables.unlearning import Problem
 
 N = 300  # not more than an audit looks at
@@ -173,7 +176,7 @@ def test_of_many_images_some_are_looked_at_from_first_to_last() -> None:
 
 def test_copies_do_not_count_as_independent(problem: Problem, bench: Workbench) -> None:
     """Three members, one of them a hundred times: the figures are those of three."""
-    three, strangers = problem.forget.where(torch.arange(3)), bench.strangers
+    three, strangers = problem.forget.where(torch.arange(3)), strangers_of(bench)
     repeated = problem.forget.where(torch.tensor([0, 1, 2] + [1] * 100))
     once, often = (
         audit(Audited(problem.base, problem.schedule, members, strangers, Device())) for members in (three, repeated)
@@ -183,9 +186,9 @@ def test_copies_do_not_count_as_independent(problem: Problem, bench: Workbench) 
 
 
 def test_no_members_or_no_strangers_no_figures(problem: Problem, bench: Workbench) -> None:
-    none = bench.strangers.where(torch.zeros(len(bench.strangers), dtype=torch.bool))
-    assert audit(Audited(problem.base, problem.schedule, none, bench.strangers, Device())) == {}
-    assert audit(Audited(problem.base, problem.schedule, bench.forget_set, none, Device())) == {}
+    none = strangers_of(bench).where(torch.zeros(len(strangers_of(bench)), dtype=torch.bool))
+    assert audit(Audited(problem.base, problem.schedule, none, strangers_of(bench), Device())) == {}
+    assert audit(Audited(problem.base, problem.schedule, forget_set_of(bench), none, Device())) == {}
 
 
 def test_image_losses_are_their_formula(problem: Problem) -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.classifier import Classifier, ClassifierRecipe, accuracy, recipe_for, train_classifier
+from trainables.classifier import Classifier, accuracy, train_classifier
 from trainables.data import dataset
+from trainables.recipes import ClassifierRecipe, recipe_for
 
 SIZES = {8: 1, 12: 2, 16: 2, 28: 2, 32: 2, 64: 3, 128: 4}
 

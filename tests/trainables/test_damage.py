@@ -15,7 +15,7 @@ import pytest
 
 from trainables.experiment import Experiment, TrialSpec
 from trainables.pipeline import Pipeline, Report
-from trainables.stages.prepare import classifier_key, make_reference, model_key, reference_key
+from trainables.products import classifier_key, make_reference, model_key, reference_key
 from trainables.stages.score import score_key
 from trainables.stages.unlearn import unlearned_key
 from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key
@@ -224,7 +224,7 @@ def test_a_store_that_does_not_answer_is_given_up(store: Store, monkeypatch: pyt
 
 def test_a_process_left_with_a_call_that_hangs_still_ends(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    code = "from trainables.patience import patiently\npatiently(open('pipe') for _ in [1])"
+    code = "from trainables.store.patience import patiently\npatiently(open('pipe') for _ in [1])"
     environment = os.environ | {"SWEEP_PATIENCE_S": "0.2", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60

@@ -9,7 +9,9 @@ from sklearn.datasets import load_digits
 from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
 from trainables.data import DATASETS, Images, Splits
 from trainables.forgetting import parse_forget
-from trainables.stages.prepare import Workbench
+from trainables.products import Workbench
+from trainables.products.auxiliary import auxiliary_of
+from trainables.products.images import splits_of
 
 
 def pixels(images: Images) -> list[bytes]:
@@ -63,9 +65,11 @@ def test_of_and_without_share_out_the_images(splits: Splits) -> None:
 @pytest.mark.parametrize("name", sorted(AUXILIARY))
 def test_an_auxiliary_set_holds_the_forgotten_condition_only_if_it_says_so(bench: Workbench, name: str) -> None:
     (forget,) = bench.experiment.forgetting.conditions
-    auxiliary = bench.auxiliary(name)
+    auxiliary = auxiliary_of(bench, name)
     forgotten = {
-        image for s in (bench.splits.train, bench.splits.public, bench.splits.test) for image in pixels(s.of(forget))
+        image
+        for s in (splits_of(bench).train, splits_of(bench).public, splits_of(bench).test)
+        for image in pixels(s.of(forget))
     }
     holds = forgotten.intersection(pixels(auxiliary)) or forget in auxiliary.conditions.tolist()
     assert bool(holds) == (name in HOLD_FORGOTTEN)
@@ -77,16 +81,16 @@ def test_an_auxiliary_set_holds_the_forgotten_condition_only_if_it_says_so(bench
 
 def test_the_sets_with_forgotten_images_hold_enough_of_them(bench: Workbench) -> None:
     assert {"public_all", "public_forgotten", "forget"} == HOLD_FORGOTTEN
-    assert all(len(bench.auxiliary(name).of(3)) > 10 for name in HOLD_FORGOTTEN)
+    assert all(len(auxiliary_of(bench, name).of(3)) > 10 for name in HOLD_FORGOTTEN)
 
 
 def test_the_synthetic_set_is_equal_numbers_of_the_base_models_images(bench: Workbench) -> None:
-    synthetic, each = bench.auxiliary("synthetic"), bench.experiment.synthetic_per_condition
+    synthetic, each = auxiliary_of(bench, "synthetic"), bench.experiment.synthetic_per_condition
     assert torch.bincount(synthetic.conditions).tolist() == [each] * 3 + [0] + [each] * 6
-    assert not set(pixels(synthetic)) & set(pixels(bench.splits.train))
+    assert not set(pixels(synthetic)) & set(pixels(splits_of(bench).train))
     assert synthetic.images.abs().max() <= 1
 
 
 def test_an_unknown_auxiliary_set_is_refused(bench: Workbench) -> None:
     with pytest.raises(ValueError, match=r"'retained'.*known: retain, synthetic, public, unrelated, public_all"):
-        bench.auxiliary("retained")
+        auxiliary_of(bench, "retained")

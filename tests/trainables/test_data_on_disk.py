@@ -20,8 +20,8 @@ from trainables.data.imagenette import CLASSES as IMAGENETTE
 from trainables.experiment import Experiment
 from trainables.forgetting import parse_forget
 from trainables.layout import stratified
-from trainables.stages.attack import trajectory_key
-from trainables.stages.prepare import classifier_key, model_key, reference_key, shared_key, synthetic_key
+from trainables.products import classifier_key, model_key, reference_key, shared_key, synthetic_key
+from trainables.stages.trajectory import trajectory_key
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")

@@ -13,13 +13,17 @@ from diffusers import UNet2DModel
 from formula import alpha_bar
 
 from trainables.attacks import ATTACKS, Target
+from trainables.device import Device
 from trainables.diagnostics import IMAGES, Landmarks, diagnose
-from trainables.diffusion import Device, FineTuning, Optimisation, noise_schedule
+from trainables.diffusion import FineTuning, Optimisation, noise_schedule
 from trainables.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.lora import effective_weights
 from trainables.pipeline import Pipeline
-from trainables.stages.attack import attack_key, trajectory_key
-from trainables.stages.prepare import Workbench, model_key
+from trainables.products import Workbench, model_key
+from trainables.products.images import retain_set_of
+from trainables.products.models import base_of
+from trainables.stages.attack import attack_key
+from trainables.stages.trajectory import trajectory_key
 
 NAMES = {"retain_gradient_norm", "attack_cosine", "distance_unlearned", "distance_base"}
 
@@ -34,13 +38,13 @@ def moved(model: UNet2DModel, by: float, seed: int) -> UNet2DModel:
 
 @pytest.fixture(scope="module")
 def unlearned(bench: Workbench) -> UNet2DModel:
-    return moved(bench.base, 0.01, seed=0)
+    return moved(base_of(bench), 0.01, seed=0)
 
 
 @pytest.fixture
 def landmarks(bench: Workbench, unlearned: UNet2DModel) -> Landmarks:
-    base, other = (dict(m.named_parameters()) for m in (bench.base, unlearned))
-    return Landmarks(base, other, bench.retain_set, noise_schedule())
+    base, other = (dict(m.named_parameters()) for m in (base_of(bench), unlearned))
+    return Landmarks(base, other, retain_set_of(bench), noise_schedule())
 
 
 def vector(model: UNet2DModel) -> np.ndarray:
@@ -49,7 +53,7 @@ def vector(model: UNet2DModel) -> np.ndarray:
 
 def attack(bench: Workbench, model: UNet2DModel, **values: object) -> FineTuning:
     settings = ATTACKS["dimra"].configure({"batch": 8} | values)
-    target = Target(bench.retain_set, bench.experiment.base, 10, Device())
+    target = Target(retain_set_of(bench), bench.experiment.base, 10, Device())
     return ATTACKS["dimra"].begin(deepcopy(model), target, settings, 9, 0)
 
 
@@ -59,7 +63,7 @@ def test_distances_and_the_cosine_are_their_formulas(
     run = attack(bench, unlearned, learning_rate=1e-2)
     run.advance(3)
     figures, counts = diagnose(run, landmarks, attack_batch=8)
-    here, there, home = (vector(m) for m in (run.model, unlearned, bench.base))
+    here, there, home = (vector(m) for m in (run.model, unlearned, base_of(bench)))
     assert figures["distance_unlearned"] == pytest.approx(np.linalg.norm(here - there), rel=1e-5)
     assert figures["distance_base"] == pytest.approx(np.linalg.norm(here - home), rel=1e-5)
 
@@ -83,8 +87,8 @@ def test_the_retain_gradient_is_that_of_the_denoising_loss_at_timesteps_spread_e
         assert {n for n, p in run.model.named_parameters() if p.requires_grad} == free
         if expected is None:
             model, generator = deepcopy(unlearned).double().requires_grad_(True), torch.Generator().manual_seed(0)
-            drawn = torch.randint(len(bench.retain_set), (IMAGES,), generator=generator)
-            x, c = bench.retain_set.images[drawn].double(), bench.retain_set.conditions[drawn]
+            drawn = torch.randint(len(retain_set_of(bench)), (IMAGES,), generator=generator)
+            x, c = retain_set_of(bench).images[drawn].double(), retain_set_of(bench).conditions[drawn]
             epsilon = torch.randn(x.shape, generator=generator).double()
             t = torch.tensor([int((i + 0.5) * 1000 / IMAGES) for i in range(IMAGES)])
             x_t = alpha_bar(t).sqrt() * x + (1 - alpha_bar(t)).sqrt() * epsilon
@@ -97,7 +101,7 @@ def test_the_retain_gradient_is_that_of_the_denoising_loss_at_timesteps_spread_e
 def test_an_attack_that_goes_straight_home_has_cosine_1_and_one_that_flees_has_minus_1(
     bench: Workbench, unlearned: UNet2DModel, landmarks: Landmarks, sign: int, cosine: float
 ) -> None:
-    base = list(bench.base.parameters())
+    base = list(base_of(bench).parameters())
 
     def loss(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
         return sign * torch.stack([((p - b) ** 2).sum() for p, b in zip(model.parameters(), base, strict=True)]).sum()
@@ -117,15 +121,15 @@ def test_an_attack_by_low_rank_factors_is_judged_by_the_weights_it_moves(
     run.generator.manual_seed(0)
     run.gradient(run)
     run.optimiser.step()
-    after, order = effective_weights(run.model), [name for name, _ in bench.base.named_parameters()]
+    after, order = effective_weights(run.model), [name for name, _ in base_of(bench).named_parameters()]
     step = np.concatenate([(after[n].double() - before[n].double()).numpy().ravel() for n in order])
-    home = vector(bench.base) - vector(unlearned)
+    home = vector(base_of(bench)) - vector(unlearned)
     assert found == pytest.approx(step @ home / np.linalg.norm(step) / np.linalg.norm(home), abs=2e-3)
     assert abs(found) > 2e-3
 
 
 def test_there_is_no_way_back_for_the_base_model_itself(bench: Workbench, landmarks: Landmarks) -> None:
-    figures, counts = diagnose(attack(bench, bench.base), replace(landmarks, unlearned=landmarks.base), 8)
+    figures, counts = diagnose(attack(bench, base_of(bench)), replace(landmarks, unlearned=landmarks.base), 8)
     assert figures.keys() == counts.keys() == NAMES - {"attack_cosine"}
     assert figures["distance_base"] == 0
 

@@ -12,8 +12,8 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import DATASETS
+from trainables.device import Device
 from trainables.diffusion import (
-    Device,
     Diverged,
     FineTuning,
     Loss,
@@ -23,7 +23,8 @@ from trainables.diffusion import (
     sample,
     starting_noise,
 )
-from trainables.models import BaseModel, dropout_loss, trained_parameters
+from trainables.models import dropout_loss, trained_parameters
+from trainables.recipes import BaseModel
 from trainables.store import Store
 
 CPU = Device()

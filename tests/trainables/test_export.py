@@ -16,9 +16,10 @@ from trainables.diffusion import predict
 from trainables.experiment import Experiment
 from trainables.export import save_pipeline
 from trainables.imported import imported_model
-from trainables.models import AttributeEmbedding, BaseModel, load_model
-from trainables.stages.imported import make_imported
-from trainables.stages.prepare import generate, make_model, model_key
+from trainables.models import AttributeEmbedding, load_model
+from trainables.products import make_imported, make_model, model_key
+from trainables.products.generated import generate
+from trainables.recipes import BaseModel
 from trainables.store import Artifact, Store
 
 

@@ -16,7 +16,10 @@ from torch import nn
 from trainables.data import DATASETS
 from trainables.experiment import Experiment, Samples
 from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource
-from trainables.stages.prepare import Workbench, make_reference, model_key, reference_key
+from trainables.products import Workbench, make_reference, model_key, reference_key
+from trainables.products.classifier import classifier_of
+from trainables.products.features import features_of
+from trainables.products.images import splits_of
 from trainables.stages.score import make_score, score_key
 
 
@@ -49,7 +52,7 @@ def write_weights(folder: Path, width: int) -> tuple[str, str]:
 
 
 def inception(bench: Workbench, file: str, sha256: str) -> FeatureNetwork:
-    return FEATURE_NETWORKS["inception"](FeatureSource(bench.classifier, "", file, sha256))
+    return FEATURE_NETWORKS["inception"](FeatureSource(classifier_of(bench), "", file, sha256))
 
 
 def test_a_file_with_another_hash_is_refused_before_it_is_loaded(bench: Workbench, tmp_path: Path) -> None:
@@ -91,12 +94,12 @@ def test_features_are_those_of_clean_fid(bench: Workbench, tmp_path: Path, chann
 
 
 def test_the_classifiers_features_are_its_penultimate_layers(bench: Workbench) -> None:
-    images = bench.splits.test.images[:5]
-    features = bench.features.extract(images)
+    images = splits_of(bench).test.images[:5]
+    features = features_of(bench).extract(images)
     assert features.dtype == np.float64
     with torch.no_grad():
-        logits = bench.classifier.head(torch.from_numpy(features).float())
-        torch.testing.assert_close(logits, bench.classifier(images))
+        logits = classifier_of(bench).head(torch.from_numpy(features).float())
+        torch.testing.assert_close(logits, classifier_of(bench)(images))
 
 
 def test_figures_of_another_feature_network_have_other_keys(

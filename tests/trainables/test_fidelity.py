@@ -13,6 +13,9 @@ from cleanfid.fid import frechet_distance as clean_fid
 from trainables.distances import neighbour_squared_distance, squared_distances
 from trainables.metrics import METRICS, REFERENCE_SAMPLE, Evaluation, Reference
 from trainables.metrics.frechet import frechet_distance, statistics
+from trainables.products.features import features_of
+from trainables.products.images import retain_set_of
+from trainables.products.reference import reference_of
 
 RELATIVE = 1e-3
 
@@ -159,7 +162,7 @@ def test_distances_are_those_of_differences(scale: float) -> None:
 
 def test_a_made_reference_keeps_its_features_in_a_fixed_random_order(bench, experiment) -> None:  # type: ignore[no-untyped-def]
     """Digits come sorted by nothing, but another data set may: the first ones must be a fair sample."""
-    network: Callable[[torch.Tensor], np.ndarray] = bench.features.extract
-    as_they_come, kept = network(bench.retain_set.images).astype(np.float32), bench.reference.features
+    network: Callable[[torch.Tensor], np.ndarray] = features_of(bench).extract
+    as_they_come, kept = network(retain_set_of(bench).images).astype(np.float32), reference_of(bench).features
     assert kept.shape == as_they_come.shape and not np.array_equal(kept, as_they_come)
     np.testing.assert_allclose(np.sort(kept, axis=0), np.sort(as_they_come, axis=0), atol=1e-5)

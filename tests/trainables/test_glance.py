@@ -11,9 +11,9 @@ import torch
 
 from trainables.experiment import Experiment, Limit, Samples, TrialSpec
 from trainables.pipeline import Pipeline, Report
-from trainables.stages import Stopwatch
+from trainables.products import Workbench, model_key
+from trainables.running.stopwatch import Stopwatch
 from trainables.stages.glance import GlanceStage
-from trainables.stages.prepare import Workbench, model_key
 from trainables.stages.score import FIRST, ScoreStage, make_score
 
 MakeSpec = Callable[..., TrialSpec]

@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
-from trainables.classifier import ClassifierRecipe
 from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
-from trainables.models import BaseModel
 from trainables.pipeline import Pipeline, Report
-from trainables.stages.prepare import (
+from trainables.products import (
     Workbench,
     make_classifier,
     make_model,
     make_reference,
+    make_shadow,
     make_shadows,
     make_synthetic,
     model_key,
 )
+from trainables.products.images import forget_set_of, retain_set_of, splits_of
+from trainables.recipes import BaseModel, ClassifierRecipe
 from trainables.stages.score import make_score
 from trainables.store import Store
 
@@ -95,8 +96,10 @@ def outcome(request: pytest.FixtureRequest, store: str) -> Outcome:
         shadow_models=kind.shadow_models,
     )
     make_classifier(tiny)
-    for which in ("base", "retrain", *(f"shadow-{i}" for i in range(kind.shadow_models))):
+    for which in ("base", "retrain"):
         make_model(tiny, which)
+    for number in range(kind.shadow_models):
+        make_shadow(tiny, number)
     if kind.shadow_models:
         make_shadows(tiny)
     make_reference(tiny)
@@ -155,7 +158,7 @@ def test_figures_are_over_the_samples_that_they_say(outcome: Outcome) -> None:
 def test_the_control_never_saw_what_is_forgotten(outcome: Outcome) -> None:
     bench = Workbench(outcome.spec.experiment)
     trained_on = Store(outcome.spec.experiment.store).get(model_key(outcome.spec.experiment, "retrain")).facts["images"]
-    assert trained_on == len(bench.retain_set) == len(bench.splits.train) - len(bench.forget_set)
+    assert trained_on == len(retain_set_of(bench)) == len(splits_of(bench).train) - len(forget_set_of(bench))
     assert outcome.control[-1].figures["unlearned_model"] == model_key(outcome.spec.experiment, "retrain")
 
 

@@ -12,9 +12,10 @@ from diffusers import UNet2DModel
 from trainables.diffusion import predict
 from trainables.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.lora import add_factors, displacement, effective_weights, merge, plain_parameters
-from trainables.models import BaseModel, build, parameters_to_train, trained_parameters
+from trainables.models import build, parameters_to_train, trained_parameters
 from trainables.pipeline import Pipeline
-from trainables.stages.prepare import Workbench, model_key
+from trainables.products import Workbench, model_key
+from trainables.recipes import BaseModel
 
 RANK = 2
 

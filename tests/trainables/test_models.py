@@ -11,8 +11,10 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import FineTuning
 from trainables.experiment import Experiment
-from trainables.models import BaseModel, load_model, model_facts, trained_parameters, training_run, weights_of
-from trainables.stages.prepare import Workbench, make_model, model_key
+from trainables.models import load_model, model_facts, trained_parameters, training_run, weights_of
+from trainables.products import Workbench, make_model, model_key
+from trainables.products.models import model_of
+from trainables.recipes import BaseModel
 from trainables.store import Store
 
 
@@ -34,7 +36,7 @@ def test_base_and_retrain_control_start_from_the_same_weights(experiment: Experi
 def test_the_retrain_control_never_trains_the_forgotten_condition(bench: Workbench) -> None:
     experiment = bench.experiment
     initial = conditions_of(training(experiment).model)
-    base, control = (conditions_of(bench.model(model_key(experiment, which))) for which in ("base", "retrain"))
+    base, control = (conditions_of(model_of(bench, model_key(experiment, which))) for which in ("base", "retrain"))
     (forgotten,) = experiment.forgetting.conditions
     assert torch.equal(control[forgotten], initial[forgotten])
     assert not torch.equal(base[forgotten], initial[forgotten])

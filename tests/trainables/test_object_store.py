@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import simulated_s3
 
-from trainables.node_cache import NodeCache
 from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key
+from trainables.store.node_cache import NodeCache
 
 KEY = artifact_key("model", {"steps": 3}, {}, "code")
 TENSORS = {"weights": np.arange(12, dtype=np.float32).reshape(3, 4)}

@@ -14,10 +14,11 @@ import torch
 from trainables.experiment import AttackPlan, Experiment, Limit, TrialSpec
 from trainables.metrics import aurc
 from trainables.pipeline import Pipeline, Report
-from trainables.stages import Stopwatch
-from trainables.stages.attack import Trajectory, attack_key, trajectory_key
-from trainables.stages.prepare import Workbench, model_key
+from trainables.products import Workbench, model_key
+from trainables.running.stopwatch import Stopwatch
+from trainables.stages.attack import attack_key
 from trainables.stages.score import ScoreStage
+from trainables.stages.trajectory import Trajectory, trajectory_key
 from trainables.stages.unlearn import unlearned_key
 from trainables.store import Store
 

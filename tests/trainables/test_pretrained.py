@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from trainables.classifier import ClassifierRecipe
 from trainables.data import DATASETS
 from trainables.diffusion import predict
 from trainables.dit import decode, encode
@@ -21,17 +20,23 @@ from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
 from trainables.imported import imported_model
 from trainables.models import LORA, TRAINED_PARAMETERS, trained_parameters
 from trainables.pipeline import Pipeline
-from trainables.pretrained import Pretrained, fitted, hashed, is_hub_id, located, read_pipeline
-from trainables.stages.imported import imported_key, make_imported
-from trainables.stages.prepare import (
+from trainables.pretrained import fitted, hashed, is_hub_id, located, read_pipeline
+from trainables.products import (
     Workbench,
+    imported_key,
     make_classifier,
+    make_imported,
     make_model,
     make_reference,
     make_synthetic,
     model_key,
+    shadow_key,
     vae_key,
 )
+from trainables.products.images import forget_set_of
+from trainables.products.latents import encoded_sets_of, encoded_splits_of, vae_of
+from trainables.products.synthetic import synthetic_of
+from trainables.recipes import ClassifierRecipe, Pretrained
 from trainables.stages.score import make_score
 from trainables.store import Store
 
@@ -108,6 +113,21 @@ def test_every_name_of_trained_parameters_finds_some_in_a_dit_but_the_middle_blo
     assert all(".attn1." in name for name in found["attention"])
     assert found["condition"] | found["rest"] == found["all"] and not found["condition"] & found["rest"]
     assert found["condition_mid"] < found["condition"]
+
+
+def test_what_is_read_in_a_pipelines_files_is_part_of_what_it_is_and_where_they_lie_is_not(folder: Path) -> None:
+    """Were they read in another way, the model would be used in another way: its key has to know."""
+    pipelines.save_ddpm(folder, pipelines.unet(10))
+    found = taken(folder)
+    elsewhere = replace(found, source="owner/name", folder="elsewhere", commit="0" * 40)
+    assert elsewhere.identity == found.identity
+    otherwise = [
+        replace(found, null=True),
+        replace(found, classes=11),
+        replace(found, schedule=replace(found.schedule, clip_sample=False)),
+        replace(found, batch=2),
+    ]
+    assert not any(other.identity == found.identity for other in otherwise)
 
 
 def test_the_digest_is_of_what_the_files_hold_and_not_of_where_they_lie(folder: Path, tmp_path: Path) -> None:
@@ -301,8 +321,8 @@ def test_a_whole_trial_runs_in_the_latents_of_a_dit(folder: Path, tmp_path: Path
     figures = figures_of(trial_on(experiment))
     assert figures["sampler"] == "dpmsolver++-2-cfg2"
     bench, store = Workbench(experiment), Store(experiment.store)
-    assert bench.encoded.train.images.shape[1:] == bench.synthetic.images.shape[1:] == (4, 4, 4)
-    assert len(bench.encoded_sets[0]) == len(bench.forget_set)
+    assert encoded_splits_of(bench).train.images.shape[1:] == synthetic_of(bench).images.shape[1:] == (4, 4, 4)
+    assert len(encoded_sets_of(bench)[0]) == len(forget_set_of(bench))
     shown = store.get(figures["score"]).tensors()["retained"]
     assert shown.shape[1:] == (1, 8, 8) and abs(shown).max() <= 1
     assert store.find(vae_key(experiment)) is not None
@@ -312,7 +332,7 @@ def test_latents_are_scaled_as_the_pipeline_scales_them(folder: Path, tmp_path: 
     pipeline = pipelines.save_dit(folder)
     experiment = experiment_on(taken(folder), tmp_path / "store")
     make_model(experiment, "base")
-    vae, images = Workbench(experiment).vae, torch.rand(3, 1, 8, 8) * 2 - 1
+    vae, images = vae_of(Workbench(experiment)), torch.rand(3, 1, 8, 8) * 2 - 1
     with torch.no_grad():
         theirs = pipeline.vae.encode(images).latent_dist.mean * 0.7
         torch.testing.assert_close(encode(vae, images), theirs)
@@ -323,9 +343,10 @@ def test_without_a_control_the_reason_is_known_and_nobody_can_ask_for_its_key(fo
     pipelines.save_ddpm(folder, pipelines.unet(10))
     experiment = experiment_on(taken(folder), tmp_path / "store")
     assert "no --retrain-control was given" in (experiment.without_control or "")
-    for which in ("retrain", "shadow-0"):
-        with pytest.raises(ValueError, match=which):
-            model_key(experiment, which)
+    with pytest.raises(ValueError, match="retrain"):
+        model_key(experiment, "retrain")
+    with pytest.raises(ValueError, match="shadow-0"):
+        shadow_key(experiment, 0)
 
 
 def test_a_strangers_unlearned_model_is_a_trials_start(experiment: Experiment, tmp_path: Path) -> None:

@@ -99,11 +99,10 @@ NEW_FILES = {
 
 USE_THEM = """
 import json, sys
-from trainables.classifier import ClassifierRecipe
 from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
-from trainables.models import BaseModel
 from trainables.pipeline import Pipeline
-from trainables.stages.prepare import make_classifier, make_model, make_reference, make_synthetic, model_key
+from trainables.products import make_classifier, make_model, make_reference, make_synthetic, model_key
+from trainables.recipes import BaseModel, ClassifierRecipe
 from trainables.stages.score import make_score
 
 experiment = Experiment(

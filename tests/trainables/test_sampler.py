@@ -9,7 +9,8 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
-from trainables.diffusion import Device, predict, predict_guided, sample
+from trainables.device import Device
+from trainables.diffusion import predict, predict_guided, sample
 from trainables.noise_schedule import NoiseSchedule, schedule_from
 from trainables.sampler import Sampler
 

@@ -12,9 +12,11 @@ from diffusers import UNet2DModel
 from formula import epsilon_of, in_float64, noised
 
 from trainables.data import DATASETS, Images
+from trainables.experiment import Experiment
 from trainables.forgetting import Forget
-from trainables.models import BaseModel
-from trainables.shared import SHARED, fisher, fisher_ratio, saliency
+from trainables.products import make_shared
+from trainables.recipes import BaseModel
+from trainables.shared import SHARED, Shared, fisher, fisher_ratio, saliency
 from trainables.unlearning import METHODS, Problem
 
 BATCH, PASSES, NOISES = 3, 2, 4
@@ -150,3 +152,16 @@ def test_a_shared_artifact_has_a_tensor_for_every_parameter_and_leaves_the_base_
     assert all(torch.isfinite(t).all() and (t >= 0).all() for t in problem.shared[name].values())
     assert sum(t.sum() for t in problem.shared[name].values()) > 0
     assert not any(p.requires_grad or p.grad is not None for p in problem.base.parameters())
+
+
+@pytest.mark.parametrize("asked", ["features", "generated"])
+def test_a_maker_is_refused_what_the_artifacts_key_does_not_know(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    def curious(problem: Problem, seed: int) -> dict[str, torch.Tensor]:
+        return {"found": getattr(problem, asked)(0, 1)}
+
+    SHARED.names()
+    monkeypatch.setitem(SHARED._members, "curious", Shared("curious", curious, "trainables.shared.saliency"))
+    with pytest.raises(ValueError, match="neither the feature network nor the sampler"):
+        make_shared(experiment, "curious")

@@ -13,13 +13,15 @@ from diffusers import UNet2DModel
 from formula import in_float64, noised, start
 
 from trainables.data import DATASETS, Images
-from trainables.diffusion import Device, Loss, denoising_loss, noise_schedule
+from trainables.device import Device
+from trainables.diffusion import Loss, denoising_loss, noise_schedule
 from trainables.experiment import AttackPlan, TrialSpec
 from trainables.forgetting import CONDITIONS, INSTANCES, Forget
-from trainables.models import BaseModel
+from trainables.products import Workbench
+from trainables.products.models import base_of
+from trainables.recipes import BaseModel
+from trainables.running.stopwatch import Stopwatch
 from trainables.shared import SHARED
-from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench
 from trainables.stages.unlearn import UnlearnStage
 from trainables.unlearning import (
     METHODS,
@@ -288,5 +290,5 @@ def test_a_method_that_is_more_than_a_loss_begins_a_run_of_its_own(bench: Workbe
         weights = stage.commit(Stopwatch()).tensors()
     finally:
         del METHODS._members["halving"]
-    for name, base in bench.base.state_dict().items():
+    for name, base in base_of(bench).state_dict().items():
         torch.testing.assert_close(torch.from_numpy(weights[name].copy()), base / 2)

@@ -17,8 +17,10 @@ from diffusers import UNet2DModel
 
 from trainables.auxiliary import known_auxiliary
 from trainables.data import Images
-from trainables.diffusion import Device, FineTuning, Gradient, Loss, Optimisation, descend
-from trainables.models import Recipe, check_trained_parameters, drawn_loss, dropout_loss, parameters_to_train
+from trainables.device import Device
+from trainables.diffusion import FineTuning, Gradient, Loss, Optimisation, descend
+from trainables.models import check_trained_parameters, drawn_loss, dropout_loss, parameters_to_train
+from trainables.recipes import Recipe
 from trainables.registry import Registry, configure
 
 

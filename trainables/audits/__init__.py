@@ -17,7 +17,8 @@ from diffusers import DDIMScheduler, UNet2DModel
 from scipy.stats import rankdata
 
 from trainables.data import Images
-from trainables.diffusion import Device, predict
+from trainables.device import Device
+from trainables.diffusion import predict
 from trainables.metrics import Figures
 from trainables.registry import Registry
 

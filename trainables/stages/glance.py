@@ -10,9 +10,10 @@ from dataclasses import asdict
 
 from trainables.classifier import verdicts
 from trainables.experiment import Samples, TrialSpec
-from trainables.stages import Stopwatch
+from trainables.products.classifier import classifier_of
+from trainables.running.stopwatch import Stopwatch
 from trainables.stages.score import FIRST, ScoreStage, score_inputs, scoring_code
-from trainables.store import Artifact, artifact_key
+from trainables.store import Artifact, artifact_key, code_version
 
 UNLEARNED = "unlearning_accuracy"
 
@@ -32,7 +33,7 @@ class GlanceStage:
         self.score, experiment = score, score.bench.experiment
         config = {"samples": asdict(score.samples), "first": FIRST, "seed": score.seed, "sampler": experiment.sampler}
         config |= {"forget": experiment.forget, "device": experiment.device_kind}
-        code = scoring_code(experiment)
+        code = f"{code_version(__name__)}/{scoring_code(experiment)}"
         self.key = artifact_key("glance", config, score_inputs(experiment) | {"model": score.model}, code)
 
     @property
@@ -55,7 +56,7 @@ class GlanceStage:
         """Keep the share, and the images for the score, should another process go on."""
         bench = self.score.bench
         with watch("scoring"):
-            predicted, _ = verdicts(bench.classifier, self.score.sampling.images()[:FIRST])
+            predicted, _ = verdicts(classifier_of(bench), self.score.sampling.images()[:FIRST])
             shown = float(bench.experiment.forgetting.asked_by(predicted).float().mean())
         self.score.save_partial()
         figures = {"relearning_accuracy": shown, UNLEARNED: 1 - shown}

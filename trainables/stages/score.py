@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -15,12 +15,17 @@ from trainables.classifier import verdicts
 from trainables.copies import copies
 from trainables.diffusion import sample, sample_one_step, starting_noise
 from trainables.experiment import Experiment, Samples, stream
-from trainables.features import FEATURE_NETWORKS
 from trainables.metrics import METRICS, Evaluation, Figures, evaluate
-from trainables.provenance import code_version
-from trainables.stages import Stopwatch
-from trainables.stages.prepare import Workbench, classifier_key, reference_key, shadows_key, strangers
-from trainables.store import Artifact, Tensors, artifact_key
+from trainables.products.classifier import classifier_key, classifier_of
+from trainables.products.features import feature_module, features_of
+from trainables.products.images import forget_set_of, retain_set_of, splits_of
+from trainables.products.latents import decoded, encoded_sets_of, encoded_strangers_of
+from trainables.products.models import model_of
+from trainables.products.reference import reference_key, reference_of
+from trainables.products.shadows import shadows_key, shadows_of
+from trainables.products.workbench import Workbench
+from trainables.running.stopwatch import Stopwatch
+from trainables.store import Artifact, Tensors, artifact_key, code_version
 
 SAMPLE_BATCH = 512
 FIRST = 32  # samples of the first batch: a glance needs no more (`trainables.stages.glance`)
@@ -29,31 +34,8 @@ SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
 
 def scoring_code(experiment: Experiment) -> str:
     """Code version of everything that makes figures out of a model."""
-    feature_module = FEATURE_NETWORKS[experiment.features].__module__
-    modules = (
-        "trainables.diffusion",
-        "trainables.dit",
-        "trainables.classifier",
-        "trainables.metrics",
-        "trainables.copies",
-        "trainables.forgetting",
-        *METRICS.modules(),
-        *AUDITS.modules(),
-        feature_module,
-    )
-    return code_version(
-        *modules,
-        "trainables.dit",
-        Workbench.decode,
-        Sampling,
-        ScoreStage.commit,
-        judge,
-        examine,
-        counted,
-        strangers,
-        shown,
-        stream,
-    )
+    members = [*METRICS.modules(), *AUDITS.modules(), feature_module(experiment), experiment.dataset.module]
+    return code_version(__name__, *members)
 
 
 def score_inputs(experiment: Experiment) -> dict[str, str]:
@@ -118,7 +100,7 @@ class Sampling:
         if drawn >= end:
             return True
         noise, conditions, device = self.noise[drawn:end], self.conditions[drawn:end], experiment.device
-        decode, null = self.bench.decode, experiment.null_condition
+        decode, null = partial(decoded, self.bench), experiment.null_condition
         if self.one_step:
             rest = sample_one_step(
                 self.model, schedule, noise, conditions, self.one_step, device, SAMPLE_BATCH, finish=decode
@@ -145,9 +127,9 @@ class Sampling:
 def judge(bench: Workbench, sampling: Sampling) -> Figures:
     """Every metric's figures of finished samples."""
     images, forgetting = sampling.images(), bench.experiment.forgetting
-    predicted, confidence = verdicts(bench.classifier, images)
+    predicted, confidence = verdicts(classifier_of(bench), images)
     if forgetting.instances:
-        shows = copies(images, bench.forget_set.images, bench.retain_set.images)
+        shows = copies(images, forget_set_of(bench).images, retain_set_of(bench).images)
     else:
         shows = forgetting.asked_by(predicted)
     return evaluate(
@@ -159,10 +141,10 @@ def judge(bench: Workbench, sampling: Sampling) -> Figures:
             predicted=predicted,
             confidence=confidence,
             shows=shows,
-            features=bench.features.extract(images),
-            reference=bench.reference,
+            features=features_of(bench).extract(images),
+            reference=reference_of(bench),
             prompted=not bench.experiment.dataset.unconditional,
-            instances=bench.splits.train.images[list(forgetting.instances)] if forgetting.instances else None,
+            instances=splits_of(bench).train.images[list(forgetting.instances)] if forgetting.instances else None,
         )
     )
 
@@ -170,8 +152,8 @@ def judge(bench: Workbench, sampling: Sampling) -> Figures:
 def examine(bench: Workbench, model: UNet2DModel) -> tuple[Figures, int]:
     """Every audit's figures of a model, and how many images they are over."""
     experiment = bench.experiment
-    forget, strangers = bench.encoded_sets[0], bench.encoded_strangers
-    audited = Audited(model, experiment.noise_schedule(), forget, strangers, experiment.device, bench.shadows)
+    forget, strangers = encoded_sets_of(bench)[0], encoded_strangers_of(bench)
+    audited = Audited(model, experiment.noise_schedule(), forget, strangers, experiment.device, shadows_of(bench))
     return audit(audited), sum(map(len, audited.distinct))
 
 
@@ -206,7 +188,7 @@ class ScoreStage:
     @cached_property
     def sampling(self) -> Sampling:
         one_step = self.bench.store.get(self.model).facts.get("one_step", 0)
-        sampling = Sampling(self.bench, self.bench.model(self.model), self.samples, self.seed, one_step)
+        sampling = Sampling(self.bench, model_of(self.bench, self.model), self.samples, self.seed, one_step)
         sampling.restore(self.bench.store.load_partial(self.key) or {})
         return sampling
 

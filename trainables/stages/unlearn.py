@@ -7,19 +7,14 @@ from functools import cached_property
 
 from trainables.diffusion import Run
 from trainables.experiment import TrialSpec, stream
-from trainables.features import FEATURE_NETWORKS
 from trainables.models import model_facts, weights_of
-from trainables.provenance import code_version
-from trainables.stages import Stopwatch
-from trainables.stages.prepare import (
-    Workbench,
-    feature_weights,
-    generate,
-    model_key,
-    problem_of,
-    shared_key,
-)
-from trainables.store import Artifact, artifact_key
+from trainables.products.features import feature_module, feature_weights
+from trainables.products.models import model_key, model_of
+from trainables.products.problem import problem_of
+from trainables.products.shared import shared_key, shared_of
+from trainables.products.workbench import Workbench
+from trainables.running.stopwatch import Stopwatch
+from trainables.store import Artifact, artifact_key, code_version
 from trainables.unlearning import METHODS
 
 
@@ -42,13 +37,7 @@ def unlearned_key(spec: TrialSpec) -> str:
         "sampler": experiment.sampler,
         "device": experiment.device_kind,
     }
-    modules = (
-        *method.modules,
-        "trainables.models",
-        experiment.dataset.module,
-        FEATURE_NETWORKS[experiment.features].__module__,
-    )
-    code = code_version(*modules, UnlearnStage, problem_of, Workbench.generated, generate, stream)
+    code = code_version(__name__, *method.modules, experiment.dataset.module, feature_module(experiment))
     shared = {f"shared {name}": shared_key(experiment, name) for name in method.needs}
     inputs = {"features": feature_weights(experiment), "model": start} | shared
     return artifact_key("unlearned", config, inputs, code)
@@ -67,8 +56,9 @@ class UnlearnStage:
         bench, spec, experiment = self.bench, self.spec, self.spec.experiment
         method = METHODS[spec.method]
         settings = method.configure(spec.settings)
-        model = bench.model(model_key(experiment, spec.start))
-        run = method.begin(model, problem_of(bench, method.needs), settings, stream(spec.seed, "unlearning"))
+        model = model_of(bench, model_key(experiment, spec.start))
+        problem = problem_of(bench, {name: shared_of(bench, name) for name in method.needs})
+        run = method.begin(model, problem, settings, stream(spec.seed, "unlearning"))
         if partial := bench.store.load_partial(self.key):
             run.restore(partial)
         return run

@@ -18,7 +18,8 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
 from trainables.data import Images
-from trainables.diffusion import Device, FineTuning, Gradient, Loss, Optimisation, Run, descend
+from trainables.device import Device
+from trainables.diffusion import FineTuning, Gradient, Loss, Optimisation, Run, descend
 from trainables.forgetting import CONDITIONS, Forget
 from trainables.models import LORA, check_trained_parameters, parameters_to_train, trained_parameters
 from trainables.registry import Registry, configure

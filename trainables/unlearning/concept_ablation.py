@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import torch
 from diffusers import UNet2DModel
 
-from trainables.diffusion import Device, Loss, add_noise, denoising_loss, predict
+from trainables.device import Device
+from trainables.diffusion import Loss, add_noise, denoising_loss, predict
 from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import Mixture, Problem, balance, register, retained_batch
 

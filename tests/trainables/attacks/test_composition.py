@@ -10,16 +10,20 @@ import torch
 from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.attacks.composition import Composition, personal_images
 from trainables.data import Images
-from trainables.diffusion import Device, FineTuning
-from trainables.stages.prepare import Workbench
+from trainables.device import Device
+from trainables.diffusion import FineTuning
+from trainables.products import Workbench
+from trainables.products.auxiliary import auxiliary_of
+from trainables.products.images import retain_set_of
+from trainables.products.models import base_of
 
 P, K = 3, 7
 
 
 def begin(bench: Workbench, attack: str, settings: AttackSettings, auxiliary: Images) -> FineTuning:
-    sets = {name: bench.auxiliary(name) for name in settings.auxiliaries}
+    sets = {name: auxiliary_of(bench, name) for name in settings.auxiliaries}
     target = Target(auxiliary, bench.experiment.base, 10, Device(), sets)
-    return ATTACKS[attack].begin(deepcopy(bench.base), target, settings, K, 0)
+    return ATTACKS[attack].begin(deepcopy(base_of(bench)), target, settings, K, 0)
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
@@ -27,14 +31,14 @@ def test_it_is_one_fine_tuning_and_then_another_by_an_optimiser_begun_anew(bench
     """To the bit what the two attacks give that it is made of."""
     shared = {"optimiser": optimiser, "batch": 8, "learning_rate": 3e-3}
     personal = {"personal_steps": P, "personal_images": 4, "personal_batch": 2, "personal_learning_rate": 1e-2}
-    composed = begin(bench, "composition", Composition(**shared, **personal), bench.retain_set)  # type: ignore[arg-type]
+    composed = begin(bench, "composition", Composition(**shared, **personal), retain_set_of(bench))  # type: ignore[arg-type]
     composed.advance(K)
 
-    few_of_one = personal_images(bench.auxiliary("public"), Composition(personal_images=4))
+    few_of_one = personal_images(auxiliary_of(bench, "public"), Composition(personal_images=4))
     own = ATTACKS["dimra"].configure(shared | {"batch": 2, "learning_rate": 1e-2})
     first = begin(bench, "dimra", own, few_of_one)
     first.advance(P)
-    second = begin(bench, "dimra", ATTACKS["dimra"].configure(shared), bench.retain_set)
+    second = begin(bench, "dimra", ATTACKS["dimra"].configure(shared), retain_set_of(bench))
     second.model.load_state_dict(first.model.state_dict())
     second.generator.set_state(first.generator.get_state())
     second.advance(K - P)
@@ -43,7 +47,7 @@ def test_it_is_one_fine_tuning_and_then_another_by_an_optimiser_begun_anew(bench
 
 
 def test_personal_images_are_a_few_of_one_condition_always_the_same(bench: Workbench) -> None:
-    public = bench.auxiliary("public")
+    public = auxiliary_of(bench, "public")
     five = personal_images(public, Composition())
     assert len(five) == 5 and set(five.conditions.tolist()) == {0}, "the lowest there is"
     assert torch.equal(personal_images(public, Composition(personal_images=3)).images, five.images[:3])
@@ -52,7 +56,7 @@ def test_personal_images_are_a_few_of_one_condition_always_the_same(bench: Workb
 
 
 def test_images_that_are_not_there_are_named(bench: Workbench) -> None:
-    public = bench.auxiliary("public")
+    public = auxiliary_of(bench, "public")
     with pytest.raises(ValueError, match="personal_condition 3: public has no images of it; it has 0, 1, 2, 4"):
         personal_images(public, Composition(personal_condition=3))
     with pytest.raises(ValueError, match=f"personal_images: .* given 999, but there are {len(public.of(0))}"):

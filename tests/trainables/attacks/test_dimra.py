@@ -11,13 +11,17 @@ import torch
 
 from trainables.attacks import ATTACKS, AttackSettings, Target, register
 from trainables.auxiliary import auxiliary_set, few
-from trainables.classifier import ClassifierRecipe
 from trainables.data import DATASETS
-from trainables.diffusion import Device, Loss
+from trainables.device import Device
+from trainables.diffusion import Loss
 from trainables.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.forgetting import parse_forget
-from trainables.stages.attack import Trajectory, check_attack, trajectory_key
-from trainables.stages.prepare import Workbench, model_key
+from trainables.products import Workbench, model_key
+from trainables.products.auxiliary import auxiliary_of
+from trainables.products.features import features_of
+from trainables.products.images import retain_set_of, splits_of
+from trainables.recipes import ClassifierRecipe
+from trainables.stages.trajectory import Trajectory, check_attack, trajectory_key
 
 MakeSpec = Callable[..., TrialSpec]
 
@@ -25,7 +29,7 @@ MakeSpec = Callable[..., TrialSpec]
 @pytest.mark.parametrize(("dropout", "share"), [(0.0, 0.0), (1.0, 1.0), (0.25, 0.25), (None, 0.1)])
 def test_label_dropout_is_the_settings_or_the_recipes(bench: Workbench, dropout: float | None, share: float) -> None:
     """The null condition's embedding row is trained by that share of images."""
-    target = Target(bench.retain_set, bench.experiment.base, 10, Device())
+    target = Target(retain_set_of(bench), bench.experiment.base, 10, Device())
     settings = ATTACKS["dimra"].configure({"label_dropout": dropout, "batch": 400})
     seen: list[torch.Tensor] = []
 
@@ -59,8 +63,8 @@ def test_an_attacker_with_few_images_trains_on_those_and_sees_all_of_every_set_b
     finally:
         del ATTACKS._members["watching"]
     (target,) = given
-    assert torch.equal(target.auxiliary.images, few(bench.auxiliary("public"), 7).images)
-    assert len(target.sets["public"]) == len(bench.auxiliary("public"))
+    assert torch.equal(target.auxiliary.images, few(auxiliary_of(bench, "public"), 7).images)
+    assert len(target.sets["public"]) == len(auxiliary_of(bench, "public"))
 
 
 @pytest.mark.parametrize(
@@ -109,11 +113,11 @@ def test_a_trajectorys_key_holds_what_its_sets_are_made_with(
 
 def test_unrelated_images_are_held_out_ones_of_the_farther_half_of_what_stays(bench: Workbench) -> None:
     """Distance of class means in the experiment's feature network, written out."""
-    train, public = bench.splits.train, bench.splits.public
-    mean = {c: bench.features.extract(train.of(c).images).mean(axis=0) for c in range(10)}
+    train, public = splits_of(bench).train, splits_of(bench).public
+    mean = {c: features_of(bench).extract(train.of(c).images).mean(axis=0) for c in range(10)}
     distance = {c: float(np.linalg.norm(mean[c] - mean[3])) for c in range(10) if c != 3}
     far = sorted(distance, key=lambda c: distance[c])[-4:]
-    found = bench.auxiliary("unrelated")
+    found = auxiliary_of(bench, "unrelated")
     assert sorted(found.conditions.unique().tolist()) == sorted(far)
     assert len(found) == sum(len(public.of(c)) for c in far)
 

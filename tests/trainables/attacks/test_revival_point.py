@@ -11,9 +11,11 @@ from trainables.attacks import ATTACKS, Target
 from trainables.attacks.revival_point import Curriculum, RevivalPoint, images_at
 from trainables.auxiliary import few
 from trainables.data import Images
-from trainables.diffusion import Device
+from trainables.device import Device
 from trainables.metrics import revival_step
-from trainables.stages.prepare import Workbench
+from trainables.products import Workbench
+from trainables.products.auxiliary import auxiliary_of
+from trainables.products.models import base_of
 
 
 def test_the_published_protocol_takes_40_steps_a_chunk() -> None:
@@ -29,7 +31,7 @@ def test_of_a_set_of_unknown_size_images_are_counted_on() -> None:
 
 
 def test_every_image_of_a_chunk_is_seen_once_an_epoch_and_chunk_follows_chunk(bench: Workbench) -> None:
-    public = few(bench.auxiliary("public"), 15)  # two chunks of six, and three images that make none
+    public = few(auxiliary_of(bench, "public"), 15)  # two chunks of six, and three images that make none
     numbered = Images(public.images, torch.arange(15))
     settings = RevivalPoint(batch=4, chunk_images=6, chunk_epochs=2)
     curriculum = Curriculum(Target(numbered, bench.experiment.base, 10, Device()), settings)
@@ -48,10 +50,10 @@ def test_every_image_of_a_chunk_is_seen_once_an_epoch_and_chunk_follows_chunk(be
 
 
 def test_the_step_is_the_denoising_loss_of_those_images(bench: Workbench) -> None:
-    public = few(bench.auxiliary("public"), 5)
+    public = few(auxiliary_of(bench, "public"), 5)
     settings = ATTACKS["revival_point"].configure({"batch": 5, "chunk_images": 5, "label_dropout": 0.0})
     target = Target(public, bench.experiment.base, 10, Device())
-    run = ATTACKS["revival_point"].begin(deepcopy(bench.base), target, settings, 1, 0)
+    run = ATTACKS["revival_point"].begin(deepcopy(base_of(bench)), target, settings, 1, 0)
     found = float(run.gradient(run))
 
     generator, shuffled = torch.Generator().manual_seed(0), few(public, 5)
@@ -62,12 +64,12 @@ def test_the_step_is_the_denoising_loss_of_those_images(bench: Workbench) -> Non
     t = torch.randint(1000, (5,), generator=generator)
     alpha = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)[t][:, None, None, None]
     with torch.no_grad():
-        predicted = bench.base(alpha.sqrt() * x + (1 - alpha).sqrt() * epsilon, t, c).sample
+        predicted = base_of(bench)(alpha.sqrt() * x + (1 - alpha).sqrt() * epsilon, t, c).sample
     assert found == pytest.approx(float((epsilon - predicted).square().mean()), rel=1e-4)
 
 
 def test_a_set_too_small_for_a_chunk_is_refused(bench: Workbench) -> None:
-    target = Target(few(bench.auxiliary("public"), 5), bench.experiment.base, 10, Device())
+    target = Target(few(auxiliary_of(bench, "public"), 5), bench.experiment.base, 10, Device())
     with pytest.raises(ValueError, match="public: its 5 images do not make one chunk of 50"):
         Curriculum(target, RevivalPoint())
     with pytest.raises(ValueError, match="images: 30 do not make one chunk of 50"):

@@ -10,7 +10,7 @@ from formula import epsilon_of, in_float64, noised, start
 
 from trainables.diffusion import FineTuning
 from trainables.models import trained_parameters
-from trainables.stages.prepare import Workbench
+from trainables.products import Workbench
 from trainables.unlearning import METHODS, Problem
 
 BATCH, ERASED, KEPT = 8, 2, 6

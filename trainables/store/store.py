@@ -31,8 +31,8 @@ import numpy as np
 import safetensors.numpy
 from pyarrow import fs
 
-from trainables.node_cache import NodeCache
-from trainables.patience import patiently
+from trainables.store.node_cache import NodeCache
+from trainables.store.patience import patiently
 
 Tensors = dict[str, np.ndarray]
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from trainables.experiment import Experiment
 from trainables.imported import put_pretrained
-from trainables.pretrained import Pretrained
-from trainables.provenance import code_version
-from trainables.stages.prepare import model_key
-from trainables.store import Artifact, Store, artifact_key
+from trainables.products.models import model_key
+from trainables.recipes import Pretrained
+from trainables.store import Artifact, Store, artifact_key, code_version
 
 
 def imported_key(experiment: Experiment, pretrained: Pretrained) -> str:
     """Key of a pipeline beside the experiment's base model, whose noise schedule and VAE it is sampled with."""
     config = {"recipe": pretrained.identity, "data": experiment.data}
-    code = code_version("trainables.imported", experiment.dataset.read.__module__)
+    code = code_version(__name__, experiment.dataset.module)
     return artifact_key("imported", config, {"base": model_key(experiment, "base")}, code)
 
 

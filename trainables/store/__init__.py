@@ -1,0 +1,31 @@
+"""The artifact store: how products are found and kept, and the code versions that are part of their keys.
+
+Nothing in this room makes a figure, so an import of it stands as a constant in every code version (`trainables.store.code`).
+"""
+
+from trainables.store.code import code_version, machine
+from trainables.store.store import (
+    Artifact,
+    CorruptArtifact,
+    MissingArtifact,
+    Store,
+    StoredFile,
+    StoreUnusable,
+    Tensors,
+    artifact_key,
+    is_key,
+)
+
+__all__ = [
+    "Artifact",
+    "CorruptArtifact",
+    "MissingArtifact",
+    "Store",
+    "StoreUnusable",
+    "StoredFile",
+    "Tensors",
+    "artifact_key",
+    "code_version",
+    "is_key",
+    "machine",
+]

@@ -1,0 +1,246 @@
+"""What a figure was made with: the code and library versions that go into artifact keys, and the machine.
+
+A module's hash is over its syntax tree, in which an import of a module of this package stands as that module's hash (a
+Merkle tree): whatever a module reaches is in its hash. No module's name is in it, so a move leaves every key as it was.
+
+    H(module) = SHA-256(its tree, and for every import: H(what it names), the name of it, what it is called here)
+
+What makes no product lies in one of the `NEUTRAL` rooms, and an import of those stands as a constant. A package's
+``__init__`` counts where it is named, and its other modules do not count with it: a family's member depends on what the
+family is, not on the members beside it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# Rooms whose code may change while every figure stays: how products are found and kept (`store`), and how long their making
+# took (`running`). Neutral is what lies there, and nothing else. The registry of families is in neither: it says which
+# metrics there are, in which order their figures are merged, and how settings are filled in.
+NEUTRAL = ("store", "running")
+
+_LIBRARIES = ("torch", "diffusers")
+_OPTIONAL = ("timm",)  # libraries of an extra: they count where a module imports them
+
+
+def code_version(*modules: str) -> str:
+    """Hash of these modules of `trainables` with all that they import inside it, and of torch's and diffusers' versions.
+
+    Comments, docstrings, layout and the order of imports do not count, nor does what is imported for type checkers alone.
+    """
+    return _CODE.version(*modules)
+
+
+def machine() -> dict[str, str]:
+    """Kind of machine, so that "same seed, same numbers" can say the same where."""
+    return {"platform": platform.platform(), "processor": platform.machine(), "python": platform.python_version()}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name that a module imports from `module`, and what it is `bound` to. Without a `name`, the module itself."""
+
+    module: str
+    name: str
+    bound: str
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A module's own part of its hash, and what it imports, each tuple a run of import statements with nothing between."""
+
+    tree: str  # SHA-256
+    runs: tuple[tuple[Import, ...], ...]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def modules(self) -> set[str]:
+        return {one.module for run in self.runs for one in run}
+
+
+class Code:
+    """The modules of a package in a folder, each read once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._parsed: dict[str, Parsed] = {}
+        self._reached: dict[str, frozenset[str]] = {}
+        self._hashes: dict[str, str] = {}
+
+    def version(self, *modules: str) -> str:
+        """Hash of these modules and all that they reach, with the versions of libraries."""
+        digest = hashlib.sha256()
+        for found in sorted({self.hash(module) for module in modules}):
+            digest.update(found.encode())
+        for library in _LIBRARIES:
+            digest.update(_release(library).encode())
+        return digest.hexdigest()[:16]
+
+    def hash(self, module: str) -> str:
+        """A module's hash. Modules that import each other are hashed together.
+
+        In a circle every module's hash begins as the same constant and takes in the others', once for each of them: then
+        every one has taken in the whole circle.
+        """
+        if self._is_neutral(module):
+            return "neutral"
+        if module not in self._hashes:
+            circle = {module} | {other for other in self.reached(module) if module in self.reached(other)}
+            outside = {m: self.hash(m) for own in circle for m in self.parsed(own).modules - circle}
+            inside = dict.fromkeys(circle, "")
+            for _ in circle:
+                inside = {m: self._digest(m, outside | inside) for m in circle}
+            self._hashes |= inside
+        return self._hashes[module]
+
+    def reached(self, module: str) -> frozenset[str]:
+        """Every module that counts in a module's hash, beside itself."""
+        if module not in self._reached:
+            found: set[str] = set()
+            waiting = [module]
+            while waiting:
+                new = {m for m in self.parsed(waiting.pop()).modules if not self._is_neutral(m)} - found
+                found |= new
+                waiting += new
+            self._reached[module] = frozenset(found)
+        return self._reached[module]
+
+    def parsed(self, module: str) -> Parsed:
+        if module not in self._parsed:
+            self._parsed[module] = self._parse(module, self.source(module))
+        return self._parsed[module]
+
+    def source(self, module: str) -> str:
+        """A module's text; ValueError where the package has no such module."""
+        path = self._path(module)
+        if path is None:
+            raise ValueError(f"{module}: no module of {self.root}")
+        return path.read_text()
+
+    def _digest(self, module: str, hashes: dict[str, str]) -> str:
+        parsed = self.parsed(module)
+        parts = [parsed.tree, *map(_release, parsed.optional)]
+        for run in parsed.runs:
+            # Sorted by what they are, for the order of import statements is that of their modules' names.
+            parts += ["run", *sorted(f"{hashes[one.module]} {one.name} {one.bound}" for one in run)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _parse(self, module: str, source: str) -> Parsed:
+        tree = _Executed(source).tree
+        runs: list[tuple[Import, ...]] = []
+        outside: set[str] = set()  # what is imported from other packages
+        for node in list(ast.walk(tree)):
+            for field in ("body", "orelse", "finalbody"):
+                statements = getattr(node, field, None)
+                if isinstance(statements, list):  # a lambda has a body, and it is none
+                    setattr(node, field, self._without_imports(module, statements, runs, outside))
+        digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+        return Parsed(digest, tuple(runs), tuple(name for name in _OPTIONAL if name in outside))
+
+    def _without_imports(
+        self, module: str, statements: list[ast.stmt], runs: list[tuple[Import, ...]], outside: set[str]
+    ) -> list[ast.stmt]:
+        """The statements with each run of the package's imports replaced by its number, and appended to `runs`."""
+        kept: list[ast.stmt] = []
+        run: list[Import] = []
+
+        def end_run() -> None:
+            if run:
+                kept.append(ast.Expr(ast.Name(f"<imports {len(runs)}>")))  # no name that a source can have
+                runs.append(tuple(run))
+                run.clear()
+
+        for statement in statements:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                own = list(self._imports(module, statement))
+                run += own
+                if len(own) == len(statement.names):
+                    continue
+                names = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
+                names += [alias.name for alias in statement.names]
+                outside |= {name.partition(".")[0] for name in names}
+            else:
+                end_run()
+            kept.append(statement)
+        end_run()
+        return kept
+
+    def _imports(self, module: str, statement: ast.Import | ast.ImportFrom) -> Iterable[Import]:
+        """What a statement imports of the package. ValueError where it does not say what that is."""
+        package = self.root.name
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                if alias.name.partition(".")[0] == package:
+                    if alias.asname is None or alias.name == package:
+                        raise ValueError(f"{module}: import {alias.name} hides what is used; name it in a from-import")
+                    yield Import(alias.name, "", alias.asname)
+            return
+        if statement.level:
+            raise ValueError(f"{module}: a relative import hides what it depends on; write it out in full")
+        source = statement.module or ""
+        if source.partition(".")[0] == package:
+            for alias in statement.names:
+                inner = f"{source}.{alias.name}"
+                if self._path(inner) is not None:  # ``from trainables import models``: a module
+                    yield Import(inner, "", alias.asname or alias.name)
+                else:  # ``from trainables.models import load``: a name of one
+                    yield Import(source, alias.name, alias.asname or alias.name)
+
+    def _is_neutral(self, module: str) -> bool:
+        package, _, inside = module.partition(".")
+        return package == self.root.name and inside.partition(".")[0] in NEUTRAL
+
+    def _path(self, module: str) -> Path | None:
+        if module.partition(".")[0] != self.root.name:  # a member of a family that somebody's own file registered
+            file = getattr(sys.modules.get(module), "__file__", None)
+            return Path(file) if file else None
+        stem = self.root.joinpath(*module.split(".")[1:])
+        files = (stem.with_suffix(".py"), stem / "__init__.py")
+        return next((file for file in files if file.is_file()), None)
+
+
+class _Executed(ast.NodeTransformer):
+    """A module's tree without what does nothing when it runs: texts that stand alone, and blocks for type checkers."""
+
+    def __init__(self, source: str) -> None:
+        tree = ast.parse(source)
+        bound = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        self._names = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "typing"
+            for alias in node.names
+            if alias.name == "TYPE_CHECKING"
+        } - {name.id for name in bound}
+        self.tree = self.visit(tree)
+        for node in ast.walk(self.tree):
+            if not isinstance(node, ast.Module) and getattr(node, "body", None) == []:
+                node.body = [ast.Pass()]  # type: ignore[attr-defined]  # it has one
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else self.generic_visit(node)  # type: ignore[return-value]  # an Expr stays one
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        if isinstance(node.test, ast.Name) and node.test.id in self._names:
+            return node.orelse
+        return node
+
+
+@cache
+def _release(library: str) -> str:
+    return f"{library}=={importlib.metadata.version(library)}"
+
+
+_CODE = Code(ROOT)
