@@ -1,6 +1,6 @@
 """What a sweep of very many trials costs its driver: ``python -m benchmarks.driver FOLDER --nodes 50 --trials 1000``.
 
-A cluster of simulated nodes on this machine, each a raylet with one slot, and a driver of its own process: `sweep.run.drive`
+A cluster of simulated nodes on this machine, each a raylet with one slot, and a driver of its own process: `sweep.driver.run.drive`
 with the agenda, sampler, records, TensorBoard and status of `sweep.launch`. Only the trainable is another. It needs no torch: it
 sleeps where a trial would compute, reports the same stages, curves and figures, made up, and stores the same sample grids.
 
@@ -159,11 +159,14 @@ class Marked:
 
 def drive(args: argparse.Namespace) -> Marked:
     """Drive the sweep from this process, on the cluster at ``args.address``."""
-    from sweep import launch, run
-    from sweep import plan as planning
-    from sweep.agenda import Agenda
-    from sweep.outputs import Outputs
-    from sweep.progress import Progress
+    from sweep import launch
+    from sweep.driver import run
+    from sweep.driver.agenda import Agenda
+    from sweep.driver.outputs import Outputs
+    from sweep.plan import plan as planning
+    from sweep.records.folder import write_json
+    from sweep.terminal.lines import Progress
+    from sweep.terminal.quiet import quiet
     from trainables.experiment import Experiment
 
     options = ["--space", args.space, "--trials", str(args.trials), "--baseline-trials", "0", "--sampler", args.sampler,
@@ -174,7 +177,7 @@ def drive(args: argparse.Namespace) -> Marked:
     space = replace(space, arms=tuple(a for a in space.arms if not a.baseline))
     planning.check_folders(plan, new=True)
     planning.create_run_dir(plan)
-    launch.quiet(False)
+    quiet(False)
     experiment = Experiment(store=plan.artifacts)
     prepared = {
         "fid_budget": BUDGET,
@@ -184,7 +187,7 @@ def drive(args: argparse.Namespace) -> Marked:
         "keys": {},
     }
     prepared |= {"classifier_accuracy": 1.0, "classifier_held_out": 1, "seconds": {}}
-    planning.write_json(Path(plan.run_dir) / "prepared.json", prepared)
+    write_json(Path(plan.run_dir) / "prepared.json", prepared)
 
     def open_(execute: Any) -> tuple[Agenda, Marked]:
         Store(plan.artifacts).put(key_of("base_score"), "slept", {}, pictures(np.random.default_rng(0)))

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_spaces.dimum_robustness import SPACE
-from sweep.parts import compact
 from sweep.records import COMPLETE, PRUNED, TABLES, Writer, schemas
+from sweep.records.files import compact
 
 RUNGS, SEEDS, BUDGET, FID_BASE = (0, 1, 3, 7, 15, 31, 63), (1, 2, 3), 4.0, 15.0
 START = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)

@@ -23,9 +23,9 @@ from playwright.sync_api import sync_playwright
 from sklearn.datasets import load_digits
 
 from search_spaces.dimum_robustness import SPACE
-from sweep import report
-from sweep.parts import compact
+from sweep.page import contents
 from sweep.records import Writer, schemas
+from sweep.records.files import compact
 from trainables.store import Store
 
 IMAGES = 16
@@ -112,7 +112,7 @@ def main() -> None:
         run = args.folder / f"run-{trials}-{pixels}"
         write_run(run, trials, pixels)
         began = time.process_time()
-        page = report.write([run])
+        page = contents.write([run])
         took, size = time.process_time() - began, page.stat().st_size / 1e6
         ready, clicks, samples = interactive(page, args.chromium)
         grids = f"samples of {pixels} px" if pixels else "no samples"

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import optuna
 
-from sweep import prepare, records
-from sweep.agenda import Agenda
-from sweep.plan import Plan, write_json
+from sweep import records
+from sweep.driver.agenda import Agenda
+from sweep.plan.plan import Plan
+from sweep.records.folder import write_json
+from sweep.relearning import prepare
 from trainables.pipeline import Pipeline
 
 LINE = 0.9

@@ -5,31 +5,12 @@ A sweep does it at its end. Done again, or while its files are read, it changes 
 
 from __future__ import annotations
 
-import fcntl
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from sweep import parts
 from sweep.errors import Parser, UsageError
-from sweep.records import TABLES
-
-
-@contextmanager
-def only_driver(run_dir: Path) -> Iterator[None]:
-    """One process writes a run's files: a second one is refused with UsageError."""
-    with open(run_dir / ".driver.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"{run_dir}: another driver is running this sweep") from None
-        yield
-
-
-def compact(run_dir: Path) -> dict[str, int]:
-    """One file for every table of the run, which the caller holds; returns by table how many files it took the place of."""
-    return {table: parts.compact(run_dir / "records" / table) for table in TABLES}
+from sweep.records.folder import compact, only_driver
 
 
 def main(argv: Sequence[str] | None = None) -> int:

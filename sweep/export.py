@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweep import records
 from sweep.errors import Parser, UsageError, near
-from sweep.plan import Plan
+from sweep.plan.plan import Plan
 from trainables.store import is_key
 
 
@@ -64,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         key = unlearned_key(args.run, args.trial, args.replicate)
         where = records.run_folder(args.run) / "plan.json"
         plan = Plan.recorded(records.read_json(where), str(where))
-        from sweep.fronts import read_front
-        from sweep.model_card import measured, metadata
-        from sweep.prepare import experiment_of
+        from sweep.reading.fronts import read_front
+        from sweep.relearning.model_card import measured, metadata
+        from sweep.relearning.prepare import experiment_of
         from trainables.export import save_pipeline
         from trainables.store import Store
 

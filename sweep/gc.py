@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import records
-from sweep.compact import only_driver
-from sweep.damage import damaged_files
 from sweep.errors import Parser, UsageError
-from sweep.plan import absolute
+from sweep.plan.plan import absolute
+from sweep.records.damage import damaged_files
+from sweep.records.folder import only_driver
 
 if TYPE_CHECKING:
     from trainables.store import Store, StoredFile
@@ -63,7 +63,7 @@ def store_of(runs: Sequence[Path], given: str) -> Store:
 
 def unneeded(store: Store, runs: Sequence[Path], before: float) -> Found:
     """What of the store none of the runs needs, of what was written before a time (seconds since 1970)."""
-    from sweep.keeping import keys_of
+    from sweep.driver.keeping import keys_of
 
     needed = {key for run in runs for key in keys_of(run)}
     before = min([before, *(began for run in runs if (began := _unfinished_since(run)) is not None)])

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
 
 
 def say_so() -> None:
@@ -20,3 +25,10 @@ def say_so() -> None:
             before(kind, error, trace)
 
     sys.excepthook = hook
+
+
+def interrupted(command: str, plan: Path | None) -> int:
+    """Say how to go on with what was stopped, where its plan is written; returns the exit code."""
+    how = f"go on with: python -m {command} --resume {plan.parent}" if plan and plan.exists() else "nothing was begun"
+    print(f"\nstopped; {how}", file=sys.stderr)
+    return 130

@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sweep.observing import excesses, feasible
-from sweep.parameters import cell
 from sweep.records import FIGURES, RUNNING, now, recorded_settings
 from sweep.space import Arm, Attack, Constraint, SearchSpace, Settings
+from sweep.space.parameters import cell
+from sweep.space.question import excesses, feasible
 from trainables.experiment import AttackPlan, Limit, TrialSpec
 
 _FIGURE_NAMES = frozenset(f.name for f in FIGURES)

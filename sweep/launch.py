@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sweep import base_models, catalogue, credentials, loggers, options, records, targets
-from sweep import plan as planning
+from sweep import records
 from sweep.cluster import remote
-from sweep.compact import only_driver
-from sweep.datasets import fingerprinted
-from sweep.describe import describe
 from sweep.errors import Parser, UsageError
-from sweep.loggers import Chosen
-from sweep.plan import Plan
-from sweep.space import SearchSpace
+from sweep.interrupt import interrupted
+from sweep.plan import credentials, options, targets
+from sweep.plan import plan as planning
+from sweep.plan.asked import pin, refuse_flags_beside_resume, shared_values, with_base_model
+from sweep.plan.datasets import fingerprinted
+from sweep.plan.plan import Plan
+from sweep.plan.words import describe
+from sweep.records.folder import only_driver
+from sweep.space import SearchSpace, find
+from sweep.terminal.quiet import quiet
+from sweep.views import loggers
+from sweep.views.loggers import Chosen
 
 if TYPE_CHECKING:
-    from sweep.progress import Progress
+    from sweep.terminal.lines import Progress
 
 EPILOG = """\
 examples:
@@ -80,7 +83,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     fix = tuple(pin(text) for text in args.fix)
     target = _absolute_target(args.target)
-    question = targets.aimed(catalogue.load(args.space), target).fix(dict(fix))
+    question = targets.aimed(find.load(args.space), target).fix(dict(fix))
     trials = _or(args.trials, question.trials)
     run_dir = args.run_dir or planning.default_run_dir(args.storage, args.space)
     if args.keep == "front" and not args.artifacts:  # what is removed of a store of its own, nobody else misses
@@ -121,61 +124,6 @@ def _absolute_target(target: str) -> str:
     return f"{planning.absolute(run)}:{trial}" if colon else target
 
 
-def with_base_model(plan: Plan, args: argparse.Namespace) -> Plan:
-    """The plan with the size and steps of a base model that is trained here, unless a pretrained one is given."""
-    if args.base and (args.base_size or args.base_steps):
-        raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
-    return base_models.sized(plan, args.base_size, args.base_steps)
-
-
-def shared_values(args: argparse.Namespace) -> dict[str, Any]:
-    """The plan's values that `add_figures` and `add_place` ask for."""
-    return {
-        "artifacts": planning.absolute(args.artifacts or planning.in_storage(args.storage, "artifacts")),
-        "data_folder": args.data_folder and planning.absolute(args.data_folder),
-        "image_size": args.image_size,
-        "data_limit": args.data_limit,
-        "seed": args.seed,
-        "fid_features": args.fid_features,
-        "inception_weights": args.inception_weights and planning.absolute(args.inception_weights),
-        "inception_sha256": args.inception_sha256,
-        "base": _place(args.base),
-        "base_revision": args.base_revision,
-        "base_classes": _numbers(args.base_classes),
-        "retrain_control": _place(args.retrain_control),
-        "image_sampler": args.image_sampler,
-        "sampling_steps": args.sampling_steps,
-        "guidance": args.guidance,
-        "samples_forgotten": args.samples_forgotten,
-        "samples_per_retained": args.samples_per_retained,
-        "shadow_models": args.shadow_models,
-        "workers": _workers(args),
-        "gpus_per_trial": args.gpus_per_trial,
-        "gpu_type": args.gpu_type,
-        "address": args.address,
-        "in_process": args.in_process,
-        "trial_timeout": args.trial_timeout,
-    }
-
-
-def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser) -> None:
-    """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
-    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "log_format", "data_folder", "confirm"}
-    free |= {"mlflow", "wandb"}  # no figure depends on them
-    for name, default in vars(known.parse_args([])).items():
-        if name not in free and getattr(args, name) != default:
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag} beside --resume: the run's own plan holds; leave it out, or start a new run")
-
-
-def _workers(args: argparse.Namespace) -> int:
-    if args.workers is not None:
-        return args.workers
-    if args.address:
-        raise UsageError("--address needs --workers N: how many trials at a time the cluster may grow to")
-    return planning.default_workers(args.gpus_per_trial)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     plan: Plan | None = None
@@ -185,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return remote.run(args, parser())
         plan = plan_of(args)
         space = planning.validate(plan)
-        from sweep.progress import progress_for
+        from sweep.terminal.lines import progress_for
 
         progress = progress_for(args.log_format, args.verbose)
         run_dir = Path(plan.run_dir)
@@ -197,15 +145,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = fingerprinted(plan)
         quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
-        from sweep.confirm import name_trials
-        from sweep.reopening import without_controls
+        from sweep.search.confirm import name_trials
+        from sweep.search.reopening import without_controls
 
         if args.confirm:
             with only_driver(run_dir):  # a refused second driver changes nothing
                 name_trials(run_dir, without_controls(run_dir, args.confirm))
         with progress:
             progress.line("loading torch, Ray and Optuna")
-            from sweep.run import run
+            from sweep.driver.run import run
 
             plan = _begun(plan, space, args, to, progress)
             outputs = run(plan, space, progress)
@@ -219,9 +167,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:
     """The plan checked by its methods and data, in the run folder that it got; a resumed one has its own."""
-    from sweep.prepare import check_members, resolved
-    from sweep.reopening import reopen
-    from sweep.warm_start import gather, write
+    from sweep.relearning.prepare import check_members, resolved
+    from sweep.search.reopening import reopen
+    from sweep.search.warm_start import gather, write
 
     check_members(plan, space)
     if args.resume:
@@ -240,45 +188,6 @@ def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen 
     if placed.run_dir != plan.run_dir:
         progress.line(f"run: {plan.run_dir} was taken meanwhile; this one is {placed.run_dir}")
     return placed
-
-
-def interrupted(command: str, plan: Path | None) -> int:
-    """Say how to go on with what was stopped, where its plan is written; returns the exit code."""
-    how = f"go on with: python -m {command} --resume {plan.parent}" if plan and plan.exists() else "nothing was begun"
-    print(f"\nstopped; {how}", file=sys.stderr)
-    return 130
-
-
-def quiet(verbose: bool) -> None:
-    if verbose:
-        return
-    warnings.filterwarnings("ignore")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    import logging
-
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    logging.getLogger("ray").setLevel(logging.ERROR)
-
-
-def _place(source: str) -> str:
-    """A pipeline's folder as every process finds it; a hub id as it is."""
-    return planning.absolute(source) if os.path.isdir(source) else source
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise UsageError(f"--base-classes {text}: write whole numbers such as 0,217,482") from None
-
-
-def pin(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise UsageError(f"--fix {text}: write NAME=VALUE")
-    return name, value
 
 
 if __name__ == "__main__":

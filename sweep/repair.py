@@ -14,20 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import plan as planning
 from sweep import records
-from sweep.compact import compact, only_driver
-from sweep.damage import damaged_files, leftovers
+from sweep.driver.mend import Repair, Row, Rows, Tell, is_search, job_of, mend_rows, set_one_aside
 from sweep.errors import Parser, UsageError
-from sweep.missing_rows import Repair, Row, Rows, Tell, is_search, job_of, mend_rows, set_one_aside
-from sweep.plan import Plan, write_json
+from sweep.plan import plan as planning
+from sweep.plan.plan import Plan
 from sweep.records import RUNNING
+from sweep.records.damage import damaged_files, leftovers
+from sweep.records.folder import compact, only_driver, write_json
 
 
 def repair(run: Path, tell: Tell) -> Repair:
     """Repair the run, which the caller holds. UsageError where its plan cannot be read: nothing can be told without it."""
-    from sweep import prepare
-    from sweep.specs import Specs
+    from sweep.relearning import prepare
+    from sweep.relearning.specs import Specs
     from trainables.store import Store
 
     done = Repair()
@@ -90,8 +90,8 @@ def _settle_status(run: Path) -> None:
 
 def _prepared(run: Path, plan: Plan, space: Any, tell: Tell) -> Row:
     """What prepared.json holds: where it is gone, prepared again, which finds what is in the store."""
-    from sweep import prepare
-    from sweep.progress import Progress
+    from sweep.relearning import prepare
+    from sweep.terminal.lines import Progress
 
     path = run / "prepared.json"
     if path.exists():
@@ -110,10 +110,10 @@ def _keys(run: Path, prepared: Mapping[str, Any]) -> list[str]:
 
 def _write_views(run: Path, plan: Plan, space: Any, prepared: Row, tell: Tell) -> None:
     """The journal, TensorBoard, the plot and the page, from the records alone; one file a table where the run is finished."""
-    from sweep.agenda import Agenda
-    from sweep.outputs import Outputs
-    from sweep.prepare import experiment_of
-    from sweep.progress import Progress
+    from sweep.driver.agenda import Agenda
+    from sweep.driver.outputs import Outputs
+    from sweep.relearning.prepare import experiment_of
+    from sweep.terminal.lines import Progress
 
     agenda = Agenda(plan, space, experiment_of(plan), prepared)
     agenda.close()

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from sweep import records
 from sweep.errors import UsageError, near
-from sweep.fronts import comparable, read_front
+from sweep.reading.fronts import comparable, read_front
 from sweep.records import TABLES, NothingRecorded
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Results:
 
         Raises UsageError where no run has such an arm.
         """
-        from sweep.pareto import flat_rows  # it words a whole page; a table needs no more than its rows
+        from sweep.reading.texts import flat_rows  # it words a whole page; a table needs no more than its rows
 
         fronts = [read_front(run) for run in self.runs]
         arms = {name for front in fronts for name in front.arms}

@@ -32,14 +32,17 @@ def test_the_tree_passes(tool: list[str]) -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("trainables/diffusion.py", "import sweep.plan"),
-        ("sweep/plan.py", "import search_spaces.dimum_robustness"),
+        ("trainables/diffusion.py", "import sweep.plan.plan"),
+        ("sweep/plan/plan.py", "import search_spaces.dimum_robustness"),
         ("trainables/pipeline.py", "import ray"),
         ("trainables/store/store.py", "import optuna"),
         ("trainables/store/store.py", "from trainables import diffusion"),
         ("trainables/running/stopwatch.py", "from trainables.data import Images"),
         ("trainables/products/models.py", "from trainables.stages.score import judge"),
-        ("sweep/space.py", "import torch"),
+        ("sweep/space/question.py", "import torch"),
+        ("sweep/records/files.py", "import sweep.reading.words"),
+        ("sweep/views/pictures.py", "import sweep.launch"),
+        ("sweep/reading/words.py", "import matplotlib"),
     ],
 )
 def test_an_import_that_runs_upward_is_found_out(file: str, line: str, tmp_path: Path) -> None:

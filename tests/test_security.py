@@ -28,10 +28,11 @@ import pyarrow.parquet as pq
 import pytest
 from unsafe_code import findings
 
-from sweep import export, launch, pareto, query, records, report, warm_start
+from sweep import export, launch, pareto, query, records, report
 from sweep.cluster.remote import _name as name_on_a_cluster
 from sweep.errors import UsageError
-from sweep.journal import open_journal
+from sweep.search import warm_start
+from sweep.search.journal import open_journal
 from sweep.space import Arm, Attack, Float
 from trainables.data.cifar10 import read_pickled
 from trainables.features.inception import checked_weights
@@ -48,9 +49,9 @@ SMALL = ("--trials", "1", "--baseline-trials", "1", "--base-steps", "2", "--samp
 # ---------------------------------------------------------------- code that would run what a file brings along
 
 ALLOWED = {
-    ("sweep/catalogue.py", "importlib.import_module: imports by a computed name"): (
+    ("sweep/space/find.py", "importlib.import_module: imports by a computed name"): (
         2, "questions of the project's own folder, by a name that is in its list"),
-    ("sweep/catalogue.py", "exec_module: runs a file"): (
+    ("sweep/space/find.py", "exec_module: runs a file"): (
         1, "--space FILE.py: a question is code, and its user names the file"),
     ("trainables/registry.py", "importlib.import_module: imports by a computed name"): (
         2, "members of the project's own families, by the files of their folder"),
@@ -249,7 +250,7 @@ def test_reading_a_run_runs_no_code_of_its_question_and_going_on_with_it_does(
     recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The one thing a run folder can bring along: the path of its question. Readers do not follow it."""
-    from sweep.plan import Plan
+    from sweep.plan.plan import Plan
 
     question, ran = tmp_path / "question.py", tmp_path / "ran"
     question.write_text(Path(QUICK).read_text())

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.search.problems import PROBLEMS, best_known, problem
 from benchmarks.search.staged import Problem
 from sweep.errors import UsageError
-from sweep.plan import Plan
+from sweep.plan.plan import Plan
 
 
 def main(argv: list[str] | None = None) -> int:

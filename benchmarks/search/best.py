@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.search import tree
 from benchmarks.search.problems import BEST_KNOWN
 from benchmarks.search.staged import DIRECTIONS, Problem
-from sweep.estimates import hypervolume
 from sweep.space import Settings
+from sweep.statistics.estimates import hypervolume
 
 _FIRST = 0.25  # of the evaluations that are drawn at random, before any is a member moved
 

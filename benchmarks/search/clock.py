@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from benchmarks.search import judges
 from benchmarks.search.judges import Judge, never
 from benchmarks.search.staged import FID, OBJECTIVES, ROBUSTNESS, UNLEARNED, Partial, Problem, StagedTrial, known_after
-from sweep import observing
 from sweep.records import COMPLETE, PRUNED
 from sweep.samplers import Observation, Sampler
-from sweep.stopping import present_front
+from sweep.search import observations
+from sweep.search.dominated import present_front
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def observation(problem: Problem, number: int, state: str, partial: Partial) -> 
     """What the sampler is told: figures that were measured, excesses, and a bound where robustness was never reached."""
     curves = {ROBUSTNESS: {attack: dict(curve) for attack, curve in partial.curves.items()}}
     yardstick = problem.yardstick(partial.samples)
-    return observing.observation(
+    return observations.observation(
         problem.space, number, partial.settings, state, partial.figures, curves, yardstick, partial.core_s
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Earlier studies for a warm start: a whole simulated run of another seed, of a problem that is this one, near it, or its reverse.
 
-A strategy ``nehvi+…+warm`` begins as the real sweep does under ``--warm-start`` (`sweep.warm_start`): the study's best settings
-are tried first, and its trials are handed to the sampler. What the study was of:
+A strategy ``nehvi+…+warm`` begins as the real sweep does under ``--warm-start`` (`sweep.search.warm_start`): the study's
+best settings are tried first, and its trials are handed to the sampler. What the study was of:
 
 - ``warm``: the same problem.
 - ``warm-shifted``: another class, say. The same surface, displaced: every number by `SHIFT` of its range, up or down by the

@@ -16,8 +16,8 @@ from benchmarks.search import judges, measures
 from benchmarks.search.clock import Event, Limits, stream
 from benchmarks.search.staged import DIRECTIONS, Problem, known_after
 from benchmarks.search.strategies import Strategy
-from sweep.estimates import nondominated
 from sweep.records import COMPLETE
+from sweep.statistics.estimates import nondominated
 from trainables.metrics import wilson
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from benchmarks.search.staged import FID, OBJECTIVES, PER_RETAINED, RETAINED, ROBUSTNESS, Partial, Problem
-from sweep import observing, stopping
 from sweep.jobs import gate_limit
 from sweep.samplers import Observation
+from sweep.search import dominated, observations
 from trainables.experiment import Limit, Samples
 from trainables.gate import GLANCE, excluded
 
@@ -44,15 +44,15 @@ def excluded_by(problem: Problem, partial: Partial, limits: Sequence[Limit] = ()
     return excluded(partial.figures, limits, samples, RETAINED, problem.gate_sd)
 
 
-def stop(problem: Problem, confidence: float = stopping.CONFIDENCE) -> Judge:
-    """The stopping rule of the real sweep, `sweep.stopping.dominated`, asked between rungs."""
+def stop(problem: Problem, confidence: float = dominated.CONFIDENCE) -> Judge:
+    """The stopping rule of the real sweep, `sweep.search.dominated.dominated`, asked between rungs."""
 
     def judge(partial: Partial, front: Sequence[Observation]) -> str | None:
         if not partial.curves:
             return None
         yardstick = problem.yardstick(partial.samples)
-        possible = observing.possible(problem.space, partial.figures, {ROBUSTNESS: _curves(partial)}, yardstick)
-        return stopping.dominated(OBJECTIVES, possible, front, confidence)
+        possible = observations.possible(problem.space, partial.figures, {ROBUSTNESS: _curves(partial)}, yardstick)
+        return dominated.dominated(OBJECTIVES, possible, front, confidence)
 
     return judge
 
@@ -91,5 +91,5 @@ def never(partial: Partial, front: Sequence[Observation]) -> str | None:
     return None
 
 
-def _curves(partial: Partial) -> observing.Curves:
+def _curves(partial: Partial) -> observations.Curves:
     return {attack: dict(curve) for attack, curve in partial.curves.items()}

@@ -15,8 +15,8 @@ from scipy.stats import binom
 
 from benchmarks.search.clock import Event
 from benchmarks.search.staged import DIRECTIONS
-from sweep.estimates import hypervolume, nondominated
 from sweep.records import COMPLETE
+from sweep.statistics.estimates import hypervolume, nondominated
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 

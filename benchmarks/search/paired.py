@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.search import measures
 from benchmarks.search.results import Stored, read_all
 from sweep.errors import UsageError, near
-from sweep.estimates import Estimate, estimate, paired_difference
+from sweep.statistics.estimates import Estimate, estimate, paired_difference
 
 
 def table(folder: Path, against: str, at: Sequence[float]) -> str:

@@ -25,18 +25,20 @@ import numpy as np
 import pyarrow.parquet as pq
 from scipy.stats import qmc
 
-from sweep import prepare, records
+from sweep import records
+from sweep.driver.run import drive
 from sweep.errors import UsageError
-from sweep.estimates import nondominated
 from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
-from sweep.launch import quiet
-from sweep.observing import excesses
-from sweep.plan import Plan, absolute, check_folders, create_run_dir, validate, write_json
-from sweep.prepare import Execute
-from sweep.progress import Progress
+from sweep.plan.plan import Plan, absolute, check_folders, create_run_dir, validate
 from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
-from sweep.run import drive
+from sweep.records.folder import write_json
+from sweep.relearning import prepare
+from sweep.relearning.prepare import Execute
 from sweep.space import Arm, Choice, Float, Int, Parameter, SearchSpace, Settings
+from sweep.space.question import excesses
+from sweep.statistics.estimates import nondominated
+from sweep.terminal.lines import Progress
+from sweep.terminal.quiet import quiet
 from trainables.experiment import Experiment, Samples, TrialSpec
 from trainables.stages.score import make_score
 

@@ -21,10 +21,9 @@ import pyarrow.parquet as pq
 from benchmarks.search.staged import FID, ROBUSTNESS, UNLEARNED, Means, Noise, Problem, aurc_weights
 from benchmarks.search.surrogate import HeldOut, SoftForest, folds, held_out, held_out_of_two, logit
 from benchmarks.search.tree import Encoding
-from sweep import catalogue
 from sweep.errors import UsageError
 from sweep.records import FAIL, TABLES, read, read_json, run_folder
-from sweep.space import Arm, Settings
+from sweep.space import Arm, Settings, find
 
 _FEWEST = 5  # settings with whole curves; less is no surface. The table of errors says how good one is
 _FEW_FAILURES = 5  # below it failing is one rate for all settings
@@ -174,7 +173,7 @@ def read_recording(folder: Path, arm: str = "") -> Recording:
     The arm is the question's first unless named. UsageError where something is missing.
     """
     plan, prepared = facts(folder)
-    space = catalogue.load(plan["space"])
+    space = find.load(plan["space"])
     tables = {name: _table(folder, name) for name in TABLES}
     chosen = space.arm(arm or space.arms[0].name)
     least = next(c.unit for c in space.constraints if c.metric == UNLEARNED)

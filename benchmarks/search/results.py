@@ -19,7 +19,7 @@ from benchmarks.search import measures
 from benchmarks.search.clock import Event, Run
 from benchmarks.search.measures import LEVELS, Middle
 from sweep.errors import UsageError
-from sweep.estimates import estimate
+from sweep.statistics.estimates import estimate
 
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
 _SCHEMA = pa.schema([(f.name, _KINDS[str(f.type)]) for f in dataclasses.fields(Event)])

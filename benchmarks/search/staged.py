@@ -14,10 +14,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from sweep.observing import Yardstick, excesses
 from sweep.records import COMPLETE, FAIL
 from sweep.samplers import Question
+from sweep.search.observations import Yardstick
 from sweep.space import Arm, Attack, Constraint, Objective, SearchSpace, Settings
+from sweep.space.question import excesses
 
 RUNGS = (0, 1, 3, 7, 15, 31, 63)  # attack steps at which an attacked model is scored
 ATTACKS = ("dimra-retain-3e-4", "dimra-retain-1e-3")

@@ -14,15 +14,15 @@ from benchmarks.search.clock import Limits, Run, simulate, stream
 from benchmarks.search.judges import Judge
 from benchmarks.search.staged import Problem
 from sweep.errors import UsageError, near
-from sweep.plan import Plan
+from sweep.plan.plan import Plan
 from sweep.samplers import Sampler
-from sweep.warm_start import warmed
+from sweep.search.warm_start import warmed
 
 PARTS = {
     "gate": "stop after the score what is surely infeasible (trainables.gate)",
     "margin": "the gate, for what surely breaks a bound by more than half of it",
     "glance": "let the gate look at a few samples first (trainables.stages.glance)",
-    "stop": "stop under attack what the front most probably dominates (sweep.stopping)",
+    "stop": "stop under attack what the front most probably dominates (sweep.search.dominated)",
     "bound": "stop under attack what the front dominates by point estimates",
 }
 
@@ -78,7 +78,7 @@ class Strategy:
         return simulate(problem, sampler, stream("noise", seed), limits, self.judge(problem, own))
 
     def _simulate_warm(self, problem: Problem, seed: int, limits: Limits, expected: int) -> Run:
-        """As `sweep.agenda` begins under ``--warm-start``; the noise and the sampler's stream are those of the cold run."""
+        """As `sweep.driver.agenda` begins under ``--warm-start``; the noise and the sampler's stream are those of the cold run."""
         from sweep.samplers.nehvi import Nehvi
 
         def cold(of: Problem, stream_of_it: int) -> tuple[Sampler, Judge]:

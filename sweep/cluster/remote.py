@@ -21,11 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep import plan as planning
 from sweep.cluster import files
 from sweep.cluster.check import refuse
 from sweep.cluster.files import ClusterFile
 from sweep.errors import UsageError
+from sweep.plan import plan as planning
 
 STORAGE = "/mnt/shared"  # on every node, by the shipped files
 ROOT = "~/sweeps"

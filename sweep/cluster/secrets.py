@@ -6,7 +6,7 @@ import re
 
 from sweep.cluster.check import Found
 from sweep.cluster.files import Document
-from sweep.credentials import SHAPES
+from sweep.plan.credentials import SHAPES
 
 
 def secrets(document: Document) -> Found:

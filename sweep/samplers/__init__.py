@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sweep.parameters import Parameter, Settings
 from sweep.records import COMPLETE, FAIL, PRUNED
 from sweep.space import Constraint, Objective
+from sweep.space.parameters import Parameter, Settings
 
 
 @dataclass(frozen=True)

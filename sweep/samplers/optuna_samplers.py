@@ -1,7 +1,7 @@
 """Optuna's samplers behind this project's interface: a study is made of what is known, and asked once.
 
 A study of one's own would remember the order in which it was told and what an earlier process drew; one made anew from
-what is known does not. It is in memory: what other tools open is `sweep.journal`'s.
+what is known does not. It is in memory: what other tools open is `sweep.search.journal`'s.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.parameters import Choice, Int, Parameter, Settings, suggest, walk
 from sweep.records import COMPLETE, FAIL, PRUNED
 from sweep.samplers import Observation, Question
 from sweep.samplers.from_told import FromTold
+from sweep.space.parameters import Choice, Int, Parameter, Settings, suggest, walk
 
 DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAIL: TrialState.FAIL}

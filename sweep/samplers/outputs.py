@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.estimates import nondominated
 from sweep.samplers import Observation, Question
 from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Data, GaussianProcess, Hyperparameters, Marginal, truncation_sites
+from sweep.statistics.estimates import nondominated
 
 FAILURE = "\0failure"  # the output that says whether a trial fails; no metric is called so
 COST = "\0cost"  # the output that says what a trial costs

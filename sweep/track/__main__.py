@@ -10,15 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import credentials, launch, options
-from sweep import plan as planning
-from sweep.claim import claimed
-from sweep.datasets import data_facts, dataset_of, fingerprinted, forget_text, found_facts
-from sweep.describe import wrapped
+from sweep import interrupt
 from sweep.errors import Parser, UsageError
-from sweep.plan import Plan
-from sweep.progress import Progress
+from sweep.plan import credentials, options
+from sweep.plan import plan as planning
+from sweep.plan.asked import pin, refuse_flags_beside_resume, shared_values, with_base_model
+from sweep.plan.datasets import data_facts, dataset_of, fingerprinted, forget_text, found_facts
+from sweep.plan.plan import Plan
+from sweep.plan.words import wrapped
 from sweep.records import read_json
+from sweep.records.claim import claimed
+from sweep.records.folder import write_json
+from sweep.terminal.lines import Progress
+from sweep.terminal.quiet import quiet
 from sweep.track import plan as tracks
 from sweep.track.plan import ALL, Entry, TrackPlan
 from trainables.forgetting import class_text, parse_forget
@@ -88,7 +92,7 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
     if not (args.methods or args.sweep or args.model):
         raise UsageError("--methods NAME … is needed, or --from RUN, --model FOLDER or --resume RUN; try --methods all")
     run_dir = args.run_dir or planning.default_run_dir(args.storage, "track")
-    common = launch.with_base_model(Plan(space="", run_dir=run_dir, data=args.data, **launch.shared_values(args)), args)
+    common = with_base_model(Plan(space="", run_dir=run_dir, data=args.data, **shared_values(args)), args)
     forgets = _forgets(args.forget, common)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
     entries += [tracks.own_model(folder) for folder in args.model]
@@ -103,7 +107,7 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
 
 def _setting(text: str) -> tuple[str, Any]:
     """A setting's name and value: a number, true or false, or a word."""
-    name, value = launch.pin(text)
+    name, value = pin(text)
     try:
         return name, json.loads(value)
     except ValueError:
@@ -111,7 +115,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _resumed(args: argparse.Namespace) -> TrackPlan:
-    launch.refuse_flags_beside_resume(args, parser())
+    refuse_flags_beside_resume(args, parser())
     path = Path(args.resume) / "track.json"
     if not path.is_file():
         raise UsageError(f"--resume {args.resume}: is not a track's folder (it has no track.json)")
@@ -180,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         planning.check_folders(plan.common, new=bool(args.run_dir), holds="track.json")
         plan = dataclasses.replace(plan, common=fingerprinted(plan.common))
-        launch.quiet(args.verbose)
+        quiet(args.verbose)
         progress = Progress(verbose=args.verbose)
         plan = _begun(plan, args, progress)
         return _run(plan, progress)
@@ -188,13 +192,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return launch.interrupted("sweep.track", Path(plan.run_dir) / "track.json" if plan else None)
+        return interrupt.interrupted("sweep.track", Path(plan.run_dir) / "track.json" if plan else None)
 
 
 def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> TrackPlan:
     """The track checked by its methods and data, in the folder that it got; a resumed one has its own."""
     progress.line("loading torch and Ray")
-    from sweep.prepare import resolved
+    from sweep.relearning.prepare import resolved
     from sweep.track.run import check_members
 
     check_members(plan)
@@ -203,7 +207,7 @@ def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> Tra
     common = resolved(plan.common)
     with claimed(Path(plan.run_dir), "track.json", named=bool(args.run_dir)) as folder:
         placed = dataclasses.replace(plan, common=planning.placed(common, folder))
-        planning.write_json(folder / "track.json", placed.to_json())
+        write_json(folder / "track.json", placed.to_json())
     if placed.run_dir != plan.run_dir:
         progress.line(f"run: {plan.run_dir} was taken meanwhile; this one is {placed.run_dir}")
     return placed

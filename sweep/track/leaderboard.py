@@ -10,16 +10,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweep import scores
 from sweep.errors import UsageError
-from sweep.estimates import Estimate, paired_difference
-from sweep.page import replace
-from sweep.shortfalls import answer_lacks, shortfall_lines
+from sweep.page.render import replace
+from sweep.reading.shortfalls import answer_lacks, shortfall_lines
+from sweep.reading.words import cell, interval, number
+from sweep.statistics import scores
+from sweep.statistics.estimates import Estimate, paired_difference
 from sweep.track.page import render_track
 from sweep.track.reading import Track, incomparable, read_track
 from sweep.track.scoring import COLUMNS, Scorer, rank, values
 from sweep.track.shortfalls import shortfalls
-from sweep.wording import cell, interval, number
 
 ALL = "all"
 

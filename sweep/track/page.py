@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sweep import scores
-from sweep.figures import MARKS, distinct
-from sweep.gallery import ROOM, Strip, strip
-from sweep.interactive import Curve, recovery_chart
-from sweep.page import render
+from sweep.page.charts import Curve, recovery_chart
+from sweep.page.figures import MARKS, distinct
+from sweep.page.gallery import ROOM, Strip, strip
+from sweep.page.render import render
+from sweep.reading.fronts import BASE, RETRAIN
 from sweep.records import COMPLETE, now
-from sweep.track.reading import BASE, RETRAIN, Track, conditions, line_of
+from sweep.statistics import scores
+from sweep.track.reading import Track, conditions, line_of
 from sweep.track.scoring import COLUMNS, Line, Scorer, rank, values
 from sweep.track.shortfalls import shortfalls
 from trainables.store import Store

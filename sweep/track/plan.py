@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep import catalogue
 from sweep.errors import UsageError, near
-from sweep.fronts import best, read_front
-from sweep.plan import Plan, check_at_least, check_figures, check_place
-from sweep.space import CONTROL, Attack
+from sweep.plan.plan import Plan, check_at_least, check_figures, check_place
+from sweep.reading.fronts import best, read_front
+from sweep.space import CONTROL, Attack, find
 from sweep.track.suite import SUITE
 
 ALL = "all"
@@ -132,7 +131,7 @@ def validate(plan: TrackPlan) -> None:
     for entry in plan.entries:
         if not entry.model:
             try:
-                catalogue.check_method(entry.method)
+                find.check_method(entry.method)
             except UsageError as error:
                 raise UsageError(f"--methods {error}") from None
     for forget in plan.forgets:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sweep.errors import UsageError
-from sweep.fronts import BASE, RETRAIN
-from sweep.fronts import CONDITIONS as OF_A_SWEEP
+from sweep.reading.fronts import BASE, RETRAIN
+from sweep.reading.fronts import CONDITIONS as OF_A_SWEEP
 from sweep.records import COMPLETE, read_json, rows
 
 __all__ = ["BASE", "RETRAIN", "Track", "conditions", "incomparable", "line_of", "read_track"]

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import prepare as preparing
+from sweep.driver.run import drive
 from sweep.errors import UsageError
 from sweep.jobs import Ended, attack_plan
-from sweep.plan import write_json
-from sweep.prepare import Execute, Task
-from sweep.progress import Progress
 from sweep.records import FAIL, read_json
-from sweep.run import drive
+from sweep.records.folder import write_json
+from sweep.relearning import prepare as preparing
+from sweep.relearning.prepare import Execute, Task
+from sweep.relearning.watch import task_name
+from sweep.terminal.lines import Progress
 from sweep.track import leaderboard
 from sweep.track.agenda import TrackAgenda
 from sweep.track.plan import Entry, TrackPlan
-from sweep.watch import task_name
 from trainables import products
 from trainables.attacks import ATTACKS
 from trainables.experiment import Experiment, Samples

@@ -9,12 +9,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep import scores
-from sweep.estimates import Estimate, estimate
-from sweep.ranks import Ranks, ranks
+from sweep.reading.fronts import BASE, RETRAIN
 from sweep.records import fact
-from sweep.scores import Point, Recovery, Revival, WorstCase
-from sweep.track.reading import BASE, RETRAIN, Track, line_of
+from sweep.statistics import scores
+from sweep.statistics.estimates import Estimate, estimate
+from sweep.statistics.ranks import Ranks, ranks
+from sweep.statistics.scores import Point, Recovery, Revival, WorstCase
+from sweep.track.reading import Track, line_of
 
 BEFORE = ("unlearning_accuracy", "retain_accuracy", "fid_delta", "kid", "precision", "recall")
 AFTER = ("retain_accuracy", "fid")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+from sweep.reading.shortfalls import Shortfall, all_of, brief
 from sweep.records import COMPLETE, FAIL
-from sweep.shortfalls import Shortfall, all_of, brief
 from sweep.space import CONTROL
 from sweep.track.reading import Track, line_of
 

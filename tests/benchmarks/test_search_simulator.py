@@ -34,9 +34,9 @@ from benchmarks.search.staged import (
 from benchmarks.search.strategies import Strategy
 from search_spaces.dimum_robustness import SPACE
 from sweep import records
-from sweep.estimates import hypervolume
 from sweep.samplers import Observation
 from sweep.space import Settings
+from sweep.statistics.estimates import hypervolume
 from trainables.metrics import aurc
 
 every_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=list(PROBLEMS))

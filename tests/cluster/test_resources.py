@@ -13,9 +13,9 @@ import ray
 from ray import tune
 from ray.cluster_utils import Cluster
 
-from sweep.plan import Plan
-from sweep.progress import Progress
-from sweep.run import _gpu_type, _ray_executor
+from sweep.driver.run import _gpu_type, _ray_executor
+from sweep.plan.plan import Plan
+from sweep.terminal.lines import Progress
 from trainables.trial import UnlearningTrial
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep import records
-from sweep.fronts import read_front
+from sweep.reading.fronts import read_front
 from trainables.store import Store
 
 _WHEN = {"asked_at", "told_at", "started_at", "finished_at", "core_s"}  # differ from run to run

@@ -19,11 +19,11 @@ QUICK = ROOT / "tests" / "questions" / "quick.py"
 _HERE = Path(__file__).parent
 _MODULES = (
     "sweep.launch",
-    "sweep.prepare",
-    "sweep.run",
-    "sweep.warm_start",
-    "sweep.confirm",
-    "sweep.tune_search",
+    "sweep.relearning.prepare",
+    "sweep.driver.run",
+    "sweep.search.warm_start",
+    "sweep.search.confirm",
+    "sweep.driver.tune",
     "sweep.repair",
 )
 _ENVIRONMENT = {

@@ -281,6 +281,6 @@ _MARKS: dict[str, Callable[[Any], None]] = {
     "trainables.stages.attack": _mark_stage,
     "trainables.stages.glance": _mark_stage,
     "sweep.records": _mark_records,
-    "sweep.search": _mark_search,
-    "sweep.parts": _mark_parts,
+    "sweep.search.arm": _mark_search,
+    "sweep.records.files": _mark_parts,
 }

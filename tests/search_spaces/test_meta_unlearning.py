@@ -5,8 +5,8 @@ from __future__ import annotations
 from start_points import begins_with_defaults
 
 from search_spaces.meta_unlearning import METHODS, OF_META, SPACE
-from sweep.plan import Plan, validate
-from sweep.prepare import check_members
+from sweep.plan.plan import Plan, validate
+from sweep.relearning.prepare import check_members
 from trainables.auxiliary import HOLD_FORGOTTEN
 
 PLAN = Plan(space=SPACE.name, run_dir="r", artifacts="a", trials=SPACE.trials, baseline_trials=SPACE.trials)

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from test_launch import MISTAKES, TINY
 
-from sweep.plan import Plan, create_run_dir
+from sweep.plan.plan import Plan, create_run_dir
 
 QUICK = str(Path(TINY).with_name("quick.py"))
 SPACE = ("--space", TINY)

@@ -202,7 +202,7 @@ def test_a_mistake_imports_nothing_heavy(mistake: str, place: Path) -> None:
 
 def test_a_full_disk_is_said_before_anything_runs(place: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     """A real full file system needs root; the free space of this one is read for real and the threshold moved past it."""
-    monkeypatch.setattr("sweep.claim._FREE_BYTES", 2**62)
+    monkeypatch.setattr("sweep.records.claim._FREE_BYTES", 2**62)
     assert main(["--space", TINY, "--run-dir", str(place / "new")]) == 2
     assert "MiB free on its disk" in capsys.readouterr().err
     assert not (place / "new").exists()

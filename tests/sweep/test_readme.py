@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_loggers import log, recorded
+from logged_run import log, recorded
 
-from sweep import loggers
+from sweep.views import loggers
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"<!-- read -->\n```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -1,0 +1,279 @@
+"""What a sweep does next: controls, then the arms' trials side by side, then the confirm phase. Knows no Ray.
+
+The agenda turns reports of trials into records, and records into what Optuna is told: recorded first, told second. Given
+the records of an earlier driver it goes on where that one was stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sweep import records
+from sweep.jobs import Ended, Job, add_report, replicate_row, settings_of, trial_row
+from sweep.plan.plan import Plan
+from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
+from sweep.records.folder import write_json
+from sweep.relearning.specs import Specs
+from sweep.samplers import Observation
+from sweep.samplers.catalogue import make
+from sweep.search import warm_start
+from sweep.search.arm import ArmSearch, Past, finite
+from sweep.search.confirm import chosen_for_confirmation
+from sweep.search.dominated import dominated, present_front
+from sweep.search.journal import Journal, open_journal
+from sweep.search.limits import Spent, StopRule
+from sweep.search.observations import Yardstick, curves_of, observation, possible, question_of
+from sweep.space import CONTROL, Arm, SearchSpace
+from sweep.space.question import excesses
+from trainables.experiment import Experiment, TrialSpec
+
+
+class Agenda:
+    """Hands out jobs and takes their reports. One process holds it. The question's bounds are numbers by now."""
+
+    def __init__(self, plan: Plan, space: SearchSpace, experiment: Experiment, prepared: Mapping[str, Any]) -> None:
+        self.plan, self.space, self.experiment = plan, space, experiment
+        self.fid_delta_sd: float = prepared["fid_delta_sd"]
+        self.specs = Specs(plan, self.space, experiment, self.fid_delta_sd)
+        self.yardstick = Yardstick(self.fid_delta_sd, plan.samples_forgotten)
+        self.run_dir = Path(plan.run_dir)
+        self.writer = Writer(self.run_dir, records.schemas(space))
+        self._replicate_columns = frozenset(self.writer.schemas["replicates"].names)  # other figures are the curves'
+        self.running: dict[str, Job] = {}
+        self.phase = "search"
+        self.ended_by = ""  # what ended the search
+        self.rule = StopRule(plan.max_hours, plan.max_core_hours, plan.min_gain)
+        self._began, self._core_s = time.monotonic(), 0.0
+        self._waiting: list[Job] = []
+        self._asked: Counter[str] = Counter()
+        self.resumed = ""
+        self.arms: dict[str, ArmSearch] = {}
+        self.budgets = {arm.name: plan.budget_of(space, arm.name) for arm in space.arms}
+        self._restore()
+
+    @property
+    def total(self) -> int:
+        """Trials of all arms that the search will run."""
+        return sum(self.budgets.values())
+
+    @property
+    def waiting(self) -> int:
+        """What this phase has still to begin: trials of the search, or replicates that confirm."""
+        if self.phase == "search" and not self.ended_by:
+            return len(self._waiting) + max(0, self.total - self._asked.total())
+        return len(self._waiting)
+
+    def next_job(self) -> Job | None:
+        """The next job to start, or None where nothing can start before a running one ends. See `finished`."""
+        job = self._waiting.pop(0) if self._waiting else self._ask() if self.phase == "search" else None
+        if job is None and self.phase == "search" and not self.running:
+            self.phase = "confirm"
+            self._end_search(self.ended_by or f"trials: all {self.total}")
+            self._waiting = self._confirm_jobs()
+            return self.next_job()
+        if job is not None:
+            self.running[job.name] = job
+            if job.phase == "search":
+                self.writer.trial(trial_row(job, self.space, RUNNING, None))
+        return job
+
+    @property
+    def finished(self) -> bool:
+        return self.phase == "confirm" and not self._waiting and not self.running
+
+    def take(self, name: str, report: Mapping[str, Any]) -> Ended | None:
+        """Record a step's report; tell the search if the trial is over, and return what became of it."""
+        job = self.running[name]
+        add_report(job, report)
+        state, cause = report["state"], report["cause"]
+        beaten = self._beaten(job) if state is None else None
+        if beaten:
+            state, cause, job.stopped_by = PRUNED, beaten, DOMINATION
+        elif state == PRUNED:
+            job.stopped_by = GATE
+        if state is None:
+            self._record_going_on(job)
+            return None
+        del self.running[name]
+        return self._end(job, state, cause)
+
+    def fail(self, name: str, cause: str) -> Ended:
+        """Record that a job's process was lost for good."""
+        return self._end(self.running.pop(name), FAIL, cause)
+
+    def spec_of(self, row: Mapping[str, Any]) -> TrialSpec:
+        """What a trial of the search was, by its row."""
+        arm = self.space.arm(row["arm"])
+        return self.specs.of(row["trial_id"], 0, arm, settings_of(arm, row), gate=True)
+
+    def close(self) -> None:
+        for arm in self.arms.values():
+            arm.close()
+
+    def _ask(self) -> Job | None:
+        """A trial of the arm that is furthest behind its share; None once every arm has had its trials, or the rule ends it."""
+        unfinished = [a for a, search in self.arms.items() if search.unfinished]
+        if unfinished:
+            return self._begin(unfinished[0])
+        if self.ended_by:
+            return None
+        behind = {a: self._asked[a] / budget for a, budget in self.budgets.items() if self._asked[a] < budget}
+        if behind and (why := self.rule.ended_by(self._spent(), self._gains(behind))):
+            self._end_search(why)
+            return None
+        if not behind:
+            return None
+        return self._begin(min(behind, key=behind.__getitem__))
+
+    def _begin(self, arm: str) -> Job:
+        self._asked[arm] += 1
+        number, settings = self.arms[arm].ask()
+        spec = self.specs.of(f"{arm}-{number:04d}", 0, self.space.arm(arm), settings, gate=True)
+        return self._with_past(Job(spec, arm, number, "search", records.now(), settings))
+
+    def _spent(self) -> Spent:
+        return Spent(time.monotonic() - self._began, self._core_s)
+
+    def _gains(self, behind: Iterable[str]) -> dict[str, Callable[[], float | None]]:
+        """How to ask what the next batch would add, of every arm of the question's own that has trials left."""
+        arms = [a for a in behind if not self.space.arm(a).baseline]
+        each = max(1, self.plan.workers // max(len(arms), 1))
+        return {a: partial(self.arms[a].expected_gain, each) for a in arms}
+
+    def _end_search(self, why: str) -> None:
+        """Record what ended the search: a resumed run does not take it up again."""
+        if not (self.run_dir / SEARCH).exists():
+            self.ended_by = why
+            write_json(
+                self.run_dir / SEARCH, {"ended_by": why, "core_s": self._core_s, "ended_at": records.now().isoformat()}
+            )
+
+    def _control_jobs(self, replicate: int) -> list[Job]:
+        """θ₀ and, where there is one, θ* under the same attacks on the same seed."""
+        specs = [self.specs.of_control(start, replicate) for start in self.specs.controls]
+        return [Job(spec, CONTROL, 0, _phase(spec), records.now()) for spec in specs]
+
+    def _confirm_jobs(self) -> list[Job]:
+        """Every chosen member on every fresh seed, seed by seed so that what is there is paired; finished ones left out."""
+        members = chosen_for_confirmation(
+            self.run_dir, self.space, self.plan.confirm_members, self.plan.confirm_neighbours
+        )
+        jobs = []
+        for replicate in range(1, self.plan.confirm_seeds + 1):
+            for member in members:
+                arm = self.space.arm(member.arm)
+                settings = arm.check(member.parameters)
+                spec = self.specs.of(member.trial_id, replicate, arm, settings)
+                number = int(member.trial_id.rpartition("-")[2])
+                jobs.append(Job(spec, arm.name, number, "confirm", records.now(), settings))
+            jobs += self._control_jobs(replicate)
+        done = self._done_replicates()
+        return [self._with_past(j) for j in jobs if j.name not in done]
+
+    def _end(self, job: Job, state: str, cause: str | None) -> Ended:
+        if state == COMPLETE and not self._finite(job):
+            state, cause = FAIL, f"an objective or constraint is not finite: {job.figures}"
+        row = self._record(job, state, cause)
+        if job.phase == "search":
+            row = trial_row(job, self.space, state, cause)
+            self.writer.trial(row)
+            self._core_s += row["core_s"]
+            if job.arm != CONTROL:
+                self.arms[job.arm].tell(self._observed(job.number, job.parameters, row, job.curves), cause)
+        return Ended(job, row)
+
+    def _beaten(self, job: Job) -> str | None:
+        """Why a trial under attack can no longer be on its arm's front; None to go on. Only what is searched is stopped."""
+        if not self.plan.stopping or job.phase != "search" or job.arm == CONTROL:
+            return None
+        curves = curves_of(job.curves)
+        front = present_front(self.space.objectives, self.arms[job.arm].observed.values())
+        return dominated(self.space.objectives, possible(self.space, job.figures, curves, self.yardstick), front)
+
+    def _finite(self, job: Job) -> bool:
+        objectives = [job.figures.get(o.metric) for o in self.space.objectives]
+        return finite([*objectives, *excesses(self.space, job.figures).values()])
+
+    def _record_going_on(self, job: Job) -> None:
+        """Once that it runs, then only what it has made: a process that takes it up again reports its curves anew.
+
+        Its row and curves are written when it ends. Written at every step they would be most of what a driver has to do.
+        """
+        if len(job.stages) > 1:
+            self.writer.stages(job.name, job.stages)
+        else:
+            self._record(job, RUNNING, None)
+
+    def _record(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
+        row = replicate_row(job, state, cause, self._replicate_columns)
+        self.writer.replicate(row, job.curves, job.stages)
+        return row
+
+    def _restore(self) -> None:
+        """Go on from the records: finished trials are in the studies again, unfinished ones are asked for first."""
+        rows = records.rows(self.run_dir, "trials")
+        ended = {r["trial_id"] for r in rows if r["state"] != RUNNING}
+        self._core_s = sum(r["core_s"] or 0.0 for r in rows)
+        if (self.run_dir / SEARCH).exists():
+            self.ended_by = records.read_json(self.run_dir / SEARCH)["ended_by"]
+        self._waiting = [self._with_past(j) for j in self._control_jobs(0) if j.spec.trial_id not in ended]
+        storage, past = open_journal(self.run_dir), {arm.name: self._past(arm, rows) for arm in self.space.arms}
+        earlier = warm_start.read(self.run_dir)
+        for i, arm in enumerate(self.space.arms):
+            budget = self.budgets[arm.name]
+            studies = earlier.get(arm.name, [])
+            question = question_of(arm, self.space, budget)
+            sampler = make(self.plan.sampler, question, self.plan.seed + i, studies)
+            journal = Journal(arm, self.space, storage)
+            ahead = self.plan.workers > 1 and not self.plan.in_process
+            warm = warm_start.warmed(arm, self.space, studies)
+            self.arms[arm.name] = ArmSearch(warm, sampler, journal, budget, past[arm.name], ahead)
+            self._asked[arm.name] = sum(p.state != RUNNING for p in past[arm.name])
+        if rows:
+            trials = [p for of_arm in past.values() for p in of_arm]
+            unfinished = sum(p.state == RUNNING for p in trials)
+            self.resumed = f"{len(trials) - unfinished} finished trials kept, {unfinished} unfinished ones go on"
+
+    def _past(self, arm: Arm, rows: list[dict[str, Any]]) -> list[Past]:
+        found = []
+        for row in (r for r in rows if r["arm"] == arm.name):
+            settings = settings_of(arm, row)
+            curves = records.rows(self.run_dir, "curves", f"{row['trial_id']}-r0")
+            told = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
+            found.append(Past(row["number"], settings, told, row["cause"]))
+        return found
+
+    def _observed(
+        self, number: int, settings: Mapping[str, Any], row: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]
+    ) -> Observation:
+        """What the sampler is told of a trial that ended, from its row and its curves."""
+        return observation(
+            self.space,
+            number,
+            dict(settings),
+            row["state"],
+            row,
+            curves_of(curves),
+            self.yardstick,
+            row["core_s"] or 0.0,
+        )
+
+    def _with_past(self, job: Job) -> Job:
+        """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""
+        name = f"{job.spec.trial_id}-r{job.spec.replicate}"
+        past = [s for s in records.rows(self.run_dir, "stages", name) if not s["found"]]
+        return replace(job, stages=past)
+
+    def _done_replicates(self) -> set[str]:
+        rows = records.rows(self.run_dir, "replicates")
+        return {f"{r['trial_id']}-r{r['replicate']}" for r in rows if r["state"] != RUNNING}
+
+
+def _phase(spec: TrialSpec) -> str:
+    return "confirm" if spec.replicate else "search"

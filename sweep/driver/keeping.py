@@ -1,0 +1,124 @@
+"""Which artifacts a run is made of, and what ``--keep front`` removes of them while it runs and at its end.
+
+Kept are what all trials share, the controls, every trial of the reported front and of the search's, every one that was run
+again on fresh seeds, and whatever is still to run. Of the others their figures stay, which are in the records: a resumed run
+runs none of them again. Their weights, samples and checkpoints go once nothing can bring them back to the front: those that
+failed or were stopped during the search, the rest when the run ends. What another run beside this one names stays too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep import records
+from sweep.reading.fronts import read_front
+from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
+from sweep.search.confirm import named
+from sweep.space import CONTROL
+from trainables.experiment import TrialSpec
+from trainables.stages.attack import attack_key
+from trainables.stages.trajectory import trajectory_key
+from trainables.stages.unlearn import unlearned_key
+from trainables.store import Store, is_key
+
+if TYPE_CHECKING:
+    from sweep.driver.agenda import Agenda
+
+_COLUMNS = {
+    "stages": ("key",),
+    "replicates": ("reference", "base_model", "unlearned_model", "score", "base_score"),
+    "curves": ("artifact",),
+}
+_AT_ONCE = 16  # trials that are removed together while the search goes on: each removal reads the tables
+
+Row = dict[str, Any]
+
+
+def keys_of(run: Path, but: Iterable[str] = ()) -> set[str]:
+    """Every artifact that the run's records and ``prepared.json`` name, but by the search's own replicates of some trials."""
+    left_out = frozenset(but)
+    prepared = records.read_json(run / "prepared.json") if (run / "prepared.json").is_file() else {}
+    found = {*prepared.get("keys", {}).values(), *prepared.get("shared", ())}
+    for table, columns in _COLUMNS.items():
+        for row in records.rows(run, table):
+            if row["replicate"] or row["trial_id"] not in left_out:
+                found |= {row[column] for column in columns if row.get(column)}
+    return {key for key in found if is_key(key)}
+
+
+def runs_beside(run: Path, artifacts: str) -> list[Path]:
+    """The other runs of the same folder that have the same artifact store."""
+    found = []
+    for path in run.resolve().parent.glob("*/plan.json"):
+        if path.parent.name == run.resolve().name:
+            continue
+        plan = records.read_json(path)
+        if isinstance(plan, dict) and plan.get("artifacts") == artifacts:
+            found.append(path.parent)
+    return found
+
+
+class Keeping:
+    """Removes what is not kept of the run that an agenda drives."""
+
+    def __init__(self, agenda: Agenda) -> None:
+        self.agenda, self.run, self.store = agenda, agenda.run_dir, Store(agenda.plan.artifacts)
+        self._removed: set[str] = set()  # trials
+
+    def take(self) -> None:
+        """Remove trials that failed or were stopped, once there are some: an arm that has a feasible one confirms none of them."""
+        if self.agenda.phase != "search":
+            return
+        rows = _trials(self.run)
+        has_front = {r["arm"] for r in rows if r["state"] == COMPLETE and r["feasible"]}
+        losers = [r for r in rows if r["state"] in (FAIL, PRUNED) and r["arm"] in has_front]
+        if len({r["trial_id"] for r in losers} - self._removed) >= _AT_ONCE:
+            self._remove(losers)
+
+    def finish(self) -> None:
+        """Remove all that is not kept of a run that has ended."""
+        front = read_front(self.run)
+        kept = {r["trial_id"] for r in records.rows(self.run, "replicates") if r["replicate"]} | set(named(self.run))
+        for arm in front.arms.values():
+            kept |= {m.trial_id for m in (*arm.front, *arm.search_front, *arm.confirmed_members)}
+        self._remove([r for r in _trials(self.run) if r["trial_id"] not in kept and r["state"] != RUNNING])
+
+    def _remove(self, losers: list[Row]) -> None:
+        names = {r["trial_id"] for r in losers}
+        self._removed |= names
+        kept = keys_of(self.run, but=names) | {unlearned_key(job.spec) for job in self.agenda.running.values()}
+        for other in runs_beside(self.run, self.store.root):
+            kept |= keys_of(other)
+        there = {file.key for file in self.store.files()}
+        for row in losers:
+            spec, found = self.agenda.spec_of(row), self._found(row)
+            for key in {*_checkpoints(spec), *self._made(row, spec)} & there - kept - found:
+                self.store.delete(key)
+                self.store.drop_partial(key)
+
+    def _found(self, row: Row) -> set[str]:
+        """What the trial did not make itself: another made it first, of this run or of any."""
+        return {s["key"] for s in self._stages(row) if s["found"]}
+
+    def _made(self, row: Row, spec: TrialSpec) -> Iterator[str]:
+        """Keys of the trial's stages, those among them that ended after it was stopped. The model attacked is not the attack's."""
+        if not self.agenda.space.arm(row["arm"]).attack:
+            yield from (s["key"] for s in self._stages(row))
+        model = unlearned_key(spec)
+        for attack in spec.attacks:
+            yield from (attack_key(spec, attack, step, model) for step in spec.rungs[1:])
+
+    def _stages(self, row: Row) -> list[Row]:
+        return records.rows(self.run, "stages", f"{row['trial_id']}-r0")
+
+
+def _trials(run: Path) -> list[Row]:
+    return [r for r in records.rows(run, "trials") if r["arm"] != CONTROL]
+
+
+def _checkpoints(spec: TrialSpec) -> Iterator[str]:
+    """Keys of the checkpoints between rungs that a trial leaves which was stopped under attack."""
+    model = unlearned_key(spec)
+    return (trajectory_key(spec, attack, model) for attack in spec.attacks)

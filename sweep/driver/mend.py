@@ -1,0 +1,155 @@
+"""Rows that a run's tables lack of replicates that ended: a damaged file held them. They are read again from the artifacts.
+
+`sweep.repair` does it, and so does every ``--resume``: a trial that has ended is in all tables, or it is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweep import records
+from sweep.jobs import Job, replicate_row, settings_of, trial_row
+from sweep.records import COMPLETE, FAIL, GATE, PRUNED, RUNNING
+from sweep.records.damage import Damaged, damaged_files, set_aside
+from sweep.relearning.specs import Specs
+from sweep.space import CONTROL
+
+Tell = Callable[[str], None]
+Row = dict[str, Any]
+
+
+@dataclass
+class Rows:
+    """What the tables hold: trials by id, replicates by name, and the names that have curves and stages."""
+
+    trials: dict[str, Row]
+    replicates: dict[str, Row]
+    curves: set[str]
+    stages: dict[str, list[Row]]
+
+    @classmethod
+    def of(cls, run: Path) -> Rows:
+        stages: dict[str, list[Row]] = {}
+        for row in records.rows(run, "stages"):
+            stages.setdefault(name_of(row), []).append(row)
+        return cls(
+            {r["trial_id"]: r for r in records.rows(run, "trials")},
+            {name_of(r): r for r in records.rows(run, "replicates")},
+            {name_of(r) for r in records.rows(run, "curves")},
+            stages,
+        )
+
+    def incomplete(self) -> list[str]:
+        """Replicates of which some table has rows and another lacks them, though they ended."""
+        every = sorted({*(f"{t}-r0" for t in self.trials), *self.replicates, *self.curves, *self.stages})
+        return [name for name in every if self._lacks(name)]
+
+    def _lacks(self, name: str) -> bool:
+        own = self.replicates.get(name)
+        if is_search(name):
+            trial = self.trials.get(name.removesuffix("-r0"))
+            if trial is None:
+                return True
+            if trial["state"] == RUNNING:
+                return False  # --resume goes on with it
+            if own is None or own["state"] != trial["state"]:
+                return True
+        elif own is None:
+            return True
+        scored = own is not None and own["state"] in (COMPLETE, PRUNED)
+        return scored and (name not in self.curves or name not in self.stages)
+
+
+@dataclass
+class Repair:
+    """What a repair did, or would do."""
+
+    damaged: list[str] = field(default_factory=list)
+    rebuilt: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)  # to --resume
+
+
+def set_tables_aside(run: Path, done: Repair, tell: Tell) -> None:
+    """Move the tables' damaged files to ``RUN/damaged/``; which rows they held `mend_rows` knows by the other tables."""
+    for damaged in damaged_files(run):
+        if damaged.table:
+            set_one_aside(run, damaged, done, tell)
+
+
+def set_one_aside(run: Path, damaged: Damaged, done: Repair, tell: Tell) -> None:
+    where = set_aside(run, damaged)
+    done.damaged.append(f"{damaged.file}: damaged ({damaged.why}); moved to {where}")
+    tell(done.damaged[-1])
+
+
+def mend_rows(run: Path, space: Any, specs: Specs, done: Repair, tell: Tell) -> None:
+    """Write again what the tables lack of replicates that ended, for the one process that holds the run."""
+    from sweep.driver.replay import replay
+
+    known = Rows.of(run)
+    names = known.incomplete()
+    if not names:
+        return
+    writer = records.Writer(run, records.schemas(space))
+    columns, bench = frozenset(writer.schemas["replicates"].names), None
+    for name in names:
+        job = job_of(name, known, specs)
+        if job is None:
+            done.left.append(f"{name}: its parameters are lost; --resume asks for the trial again")
+            continue
+        own, trial = known.replicates.get(name, {}), known.trials.get(job.spec.trial_id) if is_search(name) else None
+        job.stages = known.stages.get(name, [])
+        state, cause, bench = replay(job, bench)
+        told = trial or own
+        if told.get("state") == FAIL or (told.get("state") == PRUNED and job.figures):
+            state, cause = told["state"], told["cause"]
+        if state == PRUNED:
+            job.stopped_by = told.get("stopped_by") or GATE
+        if state is None:
+            done.left.append(f"{name}: not all of its artifacts are there; --resume makes it again")
+            if trial is not None and trial["state"] != RUNNING:  # else it would count as ended, without its rows
+                writer.trial(trial | {"state": RUNNING, "cause": None, "stopped_by": None, "told_at": None})
+            continue
+        row = replicate_row(job, state, cause, columns)
+        writer.replicate(row, job.curves, job.stages)
+        if is_search(name) and trial is None:
+            at = {"asked_at": row["started_at"], "told_at": row["finished_at"]}
+            writer.trial(trial_row(job, space, state, cause) | at)
+        done.rebuilt.append(f"{name}: read again from its artifacts")
+        tell(done.rebuilt[-1])
+    for line in done.left:
+        tell(line)
+
+
+def job_of(name: str, known: Rows, specs: Specs) -> Job | None:
+    """The job that the replicate of this name was, or None where nobody knows its parameters."""
+    from sweep.driver.replay import parameters_of
+    from trainables.store import Store
+
+    trial_id, _, replicate = name.rpartition("-r")
+    arm_name, _, number = trial_id.rpartition("-")
+    phase, asked = "search" if replicate == "0" else "confirm", records.now()
+    if arm_name == CONTROL:
+        return Job(specs.of_control(number, int(replicate)), CONTROL, 0, phase, asked)
+    arm = specs.space.arm(arm_name)
+    if trial_id in known.trials:
+        settings: Any = settings_of(arm, known.trials[trial_id])
+    else:
+        rows = [known.replicates.get(name), *(r for n, r in known.replicates.items() if n.startswith(f"{trial_id}-r"))]
+        found = [parameters_of(Store(specs.plan.artifacts), r) for r in rows if r] if not arm.attack else []
+        settings = next((arm.check(f) for f in found if f is not None), None)
+    if settings is None:
+        return None
+    spec = specs.of(trial_id, int(replicate), arm, settings, gate=replicate == "0")
+    return Job(spec, arm_name, int(number), phase, asked, settings)
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    return f"{row['trial_id']}-r{row['replicate']}"
+
+
+def is_search(name: str) -> bool:
+    return name.endswith("-r0")

@@ -1,0 +1,183 @@
+"""The agenda as Ray Tune sees it: a searcher that suggests jobs, a scheduler that stops them, and a callback for lost ones."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from sweep.driver.ray_health import RayHealth
+from sweep.jobs import Ended, Jobs
+from trainables.store import StoreUnusable
+
+
+class AgendaSearcher(Searcher):
+    """Suggests the agenda's jobs and hands it their reports. Tune's snapshots of it are not used: the records are the truth."""
+
+    def __init__(
+        self,
+        agenda: Jobs,
+        on_end: Callable[[Ended], None],
+        on_report: Callable[[], None],
+        most_losses: int,
+        timeout_s: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.agenda, self.on_end, self.on_report = agenda, on_end, on_report
+        self.most_losses, self.timeout_s = most_losses, timeout_s
+        self.job_of: dict[str, str] = {}
+        self.losses: Counter[str] = Counter()
+        self.again: list[str] = []  # jobs that Tune has given up and that may be tried once more
+        self.error: Exception | None = None  # what ended the run: Tune says it in its own words
+        self._heard: dict[str, float] = {}  # by trial, when it began or last reported
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searchers, and this one's knowledge, threads included, is not for pickles."""
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        with self.remembered():
+            self.on_report()  # Tune asks again and again while it waits: the terminal's heartbeat
+            if self.agenda.finished:
+                return Searcher.FINISHED
+            job = self.agenda.running[self.again.pop(0)] if self.again else self.agenda.next_job()
+            if job is None:
+                return Searcher.FINISHED if self.agenda.finished else None
+            self.job_of[trial_id] = job.name
+            return {"spec": json.dumps(job.spec.to_json()), "timeout_s": self.timeout_s}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: the scheduler has had it, and decided."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """The last result comes here and to no scheduler; a lost process is heard of through `LostTrials`."""
+        if result and not error:
+            self.take(trial_id, result)
+
+    def lost(self, trial_id: str, times: int, said: str) -> None:
+        """Tune has given a trial up after `times` deaths of its process; its job begins anew unless it has had its share.
+
+        Tune does so at once, whatever it was told, where a process dies before it has started: on a node that is gone but
+        not yet missed, say.
+        """
+        name = self.job_of.get(trial_id)
+        if name not in self.agenda.running:
+            return
+        self.losses[name] += max(times, 1)
+        if self.losses[name] <= self.most_losses:
+            self.again.append(name)
+        else:
+            self._fail(name, f"its process was lost {self.losses[name]} times: {said}")
+
+    def started(self, trial_id: str) -> None:
+        """Its process runs, perhaps anew."""
+        self._heard[trial_id] = time.monotonic()
+
+    def hung(self, trial_id: str) -> None:
+        """A process has died: where it made no report for as long as it may, that is why, and its trial is recorded so."""
+        silent, name = time.monotonic() - self._heard.get(trial_id, math.inf), self.job_of.get(trial_id)
+        if self.timeout_s and silent >= self.timeout_s and name in self.agenda.running:
+            self._fail(
+                name,
+                f"hung: no report for {silent:.0f} s (--trial-timeout {self.timeout_s:g}); its process was ended",
+            )
+
+    def _fail(self, name: str, cause: str) -> None:
+        with self.remembered():
+            self.on_end(self.agenda.fail(name, cause))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a run is resumed from its records."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError("a run is resumed from its records: python -m sweep.launch --resume RUN")
+
+    def take(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Give a result to the agenda; whether the trial is over by its own report or because it was stopped."""
+        name = self.job_of[trial_id]
+        self.started(trial_id)
+        if name in self.agenda.running:  # Tune repeats a trial's last result on completion
+            with self.remembered():
+                report = json.loads(result["report"])
+                if report["halt"]:
+                    raise StoreUnusable(report["halt"])
+                ended = self.agenda.take(name, report)
+                if ended:
+                    self.on_end(ended)
+                self.on_report()
+        return name not in self.agenda.running
+
+    @contextmanager
+    def remembered(self) -> Iterator[None]:
+        """What is raised within ends the run, and is told as it was raised."""
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
+
+
+class AgendaScheduler(FIFOScheduler):
+    """Stops a trial where the agenda ends it between two stages. It keeps no state: what it knows is in the records."""
+
+    def __init__(self, searcher: AgendaSearcher) -> None:
+        super().__init__()
+        self.searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        return TrialScheduler.STOP if self.searcher.take(trial.trial_id, result) else TrialScheduler.CONTINUE
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A process died. Where it hung its trial is over, and `LostTrials` stops it before it is started again."""
+        self.controller = tune_controller
+        self.searcher.hung(trial.trial_id)
+
+
+class LostTrials(tune.Callback):
+    """Hears of a trial that Tune gives up because its process died, with what Ray says of it; no hung one is tried again."""
+
+    def __init__(self, searcher: AgendaSearcher, scheduler: AgendaScheduler) -> None:
+        self.searcher, self.scheduler = searcher, scheduler
+        self.health = RayHealth()
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if (
+            self.searcher.error is not None
+        ):  # raised where a trial is stopped: Tune takes it for that trial's own failure
+            raise self.searcher.error
+        with self.searcher.remembered():
+            self.health.check()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.searcher.started(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if self.searcher.job_of[trial.trial_id] not in self.searcher.agenda.running:
+            self.scheduler.controller.stop_trial(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        with self.searcher.remembered():
+            self.health.check(now=True)  # with its raylet a driver loses every worker, which is no trial's failure
+        error = trial.get_error() if hasattr(trial, "get_error") else None
+        said = str(error).strip().splitlines()[-1] if error else "no message from Ray"
+        self.searcher.lost(trial.trial_id, trial.num_failures, said)
+
+
+class ToldOnce(logging.Filter):
+    """Keeps what ends the run out of Tune's log, where it would stand with its traceback: whoever ends tells it."""
+
+    def __init__(self, searcher: AgendaSearcher) -> None:
+        super().__init__()
+        self.searcher = searcher
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and record.exc_info[1] is not None and record.exc_info[1] is self.searcher.error)

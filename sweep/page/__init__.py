@@ -1,0 +1,1 @@
+"""The page an analyst opens, and the figures on it."""

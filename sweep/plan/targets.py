@@ -1,0 +1,55 @@
+"""What a question about the attacker attacks: one unlearned model, by a method and its settings, for every trial the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from sweep.errors import UsageError, near
+from sweep.space import find
+
+if TYPE_CHECKING:
+    from sweep.space import SearchSpace, Settings
+
+
+def aimed(space: SearchSpace, target: str) -> SearchSpace:
+    """The question with its arms attacking `target`: a METHOD at its file's settings, or ``RUN:TRIAL``, a sweep's trial.
+
+    Empty for the question's own. UsageError where there is no such thing, or the question searches no attack.
+    """
+    if not target:
+        return space
+    if not any(arm.attack for arm in space.arms):
+        raise UsageError(f"--target {target}: space {space.name!r} searches methods, not attacks; leave it out")
+    method, held = _trial(target) if ":" in target else (target, {})
+    try:
+        find.check_method(method)
+    except UsageError as error:
+        raise UsageError(f"--target {error}") from None
+    arms = (dataclasses.replace(arm, method=method, held=held) if arm.attack else arm for arm in space.arms)
+    return dataclasses.replace(space, arms=tuple(arms))
+
+
+def describe(space: SearchSpace) -> list[str]:
+    """A line on what is attacked, where the question searches an attack."""
+    found = dict.fromkeys(f"{arm.method}{_settings(arm.held)}" for arm in space.arms if arm.attack)
+    return [f"target      {', '.join(found)}"] * bool(found)
+
+
+def _trial(target: str) -> tuple[str, Settings]:
+    """Method and settings of ``RUN:TRIAL``."""
+    from sweep.reading.fronts import read_front
+
+    run, _, trial = target.rpartition(":")
+    front = read_front(run)
+    if front.plan.get("attacked"):
+        raise UsageError(f"--target {target}: the trials of {run} are attacks; name a trial of a sweep of methods")
+    members = {m.trial_id: m for m in front.members}
+    if trial not in members:
+        raise UsageError(f"--target {target}: no trial {trial} in {run}; {near(trial, members)}")
+    return members[trial].method, dict(members[trial].parameters)
+
+
+def _settings(held: object) -> str:
+    told = ", ".join(f"{name}={value}" for name, value in dict(held).items())  # type: ignore[call-overload]
+    return f" ({told})" if told else " at its file's settings"

@@ -1,0 +1,81 @@
+"""What a sweep says at its end: the front, the winner, and the three commands that its reader wants next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sweep.reading.comparison import standings
+from sweep.reading.fronts import Front
+from sweep.reading.members import Member
+from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfalls
+from sweep.reading.texts import render
+from sweep.reading.words import interval, settings
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Of a front read after the run."""
+
+    front: Front
+
+    @cached_property
+    def winner(self) -> Member | None:
+        """The best feasible member of all arms, by the first objective: confirmed where anything was; None: nothing is feasible.
+
+        Each arm's was chosen by the search's figures and is told by the confirmed ones.
+        """
+        return next((s.member for s in standings(self.front) if s.member and s.member.feasible), None)
+
+    @cached_property
+    def shortfalls(self) -> tuple[Shortfall, ...]:
+        """What failed that the answer hangs on."""
+        return shortfalls(self.front)
+
+    @property
+    def failure(self) -> str | None:
+        """Why it ends with exit code 1; None where it does not."""
+        return answer_lacks(self.shortfalls)
+
+    def winner_text(self) -> str:
+        """The winner with its intervals and settings, or why there is none."""
+        if self.winner is None:
+            return f"none: no trial is feasible ({self.front.reason})"
+        member, seeds = self.winner, len(self.front.seeds(self.winner.trial_id))
+        how = f"confirmed on {seeds} fresh seeds" if member.confirmed else "search only, one seed: not confirmed"
+        figures = ", ".join(f"{o.metric} {interval(member.at(o.metric))}" for o in self.front.objectives)
+        baseline = ", a baseline" if member.baseline else ""
+        return f"{member.trial_id} ({member.arm}{baseline}; {how}): {figures}; {settings(member)}"
+
+    def commands(self) -> dict[str, str]:
+        """By what it does, each command as a shell takes it."""
+        run = self.front.run
+        told = {
+            "open the page": f"xdg-open {_quoted(run / 'report.html')}",
+            "every trial as a table": f"python -m sweep.pareto {_quoted(run)} --format csv",
+        }
+        if self.winner is not None:
+            replicate = " --replicate 1" if self.winner.confirmed else ""
+            folder = run / f"{self.winner.trial_id}-model"
+            told["keep the winner"] = (
+                f"python -m sweep.export {_quoted(run)} {self.winner.trial_id}{replicate} -o {_quoted(folder)}"
+            )
+        else:
+            told["why each trial failed or stopped"] = (
+                f"python -m sweep.query {_quoted(run)} 'SELECT trial_id, state, cause FROM trials'"
+            )
+        return told
+
+    def text(self) -> str:
+        """All of it for a terminal."""
+        commands = self.commands()
+        wide = max(map(len, commands.values()))
+        told = [f"  {command:<{wide}}  # {what}" for what, command in commands.items()]
+        board = f"also: tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
+        return "\n".join(["", render(self.front), f"winner  {self.winner_text()}", "", "next:", *told, "", board])
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

@@ -1,0 +1,188 @@
+"""One trial as a reader sees it: its figures on the search's seed and, where it was confirmed, over fresh seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweep.records import COMPLETE, FIGURES, recorded_settings
+from sweep.space import FID_BUDGET, Constraint
+from sweep.statistics.estimates import Estimate, estimate, probability_below
+
+Row: TypeAlias = dict[str, Any]
+
+_AT_ONCE = 1024
+FIGURE_NAMES = tuple(f.name for f in FIGURES)
+_SHARES = frozenset(f.name for f in FIGURES if f.metadata.get(b"unit") == b"share")
+_SAMPLES = {
+    "unlearning_accuracy": "samples_forgotten"
+}  # shares of independent samples, and the column that counts them
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trial of an arm: its figures on the search's seed and, where it was confirmed, over fresh seeds."""
+
+    trial_id: str
+    arm: str
+    method: str
+    baseline: bool
+    state: str
+    cause: str | None
+    parameters: dict[str, Any]
+    search: dict[str, float | None]
+    confirmed: dict[str, Estimate] | None
+    within: dict[str, float]  # by constraint, the probability that it holds, given the confirmed seeds; see `member_of`
+    search_feasible: bool | None  # null where the search did not score it
+    feasible: bool | None  # by the confirmed means where there are any, else the search's
+    on_search_front: bool
+    on_front: bool  # the confirmed front where its arm has one, else the search front
+
+    def value(self, metric: str) -> float | None:
+        """The confirmed mean where there is one, else the search's figure."""
+        if self.confirmed is not None and metric in self.confirmed:
+            return self.confirmed[metric].mean
+        return self.search.get(metric)
+
+    def at(self, metric: str) -> Estimate | None:
+        """`value` with its interval; a search figure is an estimate from one seed."""
+        if self.confirmed is not None:
+            return self.confirmed.get(metric)
+        value = self.search.get(metric)
+        return None if value is None else Estimate(value, None, None, 1)
+
+
+@dataclass(frozen=True)
+class Luck:
+    """Of confirmed trials, how many measured `feasible` on the search's seed and how many of them are not by the confirmed
+    means (`lost`); how many measured `infeasible` and how many of them are feasible after all (`won`)."""
+
+    feasible: int
+    lost: int
+    infeasible: int
+    won: int
+
+    def __str__(self) -> str:
+        """Empty where nothing was confirmed."""
+        told = [
+            f"{self.lost} of {self.feasible} trials that measured feasible in the search are not, by the confirmed means"
+        ]
+        told = told if self.feasible else []
+        if self.infeasible:
+            told.append(f"{self.won} of {self.infeasible} that measured infeasible are feasible")
+        return "; ".join(told)
+
+
+def luck_of(confirmed: Iterable[Member]) -> Luck:
+    """What one seed's luck did to the feasibility of the confirmed members; those without a verdict are left out."""
+    found = [(m.search_feasible, m.feasible) for m in confirmed if None not in (m.search_feasible, m.feasible)]
+    feasible, infeasible = ([after for before, after in found if before is kind] for kind in (True, False))
+    return Luck(len(feasible), feasible.count(False), len(infeasible), infeasible.count(True))
+
+
+class Members(Sequence[Member]):
+    """An arm's members in the order of their trials. Each is made when it is first looked at: of many, few ever are."""
+
+    def __init__(self, trials: pa.Table, make: Callable[[int, Row], Member]) -> None:
+        self.table, self._make = trials, make
+        self._made: dict[int, Member] = {}
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Where each trial is."""
+        return {trial_id: i for i, trial_id in enumerate(self.table["trial_id"].to_pylist())}
+
+    def values(self, name: str) -> np.ndarray:
+        """A column as the search recorded it: see `values_of`."""
+        return values_of(self.table, name)
+
+    @overload
+    def __getitem__(self, at: int) -> Member: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Member, ...]: ...
+    def __getitem__(self, at: int | slice) -> Member | tuple[Member, ...]:
+        if isinstance(at, slice):
+            return tuple(self[i] for i in range(*at.indices(len(self))))
+        at = range(len(self))[at]
+        if at not in self._made:
+            self._made[at] = self._make(at, self.table.slice(at, 1).to_pylist()[0])
+        return self._made[at]
+
+    def __iter__(self) -> Iterator[Member]:
+        for begin in range(0, len(self), _AT_ONCE):  # a row at a time costs five times as much
+            rows = None
+            for i in range(begin, min(begin + _AT_ONCE, len(self))):
+                if i not in self._made:
+                    rows = rows or self.table.slice(begin, _AT_ONCE).to_pylist()
+                    self._made[i] = self._make(i, rows[i - begin])
+                yield self._made[i]
+
+
+def values_of(trials: pa.Table, name: str) -> np.ndarray:
+    """A column of figures, or of what is true or false, as float64 of one's own; NaN where there is none."""
+    if name not in trials.column_names:
+        return np.full(trials.num_rows, np.nan)
+    return np.array(pc.fill_null(pc.cast(trials[name], pa.float64()), math.nan).to_numpy())
+
+
+def member_of(plan: Row, constraints: Iterable[Constraint], trial: Row, replicates: Iterable[Row]) -> Member:
+    """The member that a trial's row and its replicates make; its place on the fronts is not known yet."""
+    confirmed = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
+    arm = plan["arms"].get(trial["arm"], {})
+    return Member(
+        trial_id=trial["trial_id"],
+        arm=trial["arm"],
+        method=trial["method"],
+        baseline=bool(arm.get("baseline", False)),
+        state=trial["state"],
+        cause=trial["cause"],
+        parameters=recorded_settings(trial),
+        search={name: trial.get(name) for name in FIGURE_NAMES},  # an older run lacks the newer figures
+        confirmed=_estimates(confirmed) if confirmed else None,
+        within=_within(constraints, confirmed),
+        search_feasible=trial.get("feasible"),
+        feasible=trial.get("feasible"),
+        on_search_front=False,
+        on_front=False,
+    )
+
+
+def constraints_of(plan: Mapping[str, Any], fid_budget: float | None) -> tuple[Constraint, ...]:
+    """The constraints that a plan's file tells, with the FID budget's number once it is known."""
+    told = [
+        Constraint(c["metric"], c.get("at_most"), c.get("at_least"), c.get("name", "")) for c in plan["constraints"]
+    ]
+    return tuple(c.bounded({} if fid_budget is None else {FID_BUDGET: fid_budget}) for c in told)
+
+
+def _estimates(confirmed: list[Row]) -> dict[str, Estimate]:
+    """Each figure over the confirm phase's COMPLETE replicates."""
+    found = {name: estimate([r.get(name) for r in confirmed]) for name in FIGURE_NAMES if name != "forgotten_top_class"}
+    return {name: e.as_share() if name in _SHARES else e for name, e in found.items() if e is not None}
+
+
+def _within(constraints: Iterable[Constraint], confirmed: list[Row]) -> dict[str, float]:
+    """By constraint, how probable it is that the mean over all seeds keeps it; none of a figure seen on fewer than 2 seeds.
+
+    Seeds that all agree prove little of a share: the standard error is never taken below that of its samples.
+    """
+    told = {}
+    for constraint in constraints:
+        if constraint.bound is None:
+            continue
+        rows = [r for r in confirmed if r.get(constraint.metric) is not None]
+        samples = sum(r.get(_SAMPLES.get(constraint.metric, "")) or 0 for r in rows)
+        below = probability_below([r[constraint.metric] for r in rows], constraint.bound, samples)
+        if below is not None:
+            told[constraint.name] = below if constraint.at_most is not None else 1 - below
+    return told

@@ -1,0 +1,76 @@
+"""Which trials a page holds: all of them, or, of more than it can, the front, those nearest to it and a share of the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweep.reading.columns import points_of
+from sweep.reading.fronts import ArmFront, Front
+from sweep.reading.members import Member, values_of
+
+MOST = 2_000  # trials of one run; a thousand of them are half a megabyte of the page
+
+
+@dataclass(frozen=True)
+class Held:
+    """The members a page holds, the best first; of `total` trials, the `nearest` to the front, and 1 in `every` of the rest."""
+
+    members: tuple[Member, ...]
+    total: int
+    nearest: int
+    every: int
+
+    @property
+    def told(self) -> str | None:
+        """What is left out, in a sentence; None where nothing is."""
+        if len(self.members) == self.total:
+            return None
+        return (
+            f"Of {self.total:,} trials this page draws {len(self.members):,}: every member of a front and every confirmed "
+            f"trial, the {self.nearest:,} nearest to a front, and 1 in {self.every:,} of the others. Counts, tables, "
+            "hypervolume and times are of all."
+        )
+
+
+def held(front: Front, most: int = MOST) -> Held:
+    """The trials of a run that its page holds, the nearest to the front of their arm first."""
+    arms = list(front.arms.values())
+    gaps = [gap(front, arm) for arm in arms]
+    places = [(g, i, j) for i, found in enumerate(gaps) for j, g in enumerate(found.tolist())]
+    places.sort(key=lambda p: (p[0], p[1], p[2]))
+    if len(places) <= most:
+        chosen, every, nearest = places, 1, len(places)
+    else:
+        nearest = most // 2
+        rest = sorted(
+            places[nearest:], key=lambda p: (p[1], p[2])
+        )  # in order of trials: the sample spans the whole search
+        every = -(-len(rest) // (most - nearest))
+        chosen = places[:nearest] + rest[::every]
+    return Held(tuple(arms[i].members[j] for _, i, j in chosen), len(places), nearest, every)
+
+
+def gap(front: Front, arm: ArmFront) -> np.ndarray:
+    """How far each trial of an arm is from its front (n,): -1 on it or confirmed, 0 beside it; infinite without figures.
+
+    The least improvement in both objectives at once after which no member of the front would dominate it (the additive
+    epsilon indicator), in units of the spread of the arm's trials, and the violations of its constraints on top.
+    """
+    points = points_of(front, arm)
+    turns = [-1.0 if o.direction == "maximise" else 1.0 for o in front.objectives]
+    costs = np.stack([points.first * turns[0], points.second * turns[1]], axis=1)
+    found = np.full(len(costs), np.inf)
+    drawn = points.drawn
+    if drawn.any():
+        low, high = np.quantile(costs[drawn], (0.05, 0.95), axis=0)
+        costs /= np.where(high > low, high - low, 1.0)
+        found[drawn] = 0.0
+        for member in costs[points.on_front & drawn]:
+            np.maximum(found, (costs - member).min(axis=1), out=found, where=drawn)
+        table = arm.members.table
+        for name in (c for c in table.column_names if c.startswith("excess_")):
+            found += np.nan_to_num(np.clip(values_of(table, name), 0.0, None))
+    found[points.on_front | points.confirmed] = -1.0
+    return found

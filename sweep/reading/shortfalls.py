@@ -1,0 +1,141 @@
+"""Which arms, confirmations and controls of a sweep failed, how much of each, and what to do next.
+
+The exit code, the last lines on a terminal and for programs, `sweep.pareto` and the page all take it from here.
+"""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sweep.reading.fronts import Front
+from sweep.reading.members import Row
+from sweep.reading.words import listed
+from sweep.records import COMPLETE, FAIL
+
+_WIDTH = 80
+_LONGEST = 300  # characters of a cause
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """One thing that failed: what and how much of it, the first cause, and commands to go on with, by what they do."""
+
+    what: str
+    cause: str
+    commands: dict[str, str] = field(default_factory=dict)
+    fatal: bool = False  # without it the run has no answer: exit code 1
+
+    def __str__(self) -> str:
+        return f"{self.what}; the first: {self.cause}"
+
+
+def shortfalls(front: Front) -> tuple[Shortfall, ...]:
+    """Of a sweep, as far as it is recorded: the gravest first; empty where nothing failed that anything hangs on."""
+    found = [*_arms(front), *_confirmation(front), *_controls(front)]
+    if front.status.get("state") != "finished":
+        found = [replace(s, what=f"so far, {s.what}") for s in found]
+    return tuple(sorted(found, key=lambda s: not s.fatal))
+
+
+def shortfall_lines(found: Sequence[Shortfall]) -> Iterator[str]:
+    """For a terminal: what failed, within its width, and the commands that follow, each once and whole, as a shell takes them."""
+    if found:
+        yield ""
+    for shortfall in found:
+        yield from textwrap.wrap(f"{'failed':<12} {shortfall}", _WIDTH, subsequent_indent=" " * 13)
+    for command, what in dict.fromkeys((c, what) for s in found for what, c in s.commands.items()):
+        yield f"  {command}  # {what}"
+
+
+def answer_lacks(found: Sequence[Shortfall]) -> str | None:
+    """Why a run ends with exit code 1, in one line; None where it does not."""
+    return "; ".join(map(str, (s for s in found if s.fatal))) or None
+
+
+def brief(cause: str | None) -> str:
+    """A cause in one line."""
+    text = " ".join((cause or "no cause recorded").split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _arms(front: Front) -> Iterator[Shortfall]:
+    """Arms of which every trial failed; where all did, one line of all."""
+    failed = [a for a in front.arms.values() if len(a.members) and a.counts.get(FAIL, 0) == len(a.members)]
+    why = {"every cause": _causes(front.run, "trials")}
+    if failed and len(failed) == sum(bool(len(a.members)) for a in front.arms.values()):
+        yield Shortfall("every trial failed", brief(failed[0].members[0].cause), why, fatal=True)
+        return
+    for arm in failed:
+        trials = f"all {len(arm.members)} trials" if len(arm.members) > 1 else "its one trial"
+        what = f"arm {arm.name}{', a baseline' if arm.baseline else ''}: {trials} failed"
+        yield Shortfall(what, brief(arm.members[0].cause), why, fatal=not arm.baseline)
+
+
+def _confirmation(front: Front) -> Iterator[Shortfall]:
+    """Trials whose replicates on fresh seeds failed, all of them or some."""
+    ended = _ended(r for r in front.confirm_rows if r["trial_id"] not in front.controls)
+    failed = {t: [r for r in rows if r["state"] == FAIL] for t, rows in ended.items()}
+    whole = [t for t, rows in failed.items() if len(rows) == len(ended[t])]
+    partly = [t for t, rows in failed.items() if 0 < len(rows) < len(ended[t])]
+    if whole and len(whole) == len(ended):
+        n = sum(map(len, ended.values()))
+        what = f"confirmation of {listed(whole)}: {all_of(n)} failed, so nothing is confirmed"
+        yield Shortfall(what, _first(failed, whole), _again(front), fatal=True)
+        return
+    if whole:
+        n, have = sum(len(failed[t]) for t in whole), "it has" if len(whole) == 1 else "they have"
+        what = f"confirmation of {listed(whole)}: {all_of(n)} failed, so {have} only the search's one seed"
+        yield Shortfall(what, _first(failed, whole), _again(front))
+    if partly:
+        n, of = (sum(len(rows[t]) for t in partly) for rows in (failed, ended))
+        what = f"confirmation of {listed(partly)}: {n} of {of} replicates failed, so intervals are over fewer seeds"
+        yield Shortfall(what, _first(failed, partly), _again(front))
+
+
+def _controls(front: Front) -> Iterator[Shortfall]:
+    """Controls that failed, on the search's seed or on fresh ones: what is held against them is missing there."""
+    ended = _ended(r for r in front.confirm_rows if r["trial_id"] in front.controls)
+    for name, control in front.controls.items():
+        rows = ended.get(name, [])
+        failed = [r for r in rows if r["state"] == FAIL]
+        if failed:
+            how = all_of(len(failed)) if len(failed) == len(rows) else f"{len(failed)} of {len(rows)} replicates"
+            what = f"{name}: {how} on fresh seeds failed, so what is held against it lacks those seeds"
+            yield Shortfall(what, brief(failed[0]["cause"]), _again(front))
+        if control.state == FAIL:
+            what = f"{name}: it failed on the search's seed, so nothing of that seed is held against it"
+            yield Shortfall(what, brief(control.cause), {"every cause": _causes(front.run, "trials")})
+
+
+def _ended(rows: Iterator[Row]) -> dict[str, list[Row]]:
+    """By trial, the replicates that are over, in the order of their seeds."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["state"] in (COMPLETE, FAIL):
+            found.setdefault(row["trial_id"], []).append(row)
+    return {t: sorted(own, key=lambda r: r["replicate"]) for t, own in sorted(found.items())}
+
+
+def _first(failed: dict[str, list[Row]], trials: Sequence[str]) -> str:
+    return brief(failed[trials[0]][0]["cause"])
+
+
+def all_of(n: int) -> str:
+    return f"all {n} replicates" if n > 1 else "the one replicate"
+
+
+def _causes(run: Path, table: str) -> str:
+    replicate = ", replicate" if table == "replicates" else ""
+    sql = f"SELECT trial_id{replicate}, cause FROM {table} WHERE state = 'FAIL'"
+    return f'python -m sweep.query {shlex.quote(str(run))} "{sql}"'
+
+
+def _again(front: Front) -> dict[str, str]:
+    """The same of all that failed on fresh seeds: one command runs it all again."""
+    failed = dict.fromkeys(r["trial_id"] for r in front.confirm_rows if r["state"] == FAIL)
+    resume = f"python -m sweep.launch --resume {shlex.quote(str(front.run))} --confirm {' '.join(failed)}"
+    return {"every cause": _causes(front.run, "replicates"), "run the failed replicates again": resume}

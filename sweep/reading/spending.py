@@ -1,0 +1,99 @@
+"""What a sweep spent and what it had for it: time by kind of stage, and hypervolume against trials and core-hours."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweep.reading.fronts import Front, corner
+from sweep.reading.members import values_of
+from sweep.statistics.estimates import hypervolume
+
+PARTS = ("training", "sampling", "scoring", "other")
+
+
+def stage_times(front: Front) -> list[dict[str, Any]]:
+    """A row a kind of stage: how many were made and found, and the seconds (wall, core, and the parts of wall) of those made.
+
+    `other` is what is neither training, sampling nor scoring: loading and storing.
+    """
+    seconds = ["wall_s", "core_s", "training_s", "sampling_s", "scoring_s"]
+    table = front.stage_columns(["stage", "found", *seconds])
+    kind = pc.replace_substring_regex(pc.cast(table["stage"], pa.string()), "@.*", "")
+    table = table.set_column(0, "kind", kind)
+    table = table.set_column(1, "found", pc.fill_null(table["found"], False))
+    sums = table.group_by(["kind", "found"]).aggregate([("kind", "count"), *((s, "sum") for s in seconds)])
+    kinds: dict[str, dict[str, Any]] = {}
+    for row in sums.to_pylist():
+        own = kinds.setdefault(row["kind"], {"kind": row["kind"], "made": 0, "found": 0} | dict.fromkeys(
+            ("wall", "core", "training", "sampling", "scoring", "other"), 0.0))  # fmt: skip
+        own["found" if row["found"] else "made"] = row["kind_count"]
+        if not row["found"]:
+            own |= {s.removesuffix("_s"): row[f"{s}_sum"] or 0.0 for s in seconds}
+            own["other"] = max(0.0, own["wall"] - own["training"] - own["sampling"] - own["scoring"])
+    order = {"unlearn": -2, "score": -1}
+    return sorted(kinds.values(), key=lambda r: (order.get(r["kind"], 0), -r["wall"], r["kind"]))
+
+
+@dataclass(frozen=True)
+class Climb:
+    """Hypervolume of one arm's search front where it rose, and at the end, by trials of the run told and core-hours spent."""
+
+    arm: str
+    trials: tuple[int, ...]
+    core_hours: tuple[float, ...]
+    volume: tuple[float, ...]
+
+
+def climbs(front: Front) -> tuple[Climb, ...]:
+    """How each arm's hypervolume rose as the search went on, by the search's own figures; nothing where there is no corner."""
+    reference = corner(front)
+    if reference is None:
+        return ()
+    table = front.trial_table.filter(pc.is_valid(front.trial_table["told_at"]))
+    table = table.take(pc.sort_indices(table, sort_keys=[("told_at", "ascending"), ("trial_id", "ascending")]))
+    spent = np.cumsum(np.nan_to_num(values_of(table, "core_s"))) / 3600
+    told = np.cumsum([name in front.arms for name in table["arm"].to_pylist()])
+    directions = [o.direction for o in front.objectives]
+    turns = np.array([-1.0 if d == "maximise" else 1.0 for d in directions])
+    costs = np.stack([values_of(table, o.metric) for o in front.objectives], axis=1) * turns
+    usable = np.isfinite(costs).all(axis=1) & (values_of(table, "feasible") > 0)
+    arms = np.array(table["arm"].to_pylist(), dtype=object)
+    found = []
+    for arm in front.arms:
+        rises = _rises(costs, np.flatnonzero(usable & (arms == arm)), reference, directions, turns)
+        if rises:
+            at = [i for i, _ in rises]
+            x, hours = [*told[at].tolist(), int(told[-1])], [*spent[at].tolist(), float(spent[-1])]
+            volumes = [v for _, v in rises]
+            found.append(Climb(arm, tuple(x), tuple(hours), (*volumes, volumes[-1])))
+    return tuple(found)
+
+
+def _rises(
+    costs: np.ndarray, order: np.ndarray, reference: tuple[float, ...], directions: list[str], turns: np.ndarray
+) -> list[tuple[int, float]]:
+    """(row, hypervolume) wherever the next trial of `order` joins the front; the front is kept sorted by its first cost."""
+    first: list[float] = []
+    second: list[float] = []
+    rises, before = [], 0.0
+    for i in order.tolist():
+        a, b = costs[i].tolist()
+        at = bisect.bisect_right(first, a)
+        if at and second[at - 1] <= b:
+            continue  # as good a one is there already
+        end = at = bisect.bisect_left(first, a)
+        while end < len(first) and second[end] >= b:
+            end += 1
+        first[at:end], second[at:end] = [a], [b]
+        volume = hypervolume(np.array([first, second]).T * turns, reference, directions)
+        if not math.isclose(volume, before, rel_tol=1e-12):
+            rises.append((i, volume))
+            before = volume
+    return rises

@@ -1,0 +1,339 @@
+"""A run's fronts as text, CSV, JSON or Markdown."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from sweep.errors import UsageError
+from sweep.reading.comparison import FEW_ARMS, Comparison, comparison, standings
+from sweep.reading.fronts import Front, comparable, conditions, front_hypervolume
+from sweep.reading.members import Member, luck_of
+from sweep.reading.shortfalls import shortfall_lines, shortfalls
+from sweep.reading.words import (
+    QUALITY,
+    cell,
+    corner_text,
+    counted,
+    definitions,
+    figure_name,
+    interval,
+    number,
+    settings,
+    shown,
+    standing_of,
+    within,
+)
+from sweep.records import AUDITS
+
+WIDTH = 80
+
+
+def render(front: Front | Sequence[Front], format: str = "text") -> str:
+    """One front, or several one after another, as text ending in a newline. UsageError for an unknown format."""
+    fronts = [front] if isinstance(front, Front) else list(front)
+    if format not in FORMATS:
+        raise UsageError(f"format {format!r} is not one of {', '.join(FORMATS)}")
+    return FORMATS[format](fronts)
+
+
+def _wrap(label: str, text: str) -> Iterator[str]:
+    yield from textwrap.wrap(
+        text, WIDTH, initial_indent=f"{label:<12} " if label else "  ", subsequent_indent=" " * 13 if label else "  "
+    )
+
+
+def _text(fronts: Sequence[Front]) -> str:
+    lines: list[str] = []
+    for front in fronts:
+        lines += [*_text_head(front), *_text_arms(front), *_text_comparisons(front), *_text_standings(front)]
+        lines += [*shortfall_lines(shortfalls(front)), ""]
+    if len(fronts) > 1:
+        differs = comparable(fronts)
+        verdict = f"NOT comparable, they differ in {', '.join(differs)}" if differs else "comparable: same conditions"
+        lines += [*_wrap("these runs", verdict), ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _text_head(front: Front) -> Iterator[str]:
+    plan = front.plan
+    yield from _wrap("", f"{plan['space']}: {plan['question']}")
+    yield from _wrap(
+        "run", f"{front.run} ({front.status.get('state', 'unknown')}); data {plan['data']}, forget {plan['forget']}"
+    )
+    if front.ended_by:
+        yield from _wrap("search", f"ended by {front.ended_by}")
+    for name, meaning in definitions(front).items():
+        label = name.partition(" ")[0] if len(name) > 12 else name
+        yield from _wrap(label, meaning) if len(label) <= 12 else _wrap("", f"{name}: {meaning}")
+    seeds = len(front.seeds_run())
+    confirmed = [a.name for a in front.arms.values() if a.confirmed]
+    single = [a for a in front.arms if a not in confirmed]
+    if len(front.arms) > FEW_ARMS:
+        names = (confirmed, single)
+        confirmed, single = ([f"{len(some)} of {len(front.arms)} arms"] if some else [] for some in names)
+    told = (
+        f"{' and '.join(confirmed)} confirmed on {seeds} fresh seeds: mean [95 % interval over seeds]"
+        if confirmed
+        else ""
+    )
+    told += ("; " if told and single else "") + (
+        f"{' and '.join(single)} search only: one seed, no interval" if single else ""
+    )
+    yield from _wrap("values", told)
+
+
+def _text_arms(front: Front) -> Iterator[str]:
+    first, second = front.objectives
+    wide = 2 + max([17, *(len(m.trial_id) for arm in front.arms.values() for m in arm.front)])
+    for arm in front.arms.values():
+        yield ""
+        which = "confirmed front" if arm.confirmed else "search front"
+        volume = front_hypervolume(front, arm.name)
+        role = standing_of(front, arm.name)
+        yield from _wrap("arm", f"{arm.name} ({role}), {sum(arm.counts.values())} trials: {counted(arm)}")
+        area = f"; hypervolume {number(volume)} up to {corner_text(front)}" if volume is not None else ""
+        yield from _wrap("front", f"{which}, {len(arm.front)} of {len(arm.members)} trials{area}")
+        if arm.front:
+            yield f"  {'trial':<{wide}} {first.metric:<27}{second.metric}"
+        for member in sorted(arm.front, key=lambda m: m.value(second.metric) or 0.0):
+            values = f"{interval(member.at(first.metric)):<27}{interval(member.at(second.metric))}"
+            yield f"  {member.trial_id:<{wide}} {values}"
+            yield from textwrap.wrap(settings(member), WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+            if member.within:
+                yield from textwrap.wrap(
+                    f"within: {within(front, member)}", WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
+                )
+        if arm.reason:
+            yield from _wrap("few because", arm.reason)
+        if told := str(luck_of(arm.confirmed_members)):
+            yield from _wrap("luck", told)
+    for name, control in front.controls.items():
+        told = ", ".join(f"{o.metric} {interval(control.at(o.metric))}" for o in front.objectives)
+        yield from _wrap("control", f"{name}: {told}")
+    if reason := front.prepared.get("without_control"):
+        yield from _wrap("control", f"no retrain control: {reason}; attacks that hold forgotten data have no excess")
+
+
+def _text_comparisons(front: Front) -> Iterator[str]:
+    pairs = comparison(front)
+    brief = len(pairs) > FEW_ARMS
+    for pair in pairs:
+        if not brief:
+            yield ""
+        if pair.missing or pair.main is None or pair.baseline is None:
+            yield from _wrap("comparison", f"{pair.arm} against {pair.baseline_arm}: {pair.missing}")
+            continue
+        if brief:
+            yield from _wrap("comparison", _brief(front, pair))
+            continue
+        yield from _wrap(
+            "comparison", f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed, mean [95 % interval]"
+        )
+        if pair.note:
+            yield from _wrap("", pair.note)
+        yield f"  {'figure':<35}{'first':>7}{'second':>7}   difference"
+        for row in pair.rows:
+            means = f"{number(row.main.mean):>7}{number(row.baseline.mean):>7}"
+            yield f"  {figure_name(row).replace('dimra-', ''):<35}{means}   {interval(row.difference)}"
+        if pair.excess:
+            yield "  * holds forgotten data: relearning is judged against the retrain control"
+            yield f"  {'relearning accuracy':<35}{'trial':>7}{'control':>8}  excess"
+        for excess in pair.excess:
+            name = f"{excess.trial_id} {excess.attack.removeprefix('dimra-')}@{excess.step}"
+            means = f"{number(excess.member.mean):>7}{number(excess.control.mean):>8}"
+            yield f"  {name:<35}{means}  {interval(excess.difference)}"
+    if brief:
+        yield from _wrap("", "every attack and rung of these pairs: --format markdown, json, or the page")
+
+
+def _brief(front: Front, pair: Comparison) -> str:
+    """A pair by its objectives alone: ``a - b, paired by seed: robustness 0.1 [0, 0.2]; …``."""
+    assert pair.main is not None and pair.baseline is not None, "the caller has told what is missing"
+    names = [o.metric for o in front.objectives]
+    told = "; ".join(
+        f"{r.figure} {interval(r.difference)}" for r in pair.rows if r.attack is None and r.figure in names
+    )
+    note = f" ({pair.note})" if pair.note else ""
+    return f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed: {told}{note}"
+
+
+def _text_standings(front: Front) -> Iterator[str]:
+    if len(front.arms) <= FEW_ARMS:
+        return
+    first, second = front.objectives
+    yield ""
+    yield from _wrap("standings", f"the best member of each arm by {first.metric}; mean [95 % interval over seeds]")
+    wide = 2 + max(len(name) for name in front.arms)
+    yield f"  {'':>2} {'arm':<{wide}}{first.metric:<24}{second.metric}"
+    for place, standing in enumerate(standings(front), 1):
+        member = standing.member
+        if member is None:
+            yield f"  {'—':>2} {standing.arm:<{wide}}nothing scored"
+            continue
+        values = f"{interval(member.at(first.metric)):<24}{interval(member.at(second.metric)):<22}"
+        yield f"  {place if member.feasible else '—':>2} {standing.arm:<{wide}}{values}".rstrip() + (
+            "" if member.feasible else " *"
+        )
+    if any(s.member is not None and not s.member.feasible for s in standings(front)):
+        yield "  * breaks a constraint: it has no place, and shows its arm's closest member"
+
+
+def flat_rows(front: Front, members: Sequence[Member] | None = None) -> Iterator[dict[str, Any]]:
+    """One flat row a trial, what a spreadsheet wants: of the given ones, or of every arm and the controls."""
+    chosen = (*front.members, *front.controls.values()) if members is None else members
+    names, figures = sorted({p for m in chosen for p in m.parameters}), (*shown(front), *QUALITY, *AUDITS)
+    seeds = Counter(trial_id for trial_id, _ in front.seeds())
+    for m in chosen:
+        row: dict[str, Any] = {
+            "run": str(front.run),
+            "trial_id": m.trial_id,
+            "arm": m.arm,
+            "baseline": m.baseline,
+            "state": m.state,
+        }
+        row |= {"cause": m.cause, "feasible": m.feasible, "on_front": m.on_front, "on_search_front": m.on_search_front}
+        row |= {"fid_budget": front.budget, "k": front.rungs[-1]} | {f"param_{p}": m.parameters.get(p) for p in names}
+        for name in figures:
+            found = (m.confirmed or {}).get(name)
+            row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": found.mean if found else None}
+            row |= {
+                f"confirmed_{name}_lower": found.lower if found else None,
+                f"confirmed_{name}_upper": found.upper if found else None,
+            }
+        row |= {f"within_{c.name}": m.within.get(c.name) for c in front.constraints}
+        yield row | {"confirm_seeds": seeds[m.trial_id]}
+
+
+def _csv(fronts: Sequence[Front]) -> str:
+    each = [flat_rows(front) for front in fronts]
+    firsts = [next(rows, {}) for rows in each]  # every row of a run has the same columns
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(chain.from_iterable(firsts))), restval="", lineterminator="\n")
+    writer.writeheader()
+    for first, rows in zip(firsts, each, strict=True):
+        writer.writerows(chain([first] if first else [], rows))
+    return out.getvalue()
+
+
+def _json(fronts: Sequence[Front]) -> str:
+    told = [
+        {
+            "run": str(front.run),
+            "plan": front.plan,
+            "status": front.status,
+            "definitions": definitions(front),
+            "fid_budget": front.budget,
+            "conditions": conditions(front),
+            "arms": {
+                name: {
+                    "name": name,
+                    "baseline": arm.baseline,
+                    "members": [dataclasses.asdict(m) for m in arm.members],
+                    "counts": arm.counts,
+                    "reason": arm.reason,
+                    "luck": dataclasses.asdict(luck_of(arm.confirmed_members)),
+                    "hypervolume": front_hypervolume(front, name),
+                }
+                for name, arm in front.arms.items()
+            },
+            "controls": {name: dataclasses.asdict(m) for name, m in front.controls.items()},
+            "comparison": [_pair(pair) for pair in comparison(front)],
+            "shortfalls": [dataclasses.asdict(s) for s in shortfalls(front)],
+            "standings": [
+                {
+                    "arm": s.arm,
+                    "trial_id": s.member and s.member.trial_id,
+                    "behind_first": s.ahead and dataclasses.asdict(s.ahead),
+                }
+                for s in standings(front)
+            ],
+        }
+        for front in fronts
+    ]
+    if len(told) == 1:
+        return json.dumps(told[0], indent=1) + "\n"
+    return json.dumps({"not_comparable_in": comparable(fronts), "runs": told}, indent=1) + "\n"
+
+
+def _pair(pair: Comparison) -> dict[str, Any]:
+    """A comparison with its members by id: their figures are already under `arms`."""
+    ids = {"main": pair.main and pair.main.trial_id, "baseline": pair.baseline and pair.baseline.trial_id}
+    return dataclasses.asdict(pair) | ids
+
+
+def _markdown(fronts: Sequence[Front]) -> str:
+    lines: list[str] = []
+    for front in fronts:
+        lines += [f"## {cell(front.plan['space'])}", "", cell(front.plan["question"]), ""]
+        lines += [f"- **{name}**: {cell(meaning)}" for name, meaning in definitions(front).items()]
+        first, second = front.objectives
+        lines += [
+            "",
+            f"| trial | arm | values | {first.metric} | {second.metric} | within | parameters |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for arm in front.arms.values():
+            for m in arm.front:
+                values = "confirmed" if m.confirmed else "search only"
+                cells = [
+                    m.trial_id,
+                    m.arm + (" (baseline)" if m.baseline else ""),
+                    values,
+                    interval(m.at(first.metric)),
+                ]
+                cells += [interval(m.at(second.metric)), within(front, m), cell(settings(m))]
+                lines.append("| " + " | ".join(cells) + " |")
+        lines += _markdown_standings(front)
+        lines += [""] + [f"{arm.name}: {cell(arm.reason)}\n" for arm in front.arms.values() if arm.reason]
+        lines += [f"{a.name}: {told}\n" for a in front.arms.values() if (told := str(luck_of(a.confirmed_members)))]
+        lines += [f"Failed: {cell(str(s))}\n" for s in shortfalls(front)]
+        for pair in comparison(front):
+            if pair.missing or pair.main is None or pair.baseline is None:
+                lines += [f"{pair.arm} against {pair.baseline_arm}: {pair.missing}", ""]
+                continue
+            lines += [f"{pair.note}", ""] if pair.note else []
+            lines += [
+                f"| figure | {pair.main.trial_id} | {pair.baseline.trial_id} | difference, paired by seed |",
+                "|---|---|---|---|",
+            ]
+            lines += [
+                f"| {cell(figure_name(r))} | {interval(r.main)} | {interval(r.baseline)} | {interval(r.difference)} |"
+                for r in pair.rows
+            ]
+            lines.append("")
+    if len(fronts) > 1:
+        differs = comparable(fronts)
+        lines += [
+            f"These runs are not comparable: they differ in {', '.join(differs)}."
+            if differs
+            else "These runs are comparable.",
+            "",
+        ]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _markdown_standings(front: Front) -> Iterator[str]:
+    if len(front.arms) <= FEW_ARMS:
+        return
+    figures = shown(front)
+    yield from ("", f"| place | arm | best member | {' | '.join(figures)} |", "|---" * (3 + len(figures)) + "|")
+    for place, standing in enumerate(standings(front), 1):
+        member = standing.member
+        cells = [str(place) if member and member.feasible else "—", standing.arm, member.trial_id if member else "—"]
+        yield "| " + " | ".join([*cells, *(interval(member.at(f)) if member else "—" for f in figures)]) + " |"
+
+
+FORMATS: dict[str, Callable[[Sequence[Front]], str]] = {
+    "text": _text,
+    "csv": _csv,
+    "json": _json,
+    "markdown": _markdown,
+}

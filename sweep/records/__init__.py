@@ -1,0 +1,37 @@
+"""What a run leaves behind: four tables of Parquet files, written whole, read as they were at one moment."""
+
+from sweep.records.files import NothingRecorded
+from sweep.records.tables import (
+    AUDITS,
+    COMPLETE,
+    CURVES,
+    DOMINATION,
+    FAIL,
+    FIGURES,
+    GATE,
+    PRUNED,
+    REBUILT,
+    REPLICATES,
+    RUNNING,
+    SEARCH,
+    SETTINGS,
+    STAGES,
+    TABLES,
+    Writer,
+    fact,
+    now,
+    read,
+    read_json,
+    recorded_settings,
+    rows,
+    run_folder,
+    safe_name,
+    schemas,
+    track_schemas,
+)
+
+__all__ = [
+    "AUDITS", "COMPLETE", "CURVES", "DOMINATION", "FAIL", "FIGURES", "GATE", "PRUNED", "REBUILT", "REPLICATES",
+    "RUNNING", "SEARCH", "SETTINGS", "STAGES", "TABLES", "NothingRecorded", "Writer", "fact", "now", "read",
+    "read_json", "recorded_settings", "rows", "run_folder", "safe_name", "schemas", "track_schemas",
+]  # fmt: skip

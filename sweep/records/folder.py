@@ -1,0 +1,38 @@
+"""A run folder as one whole: who may write it, and its tables compacted."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import UsageError
+from sweep.records import files
+from sweep.records.tables import TABLES
+
+
+@contextmanager
+def only_driver(run_dir: Path) -> Iterator[None]:
+    """One process writes a run's files: a second one is refused with UsageError."""
+    with open(run_dir / ".driver.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"{run_dir}: another driver is running this sweep") from None
+        yield
+
+
+def compact(run_dir: Path) -> dict[str, int]:
+    """One file for every table of the run, which the caller holds; returns by table how many files it took the place of."""
+    return {table: files.compact(run_dir / "records" / table) for table in TABLES}
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Replace a JSON file of a run, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(values, indent=1, default=str) + "\n")
+    os.replace(temporary, path)

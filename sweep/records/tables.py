@@ -1,0 +1,438 @@
+"""What a trial leaves behind: the Arrow schemas, their writer and their reader.
+
+Four tables live under ``RUN/records/``, each a folder of Parquet files with one explicit schema:
+
+    trials/TRIAL.parquet           one row: the parameters, the state, and what search was told
+    replicates/TRIAL-rN.parquet    one row: one run of a trial on one seed, and what its figures depend on
+    curves/TRIAL-rN.parquet        long form: one row a figure, attack and rung, with its interval
+    stages/TRIAL-rN.parquet        one row a stage: was it made or found, and where its time went
+
+Any Parquet reader opens a folder as one table. A file is written under a temporary name and renamed, so it is whole or
+absent; a trial's own row is written last and only then is the sampler told. Replicate 0 is the search's own run; the
+confirm phase adds 1, 2, …. When the run ends, one file takes the place of each folder's many: see `sweep.records.files`, which
+also reads them, older versions of the schema (`sweep.records.migrations`) included.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sweep.errors import UsageError
+from sweep.records import files
+from sweep.records.files import SAFE_NAME, NothingRecorded
+from sweep.records.migrations import SCHEMA_VERSION
+from sweep.space import Parameter, SearchSpace, Settings, Value, kind
+
+TABLES = ("trials", "replicates", "curves", "stages")
+
+RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
+GATE, DOMINATION = "gate", "domination"  # what stops a trial
+
+_TIME = pa.timestamp("us", tz="UTC")
+_WORD = pa.dictionary(pa.int32(), pa.string())
+
+
+def _column(name: str, kind: pa.DataType, description: str, unit: str = "", direction: str = "") -> pa.Field:
+    facts = {"description": description, "unit": unit, "direction": direction}
+    return pa.field(name, kind, metadata={k: v for k, v in facts.items() if v})
+
+
+# What one replicate's samples say before the attack; the trials table holds the same of replicate 0.
+FIGURES: tuple[pa.Field, ...] = (
+    _column(
+        "robustness",
+        pa.float64(),
+        "1 - max AURC@K over the attacks that count; null unless all finished",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "malicious_robustness",
+        pa.float64(),
+        "1 - max AURC@K over the attacks that do not count; their data hold what was forgotten; null unless all finished",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "fid",
+        pa.float64(),
+        "Fréchet distance of retained-condition samples to retained training images",
+        "",
+        "minimise",
+    ),
+    _column("fid_base", pa.float64(), "the same of the base model: same noise, same N", "", "minimise"),
+    _column("fid_delta", pa.float64(), "FID(unlearned) - FID(base), retained conditions, same noise", "", "minimise"),
+    _column(
+        "kid",
+        pa.float64(),
+        "kernel inception distance of the same two sets: unbiased at any N, so the one to trust at small N",
+        "MMD² of the cubic kernel",
+        "minimise",
+    ),
+    _column(
+        "precision",
+        pa.float64(),
+        "share of retained-condition samples within the manifold of retained training images (k = 3); compare at equal N",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "recall",
+        pa.float64(),
+        "share of retained training images within the manifold of retained-condition samples (k = 3); compare at equal N",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "unlearning_accuracy",
+        pa.float64(),
+        "1 - share of forgotten-condition samples classified as it",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "retain_accuracy",
+        pa.float64(),
+        "share of retained-condition samples classified as prompted",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "attacked_relearning_accuracy",
+        pa.float64(),
+        "after the last step of the attack that counts and brings most back: relearning accuracy",
+        "share",
+        "minimise",
+    ),
+    _column(
+        "attacked_retain_accuracy",
+        pa.float64(),
+        "after the last step of that attack: retain_accuracy; a model it ruined has not resisted it",
+        "share",
+        "maximise",
+    ),
+    _column(
+        "attacked_fid_delta",
+        pa.float64(),
+        "after the last step of that attack: FID - FID(base), same noise, equal N",
+        "",
+        "minimise",
+    ),
+    _column("forgotten_top_class", pa.int32(), "the class most forgotten-condition samples are given now"),
+    _column("forgotten_top_share", pa.float64(), "share of them that it gets", "share"),
+    _column("forgotten_confidence", pa.float64(), "mean of the classifier's largest probability on them", "share"),
+    _column(
+        "forgotten_diversity",
+        pa.float64(),
+        "mean over pixels of their standard deviation; 0 for one repeated image",
+        "pixel, [-1, 1]",
+    ),
+    _column(
+        "forgotten_distance",
+        pa.float64(),
+        "their median feature distance to the nearest retained training image",
+        "that between retained training images",
+    ),
+    _column(
+        "instance_distance",
+        pa.float64(),
+        "median over the forgotten instances of their distance to the nearest sample; 0: a copy; null for conditions",
+        "pixel, [-1, 1]",
+        "maximise",
+    ),
+    _column(
+        "membership_auc",
+        pa.float64(),
+        "audit: how well its loss tells the forget set from held-out images of the same kind; .5 betrays nothing",
+        "share",
+    ),
+    _column(
+        "membership_tpr",
+        pa.float64(),
+        "audit: share of the forget set found where 5 % of the held-out images are mistaken for it; .05 betrays nothing",
+        "share",
+    ),
+    _column(
+        "denoising_gap",
+        pa.float64(),
+        "audit: mean denoising loss of held-out images of the same kind - that of the forget set; 0 betrays nothing",
+        "squared error an element",
+    ),
+    _column(
+        "shadow_auc",
+        pa.float64(),
+        "audit: membership_auc with the loss calibrated by shadow models; null without them; .5 betrays nothing",
+        "share",
+    ),
+)
+SEARCH = "search.json"  # in the run folder: what ended the search
+REBUILT = (
+    "status.json",
+    SEARCH,
+    "prepared.json",
+)  # files of a run folder that hold nothing its records and artifacts do not
+AUDITS = ("membership_auc", "membership_tpr", "denoising_gap", "shadow_auc")
+
+
+def fact(figure: str, what: str) -> str:
+    """What a figure's column says of it: its ``description``, ``unit`` or ``direction``; empty where it says nothing."""
+    found = next((f for f in FIGURES if f.name == figure), None)
+    return found.metadata.get(what.encode(), b"").decode() if found is not None else ""
+
+
+_IDENTITY = (
+    _column("trial_id", pa.string(), "ARM-NUMBER, unique in the run"),
+    _column("arm", _WORD, "arm of the search space, or 'control'"),
+    _column("method", _WORD, "unlearning method; 'none' for a control"),
+)
+SETTINGS = _column(
+    "settings", pa.string(), "JSON: every setting as it was asked, each of its own type; null in old runs"
+)
+_REPLICATE = (_IDENTITY[0], _column("replicate", pa.int32(), "0: search; 1, 2, …: confirm"))
+_STATE = (
+    _column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate or under attack) or FAIL"),
+    _column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
+    _column(
+        "stopped_by", _WORD, "what stopped it where it is PRUNED: gate, or domination by the front; null otherwise"
+    ),
+)
+REPLICATES = (
+    *_REPLICATE,
+    *_IDENTITY[1:],
+    _column("phase", _WORD, "search or confirm"),
+    *_STATE,
+    *FIGURES,
+    _column("seed", pa.int64(), "training, attack and sampling seed"),
+    _column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
+    _column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
+    _column("sampler", _WORD, "sampler and number of steps"),
+    _column("feature_network", _WORD, "features of the Fréchet distance"),
+    _column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
+    _column("reference", pa.string(), "artifact key of the reference statistics"),
+    _column("base_model", pa.string(), "artifact key of the model unlearning started from"),
+    _column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
+    _column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
+    _column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
+    _column(
+        "code_version",
+        pa.string(),
+        "hash of the code that made the figures, with torch's and diffusers' versions",
+    ),
+    _column("device", _WORD, "device the figures were made on"),
+    _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+    _column("started_at", _TIME, "first stage's start"),
+    _column("finished_at", _TIME, "last stage's end"),
+)
+CURVES = (
+    *_REPLICATE,
+    _column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
+    _column("counts", pa.bool_(), "enters robustness"),
+    _column("auxiliary", _WORD, "what the attack trains on"),
+    _column("attack_step", pa.int32(), "k, optimiser steps of the attack, a personalisation's included", "steps"),
+    _column("metric", _WORD, "name of the figure"),
+    _column("value", pa.float64(), "the figure"),
+    _column("lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"),
+    _column("upper", pa.float64(), "upper end of it"),
+    _column("samples", pa.int32(), "N the figure is over; 0 for one of weights alone", "images"),
+    _column("artifact", pa.string(), "artifact key of the stage the figure is from"),
+)
+STAGES = (
+    *_REPLICATE,
+    _column("stage", pa.string(), "unlearn, score, or ATTACK@K"),
+    _column("key", pa.string(), "artifact key of its product"),
+    _column("found", pa.bool_(), "the product was already in the store: nothing was run"),
+    _column("started_at", _TIME, "start"),
+    _column("finished_at", _TIME, "end"),
+    _column("wall_s", pa.float64(), "elapsed time", "seconds"),
+    _column("core_s", pa.float64(), "processor time of the process", "seconds"),
+    _column("training_s", pa.float64(), "of wall_s: gradient steps", "seconds"),
+    _column("sampling_s", pa.float64(), "of wall_s: drawing images", "seconds"),
+    _column("scoring_s", pa.float64(), "of wall_s: classifier, features, distances", "seconds"),
+    _column("pid", pa.int64(), "process that ran it"),
+    _column("node", _WORD, "host that ran it"),
+)
+
+
+def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
+    """The schema of every table for one question; parameters become ``param_NAME`` columns, constraints ``excess_NAME``."""
+    parameters = [
+        _column(
+            f"param_{p.name}",
+            _parameter_type(p),
+            p.help or p.name,
+            unit="log scale" if getattr(p, "log", False) else "",
+        )
+        for p in space.parameters().values()
+    ]
+    excesses = [
+        _column(
+            f"excess_{c.name}",
+            pa.float64(),
+            f"violation of the constraint on {c.metric} ({c.side}), in units of its bound; ≤ 0 holds",
+        )
+        for c in space.constraints
+    ]
+    trials = [
+        *_IDENTITY,
+        _column("number", pa.int32(), "order within the arm"),
+        *_STATE,
+        SETTINGS,
+        *parameters,
+        *FIGURES,
+        *excesses,
+        _column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
+        _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+        _column("asked_at", _TIME, "when the sampler proposed it"),
+        _column("told_at", _TIME, "when its outcome was recorded"),
+    ]
+    tables = {"trials": trials, "replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
+    facts = {"schema_version": str(SCHEMA_VERSION), "space": space.name, "space_fingerprint": space.fingerprint()}
+    return {name: _schema(name, columns, facts) for name, columns in tables.items()}
+
+
+def _schema(table: str, columns: Iterable[pa.Field], facts: Mapping[str, str]) -> pa.Schema:
+    """A table's schema. UsageError for two columns of one name: no reader would open the table again."""
+    schema = pa.schema(list(columns), metadata={**facts, "table": table})
+    names = [name.lower() for name in schema.names]  # SQL folds case
+    for twice in {n for n in names if names.count(n) > 1}:
+        raise UsageError(
+            f"table {table!r} would have two columns {twice!r}; rename one of the two parameters or figures"
+        )
+    return schema
+
+
+_KNOWN = {
+    "trials": {f.name: f for f in FIGURES},
+    "replicates": {f.name: f for f in REPLICATES},
+}  # what a migration adds has no description of its own
+
+
+def track_schemas() -> dict[str, pa.Schema]:
+    """The schema of every table of a relearning track: a sweep's, each row with what was forgotten."""
+    forget = _column("forget", _WORD, "what is forgotten: classes, attribute:NAME or instances:INDEX,…")
+    tables = {"replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
+    facts = {"schema_version": str(SCHEMA_VERSION)}
+    return {name: _schema(name, [*c, forget], facts) for name, c in tables.items()}
+
+
+class Writer:
+    """Writes the tables of one run; one process holds it. Every write is one whole file, renamed into place."""
+
+    def __init__(self, run_dir: Path, schemas: Mapping[str, pa.Schema]) -> None:
+        self.folder, self.schemas = run_dir / "records", schemas
+        for table in schemas:
+            files.settle(self.folder / table)
+            (self.folder / table).mkdir(parents=True, exist_ok=True)
+
+    def trial(self, row: Mapping[str, Any]) -> None:
+        """Write, or replace, a trial's row. Raises on a column the schema does not have."""
+        self._write("trials", safe_name(row["trial_id"]), [row])
+
+    def replicate(
+        self, row: Mapping[str, Any], curves: Iterable[Mapping[str, Any]], stages: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Write, or replace, all rows of one replicate; its own row last, as the commit."""
+        name = safe_name(f"{row['trial_id']}-r{row['replicate']}")
+        self._write("stages", name, stages)
+        self._write("curves", name, curves)
+        self._write("replicates", name, [row])
+
+    def stages(self, name: str, stages: Iterable[Mapping[str, Any]]) -> None:
+        """Write, or replace, what a replicate that goes on has made."""
+        self._write("stages", safe_name(name), stages)
+
+    def _write(self, table: str, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        schema, rows = self.schemas[table], list(rows)
+        for row in rows:
+            if unknown := set(row) - set(schema.names):
+                raise KeyError(f"table {table!r} has no column {sorted(unknown)}")
+        files.write(self.folder / table, name, pa.Table.from_pylist([dict(r) for r in rows], schema=schema))
+
+
+def read(
+    run_dir: str | os.PathLike[str],
+    table: str,
+    columns: Iterable[str] | None = None,
+    trials: Iterable[str] | None = None,
+) -> pa.Table:
+    """One table of a run, finished or still running, with its schema and column metadata.
+
+    `columns` and `trials` (ids): only these. Raises UsageError where `run_dir` is no run folder or has no rows yet.
+    """
+    found = files.read_table(run_folder(run_dir) / "records" / table, columns, trials)
+    known = _KNOWN.get(table, {})
+    fields = [
+        f.with_metadata(known[f.name].metadata) if f.name in known and not f.metadata else f for f in found.schema
+    ]
+    return pa.Table.from_arrays(found.columns, schema=pa.schema(fields, metadata=found.schema.metadata))
+
+
+def rows(run_dir: Path, table: str, name: str = "*") -> list[dict[str, Any]]:
+    """Rows of one table, all of them or one trial's or replicate's by its name; empty where nothing is recorded."""
+    folder = run_dir / "records" / table
+    if name != "*":
+        found = files.read_name(folder, safe_name(name))
+        return found.to_pylist() if found is not None else []
+    try:
+        return files.read_table(folder).to_pylist()
+    except NothingRecorded:
+        return []
+
+
+def recorded_settings(row: Mapping[str, Any]) -> Settings:
+    """The settings a trial was asked for, by its row of the trials table, each of the type it was asked with.
+
+    Rows of schema 2 and earlier have them in columns alone, where a bool is a word and a choice of numbers is real: there
+    ``True`` and ``False`` are taken for bools, and a real number without a fraction for a whole one, to which it is equal.
+    """
+    if row.get("settings") is not None:
+        return dict(json.loads(row["settings"]))
+    cells = {name.removeprefix("param_"): value for name, value in row.items() if name.startswith("param_")}
+    return {name: _of_schema_2(value) for name, value in cells.items() if value is not None}
+
+
+def _of_schema_2(value: Any) -> Value:
+    if value in ("True", "False"):
+        return bool(value == "True")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def run_folder(path: str | os.PathLike[str]) -> Path:
+    """`path` if it is a run folder, else UsageError saying what was expected."""
+    folder = Path(path)
+    if not (folder / "plan.json").is_file():
+        what = "is not a run folder (it has no plan.json)" if folder.exists() else "does not exist"
+        raise UsageError(f"{path}: {what}; name the folder that a sweep printed as its run")
+    return folder
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a run folder; UsageError naming the file where it cannot be read, and the mend where there is one."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        mend = f"; python -m sweep.repair {path.parent} makes it again" if path.name in REBUILT else ""
+        raise UsageError(f"{path}: cannot be read as JSON: {error}{mend}") from None
+
+
+def safe_name(name: str) -> str:
+    """`name` if it can be a file's name anywhere, else ValueError: names become paths."""
+    if not re.fullmatch(SAFE_NAME, name):
+        raise ValueError(f"{name!r} cannot name a file: letters, digits, '.', '_' and '-' only")
+    return name
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _parameter_type(parameter: Parameter) -> pa.DataType:
+    return {"real": pa.float64(), "numbers": pa.float64(), "whole": pa.int64(), "words": _WORD}[kind(parameter)]

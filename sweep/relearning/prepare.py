@@ -1,0 +1,289 @@
+"""The prepare phase: what all trials share, made once as Ray tasks (or in this process), and the FID budget it fixes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from sweep.errors import UsageError
+from sweep.jobs import attack_plan
+from sweep.plan.datasets import dataset_of
+from sweep.plan.plan import AUTO, CALIBRATION_SEEDS, Plan
+from sweep.space import Arm, Attack, Choice, SearchSpace
+from sweep.terminal.lines import Progress
+from trainables import products
+from trainables.attacks import ATTACKS
+from trainables.auxiliary import HOLD_FORGOTTEN
+from trainables.experiment import Experiment, Samples
+from trainables.features.efficientnet import read_weights, weights_file
+from trainables.features.inception import PINNED_SHA256, checked_weights
+from trainables.forgetting import Forget, parse_forget
+from trainables.pretrained import fitted, hashed, located, read_pipeline
+from trainables.products import check_beside_base
+from trainables.recipes import BaseModel, Pretrained, recipe_for
+from trainables.sizes import SIZES
+from trainables.stages.score import make_score, score_key
+from trainables.stages.trajectory import check_images
+from trainables.store import Artifact, Store
+from trainables.unlearning import METHODS
+
+_MODEL_NAMES = {"base": "base model", "retrain": "retrain control"}
+
+Task = Callable[..., Artifact]
+Execute = Callable[[dict[str, tuple[Task, tuple[Any, ...]]]], dict[str, Artifact]]
+"""Runs independent tasks by name and gives their artifacts: on Ray, or one after the other here."""
+
+
+def here(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
+    """Runs tasks one after the other in this process."""
+    return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
+
+
+def experiment_of(plan: Plan) -> Experiment:
+    """What the plan's trials share. UsageError where a pipeline it names cannot be had, or has changed since."""
+    data = dataset_of(plan)
+    experiment = Experiment(
+        store=plan.artifacts,
+        data=plan.data,
+        data_folder=plan.data_folder,
+        image_size=plan.image_size,
+        data_limit=plan.data_limit,
+        data_fingerprint=plan.data_fingerprint or data.fingerprint(),
+        forget=parse_forget(plan.forget, data).text,  # one spelling: it is part of every key
+        classifier=recipe_for(data.judge.shape),
+        base=BaseModel(**SIZES[plan.base_size] | {"train_steps": plan.base_steps}),
+        image_sampler=plan.image_sampler,
+        sampling_steps=plan.sampling_steps,
+        guidance=plan.guidance,
+        features=plan.fid_features,
+        weights_file=plan.inception_weights,
+        weights_sha256=plan.inception_sha256,
+        shadow_models=plan.shadow_models,
+        device_name="cuda" if plan.gpus_per_trial else "cpu",
+    )
+    if not plan.base:
+        return experiment
+    base = pipeline("--base", plan.base, plan.base_revision, plan, experiment)
+    if plan.guidance != 1 and not base.null:
+        raise UsageError(f"--guidance {plan.guidance:g}: {plan.base} knows no null condition to guide away from")
+    control = (
+        pipeline("--retrain-control", plan.retrain_control, "", plan, experiment) if plan.retrain_control else None
+    )
+    experiment = replace(experiment, base=base, control=control)
+    if control:
+        with mistake_in("--retrain-control"):
+            check_beside_base(experiment, control)
+    if plan.base_digest and plan.base_digest != digest_of(experiment):
+        raise UsageError(
+            f"--base {plan.base}: its files, or the control's, have changed since this run began; start a new run"
+        )
+    return experiment
+
+
+def resolved(plan: Plan) -> Plan:
+    """The plan with what its pipelines are fixed for good: the hub's commit, and the digest of all files."""
+    experiment = experiment_of(plan)
+    if not isinstance(experiment.base, Pretrained):
+        return plan
+    return replace(plan, base_revision=experiment.base.commit, base_digest=digest_of(experiment))
+
+
+def digest_of(experiment: Experiment) -> str:
+    """The digests of the pretrained base model and of its control."""
+    return " ".join(p.digest for p in (experiment.base, experiment.control) if isinstance(p, Pretrained))
+
+
+def pipeline(flag: str, source: str, revision: str, plan: Plan, experiment: Experiment) -> Pretrained:
+    """A pipeline by folder or hub id, known by the hash of its files; UsageError where it does not fit the data."""
+    with mistake_in(flag):
+        folder, commit = located(source, revision)
+        return hashed(fitted(read_pipeline(folder, source, commit, plan.base_classes), experiment.dataset))
+
+
+def check_members(plan: Plan, space: SearchSpace) -> None:
+    """UsageError where a method or an attack does not have a setting that the space gives it, or refuses a value."""
+    if plan.fid_features == "inception":
+        with mistake_in("--inception-weights"):
+            checked_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
+    if plan.fid_features == "efficientnet":
+        with mistake_in("--fid-features efficientnet"):
+            read_weights(weights_file())
+    data = dataset_of(plan)
+    with mistake_in(f"--data {plan.data}"):
+        train = data.load().train
+    forgetting = parse_forget(plan.forget, data)
+    with mistake_in("--forget"):
+        forgetting.split(train)
+    _check_forgets(plan, space, forgetting)
+    for arm in space.arms:
+        _check_arm(arm, f"space {space.name!r}, arm {arm.name!r}")
+    bench = products.Workbench(experiment_of(plan))
+    for attack in (*space.search_attacks, *space.confirm_attacks):
+        check_attack(bench, attack, f"space {space.name!r}, attack {attack.name!r}")
+
+
+def _check_arm(arm: Arm, where: str) -> None:
+    """UsageError where the arm's method, or the attack that it searches, refuses an end of a range or a start point."""
+    with mistake_in(f"{where}, held"):
+        METHODS[arm.method].configure(arm.held)
+    configure = ATTACKS[arm.attack].configure if arm.attack else METHODS[arm.method].configure
+    for parameter in arm.walk():
+        values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
+        for value in values:
+            with mistake_in(f"{where}, {parameter.name}={value}"):
+                auxiliaries = getattr(configure({parameter.name: value}), "auxiliaries", ())
+            for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
+                raise UsageError(
+                    f"{where}, {parameter.name}={value}: {auxiliary} holds what was forgotten; leave it out"
+                )
+    for i, point in enumerate(arm.start_points):
+        with mistake_in(f"{where}, start point {i}"):
+            configure(point)
+
+
+def check_attack(bench: products.Workbench, attack: Attack, where: str) -> None:
+    """UsageError where an attack refuses its settings, its sets are too small, or it counts and holds what was forgotten."""
+    with mistake_in(where):
+        auxiliaries = ATTACKS[attack.method].configure(attack.settings).auxiliaries
+    for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
+        if attack.counts:
+            raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
+    with mistake_in(where):
+        check_images(bench, attack_plan(attack))
+
+
+def _check_forgets(plan: Plan, space: SearchSpace, forgetting: Forget) -> None:
+    """UsageError naming the arms whose method cannot forget this kind of thing, and those whose can."""
+    able: list[str] = []
+    unable: list[str] = []
+    for arm in space.arms:
+        with mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
+            (able if forgetting.kind in METHODS[arm.method].forgets else unable).append(arm.name)
+    if unable:
+        some = f"--fix method={','.join(able)} keeps those that can" if able else "none of its arms can"
+        raise UsageError(f"--forget {plan.forget}: space {space.name!r}: {', '.join(unable)} cannot forget it; {some}")
+
+
+def needed(space: SearchSpace) -> list[str]:
+    """The shared artifacts that the space's methods need."""
+    return sorted({name for arm in space.arms for name in METHODS[arm.method].needs})
+
+
+def prepare_all(
+    plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, progress: Progress
+) -> dict[str, Any]:
+    """Find or make every shared artifact; returns what ``prepared.json`` holds, the FID budget among it."""
+    start, store = time.monotonic(), Store(experiment.store)
+    whiches = ("base",) if experiment.without_control else ("base", "retrain")
+    models = {_MODEL_NAMES[which]: which for which in whiches}
+    keys = {name: products.model_key(experiment, which) for name, which in models.items()}
+    keys["classifier"] = products.classifier_key(experiment)
+    cached = [name for name, key in keys.items() if store.find(key)]
+    todo = [name for name in keys if name not in cached]
+    said = ["found " + ", ".join(cached)] * bool(cached) + ["training " + ", ".join(todo)] * bool(todo)
+    progress.line(f"prepare: {'; '.join(said)}")
+    if experiment.without_control:
+        progress.line(f"prepare: no retrain control: {experiment.without_control}")
+    if isinstance(experiment.base, Pretrained):  # here, for no other machine need see its folder
+        for which in whiches:
+            with mistake_in("--base" if which == "base" else "--retrain-control"):
+                products.make_model(experiment, which)
+    shadows = range(experiment.shadow_models)
+    made = execute(
+        {
+            "classifier": (products.make_classifier, (experiment,)),
+            **{name: (products.make_model, (experiment, which)) for name, which in models.items()},
+            **{f"{products.SHADOW}{i} model": (products.make_shadow, (experiment, i)) for i in shadows},
+        }
+    )
+    accuracy = made["classifier"].facts["held_out_accuracy"]
+    progress.line(
+        f"prepare: classifier is right on {accuracy:.1%} of {made['classifier'].facts['held_out_images']} held-out images"
+    )
+    once: dict[str, tuple[Task, tuple[Any, ...]]] = {"reference statistics": (products.make_reference, (experiment,))}
+    if shadows:
+        once["shadow losses"] = (products.make_shadows, (experiment,))
+    once |= {name: (products.make_shared, (experiment, name)) for name in needed(space)}
+    made_once = execute(once)
+    seeds = plan.calibration_seeds
+    samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
+    tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (products.make_synthetic, (experiment,))}
+    for which in whiches:
+        model = products.model_key(experiment, which)
+        tasks |= {f"{which} on seed {s}": (make_score, (experiment, model, samples, s)) for s in seeds}
+    base = keys["base model"]
+    confirm_seeds = plan.replicate_seeds[1:]
+    tasks |= {f"base on confirm seed {s}": (make_score, (experiment, base, confirm, s)) for s in confirm_seeds}
+    progress.line(f"prepare: synthetic set; noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
+    scores = execute(tasks)
+    fids = {w: [scores[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
+    prepared = _budget(plan, fids["base"], fids.get("retrain"))
+    figures = scores[f"base on seed {seeds[0]}"].facts["figures"]
+    prepared |= {
+        "without_control": experiment.without_control,
+        "classifier_accuracy": accuracy,
+        "classifier_held_out": made["classifier"].facts["held_out_images"],
+        "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
+        "base_forgotten_accuracy": figures["relearning_accuracy"],
+        "calibration_seeds": seeds,
+        "finished_at": dt.datetime.now(dt.UTC).isoformat(),
+        "keys": keys
+        | {"base score": score_key(experiment, base, samples, seeds[0])}
+        | {"synthetic set": products.synthetic_key(experiment)}
+        | {f"shared {name}": products.shared_key(experiment, name) for name in needed(space)},
+        "shared": sorted({a.key for of in (made, made_once, scores) for a in of.values()} | _imported(experiment)),
+        "seconds": {"prepare": time.monotonic() - start}
+        | {f"{n} core": a.facts.get("core_s", 0.0) for n, a in made.items()},
+    }
+    progress.line(f"prepare: {prepared['fid_budget_rule']}")
+    return prepared
+
+
+def _imported(experiment: Experiment) -> set[str]:
+    """What comes with a base model beside it: of one of latents, its VAE."""
+    return {products.vae_key(experiment)} if experiment.in_latents else set()
+
+
+def _budget(plan: Plan, base: list[float], retrain: list[float] | None) -> dict[str, Any]:
+    """The FID budget and the noise it is measured in.
+
+    SD of fid_delta is taken on θ*, the model an ideal unlearning would give, over sampling seeds. Without a θ* it is √2
+    times FID(θ₀)'s, as if θᵤ's were as noisy and independent of it.
+    """
+    spread = statistics.stdev(base)
+    deltas = [r - b for r, b in zip(retrain, base, strict=True)] if retrain else []
+    noise = statistics.stdev(deltas) if deltas else math.sqrt(2) * spread
+    told = (
+        f"fid_delta of θ* {statistics.fmean(deltas):+.2f} (SD {noise:.2f}"
+        if deltas
+        else f"no θ* (SD taken for {noise:.2f}"
+    )
+    auto = max(0.25 * base[0], 2 * noise)
+    budget = auto if plan.fid_budget == AUTO else float(plan.fid_budget)
+    by = f"max(.25 × {base[0]:.2f}, 2 × {noise:.2f})" if plan.fid_budget == AUTO else f"given; auto would be {auto:.2f}"
+    rule = (
+        f"FID(θ₀) {base[0]:.2f} (SD {spread:.2f}); {told}, {len(base)} sampling seeds); FID budget {budget:.2f} = {by}"
+    )
+    return {
+        "fid_budget": budget,
+        "fid_budget_rule": rule,
+        "fid_base": base[0],
+        "fid_base_sd": spread,
+        "fid_delta_sd": noise,
+        "fid_delta_retrain": statistics.fmean(deltas) if deltas else None,
+    }
+
+
+@contextmanager
+def mistake_in(where: str) -> Iterator[None]:
+    """What a settings class refuses is the user's mistake: one line that says where."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{where}: {error}") from error

@@ -1,0 +1,1 @@
+"""Who is tried, who is stopped, and who is run again."""

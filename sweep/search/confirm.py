@@ -1,0 +1,119 @@
+"""Which trials of each arm are run again on fresh seeds: one lucky seed never makes the reported front.
+
+Beside those that the search's figures choose, any trial can be named: ``--resume RUN --confirm TRIAL…``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sweep.errors import UsageError, near
+from sweep.reading.fronts import ArmFront, Front, corner, merit, read_front
+from sweep.reading.members import Member
+from sweep.records import COMPLETE, PRUNED, RUNNING, fact, read_json
+from sweep.records.folder import write_json
+from sweep.space import SearchSpace
+from sweep.statistics.expected_front import Candidates, Noise, in_order
+
+NAMED = "confirm.json"
+
+
+def chosen_for_confirmation(run_dir: Path, space: SearchSpace, most: int, neighbours: int = 0) -> list[Member]:
+    """Up to `most` members of each arm that measured feasible: the best by the first objective, then where replicates decide.
+
+    Beside them up to `neighbours` trials that broke a constraint on the search's seed by no more than noise may: one
+    seed's luck neither makes the front nor keeps a trial off it. Both are taken in the order in which they are expected to
+    change the confirmed front (`sweep.statistics.expected_front`), and none that is expected to change nothing. An arm
+    without a feasible member sends its least infeasible trial at any rate, so that it can be compared all the same. Those
+    that were named come last.
+    """
+    front = read_front(run_dir)
+    arms = [front.arms[arm.name] for arm in space.arms if arm.name in front.arms]
+    chosen = [m for arm in arms for m in _of_arm(front, arm, space, most, neighbours)]
+    have = {m.trial_id for m in chosen}
+    return chosen + [front.member(name) for name in named(run_dir) if name not in have]
+
+
+def name_trials(run_dir: Path, trials: Sequence[str]) -> None:
+    """Have these trials confirmed too, now and whenever the run is resumed. UsageError for one that the run does not have."""
+    members = {m.trial_id: m for m in read_front(run_dir).members}
+    for trial in trials:
+        if trial not in members:
+            raise UsageError(f"--confirm {trial}: no such trial in {run_dir}; {near(trial, members)}")
+        if members[trial].state == RUNNING:
+            raise UsageError(f"--confirm {trial}: it has not ended; go on with the run first")
+    write_json(run_dir / NAMED, list(dict.fromkeys([*named(run_dir), *trials])))
+
+
+def named(run_dir: Path) -> list[str]:
+    """The trials that were named."""
+    return list(read_json(run_dir / NAMED)) if (run_dir / NAMED).is_file() else []
+
+
+def _of_arm(front: Front, arm: ArmFront, space: SearchSpace, most: int, neighbours: int) -> list[Member]:
+    """Members in the order in which they were chosen; those that measured infeasible after the others.
+
+    No other than a COMPLETE trial can be on the front. One that broke a bound by more than noise may is expected to add nothing.
+    """
+    complete = [m for m in arm.members if m.state == COMPLETE and m.search_feasible is not None and _told(front, m)]
+    feasible = [m for m in complete if m.search_feasible]
+    if not feasible:
+        scored = [m for m in arm.members if m.state in (COMPLETE, PRUNED) and _scored(space, m)]
+        return sorted(scored, key=lambda m: (_violation(front, m), m.trial_id))[:1]
+    best = max(feasible, key=lambda m: (merit(front, m.search[front.objectives[0].metric]), m.trial_id))
+    kinds = [0 if m.search_feasible else 1 for m in complete]
+    order = in_order(_candidates(front, complete), complete.index(best), kinds, (most, neighbours))
+    return sorted([best, *(complete[row] for row, _ in order)], key=lambda m: not m.search_feasible)
+
+
+def _told(front: Front, member: Member) -> bool:
+    """Whether the search gave every figure that the front is of, finite."""
+    return all(math.isfinite(v) for v in _figures(front, member))
+
+
+def _figures(front: Front, member: Member) -> list[float]:
+    """The figures of `_metrics`; nan for one that is missing."""
+    return [math.nan if (v := member.search.get(name)) is None else float(v) for name in _metrics(front)]
+
+
+def _metrics(front: Front) -> list[str]:
+    """The objectives, then the constraints that are none."""
+    return list(dict.fromkeys([*(o.metric for o in front.objectives), *(c.metric for c in front.constraints)]))
+
+
+def _candidates(front: Front, members: Sequence[Member]) -> Candidates:
+    reference = corner(front)
+    assert reference is not None, "a plan's objectives have a corner, and the prepare phase has fixed the budget"
+    names = _metrics(front)
+    noise = Noise(front.prepared.get("fid_delta_sd", math.inf), front.plan.get("samples_forgotten") or 0)
+    figures = np.array([_figures(front, m) for m in members], dtype=float)
+    share = [fact(name, "unit") == "share" for name in names]
+    sds = [[noise.of(n, v, s) for n, v, s in zip(names, row, share, strict=True)] for row in figures]
+    first, second = (-1.0 if o.direction == "maximise" else 1.0 for o in front.objectives)
+    return Candidates(
+        numbers=[int(m.trial_id.rpartition("-")[2]) for m in members],
+        figures=figures,
+        sds=np.array(sds),
+        objectives=(0, 1),
+        signs=(first, second),
+        corner=(first * reference[0], second * reference[1]),
+        bounds=[
+            (names.index(c.metric), c.bound, 1.0 if c.side == "at_most" else -1.0)
+            for c in front.constraints
+            if c.bound is not None  # the prepare phase has found them all before any trial is told
+        ],
+    )
+
+
+def _scored(space: SearchSpace, member: Member) -> bool:
+    """Whether the search scored the member at all: some constraints' figures are known only after the attack."""
+    return any(member.search.get(c.metric) is not None for c in space.constraints)
+
+
+def _violation(front: Front, member: Member) -> float:
+    known = [(c, v) for c in front.constraints if (v := member.search.get(c.metric)) is not None]
+    return sum(max(c.violation(value), 0.0) for c, value in known)

@@ -1,0 +1,43 @@
+"""Run failed replicates of the confirm phase again: ``--resume RUN --confirm TRIAL``, of a trial or of a control.
+
+A failure may be of the place, a full disk or a lost GPU, and not of the trial. It is run again only where the user asks for it by
+name, on the same seed, and what was recorded of it is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sweep import records
+from sweep.errors import UsageError
+from sweep.reading.fronts import BASE, RETRAIN
+from sweep.records import FAIL, RUNNING, Writer
+from sweep.space import SearchSpace
+
+
+def without_controls(run_dir: Path, names: Sequence[str]) -> list[str]:
+    """The names that are trials'. UsageError for a control of which nothing failed: it runs beside whatever is confirmed."""
+    for name in names:
+        if name in (BASE, RETRAIN) and not _failed(run_dir, [name]):
+            raise UsageError(f"--confirm {name}: none of its replicates on fresh seeds failed; name a trial")
+    return [name for name in names if name not in (BASE, RETRAIN)]
+
+
+def reopen(run_dir: Path, space: SearchSpace, names: Iterable[str]) -> list[str]:
+    """Mark their failed replicates as unfinished, so that the run takes them up; says which, and what had been recorded.
+
+    For the one process that holds the run. What stages had made stays in the tables, and is found again.
+    """
+    writer, told = Writer(run_dir, records.schemas(space)), []
+    for row in _failed(run_dir, names):
+        name = f"{row['trial_id']}-r{row['replicate']}"
+        writer.replicate(row | {"state": RUNNING, "cause": None}, [], records.rows(run_dir, "stages", name))
+        told.append(f"{name} runs again on seed {row['seed']}; it had failed: {row['cause']}")
+    return told
+
+
+def _failed(run_dir: Path, names: Iterable[str]) -> list[dict[str, object]]:
+    wanted = frozenset(names)
+    rows = [r for r in records.rows(run_dir, "replicates") if r["trial_id"] in wanted and r["replicate"]]
+    return [r for r in rows if r["state"] == FAIL]

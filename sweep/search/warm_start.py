@@ -1,0 +1,100 @@
+"""Earlier sweeps as a prior: ``--warm-start RUN…`` takes their trials along, of this question on other data perhaps.
+
+What is taken is written into the new run's folder once, so that it is resumed as it began, whatever becomes of the
+earlier runs. Samplers that learn from earlier studies (`sweep.samplers.nehvi`) weigh them against the sweep's own trials;
+every sampler begins with the best settings of each, after the question's own start points. An earlier figure is never
+counted as one of this sweep.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import UsageError
+from sweep.reading.fronts import Front, read_front
+from sweep.records import FAIL, RUNNING, read_json
+from sweep.records.folder import write_json
+from sweep.samplers import Observation
+from sweep.search.dominated import present_front
+from sweep.search.observations import Yardstick, curves_of, observation
+from sweep.space import FID_BUDGET, Arm, SearchSpace, Settings
+
+FILE = "warm_start.json"
+BEST = 3  # settings of each earlier study that are tried first
+
+Studies = dict[str, list[list[Observation]]]
+"""By arm, the trials of every earlier run that fit its parameters."""
+
+
+def gather(runs: Sequence[str], space: SearchSpace) -> Studies:
+    """What earlier runs hold for the question's arms. UsageError for what is no run, or has no trial that fits any arm."""
+    studies: Studies = {}
+    for run in runs:
+        front = read_front(run)
+        found = {arm.name: _study(front, arm, space) for arm in space.arms if arm.name in front.arms}
+        if not any(found.values()):
+            names = ", ".join(a.name for a in space.arms)
+            raise UsageError(
+                f"--warm-start {run}: none of its trials has the parameters of {names}; name a run of this space"
+            )
+        for arm, study in found.items():
+            if study:
+                studies.setdefault(arm, []).append(study)
+    return studies
+
+
+def write(run_dir: Path, studies: Studies) -> None:
+    """Keep the studies in the run's folder; nothing where there are none."""
+    if studies:
+        told = {arm: [[dataclasses.asdict(o) for o in study] for study in each] for arm, each in studies.items()}
+        write_json(run_dir / FILE, told)
+
+
+def read(run_dir: Path) -> Studies:
+    """The studies a run began with; empty where it began cold."""
+    if not (run_dir / FILE).is_file():
+        return {}
+    told: Mapping[str, Any] = read_json(run_dir / FILE)
+    return {arm: [[Observation(**o) for o in study] for study in each] for arm, each in told.items()}
+
+
+def warmed(arm: Arm, space: SearchSpace, studies: Sequence[Sequence[Observation]]) -> Arm:
+    """The arm with the best settings of each study as further start points, those it has already left out."""
+    points: list[Settings] = [dict(p) for p in arm.start_points]
+    for study in studies:
+        ranked = sorted(present_front(space.objectives, study), key=lambda o: _rank(o, space))
+        points += [dict(o.settings) for o in ranked[:BEST] if dict(o.settings) not in points]
+    return dataclasses.replace(arm, start_points=tuple(points))
+
+
+def _rank(told: Observation, space: SearchSpace) -> float:
+    """Best by the first objective first."""
+    first = space.objectives[0]
+    value = told.figures[first.metric]
+    return -value if first.direction == "maximise" else value
+
+
+def _study(front: Front, arm: Arm, space: SearchSpace) -> list[Observation]:
+    """The trials of an arm of an earlier run whose settings fit this one's: those that ended, failed ones left out.
+
+    A failure may be of the other data; what was scored is a figure there and a hint here.
+    """
+    space = space.bounded({FID_BUDGET: front.budget or 0.0})  # its figures are held against its own budget
+    yardstick = Yardstick(front.prepared.get("fid_delta_sd", float("inf")), front.plan.get("samples_forgotten", 0))
+    curves: dict[str, list[Mapping[str, Any]]] = {}
+    for row in front.curves:
+        if row["replicate"] == 0:
+            curves.setdefault(row["trial_id"], []).append(row)
+    found = []
+    for number, member in enumerate(m for m in front.arms[arm.name].members if m.state not in (FAIL, RUNNING)):
+        try:
+            settings = arm.check(member.parameters)
+        except UsageError:
+            continue  # another range or another parameter than here: no trial of this question
+        same_rungs = tuple(front.rungs) == space.rungs
+        known = curves_of(curves.get(member.trial_id, ())) if same_rungs else {}
+        found.append(observation(space, number, settings, member.state, member.search, known, yardstick))
+    return found

@@ -1,0 +1,19 @@
+"""What is asked: parameters, arms, objectives and constraints, and where questions are found. Plain values."""
+
+from sweep.space.parameters import Choice, Float, Int, Parameter, Settings, Value, kind
+from sweep.space.question import (
+    CONTROL,
+    FID_BUDGET,
+    METHOD,
+    Arm,
+    Attack,
+    Constraint,
+    Objective,
+    SearchSpace,
+    stratified,
+)
+
+__all__ = [
+    "CONTROL", "FID_BUDGET", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective",
+    "Parameter", "SearchSpace", "Settings", "Value", "kind", "stratified",
+]  # fmt: skip

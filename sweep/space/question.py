@@ -1,0 +1,392 @@
+"""The vocabulary a question is written in.
+
+A `SearchSpace` is a static tree of parameters with the objectives, constraints, attacks and rungs that turn it into a
+question. It imports neither torch, ray nor optuna: whatever asks it in their words is generated from this one declaration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.errors import UsageError, near
+from sweep.space.parameters import (
+    Choice,
+    Float,
+    Int,
+    Parameter,
+    Settings,
+    Suggests,
+    Value,
+    check,
+    kind,
+    pin,
+    plain,
+    suggest,
+    walk,
+)
+
+__all__ = [
+    "CONTROL", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective", "Parameter", "SearchSpace",
+    "Settings", "Value", "kind", "stratified",
+]  # fmt: skip
+
+FID_BUDGET = "fid_budget"  # a bound that the prepare phase finds
+METHOD = "method"  # the name under which ``--fix`` chooses among arms; no setting is called so
+CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # of an arm or an attack: it becomes part of files' names
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One family of trials with its own sampler and its own share of the trials: the question's method, or a baseline.
+
+    `method` names a file of `trainables/unlearning/`; the parameters are that method's settings. An arm that names an
+    `attack`, a file of `trainables/attacks/`, searches the attacker instead: the parameters are the attack's settings, and
+    the method's are `held` at these values.
+    """
+
+    name: str
+    method: str
+    parameters: tuple[Parameter, ...]
+    baseline: bool = False
+    start_points: tuple[Settings, ...] = ()
+    attack: str = ""
+    held: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name == CONTROL:
+            raise UsageError(f"arm {self.name!r}: a name is of letters, digits, '.', '_' and '-', and not {CONTROL!r}")
+        names = [p.name for p in self.walk()]
+        for twice in {n for n in names if names.count(n) > 1}:
+            raise UsageError(f"arm {self.name!r}: parameter {twice!r} is declared twice")
+        if METHOD in names:
+            raise UsageError(
+                f"arm {self.name!r}: {METHOD!r} is no setting of a method; make one arm an option by stratified()"
+            )
+        for point in self.start_points:
+            self.check(point)
+
+    def walk(self) -> Iterator[Parameter]:
+        """Every parameter of the tree, conditional ones included, in order of declaration."""
+        yield from walk(self.parameters)
+
+    def suggest(self, trial: Suggests) -> Settings:
+        """Optuna's define-by-run function: a value for every parameter that is active."""
+        return suggest(self.parameters, trial)
+
+    def check(self, settings: Mapping[str, object]) -> Settings:
+        """`settings` with every active parameter present, known and in range; raises UsageError otherwise."""
+        checked = check(self.parameters, settings)
+        for name in settings:
+            if name not in checked:
+                raise UsageError(
+                    f"arm {self.name!r} has no active parameter {name!r}; {near(name, (p.name for p in self.walk()))}"
+                )
+        return checked
+
+
+def stratified(
+    choice: Choice, start_points: Mapping[str, Sequence[Settings]] | None = None, baseline: bool = False
+) -> tuple[Arm, ...]:
+    """One arm an option of `choice`, whose options are methods, each with the settings that exist under it.
+
+    The choice is a categorical parameter like any other, but it is not left to one sampler. A sampler spends its trials
+    where the last ones did well: it would drop a method after two unlucky settings, and a method that was dropped early
+    was not found worse, it was searched less. Stratified, every option has a sampler and a study of its own and the same
+    number of trials, so methods are compared each at its best and at equal search effort. `start_points` are by option.
+    None of the arms is a baseline unless all are.
+    """
+    points = start_points or {}
+    if unknown := set(points) - {str(option) for option in choice.branches}:
+        raise UsageError(
+            f"parameter {choice.name!r}: start points of {', '.join(sorted(unknown))}, which is none of its options"
+        )
+    return tuple(
+        Arm(_arm_name(str(option)), str(option), settings, baseline, tuple(points.get(str(option), ())))
+        for option, settings in choice.branches.items()
+    )
+
+
+def _arm_name(method: str) -> str:
+    """``meta-dimum`` for ``meta(dimum)``: a method's name as part of a file's."""
+    return method.replace("(", "-").replace(")", "")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A figure of a trial to push one way; `direction` is ``maximise`` or ``minimise``."""
+
+    metric: str
+    direction: str
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("maximise", "minimise"):
+            raise UsageError(
+                f"objective {self.metric!r}: direction {self.direction!r} is neither 'maximise' nor 'minimise'"
+            )
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A figure of a trial that must stay on one side of a bound; ``"fid_budget"`` stands for the sweep's FID budget.
+
+    Its `name` is what its excess is recorded under. It is the metric's, or, of the second bound of a metric that has two,
+    that with the side: see `SearchSpace`. Its `bound` is a number in the metric's units, None of a word whose number has not
+    been found yet: see `bounded`.
+    """
+
+    metric: str
+    at_most: float | str | None = None
+    at_least: float | str | None = None
+    name: str = ""
+    bound: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_most is None) == (self.at_least is None):
+            raise UsageError(f"constraint {self.metric!r}: give exactly one of at_most and at_least")
+        bound = plain(self.at_most if self.at_most is not None else self.at_least)
+        if isinstance(bound, str) and bound != FID_BUDGET:
+            raise UsageError(
+                f"constraint {self.metric!r}: {self.side} {bound!r} is no bound; write a number, or {FID_BUDGET!r}"
+            )
+        finite = isinstance(bound, int | float) and not isinstance(bound, bool) and math.isfinite(bound)
+        if bound != FID_BUDGET and not finite:
+            raise UsageError(f"constraint {self.metric!r}: {self.side} {bound!r} is not a finite number")
+        object.__setattr__(self, self.side, bound)
+        object.__setattr__(self, "name", self.name or self.metric)
+        if isinstance(bound, int | float):
+            object.__setattr__(self, "bound", float(bound))
+
+    @property
+    def side(self) -> str:
+        return "at_most" if self.at_most is not None else "at_least"
+
+    def bounded(self, found: Mapping[str, float]) -> Constraint:
+        """The constraint with the number that its word stands for, where `found` has it."""
+        word = self.at_most if self.at_most is not None else self.at_least
+        number = found.get(word) if isinstance(word, str) else self.bound
+        return dataclasses.replace(self, bound=number)
+
+    @property
+    def unit(self) -> float:
+        """What violations are measured in: the bound's size, 1 where that is 0. ValueError while the bound is not known."""
+        if self.bound is None:
+            raise ValueError(f"constraint {self.name!r}: its bound is not known before the prepare phase has ended")
+        return abs(self.bound) or 1.0
+
+    def violation(self, value: float) -> float:
+        """≤ 0 where the constraint holds; in units of the bound, so that violations of different figures add up."""
+        unit = self.unit
+        assert self.bound is not None  # `unit` has looked
+        return (value - self.bound if self.side == "at_most" else self.bound - value) / unit
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack of a suite: a file of `trainables/attacks/` with its settings.
+
+    Only attacks that `counts` enter `robustness`; the others (whose data hold what was forgotten) are reported as excess
+    over the retrain control.
+    """
+
+    name: str
+    method: str
+    settings: Mapping[str, Value]
+    counts: bool = True
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(f"attack {self.name!r}: a name is of letters, digits, '.', '_' and '-'")
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A question: arms of parameters, objectives, constraints, attacks, and the rungs every attack is scored at.
+
+    What a sweep of it is about and spends unless told otherwise is said here too: `data` and what to `forget` of it, `trials`
+    of all arms but baselines together, those of the baselines as a share of that, how many members of each arm are
+    confirmed, and how many neighbours of its front that noise may have kept off it.
+    """
+
+    name: str
+    question: str
+    arms: tuple[Arm, ...]
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+    search_attacks: tuple[Attack, ...]
+    confirm_attacks: tuple[Attack, ...]
+    rungs: tuple[int, ...]
+    references: tuple[str, ...] = field(default=())
+    data: str = "digits"
+    forget: str = "3"
+    trials: int = 16
+    baseline_share: float = 0.5
+    confirm_members: int = 3
+    confirm_neighbours: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.arms or self.arms[0].baseline:
+            raise UsageError(f"space {self.name!r}: the first arm must be the question's own method, not a baseline")
+        names = [arm.name for arm in self.arms]
+        for twice in {n for n in names if names.count(n) > 1}:
+            raise UsageError(f"space {self.name!r}: two arms are called {twice!r}")
+        self._check_columns()
+        object.__setattr__(self, "constraints", tuple(_named(self.name, self.constraints)))
+        object.__setattr__(self, "rungs", _steps(self.name, self.rungs))
+        for attacks in (self.search_attacks, self.confirm_attacks):
+            names = [a.name for a in attacks]
+            if not any(a.counts for a in attacks) or len(set(names)) < len(names):
+                raise UsageError(
+                    f"space {self.name!r}: a suite needs distinct names and an attack that counts; it has {names}"
+                )
+
+    def arm(self, name: str) -> Arm:
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise UsageError(f"space {self.name!r} has no arm {name!r}; {near(name, (a.name for a in self.arms))}")
+
+    def bounded(self, found: Mapping[str, float]) -> SearchSpace:
+        """The same question with numbers for bounds that are words: ``{"fid_budget": 4.87}``, as ``prepared.json`` has it."""
+        return dataclasses.replace(self, constraints=tuple(c.bounded(found) for c in self.constraints))
+
+    def _check_columns(self) -> None:
+        """UsageError where two parameters would be one column: of two kinds, or, to a reader that folds case, of one name."""
+        known: dict[str, str] = {}
+        for name in self.parameters():
+            other = known.setdefault(name.lower(), name)
+            if other != name:
+                raise UsageError(
+                    f"space {self.name!r}: parameters {other!r} and {name!r} differ in case alone; rename one"
+                )
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Every parameter of every arm by name; a name that two arms share must be of one kind: it is one column."""
+        found: dict[str, Parameter] = {}
+        for arm in self.arms:
+            for parameter in arm.walk():
+                other = found.setdefault(parameter.name, parameter)
+                if kind(other) != kind(parameter):
+                    raise UsageError(
+                        f"space {self.name!r}: parameter {parameter.name!r} is of two kinds in two arms, "
+                        f"{kind(other)} and {kind(parameter)}"
+                    )
+                if isinstance(other, Choice) and isinstance(parameter, Choice):
+                    merged = dict(other.branches) | dict(parameter.branches)
+                    found[parameter.name] = Choice(other.name, merged, other.help)
+        return found
+
+    def fix(self, pins: Mapping[str, object]) -> SearchSpace:
+        """The same question with some parameters held at one value, in every arm that has them.
+
+        ``method`` holds the question to some of its arms, named by method or arm (several with commas between them); its
+        trials become those arms' part of them.
+        """
+        if METHOD in pins:
+            return self._only(str(pins[METHOD])).fix({k: v for k, v in pins.items() if k != METHOD})
+        for name, value in pins.items():
+            holders = [a for a in self.arms if name in {p.name for p in a.walk()}]
+            if not holders:
+                raise UsageError(f"--fix {name}={value}: no such parameter; {near(name, [METHOD, *self.parameters()])}")
+            for arm in holders:
+                next(p for p in arm.walk() if p.name == name).check(value)
+        arms = tuple(
+            dataclasses.replace(
+                a,
+                parameters=pin(a.parameters, pins),
+                start_points=tuple(_repin(a, point, pins) for point in a.start_points),
+            )
+            for a in self.arms
+        )
+        return dataclasses.replace(self, arms=arms)
+
+    def _only(self, listed: str) -> SearchSpace:
+        """The question with only the listed arms, and these arms' part of its trials."""
+        wanted = [name.strip() for name in listed.split(",")]
+        known = [name for a in self.arms for name in dict.fromkeys((a.method, a.name))]
+        for name in wanted:
+            if name not in known:
+                raise UsageError(f"--fix {METHOD}={listed}: no arm of method {name!r}; {near(name, known)}")
+        arms = tuple(a for a in self.arms if a.method in wanted or a.name in wanted)
+        if all(a.baseline for a in arms):
+            raise UsageError(f"--fix {METHOD}={listed}: only baselines are left; name an arm of the question's own too")
+        kept, all_of_them = (sum(not a.baseline for a in some) for some in (arms, self.arms))
+        return dataclasses.replace(self, arms=arms, trials=max(kept, self.trials * kept // all_of_them))
+
+    def fingerprint(self) -> str:
+        """A hash of the whole declaration: two runs answer the same question only where it agrees.
+
+        What it is asked about and how many trials are spent on it are a plan's business and not in it.
+        """
+        told = dataclasses.asdict(self)
+        for planned in ("data", "forget", "trials", "baseline_share", "confirm_members", "confirm_neighbours"):
+            del told[planned]
+        for arm in told["arms"]:
+            if not arm["attack"]:  # as when no arm could search an attack
+                del arm["attack"], arm["held"]
+        for constraint in told["constraints"]:
+            del constraint["name"], constraint["bound"]  # they follow from the others
+        return hashlib.sha256(json.dumps(_sortable(told), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _named(space: str, constraints: Sequence[Constraint]) -> Iterator[Constraint]:
+    """The constraints, each under a name of its own; UsageError where two bound a metric on the same side."""
+    sides: dict[str, list[str]] = {}
+    for constraint in constraints:
+        before = sides.setdefault(constraint.metric, [])
+        if constraint.side in before:
+            raise UsageError(
+                f"space {space!r}: two constraints bound {constraint.metric!r} by {constraint.side}; keep the tighter one"
+            )
+        before.append(constraint.side)
+        name = constraint.metric if len(before) == 1 else f"{constraint.metric}_{constraint.side}"
+        yield dataclasses.replace(constraint, name=name)
+
+
+def _steps(space: str, rungs: Iterable[object]) -> tuple[int, ...]:
+    """The rungs as whole numbers that rise from 0."""
+    steps = [plain(rung) for rung in rungs]
+    whole = [step for step in steps if isinstance(step, int) and not isinstance(step, bool)]
+    if whole != steps or whole != sorted(set(whole)) or len(whole) < 2 or whole[0] != 0:
+        raise UsageError(f"space {space!r}: rungs {steps} must be whole numbers that rise from 0, at least two of them")
+    return tuple(whole)
+
+
+def _sortable(value: object) -> object:
+    """The same with every mapping whose keys cannot be sorted, options of several types, as a list of pairs."""
+    if isinstance(value, list | tuple):
+        return [_sortable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    pairs = [(key, _sortable(item)) for key, item in value.items()]
+    if all(isinstance(key, str) for key in value) or all(isinstance(key, int | float) for key in value):
+        return dict(pairs)
+    return [[json.dumps(key), item] for key, item in pairs]
+
+
+def _repin(arm: Arm, point: Settings, pins: Mapping[str, object]) -> Settings:
+    names = {p.name: p for p in arm.walk()}
+    return point | {n: names[n].check(v) for n, v in pins.items() if n in point}
+
+
+def excesses(space: SearchSpace, figures: Mapping[str, Any]) -> dict[str, float]:
+    """How far each constraint whose figure is known is violated, by name and in units of its bound; ≤ 0 holds."""
+    known = [c for c in space.constraints if figures.get(c.metric) is not None]
+    return {c.name: c.violation(figures[c.metric]) for c in known}
+
+
+def feasible(space: SearchSpace, figures: Mapping[str, Any]) -> bool | None:
+    """Whether every constraint holds whose figure is known; None of a trial that was not scored.
+
+    A trial is scored once it has a figure that the question constrains or, where it constrains none, one of its objectives.
+    """
+    over = excesses(space, figures)
+    scored = over if space.constraints else [o for o in space.objectives if figures.get(o.metric) is not None]
+    return all(excess <= 0 for excess in over.values()) if scored else None

@@ -1,0 +1,1 @@
+"""Numbers alone: estimates over seeds, intervals, ranks, what a front is expected to become. Knows numpy and scipy."""

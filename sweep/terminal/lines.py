@@ -1,0 +1,143 @@
+"""What the terminal shows while a sweep runs: plain lines, each with the time since the start.
+
+On a terminal a table takes their place (`sweep.terminal.table`), for programs lines of JSON (`sweep.terminal.json_lines`);
+`progress_for` chooses.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from sweep.records import COMPLETE, PRUNED, fact
+from sweep.space import CONTROL, Objective
+from sweep.terminal.tally import Tally
+
+if TYPE_CHECKING:  # the first line is printed before torch and Optuna are imported
+    from sweep.driver.agenda import Agenda
+    from sweep.jobs import Ended, Jobs
+    from sweep.reading.ending import Ending
+
+FORMATS = ("auto", "lines", "json")
+_STATE_WORDS = {COMPLETE: "done", PRUNED: "stopped"}
+_HEARTBEAT_S = 15.0
+
+
+class Progress:
+    """Prints what begins, what ended and, while nothing ends, what is being done. `verbose`: libraries speak too."""
+
+    def __init__(self, stream: TextIO | None = None, verbose: bool = False) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self.verbose = verbose
+        self.tally = Tally()
+        self._start, self._last = time.monotonic(), 0.0
+        self._told_end = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is open."""
+
+    def plan(self, text: str) -> None:
+        """The plan in words, before anything runs."""
+        self._print(text)
+
+    def line(self, text: str) -> None:
+        """Say what happens."""
+        elapsed = self.elapsed()
+        self._heard()
+        minutes, seconds = divmod(int(elapsed), 60)  # whole seconds first: 59.7 s rounded are no 60th second
+        self._print(f"[{minutes:3d}:{seconds:02d}] {text}")
+
+    def result(self, ending: Ending) -> None:
+        """What came of it: the front, the winner, and what to type next."""
+        self._print(ending.text())
+
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._start
+
+    def go_on(self, rows: Iterable[Mapping[str, Any]], objectives: Sequence[Objective]) -> None:
+        """Count the finished trials of an earlier driver, and take up its front."""
+        self.tally.go_on(rows, objectives)
+
+    def begin(self, agenda: Agenda) -> None:
+        """What is prepared now runs."""
+        self.tally.agenda = agenda
+
+    def quiet_for(self) -> float:
+        """Seconds since the last line."""
+        return time.monotonic() - self._last
+
+    def heartbeat(self, agenda: Jobs) -> None:
+        """What is running, if nothing has been said for a while."""
+        if self.quiet_for() >= _HEARTBEAT_S:
+            self._running(agenda)
+
+    def ended(self, ended: Ended, agenda: Agenda) -> None:
+        """Tell of a trial or replicate that is over, and of the front whenever it changed."""
+        if agenda.ended_by and not self._told_end:
+            self._told_end = True
+            self.line(f"search ended by {agenda.ended_by}")
+        changed = self.tally.take(ended, agenda)
+        self._ended(ended, agenda)
+        if changed:
+            self._front(agenda.space.objectives)
+
+    def _running(self, agenda: Jobs) -> None:
+        stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in agenda.running.items()]
+        self.line("running: " + (", ".join(stages) or "waiting for a worker"))
+
+    def _ended(self, ended: Ended, agenda: Agenda) -> None:
+        self.line(ended_text(ended, agenda, self.tally.ended))
+
+    def _front(self, objectives: Sequence[Objective]) -> None:
+        self.line(f"front so far, all arms: {front_text(self.tally.front, objectives)}")
+
+    def _heard(self) -> None:
+        self._last = time.monotonic()
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+def progress_for(log_format: str, verbose: bool, stream: TextIO | None = None) -> Progress:
+    """Lines of JSON if asked for; a live table on a terminal, unless libraries may write between its lines; else plain lines."""
+    stream = sys.stdout if stream is None else stream
+    if log_format == "json":
+        from sweep.terminal.json_lines import LogLines
+
+        return LogLines(stream, verbose)
+    from sweep.terminal.table import LiveTable, can_draw
+
+    if log_format == "auto" and not verbose and can_draw(stream):
+        return LiveTable(stream)
+    return Progress(stream, verbose)
+
+
+def ended_text(ended: Ended, agenda: Agenda, count: int) -> str:
+    """``3/24 dimum-0002-r0 done robustness 0.9 …``, or ``FAILED`` with the cause."""
+    job, row = ended.job, ended.row
+    state = _STATE_WORDS.get(row["state"], "FAILED")
+    of = f"{count}/{agenda.total} " if job.phase == "search" and job.arm != CONTROL else ""
+    told = _figures(row, agenda.space.objectives)
+    return f"{of}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}"
+
+
+def front_text(front: Sequence[tuple[str, float, float]], objectives: Sequence[Objective]) -> str:
+    first, second = objectives
+    told = "{:.3f}" if fact(second.metric, "unit") == "share" else "{:+.1f}"
+    return "; ".join(f"{t}: {first.metric} {a:.3f} at {second.metric} {told.format(b)}" for t, a, b in front)
+
+
+def _figures(row: Mapping[str, Any], objectives: Sequence[Objective]) -> str:
+    names = {o.metric: o.metric for o in objectives} | {
+        "robustness": "robustness",
+        "fid_delta": "fid_delta",
+        "unlearning_accuracy": "UA",
+        "retain_accuracy": "retain",
+    }
+    return "  ".join(f"{short} {row[name]:.3f}" for name, short in names.items() if row.get(name) is not None)

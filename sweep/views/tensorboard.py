@@ -1,0 +1,168 @@
+"""A sweep as TensorBoard reads it: one run a trial under ``RUN/tensorboard/``, with scalars, HParams and sample grids.
+
+It is a view that can be rebuilt from the records at any time: writing a trial again replaces what was written of it.
+Every call opens its event file, writes and closes it, so a sweep of a thousand trials holds no open writer.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from matplotlib.figure import Figure
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from sweep.page.figures import image_grid
+from sweep.records import FAIL, FIGURES, RUNNING, safe_name
+from sweep.space import Choice, Float, Int, SearchSpace
+from sweep.views.curve_points import scalars
+
+NONE = "—"  # a conditional parameter that is not active
+SWEEP = "_sweep"  # the run of figures about the whole sweep; no trial id starts with '_'
+
+
+class Board:
+    """Writes ``RUN/tensorboard/`` for one question; tags are the figures' names, and ``relearning_accuracy/ATTACK``."""
+
+    def __init__(self, run_dir: str | Path, space: SearchSpace) -> None:
+        self.folder = Path(run_dir) / "tensorboard"
+        self.space = space
+        attacks = dict.fromkeys(a.name for a in (*space.search_attacks, *space.confirm_attacks))
+        self.metrics = [f.name for f in FIGURES] + [f"relearning_accuracy/{a}" for a in attacks]
+
+    def trial(
+        self,
+        row: Mapping[str, Any],
+        curves: Iterable[Mapping[str, Any]],
+        grids: Iterable[tuple[str, np.ndarray, int]] = (),
+    ) -> None:
+        """Replace a trial's run by its row of the trials table, its rows of the curves table, and sample grids.
+
+        A grid is (tag, images as `images` takes them, step). All are one event file: a file each costs a driver more than
+        what is in it. Curves of the search (replicate 0) get the plain tags; those of confirm replicate r get ``/rR`` behind.
+        """
+        folder = self._folder(row["trial_id"])
+        shutil.rmtree(folder, ignore_errors=True)
+        with SummaryWriter(str(folder)) as writer:
+            for name in (f.name for f in FIGURES):
+                if row.get(name) is not None and math.isfinite(row[name]):  # the HParams plugin cannot serve NaN
+                    writer.add_scalar(name, float(row[name]), 0)
+            for tag, step, value in sorted(scalars(list(curves))):
+                writer.add_scalar(tag, value, step)
+            if row.get("cause"):
+                writer.add_text("cause", f"{row['state']}: {row['cause']}".replace("<", "&lt;"), 0)
+            for summary in self._hparams(row):
+                writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+            for tag, images, step in grids:
+                _add_grid(writer, tag, images, step)
+
+    def replicate(self, trial_id: str, replicate: int, curves: Iterable[Mapping[str, Any]]) -> None:
+        """Add the curves of one of a trial's confirm replicates to its run; the same replicate replaces its own."""
+        with self._writer(trial_id, f"r{replicate}") as writer:
+            for tag, step, value in sorted(scalars(list(curves))):
+                writer.add_scalar(tag, value, step)
+
+    def images(self, trial_id: str, tag: str, images: np.ndarray, step: int = 0) -> None:
+        """Add samples (n, C, H, W) in [-1, 1] to a trial's run as one grid; the same tag and step replaces its grid."""
+        with self._writer(trial_id, f"{tag}-{step}") as writer:
+            _add_grid(writer, tag, images, step)
+
+    def figure(self, tag: str, fig: Figure) -> None:
+        """Put a figure about the whole sweep on the board; the same tag replaces it."""
+        with self._writer(SWEEP, tag) as writer:
+            writer.add_figure(tag, fig, 0, close=False)
+
+    def close(self) -> None:
+        """Nothing is left open between calls; here so that a board can be used as other writers are."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _folder(self, trial_id: str) -> Path:
+        return self.folder / (trial_id if trial_id == SWEEP else safe_name(trial_id))
+
+    def _writer(self, trial_id: str, name: str) -> SummaryWriter:
+        """A writer of an event file of its own, in place of an earlier one of the same name."""
+        folder = self._folder(trial_id)
+        suffix = "." + "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):x}" for c in name)
+        for old in folder.glob("events.out.tfevents.*"):
+            if old.name.endswith(suffix):
+                old.unlink()
+        return SummaryWriter(str(folder), filename_suffix=suffix)
+
+    def _hparams(self, row: Mapping[str, Any]) -> tuple[Summary, Summary, Summary]:
+        """The three HParams summaries: every parameter of the question is declared, every time.
+
+        A choice that is not active is written as '—', an option like the others. A number that is not active is left
+        out of the session, though declared: the plugin cannot serve NaN, nor sort a word in a column of numbers.
+        """
+        declared: dict[str, Any] = {"arm": "", "method": ""}
+        domains: dict[str, list[Any]] = {
+            "arm": [*(a.name for a in self.space.arms), "control"],
+            "method": [*dict.fromkeys(a.method for a in self.space.arms), "none"],
+        }
+        present: dict[str, Any] = {"arm": str(row["arm"]), "method": str(row["method"])}
+        for name, parameter in self.space.parameters().items():
+            value = row.get(f"param_{name}")
+            options = list(parameter.branches) if isinstance(parameter, Choice) else []
+            if options and not all(isinstance(o, int | float) and not isinstance(o, bool) for o in options):
+                declared[name], domains[name] = "", [*map(str, options), NONE]
+                present[name] = NONE if value is None else str(value)
+                continue
+            declared[name] = 0.0
+            if options:
+                domains[name] = [float(str(o)) for o in options]
+            if value is not None:
+                present[name] = float(value)
+        experiment, _, _ = hparams(declared, dict.fromkeys(self.metrics, 0.0), domains)
+        _, start, end = hparams(present, {})
+        return self._described(experiment), start, _ended(end, row.get("state"))
+
+    def _described(self, experiment: Summary) -> Summary:
+        """The experiment with each parameter's range and help, and each metric's meaning: torch writes neither."""
+        parameters, figures = self.space.parameters(), {f.name: f for f in FIGURES}
+        with _content(experiment) as told:
+            for info in told.experiment.hparam_infos:
+                parameter = parameters.get(info.name)
+                if parameter is not None:
+                    info.description = parameter.help
+                if isinstance(parameter, Float | Int):
+                    info.domain_interval.min_value, info.domain_interval.max_value = parameter.low, parameter.high
+            for metric in told.experiment.metric_infos:
+                if metric.name.tag in figures:
+                    metric.description = figures[metric.name.tag].metadata[b"description"].decode()
+        return experiment
+
+
+def _add_grid(writer: SummaryWriter, tag: str, images: np.ndarray, step: int) -> None:
+    grid = image_grid(images)
+    writer.add_image(tag, grid, step, dataformats="HW" if grid.ndim == 2 else "HWC")
+
+
+def _ended(end: Summary, state: str | None) -> Summary:
+    """The session's end with the trial's own state: torch writes success whatever happened."""
+    word = {FAIL: "STATUS_FAILURE", RUNNING: "STATUS_RUNNING"}.get(state or "", "STATUS_SUCCESS")
+    with _content(end) as told:
+        told.session_end_info.status = Status.Value(word)
+    return end
+
+
+@contextmanager
+def _content(summary: Summary) -> Iterator[HParamsPluginData]:
+    """What a summary tells the HParams plugin, to be changed within the block."""
+    metadata = summary.value[0].metadata.plugin_data
+    told = HParamsPluginData.FromString(metadata.content)
+    yield told
+    metadata.content = told.SerializeToString()

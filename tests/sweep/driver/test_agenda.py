@@ -1,0 +1,261 @@
+"""The order of a sweep, what it records and when, and how it goes on after a crash. Real Optuna, Arrow and store; no Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agenda_by_hand import PREPARED, TINY, agenda_of, drain, finish, plan_in, report, stage
+from optuna.trial import TrialState
+
+from sweep import records
+from sweep.driver.tune import AgendaSearcher
+from sweep.errors import UsageError
+from sweep.jobs import Ended
+from sweep.plan.plan import Plan, create_run_dir
+from sweep.reading.fronts import read_front
+from sweep.records.folder import write_json
+from sweep.relearning.prepare import experiment_of
+from sweep.search.confirm import name_trials
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    plan = plan_in(tmp_path)
+    create_run_dir(plan)
+    write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
+    return plan
+
+
+def test_controls_come_first_then_the_arms_side_by_side_then_the_confirm_phase_seed_by_seed(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    names = drain(agenda)
+    assert names[:2] == ["control-base-r0", "control-retrain-r0"]
+    search, confirm = names[2:8], names[8:]
+    assert sorted(search) == sorted(
+        [f"dimum-{i:04d}-r0" for i in range(4)] + [f"label_swap-{i:04d}-r0" for i in range(2)]
+    )
+    assert {n[:5] for n in search[:3]} == {"dimum", "label"}, "arms take turns"
+    assert [n[-2:] for n in confirm] == ["r1"] * (len(confirm) // 2) + ["r2"] * (len(confirm) // 2)
+    assert {n[:-3] for n in confirm} >= {"control-base", "control-retrain", "dimum-0003", "label_swap-0001"}
+    assert agenda.finished and agenda.next_job() is None
+
+
+def test_the_confirm_phase_waits_for_the_last_search_trial(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    jobs = [agenda.next_job() for _ in range(8)]
+    assert all(jobs) and agenda.next_job() is None and not agenda.finished
+    for job in jobs[:-1]:
+        finish(agenda, job)
+    assert agenda.next_job() is None
+    finish(agenda, jobs[-1])
+    assert agenda.next_job().phase == "confirm"
+
+
+def test_replicates_of_one_confirm_seed_share_it_and_no_seed_is_the_searchs(plan: Plan) -> None:
+    agenda, seeds = agenda_of(plan), {}
+    while job := agenda.next_job():
+        seeds.setdefault(job.spec.replicate, set()).add(job.spec.seed)
+        finish(agenda, job)
+    assert seeds == {0: {0}, 1: {1}, 2: {2}}
+
+
+def test_only_search_trials_pass_a_gate_and_the_confirm_suite_is_the_longer_one(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    while job := agenda.next_job():
+        gated = job.phase == "search" and job.arm != "control"
+        assert bool(job.spec.gate) == gated
+        assert len(job.spec.attacks) == (1 if job.phase == "search" else 2)
+        finish(agenda, job)
+
+
+def test_what_optuna_is_told_is_on_disk_first(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    study, seen = agenda.arms["dimum"].study, []
+    tell = study.tell
+
+    def look_then_tell(*args: Any, **kwargs: Any) -> Any:
+        seen.extend(
+            r["state"] for r in records.rows(Path(plan.run_dir), "trials") if r["trial_id"] == job.spec.trial_id
+        )
+        return tell(*args, **kwargs)
+
+    study.tell = look_then_tell  # type: ignore[method-assign]
+    finish(agenda, job)
+    assert seen == [records.COMPLETE]
+
+
+def test_an_asked_trial_is_on_disk_before_it_runs(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    (row,) = records.rows(Path(plan.run_dir), "trials", job.spec.trial_id)
+    assert row["state"] == records.RUNNING
+    assert row["param_learning_rate"] == job.spec.settings["learning_rate"]
+
+
+def test_a_figure_that_is_not_finite_is_a_failure_with_its_cause(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    ended = finish(agenda, job, robustness=float("nan"))
+    assert ended.row["state"] == records.FAIL and "not finite" in ended.row["cause"]
+    assert agenda.arms["dimum"].study.get_trials()[job.number].state == TrialState.FAIL
+
+
+def test_a_lost_process_is_recorded_with_what_ray_said(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    agenda.fail(job.name, "its process was lost 3 times: killed")
+    (row,) = records.rows(Path(plan.run_dir), "trials", job.spec.trial_id)
+    assert (row["state"], row["cause"]) == (records.FAIL, "its process was lost 3 times: killed")
+    assert row["robustness"] is None
+
+
+def test_a_job_that_tune_gives_up_is_suggested_again_until_its_process_was_lost_too_often(plan: Plan) -> None:
+    agenda, ended = agenda_of(plan), list[Ended]()
+    searcher = AgendaSearcher(agenda, ended.append, lambda: None, most_losses=3)
+    first = searcher.suggest("a")
+    searcher.lost("a", 2, "its node died")
+    assert searcher.suggest("b") == first, "the same job, as another trial of Tune's"
+    searcher.lost("b", 0, "its node died")  # Tune doesn't count what was lost before it started
+    assert searcher.suggest("c") == first and not ended
+    searcher.lost("c", 1, "its node died")
+    assert [e.row["cause"] for e in ended] == ["its process was lost 4 times: its node died"]
+    assert searcher.suggest("d") != first
+    searcher.lost("a", 1, "its node died")
+    assert len(ended) == 1, "what has ended has ended"
+
+
+def test_after_a_crash_finished_trials_stay_and_unfinished_ones_go_on_under_their_own_numbers(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    started = [agenda.next_job() for _ in range(6)]
+    done, unfinished = started[:4], started[4:]
+    for job in done:
+        finish(agenda, job, robustness=0.7)
+    first = unfinished[0]
+    agenda.take(first.name, report() | {"stage": stage("unlearn", "k1")})
+    del agenda  # the driver is gone; nothing was closed
+
+    again = agenda_of(plan)
+    assert "2 finished trials kept, 2 unfinished ones go on" in again.resumed
+    resumed = [again.next_job() for _ in range(2)]
+    assert {j.name: j.spec for j in resumed} == {j.name: j.spec for j in unfinished}
+    made = {j.name: [s["stage"] for s in j.stages] for j in resumed}
+    assert made[first.name] == ["unlearn"], "the stage the earlier driver saw made is still on record"
+    told = [t for arm in again.arms.values() for t in arm.study.get_trials() if t.state == TrialState.COMPLETE]
+    assert [t.values[0] for t in told] == [0.7, 0.7]
+    for job in resumed:
+        finish(again, job)
+    names = drain(again)
+    assert not {j.name for j in started} & set(names), "nothing that ran runs again"
+    assert len([n for n in names if n.endswith("r0")]) == 2
+
+
+def test_a_resumed_confirm_phase_runs_only_what_is_missing(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    while agenda.phase == "search":
+        job = agenda.next_job()
+        finish(agenda, job, robustness=0.5 + 0.1 * job.number, fid_delta=1.0 + job.number)
+    assert job.phase == "confirm", "the first job of the confirm phase ended the loop and is finished too"
+    left = [j.name for j in agenda._waiting]
+    finish(agenda, agenda.next_job())
+    assert drain(agenda_of(plan)) == left[1:] != []
+
+
+def test_an_arm_without_a_feasible_member_sends_its_closest_trial_to_the_confirm_phase(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    confirmed = []
+    while job := agenda.next_job():
+        if job.phase == "confirm":
+            confirmed.append(job.spec.trial_id)
+        far = job.arm == "label_swap"
+        finish(agenda, job, fid_delta=100.0 - job.number if far else 1.0)
+    assert "label_swap-0001" in confirmed and "label_swap-0000" not in confirmed
+
+
+def test_a_trial_that_noise_may_have_kept_off_the_front_is_confirmed_beside_the_members(plan: Plan) -> None:
+    """Of those past the budget: 1 is dominated by a feasible trial, 2 and 3 are not, and 2 is the nearer."""
+    agenda = agenda_of(plan)
+    budget = PREPARED["fid_budget"]
+    found = {0: (0.8, 0.5), 1: (0.7, 1.1), 2: (0.9, 1.2), 3: (0.95, 2.0)}
+    names = []
+    while job := agenda.next_job():
+        names.append(job.name)
+        robustness, share = found[job.number] if job.arm == "dimum" else (0.9, 0.5)
+        finish(agenda, job, robustness=robustness, fid_delta=share * budget)
+    assert {n[:-3] for n in names if n.endswith("r1") and n.startswith("dimum")} == {"dimum-0000", "dimum-0002"}
+
+
+def test_a_trial_that_is_named_is_confirmed_too_in_a_run_that_was_over(plan: Plan) -> None:
+    drain(agenda_of(plan))
+    run_dir = Path(plan.run_dir)
+    before = {r["trial_id"] for r in records.rows(run_dir, "replicates") if r["replicate"] >= 1}
+    assert "dimum-0001" not in before and agenda_of(plan).next_job() is None
+    with pytest.raises(UsageError, match=r"--confirm dimum-01: no such trial"):
+        name_trials(run_dir, ["dimum-01"])
+    name_trials(run_dir, ["dimum-0001"])
+    assert drain(agenda_of(plan)) == ["dimum-0001-r1", "dimum-0001-r2"]
+    assert read_front(run_dir).member("dimum-0001").confirmed["robustness"].n == 2
+    assert agenda_of(plan).next_job() is None
+
+
+def test_a_trial_that_the_gate_excluded_is_nobodys_neighbour(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    names = []
+    while job := agenda.next_job():
+        names.append(job.name)
+        if job.arm == "dimum" and job.number == 2:
+            agenda.take(job.name, report(records.PRUNED, "gate", fid_delta=9.0, unlearning_accuracy=1.0))
+        else:
+            finish(agenda, job)
+    assert "dimum-0002-r0" in names and "dimum-0002-r1" not in names
+
+
+def test_arms_of_a_stratified_choice_get_as_many_trials_each_and_a_study_each(tmp_path: Path) -> None:
+    question = Path(TINY).read_text()
+    start = question.index("    arms=(")
+    arms = 'stratified(Choice("method", {m: FINE_TUNING for m in ("dimum", "label_swap", "salun")}))'
+    (tmp_path / "strata.py").write_text(
+        "from sweep.space import stratified\n"
+        + question[:start]
+        + f"    arms={arms},\n"
+        + question[question.index("    objectives=") :]
+    )
+    plan = plan_in(tmp_path, space=str(tmp_path / "strata.py"), trials=6, baseline_trials=3, confirm_members=1)
+    create_run_dir(plan)
+    write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
+    names = drain(agenda_of(plan))
+    searched = [n.rpartition("-")[0] for n in names if n.endswith("r0") and not n.startswith("control")]
+    assert sorted(searched) == [f"{a}-{i:04d}" for a in ("dimum", "label_swap", "salun") for i in range(2)]
+    assert {name[:-5] for name in searched[:3]} == {"dimum", "label_swap", "salun"}, "side by side"
+    settings = {
+        r["trial_id"]: r["param_learning_rate"] for r in records.rows(Path(plan.run_dir), "trials") if r["number"] == 0
+    }
+    assert len({v for k, v in settings.items() if "control" not in k}) == 3, "each arm's sampler draws for itself"
+
+
+def test_a_setting_that_is_true_or_false_is_recorded_and_found_again(tmp_path: Path) -> None:
+    question = (
+        Path(TINY)
+        .read_text()
+        .replace('Choice("replacement", ("one_image", "noise"))', 'Choice("replacement", (True, False))')
+    )
+    question = question.replace('"replacement": "noise"', '"replacement": True').replace(
+        '"replacement": "one_image"', '"replacement": False'
+    )
+    (tmp_path / "yes_or_no.py").write_text(question)
+    plan = plan_in(tmp_path, space=str(tmp_path / "yes_or_no.py"))
+    create_run_dir(plan)
+    write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    assert job.spec.settings["replacement"] is True
+    finish(agenda, job)
+    (past,) = [t for t in agenda_of(plan).arms["dimum"].study.get_trials() if t.state == TrialState.COMPLETE]
+    assert past.params["replacement"] is True
+
+
+def test_shadow_models_are_trained_only_where_the_plan_says_so(tmp_path: Path) -> None:
+    assert experiment_of(plan_in(tmp_path)).shadow_models == 0
+    assert experiment_of(plan_in(tmp_path, shadow_models=3)).shadow_models == 3

@@ -1,0 +1,190 @@
+"""Data sets in a folder, from the command line: described and checked in a second, found again wherever they were moved."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from disk_formats import clothing, write_classes, write_idx
+from PIL import Image
+
+from sweep import launch, records
+from sweep.errors import UsageError
+from sweep.plan import plan as planning
+from sweep.relearning.prepare import check_members
+
+TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")
+SMALL = "--in-process --trials 1 --baseline-trials 0 --base-steps 10 --samples-forgotten 4 --samples-per-retained 2"
+
+
+@pytest.fixture
+def clothes(tmp_path: Path) -> Path:
+    return write_idx(tmp_path / "clothes", *clothing(), gzipped=True)
+
+
+MISTAKES = {
+    "no folder": (
+        ["--data", "cifar10"],
+        "--data cifar10: a folder is needed, the one that holds it; say where with --data-folder",
+    ),
+    "folder that is gone": (["--data", "mnist", "--data-folder", "gone"], "gone: no such folder"),
+    "folder of something else": (
+        ["--data", "celeba", "--data-folder", "clothes"],
+        "clothes: holds no img_align_celeba",
+    ),
+    "folder for embedded data": (["--data-folder", "clothes"], "--data digits: is embedded"),
+    "size that cannot be halved": (["--image-size", "10"], "image size 10: a UNet halves it twice"),
+    "size below zero": (["--image-size", "-8"], "--image-size -8: must be at least 0"),
+    "limit below zero": (["--data-limit", "-1"], "--data-limit -1: must be at least 0"),
+    "unknown data": (["--data", "mnits:3"], "--data mnits: unknown; did you mean 'mnist'"),
+    "class that is not there": (["--data", "mnist", "--data-folder", "clothes", "--forget", "10"], "conditions 0 to 9"),
+    "data beside resume": (["--resume", "run", "--data-limit", "3"], "--data-limit beside --resume"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(
+    mistake: str, clothes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = clothes.parent
+    monkeypatch.chdir(place)
+    args, said = MISTAKES[mistake]
+    if "--resume" in args:
+        (place / "run").mkdir()
+        plan = launch.plan_of(launch.parser().parse_args(["--space", TINY, "--run-dir", "run"]))
+        planning.create_run_dir(plan)
+    before = sorted(place.rglob("*"))
+    assert launch.main([*(["--space", TINY] * ("--resume" not in args)), *args]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("error: ") and said in error
+    assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("mnist --data-folder clothes --data-limit 3", "--data mnist: a limit of 3 leaves no training image of class"),
+        ("mnist --data-folder damaged", r"--data mnist: .*damaged/train-images-idx3-ubyte.gz: cannot be read"),
+        ("image_folder --data-folder pictures --forget 1", r"--data image_folder: .*dog/dog_1.png: cannot be read"),
+        (
+            "image_folder --data-folder floats --forget 1",
+            r"--data image_folder: .*floats/cat/0.tif: .*samples are floats",
+        ),
+        (
+            "image_folder --data-folder blank --forget 1",
+            r"--data image_folder: .*/blank: the train split: every one of its 6",
+        ),
+    ],
+)
+def test_images_that_cannot_be_read_are_found_before_anything_is_made(
+    asked: str, said: str, clothes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = clothes.parent
+    monkeypatch.chdir(place)
+    shutil.copytree(clothes, place / "damaged")
+    images = place / "damaged" / "train-images-idx3-ubyte.gz"
+    images.write_bytes(images.read_bytes()[:-2000])
+    (write_classes(place / "pictures", ("cat", "dog"), 6) / "dog" / "dog_1.png").write_text("text")
+    for name in ("cat", "dog"):
+        for folder in ("floats", "blank"):
+            (place / folder / name).mkdir(parents=True)
+        for i in range(5):
+            Image.fromarray(np.random.default_rng(i).random((16, 16), np.float32)).save(
+                place / "floats" / name / f"{i}.tif"
+            )
+            Image.new("L", (16, 16), 255 * (i % 2)).save(place / "blank" / name / f"{i}.png")
+    plan = launch.plan_of(launch.parser().parse_args(["--space", TINY, "--data", *asked.split()]))
+    with pytest.raises(UsageError, match=said):
+        check_members(plan, planning.validate(plan))
+
+
+def test_a_dry_run_says_which_images_and_imports_no_torch(clothes: Path) -> None:
+    code = "import sys\nfrom sweep.launch import main\ncode = main(sys.argv[1:])\nassert 'torch' not in sys.modules\nsys.exit(code)"
+    asked = ["--space", "dimum_robustness", "--data", "fashion_mnist", "--data-folder", "clothes", "--dry-run"]
+    more = ["--image-size", "16", "--data-limit", "10", "--forget", "1,3"]
+    command = [sys.executable, "-c", code, *asked, *more]
+    done = subprocess.run(command, cwd=clothes.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = f"fashion_mnist (1×16×16, at most 10 images a split, in {clothes}); forget 1,3 (trouser, dress); seed 0"
+    assert said in done.stdout
+
+
+def planned(capsys: pytest.CaptureFixture[str], folder: Path, forget: str) -> list[str]:
+    """The lines of a dry run about its data."""
+    asked = ["--space", TINY, "--data", "image_folder", "--data-folder", str(folder), "--forget", forget, "--dry-run"]
+    assert launch.main(asked) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line[:12].strip()]
+    return lines[1 : [line.split()[0] for line in lines].index("search")]
+
+
+def test_the_plan_says_what_in_a_folder_was_taken_for_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, each in (("Train", 8), ("Test", 3), ("val", 2)):
+        write_classes(tmp_path / name, ("cat", "dog"), each)
+    (tmp_path / "Train" / "cat" / "moving.gif").write_bytes(b"")
+    assert planned(capsys, tmp_path, "dog") == [
+        f"data        image_folder (3×64×64, in {tmp_path}); forget dog (condition 1); seed 0",
+        "folders     Train/ is train and public, Test/ is test; not read: val/",
+        "classes     2: cat, dog",
+        "images      12 train, 4 public, 6 test",
+        "left out    1 .gif",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("0", "1", "2", "10", "11"), "forget 2 (named 2: condition 2 of 0 to 4); seed 0"),
+        (("0", "1", "2", "3"), "forget 2; seed 0"),
+        (("1", "2", "3"), "forget 2 (named 2: condition 1 of 0 to 2); seed 0"),
+        (("ant", "bee", "cat"), "forget 2 (cat); seed 0"),
+    ],
+)
+def test_the_plan_says_which_class_a_number_means(
+    names: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_classes(tmp_path, names, 5)
+    data, _, classes, *_ = planned(capsys, tmp_path, "2")
+    assert data.endswith(said) and classes == f"classes     {len(names)}: {', '.join(names)}"
+
+
+def test_a_track_calls_a_class_by_one_spelling_however_it_was_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sweep.track.__main__ import parser, plan_of
+
+    write_classes(tmp_path, ("1", "2", "3"), 5)
+    shared = ["--methods", "dimum", "--data", "image_folder", "--data-folder", str(tmp_path), "--forget"]
+    assert plan_of(parser().parse_args([*shared, "all"])).forgets == ("1", "2", "3")
+    assert plan_of(parser().parse_args([*shared, "3,2", "2,3", "1"])).forgets == ("2,3", "1")
+    with pytest.raises(UsageError, match="--forget 0: image_folder has no class '0'; it has 1, 2, 3"):
+        plan_of(parser().parse_args([*shared, "0"]))
+
+
+@pytest.mark.slow
+def test_a_sweep_over_data_that_are_moved_goes_on_and_over_changed_data_does_not(clothes: Path) -> None:
+    run, elsewhere = clothes.parent / "run", clothes.parent / "elsewhere"
+    asked = ["--space", TINY, "--data", "fashion_mnist", "--data-folder", str(clothes), "--image-size", "8"]
+    where = ["--run-dir", str(run), "--artifacts", str(clothes.parent / "artifacts"), "--confirm-seeds", "1"]
+    assert launch.main([*asked, *where, *SMALL.split(), "--fid-budget", "1000000"]) == 0
+    (trial,) = [t for t in records.rows(run, "trials") if t["method"] != "none"]
+    assert trial["state"] == "COMPLETE" and trial["fid"] is not None
+    assert len(records.read_json(run / "plan.json")["data_fingerprint"]) == 64
+    clothes.rename(elsewhere)
+    stored = sorted((clothes.parent / "artifacts").rglob("*"))
+
+    def refusal(*args: str) -> str:
+        command = [sys.executable, "-m", "sweep.launch", "--resume", str(run), *args]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2
+        return done.stderr
+
+    assert f"{clothes}: no such folder; say where with --data-folder" in refusal()
+    assert launch.main(["--resume", str(run), "--data-folder", str(elsewhere), "--in-process"]) == 0
+    assert sorted((clothes.parent / "artifacts").rglob("*")) == stored, "nothing is made again"
+    labels = elsewhere / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(labels.read_bytes()[:4] + b"\1\1\1\1" + labels.read_bytes()[8:])  # another time of compression
+    assert "not the files that this run began with" in refusal("--data-folder", str(elsewhere))

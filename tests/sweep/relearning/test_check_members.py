@@ -1,0 +1,52 @@
+"""What a question gives its attacks is checked before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search_spaces.dimum_robustness import SPACE
+from sweep.errors import UsageError
+from sweep.plan.plan import Plan
+from sweep.relearning.prepare import check_members
+from sweep.space import Attack, Settings
+
+
+def check(tmp_path: Path, method: str, settings: Settings, counts: bool = True) -> None:
+    space = replace(SPACE, confirm_attacks=(*SPACE.search_attacks, Attack("mine", method, settings, counts)))
+    check_members(Plan(space=SPACE.name, run_dir=str(tmp_path / "r"), artifacts=str(tmp_path / "a")), space)
+    assert not list(tmp_path.iterdir()), "nothing is made"
+
+
+def test_benign_attacks_count(tmp_path: Path) -> None:
+    check(tmp_path, "benign", {})
+    check(tmp_path, "revival_point", {"images": 300})
+    check(tmp_path, "composition", {"personal_condition": 7})
+
+
+def test_an_attack_counts_only_if_none_of_its_sets_holds_what_was_forgotten(tmp_path: Path) -> None:
+    for settings in ({"personal_auxiliary": "public_all"}, {"auxiliary": "public_all"}):
+        check(tmp_path, "composition", settings, counts=False)
+        with pytest.raises(UsageError, match=r"'mine': public_all holds the forgotten .* counts=False"):
+            check(tmp_path, "composition", settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("dimra", {"images": 2000}, r"images: the attacker is given 2000, but there are \d+"),
+        ("dimra", {"auxiliary": "retained"}, "unknown auxiliary set 'retained'; known: retain,"),
+        ("dimra", {"trained_parameters": "some"}, "trained_parameters 'some' is none of all, .*lora"),
+        ("revival_point", {"chunk_images": 400}, r"public: its \d+ images do not make one chunk of 400"),
+        ("composition", {"personal_condition": 3}, "personal_condition 3: public has no images of it"),
+        ("composition", {"personal_images": 500}, r"personal_images: the attacker is given 500"),
+    ],
+)
+def test_what_an_attack_cannot_have_is_one_line_that_names_it(
+    tmp_path: Path, method: str, settings: Settings, message: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"space 'dimum_robustness', attack 'mine': {message}") as error:
+        check(tmp_path, method, settings)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,68 @@
+"""The terminal tells the front of the question's own objectives, whatever they are."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING
+from sweep.space import Objective
+from sweep.terminal.lines import Progress, front_text
+from sweep.terminal.tally import Tally
+
+HARM = (Objective("malicious_robustness", "maximise"), Objective("fid_delta", "minimise"))
+FORGET = (Objective("membership_auc", "minimise"), Objective("retain_accuracy", "maximise"))
+
+
+def row(trial: str, **figures: float) -> dict:
+    return {"trial_id": trial, "arm": "dimum", "state": COMPLETE, "feasible": True} | figures
+
+
+@pytest.mark.parametrize(
+    ("objectives", "points", "front"),
+    [
+        (
+            HARM,
+            [(0.3, 1.0), (0.5, 4.0), (0.4, 5.0)],
+            "t0: malicious_robustness 0.300 at fid_delta +1.0; t1: malicious_robustness 0.500 at fid_delta +4.0",
+        ),
+        (FORGET, [(0.7, 0.8), (0.6, 0.9), (0.5, 0.7)], "t2: membership_auc 0.500 at retain_accuracy 0.700; t1: "),
+    ],
+)
+def test_the_front_so_far_is_of_the_questions_objectives_each_in_its_own_direction(
+    objectives: tuple[Objective, Objective], points: list[tuple[float, float]], front: str
+) -> None:
+    tally = Tally()
+    names = [o.metric for o in objectives]
+    rows = [row(f"t{i}", **dict(zip(names, point, strict=True))) for i, point in enumerate(points)]
+    tally.go_on([*rows, rows[0]], objectives)
+    assert front_text(tally.front, objectives).startswith(front)
+
+
+def test_a_time_is_never_of_sixty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    progress = Progress(out)
+    for elapsed, shown in ((959.7, " 15:59"), (59.5, "  0:59"), (60.0, "  1:00"), (3599.999, " 59:59")):
+        monkeypatch.setattr(progress, "elapsed", lambda seconds=elapsed: seconds)
+        progress.line("x")
+        assert out.getvalue().splitlines()[-1] == f"[{shown}] x"
+
+
+def test_what_an_earlier_driver_found_is_counted_in_silence() -> None:
+    out = io.StringIO()
+    progress = Progress(out)
+    ends = [
+        row("a", robustness=0.5, fid_delta=1.0),
+        row("b", robustness=0.5, fid_delta=9.0) | {"feasible": False},
+        row("c") | {"state": PRUNED, "feasible": False, "stopped_by": GATE},
+        row("d") | {"state": PRUNED, "feasible": True, "stopped_by": DOMINATION},
+        row("e") | {"state": FAIL, "feasible": None, "cause": "RuntimeError"},
+        row("f") | {"state": RUNNING},
+        row("control-base", robustness=0.1, fid_delta=0.0) | {"arm": "control"},
+    ]
+    progress.go_on(ends, (Objective("robustness", "maximise"), Objective("fid_delta", "minimise")))
+    assert out.getvalue() == "" and progress.tally.front == [("a", 0.5, 1.0)]
+    outcomes = {"feasible": 1, "infeasible": 1, "gated": 1, "dominated": 1, "failed": 1}
+    assert progress.tally.counts() == {"running": 0, "waiting": 0} | outcomes
+    assert progress.tally.left_s() is None
