@@ -21,7 +21,7 @@ from trainables.attacks import ATTACKS
 from trainables.audits import AUDITS
 from trainables.experiment import TrialSpec
 from trainables.gate import GLANCE, excluded
-from trainables.metrics import METRICS, Figures, aurc, wilson
+from trainables.metrics import METRICS, Figures, aurc, declared_figures, wilson
 from trainables.origins import ORIGINS
 from trainables.products import Workbench, model_key, reference_key
 from trainables.products.features import feature_module, features_of
@@ -234,10 +234,11 @@ class Pipeline:
         """A row for each figure of the artifact, or of these of its facts."""
         facts = facts or artifact.facts
         figures: Figures = facts["figures"]
+        proportions = {figure.name for figure in declared_figures(METRICS) if figure.proportion}
         rows = []
         for metric, value in sorted(figures.items()):
             n = facts["counts"][metric]
-            lower, upper = wilson(value, n) if metric.endswith(("accuracy", "share")) else (None, None)
+            lower, upper = wilson(value, n) if metric in proportions else (None, None)
             row = {"attack": attack, "counts": counts, "auxiliary": auxiliary, "attack_step": step, "metric": metric}
             rows.append(row | {"value": value, "lower": lower, "upper": upper, "samples": n, "artifact": artifact.key})
         return rows

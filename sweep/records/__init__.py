@@ -1,13 +1,12 @@
 """What a run leaves behind: four tables of Parquet files, written whole, read as they were at one moment."""
 
+from sweep.records.columns import AUDITS, FIGURES, fact
 from sweep.records.files import NothingRecorded
 from sweep.records.tables import (
-    AUDITS,
     COMPLETE,
     CURVES,
     DOMINATION,
     FAIL,
-    FIGURES,
     GATE,
     PRUNED,
     REBUILT,
@@ -18,7 +17,6 @@ from sweep.records.tables import (
     STAGES,
     TABLES,
     Writer,
-    fact,
     now,
     read,
     read_json,

@@ -19,8 +19,8 @@ SCHEMA_VERSION = 3
 
 Columns = Sequence[tuple[str, pa.DataType]]
 
-# A copy, not records.FIGURES: what version 2 began with stays what it was when version 3 has other figures.
-_FIGURES_OF_2: Columns = [
+# A copy of what was declared then: what version 2 began with stays what it was when version 3 has other figures.
+FIGURES_OF_2: Columns = [
     ("robustness", pa.float64()),
     ("malicious_robustness", pa.float64()),
     ("fid", pa.float64()),
@@ -85,7 +85,7 @@ def _figures_added_under_version_1(table: pa.Table, name: str) -> pa.Table:
 
     `forgotten_fid`, which the first of them had, is no longer made and stays where it is.
     """
-    return with_columns(table, _FIGURES_OF_2) if name in ("trials", "replicates") else table
+    return with_columns(table, FIGURES_OF_2) if name in ("trials", "replicates") else table
 
 
 def _settings_and_what_stopped(table: pa.Table, name: str) -> pa.Table:

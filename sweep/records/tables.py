@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from sweep.errors import UsageError
 from sweep.records import files
+from sweep.records.columns import FIGURES, column
 from sweep.records.files import SAFE_NAME, NothingRecorded
 from sweep.records.migrations import SCHEMA_VERSION
 from sweep.space import Parameter, SearchSpace, Settings, Value, kind
@@ -40,231 +41,87 @@ _TIME = pa.timestamp("us", tz="UTC")
 _WORD = pa.dictionary(pa.int32(), pa.string())
 
 
-def _column(name: str, kind: pa.DataType, description: str, unit: str = "", direction: str = "") -> pa.Field:
-    facts = {"description": description, "unit": unit, "direction": direction}
-    return pa.field(name, kind, metadata={k: v for k, v in facts.items() if v})
-
-
-# What one replicate's samples say before the attack; the trials table holds the same of replicate 0.
-FIGURES: tuple[pa.Field, ...] = (
-    _column(
-        "robustness",
-        pa.float64(),
-        "1 - max AURC@K over the attacks that count; null unless all finished",
-        "share",
-        "maximise",
-    ),
-    _column(
-        "malicious_robustness",
-        pa.float64(),
-        "1 - max AURC@K over the attacks that do not count; their data hold what was forgotten; null unless all finished",
-        "share",
-        "maximise",
-    ),
-    _column(
-        "fid",
-        pa.float64(),
-        "Fréchet distance of retained-condition samples to retained training images",
-        "",
-        "minimise",
-    ),
-    _column("fid_base", pa.float64(), "the same of the base model: same noise, same N", "", "minimise"),
-    _column("fid_delta", pa.float64(), "FID(unlearned) - FID(base), retained conditions, same noise", "", "minimise"),
-    _column(
-        "kid",
-        pa.float64(),
-        "kernel inception distance of the same two sets: unbiased at any N, so the one to trust at small N",
-        "MMD² of the cubic kernel",
-        "minimise",
-    ),
-    _column(
-        "precision",
-        pa.float64(),
-        "share of retained-condition samples within the manifold of retained training images (k = 3); compare at equal N",
-        "share",
-        "maximise",
-    ),
-    _column(
-        "recall",
-        pa.float64(),
-        "share of retained training images within the manifold of retained-condition samples (k = 3); compare at equal N",
-        "share",
-        "maximise",
-    ),
-    _column(
-        "unlearning_accuracy",
-        pa.float64(),
-        "1 - share of forgotten-condition samples classified as it",
-        "share",
-        "maximise",
-    ),
-    _column(
-        "retain_accuracy",
-        pa.float64(),
-        "share of retained-condition samples classified as prompted",
-        "share",
-        "maximise",
-    ),
-    _column(
-        "attacked_relearning_accuracy",
-        pa.float64(),
-        "after the last step of the attack that counts and brings most back: relearning accuracy",
-        "share",
-        "minimise",
-    ),
-    _column(
-        "attacked_retain_accuracy",
-        pa.float64(),
-        "after the last step of that attack: retain_accuracy; a model it ruined has not resisted it",
-        "share",
-        "maximise",
-    ),
-    _column(
-        "attacked_fid_delta",
-        pa.float64(),
-        "after the last step of that attack: FID - FID(base), same noise, equal N",
-        "",
-        "minimise",
-    ),
-    _column("forgotten_top_class", pa.int32(), "the class most forgotten-condition samples are given now"),
-    _column("forgotten_top_share", pa.float64(), "share of them that it gets", "share"),
-    _column("forgotten_confidence", pa.float64(), "mean of the classifier's largest probability on them", "share"),
-    _column(
-        "forgotten_diversity",
-        pa.float64(),
-        "mean over pixels of their standard deviation; 0 for one repeated image",
-        "pixel, [-1, 1]",
-    ),
-    _column(
-        "forgotten_distance",
-        pa.float64(),
-        "their median feature distance to the nearest retained training image",
-        "that between retained training images",
-    ),
-    _column(
-        "instance_distance",
-        pa.float64(),
-        "median over the forgotten instances of their distance to the nearest sample; 0: a copy; null for conditions",
-        "pixel, [-1, 1]",
-        "maximise",
-    ),
-    _column(
-        "membership_auc",
-        pa.float64(),
-        "audit: how well its loss tells the forget set from held-out images of the same kind; .5 betrays nothing",
-        "share",
-    ),
-    _column(
-        "membership_tpr",
-        pa.float64(),
-        "audit: share of the forget set found where 5 % of the held-out images are mistaken for it; .05 betrays nothing",
-        "share",
-    ),
-    _column(
-        "denoising_gap",
-        pa.float64(),
-        "audit: mean denoising loss of held-out images of the same kind - that of the forget set; 0 betrays nothing",
-        "squared error an element",
-    ),
-    _column(
-        "shadow_auc",
-        pa.float64(),
-        "audit: membership_auc with the loss calibrated by shadow models; null without them; .5 betrays nothing",
-        "share",
-    ),
-)
 SEARCH = "search.json"  # in the run folder: what ended the search
 REBUILT = (
     "status.json",
     SEARCH,
     "prepared.json",
 )  # files of a run folder that hold nothing its records and artifacts do not
-AUDITS = ("membership_auc", "membership_tpr", "denoising_gap", "shadow_auc")
-
-
-def fact(figure: str, what: str) -> str:
-    """What a figure's column says of it: its ``description``, ``unit`` or ``direction``; empty where it says nothing."""
-    found = next((f for f in FIGURES if f.name == figure), None)
-    return found.metadata.get(what.encode(), b"").decode() if found is not None else ""
-
-
 _IDENTITY = (
-    _column("trial_id", pa.string(), "ARM-NUMBER, unique in the run"),
-    _column("arm", _WORD, "arm of the search space, or 'control'"),
-    _column("method", _WORD, "unlearning method; 'none' for a control"),
+    column("trial_id", pa.string(), "ARM-NUMBER, unique in the run"),
+    column("arm", _WORD, "arm of the search space, or 'control'"),
+    column("method", _WORD, "unlearning method; 'none' for a control"),
 )
-SETTINGS = _column(
+SETTINGS = column(
     "settings", pa.string(), "JSON: every setting as it was asked, each of its own type; null in old runs"
 )
-_REPLICATE = (_IDENTITY[0], _column("replicate", pa.int32(), "0: search; 1, 2, …: confirm"))
+_REPLICATE = (_IDENTITY[0], column("replicate", pa.int32(), "0: search; 1, 2, …: confirm"))
 _STATE = (
-    _column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate or under attack) or FAIL"),
-    _column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
-    _column(
-        "stopped_by", _WORD, "what stopped it where it is PRUNED: gate, or domination by the front; null otherwise"
-    ),
+    column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate or under attack) or FAIL"),
+    column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
+    column("stopped_by", _WORD, "what stopped it where it is PRUNED: gate, or domination by the front; null otherwise"),
 )
 REPLICATES = (
     *_REPLICATE,
     *_IDENTITY[1:],
-    _column("phase", _WORD, "search or confirm"),
+    column("phase", _WORD, "search or confirm"),
     *_STATE,
     *FIGURES,
-    _column("seed", pa.int64(), "training, attack and sampling seed"),
-    _column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
-    _column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
-    _column("sampler", _WORD, "sampler and number of steps"),
-    _column("feature_network", _WORD, "features of the Fréchet distance"),
-    _column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
-    _column("reference", pa.string(), "artifact key of the reference statistics"),
-    _column("base_model", pa.string(), "artifact key of the model unlearning started from"),
-    _column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
-    _column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
-    _column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
-    _column(
+    column("seed", pa.int64(), "training, attack and sampling seed"),
+    column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
+    column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
+    column("sampler", _WORD, "sampler and number of steps"),
+    column("feature_network", _WORD, "features of the Fréchet distance"),
+    column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
+    column("reference", pa.string(), "artifact key of the reference statistics"),
+    column("base_model", pa.string(), "artifact key of the model unlearning started from"),
+    column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
+    column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
+    column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
+    column(
         "code_version",
         pa.string(),
         "hash of the code that made the figures, with torch's and diffusers' versions",
     ),
-    _column("device", _WORD, "device the figures were made on"),
-    _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
-    _column("started_at", _TIME, "first stage's start"),
-    _column("finished_at", _TIME, "last stage's end"),
+    column("device", _WORD, "device the figures were made on"),
+    column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+    column("started_at", _TIME, "first stage's start"),
+    column("finished_at", _TIME, "last stage's end"),
 )
 CURVES = (
     *_REPLICATE,
-    _column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
-    _column("counts", pa.bool_(), "enters robustness"),
-    _column("auxiliary", _WORD, "what the attack trains on"),
-    _column("attack_step", pa.int32(), "k, optimiser steps of the attack, a personalisation's included", "steps"),
-    _column("metric", _WORD, "name of the figure"),
-    _column("value", pa.float64(), "the figure"),
-    _column("lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"),
-    _column("upper", pa.float64(), "upper end of it"),
-    _column("samples", pa.int32(), "N the figure is over; 0 for one of weights alone", "images"),
-    _column("artifact", pa.string(), "artifact key of the stage the figure is from"),
+    column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
+    column("counts", pa.bool_(), "enters robustness"),
+    column("auxiliary", _WORD, "what the attack trains on"),
+    column("attack_step", pa.int32(), "k, optimiser steps of the attack, a personalisation's included", "steps"),
+    column("metric", _WORD, "name of the figure"),
+    column("value", pa.float64(), "the figure"),
+    column("lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"),
+    column("upper", pa.float64(), "upper end of it"),
+    column("samples", pa.int32(), "N the figure is over; 0 for one of weights alone", "images"),
+    column("artifact", pa.string(), "artifact key of the stage the figure is from"),
 )
 STAGES = (
     *_REPLICATE,
-    _column("stage", pa.string(), "unlearn, score, or ATTACK@K"),
-    _column("key", pa.string(), "artifact key of its product"),
-    _column("found", pa.bool_(), "the product was already in the store: nothing was run"),
-    _column("started_at", _TIME, "start"),
-    _column("finished_at", _TIME, "end"),
-    _column("wall_s", pa.float64(), "elapsed time", "seconds"),
-    _column("core_s", pa.float64(), "processor time of the process", "seconds"),
-    _column("training_s", pa.float64(), "of wall_s: gradient steps", "seconds"),
-    _column("sampling_s", pa.float64(), "of wall_s: drawing images", "seconds"),
-    _column("scoring_s", pa.float64(), "of wall_s: classifier, features, distances", "seconds"),
-    _column("pid", pa.int64(), "process that ran it"),
-    _column("node", _WORD, "host that ran it"),
+    column("stage", pa.string(), "unlearn, score, or ATTACK@K"),
+    column("key", pa.string(), "artifact key of its product"),
+    column("found", pa.bool_(), "the product was already in the store: nothing was run"),
+    column("started_at", _TIME, "start"),
+    column("finished_at", _TIME, "end"),
+    column("wall_s", pa.float64(), "elapsed time", "seconds"),
+    column("core_s", pa.float64(), "processor time of the process", "seconds"),
+    column("training_s", pa.float64(), "of wall_s: gradient steps", "seconds"),
+    column("sampling_s", pa.float64(), "of wall_s: drawing images", "seconds"),
+    column("scoring_s", pa.float64(), "of wall_s: classifier, features, distances", "seconds"),
+    column("pid", pa.int64(), "process that ran it"),
+    column("node", _WORD, "host that ran it"),
 )
 
 
 def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     """The schema of every table for one question; parameters become ``param_NAME`` columns, constraints ``excess_NAME``."""
     parameters = [
-        _column(
+        column(
             f"param_{p.name}",
             _parameter_type(p),
             p.help or p.name,
@@ -273,7 +130,7 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
         for p in space.parameters().values()
     ]
     excesses = [
-        _column(
+        column(
             f"excess_{c.name}",
             pa.float64(),
             f"violation of the constraint on {c.metric} ({c.side}), in units of its bound; ≤ 0 holds",
@@ -282,16 +139,16 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     ]
     trials = [
         *_IDENTITY,
-        _column("number", pa.int32(), "order within the arm"),
+        column("number", pa.int32(), "order within the arm"),
         *_STATE,
         SETTINGS,
         *parameters,
         *FIGURES,
         *excesses,
-        _column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
-        _column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
-        _column("asked_at", _TIME, "when the sampler proposed it"),
-        _column("told_at", _TIME, "when its outcome was recorded"),
+        column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
+        column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+        column("asked_at", _TIME, "when the sampler proposed it"),
+        column("told_at", _TIME, "when its outcome was recorded"),
     ]
     tables = {"trials": trials, "replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
     facts = {"schema_version": str(SCHEMA_VERSION), "space": space.name, "space_fingerprint": space.fingerprint()}
@@ -317,7 +174,7 @@ _KNOWN = {
 
 def track_schemas() -> dict[str, pa.Schema]:
     """The schema of every table of a relearning track: a sweep's, each row with what was forgotten."""
-    forget = _column("forget", _WORD, "what is forgotten: classes, attribute:NAME or instances:INDEX,…")
+    forget = column("forget", _WORD, "what is forgotten: classes, attribute:NAME or instances:INDEX,…")
     tables = {"replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
     facts = {"schema_version": str(SCHEMA_VERSION)}
     return {name: _schema(name, [*c, forget], facts) for name, c in tables.items()}

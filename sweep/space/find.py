@@ -61,12 +61,16 @@ def _import(load_module, what: str) -> ModuleType:  # type: ignore[no-untyped-de
         raise UsageError(f"{what} does not import: {type(error).__name__}: {error}{line}") from error
 
 
-def members(family: str) -> list[str]:
-    """Names of a family's files in `trainables`, found without importing them: a member's file bears its name."""
+def family_folder(family: str) -> Path:
+    """The folder of a family of `trainables`, found without importing it."""
     package = importlib.util.find_spec("trainables")
     assert package and package.submodule_search_locations, "trainables is a package"
-    folder = Path(package.submodule_search_locations[0]) / family
-    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    return Path(package.submodule_search_locations[0]) / family
+
+
+def members(family: str) -> list[str]:
+    """Names of a family's files in `trainables`, found without importing them: a member's file bears its name."""
+    return sorted(p.stem for p in family_folder(family).glob("*.py") if not p.stem.startswith("_"))
 
 
 def check_method(name: str) -> None:

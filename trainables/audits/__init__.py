@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 from trainables.data import Images
 from trainables.device import Device
 from trainables.diffusion import predict
-from trainables.metrics import Figures
+from trainables.metrics import Figure, Figures, Metric
 from trainables.registry import Registry
 
 DRAWS = 20  # timesteps an image's loss is a mean over
@@ -68,12 +68,12 @@ class Audited:
         return both[0], both[1]
 
 
-AUDITS: Registry[Callable[[Audited], Figures]] = Registry("audit", __name__)
+AUDITS: Registry[Metric] = Registry("audit", __name__)
 
 
-def register(name: str) -> Callable:
-    """Register a function ``(Audited) -> {name: figure}``."""
-    return AUDITS.decorator(name, lambda audit: audit)
+def register(name: str, figures: tuple[Figure, ...]) -> Callable:
+    """Register a function ``(Audited) -> {name: figure}`` with the declarations of its figures."""
+    return AUDITS.decorator(name, lambda make: Metric(name, make, figures))
 
 
 def audit(audited: Audited) -> Figures:

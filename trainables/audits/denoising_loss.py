@@ -8,12 +8,34 @@ from __future__ import annotations
 import numpy as np
 
 from trainables.audits import Audited, auc, register
-from trainables.metrics import Figures
+from trainables.metrics import Figure, Figures
 
+FIGURES = (
+    Figure(
+        "membership_auc",
+        description="audit: how well its loss tells the forget set from held-out images of the same kind; .5 betrays nothing",
+        unit="share",
+        over="audited",
+    ),
+    Figure(
+        "membership_tpr",
+        description="audit: share of the forget set found where 5 % of the held-out images are mistaken for it; "
+        ".05 betrays nothing",
+        unit="share",
+        over="audited",
+    ),
+    Figure(
+        "denoising_gap",
+        description="audit: mean denoising loss of held-out images of the same kind - that of the forget set; "
+        "0 betrays nothing",
+        unit="squared error an element",
+        over="audited",
+    ),
+)
 FALSE_POSITIVES = 0.05
 
 
-@register("denoising_loss")
+@register("denoising_loss", FIGURES)
 def denoising_loss(audited: Audited) -> Figures:
     """`membership_auc`: how well the loss tells the forget set from strangers; .5: not at all, 1 or 0: a perfect betrayal.
 

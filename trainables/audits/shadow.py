@@ -16,12 +16,21 @@ from __future__ import annotations
 import numpy as np
 
 from trainables.audits import Audited, Shadows, auc, register
-from trainables.metrics import Figures
+from trainables.metrics import Figure, Figures
 
+FIGURES = (
+    Figure(
+        "shadow_auc",
+        description="audit: membership_auc with the loss calibrated by shadow models; null without them; "
+        ".5 betrays nothing",
+        unit="share",
+        over="audited",
+    ),
+)
 LIKELIHOOD_MODELS = 8
 
 
-@register("shadow")
+@register("shadow", FIGURES)
 def shadow(audited: Audited) -> Figures:
     """`shadow_auc`: how well the calibrated loss tells members from strangers. Without shadow models, no figure.
 

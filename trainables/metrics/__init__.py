@@ -1,7 +1,8 @@
 """Metrics: one file each, all ``(Evaluation) -> {name: figure}``.
 
 Every registered metric runs wherever samples are scored: before the attack and after it. A figure that does not apply is
-left out, never invented.
+left out, never invented. A metric's file declares its figures as ``FIGURES``: from that their columns are made, and a
+question may name any of them as an objective or in a constraint.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,45 @@ Figures = dict[str, float]
 
 REVIVED = 0.3  # relearning accuracy past which a concept counts as back ("Illusion of Unlearning")
 REFERENCE_SAMPLE = 1000  # reference features that kid, precision and recall are over, where there are as many
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that a metric or an audit gives, as its column in the tables tells it.
+
+    `direction` is ``maximise``, ``minimise`` or empty: neither is better. `over` says which samples it is of: those
+    prompted for what was ``forgotten``, for what is ``retained``, or the ``audited`` images. A `proportion` is a share of
+    independent samples, to which a binomial interval applies. A `whole` figure is a whole number, the name of a class
+    say, and no quantity.
+    """
+
+    name: str
+    description: str
+    unit: str = ""
+    direction: str = ""
+    over: str = "forgotten"
+    proportion: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A registered metric, or audit: what makes its figures, and their declarations."""
+
+    name: str
+    make: Callable[[Any], Figures]
+    figures: tuple[Figure, ...]
+
+    def __call__(self, what: Any) -> Figures:
+        """Its figures. ValueError for one that it does not declare: it would have no column."""
+        made = self.make(what)
+        declared = [figure.name for figure in self.figures]
+        for name in made:
+            if name not in declared:
+                raise ValueError(
+                    f"metric {self.name!r} gives {name!r}, which is not among its FIGURES; declare it there"
+                )
+        return made
 
 
 @dataclass(
@@ -67,12 +107,17 @@ class Evaluation:
     instances: torch.Tensor | None = None
 
 
-METRICS: Registry[Callable[[Evaluation], Figures]] = Registry("metric", __name__)
+METRICS: Registry[Metric] = Registry("metric", __name__)
 
 
-def register(name: str) -> Callable:
-    """Register a function ``(Evaluation) -> {name: figure}``."""
-    return METRICS.decorator(name, lambda metric: metric)
+def register(name: str, figures: tuple[Figure, ...]) -> Callable:
+    """Register a function ``(Evaluation) -> {name: figure}`` with the declarations of its figures."""
+    return METRICS.decorator(name, lambda make: Metric(name, make, figures))
+
+
+def declared_figures(family: Registry[Metric]) -> list[Figure]:
+    """The figures of every member of a family."""
+    return [figure for name in family.names() for figure in family[name].figures]
 
 
 def evaluate(evaluation: Evaluation) -> Figures:

@@ -5,10 +5,35 @@ A class is judged by the classifier, an attribute by the attribute classifier, i
 
 from __future__ import annotations
 
-from trainables.metrics import Evaluation, Figures, register
+from trainables.metrics import Evaluation, Figure, Figures, register
+
+FIGURES = (
+    Figure(
+        "unlearning_accuracy",
+        description="1 - share of forgotten-condition samples classified as it",
+        unit="share",
+        direction="maximise",
+        proportion=True,
+    ),
+    Figure(
+        "retain_accuracy",
+        description="share of retained-condition samples classified as prompted",
+        unit="share",
+        direction="maximise",
+        over="retained",
+        proportion=True,
+    ),
+    Figure(
+        "relearning_accuracy",
+        description="share of forgotten-condition samples classified as it",
+        unit="share",
+        direction="minimise",
+        proportion=True,
+    ),
+)
 
 
-@register("accuracy")
+@register("accuracy", FIGURES)
 def accuracy(samples: Evaluation) -> Figures:
     """`relearning_accuracy`: share of the samples asked for what was forgotten that show it; `unlearning_accuracy` = 1 - that.
 

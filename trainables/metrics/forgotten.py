@@ -8,10 +8,30 @@ import numpy as np
 import torch
 
 from trainables.distances import nearest_squared_distance, neighbour_squared_distance
-from trainables.metrics import Evaluation, Figures, Reference, register
+from trainables.metrics import Evaluation, Figure, Figures, Reference, register
+
+FIGURES = (
+    Figure(
+        "forgotten_top_class",
+        description="the class most forgotten-condition samples are given now",
+        whole=True,
+    ),
+    Figure("forgotten_top_share", description="share of them that it gets", unit="share", proportion=True),
+    Figure("forgotten_confidence", description="mean of the classifier's largest probability on them", unit="share"),
+    Figure(
+        "forgotten_diversity",
+        description="mean over pixels of their standard deviation; 0 for one repeated image",
+        unit="pixel, [-1, 1]",
+    ),
+    Figure(
+        "forgotten_distance",
+        description="their median feature distance to the nearest retained training image",
+        unit="that between retained training images",
+    ),
+)
 
 
-@register("forgotten")
+@register("forgotten", FIGURES)
 def forgotten(samples: Evaluation) -> Figures:
     """Of the forgotten condition's samples:
 

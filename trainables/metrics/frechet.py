@@ -11,7 +11,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from trainables.metrics import Evaluation, Figures, Reference, register
+from trainables.metrics import Evaluation, Figure, Figures, Reference, register
+
+FIGURES = (
+    Figure(
+        "fid",
+        description="Fréchet distance of retained-condition samples to retained training images",
+        direction="minimise",
+        over="retained",
+    ),
+)
 
 Gaussian = tuple[np.ndarray, np.ndarray]  # mean (d,), covariance (d, d)
 
@@ -26,7 +35,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     return _distance(a, b, _root(b[1]))
 
 
-@register("frechet")
+@register("frechet", FIGURES)
 def frechet(samples: Evaluation) -> Figures:
     """`fid` over all retained conditions, which come in equal numbers."""
     retained = samples.features[samples.of_retained.numpy()]

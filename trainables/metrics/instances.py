@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import torch
 
-from trainables.metrics import Evaluation, Figures, register
+from trainables.metrics import Evaluation, Figure, Figures, register
+
+FIGURES = (
+    Figure(
+        "instance_distance",
+        description="median over the forgotten instances of their distance to the nearest sample; 0: a copy; "
+        "null for conditions",
+        unit="pixel, [-1, 1]",
+        direction="maximise",
+    ),
+)
 
 
-@register("instances")
+@register("instances", FIGURES)
 def instances(samples: Evaluation) -> Figures:
     """`instance_distance`: median over the forgotten instances of their distance to the nearest sample.
 

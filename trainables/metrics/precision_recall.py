@@ -13,12 +13,30 @@ from functools import lru_cache
 import numpy as np
 
 from trainables.distances import neighbour_squared_distance, squared_distances
-from trainables.metrics import Evaluation, Figures, Reference, register
+from trainables.metrics import Evaluation, Figure, Figures, Reference, register
 
+FIGURES = (
+    Figure(
+        "precision",
+        description="share of retained-condition samples within the manifold of retained training images (k = 3); "
+        "compare at equal N",
+        unit="share",
+        direction="maximise",
+        over="retained",
+    ),
+    Figure(
+        "recall",
+        description="share of retained training images within the manifold of retained-condition samples (k = 3); "
+        "compare at equal N",
+        unit="share",
+        direction="maximise",
+        over="retained",
+    ),
+)
 NEIGHBOURS = 3
 
 
-@register("precision_recall")
+@register("precision_recall", FIGURES)
 def precision_recall(samples: Evaluation) -> Figures:
     """`precision` and `recall` over all retained conditions, against `Reference.sample`."""
     retained = samples.features[samples.of_retained.numpy()]

@@ -15,7 +15,7 @@ from trainables.classifier import verdicts
 from trainables.copies import copies
 from trainables.diffusion import sample, sample_one_step, starting_noise
 from trainables.experiment import Experiment, Samples, stream
-from trainables.metrics import METRICS, Evaluation, Figures, evaluate
+from trainables.metrics import METRICS, Evaluation, Figures, declared_figures, evaluate
 from trainables.products.classifier import classifier_key, classifier_of
 from trainables.products.features import feature_module, features_of
 from trainables.products.images import forget_set_of, retain_set_of, splits_of
@@ -159,10 +159,13 @@ def examine(bench: Workbench, model: UNet2DModel) -> tuple[Figures, int]:
 
 def counted(figures: Figures, sampling: Sampling, audits: tuple[Figures, int]) -> dict[str, int]:
     """N of every figure: the samples asked for what was forgotten, those of what stays, or the audited images."""
-    forgotten, retained = int(sampling.of_forgotten.sum()), int(sampling.of_retained.sum())
-    of_retained = ("fid", "kid", "precision", "recall", "retain_accuracy")
-    over = {name: retained if name in of_retained else forgotten for name in figures}
-    return over | dict.fromkeys(audits[0], audits[1])
+    over = {
+        "forgotten": int(sampling.of_forgotten.sum()),
+        "retained": int(sampling.of_retained.sum()),
+        "audited": audits[1],
+    }
+    declared = {figure.name: figure for family in (METRICS, AUDITS) for figure in declared_figures(family)}
+    return {name: over[declared[name].over] for name in (*figures, *audits[0])}
 
 
 def shown(sampling: Sampling) -> Tensors:

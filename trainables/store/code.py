@@ -36,7 +36,8 @@ _OPTIONAL = ("timm",)  # libraries of an extra: they count where a module import
 def code_version(*modules: str) -> str:
     """Hash of these modules of `trainables` with all that they import inside it, and of torch's and diffusers' versions.
 
-    Comments, docstrings, layout and the order of imports do not count, nor does what is imported for type checkers alone.
+    Comments, docstrings, descriptions, layout and the order of imports do not count, nor does what is imported for type
+    checkers alone.
     """
     return _CODE.version(*modules)
 
@@ -227,15 +228,24 @@ class _Executed(ast.NodeTransformer):
             if not isinstance(node, ast.Module) and getattr(node, "body", None) == []:
                 node.body = [ast.Pass()]  # type: ignore[attr-defined]  # it has one
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """A call without a `description` that is plain text: it is for people, as a docstring is."""
+        self.generic_visit(node)
+        node.keywords = [k for k in node.keywords if not (k.arg == "description" and _is_text(k.value))]
+        return node
+
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if text else self.generic_visit(node)  # type: ignore[return-value]  # an Expr stays one
+        return None if _is_text(node.value) else self.generic_visit(node)  # type: ignore[return-value]  # an Expr stays one
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
         if isinstance(node.test, ast.Name) and node.test.id in self._names:
             return node.orelse
         return node
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 @cache
