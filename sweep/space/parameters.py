@@ -99,7 +99,7 @@ class Choice:
         if not given:
             raise UsageError(f"parameter {self.name!r} has no options")
         for i, option in enumerate(given):
-            _check_option(self.name, option)
+            _check_value(f"parameter {self.name!r}, option {i}", option)
             for other in given[:i]:
                 if option == other or word(option) == word(other):
                     raise UsageError(
@@ -218,14 +218,27 @@ def _check_name(name: object) -> None:
         )
 
 
-def _check_option(name: str, option: object) -> None:
-    """UsageError for an option that a record cannot keep as it is."""
-    if not (option is None or isinstance(option, str | bool | int | float)):
+def plain_settings(where: str, settings: Mapping[str, object]) -> Settings:
+    """Settings that are held, as Python's own values. UsageError for a name or a value that a record cannot keep as it is."""
+    if not isinstance(settings, Mapping):
+        raise UsageError(f"{where}: settings {settings!r} are no mapping of names to values")
+    held: Settings = {}
+    for name, value in settings.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise UsageError(f"{where}: {name!r} is no name of a setting")
+        _check_value(f"{where}, setting {name!r}", plain(value))
+        held[name] = plain(value)  # type: ignore[assignment]  # checked
+    return held
+
+
+def _check_value(where: str, value: object) -> None:
+    """UsageError for a value that a record cannot keep as it is."""
+    if not (value is None or isinstance(value, str | bool | int | float)):
         raise UsageError(
-            f"parameter {name!r}: option {option!r} is a {type(option).__name__}; an option is a number, a word, a bool or None"
+            f"{where}: {value!r} is a {type(value).__name__}; a setting is a number, a word, a bool or None"
         )
-    if isinstance(option, float) and not math.isfinite(option):
-        raise UsageError(f"parameter {name!r}: option {option} is not finite")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where}: {value} is not finite")
 
 
 def _number(name: str, value: object) -> float:

@@ -28,6 +28,7 @@ from sweep.space.parameters import (
     kind,
     pin,
     plain,
+    plain_settings,
     suggest,
     walk,
 )
@@ -72,6 +73,7 @@ class Arm:
             )
         for point in self.start_points:
             self.check(point)
+        object.__setattr__(self, "held", plain_settings(f"arm {self.name!r}", self.held))
 
     def walk(self) -> Iterator[Parameter]:
         """Every parameter of the tree, conditional ones included, in order of declaration."""
@@ -204,6 +206,7 @@ class Attack:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise UsageError(f"attack {self.name!r}: a name is of letters, digits, '.', '_' and '-'")
+        object.__setattr__(self, "settings", plain_settings(f"attack {self.name!r}", self.settings))
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,7 @@ class SearchSpace:
         for twice in {n for n in names if names.count(n) > 1}:
             raise UsageError(f"space {self.name!r}: two arms are called {twice!r}")
         self._check_columns()
+        self._check_numbers()
         object.__setattr__(self, "constraints", tuple(_named(self.name, self.constraints)))
         object.__setattr__(self, "rungs", _steps(self.name, self.rungs))
         for attacks in (self.search_attacks, self.confirm_attacks):
@@ -256,6 +260,18 @@ class SearchSpace:
     def bounded(self, found: Mapping[str, float]) -> SearchSpace:
         """The same question with numbers for bounds that are words: ``{"fid_budget": 4.87}``, as ``prepared.json`` has it."""
         return dataclasses.replace(self, constraints=tuple(c.bounded(found) for c in self.constraints))
+
+    def _check_numbers(self) -> None:
+        """UsageError for a number of trials or members that makes no sense."""
+        whole = {"trials": 1, "confirm_members": 1, "confirm_neighbours": 0}
+        for name, least in whole.items():
+            value = plain(getattr(self, name))
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise UsageError(f"space {self.name!r}: {name} {value!r} must be a whole number of at least {least}")
+            object.__setattr__(self, name, value)
+        share = plain(self.baseline_share)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < math.inf:
+            raise UsageError(f"space {self.name!r}: baseline_share {share!r} must be a number of at least 0")
 
     def _check_columns(self) -> None:
         """UsageError where two parameters would be one column: of two kinds, or, to a reader that folds case, of one name."""
