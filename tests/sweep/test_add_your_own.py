@@ -17,7 +17,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SMALL = "--in-process --trials 2 --baseline-trials 1 --base-steps 20 --sampling-steps 2 --samples-forgotten 8 --samples-per-retained 4"
+SMALL = "--in-process --trials 2 --baseline-trials 1 --base-steps 20 --sampling-steps 2 --confirm-seeds 1"
+FEW = "--samples-forgotten 8 --samples-per-retained 4 --fid-features pixels"
 PIXELS = '''"""Pixels as features."""
 from trainables.features import FeatureNetwork, register
 
@@ -55,7 +56,7 @@ def run(house: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_the_readmes_files_are_swept_with_their_metric_as_an_objective(house: Path) -> None:
-    question = ["--space", "my_question.py", *SMALL.split(), "--confirm-seeds", "1", "--fid-features", "pixels"]
+    question = ["--space", "my_question.py", *SMALL.split(), *FEW.split()]
     done = run(house, "sweep.launch", *question, "--run-dir", "run", "--artifacts", "artifacts")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(run(house, "sweep.query", "run", "SELECT * FROM trials", "--format", "json").stdout)
