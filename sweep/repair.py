@@ -16,7 +16,7 @@ from typing import Any
 
 from sweep import records
 from sweep.driver.mend import Repair, Row, Rows, Tell, is_search, job_of, mend_rows, set_one_aside
-from sweep.errors import Parser, UsageError
+from sweep.errors import Parser, UsageError, command
 from sweep.plan import plan as planning
 from sweep.plan.plan import Plan
 from sweep.records import RUNNING
@@ -140,23 +140,20 @@ def _ended(run: Path, specs: Any) -> Iterator[Any]:
         yield Ended(job, known.trials.get(row["trial_id"], row) if is_search(name) else row)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code: 0, 1 where something is left to --resume, 2 for a mistake of the user's."""
+    """The command; returns its exit code: 1 where something is left to --resume, else 0."""
     parser = Parser("python -m sweep.repair", description="Rebuild what can be rebuilt of a run.")
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument("--dry-run", action="store_true", help="say what is damaged and would be done; change nothing")
     args = parser.parse_args(argv)
     run = Path(args.run)
-    try:
-        _plan_of(run)  # before a lock is written where there is no run
-        if args.dry_run:
-            done = foresee(run, print)
-        else:
-            with only_driver(run):
-                done = repair(run, print)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _plan_of(run)  # before a lock is written where there is no run
+    if args.dry_run:
+        done = foresee(run, print)
+    else:
+        with only_driver(run):
+            done = repair(run, print)
     nothing = not (done.damaged or done.rebuilt or done.left)
     print(
         f"{run}: " + ("nothing is damaged" if nothing else f"{len(done.damaged)} damaged, {len(done.rebuilt)} rebuilt")
