@@ -8,12 +8,10 @@ nothing else and write nothing: the database has no access to files or the netwo
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import io
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +23,7 @@ import pyarrow.parquet as pq
 
 from sweep.errors import Parser, UsageError, command, need
 from sweep.records import TABLES, NothingRecorded
+from sweep.records.whole import write_whole
 from sweep.results import Results, columns_of, load
 
 # No file, no network, no variable of this process, nothing spilled to disk, and no way to turn any of it back on.
@@ -131,7 +130,7 @@ def export(results: Results, folder: Path, format: str) -> list[Path]:
 
 
 def _put(table: pa.Table, format: str, file: str | None) -> None:
-    """Print, or write to a temporary name and rename."""
+    """Print, or write a file."""
     content = _FORMATS[format](table)
     if file is None:
         if format == "parquet":
@@ -139,14 +138,9 @@ def _put(table: pa.Table, format: str, file: str | None) -> None:
         else:
             print(content.decode(), end="")
         return
-    target = Path(file)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+        write_whole(Path(file), content)
     except OSError as error:
-        with contextlib.suppress(OSError):  # there may be no such folder
-            temporary.unlink(missing_ok=True)
         raise UsageError(f"{file}: cannot be written: {error.strerror}") from None
 
 
