@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = plan_of(args)
         begun.plan = Path(plan.run_dir) / "plan.json"
         space = planning.validate(plan)
-        from sweep.terminal.lines import progress_for
+        from sweep.terminal.choose import progress_for
 
         progress = progress_for(args.log_format, args.verbose)
         run_dir = Path(plan.run_dir)

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep import records
-from sweep.driver.mend import Repair, Row, Rows, Tell, is_search, job_of, mend_rows, set_one_aside
+from sweep.driver.mend import Repair, Row, Rows, is_search, job_of, mend_rows, set_one_aside
 from sweep.errors import Parser, UsageError, command
+from sweep.jobs import Tell
 from sweep.plan import plan as planning
 from sweep.plan.plan import Plan
 from sweep.records import RUNNING
@@ -91,12 +92,11 @@ def _settle_status(run: Path) -> None:
 def _prepared(run: Path, plan: Plan, space: Any, tell: Tell) -> Row:
     """What prepared.json holds: where it is gone, prepared again, which finds what is in the store."""
     from sweep.relearning import prepare
-    from sweep.terminal.lines import Progress
 
     path = run / "prepared.json"
     if path.exists():
         return records.read_json(path)
-    prepared = prepare.prepare_all(plan, space, prepare.experiment_of(plan), prepare.here, Progress(sys.stdout))
+    prepared = prepare.prepare_all(plan, space, prepare.experiment_of(plan), prepare.here, tell)
     write_json(path, prepared)
     tell("prepared.json: rebuilt")
     return prepared

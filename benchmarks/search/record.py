@@ -319,7 +319,7 @@ def main(argv: list[str] | None = None) -> int:
     experiment = prepare.experiment_of(plan)
 
     def open_(execute: Execute) -> tuple[Recording, Views]:
-        prepared = prepare.prepare_all(plan, space, experiment, execute, progress)
+        prepared = prepare.prepare_all(plan, space, experiment, execute, progress.line)
         if args.taken:
             same_question(args.taken, prepared)
         base, samples = prepared["keys"]["base model"], Samples(plan.samples_forgotten, plan.samples_per_retained)

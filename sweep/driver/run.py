@@ -244,7 +244,7 @@ def _open(
 ) -> tuple[Agenda, Outputs]:
     """Prepare, then the agenda and the outputs, both going on from the run's records."""
     run_dir = Path(plan.run_dir)
-    prepared = preparing.prepare_all(plan, space, experiment, execute, progress)
+    prepared = preparing.prepare_all(plan, space, experiment, execute, progress.line)
     if (run_dir / "prepared.json").exists():
         prepared = _same_preparation(run_dir / "prepared.json", prepared)
     write_json(run_dir / "prepared.json", prepared)
