@@ -153,12 +153,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 name_trials(run_dir, without_controls(run_dir, args.confirm))
         with progress:
             progress.line("loading torch, Ray and Optuna")
-            from sweep.driver.run import run
+            from sweep.driver.sweep import run, show
 
             plan = _begun(plan, space, args, to, progress)
             begun.plan = Path(plan.run_dir) / "plan.json"
-            outputs = run(plan, space, progress)
-        return outputs.show()
+            run(plan, space, progress)
+        return show(Path(plan.run_dir), progress)
 
 
 def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:

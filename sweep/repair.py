@@ -111,19 +111,19 @@ def _keys(run: Path, prepared: Mapping[str, Any]) -> list[str]:
 def _write_views(run: Path, plan: Plan, space: Any, prepared: Row, tell: Tell) -> None:
     """The journal, TensorBoard, the plot and the page, from the records alone; one file a table where the run is finished."""
     from sweep.driver.agenda import Agenda
-    from sweep.driver.outputs import Outputs
+    from sweep.driver.views import Telling, written_views
     from sweep.relearning.prepare import experiment_of
-    from sweep.terminal.lines import Progress
 
     agenda = Agenda(plan, space, experiment_of(plan), prepared)
     agenda.close()
     tell("optuna.journal: rebuilt")
     shutil.rmtree(run / "tensorboard", ignore_errors=True)
-    outputs = Outputs(plan, space, Progress(sys.stdout))
+    telling = Telling(written_views(plan, space, tell), tell)
     for ended in _ended(run, agenda.specs):
-        outputs.take_again(ended)
-    outputs.finish()
-    tell("tensorboard, front.png, report.html: rebuilt")
+        telling.take(ended)
+    telling.finish()
+    if not telling.failed:
+        tell("tensorboard, front.png, report.html: rebuilt")
     if records.read_json(run / "status.json")["state"] == "finished":
         compact(run)
 

@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from scipy.stats import qmc
 
 from sweep import records
-from sweep.driver.run import drive
+from sweep.driver.sweep import drive
 from sweep.errors import UsageError, command
-from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
+from sweep.jobs import Ended, Job, View, add_report, attack_plan, replicate_row
 from sweep.plan.plan import Plan, absolute, check_folders, create_run_dir, validate
 from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
 from sweep.records.folder import write_json
@@ -186,16 +186,18 @@ class Recording:
         return Job(spec, self.arm.name, number, "search" if replicate == 0 else "confirm", records.now(), settings)
 
 
-class Views:
+class Told:
     """What the terminal hears of each replicate."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    name = "terminal"
 
-    def take(self, ended: Ended, agenda: Recording) -> None:
+    def __init__(self, agenda: Recording, progress: Progress) -> None:
+        self.agenda, self.progress = agenda, progress
+
+    def take(self, ended: Ended) -> None:
         told = [f"{k} {ended.row[k]:.3f}" for k in _TOLD if ended.row.get(k) is not None]
         said = "  ".join([ended.row["state"], *told, *filter(None, [ended.row["cause"]])])
-        self.progress.line(f"{len(agenda.done)}/{agenda.total} {ended.job.name} {said}")
+        self.progress.line(f"{len(self.agenda.done)}/{self.agenda.total} {ended.job.name} {said}")
 
     def finish(self) -> None:
         self.progress.line("recorded")
@@ -318,7 +320,7 @@ def main(argv: list[str] | None = None) -> int:
             take_up(args.taken, run_dir, space)
     experiment = prepare.experiment_of(plan)
 
-    def open_(execute: Execute) -> tuple[Recording, Views]:
+    def open_(execute: Execute) -> tuple[Recording, list[View]]:
         prepared = prepare.prepare_all(plan, space, experiment, execute, progress.line)
         if args.taken:
             same_question(args.taken, prepared)
@@ -333,7 +335,7 @@ def main(argv: list[str] | None = None) -> int:
         write_json(run_dir / "prepared.json", prepared)
         agenda = Recording(plan, space.bounded(prepared), experiment, args.repeated, args.seeds)
         progress.line(f"recording: {agenda.total} replicates, {len(agenda.done)} of them there")
-        return agenda, Views(progress)
+        return agenda, [Told(agenda, progress)]
 
     drive(plan, open_, [experiment], progress)
     return 0

@@ -35,11 +35,12 @@ from trainables.unlearning import METHODS
 _MODEL_NAMES = {"base": "base model", "retrain": "retrain control"}
 
 Task = Callable[..., Artifact]
-Execute = Callable[[dict[str, tuple[Task, tuple[Any, ...]]]], dict[str, Artifact]]
+Tasks = dict[str, tuple[Task, tuple[Any, ...]]]
+Execute = Callable[[Tasks], dict[str, Artifact]]
 """Runs independent tasks by name and gives their artifacts: on Ray, or one after the other here."""
 
 
-def here(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
+def here(tasks: Tasks) -> dict[str, Artifact]:
     """Runs tasks one after the other in this process."""
     return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
 
@@ -203,14 +204,14 @@ def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute:
     tell(
         f"prepare: classifier is right on {accuracy:.1%} of {made['classifier'].facts['held_out_images']} held-out images"
     )
-    once: dict[str, tuple[Task, tuple[Any, ...]]] = {"reference statistics": (products.make_reference, (experiment,))}
+    once: Tasks = {"reference statistics": (products.make_reference, (experiment,))}
     if shadows:
         once["shadow losses"] = (products.make_shadows, (experiment,))
     once |= {name: (products.make_shared, (experiment, name)) for name in needed(space)}
     made_once = execute(once)
     seeds = plan.calibration_seeds
     samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
-    tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (products.make_synthetic, (experiment,))}
+    tasks: Tasks = {"synthetic set": (products.make_synthetic, (experiment,))}
     for which in whiches:
         model = products.model_key(experiment, which)
         tasks |= {f"{which} on seed {s}": (make_score, (experiment, model, samples, s)) for s in seeds}
