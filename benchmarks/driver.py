@@ -1,8 +1,9 @@
 """What a sweep of very many trials costs its driver: ``python -m benchmarks.driver FOLDER --nodes 50 --trials 1000``.
 
-A cluster of simulated nodes on this machine, each a raylet with one slot, and a driver of its own process: `sweep.driver.run.drive`
-with the agenda, sampler, records, TensorBoard and status of `sweep.launch`. Only the trainable is another. It needs no torch: it
-sleeps where a trial would compute, reports the same stages, curves and figures, made up, and stores the same sample grids.
+A cluster of simulated nodes on this machine, each a raylet with one slot, and a driver of its own process:
+`sweep.driver.sweep.drive` with the agenda, sampler, records, TensorBoard and status of `sweep.launch`. Only the trainable is
+another. It needs no torch: it sleeps where a trial would compute, reports the same stages, curves and figures, made up, and
+stores the same sample grids.
 
 Told are the processor time and memory of the driver's process as trials end, and how busy the slots were, by the records.
 """
@@ -140,29 +141,31 @@ class Mark:
 
 
 class Marked:
-    """A sweep's own outputs, and marks of the driver every so many trials."""
+    """Marks of the driver every so many trials; the last of a sweep's views, so that what they cost is in them."""
 
-    def __init__(self, outputs: Any, every: int) -> None:
-        self.outputs, self.every, self.ended = outputs, every, 0
+    name = "marks"
+
+    def __init__(self, every: int) -> None:
+        self.every, self.ended = every, 0
         self.marks = [Mark.now(0)]
 
-    def take(self, ended: Any, agenda: Any) -> None:
-        self.outputs.take(ended, agenda)
+    def take(self, ended: Any) -> None:
         if ended.job.phase == "search" and ended.job.arm != "control":
             self.ended += 1
             if self.ended % self.every == 0:
                 self.marks.append(Mark.now(self.ended))
 
     def finish(self) -> None:
-        self.outputs.finish()
+        """Marks are of trials alone."""
 
 
 def drive(args: argparse.Namespace) -> Marked:
     """Drive the sweep from this process, on the cluster at ``args.address``."""
     from sweep import launch
-    from sweep.driver import run
+    from sweep.driver import sweep
     from sweep.driver.agenda import Agenda
-    from sweep.driver.outputs import Outputs
+    from sweep.driver.views import views_of
+    from sweep.jobs import View
     from sweep.plan import plan as planning
     from sweep.records.folder import write_json
     from sweep.terminal.lines import Progress
@@ -189,18 +192,22 @@ def drive(args: argparse.Namespace) -> Marked:
     prepared |= {"classifier_accuracy": 1.0, "classifier_held_out": 1, "seconds": {}}
     write_json(Path(plan.run_dir) / "prepared.json", prepared)
 
-    def open_(execute: Any) -> tuple[Agenda, Marked]:
+    marked: list[Marked] = []
+
+    def open_(execute: Any) -> tuple[Agenda, list[View]]:
         Store(plan.artifacts).put(key_of("base_score"), "slept", {}, pictures(np.random.default_rng(0)))
         agenda = Agenda(plan, space.bounded(prepared), experiment, prepared)
         progress.begin(agenda)
-        return agenda, Marked(Outputs(plan, space, progress), args.every)
+        marked.append(Marked(args.every))
+        return agenda, [*views_of(plan, agenda, progress), *marked]
 
     class Trial(Sleeper):
         seconds = args.seconds
 
     with (args.folder / "progress.txt").open("w") as stream:
         progress = Progress(stream)
-        return run.drive(plan, open_, [experiment], progress, Trial)
+        sweep.drive(plan, open_, [experiment], progress, Trial)
+    return marked[0]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,6 @@
 import sys
 
 if sys.argv[:1] == ["-m"]:  # a command of this package, still being found: before anything heavy is imported
-    from sweep.interrupt import say_so
+    from sweep.errors import tell_of_interrupts
 
-    say_so()
+    tell_of_interrupts()

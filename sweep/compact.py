@@ -9,24 +9,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.errors import Parser, UsageError
+from sweep.errors import Parser, UsageError, command
 from sweep.records.folder import compact, only_driver
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
     parser = Parser("python -m sweep.compact", description="Leave one file a table of finished runs.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
-    try:
-        for run in parser.parse_args(argv).runs:
-            if not (Path(run) / "records").is_dir():
-                raise UsageError(f"{run}: is not a run folder (it has no records)")
-            with only_driver(Path(run)):
-                done = compact(Path(run))
-            print(f"{run}: " + ", ".join(f"{n} files of {table}" for table, n in done.items()) + " compacted")
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for run in parser.parse_args(argv).runs:
+        if not (Path(run) / "records").is_dir():
+            raise UsageError(f"{run}: is not a run folder (it has no records)")
+        with only_driver(Path(run)):
+            done = compact(Path(run))
+        print(f"{run}: " + ", ".join(f"{n} files of {table}" for table, n in done.items()) + " compacted")
     return 0
 
 

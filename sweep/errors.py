@@ -1,18 +1,124 @@
-"""The one error a user can mend: shown as a single line, exit code 2."""
+"""How a command ends: a mistake is one line and exit code 2, Ctrl-C one line and 130, a reader that is gone none at all."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import functools
+import importlib.util
+import io
+import os
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, ParamSpec
 
+MISTAKE, INTERRUPTED = 2, 128 + signal.SIGINT  # exit codes, as a shell has them
+READER_GONE = 128 + signal.SIGPIPE
 _LONGEST = 255  # bytes of one name in a path, on the file systems in use
+
+Arguments = ParamSpec("Arguments")
 
 
 class UsageError(Exception):
     """Names the thing that is wrong, the place, and the mend, in one line."""
+
+
+def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+    """Make a function a command: its exit code is returned, and mistakes, Ctrl-C and a closed pipe are told as this module says.
+
+    Anything else that is raised is a fault of the program, and keeps its traceback.
+    """
+
+    @functools.wraps(main)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        try:
+            return _written(main, *args, **kwargs)
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return MISTAKE
+        except KeyboardInterrupt as stop:
+            print(f"\nstopped; {stop}" if str(stop) else "\nstopped", file=sys.stderr)
+            return INTERRUPTED
+        except BrokenPipeError:
+            if not _reader_gone():
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush at exit complains
+            return READER_GONE
+
+    return run
+
+
+def _written(main: Callable[Arguments, int], *args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+    """What `main` returns, once all that it printed is out: whether somebody still reads it is known then."""
+    try:
+        code = main(*args, **kwargs)
+    except SystemExit:  # --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
+
+
+def _reader_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more, as after ``| head``; another pipe's end is a fault."""
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), 0)
+    except io.UnsupportedOperation:  # a stream of a program that calls us
+        return False
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+@dataclass
+class Begun:
+    """Where the plan is, or will be, of the run that a command drives; None before that is known."""
+
+    plan: Path | None = None
+
+
+@contextlib.contextmanager
+def resumable(command: str) -> Iterator[Begun]:
+    """Have a Ctrl-C within tell how to go on with the run, where its plan is written, or that nothing was begun."""
+    begun = Begun()
+    try:
+        yield begun
+    except KeyboardInterrupt:
+        written = begun.plan if begun.plan is not None and begun.plan.exists() else None
+        how = f"go on with: python -m {command} --resume {written.parent}" if written else "nothing was begun"
+        raise KeyboardInterrupt(how) from None
+
+
+def tell_of_interrupts() -> None:
+    """Let a KeyboardInterrupt that no command catches, in an import for one, be told in one line; all else is told as before.
+
+    The interpreter then ends by the signal itself, which a shell calls 130.
+    """
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("\nstopped\n")
+        else:
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+def need(module: str, extra: str = "", called: str = "") -> None:
+    """UsageError where a library is not installed, with the command that installs it; imports nothing.
+
+    `extra`: this project's extra that brings it, where one does; `called`: how the line names it.
+    """
+    if importlib.util.find_spec(module) is None:
+        what = f"-e '.[{extra}]'" if extra else module
+        raise UsageError(f"{called or module} is not installed: pip install -c constraints.txt {what}")
 
 
 class Parser(argparse.ArgumentParser):

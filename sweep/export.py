@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep import records
-from sweep.errors import Parser, UsageError, near
+from sweep.errors import Parser, UsageError, command, near
 from sweep.plan.plan import Plan
 from trainables.store import is_key
 
@@ -56,46 +56,43 @@ def output(args: argparse.Namespace) -> Path:
     return folder
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
     args = parser().parse_intermixed_args(argv)  # a folder may come before the options or after them
-    try:
-        folder = output(args)
-        key = unlearned_key(args.run, args.trial, args.replicate)
-        where = records.run_folder(args.run) / "plan.json"
-        plan = Plan.recorded(records.read_json(where), str(where))
-        from sweep.reading.fronts import read_front
-        from sweep.relearning.model_card import measured, metadata
-        from sweep.relearning.prepare import experiment_of
-        from trainables.export import save_pipeline
-        from trainables.store import Store
+    folder = output(args)
+    key = unlearned_key(args.run, args.trial, args.replicate)
+    where = records.run_folder(args.run) / "plan.json"
+    plan = Plan.recorded(records.read_json(where), str(where))
+    from sweep.reading.fronts import read_front
+    from sweep.relearning.model_card import measured, metadata
+    from sweep.relearning.prepare import experiment_of
+    from trainables.export import save_pipeline
+    from trainables.store import Store
 
-        artifact = Store(plan.artifacts).find(key)
-        if artifact is None:
-            raise UsageError(
-                f"{plan.artifacts}: the unlearned model {key[:12]} is no longer there: "
-                + (
-                    f"the run keeps its front; --resume {args.run} --confirm {args.trial} makes it on fresh seeds"
-                    if plan.keep == "front"
-                    else "run the sweep with --resume"
-                )
+    artifact = Store(plan.artifacts).find(key)
+    if artifact is None:
+        raise UsageError(
+            f"{plan.artifacts}: the unlearned model {key[:12]} is no longer there: "
+            + (
+                f"the run keeps its front; --resume {args.run} --confirm {args.trial} makes it on fresh seeds"
+                if plan.keep == "front"
+                else "run the sweep with --resume"
             )
-        front = read_front(args.run)
-        member = front.member(args.trial)
+        )
+    front = read_front(args.run)
+    member = front.member(args.trial)
 
-        def about(pipeline: str) -> tuple[str, str]:
-            return metadata(front, member, args.replicate, pipeline), measured(front, member, args.replicate)
+    def about(pipeline: str) -> tuple[str, str]:
+        return metadata(front, member, args.replicate, pipeline), measured(front, member, args.replicate)
 
-        try:
-            print(save_pipeline(artifact, experiment_of(plan), folder, about))
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        except OSError as error:
-            raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
-        return 0
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    try:
+        saved = save_pipeline(artifact, experiment_of(plan), folder, about)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
+    print(saved)
+    return 0
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import records
-from sweep.errors import Parser, UsageError
+from sweep.errors import Parser, UsageError, command
 from sweep.plan.plan import absolute
 from sweep.records.damage import damaged_files
 from sweep.records.folder import only_driver
@@ -126,34 +126,30 @@ def parser() -> Parser:
     return p
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
     args = parser().parse_args(argv)
     runs = [Path(run) for run in args.runs]
-    try:
-        if not args.age >= 0:
-            raise UsageError(f"--age {args.age:g}: must be at least 0")
-        for run in runs:
-            _check(run)
-        store = store_of(runs, args.artifacts)
-        from trainables.store import StoreUnusable
+    if not args.age >= 0:
+        raise UsageError(f"--age {args.age:g}: must be at least 0")
+    for run in runs:
+        _check(run)
+    store = store_of(runs, args.artifacts)
+    from trainables.store import StoreUnusable
 
-        with ExitStack() as held:
-            for run in {run.resolve(): run for run in runs}.values():
-                held.enter_context(only_driver(run))
-            try:
-                found = unneeded(store, runs, time.time() - args.age * 3600)
-                if args.delete:
-                    delete(store, found)
-            except (StoreUnusable, OSError, ValueError) as error:
-                raise UsageError(f"{store.name}: {error}") from None
-        print(f"{store.name}: {'removed' if args.delete else 'not needed'}: {found.text}")
-        if not args.delete and (found.artifacts or found.others):
-            print("nothing was removed; add --delete")
-        return 0
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with ExitStack() as held:
+        for run in {run.resolve(): run for run in runs}.values():
+            held.enter_context(only_driver(run))
+        try:
+            found = unneeded(store, runs, time.time() - args.age * 3600)
+            if args.delete:
+                delete(store, found)
+        except (StoreUnusable, OSError, ValueError) as error:
+            raise UsageError(f"{store.name}: {error}") from None
+    print(f"{store.name}: {'removed' if args.delete else 'not needed'}: {found.text}")
+    if not args.delete and (found.artifacts or found.others):
+        print("nothing was removed; add --delete")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""One replicate on its way: its spec, the rows its reports bring, and the row it becomes. A sweep and a track share it."""
+"""What is driven and who hears of it: a job (one replicate on its way), what hands jobs out, where they run, what views are told.
+
+A sweep, a track and the benchmarks share it: the driver, terminals and views know each other by these alone.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -45,6 +48,10 @@ class Ended:
     row: dict[str, Any]
 
 
+Tell = Callable[[str], None]
+"""Says what happens, in one line."""
+
+
 class Jobs(Protocol):
     """What is driven: a sweep's agenda, or a track's. One process holds it."""
 
@@ -57,6 +64,65 @@ class Jobs(Protocol):
     def take(self, name: str, report: Mapping[str, Any]) -> Ended | None: ...
     def fail(self, name: str, cause: str) -> Ended: ...
     def close(self) -> None: ...
+
+
+class SweepJobs(Jobs, Protocol):
+    """The jobs of a sweep, with what a terminal asks of them: how far the search is, and what it asks for."""
+
+    @property
+    def plan(self) -> Place: ...
+    @property
+    def space(self) -> SearchSpace: ...
+    @property
+    def phase(self) -> str:
+        """``search`` or ``confirm``."""
+        ...
+
+    @property
+    def ended_by(self) -> str:
+        """What ended the search; empty while it goes on."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """Trials that the search will run."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """What the phase has still to begin."""
+        ...
+
+
+class View(Protocol):
+    """What is given every job that ended and is recorded, and is closed once all have. It can be made again from the records."""
+
+    @property
+    def name(self) -> str:
+        """What a line calls it."""
+        ...
+
+    def take(self, ended: Ended) -> None: ...
+    def finish(self) -> None: ...
+
+
+class Place(Protocol):
+    """Where jobs run: how many at a time, on what share of a GPU, on which cluster, or in this very process."""
+
+    @property
+    def run_dir(self) -> str: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def gpus_per_trial(self) -> float: ...
+    @property
+    def gpu_type(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def in_process(self) -> bool: ...
+    @property
+    def trial_timeout(self) -> float: ...
 
 
 def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[str]) -> dict[str, Any]:

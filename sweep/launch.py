@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweep import records
 from sweep.cluster import remote
-from sweep.errors import Parser, UsageError
-from sweep.interrupt import interrupted
+from sweep.errors import Parser, UsageError, command, resumable
 from sweep.plan import credentials, options, targets
 from sweep.plan import plan as planning
 from sweep.plan.asked import pin, refuse_flags_beside_resume, shared_values, with_base_model
@@ -124,16 +123,17 @@ def _absolute_target(target: str) -> str:
     return f"{planning.absolute(run)}:{trial}" if colon else target
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    plan: Plan | None = None
-    try:
+    with resumable("sweep.launch") as begun:
         credentials.refuse(args)
         if remote.wanted(args):
             return remote.run(args, parser())
         plan = plan_of(args)
+        begun.plan = Path(plan.run_dir) / "plan.json"
         space = planning.validate(plan)
-        from sweep.terminal.lines import progress_for
+        from sweep.terminal.choose import progress_for
 
         progress = progress_for(args.log_format, args.verbose)
         run_dir = Path(plan.run_dir)
@@ -153,16 +153,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 name_trials(run_dir, without_controls(run_dir, args.confirm))
         with progress:
             progress.line("loading torch, Ray and Optuna")
-            from sweep.driver.run import run
+            from sweep.driver.sweep import run, show
 
             plan = _begun(plan, space, args, to, progress)
-            outputs = run(plan, space, progress)
-        return outputs.show()
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return interrupted("sweep.launch", Path(plan.run_dir) / "plan.json" if plan else None)
+            begun.plan = Path(plan.run_dir) / "plan.json"
+            run(plan, space, progress)
+        return show(Path(plan.run_dir), progress)
 
 
 def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:

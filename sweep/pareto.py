@@ -8,23 +8,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from sweep.errors import Parser, UsageError
+from sweep.errors import Parser, command
 from sweep.reading.fronts import read_front
 from sweep.reading.texts import FORMATS, render
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
     parser = Parser(prog="python -m sweep.pareto", description="Print the Pareto front of finished or running sweeps.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="how to print it (default: text)")
     arguments = parser.parse_args(argv)
-    try:
-        fronts = [read_front(run) for run in arguments.runs]
-        print(render(fronts, arguments.format), end="")
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(render([read_front(run) for run in arguments.runs], arguments.format), end="")
     return 0
 
 

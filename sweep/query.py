@@ -8,24 +8,22 @@ nothing else and write nothing: the database has no access to files or the netwo
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import io
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweep.errors import Parser, UsageError
+from sweep.errors import Parser, UsageError, command, need
 from sweep.records import TABLES, NothingRecorded
+from sweep.records.whole import write_whole
 from sweep.results import Results, columns_of, load
 
 # No file, no network, no variable of this process, nothing spilled to disk, and no way to turn any of it back on.
@@ -55,36 +53,32 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
     args = parser().parse_args(argv)
-    try:
-        if args.export is not None:
-            for file in export(load(args.runs), Path(args.export), args.format or "csv"):
-                print(file)
-            return 0
-        if args.schema:
-            found = schema(load(args.runs))
-        else:
-            if len(args.runs) < 2:
-                raise UsageError('name a run and then what to ask of it: RUN "SELECT …" (or RUN --schema)')
-            *runs, sql = args.runs
-            results = load(runs)
-            if results.not_comparable:
-                print(f"note: these runs differ in {', '.join(results.not_comparable)}", file=sys.stderr)
-            found = query(results, sql)
-        _put(found, args.format or "table", args.output)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if args.export is not None:
+        for file in export(load(args.runs), Path(args.export), args.format or "csv"):
+            print(file)
+        return 0
+    if args.schema:
+        found = schema(load(args.runs))
+    else:
+        if len(args.runs) < 2:
+            raise UsageError('name a run and then what to ask of it: RUN "SELECT …" (or RUN --schema)')
+        *runs, sql = args.runs
+        results = load(runs)
+        if results.not_comparable:
+            print(f"note: these runs differ in {', '.join(results.not_comparable)}", file=sys.stderr)
+        found = query(results, sql)
+    _put(found, args.format or "table", args.output)
     return 0
 
 
 def query(results: Results, sql: str) -> pa.Table:
     """What the SQL finds in the runs' tables. Raises UsageError, one line, for what DuckDB refuses."""
-    duckdb = _duckdb()
+    need("duckdb", "query", "DuckDB")
+    import duckdb
+
     connection = duckdb.connect()
     try:
         words = set(re.findall(r"\w+", sql.lower()))
@@ -136,23 +130,17 @@ def export(results: Results, folder: Path, format: str) -> list[Path]:
 
 
 def _put(table: pa.Table, format: str, file: str | None) -> None:
-    """Print, or write to a temporary name and rename."""
+    """Print, or write a file."""
     content = _FORMATS[format](table)
     if file is None:
         if format == "parquet":
             sys.stdout.buffer.write(content)
         else:
             print(content.decode(), end="")
-        sys.stdout.flush()
         return
-    target = Path(file)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+        write_whole(Path(file), content)
     except OSError as error:
-        with contextlib.suppress(OSError):  # there may be no such folder
-            temporary.unlink(missing_ok=True)
         raise UsageError(f"{file}: cannot be written: {error.strerror}") from None
 
 
@@ -212,14 +200,6 @@ def _cell(value: Any) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _duckdb() -> ModuleType:
-    try:
-        import duckdb
-    except ImportError:
-        raise UsageError("DuckDB is not installed: pip install -c constraints.txt -e '.[query]'") from None
-    return duckdb
 
 
 _FORMATS: dict[str, Callable[[pa.Table], bytes]] = {"table": _text, "csv": _csv, "json": _json, "parquet": _parquet}

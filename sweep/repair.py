@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep import records
-from sweep.driver.mend import Repair, Row, Rows, Tell, is_search, job_of, mend_rows, set_one_aside
-from sweep.errors import Parser, UsageError
+from sweep.driver.mend import Repair, Row, Rows, is_search, job_of, mend_rows, set_one_aside
+from sweep.errors import Parser, UsageError, command
+from sweep.jobs import Tell
 from sweep.plan import plan as planning
 from sweep.plan.plan import Plan
 from sweep.records import RUNNING
@@ -91,12 +92,11 @@ def _settle_status(run: Path) -> None:
 def _prepared(run: Path, plan: Plan, space: Any, tell: Tell) -> Row:
     """What prepared.json holds: where it is gone, prepared again, which finds what is in the store."""
     from sweep.relearning import prepare
-    from sweep.terminal.lines import Progress
 
     path = run / "prepared.json"
     if path.exists():
         return records.read_json(path)
-    prepared = prepare.prepare_all(plan, space, prepare.experiment_of(plan), prepare.here, Progress(sys.stdout))
+    prepared = prepare.prepare_all(plan, space, prepare.experiment_of(plan), prepare.here, tell)
     write_json(path, prepared)
     tell("prepared.json: rebuilt")
     return prepared
@@ -111,19 +111,19 @@ def _keys(run: Path, prepared: Mapping[str, Any]) -> list[str]:
 def _write_views(run: Path, plan: Plan, space: Any, prepared: Row, tell: Tell) -> None:
     """The journal, TensorBoard, the plot and the page, from the records alone; one file a table where the run is finished."""
     from sweep.driver.agenda import Agenda
-    from sweep.driver.outputs import Outputs
+    from sweep.driver.views import Telling, written_views
     from sweep.relearning.prepare import experiment_of
-    from sweep.terminal.lines import Progress
 
     agenda = Agenda(plan, space, experiment_of(plan), prepared)
     agenda.close()
     tell("optuna.journal: rebuilt")
     shutil.rmtree(run / "tensorboard", ignore_errors=True)
-    outputs = Outputs(plan, space, Progress(sys.stdout))
+    telling = Telling(written_views(plan, space, tell), tell)
     for ended in _ended(run, agenda.specs):
-        outputs.take_again(ended)
-    outputs.finish()
-    tell("tensorboard, front.png, report.html: rebuilt")
+        telling.take(ended)
+    telling.finish()
+    if not telling.failed:
+        tell("tensorboard, front.png, report.html: rebuilt")
     if records.read_json(run / "status.json")["state"] == "finished":
         compact(run)
 
@@ -140,23 +140,20 @@ def _ended(run: Path, specs: Any) -> Iterator[Any]:
         yield Ended(job, known.trials.get(row["trial_id"], row) if is_search(name) else row)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code: 0, 1 where something is left to --resume, 2 for a mistake of the user's."""
+    """The command; returns its exit code: 1 where something is left to --resume, else 0."""
     parser = Parser("python -m sweep.repair", description="Rebuild what can be rebuilt of a run.")
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument("--dry-run", action="store_true", help="say what is damaged and would be done; change nothing")
     args = parser.parse_args(argv)
     run = Path(args.run)
-    try:
-        _plan_of(run)  # before a lock is written where there is no run
-        if args.dry_run:
-            done = foresee(run, print)
-        else:
-            with only_driver(run):
-                done = repair(run, print)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _plan_of(run)  # before a lock is written where there is no run
+    if args.dry_run:
+        done = foresee(run, print)
+    else:
+        with only_driver(run):
+            done = repair(run, print)
     nothing = not (done.damaged or done.rebuilt or done.left)
     print(
         f"{run}: " + ("nothing is damaged" if nothing else f"{len(done.damaged)} damaged, {len(done.rebuilt)} rebuilt")

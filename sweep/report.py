@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.errors import Parser, UsageError
+from sweep.errors import Parser, UsageError, command
 from sweep.page.caption import write_pictures
 from sweep.page.contents import write
 from sweep.reading.fronts import read_front
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code: 0, or 2 with one line on stderr for a mistake of the user's."""
     parser = Parser(prog="python -m sweep.report", description="Write the page of finished or running sweeps.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument(
@@ -38,25 +38,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=0, help="beside --live: the port (default: a free one)")
     arguments = parser.parse_args(argv)
-    try:
-        if arguments.live:
-            if arguments.png or arguments.pdf or arguments.output:
-                raise UsageError("--live: writes no file; leave out -o, --png and --pdf")
-            from sweep.page.serving import serve  # only here: a written page needs no server
+    if arguments.live:
+        if arguments.png or arguments.pdf or arguments.output:
+            raise UsageError("--live: writes no file; leave out -o, --png and --pdf")
+        from sweep.page.serving import serve  # only here: a written page needs no server
 
-            return serve(arguments.runs, arguments.port)
-        if arguments.port:
-            raise UsageError("--port: is of --live")
-        if arguments.png or arguments.pdf:
-            if len(arguments.runs) > 1:
-                raise UsageError("--png, --pdf: are of one run; name one")
-            for file in write_pictures(read_front(arguments.runs[0]), arguments.png, arguments.pdf):
-                print(file)
-            return 0
-        print(write(arguments.runs, arguments.output))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return serve(arguments.runs, arguments.port)
+    if arguments.port:
+        raise UsageError("--port: is of --live")
+    if arguments.png or arguments.pdf:
+        if len(arguments.runs) > 1:
+            raise UsageError("--png, --pdf: are of one run; name one")
+        for file in write_pictures(read_front(arguments.runs[0]), arguments.png, arguments.pdf):
+            print(file)
+        return 0
+    print(write(arguments.runs, arguments.output))
     return 0
 
 

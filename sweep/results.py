@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sweep import records
-from sweep.errors import UsageError, near
+from sweep.errors import UsageError, near, need
 from sweep.reading.fronts import comparable, read_front
 from sweep.records import TABLES, NothingRecorded
 
@@ -70,18 +70,14 @@ class Results:
 
     def to_pandas(self, name: str) -> pandas.DataFrame:
         """A table by pandas' own conversion; UsageError where pandas is not installed."""
-        try:
-            import pandas  # noqa: F401
-        except ImportError:
-            raise UsageError("pandas is not installed: pip install -c constraints.txt pandas") from None
+        need("pandas")
         return self.table(name).to_pandas()
 
     def to_polars(self, name: str) -> polars.DataFrame:
         """A table by Polars' own conversion; UsageError where Polars is not installed."""
-        try:
-            import polars
-        except ImportError:
-            raise UsageError("Polars is not installed: pip install -c constraints.txt polars") from None
+        need("polars", called="Polars")
+        import polars
+
         found = polars.from_arrow(self.table(name))
         assert isinstance(found, polars.DataFrame), "a table makes a frame"
         return found

@@ -43,6 +43,7 @@ def test_the_tree_passes(tool: list[str]) -> None:
         ("sweep/records/files.py", "import sweep.reading.words"),
         ("sweep/views/pictures.py", "import sweep.launch"),
         ("sweep/reading/words.py", "import matplotlib"),
+        ("sweep/launch.py", "from ray import tune"),
     ],
 )
 def test_an_import_that_runs_upward_is_found_out(file: str, line: str, tmp_path: Path) -> None:

@@ -20,17 +20,14 @@ from pathlib import Path
 
 from benchmarks.search.problems import PROBLEMS, best_known, problem
 from benchmarks.search.staged import Problem
-from sweep.errors import UsageError
+from sweep.errors import UsageError, command
 from sweep.plan.plan import Plan
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    try:
-        args.command(args)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    args.command(args)
     return 0
 
 

@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from scipy.stats import qmc
 
 from sweep import records
-from sweep.driver.run import drive
-from sweep.errors import UsageError
-from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
+from sweep.driver.sweep import drive
+from sweep.errors import UsageError, command
+from sweep.jobs import Ended, Job, View, add_report, attack_plan, replicate_row
 from sweep.plan.plan import Plan, absolute, check_folders, create_run_dir, validate
 from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
 from sweep.records.folder import write_json
@@ -186,16 +186,18 @@ class Recording:
         return Job(spec, self.arm.name, number, "search" if replicate == 0 else "confirm", records.now(), settings)
 
 
-class Views:
+class Told:
     """What the terminal hears of each replicate."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    name = "terminal"
 
-    def take(self, ended: Ended, agenda: Recording) -> None:
+    def __init__(self, agenda: Recording, progress: Progress) -> None:
+        self.agenda, self.progress = agenda, progress
+
+    def take(self, ended: Ended) -> None:
         told = [f"{k} {ended.row[k]:.3f}" for k in _TOLD if ended.row.get(k) is not None]
         said = "  ".join([ended.row["state"], *told, *filter(None, [ended.row["cause"]])])
-        self.progress.line(f"{len(agenda.done)}/{agenda.total} {ended.job.name} {said}")
+        self.progress.line(f"{len(self.agenda.done)}/{self.agenda.total} {ended.job.name} {said}")
 
     def finish(self) -> None:
         self.progress.line("recorded")
@@ -280,6 +282,7 @@ def same_question(folder: Path, prepared: Mapping[str, Any]) -> None:
             )
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("python -m benchmarks.search.record", description="Record trials that nothing stops.")
     p.add_argument(
@@ -296,49 +299,45 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = p.parse_args(argv)
     run_dir = Path(args.run_dir)
-    try:
-        if args.tables:
-            write_tables(records.run_folder(run_dir), args.tables)
-            return 0
-        old = (run_dir / "plan.json").exists()
-        if old:
-            plan = Plan.from_json(records.read_json(run_dir / "plan.json"), str(run_dir / "plan.json"))
-            plan = dataclasses.replace(plan, workers=args.workers)
-        else:
-            plan = Plan(space=SPACE, run_dir=args.run_dir, trials=args.trials, baseline_trials=0, sampler="qmc",
-                        fix=(("method", "dimum"),), confirm_seeds=args.seeds - 1, artifacts=absolute(args.artifacts),
-                        workers=args.workers)  # fmt: skip
-        space = validate(plan)
-        check_folders(plan, new=not old)
-        quiet(False)
-        progress = Progress()
-        if not old:
-            create_run_dir(plan)
-            if args.taken:
-                take_up(args.taken, run_dir, space)
-        experiment = prepare.experiment_of(plan)
+    if args.tables:
+        write_tables(records.run_folder(run_dir), args.tables)
+        return 0
+    old = (run_dir / "plan.json").exists()
+    if old:
+        plan = Plan.from_json(records.read_json(run_dir / "plan.json"), str(run_dir / "plan.json"))
+        plan = dataclasses.replace(plan, workers=args.workers)
+    else:
+        plan = Plan(space=SPACE, run_dir=args.run_dir, trials=args.trials, baseline_trials=0, sampler="qmc",
+                    fix=(("method", "dimum"),), confirm_seeds=args.seeds - 1, artifacts=absolute(args.artifacts),
+                    workers=args.workers)  # fmt: skip
+    space = validate(plan)
+    check_folders(plan, new=not old)
+    quiet(False)
+    progress = Progress()
+    if not old:
+        create_run_dir(plan)
+        if args.taken:
+            take_up(args.taken, run_dir, space)
+    experiment = prepare.experiment_of(plan)
 
-        def open_(execute: Execute) -> tuple[Recording, Views]:
-            prepared = prepare.prepare_all(plan, space, experiment, execute, progress)
-            if args.taken:
-                same_question(args.taken, prepared)
-            base, samples = prepared["keys"]["base model"], Samples(plan.samples_forgotten, plan.samples_per_retained)
-            progress.line("prepare: the base model on the repeats' seeds, with the search's N")
-            execute(
-                {
-                    f"base on seed {s}": (make_score, (experiment, base, samples, s))
-                    for s in plan.replicate_seeds[1 : args.seeds]
-                }
-            )
-            write_json(run_dir / "prepared.json", prepared)
-            agenda = Recording(plan, space.bounded(prepared), experiment, args.repeated, args.seeds)
-            progress.line(f"recording: {agenda.total} replicates, {len(agenda.done)} of them there")
-            return agenda, Views(progress)
+    def open_(execute: Execute) -> tuple[Recording, list[View]]:
+        prepared = prepare.prepare_all(plan, space, experiment, execute, progress.line)
+        if args.taken:
+            same_question(args.taken, prepared)
+        base, samples = prepared["keys"]["base model"], Samples(plan.samples_forgotten, plan.samples_per_retained)
+        progress.line("prepare: the base model on the repeats' seeds, with the search's N")
+        execute(
+            {
+                f"base on seed {s}": (make_score, (experiment, base, samples, s))
+                for s in plan.replicate_seeds[1 : args.seeds]
+            }
+        )
+        write_json(run_dir / "prepared.json", prepared)
+        agenda = Recording(plan, space.bounded(prepared), experiment, args.repeated, args.seeds)
+        progress.line(f"recording: {agenda.total} replicates, {len(agenda.done)} of them there")
+        return agenda, [Told(agenda, progress)]
 
-        drive(plan, open_, [experiment], progress)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    drive(plan, open_, [experiment], progress)
     return 0
 
 

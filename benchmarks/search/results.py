@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from benchmarks.search import measures
 from benchmarks.search.clock import Event, Run
 from benchmarks.search.measures import LEVELS, Middle
 from sweep.errors import UsageError
+from sweep.records.whole import replacing
 from sweep.statistics.estimates import estimate
 
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
@@ -65,9 +65,8 @@ def write(folder: Path, options: Options, strategy: str, seed: int, run: Run) ->
     target.parent.mkdir(parents=True, exist_ok=True)
     told = {"strategy": strategy, "seed": seed, "spent": run.spent, **dataclasses.asdict(options)}
     schema = _SCHEMA.with_metadata({"run": json.dumps(told)})
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    pq.write_table(pa.Table.from_pylist([dataclasses.asdict(e) for e in run.events], schema=schema), temporary)
-    os.replace(temporary, target)
+    with replacing(target) as temporary:
+        pq.write_table(pa.Table.from_pylist([dataclasses.asdict(e) for e in run.events], schema=schema), temporary)
 
 
 def read(path: Path) -> Stored:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sweep.cluster import drain, files
 from sweep.cluster.check import findings
-from sweep.errors import UsageError
+from sweep.errors import command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,14 +24,11 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code: 0 where nothing is wrong, 2 where something is."""
     args = parser().parse_args(argv)
-    try:
-        return drain.run(args) if args.command == "drain" else check(args.files)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return drain.run(args) if args.command == "drain" else check(args.files)
 
 
 def check(paths: Sequence[str]) -> int:

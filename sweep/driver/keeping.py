@@ -25,6 +25,7 @@ from trainables.store import Store, is_key
 
 if TYPE_CHECKING:
     from sweep.driver.agenda import Agenda
+    from sweep.jobs import Ended
 
 _COLUMNS = {
     "stages": ("key",),
@@ -61,13 +62,15 @@ def runs_beside(run: Path, artifacts: str) -> list[Path]:
 
 
 class Keeping:
-    """Removes what is not kept of the run that an agenda drives."""
+    """Removes what is not kept of the run that an agenda drives; the last of its views, for it takes what they show."""
+
+    name = "--keep front"
 
     def __init__(self, agenda: Agenda) -> None:
         self.agenda, self.run, self.store = agenda, agenda.run_dir, Store(agenda.plan.artifacts)
         self._removed: set[str] = set()  # trials
 
-    def take(self) -> None:
+    def take(self, ended: Ended) -> None:
         """Remove trials that failed or were stopped, once there are some: an arm that has a feasible one confirms none of them."""
         if self.agenda.phase != "search":
             return

@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sweep import records
-from sweep.jobs import Job, replicate_row, settings_of, trial_row
+from sweep.jobs import Job, Tell, replicate_row, settings_of, trial_row
 from sweep.records import COMPLETE, FAIL, GATE, PRUNED, RUNNING
 from sweep.records.damage import Damaged, damaged_files, set_aside
 from sweep.relearning.specs import Specs
 from sweep.space import CONTROL
 
-Tell = Callable[[str], None]
 Row = dict[str, Any]
 
 

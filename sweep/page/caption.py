@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from sweep.errors import UsageError
 from sweep.page.figures import front_figure, png_bytes
-from sweep.page.render import replace
 from sweep.reading.fronts import Front, conditions
 from sweep.reading.words import counted, definitions, standing_of
+from sweep.records.whole import write_whole
 
 
 def write_pictures(front: Front, png: Path | None, pdf: Path | None) -> list[Path]:
@@ -63,8 +63,8 @@ def pdf_bytes(figure: Figure) -> bytes:
 def _write(front: Front, path: Path, kind: str) -> list[Path]:
     figure, beside = front_figure(front), path.with_suffix(".txt")
     try:
-        replace(path, png_bytes(figure) if kind == "png" else pdf_bytes(figure))
-        replace(beside, (caption(front) + "\n").encode())
+        write_whole(path, png_bytes(figure) if kind == "png" else pdf_bytes(figure))
+        write_whole(beside, caption(front) + "\n")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return [path, beside]

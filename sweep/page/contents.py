@@ -14,7 +14,7 @@ from sweep.errors import UsageError
 from sweep.page import charts, gallery
 from sweep.page.explorer import explored
 from sweep.page.figures import front_figure, png_bytes
-from sweep.page.render import plotly, render, replace
+from sweep.page.render import plotly, render
 from sweep.reading import failures, spending
 from sweep.reading.comparison import FEW_ARMS, Standing, attacked, comparison, standings
 from sweep.reading.ending import Ending
@@ -39,6 +39,7 @@ from sweep.reading.words import (
     within,
 )
 from sweep.records import AUDITS, COMPLETE, now
+from sweep.records.whole import write_whole
 from sweep.space import CONTROL
 
 LIMIT = 8_000_000  # bytes of a page
@@ -60,9 +61,9 @@ def write(
     pictures = [png_bytes(front_figure(front)) for front in fronts]
     text = render("report.html.j2", contents(fronts, pictures), SCRIPTS)
     try:
-        replace(page, text.encode())
+        write_whole(page, text)
         for front, png in zip(fronts, pictures, strict=True):
-            replace(front.run / "front.png", png)
+            write_whole(front.run / "front.png", png)
     except OSError as error:
         raise UsageError(f"{error.filename or page}: cannot be written: {error.strerror}") from None
     return page

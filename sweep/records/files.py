@@ -35,6 +35,7 @@ import pyarrow.parquet as pq
 
 from sweep.errors import UsageError
 from sweep.records.migrations import SCHEMA_VERSION, migrate, version_of
+from sweep.records.whole import replacing
 
 PART = re.compile(r"part-(\d{5})-all\.parquet")  # numbered, so that no state of the folder has the path of another
 SAFE_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"  # of a trial: it becomes a path, here and in whatever is told of it
@@ -105,9 +106,8 @@ def write(folder: Path, name: str, rows: pa.Table) -> None:
             rest = pa.concat_tables([table.slice(0, start), table.slice(start + length)])
             _replace(folder, rest, {f"{name}.parquet": rows})
             return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    pq.write_table(rows, temporary, **_CHECKED)
-    os.replace(temporary, target)
+    with replacing(target) as temporary:
+        pq.write_table(rows, temporary, **_CHECKED)
 
 
 def compact(folder: Path) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from sweep.errors import UsageError
 from sweep.records import files
 from sweep.records.tables import TABLES
+from sweep.records.whole import write_whole
 
 
 @contextmanager
@@ -33,6 +33,4 @@ def compact(run_dir: Path) -> dict[str, int]:
 
 def write_json(path: Path, values: Any) -> None:
     """Replace a JSON file of a run, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(values, indent=1, default=str) + "\n")
-    os.replace(temporary, path)
+    write_whole(path, json.dumps(values, indent=1, default=str) + "\n")

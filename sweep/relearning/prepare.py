@@ -12,11 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from sweep.errors import UsageError
-from sweep.jobs import attack_plan
+from sweep.jobs import Tell, attack_plan
 from sweep.plan.datasets import dataset_of
 from sweep.plan.plan import AUTO, CALIBRATION_SEEDS, Plan
 from sweep.space import Arm, Attack, Choice, SearchSpace
-from sweep.terminal.lines import Progress
 from trainables import products
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
@@ -36,11 +35,12 @@ from trainables.unlearning import METHODS
 _MODEL_NAMES = {"base": "base model", "retrain": "retrain control"}
 
 Task = Callable[..., Artifact]
-Execute = Callable[[dict[str, tuple[Task, tuple[Any, ...]]]], dict[str, Artifact]]
+Tasks = dict[str, tuple[Task, tuple[Any, ...]]]
+Execute = Callable[[Tasks], dict[str, Artifact]]
 """Runs independent tasks by name and gives their artifacts: on Ray, or one after the other here."""
 
 
-def here(tasks: dict[str, tuple[Task, tuple[Any, ...]]]) -> dict[str, Artifact]:
+def here(tasks: Tasks) -> dict[str, Artifact]:
     """Runs tasks one after the other in this process."""
     return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
 
@@ -175,9 +175,7 @@ def needed(space: SearchSpace) -> list[str]:
     return sorted({name for arm in space.arms for name in METHODS[arm.method].needs})
 
 
-def prepare_all(
-    plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, progress: Progress
-) -> dict[str, Any]:
+def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, tell: Tell) -> dict[str, Any]:
     """Find or make every shared artifact; returns what ``prepared.json`` holds, the FID budget among it."""
     start, store = time.monotonic(), Store(experiment.store)
     whiches = ("base",) if experiment.without_control else ("base", "retrain")
@@ -187,9 +185,9 @@ def prepare_all(
     cached = [name for name, key in keys.items() if store.find(key)]
     todo = [name for name in keys if name not in cached]
     said = ["found " + ", ".join(cached)] * bool(cached) + ["training " + ", ".join(todo)] * bool(todo)
-    progress.line(f"prepare: {'; '.join(said)}")
+    tell(f"prepare: {'; '.join(said)}")
     if experiment.without_control:
-        progress.line(f"prepare: no retrain control: {experiment.without_control}")
+        tell(f"prepare: no retrain control: {experiment.without_control}")
     if isinstance(experiment.base, Pretrained):  # here, for no other machine need see its folder
         for which in whiches:
             with mistake_in("--base" if which == "base" else "--retrain-control"):
@@ -203,24 +201,24 @@ def prepare_all(
         }
     )
     accuracy = made["classifier"].facts["held_out_accuracy"]
-    progress.line(
+    tell(
         f"prepare: classifier is right on {accuracy:.1%} of {made['classifier'].facts['held_out_images']} held-out images"
     )
-    once: dict[str, tuple[Task, tuple[Any, ...]]] = {"reference statistics": (products.make_reference, (experiment,))}
+    once: Tasks = {"reference statistics": (products.make_reference, (experiment,))}
     if shadows:
         once["shadow losses"] = (products.make_shadows, (experiment,))
     once |= {name: (products.make_shared, (experiment, name)) for name in needed(space)}
     made_once = execute(once)
     seeds = plan.calibration_seeds
     samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
-    tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {"synthetic set": (products.make_synthetic, (experiment,))}
+    tasks: Tasks = {"synthetic set": (products.make_synthetic, (experiment,))}
     for which in whiches:
         model = products.model_key(experiment, which)
         tasks |= {f"{which} on seed {s}": (make_score, (experiment, model, samples, s)) for s in seeds}
     base = keys["base model"]
     confirm_seeds = plan.replicate_seeds[1:]
     tasks |= {f"base on confirm seed {s}": (make_score, (experiment, base, confirm, s)) for s in confirm_seeds}
-    progress.line(f"prepare: synthetic set; noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
+    tell(f"prepare: synthetic set; noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
     scores = execute(tasks)
     fids = {w: [scores[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
     prepared = _budget(plan, fids["base"], fids.get("retrain"))
@@ -241,7 +239,7 @@ def prepare_all(
         "seconds": {"prepare": time.monotonic() - start}
         | {f"{n} core": a.facts.get("core_s", 0.0) for n, a in made.items()},
     }
-    progress.line(f"prepare: {prepared['fid_budget_rule']}")
+    tell(f"prepare: {prepared['fid_budget_rule']}")
     return prepared
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from sweep.errors import UsageError, near
+from sweep.errors import UsageError, near, need
 from sweep.samplers import Observation, Question, Sampler
 
 
@@ -24,8 +23,8 @@ def make(name: str, question: Question, seed: int, earlier: Sequence[Sequence[Ob
 
 def check_installed(name: str, flag: str = "--sampler") -> None:
     """UsageError where a sampler's library is an extra that is not there; imports nothing."""
-    if name == "ax" and importlib.util.find_spec("ax") is None:
-        raise UsageError(f"{flag} ax: Ax is not installed: pip install -c constraints.txt -e '.[ax]'")
+    if name == "ax":
+        need("ax", "ax", f"{flag} ax: Ax")
 
 
 def _nehvi(question: Question, seed: int, earlier: Sequence[Sequence[Observation]] = ()) -> Sampler:

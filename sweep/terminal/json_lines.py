@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.records import FIGURES, now
-from sweep.space import Objective
+from sweep.space import CONTROL, Objective
 from sweep.terminal.lines import Progress, ended_text, front_text
 from sweep.terminal.tally import outcome
 
 if TYPE_CHECKING:
-    from sweep.driver.agenda import Agenda
-    from sweep.jobs import Ended, Jobs
+    from sweep.jobs import Ended, Jobs, SweepJobs
     from sweep.reading.ending import Ending
 
 EVENTS = {
@@ -74,24 +73,24 @@ class LogLines(Progress):
         text, commands = ending.winner_text(), ending.commands()
         self._tell("result", text, figures=figures, commands=commands, shortfalls=failed, **told)
 
-    def _running(self, agenda: Jobs) -> None:
-        jobs = list(agenda.running.values())
+    def _running(self, jobs: Jobs) -> None:
+        running = list(jobs.running.values())
         stages = [
             {
                 "trial_id": j.spec.trial_id,
                 "replicate": j.spec.replicate,
                 "stage": j.stages[-1]["stage"] if j.stages else None,
             }
-            for j in jobs
+            for j in running
         ]
-        self._tell("running", f"{len(jobs)} running", running=stages)
+        self._tell("running", f"{len(running)} running", running=stages)
 
-    def _ended(self, ended: Ended, agenda: Agenda) -> None:
+    def _ended(self, ended: Ended, jobs: SweepJobs) -> None:
         job, row = ended.job, ended.row
-        searched = job.phase == "search" and job.arm in agenda.budgets
+        searched = job.phase == "search" and job.arm != CONTROL
         self._tell(
             "ended",
-            ended_text(ended, agenda, self.tally.ended),
+            ended_text(ended, jobs, self.tally.ended),
             trial_id=job.spec.trial_id,
             replicate=job.spec.replicate,
             arm=job.arm,
@@ -105,18 +104,18 @@ class LogLines(Progress):
         self._tell("front", front_text(self.tally.front, objectives))
 
     def _tell(self, event: str, text: str, **facts: Any) -> None:
-        agenda, tally = self.tally.agenda, self.tally
+        jobs, tally = self.tally.jobs, self.tally
         self._heard()
-        objectives = [o.metric for o in agenda.space.objectives] if agenda else []
+        objectives = [o.metric for o in jobs.space.objectives] if jobs else []
         told: dict[str, Any] = dict.fromkeys(FIELDS) | {
             "time": now().isoformat(),
             "elapsed_s": round(self.elapsed(), 3),
             "event": event,
             "text": text,
-            "phase": agenda.phase if agenda else None,
+            "phase": jobs.phase if jobs else None,
             "counts": tally.counts(),
             "front": [dict(zip(("trial_id", *objectives), point, strict=True)) for point in tally.front]
-            if agenda
+            if jobs
             else [],
             "core_hours": tally.core_hours(),
             "gpu_hours": tally.gpu_hours(),

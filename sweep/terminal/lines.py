@@ -1,7 +1,7 @@
 """What the terminal shows while a sweep runs: plain lines, each with the time since the start.
 
 On a terminal a table takes their place (`sweep.terminal.table`), for programs lines of JSON (`sweep.terminal.json_lines`);
-`progress_for` chooses.
+`sweep.terminal.choose` chooses.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from sweep.space import CONTROL, Objective
 from sweep.terminal.tally import Tally
 
 if TYPE_CHECKING:  # the first line is printed before torch and Optuna are imported
-    from sweep.driver.agenda import Agenda
-    from sweep.jobs import Ended, Jobs
+    from sweep.jobs import Ended, Jobs, SweepJobs
     from sweep.reading.ending import Ending
 
-FORMATS = ("auto", "lines", "json")
 _STATE_WORDS = {COMPLETE: "done", PRUNED: "stopped"}
 _HEARTBEAT_S = 15.0
 
@@ -64,35 +62,35 @@ class Progress:
         """Count the finished trials of an earlier driver, and take up its front."""
         self.tally.go_on(rows, objectives)
 
-    def begin(self, agenda: Agenda) -> None:
+    def begin(self, jobs: SweepJobs) -> None:
         """What is prepared now runs."""
-        self.tally.agenda = agenda
+        self.tally.jobs = jobs
 
     def quiet_for(self) -> float:
         """Seconds since the last line."""
         return time.monotonic() - self._last
 
-    def heartbeat(self, agenda: Jobs) -> None:
+    def heartbeat(self, jobs: Jobs) -> None:
         """What is running, if nothing has been said for a while."""
         if self.quiet_for() >= _HEARTBEAT_S:
-            self._running(agenda)
+            self._running(jobs)
 
-    def ended(self, ended: Ended, agenda: Agenda) -> None:
+    def ended(self, ended: Ended, jobs: SweepJobs) -> None:
         """Tell of a trial or replicate that is over, and of the front whenever it changed."""
-        if agenda.ended_by and not self._told_end:
+        if jobs.ended_by and not self._told_end:
             self._told_end = True
-            self.line(f"search ended by {agenda.ended_by}")
-        changed = self.tally.take(ended, agenda)
-        self._ended(ended, agenda)
+            self.line(f"search ended by {jobs.ended_by}")
+        changed = self.tally.take(ended, jobs)
+        self._ended(ended, jobs)
         if changed:
-            self._front(agenda.space.objectives)
+            self._front(jobs.space.objectives)
 
-    def _running(self, agenda: Jobs) -> None:
-        stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in agenda.running.items()]
+    def _running(self, jobs: Jobs) -> None:
+        stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in jobs.running.items()]
         self.line("running: " + (", ".join(stages) or "waiting for a worker"))
 
-    def _ended(self, ended: Ended, agenda: Agenda) -> None:
-        self.line(ended_text(ended, agenda, self.tally.ended))
+    def _ended(self, ended: Ended, jobs: SweepJobs) -> None:
+        self.line(ended_text(ended, jobs, self.tally.ended))
 
     def _front(self, objectives: Sequence[Objective]) -> None:
         self.line(f"front so far, all arms: {front_text(self.tally.front, objectives)}")
@@ -104,26 +102,12 @@ class Progress:
         print(text, file=self._stream, flush=True)
 
 
-def progress_for(log_format: str, verbose: bool, stream: TextIO | None = None) -> Progress:
-    """Lines of JSON if asked for; a live table on a terminal, unless libraries may write between its lines; else plain lines."""
-    stream = sys.stdout if stream is None else stream
-    if log_format == "json":
-        from sweep.terminal.json_lines import LogLines
-
-        return LogLines(stream, verbose)
-    from sweep.terminal.table import LiveTable, can_draw
-
-    if log_format == "auto" and not verbose and can_draw(stream):
-        return LiveTable(stream)
-    return Progress(stream, verbose)
-
-
-def ended_text(ended: Ended, agenda: Agenda, count: int) -> str:
+def ended_text(ended: Ended, jobs: SweepJobs, count: int) -> str:
     """``3/24 dimum-0002-r0 done robustness 0.9 …``, or ``FAILED`` with the cause."""
     job, row = ended.job, ended.row
     state = _STATE_WORDS.get(row["state"], "FAILED")
-    of = f"{count}/{agenda.total} " if job.phase == "search" and job.arm != CONTROL else ""
-    told = _figures(row, agenda.space.objectives)
+    of = f"{count}/{jobs.total} " if job.phase == "search" and job.arm != CONTROL else ""
+    told = _figures(row, jobs.space.objectives)
     return f"{of}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}"
 
 

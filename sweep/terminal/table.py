@@ -48,7 +48,7 @@ class LiveTable(Progress):
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
-    def heartbeat(self, agenda: Jobs) -> None:
+    def heartbeat(self, jobs: Jobs) -> None:
         """The table shows what runs."""
 
     def _front(self, objectives: Sequence[Objective]) -> None:
@@ -60,16 +60,16 @@ class LiveTable(Progress):
     def _draw(self) -> RenderableType:
         """The table as it is now; called by the thread that redraws it."""
         tally, elapsed = self.tally, _clock(self.elapsed())
-        if tally.agenda is None:
+        if tally.jobs is None:
             return Text(f"preparing, {elapsed}", style="bold")
-        agenda, left = tally.agenda, tally.left_s()
-        head = Text(f"{agenda.phase}, {elapsed}", style="bold")
+        jobs, left = tally.jobs, tally.left_s()
+        head = Text(f"{jobs.phase}, {elapsed}", style="bold")
         head.append(f"   left: {'not known yet' if left is None else 'about ' + _clock(left)}", style="not bold")
         spent = f"   {tally.core_hours():.2f} core-hours"
-        if agenda.plan.gpus_per_trial:
+        if jobs.plan.gpus_per_trial:
             spent += f", {tally.gpu_hours():.2f} GPU-hours"
         head.append(spent, style="not bold")
-        return Group(head, self._counts(), self._running_jobs(list(agenda.running.values())), self._best())
+        return Group(head, self._counts(), self._running_jobs(list(jobs.running.values())), self._best())
 
     def _counts(self) -> Table:
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
@@ -92,8 +92,8 @@ class LiveTable(Progress):
         return table
 
     def _best(self) -> Table:
-        assert self.tally.agenda is not None, "there is an agenda to draw"
-        first, second = self.tally.agenda.space.objectives
+        assert self.tally.jobs is not None, "there is something to draw"
+        first, second = self.tally.jobs.space.objectives
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
         for name in ("best so far", first.metric, second.metric):
             table.add_column(name, no_wrap=True)

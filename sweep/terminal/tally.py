@@ -14,8 +14,7 @@ from sweep.space import CONTROL, Objective
 from sweep.statistics.estimates import nondominated
 
 if TYPE_CHECKING:  # what the terminal shows first is shown before torch and Optuna are imported
-    from sweep.driver.agenda import Agenda
-    from sweep.jobs import Ended, Job
+    from sweep.jobs import Ended, Job, SweepJobs
 
 FEASIBLE, INFEASIBLE, GATED, DOMINATED, FAILED = "feasible", "infeasible", "gated", "dominated", "failed"
 OUTCOMES = (FEASIBLE, INFEASIBLE, GATED, DOMINATED, FAILED)
@@ -27,7 +26,7 @@ class Tally:
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.front: list[tuple[str, float, float]] = []  # trial, first and second objective, by the second
-        self.agenda: Agenda | None = None
+        self.jobs: SweepJobs | None = None
         self._core_s, self._wall_s = 0.0, 0.0
         self._seen: dict[str, float] = {}
         self._took: dict[str, list[float]] = {}  # by phase, the wall seconds of each replicate that ended
@@ -42,19 +41,19 @@ class Tally:
             if row["arm"] != CONTROL and row["state"] != RUNNING:
                 self._count(row, objectives)
 
-    def take(self, ended: Ended, agenda: Agenda) -> bool:
+    def take(self, ended: Ended, jobs: SweepJobs) -> bool:
         """Count a trial or replicate that is over; whether the front has changed."""
-        job, row, self.agenda = ended.job, ended.row, agenda
+        job, row, self.jobs = ended.job, ended.row, jobs
         core_s, wall_s = _spent(job)
         self._core_s, self._wall_s = self._core_s + core_s, self._wall_s + wall_s
         self._took.setdefault(job.phase, []).append(wall_s)
-        return job.phase == "search" and job.arm != CONTROL and self._count(row, agenda.space.objectives)
+        return job.phase == "search" and job.arm != CONTROL and self._count(row, jobs.space.objectives)
 
     def counts(self) -> dict[str, int]:
         """Trials running and waiting, and those that ended, by outcome; confirm replicates run and wait like trials."""
         running = waiting = 0
-        if self.agenda:
-            running, waiting = len(self.agenda.running), self.agenda.waiting
+        if self.jobs:
+            running, waiting = len(self.jobs.running), self.jobs.waiting
         return {"running": running, "waiting": waiting} | {name: self.outcomes[name] for name in OUTCOMES}
 
     def core_hours(self) -> float:
@@ -62,24 +61,24 @@ class Tally:
 
     def gpu_hours(self) -> float:
         """Elapsed hours of stages times the share of a GPU that each held; 0 on CPUs."""
-        if self.agenda is None:
+        if self.jobs is None:
             return 0.0
-        return self.agenda.plan.gpus_per_trial * (self._wall_s + sum(_spent(j)[1] for j in self._running())) / 3600
+        return self.jobs.plan.gpus_per_trial * (self._wall_s + sum(_spent(j)[1] for j in self._running())) / 3600
 
     def left_s(self) -> float | None:
         """Seconds that this phase still takes, if what is left takes as long as what ended; None before anything has."""
-        if self.agenda is None or not (took := self._took.get(self.agenda.phase)):
+        if self.jobs is None or not (took := self._took.get(self.jobs.phase)):
             return None
         mean = float(np.mean(took))
         going = sum(max(0.0, mean - self.running_s(j)) for j in self._running())
-        return (going + mean * self.agenda.waiting) / max(self.agenda.plan.workers, 1)
+        return (going + mean * self.jobs.waiting) / max(self.jobs.plan.workers, 1)
 
     def running_s(self, job: Job) -> float:
         """Seconds since the job was first seen here to run: jobs that confirm are all made long before most begin."""
         return time.monotonic() - self._seen.setdefault(job.name, time.monotonic())
 
     def _running(self) -> list[Job]:
-        return list(self.agenda.running.values()) if self.agenda else []
+        return list(self.jobs.running.values()) if self.jobs else []
 
     def _count(self, row: Mapping[str, Any], objectives: Sequence[Objective]) -> bool:
         self.outcomes[outcome(row)] += 1

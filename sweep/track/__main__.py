@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import interrupt
-from sweep.errors import Parser, UsageError
+from sweep.errors import Parser, UsageError, command, resumable
 from sweep.plan import credentials, options
 from sweep.plan import plan as planning
 from sweep.plan.asked import pin, refuse_flags_beside_resume, shared_values, with_base_model
@@ -169,15 +168,16 @@ def describe(plan: TrackPlan) -> str:
     return "\n".join(lines)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    plan: TrackPlan | None = None
-    try:
+    with resumable("sweep.track") as begun:
         if argv[:1] == ["compare"]:
             return _compare(argv[1:])
         args = parser().parse_args(argv)
         credentials.refuse(args)
         plan = plan_of(args)
+        begun.plan = Path(plan.run_dir) / "track.json"
         tracks.validate(plan)
         print(describe(plan), flush=True)
         if args.dry_run:
@@ -187,12 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         quiet(args.verbose)
         progress = Progress(verbose=args.verbose)
         plan = _begun(plan, args, progress)
+        begun.plan = Path(plan.run_dir) / "track.json"
         return _run(plan, progress)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return interrupt.interrupted("sweep.track", Path(plan.run_dir) / "track.json" if plan else None)
 
 
 def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> TrackPlan:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep.errors import UsageError
-from sweep.page.render import replace
 from sweep.reading.shortfalls import answer_lacks, shortfall_lines
 from sweep.reading.words import cell, interval, number
+from sweep.records.whole import write_whole
 from sweep.statistics import scores
 from sweep.statistics.estimates import Estimate, paired_difference
 from sweep.track.page import render_track
@@ -52,9 +52,9 @@ def write(run: Path) -> None:
     ):
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(found, schema=schema), sink)
-        replace(run / f"{name}.parquet", sink.getvalue().to_pybytes())
-    replace(run / "leaderboard.md", markdown(track, scorer).encode())
-    replace(run / "report.html", render_track(track, scorer).encode())
+        write_whole(run / f"{name}.parquet", sink.getvalue().to_pybytes())
+    write_whole(run / "leaderboard.md", markdown(track, scorer))
+    write_whole(run / "report.html", render_track(track, scorer))
 
 
 def show(run: Path) -> int:

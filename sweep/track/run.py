@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.driver.run import drive
+from sweep.driver.sweep import drive
 from sweep.errors import UsageError
-from sweep.jobs import Ended, attack_plan
+from sweep.jobs import Ended, Tell, View, attack_plan
 from sweep.records import FAIL, read_json
 from sweep.records.folder import write_json
 from sweep.relearning import prepare as preparing
-from sweep.relearning.prepare import Execute, Task
+from sweep.relearning.prepare import Execute, Tasks
 from sweep.relearning.watch import task_name
 from sweep.terminal.lines import Progress
 from sweep.track import leaderboard
@@ -30,42 +30,44 @@ from trainables.store import Store, machine
 from trainables.unlearning import METHODS
 
 
-class Views:
+class Told:
     """What the terminal hears of each replicate, and the leaderboard at the end."""
 
-    def __init__(self, plan: TrackPlan, progress: Progress) -> None:
-        self.plan, self.progress = plan, progress
+    name = "leaderboard"
 
-    def take(self, ended: Ended, agenda: TrackAgenda) -> None:
+    def __init__(self, run_dir: Path, agenda: TrackAgenda, tell: Tell) -> None:
+        self.run_dir, self.agenda, self.tell = run_dir, agenda, tell
+
+    def take(self, ended: Ended) -> None:
         row = ended.row
         told = [f"{name} {row[f]:.3f}" for name, f in _TOLD.items() if row.get(f) is not None]
         state = "FAILED" if row["state"] == FAIL else "done"
         cause = f"  {row['cause']}" if row["cause"] else ""
-        self.progress.line(f"{agenda.ended}/{agenda.total} {ended.job.name} {state} {'  '.join(told)}{cause}")
+        self.tell(f"{self.agenda.ended}/{self.agenda.total} {ended.job.name} {state} {'  '.join(told)}{cause}")
 
     def finish(self) -> None:
-        self.progress.line("writing the leaderboard")
-        leaderboard.write(Path(self.plan.run_dir))
+        self.tell("writing the leaderboard")
+        leaderboard.write(self.run_dir)
 
 
 _TOLD = {"UA": "unlearning_accuracy", "retain": "retain_accuracy", "fid_delta": "fid_delta", "robustness": "robustness"}
 
 
-def run(plan: TrackPlan, progress: Progress) -> Views:
+def run(plan: TrackPlan, progress: Progress) -> None:
     """Do the track in its run folder, going on from whatever is recorded there."""
     experiments = experiments_of(plan)
 
-    def open_(execute: Execute) -> tuple[TrackAgenda, Views]:
-        prepared = prepare_all(plan, list(experiments.values()), execute, progress)
+    def open_(execute: Execute) -> tuple[TrackAgenda, list[View]]:
+        prepared = prepare_all(plan, list(experiments.values()), execute, progress.line)
         path = Path(plan.run_dir) / "prepared.json"
         if path.exists() and read_json(path)["keys"] != prepared["keys"]:
             raise UsageError(f"{path}: keys differ from this run's: code or libraries have changed; start a new track")
         write_json(path, prepared)
         agenda = TrackAgenda(plan, experiments, prepared["models"])
         progress.line(f"track: {agenda.total} replicates, {agenda.ended} of them recorded; {plan.workers} at a time")
-        return agenda, Views(plan, progress)
+        return agenda, [Told(Path(plan.run_dir), agenda, progress.line)]
 
-    return drive(plan, open_, list(experiments.values()), progress)
+    drive(plan, open_, list(experiments.values()), progress)
 
 
 def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
@@ -104,9 +106,7 @@ def able(names: Sequence[str], experiments: Mapping[str, Experiment]) -> list[st
     return [name for name in names if kinds <= set(METHODS[name].forgets)]
 
 
-def prepare_all(
-    plan: TrackPlan, experiments: Sequence[Experiment], execute: Execute, progress: Progress
-) -> dict[str, Any]:
+def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Execute, tell: Tell) -> dict[str, Any]:
     """Find or make what replicates share; returns what ``prepared.json`` holds: the key of everything, and the machine."""
     start, first = time.monotonic(), experiments[0]
     keys = {"base model": products.model_key(first, "base"), "classifier": products.classifier_key(first)}
@@ -115,27 +115,25 @@ def prepare_all(
     keys |= {f"reference statistics of {e.forget}": products.reference_key(e) for e in experiments}
     store = Store(first.store)
     missing = [name for name, key in keys.items() if store.find(key) is None]
-    progress.line(f"prepare: {len(keys) - len(missing)} found; making {', '.join(missing) or 'nothing'}")
+    tell(f"prepare: {len(keys) - len(missing)} found; making {', '.join(missing) or 'nothing'}")
 
     def named(what: str, experiment: Experiment) -> str:
         return task_name(what, experiment, experiments)
 
-    models: dict[str, tuple[Task, tuple[Any, ...]]] = {
+    models: Tasks = {
         "classifier": (products.make_classifier, (first,)),
         "base model": (products.make_model, (first, "base")),
     }
     made = execute(models | {named("retrain control", e): (products.make_model, (e, "retrain")) for e in controlled})
     if first.without_control:
-        progress.line(f"prepare: no retrain control: {first.without_control}")
+        tell(f"prepare: no retrain control: {first.without_control}")
     needs = sorted({need for entry in plan.entries if not entry.model for need in METHODS[entry.method].needs})
-    once: dict[str, tuple[Task, tuple[Any, ...]]] = {
-        named("reference statistics", e): (products.make_reference, (e,)) for e in experiments
-    }
+    once: Tasks = {named("reference statistics", e): (products.make_reference, (e,)) for e in experiments}
     once |= {named(f"shared {need}", e): (products.make_shared, (e, need)) for need in needs for e in experiments}
     execute(once)
     samples = Samples(plan.common.samples_forgotten, plan.common.samples_per_retained)
     base = keys["base model"]
-    tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {
+    tasks: Tasks = {
         f"{named('base', e)} on seed {s}": (make_score, (e, base, samples, s))
         for e in experiments
         for s in plan.replicate_seeds

@@ -21,10 +21,14 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from sweep.page.figures import image_grid
+from sweep.jobs import Ended
+from sweep.page.figures import front_figure, image_grid, recovery_figure
+from sweep.reading.fronts import read_front
 from sweep.records import FAIL, FIGURES, RUNNING, safe_name
 from sweep.space import Choice, Float, Int, SearchSpace
 from sweep.views.curve_points import scalars
+from sweep.views.pictures import sample_grids
+from trainables.store import Store
 
 NONE = "—"  # a conditional parameter that is not active
 SWEEP = "_sweep"  # the run of figures about the whole sweep; no trial id starts with '_'
@@ -144,6 +148,36 @@ class Board:
                 if metric.name.tag in figures:
                     metric.description = figures[metric.name.tag].metadata[b"description"].decode()
         return experiment
+
+
+class TensorBoard:
+    """A run's board, given every replicate that ended with its sample grids, and the front's figures at the end."""
+
+    name = "TensorBoard"
+
+    def __init__(self, run_dir: Path, space: SearchSpace, store: Store) -> None:
+        self.run_dir, self.store, self.board = run_dir, store, Board(run_dir, space)
+
+    def take(self, ended: Ended) -> None:
+        """In place of what was there of it."""
+        trial_id, replicate = ended.job.spec.trial_id, ended.job.spec.replicate
+        if replicate:
+            self.board.replicate(trial_id, replicate, ended.job.curves)
+        else:
+            self.board.trial(ended.row, ended.job.curves, self._grids(ended))
+
+    def finish(self) -> None:
+        front = read_front(self.run_dir)
+        self.board.figure("front", front_figure(front))
+        self.board.figure("recovery", recovery_figure(front))
+        self.board.close()
+
+    def _grids(self, ended: Ended) -> Iterator[tuple[str, np.ndarray, int]]:
+        """(tag, images, step) of the sample grids that are in the store."""
+        for key, tag, step in sample_grids(ended.job.figures, ended.job.curves, ended.job.spec.rungs[-1]):
+            found = self.store.find(key)
+            for condition, images in (found.tensors() if found else {}).items():
+                yield f"{tag}/{condition}", images, step
 
 
 def _add_grid(writer: SummaryWriter, tag: str, images: np.ndarray, step: int) -> None:

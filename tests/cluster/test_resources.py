@@ -13,7 +13,7 @@ import ray
 from ray import tune
 from ray.cluster_utils import Cluster
 
-from sweep.driver.run import _gpu_type, _ray_executor
+from sweep.driver.on_ray import OnRay, gpu_type_resource
 from sweep.plan.plan import Plan
 from sweep.terminal.lines import Progress
 from trainables.trial import UnlearningTrial
@@ -66,8 +66,8 @@ def nodes(plan: Plan, count: int) -> list[str]:
         time.sleep(seconds)  # so that no task takes another's process
         return ray.get_runtime_context().get_node_id()
 
-    execute = _ray_executor(ray, plan, [], Unasked())
-    return sorted(execute({str(i): (here, (1.0,)) for i in range(count)}).values())  # type: ignore[dict-item,type-var]
+    workers = OnRay(plan, [], Unasked())  # Ray is started
+    return sorted(workers.execute({str(i): (here, (1.0,)) for i in range(count)}).values())  # type: ignore[dict-item,type-var]
 
 
 def test_tasks_that_prepare_are_spread_over_the_nodes(pair: Nodes) -> None:
@@ -86,7 +86,7 @@ def test_a_trial_that_shares_a_gpu_knows_its_share_of_it(pair: Nodes, tmp_path: 
             return {"share": self._gpu_share(), "node": ray.get_runtime_context().get_node_id(), "done": True}
 
     plan = place(gpus_per_trial=0.5, gpu_type="A10G")
-    resources = {"cpu": 1.0, "gpu": plan.gpus_per_trial} | _gpu_type(plan)
+    resources = {"cpu": 1.0, "gpu": plan.gpus_per_trial} | gpu_type_resource(plan)
     tuner = tune.Tuner(
         tune.with_resources(Told, resources),
         param_space={"spec": "none"},

@@ -20,7 +20,9 @@ _HERE = Path(__file__).parent
 _MODULES = (
     "sweep.launch",
     "sweep.relearning.prepare",
-    "sweep.driver.run",
+    "sweep.driver.sweep",
+    "sweep.driver.on_ray",
+    "sweep.driver.here",
     "sweep.search.warm_start",
     "sweep.search.confirm",
     "sweep.driver.tune",

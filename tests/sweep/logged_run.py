@@ -35,8 +35,8 @@ class Told(Progress):
 def log(run: Path, take: tuple[str, ...] = ()) -> list[str]:
     """What a driver does that goes on with the run: returns what it says."""
     told = Told()
-    ours = Loggers(run, space().bounded({"fid_budget": BUDGET}), Store(run / "artifacts"), told)
+    ours = Loggers(run, space().bounded({"fid_budget": BUDGET}), Store(run / "artifacts"), told.line)
     for name in take:
-        ours.take(name)
+        ours.put(name)
     ours.finish()
     return told.lines

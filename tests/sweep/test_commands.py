@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ ROOT = Path(__file__).parents[2]
 
 def command(name: str, *args: str) -> list[str]:
     return [sys.executable, "-m", f"sweep.{name}", *args]
+
+
+def main_of(name: str) -> Callable[[Sequence[str]], int]:
+    folder = (ROOT / "sweep" / name).is_dir()
+    main: Callable[[Sequence[str]], int] = importlib.import_module(
+        f"sweep.{name}.__main__" if folder else f"sweep.{name}"
+    ).main
+    return main
 
 
 def test_these_are_all_the_commands_there_are() -> None:
@@ -35,10 +44,8 @@ def test_help_tells_of_every_argument_what_it_does(name: str, monkeypatch: pytes
         made.append(parser)
 
     monkeypatch.setattr(argparse.ArgumentParser, "__init__", noted)
-    folder = (ROOT / "sweep" / name).is_dir()
-    module = importlib.import_module(f"sweep.{name}.__main__" if folder else f"sweep.{name}")
     with pytest.raises(SystemExit) as ended:
-        module.main(["--help"])
+        main_of(name)(["--help"])
     assert ended.value.code == 0 and made
     assert made[0].prog == f"python -m sweep.{name}" and made[0].description
     for parser in made:  # a command of commands has one for each
@@ -70,6 +77,18 @@ def test_a_run_that_is_not_there_is_one_line_and_nothing_is_made(args: tuple[str
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(r"error: .*nowhere.*\n", done.stderr), done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_ctrl_c_before_anything_is_known_is_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", interrupted)
+    assert main_of(name)(["nowhere"]) == 130
+    assert capsys.readouterr().err in ("\nstopped\n", "\nstopped; nothing was begun\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -8,7 +8,6 @@ Which loggers a run has is no part of its plan, for no figure depends on it; it 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from sweep.errors import UsageError
+from sweep.errors import UsageError, need
 from sweep.plan.credentials import secret_in
 from sweep.records import read_json
 from sweep.records.folder import write_json
@@ -92,7 +91,7 @@ def choose(run_dir: Path, mlflow: str | None, wandb: str | None, project: str) -
             old.wandb if wandb is None else _project(wandb or project),
         )
     for name in found.names if found else ():
-        _installed(name)
+        need(name, name, f"--{name}: it")
     return found
 
 
@@ -148,11 +147,6 @@ def _project(name: str) -> str:
     if not 0 < len(name) <= 128 or any(c in _WANDB_REFUSES for c in name):
         raise UsageError(f"--wandb {name}: a project has 1 to 128 characters, none of {' '.join(_WANDB_REFUSES)}")
     return name
-
-
-def _installed(name: str) -> None:
-    if importlib.util.find_spec(name) is None:
-        raise UsageError(f"--{name}: it is not installed: pip install -c constraints.txt -e '.[{name}]'")
 
 
 def opener(name: str, found: Chosen, run_dir: Path, plan: Mapping[str, object]) -> Callable[[], Logger]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweep.jobs import Ended, Tell
 from sweep.records import read_json
 from sweep.space import SearchSpace
-from sweep.terminal.lines import Progress
 from sweep.views.loggers import CHOICE, Logger, chosen, opener
 from sweep.views.loggers.entries import Entry, Whole, ended_names, entry, whole
 from trainables.store import Store
@@ -62,8 +62,10 @@ class Lane:
 class Loggers:
     """The loggers of a run, each given what an earlier driver recorded and it has not got. For the driver's own thread."""
 
-    def __init__(self, run_dir: Path, space: SearchSpace, store: Store, progress: Progress) -> None:
-        self.run_dir, self.progress = run_dir, progress
+    name = "loggers"
+
+    def __init__(self, run_dir: Path, space: SearchSpace, store: Store, tell: Tell) -> None:
+        self.run_dir, self.tell = run_dir, tell
         self._told: set[str] = set()
         self.lanes: dict[str, Lane] = {}
         if (found := chosen(run_dir)) is None:
@@ -76,7 +78,10 @@ class Loggers:
 
         self.lanes = {name: Lane(opener(name, found, run_dir, plan), read, earlier) for name in found.names}
 
-    def take(self, name: str) -> None:
+    def take(self, ended: Ended) -> None:
+        self.put(ended.job.name)
+
+    def put(self, name: str) -> None:
         """The replicate called TRIAL-rN has ended and is recorded."""
         for lane in self.lanes.values():
             lane.put(name)
@@ -102,7 +107,7 @@ class Loggers:
                 self._missing(name, f"{type(lane.failure).__name__}: {error}")
 
     def _missing(self, name: str, why: str) -> None:
-        self.progress.line(
+        self.tell(
             f"{WORDS[name]}: {why}; the sweep goes on without it, and --resume {self.run_dir} logs what is missing "
             f"(to where {CHOICE} says)"
         )

@@ -29,13 +29,15 @@ SMALL = ("--space", str(TINY), "--base-steps", "2", "--samples-forgotten", "4", 
 BEGIN = """\
 import sys, time
 from pathlib import Path
-from sweep import launch, plan
+from sweep import launch
+from sweep.errors import UsageError
+from sweep.plan import plan
 args = launch.parser().parse_args(sys.argv[2:])
 time.sleep(max(0.0, float(sys.argv[1]) - time.time()))
 try:
     asked = launch.plan_of(args)
     got = plan.create_run_dir(asked, bool(args.run_dir), lambda folder: (folder / "seed").write_text(str(args.seed)))
-except plan.UsageError as error:
+except UsageError as error:
     sys.exit(f"error: {error}")
 print(got.run_dir)
 """

@@ -238,7 +238,8 @@ def test_ctrl_c_typed_at_the_terminal_ends_the_sweep_and_gives_the_terminal_back
 
 
 def test_a_pipe_a_dumb_terminal_and_verbose_get_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sweep.terminal.lines import Progress, progress_for
+    from sweep.terminal.choose import progress_for
+    from sweep.terminal.lines import Progress
     from sweep.terminal.table import LiveTable
 
     master, slave = os.openpty()

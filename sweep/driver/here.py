@@ -1,0 +1,54 @@
+"""Tasks and jobs one after the other in this process, without Ray: for a debugger, and where one process is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+from sweep.errors import UsageError
+from sweep.jobs import Ended, Jobs
+from sweep.relearning import prepare as preparing
+from sweep.relearning.prepare import Tasks
+from sweep.terminal.lines import Progress
+from trainables.pipeline import Pipeline
+from trainables.store import Artifact, StoreUnusable
+from trainables.trial import failure_report
+
+
+class Here:
+    """This process as the place where tasks and jobs run; `sweep.driver.on_ray.OnRay` has the same interface."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def __enter__(self) -> Self:
+        import torch
+
+        torch.set_num_threads(1)  # as in a worker, for speed on shared cores and for the same figures
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is open."""
+
+    def execute(self, tasks: Tasks) -> dict[str, Artifact]:
+        """Do the tasks; returns their artifacts by name."""
+        return preparing.here(tasks)
+
+    def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None:
+        """Do every job; `take` hears of each that ended."""
+        bench = None
+        while job := jobs.next_job():
+            ended: Ended | None = None
+            pipeline: Pipeline | None = None
+            while ended is None:
+                try:
+                    pipeline = pipeline or Pipeline(job.spec, bench)
+                    bench = pipeline.bench
+                    report = pipeline.step()
+                except (StoreUnusable, UsageError):
+                    raise
+                except Exception:  # as in trainables.trial: what a stage raises is the trial's recorded cause
+                    report = failure_report()
+                ended = jobs.take(job.name, report.to_json())  # what this raises is the run's, not the trial's
+                self.progress.heartbeat(jobs)
+            take(ended)

@@ -1,0 +1,170 @@
+"""Tasks and jobs on Ray, on this machine or a cluster: tasks as remote functions, jobs as trials of Ray Tune."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from sweep.driver.ray_health import RayHealth
+from sweep.errors import UsageError
+from sweep.jobs import Ended, Jobs, Place
+from sweep.relearning.prepare import Task, Tasks
+from sweep.relearning.watch import base_progress
+from sweep.terminal.lines import Progress
+from trainables.experiment import Experiment
+from trainables.store import Artifact, CorruptArtifact, StoreUnusable
+
+_KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
+# A trial whose process dies more often than this has failed; one that dies less is started again. A lost node takes the
+# processes of all its trials, and for a minute Ray may start them there again.
+_MAX_LOST = 4
+
+
+class OnRay:
+    """Ray as the place where tasks and jobs run, while it is entered; `sweep.driver.here.Here` has the same interface.
+
+    Another `trainable` may take the place of `trainables.trial`'s: a Trainable of Tune that makes `trainables.pipeline` reports.
+    """
+
+    def __init__(
+        self, place: Place, experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
+    ) -> None:
+        self.place, self.experiments, self.progress, self.trainable = place, experiments, progress, trainable
+
+    def __enter__(self) -> Self:
+        _set_environment(self.place)
+        where = f"connecting to {self.place.address}" if self.place.address else "starting on this machine"
+        self.progress.line(f"Ray: {where}")
+        _start(self.place, self.progress.verbose)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        import ray
+
+        ray.shutdown()
+
+    def execute(self, tasks: Tasks) -> dict[str, Artifact]:
+        """Do the tasks side by side, saying every few seconds how far the long ones are; returns their artifacts by name."""
+        import ray
+
+        def call(task: Task, arguments: tuple[Any, ...]) -> Artifact:
+            import torch
+
+            from trainables import gpu_memory
+
+            torch.set_num_threads(1)
+            gpu_memory.keep_to(share)
+            return task(*arguments)
+
+        share, mark = self.place.gpus_per_trial, gpu_type_resource(self.place)
+        # Spread over the nodes: what is prepared at the same time is as heavy as a trial each.
+        remote = ray.remote(num_cpus=1, num_gpus=share, resources=mark, scheduling_strategy="SPREAD")(call)
+        waiting = {remote.remote(*task): name for name, task in tasks.items()}
+        made: dict[str, Artifact] = {}
+        health = RayHealth()
+        while waiting:
+            health.check()
+            ready, _ = ray.wait(list(waiting), timeout=2.0)
+            for reference in ready:
+                try:
+                    made[waiting.pop(reference)] = ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause if isinstance(error.cause, StoreUnusable | CorruptArtifact) else error from None
+            if waiting and self.progress.quiet_for() > 10:
+                self.progress.line(f"prepare: {base_progress(self.experiments, list(waiting.values()))}")
+        return made
+
+    def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None:
+        """Have Ray Tune do every job; `take` hears of each that ended."""
+        from ray import tune
+
+        from sweep.driver.tune import AgendaScheduler, AgendaSearcher, LostTrials, ToldOnce
+        from trainables.trial import UnlearningTrial
+
+        place, progress = self.place, self.progress
+        searcher = AgendaSearcher(jobs, take, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
+        scheduler = AgendaScheduler(searcher)
+        gpus = {"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}
+        resources = {"cpu": 1.0, **gpus, **gpu_type_resource(place)}
+        log, told_once = logging.getLogger("ray.tune.execution.tune_controller"), ToldOnce(searcher)
+        log.addFilter(told_once)
+        try:
+            tune.Tuner(
+                tune.with_resources(self.trainable or UnlearningTrial, resources),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    scheduler=scheduler,
+                    num_samples=-1,
+                    max_concurrent_trials=place.workers,
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str((Path(place.run_dir) / "ray").resolve()),
+                    failure_config=tune.FailureConfig(max_failures=_MAX_LOST + 1),
+                    callbacks=[LostTrials(searcher, scheduler)],
+                    verbose=int(progress.verbose),
+                ),
+            ).fit()
+        except Exception:
+            if searcher.error is None:
+                raise
+        finally:
+            log.removeFilter(told_once)
+        if searcher.error is not None:
+            raise searcher.error  # Tune's own has it as text
+        if not jobs.finished:
+            raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {place.run_dir}")
+
+
+def gpu_type_resource(place: Place) -> dict[str, float]:
+    """The resource by which Ray marks nodes with GPUs of a type: a sliver of it, for it is a mark and not an amount."""
+    return {f"accelerator_type:{place.gpu_type}": 0.001} if place.gpu_type else {}
+
+
+def _set_environment(place: Place) -> None:
+    """What Ray and Tune read of the environment as they are imported and started; what the user has set stays."""
+    settings = {
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our records are the only result store
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the sweep, not just Tune's loop
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+        # All of them at once, so that an autoscaler sees how many nodes they need; else Tune lets one trial wait at a time.
+        "TUNE_MAX_PENDING_TRIALS_PG": str(place.workers),
+        "TUNE_FORCE_TRIAL_CLEANUP_S": _KILL_AFTER_S,
+    }
+    if not place.address:  # Ray's own way to keep off the network: else each of its processes listens on every address
+        settings["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def _start(place: Place, verbose: bool) -> None:
+    """Start Ray here or connect to the cluster; UsageError where that cannot be, or Ray sees too few GPUs."""
+    import ray
+
+    said: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
+    try:
+        if place.address:
+            ray.init(address=place.address, runtime_env={"py_modules": _packages()}, **said)
+        else:
+            ray.init(num_cpus=max(place.workers, 1), include_dashboard=False, **said)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"--address {place.address or 'local'}: cannot reach Ray: {str(error).splitlines()[0]}"
+        ) from error
+    have = ray.cluster_resources().get("GPU", 0)
+    if place.gpus_per_trial > have and not place.address:
+        raise UsageError(f"--gpus-per-trial {place.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
+
+
+def _packages() -> list[str]:
+    """The packages that jobs are made of, which Ray carries to every node: what runs there is this process's code."""
+    import sweep
+    import trainables
+
+    return [str(Path(package.__path__[0]).resolve()) for package in (sweep, trainables)]

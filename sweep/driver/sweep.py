@@ -1,0 +1,194 @@
+"""Drive a sweep from its plan to its page: prepare → search → confirm → views → compact, on Ray or in this process.
+
+`drive` is the part of it that asks of its jobs no more than `sweep.jobs` says: a relearning track is driven by it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from sweep import records
+from sweep.driver.agenda import Agenda
+from sweep.driver.mend import Repair, mend_rows, set_tables_aside
+from sweep.driver.ray_health import RayDied
+from sweep.driver.views import Telling, views_of
+from sweep.errors import UsageError
+from sweep.jobs import Ended, Jobs, Place, Tell, View
+from sweep.plan.plan import Plan
+from sweep.reading.ending import Ending
+from sweep.reading.fronts import read_front
+from sweep.records.folder import compact, only_driver, write_json
+from sweep.relearning import prepare as preparing
+from sweep.relearning.prepare import Execute, Tasks
+from sweep.relearning.specs import Specs
+from sweep.space import SearchSpace
+from sweep.terminal.lines import Progress
+from trainables.experiment import Experiment
+from trainables.store import Artifact, CorruptArtifact, Store, StoreUnusable
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+
+Open = Callable[[Execute], tuple[Jobs, Sequence[View]]]
+"""Prepares what all jobs share, with what does its tasks; gives the jobs and who hears of them."""
+
+
+class Workers(Protocol):
+    """Where tasks and jobs run, while it is entered: `sweep.driver.here.Here` or `sweep.driver.on_ray.OnRay`."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+    def execute(self, tasks: Tasks) -> dict[str, Artifact]: ...
+    def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None: ...
+
+
+def run(plan: Plan, space: SearchSpace, progress: Progress) -> None:
+    """Run the plan in its run folder, going on from whatever is recorded there."""
+    experiment = preparing.experiment_of(plan)
+    drive(plan, lambda execute: _open(plan, space, experiment, execute, progress), [experiment], progress)
+    progress.line("done")
+
+
+def show(run_dir: Path, progress: Progress) -> int:
+    """Tell the front, the winner and what to type next; 1 where a failure leaves the question without an answer, else 0."""
+    ending = Ending(read_front(run_dir))
+    progress.result(ending)
+    if ending.failure:
+        print(f"error: {ending.failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def drive(
+    place: Place, open_: Open, experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
+) -> None:
+    """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused.
+
+    On Ray another `trainable` may take the place of `trainables.trial`'s.
+    """
+    run_dir = Path(place.run_dir)
+    with only_driver(run_dir), _told_in_one_line(run_dir):
+        _status(run_dir, "running", "prepare")
+        try:
+            telling = _drive(_workers(place, experiments, progress, trainable), open_, experiments, progress)
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # the disk that it cannot be written to is what `error` is about
+                _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
+            raise
+        _status(run_dir, "finished", "")  # before the page, which says so
+        telling.finish()
+        compact(run_dir)
+
+
+def _workers(place: Place, experiments: Sequence[Experiment], progress: Progress, trainable: Any) -> Workers:
+    """The place's; neither imports what the other needs."""
+    if place.in_process:
+        from sweep.driver.here import Here
+
+        return Here(progress)
+    from sweep.driver.on_ray import OnRay
+
+    return OnRay(place, experiments, progress, trainable)
+
+
+def _drive(workers: Workers, open_: Open, experiments: Sequence[Experiment], progress: Progress) -> Telling:
+    """Prepare, then do every job; returns the views, which have heard of each."""
+    damage = Damage(Store(experiments[0].store), progress.line)
+    with workers:
+        jobs, views = open_(workers.execute)
+        telling = Telling(views, progress.line, progress.verbose)
+
+        def take(ended: Ended) -> None:
+            telling.take(ended)
+            damage.tell_new()
+
+        try:
+            damage.tell_new()
+            workers.drive(jobs, take)
+        finally:
+            jobs.close()
+    return telling
+
+
+@contextlib.contextmanager
+def _told_in_one_line(run_dir: Path) -> Iterator[None]:
+    """Storage that fails is the user's to mend: a UsageError that says what failed, and how to go on."""
+    try:
+        yield
+    except (StoreUnusable, CorruptArtifact, RayDied) as error:
+        reason: object = error
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        reason = f"{error.filename or run_dir}: {os.strerror(error.errno)}"
+    else:
+        return
+    raise UsageError(f"{reason}; mend that, then go on with --resume {run_dir}")
+
+
+class Damage:
+    """Says of every artifact that is set aside as damaged, by whichever process."""
+
+    def __init__(self, store: Store, tell: Tell) -> None:
+        self.store, self.tell = store, tell
+        self.told = set(store.damaged())
+
+    def tell_new(self) -> None:
+        """Say so of those that nothing was said of yet."""
+        new = [n for n in self.store.damaged() if n not in self.told]
+        self.told |= set(new)
+        for key in dict.fromkeys(name.partition(".")[0] for name in new):
+            self.tell(f"artifact {key[:12]} was damaged: set aside in {self.store.name}/damaged, made again")
+
+
+def _open(
+    plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, progress: Progress
+) -> tuple[Agenda, list[View]]:
+    """Prepare, then the agenda and its views, both going on from the run's records."""
+    run_dir = Path(plan.run_dir)
+    prepared = preparing.prepare_all(plan, space, experiment, execute, progress.line)
+    if (run_dir / "prepared.json").exists():
+        prepared = _same_preparation(run_dir / "prepared.json", prepared)
+    write_json(run_dir / "prepared.json", prepared)
+    space = space.bounded(prepared)
+    _status(run_dir, "running", "search")
+    _mend(plan, space, experiment, prepared, progress.line)
+    agenda = Agenda(plan, space, experiment, prepared)
+    if agenda.resumed:
+        progress.line(f"resume: {agenda.resumed}")
+        progress.go_on(records.rows(run_dir, "trials"), space.objectives)
+    trials = ", ".join(f"{plan.budget_of(space, a.name)} of {a.name}" for a in space.arms)
+    progress.begin(agenda)
+    progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
+    return agenda, views_of(plan, agenda, progress)
+
+
+def _mend(plan: Plan, space: SearchSpace, experiment: Experiment, prepared: dict[str, Any], tell: Tell) -> None:
+    """What a damaged file held of trials that had ended is in the tables again, or the trials are made again."""
+    run_dir = Path(plan.run_dir)
+    done = Repair()
+    set_tables_aside(run_dir, done, tell)
+    specs = Specs(plan, space, experiment, prepared["fid_delta_sd"])
+    mend_rows(run_dir, space, specs, done, tell)
+
+
+def _same_preparation(path: Path, prepared: dict[str, Any]) -> dict[str, Any]:
+    """The preparation an earlier driver recorded, if this one is the same; else figures of two kinds would mix."""
+    before = records.read_json(path)
+    for fact in ("keys", "fid_budget"):
+        if before[fact] != prepared[fact]:
+            raise UsageError(f"{path}: {fact} differ from this run's: code or libraries have changed; start a new run")
+    return before | {"shared": prepared["shared"]}  # which a run of an earlier version does not name
+
+
+def _status(run_dir: Path, state: str, phase: str) -> None:
+    path = run_dir / "status.json"
+    before = records.read_json(path) if path.exists() else {}
+    stamp = records.now().isoformat()
+    status = {"state": state, "phase": phase, "started_at": before.get("started_at", stamp), "finished_at": None}
+    write_json(path, status | ({"finished_at": stamp} if state == "finished" else {}))

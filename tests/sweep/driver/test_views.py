@@ -1,0 +1,74 @@
+"""A view of a sweep that fails costs a line, and everything else is told and written as ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from agenda_by_hand import agenda_of, finish, plan_in
+from recorded_run import BUDGET, space, write_run
+
+from sweep.driver.views import Telling, views_of
+from sweep.jobs import Ended
+from sweep.terminal.lines import Progress
+from sweep.views.plot_and_page import PlotAndPage
+from sweep.views.tensorboard import TensorBoard
+from trainables.store import Store, StoreUnusable
+
+
+class Failing:
+    """A view that fails in one way."""
+
+    name = "failing"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def take(self, ended: Ended) -> None:
+        raise self.error
+
+    def finish(self) -> None:
+        raise self.error
+
+
+def test_a_board_that_cannot_be_written_costs_a_line_a_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_in(tmp_path)
+    Path(plan.run_dir).mkdir()
+    (Path(plan.run_dir) / "tensorboard").write_text("in the way")
+    agenda = agenda_of(plan)
+    progress = Progress()
+    telling = Telling(views_of(plan, agenda, progress), progress.line)
+    for _ in range(2):
+        telling.take(finish(agenda, agenda.next_job()))
+    agenda.close()
+    said = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said[0].startswith("control-base-r0") and said[2].startswith("control-retrain-r0"), said
+    for line, name in zip((said[1], said[3]), ("control-base-r0", "control-retrain-r0"), strict=True):
+        assert line.startswith(f"TensorBoard: {name} is not written: ") and "tensorboard" in line
+
+
+def test_the_page_is_written_though_the_board_is_not_whole(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "RUN")
+    (run / "tensorboard").write_text("in the way")
+    said: list[str] = []
+    bounded = space().bounded({"fid_budget": BUDGET})
+    telling = Telling([TensorBoard(run, bounded, Store(run / "artifacts")), PlotAndPage(run)], said.append)
+    telling.finish()
+    assert (run / "report.html").stat().st_size > 100_000 and (run / "front.png").exists()
+    assert len(said) == 1 and said[0].startswith("TensorBoard: is not whole: ")
+    assert telling.failed == ["TensorBoard"]
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_a_fault_is_told_with_its_kind_and_if_asked_where_it_is(verbose: bool) -> None:
+    said: list[str] = []
+    Telling([Failing(KeyError("fid"))], said.append, verbose).finish()
+    assert said[0] == "failing: is not whole: KeyError: 'fid'"
+    assert ["test_views.py" in line for line in said[1:]] == ([True] if verbose else [])
+
+
+def test_a_store_that_is_unusable_ends_the_run() -> None:
+    with pytest.raises(StoreUnusable, match="read-only"):
+        Telling([Failing(StoreUnusable("read-only"))], lambda text: None).finish()

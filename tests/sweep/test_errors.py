@@ -1,0 +1,111 @@
+"""How commands end: a mistake and Ctrl-C are one line, a reader that is gone none, and a fault keeps its traceback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep.errors import UsageError, command, need, resumable
+
+ROOT = Path(__file__).parents[2]
+
+
+def main_that(error: BaseException) -> Callable[[], int]:
+    @command
+    def main() -> int:
+        raise error
+
+    return main
+
+
+def test_a_mistake_is_one_line_and_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_that(UsageError("--seeds 0: must be at least 1"))() == 2
+    assert capsys.readouterr().err == "error: --seeds 0: must be at least 1\n"
+
+
+def test_ctrl_c_is_one_line_and_130(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_that(KeyboardInterrupt())() == 130
+    assert capsys.readouterr().err == "\nstopped\n"
+
+
+@pytest.mark.parametrize(
+    "fault", [ValueError("a fault"), OSError(28, "No space left on device"), SystemExit(2)], ids=repr
+)
+def test_nothing_else_is_swallowed(fault: BaseException) -> None:
+    with pytest.raises(type(fault)) as raised:
+        main_that(fault)()
+    assert raised.value is fault
+
+
+def test_the_end_of_another_pipe_is_a_fault() -> None:
+    """Only standard output's reader may leave without a word."""
+    ours, other = socket.socketpair()
+    other.close()
+
+    @command
+    def main() -> int:
+        ours.sendall(b"word")
+        return 0
+
+    with ours, pytest.raises(BrokenPipeError):
+        main()
+
+
+def test_a_command_returns_what_its_function_does() -> None:
+    assert command(lambda: 1)() == 1
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_ctrl_c_tells_how_to_go_on_where_a_plan_is_written(
+    written: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @command
+    def main() -> int:
+        with resumable("sweep.launch") as begun:
+            begun.plan = tmp_path / "plan.json"
+            if written:
+                begun.plan.write_text("{}")
+            raise KeyboardInterrupt
+
+    assert main() == 130
+    how = f"go on with: python -m sweep.launch --resume {tmp_path}" if written else "nothing was begun"
+    assert capsys.readouterr().err == f"\nstopped; {how}\n"
+
+
+def test_a_library_that_is_needed_is_named_with_what_installs_it() -> None:
+    need("json")
+    with pytest.raises(UsageError, match=r"^nowhere is not installed: pip install -c constraints.txt nowhere$"):
+        need("nowhere")
+    with pytest.raises(UsageError, match=r"^--to: it is not installed: pip install -c constraints.txt -e '\.\[to\]'$"):
+        need("nowhere", "to", "--to: it")
+
+
+@pytest.fixture
+def closed() -> Iterator[int]:
+    """A pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_is_gone_is_no_error(lines: int, closed: int) -> None:
+    """As other programs of a pipe it ends as if by SIGPIPE, and neither it nor Python's own end says a word."""
+    program = f"from sweep.errors import command; raise SystemExit(command(lambda: print('line\\n' * {lines}) or 0)())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("name", ["compact", "launch"])
+def test_nor_is_one_that_is_gone_before_the_help_is_printed(name: str, closed: int) -> None:
+    """A long help argparse itself gives up, and ends with 0."""
+    command = [sys.executable, "-m", f"sweep.{name}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert done.returncode in (0, 141) and done.stderr == ""
