@@ -42,6 +42,7 @@ from sweep.records import AUDITS, COMPLETE, now
 from sweep.space import CONTROL
 
 LIMIT = 8_000_000  # bytes of a page
+STRONGEST = 10  # parameters of a figure whose importance the page lists
 _TEXT = 600_000  # bytes kept for its tables
 SCRIPTS = ("page.js", "parallel.js", "panel.js", "report.js")
 YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
@@ -160,6 +161,7 @@ def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
         "figures": figures,
         "png": base64.b64encode(png).decode(),
         "importances": importances(front),
+        "strongest": STRONGEST,
         "failures": failures.failures(front),
         "time": spending.stage_times(front),
         "prepared": front.prepared,
