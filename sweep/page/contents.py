@@ -40,11 +40,12 @@ from sweep.reading.words import (
 )
 from sweep.records import AUDITS, COMPLETE, now
 from sweep.records.whole import write_whole
-from sweep.space import CONTROL
+from sweep.space import CONTROL, Constraint
 
 LIMIT = 8_000_000  # bytes of a page
+STRONGEST = 10  # parameters of a figure whose importance the page lists
 _TEXT = 600_000  # bytes kept for its tables
-SCRIPTS = ("page.js", "parallel.js", "panel.js", "report.js")
+SCRIPTS = ("page.js", "parallel.js", "panel.js", "trials.js", "labels.js", "report.js")
 YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
 
 
@@ -148,6 +149,7 @@ def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
         "definitions": definitions(front),
         "figures_shown": [name.replace("_", " ") if name != "fid_delta" else name for name in shown(front)],
         "quality_shown": [(name.replace("_", " "), meaning(front, name)) for name in QUALITY],
+        "bounds": [(c.name, bound_text(c)) for c in front.constraints],
         "axes": [axis(front, objective, brief=True) for objective in front.objectives],
         "corner": corner_text(front),
         "many": len(front.arms) > FEW_ARMS,
@@ -161,6 +163,7 @@ def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
         "figures": figures,
         "png": base64.b64encode(png).decode(),
         "importances": importances(front),
+        "strongest": STRONGEST,
         "failures": failures.failures(front),
         "time": spending.stage_times(front),
         "prepared": front.prepared,
@@ -185,6 +188,12 @@ def _found(front: Front) -> list[tuple[str, str]]:
         told.append(("Beside it", f"{metric} of {', '.join(beside)}"))
     told.append(("Trials", "; ".join(f"{name}: {counted(arm)}" for name, arm in front.arms.items())))
     return told
+
+
+def bound_text(constraint: Constraint) -> str:
+    """``fid_delta ≤ 4.1``, or the bound's name where its number is not known yet."""
+    bound = "its bound" if constraint.bound is None else f"{constraint.bound:.3g}"
+    return f"{constraint.metric} {'≤' if constraint.side == 'at_most' else '≥'} {bound}"
 
 
 def _search_rows(front: Front) -> dict[str, dict[str, Any]]:
@@ -242,6 +251,7 @@ def _arm(front: Front, name: str, rows: dict[str, dict[str, Any]]) -> dict[str, 
         "reason": arm.reason,
         "hypervolume": front_hypervolume(front, name),
         "members": [_line(front, m, rows) for m in members],
+        "parameters": list(dict.fromkeys(name for m in members for name in m.parameters)),
     }
 
 
@@ -255,8 +265,6 @@ def _line(front: Front, member: Member, searched: dict[str, dict[str, Any]]) -> 
         "member": member,
         "status": where if member.arm != "control" else "control",
         "seeds": len(rows),
-        "settings": settings(member),
-        "within": within(front, member),
         "quality": [member.at(name) for name in QUALITY],
         "figures": [member.at(name) for name in shown(front)],
         "top": ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—",

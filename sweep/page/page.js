@@ -18,9 +18,18 @@ function themed(layout) {
   };
 }
 
+// Plotly cuts a legend's text off at the chart's edge: a name longer than that loses its middle instead.
+function fitted(name, width) {
+  const text = new DOMParser().parseFromString(name, "text/html").documentElement.textContent, most = Math.max(16, Math.floor((width - 60) / 6.6));
+  if (text.length <= most) return name;
+  const shown = `${text.slice(0, Math.ceil(most / 2) - 1)}…${text.slice(text.length - Math.floor(most / 2))}`;
+  return shown.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+}
+
 function plot(place, data, layout, config) {
-  plots.set(place, { data, layout, config });
-  return Plotly.react(place, data, themed(layout), config);
+  const named = data.map((one) => (one.name ? { ...one, name: fitted(one.name, place.clientWidth) } : one));
+  plots.set(place, { data: named, layout, config });
+  return Plotly.react(place, named, themed(layout), config);
 }
 
 // The charts that the page itself holds, each as JSON beside its place; called again where live parts were replaced. They lie

@@ -47,18 +47,19 @@ function showCurves(run, row, place) {
   const base = { name: "base model", ...run.marks.base }, retrain = { name: "retrain control", ...run.marks.retrain };
   const drawn = [[base, control("control-base")], [retrain, control("control-retrain")]];
   if (row.group !== GROUP.control) drawn.push([{ ...lookOf(run, row), name: row.id }, curves]);
-  attacks.forEach(({ name, counts }) => {
-    const chart = element("div", { class: "chart", role: "img", "aria-label": `Relearning accuracy of ${row.id}, base model and retrain control under ${name}` });
-    grid.append(element("figure", {}, element("figcaption", {}, name + (counts ? "" : " (does not count)")), chart));
+  const charts = attacks.map(({ name }) => element("div", { class: "chart", role: "img", "aria-label": `Relearning accuracy of ${row.id}, base model and retrain control under ${name}` }));
+  // all of them are in place before any is drawn: each takes the width that it will keep
+  grid.append(...attacks.map(({ name, counts }, i) => element("figure", {}, element("figcaption", {}, name + (counts ? "" : " (does not count)")), charts[i])));
+  attacks.forEach(({ name }, i) => {
     const traces = drawn.filter(([, own]) => own?.[name] ?? own?.none).flatMap(([look, own]) => curve(look, own[name] ?? own.none));
     const layout = {
       margin: { l: 34, r: 8, t: 4, b: 22 }, showlegend: false, hovermode: "closest",
       xaxis: { tickvals: run.rungs.map((k) => Math.log2(k + 1)), ticktext: run.rungs.map(String), zeroline: false },
       yaxis: { range: [-0.03, 1.03], zeroline: false, dtick: 0.5 },
     };
-    plot(chart, traces, layout, { responsive: true, displayModeBar: false });
+    plot(charts[i], traces, layout, { responsive: true, displayModeBar: false });
   });
-  place.append(legend(drawn.map(([look]) => look)));
+  place.append(legend(drawn.filter(([, own]) => own).map(([look]) => look)));
 }
 
 function curve({ name, colour, symbol, dash }, points) {

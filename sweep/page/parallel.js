@@ -2,7 +2,8 @@
 // cross it there; a form beside it takes the same ranges by keyboard. Text is only ever set as text.
 "use strict";
 
-const HEIGHT = 260, TOP = 14, WIDE = 104, NONE = 26; // pixels; below an axis, trials that have no such parameter
+const HEIGHT = 260, TOP = 14, NONE = 26; // pixels; NONE: below an axis, trials that have no such parameter
+const WIDE = 88, END = 30; // pixels an axis at least, and beyond the last one's half for what is written beside it
 
 function isWithin(brush, values) {
   return Object.entries(brush).every(([name, range]) => {
@@ -64,9 +65,12 @@ class Parallel {
     return value === null || value === undefined ? HEIGHT - NONE / 3 : axis.at(value);
   }
 
+  #step() {
+    return (this.width - END) / this.axes.length;
+  }
+
   #x(i) {
-    const step = this.width / this.axes.length;
-    return step * (i + 0.5);
+    return this.#step() * (i + 0.5);
   }
 
   #makeAxes() {
@@ -166,8 +170,12 @@ class Parallel {
 
   draw() {
     const least = document.documentElement.classList.contains("paper") ? 0 : WIDE; // paper does not scroll
-    this.width = Math.max(this.place.parentElement.clientWidth, this.axes.length * least);
+    this.width = Math.max(this.place.parentElement.clientWidth, this.axes.length * least + END);
     this.place.style.width = `${this.width}px`;
+    this.place.style.setProperty("--room", `${this.#step() - 4}px`);
+    // above the axes there is room for the tallest of their names
+    const head = Math.max(0, ...this.axes.map((axis) => axis.place.firstChild.offsetHeight)) + 6;
+    this.place.style.paddingTop = this.layer.style.top = `${head}px`;
     const dense = devicePixelRatio || 1, context = this.canvas.getContext("2d");
     Object.assign(this.canvas, { width: this.width * dense, height: HEIGHT * dense });
     Object.assign(this.canvas.style, { width: `${this.width}px`, height: `${HEIGHT}px` });
@@ -189,7 +197,7 @@ class Parallel {
     }
     this.axes.forEach((axis, at) => {
       axis.place.style.left = `${this.#x(at)}px`;
-      axis.place.style.setProperty("--room", `${this.width / this.axes.length - 8}px`);
+      axis.place.style.setProperty("--beside", `${(at + 1 < this.axes.length ? this.#x(at + 1) : this.width) - this.#x(at) - 8}px`);
       const range = this.brush[axis.name], shown = axis.chosen.style;
       axis.chosen.hidden = !range;
       if (!range) return;

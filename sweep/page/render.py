@@ -15,6 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from sweep.reading.words import interval, number
+from sweep.statistics.estimates import Estimate
 
 
 def render(template: str, context: Mapping[str, Any], scripts: Iterable[str] = ("page.js",), whole: bool = True) -> str:
@@ -30,13 +31,27 @@ def render(template: str, context: Mapping[str, Any], scripts: Iterable[str] = (
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "interval": interval, "script_json": script_json}
+    environment.filters |= {"number": number, "interval": interval, "mean": _mean, "ends": _ends, "setting": _setting}
+    environment.filters |= {"script_json": script_json}
     sources = [plotly(), "".join(own_script(name) for name in scripts)] if whole else []
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in sources]
     allowed = " ".join(f"'sha256-{h}'" for h in hashes) or "'none'"
     return environment.get_template(template).render(
         {**context, "scripts": list(map(Markup, sources)), "allowed": allowed}
     )
+
+
+def _mean(figure: Estimate | None) -> str:
+    return "—" if figure is None else number(figure.mean)
+
+
+def _ends(figure: Estimate) -> str:
+    """The interval alone: in a narrow column it stands below its mean."""
+    return f"[{number(figure.lower)}, {number(figure.upper)}]"
+
+
+def _setting(value: object) -> str:
+    return "—" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @lru_cache(maxsize=1)

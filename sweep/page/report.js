@@ -90,43 +90,6 @@ function trace(at, rows, name, { colour, symbol, dash }, { size, filled, line = 
   };
 }
 
-function labelled(text, places) {
-  return { text: text.map((one, i) => (places[i] === "none" ? "" : escaped(one))), textposition: places.map((one) => (one === "none" ? "top left" : one)), textfont: { size: 11 } };
-}
-
-// Labels would lie on one another and on points: each takes the first of six places that is free, or none.
-function labelPlaces(text, xs, ys, run, size) {
-  const [x0, x1, y0, y1] = run.window, [across, up] = pixels(run), high = 14, gap = size / 2, { points, labels } = labelPlaces;
-  return xs.map((x, i) => {
-    if (!text[i] || x === null || ys[i] === null) return "none";
-    const px = (x - x0) * across, py = (y1 - ys[i]) * up, own = text[i].length * 6.2;
-    const places = {
-      "top left": [-own - gap, -high - gap], "bottom right": [gap, gap], "top right": [gap, -high - gap], "bottom left": [-own - gap, gap],
-      "top center": [-own / 2, -high - gap - 2], "bottom center": [-own / 2, gap + 2],
-    };
-    const hits = ([a, b, c], left, top) => a < left + own && a + c > left && b < top + high && b + high > top;
-    const free = ([dx, dy]) => px + dx > 0 && px + dx + own < across * (x1 - x0) && !labels.some((label) => hits(label, px + dx, py + dy))
-      && !points.some(([a, b]) => a > px + dx - 3 && a < px + dx + own + 3 && b > py + dy - 3 && b < py + dy + high + 3);
-    const found = Object.entries(places).find(([, place]) => free(place));
-    if (found) labels.push([px + found[1][0], py + found[1][1], own]);
-    return found ? found[0] : "none";
-  });
-}
-
-// Pixels of the chart's inner part to a unit of each objective; before it was first drawn, about so many.
-function pixels(run) {
-  const [x0, x1, y0, y1] = run.window, box = byId("front"), size = box._fullLayout?._size;
-  return [(size?.w ?? box.clientWidth - 70) / (x1 - x0), ((size?.h ?? box.clientHeight - 170) * (1 - RUG)) / (y1 - y0)];
-}
-
-// The points that labels keep clear of, in the pixels of `labelPlaces`.
-function clearLabels(run) {
-  const [x0, , , y1] = run.window, [first, second] = run.objectives.map((o) => o.metric), [across, up] = pixels(run);
-  labelPlaces.labels = [];
-  labelPlaces.points = rowsOf(run).filter((row) => isDrawn(row) && row.group !== GROUP.infeasible)
-    .map((row) => [(mean(row.figure(second)) - x0) * across, (y1 - mean(row.figure(first))) * up]);
-}
-
 function armTraces(at) {
   const run = data.runs[at], second = run.objectives[1].metric, found = [];
   for (const arm of run.arms) {
@@ -135,14 +98,14 @@ function armTraces(at) {
     const front = of(GROUP.front).sort((a, b) => mean(a.figure(second)) - mean(b.figure(second)));
     const seeds = Math.max(0, ...front.map((row) => run.trials.seeds[row.i]));
     const told = run.labels ? `${name}: ${arm.confirmed ? `front, ${seeds} seeds` : "search front, one seed"}` : name;
-    const group = { legendgroup: escaped(arm.name) }, unlisted = { ...group, showlegend: false };
+    const group = { legendgroup: escaped(arm.name) }, also = { ...group, showlegend: run.labels }; // of many arms one entry each
     const text = front.map((row) => (run.labels ? row.id : row.id === arm.best ? arm.name : ""));
     if (front.length) found.push(trace(at, front, told, arm, { size: arm.confirmed ? 11 : 9, filled: arm.confirmed, line: front.length > 1, text, extra: group }));
     const off = [[GROUP.confirmed, true], [GROUP.feasible, false]];
     for (const [which, filled] of off) {
       const rows = of(which);
       const labels = run.labels && rows.length <= LABELLED ? rows.map((row) => row.id) : null;
-      if (rows.length) found.push(trace(at, rows, `${name}: ${STANDING[which]}`, arm, { size: 7, filled, text: labels, extra: front.length || which !== GROUP.feasible ? unlisted : group }));
+      if (rows.length) found.push(trace(at, rows, `${name}: ${STANDING[which]}`, arm, { size: 7, filled, text: labels, extra: front.length || which !== GROUP.feasible ? also : group }));
     }
   }
   return found;
@@ -152,13 +115,13 @@ function greyTraces(at) {
   const run = data.runs[at], rows = rowsOf(run), found = [];
   run.arms.forEach((arm, i) => {
     const own = rows.filter((row) => row.arm === arm && row.group === GROUP.infeasible);
-    const listed = !found.length;
-    if (own.length) found.push(trace(at, own, "infeasible", { ...arm, colour: GREY }, { size: 6, filled: false, extra: { legendgroup: "infeasible", showlegend: listed } }));
+    const told = run.labels ? `${arm.name}: infeasible` : "infeasible", extra = { legendrank: 1001, legendgroup: escaped(told), showlegend: run.labels || !found.length };
+    if (own.length) found.push(trace(at, own, told, { ...arm, colour: GREY }, { size: 6, filled: false, extra }));
   });
   const second = run.objectives[1].metric;
   const gated = rows.filter((row) => row.group === GROUP.stopped && mean(row.figure(second)) !== null);
   if (gated.length) {
-    const rug = trace(at, gated, "stopped early, by their " + second, { colour: GREY, symbol: "line-ns", dash: "solid" }, { size: 11, filled: false });
+    const rug = trace(at, gated, "stopped early, by their " + second, { colour: GREY, symbol: "line-ns", dash: "solid" }, { size: 11, filled: false, extra: { legendrank: 1002 } });
     found.push({ ...rug, y: gated.map(() => 0), yaxis: "y2", error_x: {}, error_y: {}, marker: { ...rug.marker, line: { width: 1.5, color: GREY } } });
   }
   return found;
@@ -200,7 +163,7 @@ function frontLayout() {
   const run = runShown(), [first, second] = run.objectives, [x0, x1, y0, y1] = run.window;
   const layout = {
     margin: { l: 56, r: 14, t: 28, b: 48 }, hovermode: "closest", dragmode: "zoom", uirevision: `run${state.run}`,
-    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 }, maxheight: 0.3 },
+    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 }, maxheight: byId("front").clientWidth < 500 ? 0.45 : 0.3 },
     xaxis: { title: { text: escaped(second.label) }, zeroline: false, automargin: true, range: [x0, x1], anchor: "free", position: 0 },
     yaxis: { title: { text: escaped(byId("front").clientWidth < 500 ? first.metric : first.label) }, zeroline: false, automargin: true, range: [y0, y1], domain: [RUG, 1] },
     yaxis2: { domain: [0, RUG - 0.01], range: [-1, 1], visible: false, fixedrange: true },
@@ -317,6 +280,7 @@ function showRun(at, draw = true) {
 function drawAll() {
   drawFront();
   drawParallel();
+  drawTrials();
   setTimeout(drawClimbs);
   const row = rowsOf(runShown()).find((one) => one.id === state.chosen[state.run]);
   showPanel(runShown(), row);
@@ -330,6 +294,7 @@ const parallel = new Parallel(byId("parallel"), byId("ranges"), () => {
     drawFront.waiting = null;
     drawFront();
     tellBrush();
+    drawTrials();
   });
 });
 
@@ -387,6 +352,7 @@ byId("front").addEventListener("keydown", walk);
 byId("clear").addEventListener("click", () => parallel.clear());
 byId("overlay")?.addEventListener("change", (event) => { state.overlay = event.target.checked; drawFront(); });
 for (const radio of document.querySelectorAll("input[name=sweep]")) radio.addEventListener("change", () => showRun(Number(radio.value)));
+listenToTrials();
 addEventListener("hashchange", chooseByAddress);
 fillPictures(document);
 showRun(0);

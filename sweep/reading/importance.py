@@ -1,10 +1,14 @@
 """How much each parameter matters to each objective and to feasibility, and whether these trials can tell.
 
-A random forest (Breiman 2001) learns the figure from the parameters of four fifths of the trials and is judged on the rest:
-its score is the share of their variance that it explains (R²; of feasibility, 0 or 1, that is the Brier skill score). A
-parameter's importance is what the score loses when that parameter's values are shuffled among the held-out trials. Both are
-means over five folds with 95 % t intervals, whose variance is corrected for the folds sharing most of what they learned from
-(Nadeau and Bengio 2003). Where the score's interval reaches 0, the trials cannot tell what matters.
+Of an arm with many trials: a random forest (Breiman 2001) learns the figure from the parameters of four fifths of them and is
+judged on the rest: its score is the share of their variance that it explains (R²; of feasibility, 0 or 1, that is the Brier
+skill score). A parameter's importance is what the score loses when that parameter's values are shuffled among the held-out
+trials. Both are means over five folds with 95 % t intervals, whose variance is corrected for the folds sharing most of what
+they learned from (Nadeau and Bengio 2003). Where the score's interval reaches 0, the trials cannot tell what matters.
+
+Of few trials a forest says nothing: a parameter with two thirds of the variance to itself it seldom sees in 24 trials and nearly
+always in 60. There the arms are taken together, and each parameter's rank correlation with the figure is told, within the arms,
+with intervals that hold for all parameters and figures of a run at once: of 24 trials they nearly always show that one.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,94 +27,147 @@ from sweep.reading.comparison import FEW_ARMS
 from sweep.reading.fronts import Front
 from sweep.reading.members import values_of
 from sweep.statistics.estimates import Estimate
+from sweep.statistics.rank_correlations import FEWEST, Column, rank_correlations
 
-FEWEST = 20  # trials with the figure; a forest of fewer is told by whom it was shown
+FOREST = 60  # trials with the figure that a forest is grown of; of fewer, rank correlations are told
 MOST = (
     400  # trials that are learned from; of more, evenly many from the whole search: the page of 100,000 takes seconds
 )
 FOLDS, TREES, SHUFFLES = 5, 40, 4
+OPTION = 2  # trials with a word, and without it, below which its correlation is not asked for
 FEASIBLE = "feasible"
+LEVEL = 0.95  # of the intervals of a run's correlations, all together
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Of one figure, in one arm or in all: the forest's score and each parameter's importance, the largest first.
+    """Of one figure, in one arm or in several: the forest's score and each parameter's importance, or each parameter's rank
+    correlation, the strongest first.
 
     `reason` says why there is none, or why what there is tells nothing.
     """
 
-    arm: str | None  # None: all arms together, by the parameters they share, the arm itself among them
+    arms: tuple[str, ...]  # of several: by the parameters they share and each arm's own, the arm itself among them
     target: str
     trials: int
-    score: Estimate | None
+    measure: Literal["forest", "ranks"]
+    score: Estimate | None  # the forest's
     parameters: dict[str, Estimate]
     reason: str | None
 
+    @property
+    def sure(self) -> dict[str, Estimate]:
+        """The parameters whose interval excludes 0, where the trials tell anything."""
+        return {} if self.reason else {n: e for n, e in self.parameters.items() if _excludes_0(e)}
+
 
 def importances(front: Front) -> tuple[Importance, ...]:
-    """Of each objective and of feasibility: in each arm of a run with few, else in all arms together."""
+    """Of each objective and of feasibility: in each arm with many trials of a run with few arms, else in arms together."""
+    targets = (*(o.metric for o in front.objectives), FEASIBLE)
     found = []
-    for arm, table, names in _groups(front):
-        for target in (*(o.metric for o in front.objectives), FEASIBLE):
-            y = values_of(table, target)
-            known = np.flatnonzero(np.isfinite(y))
-            found.append(_importance(arm, target, table.take(known), y[known], names))
+    for target in targets:
+        for arms, table, y in _groups(front, target):
+            reason = None
+            if len(y) < FEWEST:
+                reason = f"too few trials: {len(y)} with this figure, at least {FEWEST} are needed"
+            elif np.ptp(y) == 0:
+                reason = f"the same in all {len(y)} trials"
+            if reason is not None:
+                found.append(Importance(arms, target, len(y), "ranks", None, {}, reason))
+            elif len(y) >= FOREST:
+                found.append(_forest(arms, target, table, y))
+            else:
+                found.append(_ranked(arms, target, table, y, 1 - (1 - LEVEL) / len(targets)))
     return tuple(found)
 
 
-def _groups(front: Front) -> Iterator[tuple[str | None, pa.Table, list[str]]]:
-    """(arm, its trials, their parameters); of many arms one group."""
+def _groups(front: Front, target: str) -> Iterator[tuple[tuple[str, ...], pa.Table, np.ndarray]]:
+    """(arms, their trials that have the figure, the figures): each arm with many trials, and the others together."""
     table = front.trial_table.filter(pc.field("arm").isin(pa.array(list(front.arms), pa.string())))
     order = [("number", "ascending"), ("trial_id", "ascending")]
     table = table.take(pc.sort_indices(table, sort_keys=order))
-    parameters = [n for n in table.column_names if n.startswith("param_")]
-    if len(front.arms) > FEW_ARMS:
-        shared = [n for n in parameters if table[n].null_count == 0]
-        yield None, table, ["arm", *shared]
-        return
-    for arm in front.arms:
-        own = table.filter(pc.field("arm") == arm)
-        yield arm, own, [n for n in parameters if own[n].null_count < len(own)]
+    known = np.isfinite(values_of(table, target))
+    table = table.filter(pa.array(known))
+    of = np.array(table["arm"].to_pylist(), dtype=object)
+    alone = [name for name in front.arms if (of == name).sum() >= FOREST and len(front.arms) <= FEW_ARMS]
+    together = tuple(name for name in front.arms if name not in alone)
+    for arms in (*((name,) for name in alone), *([together] if together else [])):
+        own = table.filter(pa.array(np.isin(of, arms)))
+        yield arms, own, values_of(own, target)
 
 
-def _importance(arm: str | None, target: str, table: pa.Table, y: np.ndarray, names: list[str]) -> Importance:
+def _forest(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray) -> Importance:
     n = len(y)
     if n > MOST:
         kept = np.linspace(0, n - 1, MOST).astype(int)
         table, y = table.take(kept), y[kept]
-    blocks = {name: columns for name in names if (columns := _columns(table, name)) is not None}
-    reason = None
-    if n < FEWEST:
-        reason = f"too few trials: {n} with this figure, at least {FEWEST} are needed"
-    elif np.ptp(y) == 0:
-        reason = f"the same in all {n} trials"
-    elif not blocks:
-        reason = "no parameter varies"
-    if reason is not None:
-        return Importance(arm, target, n, None, {}, reason)
+    own = [name for name in table.column_names if name.startswith("param_")]
+    if len(arms) > 1:  # of what arms share, lest "has this parameter" stand for the arm
+        own = ["arm", *(name for name in own if table[name].null_count == 0)]
+    blocks = {name: np.stack(list(options.values()), axis=1) for name in own if (options := _columns(table, name))}
+    if not blocks:
+        return Importance(arms, target, n, "forest", None, {}, "no parameter varies")
     scores, losses = _folds(blocks, y)
     score = _corrected(scores)
     told = {name.removeprefix("param_"): _corrected(loss) for name, loss in zip(blocks, losses.T, strict=True)}
+    reason = None
     if score.lower is not None and score.lower <= 0:
         reason = (
             f"{n} trials do not tell: held-out trials are not surely predicted better than by their mean "
             f"(R² {score.mean:.2f} [{score.lower:.2f}, {score.upper:.2f}])"
         )
-    return Importance(arm, target, n, score, dict(sorted(told.items(), key=lambda t: -t[1].mean)), reason)
+    return Importance(arms, target, n, "forest", score, dict(sorted(told.items(), key=lambda t: -t[1].mean)), reason)
 
 
-def _columns(table: pa.Table, name: str) -> np.ndarray | None:
-    """A parameter's columns (n, c): itself, or one a word; NaN where a trial has none. None where it never varies."""
+def _ranked(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray, level: float) -> Importance:
+    """Rank correlations with the figure, each within the arms; the arm's own across them."""
+    _, arm_of = np.unique(np.array(table["arm"].to_pylist(), dtype=str), return_inverse=True)
+    columns = {}
+    for name in ("arm", *(n for n in table.column_names if n.startswith("param_"))):
+        groups = np.zeros(len(y), dtype=int) if name == "arm" else arm_of
+        options = _columns(table, name)
+        for option, values in list(options.items())[len(options) == 2 :]:  # of two words, the one says the other
+            with_it = np.nansum(values)
+            if not option or min(with_it, np.isfinite(values).sum() - with_it) >= OPTION:
+                shown = name.removeprefix("param_") + (f" = {option}" if option else "")
+                columns[shown] = Column(values, groups)
+    n, told = len(y), rank_correlations(columns, y, level)
+    told = dict(sorted(told.items(), key=lambda t: (not _excludes_0(t[1]), -abs(t[1].mean) * math.sqrt(t[1].n))))
+    reason = None
+    if not told:
+        reason = f"no parameter varies among {FEWEST} trials that have it"
+    elif not any(_excludes_0(e) for e in told.values()):
+        reach = _reach(max(told.values(), key=lambda e: e.n))
+        reason = (
+            f"{n} trials do not tell: every interval holds 0, as it does where nothing matters; "
+            f"a correlation beyond ±{reach:.2f} would have shown"
+        )
+    return Importance(arms, target, n, "ranks", None, told, reason)
+
+
+def _reach(found: Estimate) -> float:
+    """The correlation beyond which an interval of this width on Fisher's scale excludes 0."""
+    if found.upper is None or found.upper >= 1:
+        return 1.0
+    return math.tanh(math.atanh(found.upper) - math.atanh(found.mean))
+
+
+def _excludes_0(found: Estimate) -> bool:
+    return found.lower is not None and found.upper is not None and (found.lower > 0 or found.upper < 0)
+
+
+def _columns(table: pa.Table, name: str) -> dict[str, np.ndarray]:
+    """A parameter's columns (n,): itself, named "", or one a word; NaN where a trial has none. Empty where it never varies."""
     column = table[name]
     if not (pa.types.is_dictionary(column.type) or pa.types.is_string(column.type)):
-        found = values_of(table, name)[:, None]
-        varies = len(np.unique(found[np.isfinite(found)])) > 1
-    else:
-        words = np.array(column.to_pylist(), dtype=object)
-        options = sorted({w for w in words.tolist() if w is not None})
-        varies = len(options) > 1  # none at all where every trial failed
-        found = np.stack([(words == o).astype(float) for o in options], axis=1) if varies else np.empty((len(words), 0))
-    return found if varies else None
+        found = values_of(table, name)
+        return {"": found} if len(np.unique(found[np.isfinite(found)])) > 1 else {}
+    words = np.array(column.to_pylist(), dtype=object)
+    has = np.array([w is not None for w in words.tolist()], dtype=bool)
+    options = sorted(set(words[has].tolist()))
+    if len(options) < 2:  # none at all where every trial failed
+        return {}
+    return {option: np.where(has, (words == option).astype(float), math.nan) for option in options}
 
 
 def _folds(blocks: dict[str, np.ndarray], y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

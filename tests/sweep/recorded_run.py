@@ -13,11 +13,13 @@ import datetime as dt
 import hashlib
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from search_spaces.dimum_robustness import SPACE
 from sweep.records import COMPLETE, FAIL, PRUNED, Writer, schemas
 from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, stratified
 from trainables.store import Store
@@ -307,6 +309,49 @@ def write_many(folder: Path) -> Path:
 def _other_figures(level: float, fid_delta: float) -> dict[str, Any]:
     audits = {"membership_auc": 0.4 + level / 4, "membership_tpr": 0.1, "denoising_gap": 0.01}
     return _figures(0.9, fid_delta, 1.0) | {"malicious_robustness": level} | audits
+
+
+DEFAULT = {"dimum": 16, "label_swap": 8}  # trials of each arm in a sweep of the default size
+
+
+def by_learning_rate(settings: Mapping[str, Any]) -> float:
+    """From 0 to .5 over the learning rate's range."""
+    return 0.5 * float(np.log(settings["learning_rate"] / 1e-4) / np.log(20))
+
+
+def write_default(
+    folder: Path, decides: Callable[[Mapping[str, Any]], float] = by_learning_rate, seed: int = 0, named: str = "dimum"
+) -> Path:
+    """The default question and size, parameters drawn at random: robustness follows `decides`, fid_delta nothing.
+
+    Every fifth trial was gated, the first two of each arm are confirmed; `named` is what the main arm is called.
+    """
+    import optuna
+
+    folder.mkdir(parents=True, exist_ok=True)
+    main, baseline = SPACE.arms
+    arms, known = (dataclasses.replace(main, name=named), baseline), space()
+    attacks = {"search_attacks": known.search_attacks, "confirm_attacks": known.confirm_attacks, "rungs": known.rungs}
+    question, rng = dataclasses.replace(SPACE, arms=arms, **attacks), np.random.default_rng(seed)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    writer = Writer(folder, schemas(question))
+    _write_json(folder, question)
+    for arm, number in ((arm, n) for arm, count in zip(arms, DEFAULT.values(), strict=True) for n in range(count)):
+        gated, settings = number % 5 == 4, arm.suggest(study.ask())
+        level = 0.3 + decides(settings) + rng.normal(0, 0.05)
+        over = float(rng.gamma(2.0, 1.5)) + (BUDGET if gated else 0.0)
+        same = {"trial_id": f"{arm.name}-{number:04d}", "arm": arm.name, "method": arm.method}
+        same |= {"state": PRUNED if gated else COMPLETE, "cause": GATE if gated else None}
+        figures = _figures(None if gated else level, over, 1.0)
+        _replicate(writer, None, same, figures, 0, 7, ["retain"])
+        for i, fresh in enumerate(SEEDS if number < 2 else ()):
+            again = _figures(level + SHIFTS[i], over + 10 * SHIFTS[i], 1.0)
+            _replicate(writer, None, same, again, i + 1, fresh, list(ATTACKS))
+        excess = (over - BUDGET) / BUDGET
+        row = same | figures | {"number": number, "core_s": 12.5, "asked_at": START, "told_at": START}
+        row |= {f"param_{name}": value for name, value in settings.items()} | {"settings": json.dumps(settings)}
+        writer.trial(row | {"excess_fid_delta": excess, "excess_unlearning_accuracy": -0.05, "feasible": excess <= 0})
+    return folder
 
 
 if __name__ == "__main__":

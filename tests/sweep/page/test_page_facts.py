@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_run import BUDGET, CAUSE, GATE, space, write_many, write_run
+from recorded_run import BUDGET, CAUSE, GATE, by_learning_rate, space, write_default, write_many, write_run
 
 from search_spaces.dimum_robustness import SPACE
 from sweep.page import contents
@@ -96,8 +98,8 @@ def test_a_thinned_page_says_so_and_counts_all(many: Front, tmp_path: Path, monk
     assert "Of 600 trials this page draws" in text and "240 complete, 60 stopped early" in text
 
 
-def by_target(found: tuple[Importance, ...], arm: str | None) -> dict[str, Importance]:
-    return {i.target: i for i in found if i.arm == arm}
+def by_target(found: tuple[Importance, ...], *arms: str) -> dict[str, Importance]:
+    return {i.target: i for i in found if i.arms == arms}
 
 
 def test_what_matters_is_found_and_what_does_not_is_not_claimed(many: Front) -> None:
@@ -119,18 +121,83 @@ def test_what_matters_is_found_and_what_does_not_is_not_claimed(many: Front) -> 
     assert set(told) == {"robustness", "fid_delta", FEASIBLE}
 
 
-def test_few_trials_and_figures_that_do_not_vary_have_no_importance(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def default(tmp_path_factory: pytest.TempPathFactory) -> Front:
+    """16 trials and 8 of the baseline, 20 of them attacked; robustness rises with the learning rate."""
+    return read_front(write_default(tmp_path_factory.mktemp("default") / "run"))
+
+
+def redrawn(front: Front, seed: int, decides: Callable[[dict[str, Any]], float]) -> Front:
+    """The same trials with other luck: robustness of what `decides` and noise, the other figures of noise alone."""
+    rng, table = np.random.default_rng(seed), front.trial_table
+    rows = table.to_pylist()
+    settings = [{k.removeprefix("param_"): v for k, v in row.items()} for row in rows]
+    levels = [0.3 + decides(one) + rng.normal(0, 0.05) for one in settings]
+    new = {"robustness": [None if r["robustness"] is None else v for r, v in zip(rows, levels, strict=True)]}
+    new["fid_delta"] = rng.gamma(2.0, 1.5, len(rows)).tolist()
+    new["feasible"] = (rng.uniform(size=len(rows)) < 0.6).tolist()
+    for name, values in new.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
+    return dataclasses.replace(front, trial_table=table)
+
+
+def test_a_default_sweep_says_what_decides_it_and_how_sure_that_is(default: Front) -> None:
+    """The arms together, the parameters of one arm among that arm's trials."""
+    found, wrong = 0, 0
+    for seed in range(40):
+        told = by_target(importances(redrawn(default, seed, by_learning_rate)), "dimum", "label_swap")
+        first = told["robustness"]
+        assert (first.measure, first.trials, told["fid_delta"].trials, told[FEASIBLE].trials) == ("ranks", 20, 24, 24)
+        found += "learning_rate" in first.sure and next(iter(first.parameters)) == "learning_rate"
+        wrong += any(set(i.sure) - {"learning_rate"} or (i.sure and i.target != "robustness") for i in told.values())
+        shown = set(first.parameters)
+        assert {"lambda_ratio", "arm = label_swap", "trained_parameters = condition_mid"} <= shown
+        assert "trained_parameters = all" not in shown, "of two words the one says the other"
+        assert first.parameters["replacement_images"].n == 13, "dimum's own"
+    assert found >= 36 and wrong <= 2
+
+
+def test_where_nothing_decides_a_default_sweep_nothing_is_claimed(default: Front) -> None:
+    """Three figures each: the intervals of all of them together claim anything in at most 1 run of 20."""
+    wrong, reasons = 0, []
+    for seed in range(40):
+        found = importances(redrawn(default, seed, lambda settings: 0.25))
+        wrong += any(i.sure for i in found)
+        reasons += [i.reason for i in found if not i.sure]
+    assert wrong <= 2
+    assert all(r and "trials do not tell: every interval holds 0" in r and "would have shown" in r for r in reasons)
+
+
+def test_too_few_trials_and_figures_that_do_not_vary_have_no_importance(tmp_path: Path) -> None:
     front = read_front(write_run(tmp_path / "run", artifacts=False))
-    reasons = {(i.arm, i.target): i.reason for i in importances(front)}
-    assert reasons["dimum", "robustness"] == "too few trials: 5 with this figure, at least 20 are needed"
+    told = by_target(importances(front), "dimum", "label_swap")
+    assert told["robustness"].reason and "8 trials do not tell" in told["robustness"].reason
+    for trial in list((front.run / "records" / "trials").glob("*.parquet"))[:3]:
+        trial.unlink()
+    reasons = {i.target: i.reason for i in importances(read_front(front.run))}
+    assert reasons["robustness"] and "too few trials: " in reasons["robustness"]
     same = synthetic(tmp_path / "same", 80, feasible=lambda t: [True] * len(t))
-    assert by_target(importances(same), "dimum")[FEASIBLE].reason == "the same in all 40 trials"
+    assert by_target(importances(same), "dimum", "label_swap")[FEASIBLE].reason == "the same in all 80 trials"
 
 
-def test_many_arms_share_one_forest_with_the_arm_as_a_parameter(tmp_path: Path) -> None:
-    told = by_target(importances(read_front(write_many(tmp_path / "run"))), None)
+def test_an_arm_with_many_trials_has_a_forest_and_the_other_its_correlations(tmp_path: Path) -> None:
+    def arms(trials: pa.Table) -> list[str]:
+        return ["dimum" if a != "control" and i < 90 else a for i, a in enumerate(trials["arm"].to_pylist())]
+
+    found = importances(synthetic(tmp_path / "run", 120, arm=arms))
+    assert {(i.arms, i.target, i.measure) for i in found if i.target == "fid_delta"} == {
+        (("dimum",), "fid_delta", "forest"),
+        (("label_swap",), "fid_delta", "ranks"),
+    }
+
+
+def test_many_arms_share_one_forest_or_one_table_with_the_arm_as_a_parameter(tmp_path: Path) -> None:
+    front = read_front(write_many(tmp_path / "run"))
+    told = by_target(importances(front), *front.arms)
     assert set(told) == {"malicious_robustness", "fid_delta", FEASIBLE}
-    assert list(told["malicious_robustness"].parameters) == ["arm"]  # its learning rate never varies
+    assert all(name.startswith("arm = ") for name in told["malicious_robustness"].parameters), "no other ever varies"
+    assert told["malicious_robustness"].trials == 32
 
 
 def test_hypervolume_rises_as_told_and_ends_as_the_search_front(many: Front) -> None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from recorded_run import CAUSE, START, TRIALS, space, write_many, write_run
 
 from sweep import report
@@ -24,45 +21,8 @@ from sweep.errors import UsageError
 from sweep.page import contents, serving
 from sweep.records import Writer, read, schemas
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "</script><img src=x onerror='document.title=\"ran\"'><b>bold</b>"
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        missing = "no Chromium on the path: apt-get install chromium"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Open]:
-    """Opens a page; at the end nothing was wrong on any console, and nothing was asked of anybody else."""
-    wrong: list[str] = []
-    pages: list[Page] = []
-
-    def open_page(address: str | Path, width: int = 1600, scheme: Any = "light") -> Page:
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        url = address.resolve().as_uri() if isinstance(address, Path) else address
-        home = url.partition("#")[0].rpartition("/")[0]
-        page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda e: wrong.append(str(e)))
-        page.on("dialog", lambda d: wrong.append(f"dialog {d.message}"))
-        page.on("request", lambda r: None if r.url.startswith((home, "data:", "blob:")) else wrong.append(r.url))
-        pages.append(page)
-        page.goto(url)
-        expect(page.locator("html[data-ready]")).to_be_attached(timeout=20_000)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert not wrong
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +30,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recorded run, with markup in a parameter."""
     run = write_run(tmp_path_factory.mktemp("browser") / "run")
     (row,) = (r for r in read(run, "trials").to_pylist() if r["trial_id"] == "dimum-0001")
-    Writer(run, schemas(space())).trial(row | {"param_replacement": HOSTILE})
+    settings = json.dumps(json.loads(row["settings"]) | {"replacement": HOSTILE})
+    Writer(run, schemas(space())).trial(row | {"param_replacement": HOSTILE, "settings": settings})
     contents.write([run])
     return run
 
