@@ -38,6 +38,7 @@ def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
 
     @functools.wraps(main)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        _write_what_can_be()
         try:
             return _written(main, *args, **kwargs)
         except UsageError as error:
@@ -53,6 +54,13 @@ def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
             return READER_GONE
 
     return run
+
+
+def _write_what_can_be() -> None:
+    """Have a terminal that is not UTF-8 show ``?`` for what it cannot, where it would else end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="replace")
 
 
 def _written(main: Callable[Arguments, int], *args: Arguments.args, **kwargs: Arguments.kwargs) -> int:

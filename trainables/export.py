@@ -50,7 +50,7 @@ def save_pipeline(
     with TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as half:  # the folder is whole or is not there
         whole = Path(half) / root.name
         pipeline.save_pretrained(whole, safe_serialization=True)
-        (whole / "README.md").write_text(metadata + card(artifact, experiment, kind, measured))
+        (whole / "README.md").write_text(metadata + card(artifact, experiment, kind, measured), encoding="utf-8")
         whole.replace(root)
     return root
 

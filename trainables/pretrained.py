@@ -206,7 +206,7 @@ def _weights(folder: Path) -> list[Path]:
 
 def _json(path: Path, without: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: {without}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -88,7 +88,7 @@ def read(path: str) -> ClusterFile:
     """The cluster file at `path`. UsageError where there is none, or it is no YAML, or no cluster's."""
     file = Path(path)
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:

@@ -68,7 +68,7 @@ def _schema(document: Document) -> Found:
     import ray.autoscaler
 
     schema = Path(ray.autoscaler.__path__[0]) / "ray-schema.json"
-    validator = jsonschema.Draft7Validator(json.loads(schema.read_text()))
+    validator = jsonschema.Draft7Validator(json.loads(schema.read_text(encoding="utf-8")))
     for error in validator.iter_errors(document.values):
         place = tuple(error.absolute_path)
         if error.validator == "additionalProperties":

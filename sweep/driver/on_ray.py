@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import site
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -152,7 +154,9 @@ def _start(place: Place, verbose: bool) -> None:
         if place.address:
             ray.init(address=place.address, runtime_env={"py_modules": _packages()}, **said)
         else:
-            ray.init(num_cpus=max(place.workers, 1), include_dashboard=False, **said)
+            # A Ray of its own, whatever cluster the machine or its environment names.
+            with contextlib.chdir(_begun_in(place)):
+                ray.init(address="local", num_cpus=max(place.workers, 1), include_dashboard=False, **said)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"--address {place.address or 'local'}: cannot reach Ray: {str(error).splitlines()[0]}"
@@ -160,6 +164,19 @@ def _start(place: Place, verbose: bool) -> None:
     have = ray.cluster_resources().get("GPU", 0)
     if place.gpus_per_trial > have and not place.address:
         raise UsageError(f"--gpus-per-trial {place.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
+
+
+def _begun_in(place: Place) -> Path:
+    """The folder that Ray is started in: its workers look for modules there before they look anywhere else.
+
+    That is the folder of this process's own packages; where they are installed among others', the run's, which has no module.
+    Never where the user stands: a ``sweep.py`` of his own would be run for ours.
+    """
+    import sweep
+
+    house = Path(sweep.__path__[0]).resolve().parent
+    installed = {Path(folder).resolve() for folder in (*site.getsitepackages(), site.getusersitepackages())}
+    return Path(place.run_dir).resolve() if house in installed else house
 
 
 def _packages() -> list[str]:

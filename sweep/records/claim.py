@@ -112,7 +112,7 @@ def _marked(folder: Path) -> Iterator[None]:
             f"began, remove {mark}"
         ) from None
     try:
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(f"process {os.getpid()} of {socket.gethostname()}\n")
         yield
     finally:

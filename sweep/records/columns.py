@@ -52,7 +52,7 @@ def figures_in(file: Path) -> list[Figure]:
     """The figures that a file declares. UsageError where it declares none, or not by plain values."""
     mend = 'FIGURES = (Figure("name", description="…"), …), of plain values'
     try:
-        tree = ast.parse(file.read_text())
+        tree = ast.parse(file.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: cannot be read: {error}") from None
     for statement in tree.body:

@@ -58,7 +58,7 @@ def _json_damage(file: Path) -> str:
     if not file.exists():
         return ""
     try:
-        whole = isinstance(json.loads(file.read_text()), dict)
+        whole = isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
     except (ValueError, OSError) as error:
         return str(error).splitlines()[0]
     return "" if whole else "not a JSON object"

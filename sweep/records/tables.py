@@ -274,7 +274,7 @@ def run_folder(path: str | os.PathLike[str]) -> Path:
 def read_json(path: Path) -> Any:
     """A JSON file of a run folder; UsageError naming the file where it cannot be read, and the mend where there is one."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         mend = f"; python -m sweep.repair {path.parent} makes it again" if path.name in REBUILT else ""
         raise UsageError(f"{path}: cannot be read as JSON: {error}{mend}") from None

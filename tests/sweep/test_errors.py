@@ -109,3 +109,29 @@ def test_nor_is_one_that_is_gone_before_the_help_is_printed(name: str, closed: i
     command = [sys.executable, "-m", f"sweep.{name}", "--help"]
     done = subprocess.run(command, cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, text=True)
     assert done.returncode in (0, 141) and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+    ids=["ascii streams", "a locale without UTF-8"],
+)
+def test_where_neither_terminal_nor_files_are_utf_8_what_is_said_and_written_is_the_same(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    run = str(Path(__file__).parents[1] / "data" / "run_of_27ff86b")
+    page = tmp_path / "page.html"
+    for words in (
+        ["launch", "--help"],
+        ["launch", "--space", "dimum_robustness", "--dry-run"],
+        ["pareto", run],
+        ["pareto", run, "--format", "json"],
+        ["report", run, "-o", str(page)],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", f"sweep.{words[0]}", *words[1:]],
+            env=os.environ | environment,
+            capture_output=True,
+        )
+        assert done.returncode == 0 and done.stdout and not done.stderr, (words, done.stderr)
+    assert "≤" in page.read_text(encoding="utf-8")

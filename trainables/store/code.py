@@ -126,7 +126,7 @@ class Code:
         path = self._path(module)
         if path is None:
             raise ValueError(f"{module}: no module of {self.root}")
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
 
     def _digest(self, module: str, hashes: dict[str, str]) -> str:
         parsed = self.parsed(module)
