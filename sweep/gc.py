@@ -9,108 +9,17 @@ killed writer left half-written. What was set aside in ``damaged/`` stays, and s
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sweep import records
+from sweep.driver.unneeded import check, delete, store_of, unneeded
 from sweep.errors import Parser, UsageError, command
-from sweep.plan.plan import absolute
-from sweep.records.damage import damaged_files
 from sweep.records.folder import only_driver
 
-if TYPE_CHECKING:
-    from trainables.store import Store, StoredFile
-
 AGE_H = 24.0
-
-
-@dataclass(frozen=True)
-class Found:
-    """The files that are not needed, by what they are, and the bytes of the files that are."""
-
-    artifacts: list[StoredFile]
-    others: list[StoredFile]  # checkpoints, half-written files
-    kept: list[StoredFile]
-
-    @property
-    def text(self) -> str:
-        keys, size = len({f.key for f in self.artifacts}), sum(f.size for f in (*self.artifacts, *self.others))
-        what = Counter("checkpoints" if f.what == "partial" else "half-written files" for f in self.others)
-        rest = "".join(f", {n} {name}" for name, n in sorted(what.items()))
-        return f"{keys} artifacts{rest}: {size} bytes; kept: {sum(f.size for f in self.kept)} bytes"
-
-
-def store_of(runs: Sequence[Path], given: str) -> Store:
-    """The store that was named, or the one that all the runs have. UsageError where they have several."""
-    from trainables.store import Store
-
-    if given:
-        return Store(absolute(given))
-    roots = {str(records.read_json(run / _plan(run))["plan"]["artifacts"]) for run in runs}
-    if len(roots) > 1:
-        raise UsageError(
-            f"the runs have {len(roots)} artifact stores: {', '.join(sorted(roots))}; name one with --artifacts"
-        )
-    return Store(roots.pop())
-
-
-def unneeded(store: Store, runs: Sequence[Path], before: float) -> Found:
-    """What of the store none of the runs needs, of what was written before a time (seconds since 1970)."""
-    from sweep.driver.keeping import keys_of
-
-    needed = {key for run in runs for key in keys_of(run)}
-    before = min([before, *(began for run in runs if (began := _unfinished_since(run)) is not None)])
-    files = store.files()
-    whole = {f.key for f in files if f.what == "json"}
-    found = Found([], [], [])
-    for file in files:
-        artifact = file.what in ("json", "safetensors")
-        if file.modified >= before or (artifact and file.key in needed and file.key in whole):
-            found.kept.append(file)
-        elif artifact and file.key in whole:
-            found.artifacts.append(file)
-        else:
-            found.others.append(file)
-    young = {
-        f.key for f in found.kept if f.what == "json"
-    }  # a sidecar is written last: its tensors may look old enough
-    spared = [f for f in found.artifacts if f.key in young]
-    return Found([f for f in found.artifacts if f.key not in young], found.others, found.kept + spared)
-
-
-def delete(store: Store, found: Found) -> None:
-    """Remove it, every artifact's sidecar first: whenever this is stopped, what is left is whole, or no artifact."""
-    for key in dict.fromkeys(f.key for f in found.artifacts):
-        store.delete(key)
-    for file in found.others:
-        store.remove(file.path)
-
-
-def _plan(run: Path) -> str:
-    return "track.json" if (run / "track.json").is_file() else "plan.json"
-
-
-def _unfinished_since(run: Path) -> float | None:
-    """When a run began that may have made what it has not recorded; None of a finished one."""
-    status = records.read_json(run / "status.json") if (run / "status.json").is_file() else {}
-    if status.get("state") == "finished":
-        return None
-    return dt.datetime.fromisoformat(status["started_at"]).timestamp() if "started_at" in status else 0.0
-
-
-def _check(run: Path) -> None:
-    """UsageError where it is no run, or its records are damaged: what they named would be taken for nobody's."""
-    if not (run / "track.json").is_file():
-        records.run_folder(run)
-    if damaged := damaged_files(run):
-        raise UsageError(f"{run / damaged[0].file}: damaged; mend the run first: python -m sweep.repair {run}")
 
 
 def parser() -> Parser:
@@ -133,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.age >= 0:
         raise UsageError(f"--age {args.age:g}: must be at least 0")
     for run in runs:
-        _check(run)
+        check(run)
     store = store_of(runs, args.artifacts)
     from trainables.store import StoreUnusable
 

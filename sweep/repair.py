@@ -8,136 +8,13 @@ is said, and ``--resume`` does it. Done twice it changes nothing more.
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from sweep import records
-from sweep.driver.mend import Repair, Row, Rows, is_search, job_of, mend_rows, set_one_aside
-from sweep.errors import Parser, UsageError, command
-from sweep.jobs import Tell
-from sweep.plan import plan as planning
-from sweep.plan.plan import Plan
-from sweep.records import RUNNING
-from sweep.records.damage import damaged_files, leftovers
-from sweep.records.folder import compact, only_driver, write_json
-
-
-def repair(run: Path, tell: Tell) -> Repair:
-    """Repair the run, which the caller holds. UsageError where its plan cannot be read: nothing can be told without it."""
-    from sweep.relearning import prepare
-    from sweep.relearning.specs import Specs
-    from trainables.store import Store
-
-    done = Repair()
-    plan, space = _plan_of(run)
-    for damaged in damaged_files(run):
-        set_one_aside(run, damaged, done, tell)
-    for file in leftovers(run):
-        file.unlink()
-    _settle_status(run)
-    prepared = _prepared(run, plan, space, tell)
-    store = Store(plan.artifacts)
-    for key in _keys(run, prepared):
-        if store.examine(key) == "damaged":
-            store.whole(key)
-            done.damaged.append(f"artifact {key[:12]}: damaged; moved to {plan.artifacts}/damaged")
-            tell(done.damaged[-1])
-    experiment = prepare.experiment_of(plan)
-    space = space.bounded(prepared)
-    mend_rows(run, space, Specs(plan, space, experiment, prepared["fid_delta_sd"]), done, tell)
-    _write_views(run, plan, space, prepared, tell)
-    return done
-
-
-def foresee(run: Path, tell: Tell) -> Repair:
-    """What `repair` would find and do; changes nothing."""
-    from trainables.store import Store
-
-    done = Repair()
-    plan, _ = _plan_of(run)
-    for damaged in damaged_files(run):
-        done.damaged.append(f"{damaged.file}: damaged ({damaged.why}); would be moved to {run.name}/damaged")
-    store = Store(plan.artifacts)
-    path = run / "prepared.json"
-    known = not any(d.startswith("prepared.json") for d in done.damaged) and path.exists()
-    for key in _keys(run, records.read_json(path) if known else {}):
-        if store.examine(key) == "damaged":
-            done.damaged.append(f"artifact {key[:12]}: damaged; would be moved to {plan.artifacts}/damaged")
-    done.rebuilt = [f"{name}: would be read again from its artifacts" for name in Rows.of(run).incomplete()]
-    for line in (*done.damaged, *done.rebuilt):
-        tell(line)
-    return done
-
-
-def _plan_of(run: Path) -> tuple[Plan, Any]:
-    folder = records.run_folder(run)
-    if (folder / "track.json").exists():
-        raise UsageError(f"{run}: is a track; go on with python -m sweep.track --resume {run}")
-    plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
-    plan = planning.moved(plan, str(folder.resolve()), None, "", True)
-    return plan, plan.question()
-
-
-def _settle_status(run: Path) -> None:
-    """No driver runs it, for this process holds the run: one that was killed has left it ``running``."""
-    path, stamp = run / "status.json", records.now().isoformat()
-    status = records.read_json(path) if path.exists() else {"started_at": stamp, "finished_at": None}
-    if status.get("state") in (None, "running"):
-        write_json(path, status | {"state": "interrupted", "phase": "repaired"})
-
-
-def _prepared(run: Path, plan: Plan, space: Any, tell: Tell) -> Row:
-    """What prepared.json holds: where it is gone, prepared again, which finds what is in the store."""
-    from sweep.relearning import prepare
-
-    path = run / "prepared.json"
-    if path.exists():
-        return records.read_json(path)
-    prepared = prepare.prepare_all(plan, space, prepare.experiment_of(plan), prepare.here, tell)
-    write_json(path, prepared)
-    tell("prepared.json: rebuilt")
-    return prepared
-
-
-def _keys(run: Path, prepared: Mapping[str, Any]) -> list[str]:
-    """Every artifact that the run's records name."""
-    keys = dict.fromkeys(row["key"] for row in records.rows(run, "stages") if row["key"])
-    return [*dict.fromkeys((*prepared.get("keys", {}).values(), *keys))]
-
-
-def _write_views(run: Path, plan: Plan, space: Any, prepared: Row, tell: Tell) -> None:
-    """The journal, TensorBoard, the plot and the page, from the records alone; one file a table where the run is finished."""
-    from sweep.driver.agenda import Agenda
-    from sweep.driver.views import Telling, written_views
-    from sweep.relearning.prepare import experiment_of
-
-    agenda = Agenda(plan, space, experiment_of(plan), prepared)
-    agenda.close()
-    tell("optuna.journal: rebuilt")
-    shutil.rmtree(run / "tensorboard", ignore_errors=True)
-    telling = Telling(written_views(plan, space, tell), tell)
-    for ended in _ended(run, agenda.specs):
-        telling.take(ended)
-    telling.finish()
-    if not telling.failed:
-        tell("tensorboard, front.png, report.html: rebuilt")
-    if records.read_json(run / "status.json")["state"] == "finished":
-        compact(run)
-
-
-def _ended(run: Path, specs: Any) -> Iterator[Any]:
-    """Every replicate that ended, trials first, as it was when it ended."""
-    from sweep.jobs import Ended
-
-    known = Rows.of(run)
-    for name, row in sorted(known.replicates.items(), key=lambda item: (item[1]["replicate"], item[0])):
-        if row["state"] == RUNNING or (job := job_of(name, known, specs)) is None:
-            continue
-        job.curves, job.figures = records.rows(run, "curves", name), {k: v for k, v in row.items() if v is not None}
-        yield Ended(job, known.trials.get(row["trial_id"], row) if is_search(name) else row)
+from sweep.driver.rebuild import foresee, plan_of, repair
+from sweep.errors import Parser, command
+from sweep.records.folder import only_driver
 
 
 @command
@@ -148,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what is damaged and would be done; change nothing")
     args = parser.parse_args(argv)
     run = Path(args.run)
-    _plan_of(run)  # before a lock is written where there is no run
+    plan_of(run)  # before a lock is written where there is no run
     if args.dry_run:
         done = foresee(run, print)
     else:
