@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from sweep import records
 from sweep.errors import Parser, UsageError
-from sweep.plan.plan import absolute
+from sweep.plan.paths import absolute
 from sweep.records.damage import damaged_files
 from sweep.records.folder import only_driver
 

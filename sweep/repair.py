@@ -17,7 +17,6 @@ from typing import Any
 from sweep import records
 from sweep.driver.mend import Repair, Row, Rows, Tell, is_search, job_of, mend_rows, set_one_aside
 from sweep.errors import Parser, UsageError
-from sweep.plan import plan as planning
 from sweep.plan.plan import Plan
 from sweep.records import RUNNING
 from sweep.records.damage import damaged_files, leftovers
@@ -76,7 +75,7 @@ def _plan_of(run: Path) -> tuple[Plan, Any]:
     if (folder / "track.json").exists():
         raise UsageError(f"{run}: is a track; go on with python -m sweep.track --resume {run}")
     plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
-    plan = planning.moved(plan, str(folder.resolve()), None, "", True)
+    plan = plan.but(run_dir=str(folder.resolve()), in_process=True)
     return plan, plan.question()
 
 

@@ -21,6 +21,7 @@ from sweep.driver.outputs import Outputs
 from sweep.driver.ray_health import RayDied, RayHealth
 from sweep.errors import UsageError
 from sweep.jobs import Ended, Jobs
+from sweep.plan.place import Place
 from sweep.plan.plan import Plan
 from sweep.records.folder import compact, only_driver, write_json
 from sweep.relearning import prepare as preparing
@@ -45,25 +46,6 @@ class Views(Protocol):
     def finish(self) -> None: ...
 
 
-class Place(Protocol):
-    """Where jobs run: how many at a time, on what share of a GPU, on which cluster, or in this very process."""
-
-    @property
-    def run_dir(self) -> str: ...
-    @property
-    def workers(self) -> int: ...
-    @property
-    def gpus_per_trial(self) -> float: ...
-    @property
-    def gpu_type(self) -> str: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def in_process(self) -> bool: ...
-    @property
-    def trial_timeout(self) -> float: ...
-
-
 Opened = TypeVar("Opened", bound=Views)
 Open = Callable[[Execute], tuple[Jobs, Opened]]
 """Prepares what all jobs share, with what runs its tasks; gives the jobs and the views of them."""
@@ -72,24 +54,34 @@ Open = Callable[[Execute], tuple[Jobs, Opened]]
 def run(plan: Plan, space: SearchSpace, progress: Progress) -> Outputs:
     """Run the plan in its run folder, going on from whatever is recorded there; returns the finished outputs."""
     experiment = preparing.experiment_of(plan)
-    return drive(plan, lambda execute: _open(plan, space, experiment, execute, progress), [experiment], progress)
+    return drive(
+        Path(plan.run_dir),
+        plan.place,
+        lambda execute: _open(plan, space, experiment, execute, progress),
+        [experiment],
+        progress,
+    )
 
 
 def drive(
-    place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
+    run_dir: Path,
+    place: Place,
+    open_: Open[Opened],
+    experiments: Sequence[Experiment],
+    progress: Progress,
+    trainable: Any = None,
 ) -> Opened:
     """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused.
 
     On Ray another `trainable` may take the place of `trainables.trial`'s: see `tune_jobs`.
     """
-    run_dir = Path(place.run_dir)
     with only_driver(run_dir), _told_in_one_line(run_dir):
         _status(run_dir, "running", "prepare")
         try:
             if place.in_process:
                 views = _drive_here(place, open_, experiments, progress)
             else:
-                views = _drive_on_ray(place, open_, experiments, progress, trainable)
+                views = _drive_on_ray(run_dir, place, open_, experiments, progress, trainable)
         except BaseException as error:
             with contextlib.suppress(OSError):  # the disk that it cannot be written to is what `error` is about
                 _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
@@ -164,7 +156,12 @@ def _drive_here(place: Place, open_: Open[Opened], experiments: Sequence[Experim
 
 
 def _drive_on_ray(
-    place: Place, open_: Open[Opened], experiments: Sequence[Experiment], progress: Progress, trainable: Any
+    run_dir: Path,
+    place: Place,
+    open_: Open[Opened],
+    experiments: Sequence[Experiment],
+    progress: Progress,
+    trainable: Any,
 ) -> Opened:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # our records are the only result store
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C ends the sweep, not just Tune's loop
@@ -192,13 +189,15 @@ def _drive_on_ray(
             damage.tell()
 
         damage.tell()
-        tune_jobs(jobs, take, place, progress, trainable or UnlearningTrial)
+        tune_jobs(jobs, take, run_dir, place, progress, trainable or UnlearningTrial)
     finally:
         ray.shutdown()
     return views
 
 
-def tune_jobs(jobs: Jobs, take: Callable[[Ended], None], place: Place, progress: Progress, trainable: Any) -> None:
+def tune_jobs(
+    jobs: Jobs, take: Callable[[Ended], None], run_dir: Path, place: Place, progress: Progress, trainable: Any
+) -> None:
     """Have Ray Tune run all jobs by a Trainable that makes `trainables.pipeline` reports; `take` hears of each that ended."""
     from ray import tune
 
@@ -221,7 +220,7 @@ def tune_jobs(jobs: Jobs, take: Callable[[Ended], None], place: Place, progress:
             ),
             run_config=tune.RunConfig(
                 name="tune",
-                storage_path=str((Path(place.run_dir) / "ray").resolve()),
+                storage_path=str((run_dir / "ray").resolve()),
                 failure_config=tune.FailureConfig(max_failures=_MAX_LOST + 1),
                 callbacks=[LostTrials(searcher, scheduler)],
                 verbose=int(progress.verbose),
@@ -236,7 +235,7 @@ def tune_jobs(jobs: Jobs, take: Callable[[Ended], None], place: Place, progress:
     if searcher.error is not None:
         raise searcher.error  # Tune's own has it as text
     if not jobs.finished:
-        raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {place.run_dir}")
+        raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {run_dir}")
 
 
 def _open(
@@ -257,7 +256,7 @@ def _open(
         progress.go_on(records.rows(run_dir, "trials"), space.objectives)
     trials = ", ".join(f"{plan.budget_of(space, a.name)} of {a.name}" for a in space.arms)
     progress.begin(agenda)
-    progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
+    progress.line(f"search: {trials} by {plan.sampler}, {plan.place.workers} at a time")
     return agenda, Outputs(plan, space, progress, Keeping(agenda) if plan.keep == "front" else None)
 
 

@@ -64,7 +64,9 @@ class Tally:
         """Elapsed hours of stages times the share of a GPU that each held; 0 on CPUs."""
         if self.agenda is None:
             return 0.0
-        return self.agenda.plan.gpus_per_trial * (self._wall_s + sum(_spent(j)[1] for j in self._running())) / 3600
+        return (
+            self.agenda.plan.place.gpus_per_trial * (self._wall_s + sum(_spent(j)[1] for j in self._running())) / 3600
+        )
 
     def left_s(self) -> float | None:
         """Seconds that this phase still takes, if what is left takes as long as what ended; None before anything has."""
@@ -72,7 +74,7 @@ class Tally:
             return None
         mean = float(np.mean(took))
         going = sum(max(0.0, mean - self.running_s(j)) for j in self._running())
-        return (going + mean * self.agenda.waiting) / max(self.agenda.plan.workers, 1)
+        return (going + mean * self.agenda.waiting) / max(self.agenda.plan.place.workers, 1)
 
     def running_s(self, job: Job) -> float:
         """Seconds since the job was first seen here to run: jobs that confirm are all made long before most begin."""

@@ -62,10 +62,12 @@ def run(plan: TrackPlan, progress: Progress) -> Views:
             raise UsageError(f"{path}: keys differ from this run's: code or libraries have changed; start a new track")
         write_json(path, prepared)
         agenda = TrackAgenda(plan, experiments, prepared["models"])
-        progress.line(f"track: {agenda.total} replicates, {agenda.ended} of them recorded; {plan.workers} at a time")
+        progress.line(
+            f"track: {agenda.total} replicates, {agenda.ended} of them recorded; {plan.place.workers} at a time"
+        )
         return agenda, Views(plan, progress)
 
-    return drive(plan, open_, list(experiments.values()), progress)
+    return drive(Path(plan.run_dir), plan.place, open_, list(experiments.values()), progress)
 
 
 def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
@@ -92,7 +94,7 @@ def check_members(plan: TrackPlan) -> None:
 
 def _own_model(plan: TrackPlan, entry: Entry, experiment: Experiment) -> Pretrained:
     """The pipeline of an entry; UsageError where its files have changed since the track was planned."""
-    found = preparing.pipeline("--model", entry.model, "", plan.common, experiment)
+    found = preparing.pipeline("--model", entry.model, "", plan.common.setup, experiment)
     if found.digest != entry.digest:
         raise UsageError(f"--model {entry.model}: its files have changed since this track began; start a new one")
     return found
@@ -133,7 +135,7 @@ def prepare_all(
     }
     once |= {named(f"shared {need}", e): (products.make_shared, (e, need)) for need in needs for e in experiments}
     execute(once)
-    samples = Samples(plan.common.samples_forgotten, plan.common.samples_per_retained)
+    samples = Samples(plan.common.setup.samples_forgotten, plan.common.setup.samples_per_retained)
     base = keys["base model"]
     tasks: dict[str, tuple[Task, tuple[Any, ...]]] = {
         f"{named('base', e)} on seed {s}": (make_score, (e, base, samples, s))
