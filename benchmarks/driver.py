@@ -166,7 +166,8 @@ def drive(args: argparse.Namespace) -> Marked:
     from sweep.driver.agenda import Agenda
     from sweep.driver.views import views_of
     from sweep.jobs import View
-    from sweep.plan import plan as planning
+    from sweep.plan import folders
+    from sweep.plan.asked import plan_of
     from sweep.records.folder import write_json
     from sweep.terminal.lines import Progress
     from sweep.terminal.quiet import quiet
@@ -175,11 +176,11 @@ def drive(args: argparse.Namespace) -> Marked:
     options = ["--space", args.space, "--trials", str(args.trials), "--baseline-trials", "0", "--sampler", args.sampler,
                "--workers", str(args.nodes), "--address", args.address, "--run-dir", str(args.folder / "run"),
                "--artifacts", str(args.folder / "artifacts")]  # fmt: skip
-    plan = launch.plan_of(launch.parser().parse_args(options))
+    plan = plan_of(launch.parser().parse_args(options), launch.parser())
     space = plan.question()
     space = replace(space, arms=tuple(a for a in space.arms if not a.baseline))
-    planning.check_folders(plan, new=True)
-    planning.create_run_dir(plan)
+    folders.check_folders(plan, new=True)
+    folders.create_run_dir(plan)
     quiet(False)
     experiment = Experiment(store=plan.artifacts)
     prepared = {

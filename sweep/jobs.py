@@ -70,7 +70,7 @@ class SweepJobs(Jobs, Protocol):
     """The jobs of a sweep, with what a terminal asks of them: how far the search is, and what it asks for."""
 
     @property
-    def plan(self) -> Place: ...
+    def plan(self) -> Planned: ...
     @property
     def space(self) -> SearchSpace: ...
     @property
@@ -110,8 +110,6 @@ class Place(Protocol):
     """Where jobs run: how many at a time, on what share of a GPU, on which cluster, or in this very process."""
 
     @property
-    def run_dir(self) -> str: ...
-    @property
     def workers(self) -> int: ...
     @property
     def gpus_per_trial(self) -> float: ...
@@ -123,6 +121,15 @@ class Place(Protocol):
     def in_process(self) -> bool: ...
     @property
     def trial_timeout(self) -> float: ...
+
+
+class Planned(Protocol):
+    """What whoever drives jobs asks of their plan: the run's folder, and where they run."""
+
+    @property
+    def run_dir(self) -> str: ...
+    @property
+    def place(self) -> Place: ...
 
 
 def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[str]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ runs again on fresh seeds with the same N: the noise.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +28,10 @@ from sweep import records
 from sweep.driver.sweep import drive
 from sweep.errors import UsageError, command
 from sweep.jobs import Ended, Job, View, add_report, attack_plan, replicate_row
-from sweep.plan.plan import Plan, absolute, check_folders, create_run_dir, validate
+from sweep.plan.checks import validate
+from sweep.plan.folders import check_folders, create_run_dir
+from sweep.plan.paths import absolute
+from sweep.plan.plan import Plan
 from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
 from sweep.records.folder import write_json
 from sweep.relearning import prepare
@@ -180,8 +182,8 @@ class Recording:
             seed=self.plan.replicate_seeds[replicate],
             attacks=tuple(attack_plan(a) for a in self.space.search_attacks),
             rungs=self.space.rungs,
-            samples=Samples(self.plan.samples_forgotten, self.plan.samples_per_retained),
-            attacked_per_retained=self.plan.samples_per_retained,
+            samples=Samples(self.plan.setup.samples_forgotten, self.plan.setup.samples_per_retained),
+            attacked_per_retained=self.plan.setup.samples_per_retained,
         )
         return Job(spec, self.arm.name, number, "search" if replicate == 0 else "confirm", records.now(), settings)
 
@@ -305,9 +307,9 @@ def main(argv: list[str] | None = None) -> int:
     old = (run_dir / "plan.json").exists()
     if old:
         plan = Plan.from_json(records.read_json(run_dir / "plan.json"), str(run_dir / "plan.json"))
-        plan = dataclasses.replace(plan, workers=args.workers)
+        plan = plan.but(workers=args.workers)
     else:
-        plan = Plan(space=SPACE, run_dir=args.run_dir, trials=args.trials, baseline_trials=0, sampler="qmc",
+        plan = Plan.of(space=SPACE, run_dir=args.run_dir, trials=args.trials, baseline_trials=0, sampler="qmc",
                     fix=(("method", "dimum"),), confirm_seeds=args.seeds - 1, artifacts=absolute(args.artifacts),
                     workers=args.workers)  # fmt: skip
     space = validate(plan)
@@ -324,7 +326,10 @@ def main(argv: list[str] | None = None) -> int:
         prepared = prepare.prepare_all(plan, space, experiment, execute, progress.line)
         if args.taken:
             same_question(args.taken, prepared)
-        base, samples = prepared["keys"]["base model"], Samples(plan.samples_forgotten, plan.samples_per_retained)
+        base, samples = (
+            prepared["keys"]["base model"],
+            Samples(plan.setup.samples_forgotten, plan.setup.samples_per_retained),
+        )
         progress.line("prepare: the base model on the repeats' seeds, with the search's N")
         execute(
             {

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from sweep.errors import UsageError
-from sweep.plan.plan import trials_on
+from sweep.plan.place import trials_on
 
 Step = str | int
 Place = tuple[Step, ...]

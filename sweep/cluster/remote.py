@@ -25,7 +25,7 @@ from sweep.cluster import files
 from sweep.cluster.check import refuse
 from sweep.cluster.files import ClusterFile
 from sweep.errors import UsageError
-from sweep.plan import plan as planning
+from sweep.plan.paths import default_run_dir, in_storage
 
 STORAGE = "/mnt/shared"  # on every node, by the shipped files
 ROOT = "~/sweeps"
@@ -185,7 +185,7 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
     """Send the project and the plan, have the head check it, start it detached, and follow it."""
     if not (args.space or args.resume):
         raise UsageError("--space NAME is needed (or --resume, --attach, --fetch or --stop RUN)")
-    usual = Path(planning.default_run_dir("", args.space)).name if args.space else ""
+    usual = Path(default_run_dir("", args.space)).name if args.space else ""
     name = _name(args.resume or args.run_dir or usual)
     remote_command(args, known, name, head.file)  # what is wrong with it costs nothing here
     with tempfile.TemporaryDirectory() as staged:
@@ -294,7 +294,7 @@ def remote_command(args: argparse.Namespace, known: argparse.ArgumentParser, nam
             *_given(args, known),
         ]
     space = f"../{Path(args.space).name}" if args.space.endswith(".py") else args.space
-    places = ["--run-dir", folder, "--artifacts", args.artifacts or planning.in_storage(storage, "artifacts")]
+    places = ["--run-dir", folder, "--artifacts", args.artifacts or in_storage(storage, "artifacts")]
     where = ["--address", "auto", "--workers", str(workers)]
     return ["python", "-m", "sweep.launch", "--space", space, *places, *where, *_given(args, known)]
 

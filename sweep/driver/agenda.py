@@ -41,7 +41,7 @@ class Agenda:
         self.plan, self.space, self.experiment = plan, space, experiment
         self.fid_delta_sd: float = prepared["fid_delta_sd"]
         self.specs = Specs(plan, self.space, experiment, self.fid_delta_sd)
-        self.yardstick = Yardstick(self.fid_delta_sd, plan.samples_forgotten)
+        self.yardstick = Yardstick(self.fid_delta_sd, plan.setup.samples_forgotten)
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.schemas(space))
         self._replicate_columns = frozenset(self.writer.schemas["replicates"].names)  # other figures are the curves'
@@ -143,7 +143,7 @@ class Agenda:
     def _gains(self, behind: Iterable[str]) -> dict[str, Callable[[], float | None]]:
         """How to ask what the next batch would add, of every arm of the question's own that has trials left."""
         arms = [a for a in behind if not self.space.arm(a).baseline]
-        each = max(1, self.plan.workers // max(len(arms), 1))
+        each = max(1, self.plan.place.workers // max(len(arms), 1))
         return {a: partial(self.arms[a].expected_gain, each) for a in arms}
 
     def _end_search(self, why: str) -> None:
@@ -231,7 +231,7 @@ class Agenda:
             question = question_of(arm, self.space, budget)
             sampler = make(self.plan.sampler, question, self.plan.seed + i, studies)
             journal = Journal(arm, self.space, storage)
-            ahead = self.plan.workers > 1 and not self.plan.in_process
+            ahead = self.plan.place.workers > 1 and not self.plan.place.in_process
             warm = warm_start.warmed(arm, self.space, studies)
             self.arms[arm.name] = ArmSearch(warm, sampler, journal, budget, past[arm.name], ahead)
             self._asked[arm.name] = sum(p.state != RUNNING for p in past[arm.name])

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from sweep.driver.ray_health import RayHealth
 from sweep.errors import UsageError
-from sweep.jobs import Ended, Jobs, Place
+from sweep.jobs import Ended, Jobs, Place, Planned
 from sweep.relearning.prepare import Task, Tasks
 from sweep.relearning.watch import base_progress
 from sweep.terminal.lines import Progress
@@ -32,15 +32,16 @@ class OnRay:
     """
 
     def __init__(
-        self, place: Place, experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
+        self, plan: Planned, experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
     ) -> None:
-        self.place, self.experiments, self.progress, self.trainable = place, experiments, progress, trainable
+        self.run_dir, self.place = Path(plan.run_dir).resolve(), plan.place
+        self.experiments, self.progress, self.trainable = experiments, progress, trainable
 
     def __enter__(self) -> Self:
         _set_environment(self.place)
         where = f"connecting to {self.place.address}" if self.place.address else "starting on this machine"
         self.progress.line(f"Ray: {where}")
-        _start(self.place, self.progress.verbose)
+        _start(self.place, self.run_dir, self.progress.verbose)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -105,7 +106,7 @@ class OnRay:
                 ),
                 run_config=tune.RunConfig(
                     name="tune",
-                    storage_path=str((Path(place.run_dir) / "ray").resolve()),
+                    storage_path=str(self.run_dir / "ray"),
                     failure_config=tune.FailureConfig(max_failures=_MAX_LOST + 1),
                     callbacks=[LostTrials(searcher, scheduler)],
                     verbose=int(progress.verbose),
@@ -119,7 +120,7 @@ class OnRay:
         if searcher.error is not None:
             raise searcher.error  # Tune's own has it as text
         if not jobs.finished:
-            raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {place.run_dir}")
+            raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {self.run_dir}")
 
 
 def gpu_type_resource(place: Place) -> dict[str, float]:
@@ -145,7 +146,7 @@ def _set_environment(place: Place) -> None:
         os.environ.setdefault(name, value)
 
 
-def _start(place: Place, verbose: bool) -> None:
+def _start(place: Place, run_dir: Path, verbose: bool) -> None:
     """Start Ray here or connect to the cluster; UsageError where that cannot be, or Ray sees too few GPUs."""
     import ray
 
@@ -155,7 +156,7 @@ def _start(place: Place, verbose: bool) -> None:
             ray.init(address=place.address, runtime_env={"py_modules": _packages()}, **said)
         else:
             # A Ray of its own, whatever cluster the machine or its environment names.
-            with contextlib.chdir(_begun_in(place)):
+            with contextlib.chdir(_begun_in(run_dir)):
                 ray.init(address="local", num_cpus=max(place.workers, 1), include_dashboard=False, **said)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
@@ -166,7 +167,7 @@ def _start(place: Place, verbose: bool) -> None:
         raise UsageError(f"--gpus-per-trial {place.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
 
 
-def _begun_in(place: Place) -> Path:
+def _begun_in(run_dir: Path) -> Path:
     """The folder that Ray is started in: its workers look for modules there before they look anywhere else.
 
     That is the folder of this process's own packages; where they are installed among others', the run's, which has no module.
@@ -176,7 +177,7 @@ def _begun_in(place: Place) -> Path:
 
     house = Path(sweep.__path__[0]).resolve().parent
     installed = {Path(folder).resolve() for folder in (*site.getsitepackages(), site.getusersitepackages())}
-    return Path(place.run_dir).resolve() if house in installed else house
+    return run_dir if house in installed else house
 
 
 def _packages() -> list[str]:

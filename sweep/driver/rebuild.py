@@ -11,7 +11,6 @@ from sweep import records
 from sweep.driver.mend import Repair, Row, Rows, is_search, job_of, mend_rows, set_one_aside
 from sweep.errors import UsageError
 from sweep.jobs import Tell
-from sweep.plan import plan as planning
 from sweep.plan.plan import Plan
 from sweep.records import RUNNING
 from sweep.records.damage import damaged_files, leftovers
@@ -72,7 +71,7 @@ def plan_of(run: Path) -> tuple[Plan, SearchSpace]:
     if (folder / "track.json").exists():
         raise UsageError(f"{run}: is a track; go on with python -m sweep.track --resume {run}")
     plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
-    plan = planning.moved(plan, str(folder.resolve()), None, "", True)
+    plan = plan.but(run_dir=str(folder.resolve()), in_process=True)
     return plan, plan.question()
 
 

@@ -19,7 +19,7 @@ from sweep.driver.mend import Repair, mend_rows, set_tables_aside
 from sweep.driver.ray_health import RayDied
 from sweep.driver.views import Telling, views_of
 from sweep.errors import UsageError
-from sweep.jobs import Ended, Jobs, Place, Tell, View
+from sweep.jobs import Ended, Jobs, Planned, Tell, View
 from sweep.plan.plan import Plan
 from sweep.reading.ending import Ending
 from sweep.reading.fronts import read_front
@@ -65,17 +65,17 @@ def show(run_dir: Path, progress: Progress) -> int:
 
 
 def drive(
-    place: Place, open_: Open, experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
+    plan: Planned, open_: Open, experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
 ) -> None:
     """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused.
 
     On Ray another `trainable` may take the place of `trainables.trial`'s.
     """
-    run_dir = Path(place.run_dir)
+    run_dir = Path(plan.run_dir)
     with only_driver(run_dir), _told_in_one_line(run_dir):
         _status(run_dir, "running", "prepare")
         try:
-            telling = _drive(_workers(place, experiments, progress, trainable), open_, experiments, progress)
+            telling = _drive(_workers(plan, experiments, progress, trainable), open_, experiments, progress)
         except BaseException as error:
             with contextlib.suppress(OSError):  # the disk that it cannot be written to is what `error` is about
                 _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
@@ -85,15 +85,15 @@ def drive(
         compact(run_dir)
 
 
-def _workers(place: Place, experiments: Sequence[Experiment], progress: Progress, trainable: Any) -> Workers:
+def _workers(plan: Planned, experiments: Sequence[Experiment], progress: Progress, trainable: Any) -> Workers:
     """The place's; neither imports what the other needs."""
-    if place.in_process:
+    if plan.place.in_process:
         from sweep.driver.here import Here
 
         return Here(progress)
     from sweep.driver.on_ray import OnRay
 
-    return OnRay(place, experiments, progress, trainable)
+    return OnRay(plan, experiments, progress, trainable)
 
 
 def _drive(workers: Workers, open_: Open, experiments: Sequence[Experiment], progress: Progress) -> Telling:
@@ -164,7 +164,7 @@ def _open(
         progress.go_on(records.rows(run_dir, "trials"), space.objectives)
     trials = ", ".join(f"{plan.budget_of(space, a.name)} of {a.name}" for a in space.arms)
     progress.begin(agenda)
-    progress.line(f"search: {trials} by {plan.sampler}, {plan.workers} at a time")
+    progress.line(f"search: {trials} by {plan.sampler}, {plan.place.workers} at a time")
     return agenda, views_of(plan, agenda, progress)
 
 

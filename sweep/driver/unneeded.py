@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sweep import records
 from sweep.errors import UsageError
-from sweep.plan.plan import absolute
+from sweep.plan.paths import absolute
 from sweep.records.damage import damaged_files
 
 if TYPE_CHECKING:

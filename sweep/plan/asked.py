@@ -1,89 +1,79 @@
-"""What a sweep's and a track's command line ask for alike, as values of a plan."""
+"""From a command line to the plan that it asks for: new, or a run's own that goes on."""
 
 from __future__ import annotations
 
 import argparse
-import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from sweep import procedures, records
 from sweep.errors import UsageError
-from sweep.plan import base_models
-from sweep.plan import plan as planning
+from sweep.plan import flags, targets
+from sweep.plan.options import Call
+from sweep.plan.paths import absolute, default_run_dir, in_storage, own_artifacts
+from sweep.plan.place import Place, default_workers
 from sweep.plan.plan import Plan
+from sweep.space import SearchSpace, find
 
-if TYPE_CHECKING:
-    pass
-
-
-def with_base_model(plan: Plan, args: argparse.Namespace) -> Plan:
-    """The plan with the size and steps of a base model that is trained here, unless a pretrained one is given."""
-    if args.base and (args.base_size or args.base_steps):
-        raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
-    return base_models.sized(plan, args.base_size, args.base_steps)
+LOGGERS = ("mlflow", "wandb")  # their flags, too, may stand beside --resume: no figure depends on them
 
 
-def shared_values(args: argparse.Namespace) -> dict[str, Any]:
-    """The plan's values that `add_figures` and `add_place` ask for."""
-    return {
-        "artifacts": planning.absolute(args.artifacts or planning.in_storage(args.storage, "artifacts")),
-        "data_folder": args.data_folder and planning.absolute(args.data_folder),
-        "image_size": args.image_size,
-        "data_limit": args.data_limit,
-        "seed": args.seed,
-        "fid_features": args.fid_features,
-        "inception_weights": args.inception_weights and planning.absolute(args.inception_weights),
-        "inception_sha256": args.inception_sha256,
-        "base": _place(args.base),
-        "base_revision": args.base_revision,
-        "base_classes": _numbers(args.base_classes),
-        "retrain_control": _place(args.retrain_control),
-        "image_sampler": args.image_sampler,
-        "sampling_steps": args.sampling_steps,
-        "guidance": args.guidance,
-        "samples_forgotten": args.samples_forgotten,
-        "samples_per_retained": args.samples_per_retained,
-        "shadow_models": args.shadow_models,
-        "workers": _workers(args),
-        "gpus_per_trial": args.gpus_per_trial,
-        "gpu_type": args.gpu_type,
-        "address": args.address,
-        "in_process": args.in_process,
-        "trial_timeout": args.trial_timeout,
-    }
+def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
+    """The plan the arguments ask for; UsageError where they do not make one. `known` parsed them."""
+    if args.resume and args.space:
+        raise UsageError("--space beside --resume: the run's own plan holds; leave it out, or start a new run")
+    if args.resume:
+        folder = records.run_folder(args.resume)
+        plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
+        return resumed(plan, folder, args, known)
+    if args.confirm:
+        raise UsageError("--confirm: is for a run that has searched; name it with --resume RUN")
+    if not args.space:
+        raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
+    values = flags.values(Plan, args)
+    question = targets.aimed(find.load(args.space), values["target"]).fix(dict(values["fix"]))
+    values = _questions_own(Plan, question) | values
+    values.setdefault("baseline_trials", int(values["trials"] * question.baseline_share))
+    values["run_dir"] = args.run_dir or default_run_dir(args.storage, args.space)
+    values["artifacts"] = artifacts_of(args)
+    if args.keep == "front" and not args.artifacts:  # what is removed of a store of its own, nobody else misses
+        values["artifacts"] = absolute(own_artifacts(args.storage, values["run_dir"]))
+    kind = procedures.setup_type()
+    setup = kind.asked(_questions_own(kind, question) | flags.values(kind, args))
+    return Plan(**values, place=place_of(args), setup=setup)
+
+
+def resumed(plan: Plan, folder: Path, args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
+    """A run's own plan in the folder where it lies now, with what may be given anew; its figures stay the same."""
+    refuse_flags_beside_resume(args, known)
+    return plan.but(run_dir=str(folder.resolve()), **flags.again((Place, procedures.setup_type()), args))
 
 
 def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
-    free = {"resume", "workers", "address", "in_process", "dry_run", "verbose", "log_format", "data_folder", "confirm"}
-    free |= {"mlflow", "wandb"}  # no figure depends on them
+    free = flags.free((Plan, Place, procedures.setup_type(), Call)).union(LOGGERS)
     for name, default in vars(known.parse_args([])).items():
         if name not in free and getattr(args, name) != default:
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag} beside --resume: the run's own plan holds; leave it out, or start a new run")
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} beside --resume: the run's own plan holds; leave it out, or start a new run")
 
 
-def _workers(args: argparse.Namespace) -> int:
-    if args.workers is not None:
-        return args.workers
-    if args.address:
+def artifacts_of(args: argparse.Namespace) -> str:
+    """The artifact store asked for, or the one that the runs of a storage share."""
+    return absolute(args.artifacts or in_storage(args.storage, "artifacts"))
+
+
+def place_of(args: argparse.Namespace) -> Place:
+    """The place asked for, with as many trials at a time as this machine takes unless it is said."""
+    if args.workers is None and args.address:
         raise UsageError("--address needs --workers N: how many trials at a time the cluster may grow to")
-    return planning.default_workers(args.gpus_per_trial)
+    values = flags.values(Place, args)
+    if args.workers is None:
+        values["workers"] = default_workers(args.gpus_per_trial)
+    return Place(**values)
 
 
-def _place(source: str) -> str:
-    """A pipeline's folder as every process finds it; a hub id as it is."""
-    return planning.absolute(source) if os.path.isdir(source) else source
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise UsageError(f"--base-classes {text}: write whole numbers such as 0,217,482") from None
-
-
-def pin(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise UsageError(f"--fix {text}: write NAME=VALUE")
-    return name, value
+def _questions_own(part: Any, question: SearchSpace) -> dict[str, Any]:
+    """What the question says of the fields of a part whose flags have no default, such as its trials and its data."""
+    own = [name for name, declared in flags.flags_of(part) if declared.arguments["default"] is None]
+    return {name: getattr(question, name) for name in own if hasattr(question, name)}

@@ -1,109 +1,273 @@
-"""A Plan: everything a sweep will do, validated and printable before anything runs."""
+"""A Plan: everything a sweep will do, printable before anything runs, and the ``plan.json`` that holds it."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import math
-import os
-import re
-import shutil
-import socket
-import subprocess
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
-from sweep.errors import UsageError, near
-from sweep.plan import base_models, targets
-from sweep.plan.datasets import check_data
-from sweep.records import FIGURES, fact, run_folder, schemas
-from sweep.records.claim import check_untaken, check_writable, claimed, free
-from sweep.records.folder import write_json
-from sweep.samplers.catalogue import check_installed
-from sweep.space import Constraint, Objective, SearchSpace, find
+from sweep import procedures
+from sweep.errors import UsageError
+from sweep.plan import targets
+from sweep.plan.flags import QUESTION, SEARCH, WHERE, Words, at_least, flag, one_of
+from sweep.plan.paths import absolute
+from sweep.plan.place import Place
+from sweep.space import SearchSpace, find
 
 SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
-AUTO = "auto"
 KEEP = ("all", "front")
-CALIBRATION_SEEDS = 5
 SEEDS_A_SWEEP = 1000
+
+
+def _space_file(space: str) -> str:
+    """A search space by name, or its file as every process finds it."""
+    return absolute(space) if space.endswith(".py") else space
+
+
+def _target(target: str) -> str:
+    """``RUN:TRIAL`` with the run as every process finds it."""
+    run, colon, trial = target.rpartition(":")
+    return f"{absolute(run)}:{trial}" if colon else target
+
+
+def pin(text: str) -> tuple[str, str]:
+    """The name and the value of ``NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise UsageError(f"--fix {text}: write NAME=VALUE")
+    return name, value
+
+
+def _seed_wrong(seed: int) -> str:
+    return "" if 0 <= seed < 2**31 else f"must be from 0 to {2**31 - 1}"
+
+
+def _confirm_seeds_wrong(seeds: int) -> str:
+    most = SEEDS_A_SWEEP // 2
+    return at_least(0)(seeds) or ("" if seeds <= most else f"at most {most}")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One sweep. Everything that decides its figures is here; where it runs (`workers`, `address`) is too, but decides none."""
+    """One sweep: what is asked and how it is searched, where it runs (`place`), and what its trials are about (`setup`).
 
-    space: str
-    run_dir: str
-    artifacts: str
-    data: str = "digits"
-    data_folder: str = ""
-    image_size: int = 0
-    data_limit: int = 0
-    data_fingerprint: str = ""  # of the folder's files, when the run began
-    forget: str = "3"
-    seed: int = 0
-    trials: int = 16
-    baseline_trials: int = 8
-    sampler: str = "nehvi"
-    warm_start: tuple[str, ...] = ()  # earlier runs
-    max_hours: float = 0.0  # of the search; 0: no limit
-    max_core_hours: float = 0.0
-    min_gain: float = 0.0  # share of the hypervolume
-    gate_margin: float = 0.5  # share of a bound
-    stopping: bool = False  # of trials under attack that the front dominates
-    fid_budget: float | str = AUTO
-    fid_features: str = "classifier"
-    inception_weights: str = ""
-    inception_sha256: str = ""
-    base_size: str = "small"
-    base_steps: int = 1300
-    base: str = ""  # the folder or hub id of a pipeline; empty: trained here
-    base_revision: str = ""
-    base_classes: tuple[int, ...] = ()
-    base_digest: str = ""  # SHA-256 of its files and the control's, once they have been read
-    retrain_control: str = ""
-    image_sampler: str = "ddim"
-    sampling_steps: int = 10
-    guidance: float = 1.0
-    samples_forgotten: int = 128
-    samples_per_retained: int = 50
-    confirm_seeds: int = 3
-    confirm_members: int = 3
-    confirm_neighbours: int = 1
-    keep: str = KEEP[0]  # which trials' artifacts
-    shadow_models: int = 0
-    target: str = ""  # what a question about the attacker attacks, in place of its own method: see sweep.target
-    fix: tuple[tuple[str, str], ...] = ()
-    workers: int = 2
-    gpus_per_trial: float = 0.0
-    gpu_type: str = ""  # Ray's name of it; empty: any
-    address: str = ""
-    in_process: bool = False
-    trial_timeout: float = 3600.0  # seconds without a report after which a trial counts as hung; 0: never
+    Everything that decides its figures is here; the place is too, but decides none.
+    """
+
+    space: str = flag(
+        MISSING,
+        "--space",
+        "a search space by name, or the path of a file of your own",
+        QUESTION,
+        metavar="NAME",
+        read=_space_file,
+    )
+    run_dir: str = flag(
+        MISSING,
+        "--run-dir",
+        "the run folder (default: NAME-DATE-TIME, in --storage if a folder; NAME is the question's, or track)",
+        WHERE,
+        metavar="DIR",
+        words=Words("run"),
+    )
+    artifacts: str = flag(
+        MISSING,
+        "--artifacts",
+        "artifact store (default: artifacts, in --storage)",
+        WHERE,
+        ungiven="",
+        metavar="DIR|URI",
+        words=Words("artifacts"),
+    )
+    seed: int = flag(
+        0,
+        "--seed",
+        "first seed; confirm replicates, and those of a track, use the ones after it (default: %(default)s)",
+        QUESTION,
+        check=_seed_wrong,
+        words=Words("data", lambda seed, _: f"seed {seed}"),
+    )
+    fix: tuple[tuple[str, str], ...] = flag(
+        (),
+        "--fix",
+        "hold a parameter at one value; method=NAME,… keeps only these arms",
+        QUESTION,
+        action="append",
+        metavar="NAME=VALUE",
+        read=lambda texts: tuple(pin(text) for text in texts),
+    )
+    target: str = flag(
+        "",
+        "--target",
+        "the unlearned model that a search of the attack attacks (default: the question's own)",
+        QUESTION,
+        metavar="METHOD|RUN:TRIAL",
+        read=_target,
+    )
+    trials: int = flag(
+        16,
+        "--trials",
+        "trials of all arms but baselines together (default: the question's own)",
+        SEARCH,
+        ungiven=None,
+        metavar="N",
+        check=at_least(1),
+    )
+    baseline_trials: int = flag(
+        8,
+        "--baseline-trials",
+        "trials of the baselines together (default: the question's own)",
+        SEARCH,
+        ungiven=None,
+        metavar="N",
+        check=at_least(0),
+    )
+    sampler: str = flag(
+        "nehvi",
+        "--sampler",
+        "who chooses the trials (default: %(default)s)",
+        SEARCH,
+        metavar="|".join(SAMPLERS),
+        check=one_of(lambda: SAMPLERS),
+        words=Words("search"),
+    )
+    warm_start: tuple[str, ...] = flag(
+        (),
+        "--warm-start",
+        "earlier runs of this question, on other data perhaps, as a prior: see the README",
+        SEARCH,
+        nargs="+",
+        metavar="RUN",
+        read=lambda runs: tuple(absolute(run) for run in runs),
+        words=Words("warm start", lambda runs, _: ", ".join(runs)),
+    )
+    max_hours: float = flag(
+        0.0,
+        "--max-hours",
+        "begin no trial after H hours (default: no limit)",
+        SEARCH,
+        metavar="H",
+        check=at_least(0),
+        words=Words("ends", lambda h, _: f"{h:g} hours" if h else "", joined=" or "),
+    )
+    max_core_hours: float = flag(
+        0.0,
+        "--max-core-hours",
+        "nor after H core-hours (default: no limit)",
+        SEARCH,
+        metavar="H",
+        check=at_least(0),
+        words=Words("ends", lambda h, _: f"{h:g} core-hours" if h else "", joined=" or "),
+    )
+    min_gain: float = flag(
+        0.0,
+        "--min-gain",
+        "nor when the next trials are expected to add less than this share of the hypervolume; nehvi alone can say "
+        "(default: 0, never)",
+        SEARCH,
+        metavar="SHARE",
+        check=at_least(0),
+        words=Words(
+            "ends",
+            lambda share, _: f"an expected gain below {share:.1%} of the hypervolume" if share else "",
+            joined=" or ",
+        ),
+    )
+    gate_margin: float = flag(
+        0.5,
+        "--gate-margin",
+        "stop before the attack what surely breaks a bound by more than this share of it; 0 stops all that surely breaks "
+        "one, and suits samplers without a model of the figures (default: %(default)g)",
+        SEARCH,
+        metavar="SHARE",
+        check=at_least(0),
+        words=Words(
+            "stops",
+            lambda share, _: f"stops before the attack what surely breaks a bound by more than {share:.0%} of it",
+        ),
+    )
+    stopping: bool = flag(
+        False,
+        "--stop-dominated",
+        "stop under attack what the front surely dominates (default: attack to the last rung)",
+        SEARCH,
+        words=Words(
+            "stops", lambda stop, _: "under attack what the front surely dominates" if stop else "", joined=", "
+        ),
+    )
+    confirm_members: int = flag(
+        3,
+        "--confirm-members",
+        "members confirmed in each arm (default: the question's own)",
+        SEARCH,
+        ungiven=None,
+        metavar="N",
+        check=at_least(1),
+        words=Words("confirm", lambda n, _: f"up to {n} members an arm"),
+    )
+    confirm_neighbours: int = flag(
+        1,
+        "--confirm-neighbours",
+        "trials beside them that broke a constraint by no more than noise may (default: the question's own)",
+        SEARCH,
+        ungiven=None,
+        metavar="N",
+        check=at_least(0),
+        words=Words("confirm", lambda n, _: f"{n} near-feasible", joined=" and "),
+    )
+    confirm_seeds: int = flag(
+        3,
+        "--confirm-seeds",
+        "fresh seeds a member is confirmed on (default: %(default)s)",
+        SEARCH,
+        metavar="N",
+        check=_confirm_seeds_wrong,
+        words=Words("confirm", lambda n, _: f"{n} fresh seeds", joined=", "),
+    )
+    keep: str = flag(
+        KEEP[0],
+        "--keep",
+        "front: of trials that are neither on the front nor confirmed only the figures stay; the artifacts lie in the "
+        "run folder unless --artifacts is given (default: %(default)s)",
+        WHERE,
+        choices=KEEP,
+        check=one_of(lambda: KEEP),
+    )
+    place: Place = field(default_factory=Place)
+    setup: Any = field(default_factory=lambda: procedures.setup_type()())  # of the question's procedure
+
+    @classmethod
+    def of(cls, **values: Any) -> Plan:
+        """A plan by the names of ``plan.json``, where the place's and the setup's stand beside its own."""
+        kind = procedures.setup_type()
+        place, setup = _taken(values, Place), _taken(values, kind)
+        return cls(**values, place=Place(**place), setup=kind(**setup))
+
+    def but(self, **values: Any) -> Plan:
+        """The same plan with other values, by the same names."""
+        place, setup = _taken(values, self.place), _taken(values, self.setup)
+        return dataclasses.replace(
+            self,
+            **values,
+            place=dataclasses.replace(self.place, **place),
+            setup=dataclasses.replace(self.setup, **setup),
+        )
+
+    def flat(self) -> dict[str, Any]:
+        """Every value of the plan, its place and its setup by its name."""
+        values = dataclasses.asdict(self)
+        place, setup = values.pop("place"), values.pop("setup")
+        return values | place | setup
 
     def question(self) -> SearchSpace:
         """The search space with the plan's target and pins applied."""
         return targets.aimed(find.load(self.space), self.target).fix(dict(self.fix))
 
     @property
-    def confirm_samples(self) -> tuple[int, int]:
-        """(forgotten, per retained condition) of the confirm phase: N is larger where the reported figure is made."""
-        return math.ceil(1.5 * self.samples_forgotten), 2 * self.samples_per_retained
-
-    @property
     def replicate_seeds(self) -> list[int]:
         """Seed of replicate 0 (search), 1, 2, … (confirm); two sweeps' seeds never meet, so a fresh seed is fresh."""
         return [self.seed * SEEDS_A_SWEEP + i for i in range(self.confirm_seeds + 1)]
-
-    @property
-    def calibration_seeds(self) -> list[int]:
-        """Sampling seeds that the noise of fid_delta is measured over: the search's own, and some that nothing else uses."""
-        first = self.replicate_seeds[0]
-        return [first, *(first + SEEDS_A_SWEEP - i for i in range(1, CALIBRATION_SEEDS))]
 
     def budget_of(self, space: SearchSpace, arm: str) -> int:
         """How many trials an arm gets; baselines share `baseline_trials`."""
@@ -115,9 +279,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The plan with the question spelled out: what ``plan.json`` holds."""
         space = self.question()
+        values = self.flat()
         return {
-            "plan": dataclasses.asdict(self),
-            **{k: v for k, v in dataclasses.asdict(self).items() if k not in ("fix",)},
+            "plan": values,
+            **{name: value for name, value in values.items() if name != "fix"},
             "question": space.question,
             "references": list(space.references),
             "space_fingerprint": space.fingerprint(),
@@ -150,273 +315,17 @@ class Plan:
             fields = dict(values["plan"])
             fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
             fields.setdefault("gate_margin", 0.0)  # of runs that began before there was one
-            fields["warm_start"] = tuple(fields.get("warm_start", ()))
-            fields["base_classes"] = tuple(fields.get("base_classes", ()))
-            plan, _ = cls(**fields), values["space_fingerprint"]
+            plan, _ = cls.of(**listed(fields)), values["space_fingerprint"]
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{where}: not a plan of this version ({error})") from None
         return plan
 
 
-def validate(plan: Plan) -> SearchSpace:
-    """Everything that can be wrong with a plan and needs nothing heavy to see. Returns its question."""
-    space = plan.question()
-    _check_choice("--sampler", plan.sampler, SAMPLERS)
-    check_installed(plan.sampler)
-    for earlier in plan.warm_start:
-        run_folder(earlier)
-    check_at_least(
-        ("--trials", plan.trials, 1),
-        ("--baseline-trials", plan.baseline_trials, 0),
-        ("--max-hours", plan.max_hours, 0),
-        ("--max-core-hours", plan.max_core_hours, 0),
-        ("--min-gain", plan.min_gain, 0),
-        ("--gate-margin", plan.gate_margin, 0),
-        ("--confirm-seeds", plan.confirm_seeds, 0),
-        ("--confirm-members", plan.confirm_members, 1),
-        ("--confirm-neighbours", plan.confirm_neighbours, 0),
-    )
-    if plan.min_gain and plan.sampler != "nehvi":
-        raise UsageError(f"--min-gain {plan.min_gain:g}: sampler {plan.sampler} expects nothing; use --sampler nehvi")
-    if plan.confirm_seeds > SEEDS_A_SWEEP // 2:
-        raise UsageError(f"--confirm-seeds {plan.confirm_seeds}: at most {SEEDS_A_SWEEP // 2}")
-    _check_choice("--keep", plan.keep, KEEP)
-    check_figures(plan)
-    if len(space.objectives) != 2:
-        raise UsageError(f"space {space.name!r}: a front is of two objectives, not {len(space.objectives)}")
-    for metric in (*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)):
-        _check_choice(f"space {space.name!r}: metric", metric, [f.name for f in FIGURES])
-    for objective in space.objectives:
-        _check_objective(space, objective)
-    for constraint in space.constraints:
-        _check_bound(space, constraint)
-    methods = [a for a in space.arms if not a.baseline]
-    if plan.trials < len(methods):
-        raise UsageError(
-            f"--trials {plan.trials}: the question has {len(methods)} arms beside baselines, each of which needs a trial; "
-            f"give at least {len(methods)}, or choose among them with --fix method=NAME,…"
-        )
-    for arm in space.arms:
-        if arm.attack:
-            _check_choice(f"space {space.name!r}, arm {arm.name!r}: attack", arm.attack, find.members("attacks"))
-        try:
-            find.check_method(arm.method)
-        except UsageError as error:
-            raise UsageError(f"space {space.name!r}, arm {arm.name!r}: method {error}") from None
-    for attack in (*space.search_attacks, *space.confirm_attacks):
-        _check_choice(f"space {space.name!r}, attack {attack.name!r}: method", attack.method, find.members("attacks"))
-    schemas(space)  # every column has a name of its own, or no reader would open the run
-    check_place(plan)
-    return space
+def listed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as JSON holds them, with tuples for its lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def check_at_least(*given: tuple[str, float, float]) -> None:
-    """UsageError naming the first flag whose number is below the least it may be."""
-    for flag, number, least in given:
-        if number < least:
-            raise UsageError(f"{flag} {number}: must be at least {least}")
-
-
-def check_figures(plan: Plan) -> None:
-    """What can be wrong with the data, the models, the samples and the seed."""
-    _check_choice("--fid-features", plan.fid_features, find.members("features"))
-    if plan.fid_features == "inception":
-        _check_file("--inception-weights", plan.inception_weights)
-    check_data(plan)
-    base_models.check(plan)
-    check_at_least(
-        ("--shadow-models", plan.shadow_models, 0),
-        ("--base-steps", plan.base_steps, 1),
-        ("--samples-forgotten", plan.samples_forgotten, 2),
-        ("--samples-per-retained", plan.samples_per_retained, 2),
-    )
-    if not 0 <= plan.seed < 2**31:
-        raise UsageError(f"--seed {plan.seed}: must be from 0 to {2**31 - 1}")
-
-
-def check_place(plan: Plan) -> None:
-    """What can be wrong with where it runs."""
-    check_at_least(("--workers", plan.workers, 1), ("--trial-timeout", plan.trial_timeout, 0))
-    if not math.isfinite(plan.trial_timeout):
-        raise UsageError(f"--trial-timeout {plan.trial_timeout}: must be finite; 0 means never")
-    if not math.isfinite(plan.gpus_per_trial):
-        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial}: must be finite")
-    if plan.gpus_per_trial < 0:
-        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: must not be negative")
-    if plan.gpus_per_trial > 1 and plan.gpus_per_trial % 1:
-        raise UsageError(f"--gpus-per-trial {plan.gpus_per_trial:g}: a share of one GPU, up to 1, or whole GPUs")
-    if plan.gpu_type and not plan.gpus_per_trial:
-        raise UsageError(f"--gpu-type {plan.gpu_type}: trials get no GPU; add --gpus-per-trial")
-    if not re.fullmatch(r"[\w.-]*", plan.gpu_type):
-        raise UsageError(f"--gpu-type {plan.gpu_type}: not a type of Ray's, such as A10G or H100")
-    if plan.gpus_per_trial and not plan.address:
-        have = local_gpus()
-        if plan.gpus_per_trial > have:
-            raise UsageError(
-                f"--gpus-per-trial {plan.gpus_per_trial:g}: this machine has {have} GPU(s); ask for fewer, or give --address"
-            )
-    _check_address(plan.address)
-
-
-def moved(plan: Plan, run_dir: str, workers: int | None, address: str, in_process: bool, data_folder: str = "") -> Plan:
-    """The same plan for a run folder or data that have been moved, or run elsewhere; its figures stay the same."""
-    return dataclasses.replace(
-        plan,
-        run_dir=run_dir,
-        workers=plan.workers if workers is None else workers,
-        address=address or plan.address,
-        in_process=in_process,
-        data_folder=data_folder or plan.data_folder,
-    )
-
-
-def default_workers(gpus_per_trial: float) -> int:
-    """Trials at a time on this machine: one a core, or as many as the GPUs take."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, trials_on(local_gpus(), gpus_per_trial)) if gpus_per_trial > 0 else cores
-
-
-def trials_on(gpus: int, gpus_per_trial: float) -> int:
-    """How many trials a machine's GPUs take: a trial has a share of one GPU, or whole ones."""
-    return gpus * int(1 / gpus_per_trial) if gpus_per_trial <= 1 else int(gpus / gpus_per_trial)
-
-
-def absolute(artifacts: str) -> str:
-    """A folder as every process finds it, whatever its working directory; a URI as it is."""
-    return artifacts if "://" in artifacts else os.path.abspath(artifacts)
-
-
-def parse_budget(text: str) -> float | str:
-    """``auto`` or a positive number; UsageError for anything else."""
-    if text == AUTO:
-        return AUTO
-    try:
-        budget = float(text)
-    except ValueError:
-        raise UsageError(f"--fid-budget {text}: neither 'auto' nor a number") from None
-    if not math.isfinite(budget) or budget <= 0:
-        raise UsageError(f"--fid-budget {text}: must be a positive, finite distance")
-    return budget
-
-
-def default_run_dir(storage: str, space: str) -> str:
-    """A fresh run folder; beside an object store a local one, for a run's files are locked and replaced by name."""
-    stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return str(free(Path(in_storage("" if "://" in storage else storage, f"{Path(space).stem}-{stamp}"))))
-
-
-def own_artifacts(storage: str, run_dir: str) -> str:
-    """The place of a run's own artifact store: in its folder, or, where runs' artifacts go to an object store, under its name.
-
-    There a number is added: runs of two machines may have the same name, and one would remove what the other needs.
-    """
-    if "://" not in storage:
-        return f"{run_dir}/artifacts"
-    return in_storage(storage, f"{Path(run_dir).name}-{uuid.uuid4().hex[:8]}/artifacts")
-
-
-def placed(plan: Plan, run_dir: Path) -> Plan:
-    """The plan in the run folder that it got; an artifact store that is to lie in the run folder goes along."""
-    own = plan.artifacts == absolute(own_artifacts("", plan.run_dir))
-    artifacts = absolute(own_artifacts("", str(run_dir))) if own else plan.artifacts
-    return dataclasses.replace(plan, run_dir=str(run_dir), artifacts=artifacts)
-
-
-def in_storage(storage: str, name: str) -> str:
-    """A place in ``--storage``: in its folder, or under its URI's prefix, before the options that a URI may end with."""
-    base, question, options = storage.partition("?") if "://" in storage else (storage, "", "")
-    return f"{(base or 'runs').rstrip('/')}/{name}{question}{options}"
-
-
-def check_folders(plan: Plan, new: bool, holds: str = "plan.json") -> None:
-    """UsageError where the run folder is taken, or it or the artifact store is unwritable or on a full disk."""
-    folder = Path(plan.run_dir)
-    if new:
-        check_untaken(folder, holds)
-    check_writable(folder, "--run-dir")
-    if "://" not in plan.artifacts:
-        check_writable(Path(plan.artifacts), "--artifacts")
-    else:
-        _check_store(plan.artifacts)
-
-
-def _check_store(uri: str) -> None:
-    """UsageError where the object store cannot be written and read from here. What the URI's options hold is not repeated."""
-    from trainables.store import Store, StoreUnusable
-
-    try:
-        Store(uri).check()
-    except (StoreUnusable, OSError, ValueError) as error:  # the latter two of a URI that Arrow does not take
-        said = " ".join(str(error).split())[:300]
-        raise UsageError(f"--artifacts {uri.partition('?')[0]}: cannot be used: {said}") from None
-
-
-def create_run_dir(plan: Plan, named: bool = True, others: Callable[[Path], None] | None = None) -> Plan:
-    """Claim the run folder and write ``plan.json`` into it, after what `others` writes; the plan in the folder that it got.
-
-    `named`: see `sweep.records.claim.claimed`.
-    """
-    with claimed(Path(plan.run_dir), "plan.json", named) as folder:
-        plan = placed(plan, folder)
-        if others:
-            others(folder)
-        write_json(folder / "plan.json", plan.to_json())
-    return plan
-
-
-def local_gpus() -> int:
-    """GPUs of this machine that CUDA_VISIBLE_DEVICES leaves visible, by the driver's own tool."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([d for d in visible.split(",") if d.strip() not in ("", "-1")])
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
-
-
-def _check_address(address: str) -> None:
-    """UsageError where nothing answers at HOST:PORT; Ray itself would try for minutes."""
-    host, colon, port = address.rpartition(":")
-    if not (colon and port.isdigit()) or "//" in address:
-        return  # 'auto', or a form that only Ray can resolve
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from None
-
-
-def _check_choice(what: str, name: str, known: Any) -> None:
-    if name not in known:
-        raise UsageError(f"{what} {name}: unknown; {near(name, known)}")
-
-
-def _check_objective(space: SearchSpace, objective: Objective) -> None:
-    """UsageError where a front of it has no far corner, or the search never learns it."""
-    where, metric = f"space {space.name!r}, objective {objective.metric!r}", objective.metric
-    side = "at_least" if objective.direction == "maximise" else "at_most"
-    if fact(metric, "unit") != "share" and (metric, side) not in ((c.metric, c.side) for c in space.constraints):
-        raise UsageError(
-            f"{where}: it has no worst value to measure a front from; bound it by Constraint({metric!r}, {side}=…)"
-        )
-    if metric == "malicious_robustness" and all(a.counts for a in space.search_attacks):
-        raise UsageError(f"{where}: it needs a search attack whose data hold what was forgotten (counts=False)")
-
-
-def _check_bound(space: SearchSpace, constraint: Constraint) -> None:
-    """UsageError for a bound that no share can keep: every trial would be infeasible."""
-    bound = constraint.bound
-    if bound is None or fact(constraint.metric, "unit") != "share":
-        return
-    if (constraint.side == "at_least" and bound > 1) or (constraint.side == "at_most" and bound < 0):
-        raise UsageError(
-            f"space {space.name!r}, constraint {constraint.metric!r}: {constraint.side} {bound:g} is out of reach of a share, "
-            "which lies between 0 and 1"
-        )
-
-
-def _check_file(flag: str, path: str) -> None:
-    if not path:
-        raise UsageError(f"{flag}: needed with --fid-features inception; give the path of inception-2015-12-05.pt")
-    if not Path(path).is_file():
-        raise UsageError(f"{flag} {path}: no such file")
+def _taken(values: dict[str, Any], part: Any) -> dict[str, Any]:
+    """The values that are of this part of a plan, taken out of all."""
+    return {f.name: values.pop(f.name) for f in dataclasses.fields(part) if f.name in values}

@@ -30,10 +30,9 @@ def aimed(space: SearchSpace, target: str) -> SearchSpace:
     return dataclasses.replace(space, arms=tuple(arms))
 
 
-def describe(space: SearchSpace) -> list[str]:
-    """A line on what is attacked, where the question searches an attack."""
-    found = dict.fromkeys(f"{arm.method}{_settings(arm.held)}" for arm in space.arms if arm.attack)
-    return [f"target      {', '.join(found)}"] * bool(found)
+def describe(space: SearchSpace) -> str:
+    """What is attacked, where the question searches an attack."""
+    return ", ".join(dict.fromkeys(f"{arm.method}{_settings(arm.held)}" for arm in space.arms if arm.attack))
 
 
 def _trial(target: str) -> tuple[str, Settings]:

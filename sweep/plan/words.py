@@ -2,110 +2,95 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from sweep.plan import base_models, targets
-from sweep.plan.datasets import data_text, found_facts
-from sweep.plan.plan import AUTO, CALIBRATION_SEEDS, Plan
-from sweep.space import Arm, Attack, Choice, Parameter, SearchSpace
+from sweep import procedures
+from sweep.plan import flags, targets
+from sweep.plan.flags import Words
+from sweep.plan.plan import Plan
+from sweep.space import Attack, Choice, Parameter, SearchSpace
 
 _FEW_ARMS = 4  # more than this are told in fewer words
 
-# Core-seconds on one core of the machine named in benchmarks/stage_times.md, for 8×8 images and the small UNet.
-_STEP_S = {"base": 0.095, "unlearn": 0.065, "attack": 0.042}
-_SAMPLE_S = 0.0022
-_START_S = 45.0
+
+@dataclass(frozen=True)
+class _Line:
+    """How what is said under one heading is printed."""
+
+    label: str | None = None  # where it isn't the heading itself
+    opening: str = ""
+    wrap: bool = True
+
+
+# The headings in the order of the printed plan. What another flag says under a heading of its own comes after the data.
+_BEFORE = {"question": _Line(wrap=False), "data": _Line(wrap=False)}
+_AFTER = {
+    "target": _Line(wrap=False),
+    "search": _Line(),
+    "ends": _Line("", opening="ends earlier by "),
+    "stops": _Line(""),
+    "warm start": _Line(),
+    "objectives": _Line(wrap=False),
+    "constraints": _Line(wrap=False),
+    "FID budget": _Line(wrap=False),
+    "attacks": _Line(),
+    "samples": _Line(wrap=False),
+    "confirm": _Line(wrap=False),
+    "confirm attacks": _Line("", opening="attacked by "),
+    "base model": _Line(wrap=False),
+    "control": _Line(wrap=False),
+    "arms": _Line(),  # lines of their own
+    "audit": _Line(wrap=False),
+    "runs on": _Line(wrap=False),
+    "artifacts": _Line(wrap=False),
+    "run": _Line(wrap=False),
+}
 
 
 def describe(plan: Plan, space: SearchSpace) -> str:
     """The whole plan in words, for --dry-run and the first lines of a run."""
-    cost = estimate(plan, space)
-    budget = (
-        plan.fid_budget
-        if plan.fid_budget != AUTO
-        else "auto: max(.25 × FID(θ₀), 2 × SD of fid_delta over 5 sampling seeds)"
-    )
-    lines = [
-        f"question    {space.question}",
-        f"data        {data_text(plan)}; seed {plan.seed}",
-        *(line for heading, text in found_facts(plan) for line in wrapped(heading, text)),
-        *targets.describe(space),
-        *wrapped("search", f"{plan.sampler}; " + _budgets(plan, space)),
-        *_ends(plan),
-        "objectives  " + ", ".join(f"{o.direction} {o.metric}" for o in space.objectives),
-        "constraints " + (", ".join(_constraint_text(c) for c in space.constraints) or "none"),
-        f"FID budget  {budget}; features: {plan.fid_features}",
-        *wrapped("attacks", f"{_suite_text(space, space.search_attacks)}; scored after {list(space.rungs)} steps"),
-        f"samples     {plan.samples_forgotten} of the forgotten condition, {plan.samples_per_retained} of each retained one",
-        f"confirm     up to {plan.confirm_members} members an arm and {plan.confirm_neighbours} near-feasible, "
-        f"{plan.confirm_seeds} fresh seeds, {plan.confirm_samples[0]} and {plan.confirm_samples[1]} samples",
-        *wrapped("", f"attacked by {_suite_text(space, space.confirm_attacks)}"),
-    ]
-    lines += base_models.describe(plan)
-    lines += _arms(space)
-    if plan.shadow_models:
-        lines.append(f"audit       {plan.shadow_models} shadow models")
-    where = "in this process" if plan.in_process else plan.address or "Ray on this machine"
-    lines += [
-        f"runs on     {where}; {plan.workers} trials at a time, {plan.gpus_per_trial:g} {plan.gpu_type or 'GPU'} each",
-        f"artifacts   {plan.artifacts}",
-        f"run         {plan.run_dir}",
+    said: dict[str, str] = {}
+    for words, text in _every_word(plan, space):
+        before = said.get(words.heading)
+        said[words.heading] = text if before is None else before + words.joined + text
+    others = {heading: _Line() for heading in said if heading not in _BEFORE and heading not in _AFTER}
+    lines = []
+    for heading, line in (_BEFORE | others | _AFTER).items():
+        if heading == "arms":
+            lines += _arms(space)
+        elif heading in said:
+            label, text = heading if line.label is None else line.label, line.opening + said[heading]
+            lines += wrapped(label, text) if line.wrap else [f"{label:<12}{text}"]
+    return "\n".join([*lines, *_cost(plan, space)])
+
+
+def _every_word(plan: Plan, space: SearchSpace) -> Iterator[tuple[Words, str]]:
+    """What the plan's parts and its question say, by heading."""
+    for part in (plan.setup, plan, plan.place):
+        yield from flags.told(part)
+    yield from plan.setup.more_words()
+    yield Words("question"), space.question
+    attacked = targets.describe(space)
+    if attacked:
+        yield Words("target"), attacked
+    yield Words("search"), _budgets(plan, space)
+    yield Words("objectives"), ", ".join(f"{o.direction} {o.metric}" for o in space.objectives)
+    yield Words("constraints"), ", ".join(map(_constraint_text, space.constraints)) or "none"
+    rungs = f"scored after {list(space.rungs)} steps"
+    yield Words("attacks"), f"{_suite_text(space, space.search_attacks)}; {rungs}"
+    yield Words("confirm attacks"), _suite_text(space, space.confirm_attacks)
+
+
+def _cost(plan: Plan, space: SearchSpace) -> list[str]:
+    cost = procedures.estimate(plan, space)
+    return [
         f"cost        about {cost['prepare']:.0f} core-s to prepare (0 where cached), at most {cost['search']:.0f} to search, "
         f"{cost['confirm']:.0f} to confirm;",
-        f"            about {cost['wall'] / 60:.0f} minutes in all on {plan.workers} cores, for the embedded digits",
+        f"            about {cost['wall'] / 60:.0f} minutes in all on {plan.place.workers} cores, for the embedded digits",
     ]
-    return "\n".join(lines)
-
-
-def _ends(plan: Plan) -> list[str]:
-    """What may end the search or a trial before its time, and what the search begins with, where any of it was asked."""
-    limits = [f"{plan.max_hours:g} hours"] * bool(plan.max_hours) + [f"{plan.max_core_hours:g} core-hours"] * bool(
-        plan.max_core_hours
-    )
-    limits += [f"an expected gain below {plan.min_gain:.1%} of the hypervolume"] * bool(plan.min_gain)
-    told = wrapped("", "ends earlier by " + " or ".join(limits)) if limits else []
-    stops = f"stops before the attack what surely breaks a bound by more than {plan.gate_margin:.0%} of it"
-    told += wrapped("", stops + (", under attack what the front surely dominates" if plan.stopping else ""))
-    return told + (wrapped("warm start", ", ".join(plan.warm_start)) if plan.warm_start else [])
-
-
-def estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
-    """Rough core-seconds of each phase and wall seconds of all, if nothing is cached and no trial is gated."""
-    retained = 9
-    n_search = plan.samples_forgotten + retained * plan.samples_per_retained
-    n_confirm = plan.confirm_samples[0] + retained * plan.confirm_samples[1]
-
-    def replicate(arm: Arm | None, attacks: tuple[Attack, ...], forgotten: int, everything: int) -> float:
-        rungs = len(space.rungs) - 2
-        attack = space.rungs[-1] * _STEP_S["attack"] + (rungs * forgotten + everything) * _SAMPLE_S
-        return (_steps(arm) if arm else 0.0) * _STEP_S["unlearn"] + everything * _SAMPLE_S + len(attacks) * attack
-
-    models = 0 if plan.base else 2 + plan.shadow_models
-    prepare = models * plan.base_steps * _STEP_S["base"] + 15 + 2 * CALIBRATION_SEEDS * n_search * _SAMPLE_S
-    searching = (space.search_attacks, plan.samples_forgotten, n_search)
-    confirming = (space.confirm_attacks, plan.confirm_samples[0], n_confirm)
-    search, confirm = 2 * replicate(None, *searching), 2 * replicate(None, *confirming)
-    for arm in space.arms:
-        trials = plan.budget_of(space, arm.name)
-        search += trials * replicate(arm, *searching)
-        confirm += min(trials, plan.confirm_members + plan.confirm_neighbours) * replicate(arm, *confirming)
-    confirm *= plan.confirm_seeds
-    total = prepare + search + confirm
-    return {"prepare": prepare, "search": search, "confirm": confirm, "wall": _START_S + total / max(plan.workers, 1)}
-
-
-def _steps(arm: Arm) -> float:
-    """Steps of an arm's middling trial: the middle of its range of steps, each as long as its inner steps make it."""
-    middle = {p.name: _middle(p) for p in arm.walk() if not isinstance(p, Choice)}
-    inner = sum(steps for name, steps in middle.items() if name.endswith("inner_steps"))
-    return middle.get("steps", 100.0) * (1 + inner)
-
-
-def _middle(parameter: Any) -> float:
-    low, high = parameter.low, parameter.high
-    return math.sqrt(low * high) if parameter.log else (low + high) / 2
 
 
 def _budgets(plan: Plan, space: SearchSpace) -> str:

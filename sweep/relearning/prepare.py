@@ -13,8 +13,8 @@ from typing import Any
 
 from sweep.errors import UsageError
 from sweep.jobs import Tell, attack_plan
-from sweep.plan.datasets import dataset_of
-from sweep.plan.plan import AUTO, CALIBRATION_SEEDS, Plan
+from sweep.plan.plan import SEEDS_A_SWEEP, Plan
+from sweep.relearning.setup import AUTO, CALIBRATION_SEEDS, Setup
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables import products
 from trainables.attacks import ATTACKS
@@ -47,41 +47,42 @@ def here(tasks: Tasks) -> dict[str, Artifact]:
 
 def experiment_of(plan: Plan) -> Experiment:
     """What the plan's trials share. UsageError where a pipeline it names cannot be had, or has changed since."""
-    data = dataset_of(plan)
+    setup: Setup = plan.setup
+    data = setup.dataset()
     experiment = Experiment(
         store=plan.artifacts,
-        data=plan.data,
-        data_folder=plan.data_folder,
-        image_size=plan.image_size,
-        data_limit=plan.data_limit,
-        data_fingerprint=plan.data_fingerprint or data.fingerprint(),
-        forget=parse_forget(plan.forget, data).text,  # one spelling: it is part of every key
+        data=setup.data,
+        data_folder=setup.data_folder,
+        image_size=setup.image_size,
+        data_limit=setup.data_limit,
+        data_fingerprint=setup.data_fingerprint or data.fingerprint(),
+        forget=parse_forget(setup.forget, data).text,  # one spelling: it is part of every key
         classifier=recipe_for(data.judge.shape),
-        base=BaseModel(**SIZES[plan.base_size] | {"train_steps": plan.base_steps}),
-        image_sampler=plan.image_sampler,
-        sampling_steps=plan.sampling_steps,
-        guidance=plan.guidance,
-        features=plan.fid_features,
-        weights_file=plan.inception_weights,
-        weights_sha256=plan.inception_sha256,
-        shadow_models=plan.shadow_models,
-        device_name="cuda" if plan.gpus_per_trial else "cpu",
+        base=BaseModel(**SIZES[setup.base_size] | {"train_steps": setup.base_steps}),
+        image_sampler=setup.image_sampler,
+        sampling_steps=setup.sampling_steps,
+        guidance=setup.guidance,
+        features=setup.fid_features,
+        weights_file=setup.inception_weights,
+        weights_sha256=setup.inception_sha256,
+        shadow_models=setup.shadow_models,
+        device_name="cuda" if plan.place.gpus_per_trial else "cpu",
     )
-    if not plan.base:
+    if not setup.base:
         return experiment
-    base = pipeline("--base", plan.base, plan.base_revision, plan, experiment)
-    if plan.guidance != 1 and not base.null:
-        raise UsageError(f"--guidance {plan.guidance:g}: {plan.base} knows no null condition to guide away from")
+    base = pipeline("--base", setup.base, setup.base_revision, setup, experiment)
+    if setup.guidance != 1 and not base.null:
+        raise UsageError(f"--guidance {setup.guidance:g}: {setup.base} knows no null condition to guide away from")
     control = (
-        pipeline("--retrain-control", plan.retrain_control, "", plan, experiment) if plan.retrain_control else None
+        pipeline("--retrain-control", setup.retrain_control, "", setup, experiment) if setup.retrain_control else None
     )
     experiment = replace(experiment, base=base, control=control)
     if control:
         with mistake_in("--retrain-control"):
             check_beside_base(experiment, control)
-    if plan.base_digest and plan.base_digest != digest_of(experiment):
+    if setup.base_digest and setup.base_digest != digest_of(experiment):
         raise UsageError(
-            f"--base {plan.base}: its files, or the control's, have changed since this run began; start a new run"
+            f"--base {setup.base}: its files, or the control's, have changed since this run began; start a new run"
         )
     return experiment
 
@@ -91,7 +92,7 @@ def resolved(plan: Plan) -> Plan:
     experiment = experiment_of(plan)
     if not isinstance(experiment.base, Pretrained):
         return plan
-    return replace(plan, base_revision=experiment.base.commit, base_digest=digest_of(experiment))
+    return plan.but(base_revision=experiment.base.commit, base_digest=digest_of(experiment))
 
 
 def digest_of(experiment: Experiment) -> str:
@@ -99,28 +100,29 @@ def digest_of(experiment: Experiment) -> str:
     return " ".join(p.digest for p in (experiment.base, experiment.control) if isinstance(p, Pretrained))
 
 
-def pipeline(flag: str, source: str, revision: str, plan: Plan, experiment: Experiment) -> Pretrained:
+def pipeline(flag: str, source: str, revision: str, setup: Setup, experiment: Experiment) -> Pretrained:
     """A pipeline by folder or hub id, known by the hash of its files; UsageError where it does not fit the data."""
     with mistake_in(flag):
         folder, commit = located(source, revision)
-        return hashed(fitted(read_pipeline(folder, source, commit, plan.base_classes), experiment.dataset))
+        return hashed(fitted(read_pipeline(folder, source, commit, setup.base_classes), experiment.dataset))
 
 
 def check_members(plan: Plan, space: SearchSpace) -> None:
     """UsageError where a method or an attack does not have a setting that the space gives it, or refuses a value."""
-    if plan.fid_features == "inception":
+    setup: Setup = plan.setup
+    if setup.fid_features == "inception":
         with mistake_in("--inception-weights"):
-            checked_weights(plan.inception_weights, plan.inception_sha256 or PINNED_SHA256)
-    if plan.fid_features == "efficientnet":
+            checked_weights(setup.inception_weights, setup.inception_sha256 or PINNED_SHA256)
+    if setup.fid_features == "efficientnet":
         with mistake_in("--fid-features efficientnet"):
             read_weights(weights_file())
-    data = dataset_of(plan)
-    with mistake_in(f"--data {plan.data}"):
+    data = setup.dataset()
+    with mistake_in(f"--data {setup.data}"):
         train = data.load().train
-    forgetting = parse_forget(plan.forget, data)
+    forgetting = parse_forget(setup.forget, data)
     with mistake_in("--forget"):
         forgetting.split(train)
-    _check_forgets(plan, space, forgetting)
+    _check_forgets(setup, space, forgetting)
     for arm in space.arms:
         _check_arm(arm, f"space {space.name!r}, arm {arm.name!r}")
     bench = products.Workbench(experiment_of(plan))
@@ -158,7 +160,7 @@ def check_attack(bench: products.Workbench, attack: Attack, where: str) -> None:
         check_images(bench, attack_plan(attack))
 
 
-def _check_forgets(plan: Plan, space: SearchSpace, forgetting: Forget) -> None:
+def _check_forgets(setup: Setup, space: SearchSpace, forgetting: Forget) -> None:
     """UsageError naming the arms whose method cannot forget this kind of thing, and those whose can."""
     able: list[str] = []
     unable: list[str] = []
@@ -167,7 +169,13 @@ def _check_forgets(plan: Plan, space: SearchSpace, forgetting: Forget) -> None:
             (able if forgetting.kind in METHODS[arm.method].forgets else unable).append(arm.name)
     if unable:
         some = f"--fix method={','.join(able)} keeps those that can" if able else "none of its arms can"
-        raise UsageError(f"--forget {plan.forget}: space {space.name!r}: {', '.join(unable)} cannot forget it; {some}")
+        raise UsageError(f"--forget {setup.forget}: space {space.name!r}: {', '.join(unable)} cannot forget it; {some}")
+
+
+def calibration_seeds(plan: Plan) -> list[int]:
+    """Sampling seeds that the noise of fid_delta is measured over: the search's own, and some that nothing else uses."""
+    first = plan.replicate_seeds[0]
+    return [first, *(first + SEEDS_A_SWEEP - i for i in range(1, CALIBRATION_SEEDS))]
 
 
 def needed(space: SearchSpace) -> list[str]:
@@ -178,6 +186,7 @@ def needed(space: SearchSpace) -> list[str]:
 def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, tell: Tell) -> dict[str, Any]:
     """Find or make every shared artifact; returns what ``prepared.json`` holds, the FID budget among it."""
     start, store = time.monotonic(), Store(experiment.store)
+    setup: Setup = plan.setup
     whiches = ("base",) if experiment.without_control else ("base", "retrain")
     models = {_MODEL_NAMES[which]: which for which in whiches}
     keys = {name: products.model_key(experiment, which) for name, which in models.items()}
@@ -209,8 +218,8 @@ def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute:
         once["shadow losses"] = (products.make_shadows, (experiment,))
     once |= {name: (products.make_shared, (experiment, name)) for name in needed(space)}
     made_once = execute(once)
-    seeds = plan.calibration_seeds
-    samples, confirm = Samples(plan.samples_forgotten, plan.samples_per_retained), Samples(*plan.confirm_samples)
+    seeds = calibration_seeds(plan)
+    samples, confirm = Samples(setup.samples_forgotten, setup.samples_per_retained), Samples(*setup.confirm_samples)
     tasks: Tasks = {"synthetic set": (products.make_synthetic, (experiment,))}
     for which in whiches:
         model = products.model_key(experiment, which)
@@ -221,7 +230,7 @@ def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute:
     tell(f"prepare: synthetic set; noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
     scores = execute(tasks)
     fids = {w: [scores[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
-    prepared = _budget(plan, fids["base"], fids.get("retrain"))
+    prepared = _budget(setup.fid_budget, fids["base"], fids.get("retrain"))
     figures = scores[f"base on seed {seeds[0]}"].facts["figures"]
     prepared |= {
         "without_control": experiment.without_control,
@@ -248,7 +257,7 @@ def _imported(experiment: Experiment) -> set[str]:
     return {products.vae_key(experiment)} if experiment.in_latents else set()
 
 
-def _budget(plan: Plan, base: list[float], retrain: list[float] | None) -> dict[str, Any]:
+def _budget(asked: float | str, base: list[float], retrain: list[float] | None) -> dict[str, Any]:
     """The FID budget and the noise it is measured in.
 
     SD of fid_delta is taken on θ*, the model an ideal unlearning would give, over sampling seeds. Without a θ* it is √2
@@ -263,8 +272,8 @@ def _budget(plan: Plan, base: list[float], retrain: list[float] | None) -> dict[
         else f"no θ* (SD taken for {noise:.2f}"
     )
     auto = max(0.25 * base[0], 2 * noise)
-    budget = auto if plan.fid_budget == AUTO else float(plan.fid_budget)
-    by = f"max(.25 × {base[0]:.2f}, 2 × {noise:.2f})" if plan.fid_budget == AUTO else f"given; auto would be {auto:.2f}"
+    budget = auto if asked == AUTO else float(asked)
+    by = f"max(.25 × {base[0]:.2f}, 2 × {noise:.2f})" if asked == AUTO else f"given; auto would be {auto:.2f}"
     rule = (
         f"FID(θ₀) {base[0]:.2f} (SD {spread:.2f}); {told}, {len(base)} sampling seeds); FID budget {budget:.2f} = {by}"
     )

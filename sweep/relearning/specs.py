@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.jobs import attack_plan, gate_limit
 from sweep.plan.plan import Plan
+from sweep.relearning.setup import Setup
 from sweep.space import CONTROL, Arm, SearchSpace
 from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
 
@@ -35,7 +36,8 @@ class Specs:
         attacks = tuple(attack_plan(a) for a in (self.space.confirm_attacks if confirm else self.space.search_attacks))
         if arm and arm.attack:
             attacks, parameters = (AttackPlan(arm.name, arm.attack, dict(parameters)),), arm.held
-        forgotten, per_retained = self.plan.samples_forgotten, self.plan.samples_per_retained
+        setup: Setup = self.plan.setup
+        forgotten, per_retained = setup.samples_forgotten, setup.samples_per_retained
         limits = [gate_limit(c, self.plan.gate_margin) for c in self.space.constraints if gate]
         return TrialSpec(
             trial_id=trial_id,
@@ -46,8 +48,8 @@ class Specs:
             seed=self.plan.replicate_seeds[replicate],
             attacks=attacks,
             rungs=self.space.rungs,
-            samples=Samples(*self.plan.confirm_samples) if confirm else Samples(forgotten, per_retained),
-            attacked_per_retained=self.plan.confirm_samples[1] if confirm else per_retained,
+            samples=Samples(*setup.confirm_samples) if confirm else Samples(forgotten, per_retained),
+            attacked_per_retained=setup.confirm_samples[1] if confirm else per_retained,
             start=start,
             gate=tuple(limits),
             fid_delta_sd=self.fid_delta_sd,

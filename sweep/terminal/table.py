@@ -66,7 +66,7 @@ class LiveTable(Progress):
         head = Text(f"{jobs.phase}, {elapsed}", style="bold")
         head.append(f"   left: {'not known yet' if left is None else 'about ' + _clock(left)}", style="not bold")
         spent = f"   {tally.core_hours():.2f} core-hours"
-        if jobs.plan.gpus_per_trial:
+        if jobs.plan.place.gpus_per_trial:
             spent += f", {tally.gpu_hours():.2f} GPU-hours"
         head.append(spent, style="not bold")
         return Group(head, self._counts(), self._running_jobs(list(jobs.running.values())), self._best())

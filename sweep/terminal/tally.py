@@ -63,7 +63,8 @@ class Tally:
         """Elapsed hours of stages times the share of a GPU that each held; 0 on CPUs."""
         if self.jobs is None:
             return 0.0
-        return self.jobs.plan.gpus_per_trial * (self._wall_s + sum(_spent(j)[1] for j in self._running())) / 3600
+        share = self.jobs.plan.place.gpus_per_trial
+        return share * (self._wall_s + sum(_spent(j)[1] for j in self._running())) / 3600
 
     def left_s(self) -> float | None:
         """Seconds that this phase still takes, if what is left takes as long as what ended; None before anything has."""
@@ -71,7 +72,7 @@ class Tally:
             return None
         mean = float(np.mean(took))
         going = sum(max(0.0, mean - self.running_s(j)) for j in self._running())
-        return (going + mean * self.jobs.waiting) / max(self.jobs.plan.workers, 1)
+        return (going + mean * self.jobs.waiting) / max(self.jobs.plan.place.workers, 1)
 
     def running_s(self, job: Job) -> float:
         """Seconds since the job was first seen here to run: jobs that confirm are all made long before most begin."""

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sweep import procedures
 from sweep.errors import Parser, UsageError, command, resumable
-from sweep.plan import credentials, options
-from sweep.plan import plan as planning
-from sweep.plan.asked import pin, refuse_flags_beside_resume, shared_values, with_base_model
-from sweep.plan.datasets import data_facts, dataset_of, fingerprinted, forget_text, found_facts
-from sweep.plan.plan import Plan
+from sweep.plan import credentials, flags, folders
+from sweep.plan.asked import artifacts_of, place_of, resumed
+from sweep.plan.options import Call
+from sweep.plan.paths import default_run_dir
+from sweep.plan.place import Place
+from sweep.plan.plan import Plan, pin
 from sweep.plan.words import wrapped
 from sweep.records import read_json
 from sweep.records.claim import claimed
@@ -25,6 +27,12 @@ from sweep.terminal.quiet import quiet
 from sweep.track import plan as tracks
 from sweep.track.plan import ALL, Entry, TrackPlan
 from trainables.forgetting import class_text, parse_forget
+
+TRACK = "track"
+# A sweep's flags that a track has no use for, or that say something else in it: it has its own of the latter.
+OTHERWISE = {"space", "target", "forget", "fix", "fid_budget", "confirm", "log_format", "keep"} | {
+    name for name, declared in flags.flags_of(Plan) if declared.group == flags.SEARCH
+}
 
 EPILOG = """\
 examples:
@@ -40,9 +48,7 @@ examples:
 def parser() -> argparse.ArgumentParser:
     p = Parser("python -m sweep.track", description="Run a relearning track.", epilog=EPILOG,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    what = p.add_argument_group("track")
-    what.add_argument("--data", default="digits", metavar="NAME", help="data set (default: digits, embedded)")
-    options.add_data(what)
+    what = p.add_argument_group(TRACK)
     what.add_argument(
         "--fix",
         action="append",
@@ -67,20 +73,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--forget", nargs="+", default=["3"], metavar="WHAT", help="what to forget, each in turn; all: every class"
     )
-    what.add_argument("--seeds", type=int, default=3, metavar="N", help="training seeds of each (default: 3)")
-    what.add_argument("--seed", type=int, default=0, help="the seeds are those that a sweep of this --seed confirms on")
-    what.add_argument(
-        "--steps",
-        type=int,
-        default=255,
-        metavar="K",
-        help="attack steps, 2^n - 1; scored at 0, 1, 3, … K (default: 255)",
-    )
-    what.add_argument("--resume", metavar="RUN", help="go on with the track in this run folder")
-    options.add_figures(p)
-    where = options.add_place(p, "runs/track-DATE-TIME")
-    where.add_argument("--dry-run", action="store_true", help="print the whole plan and exit")
-    where.add_argument("--verbose", action="store_true", help="let Ray and warnings speak")
+    parts = (TrackPlan, Plan, procedures.setup_type(), Place, Call)
+    flags.add(p, parts, leave=OTHERWISE, titles={flags.QUESTION: TRACK})
     return p
 
 
@@ -90,8 +84,9 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
         return _resumed(args)
     if not (args.methods or args.sweep or args.model):
         raise UsageError("--methods NAME … is needed, or --from RUN, --model FOLDER or --resume RUN; try --methods all")
-    run_dir = args.run_dir or planning.default_run_dir(args.storage, "track")
-    common = with_base_model(Plan(space="", run_dir=run_dir, data=args.data, **shared_values(args)), args)
+    run_dir = args.run_dir or default_run_dir(args.storage, "track")
+    setup = procedures.setup_type().asked(flags.values(procedures.setup_type(), args, leave=OTHERWISE))
+    common = Plan("", run_dir, artifacts_of(args), seed=args.seed, place=place_of(args), setup=setup)
     forgets = _forgets(args.forget, common)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
     entries += [tracks.own_model(folder) for folder in args.model]
@@ -114,23 +109,19 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _resumed(args: argparse.Namespace) -> TrackPlan:
-    refuse_flags_beside_resume(args, parser())
     path = Path(args.resume) / "track.json"
     if not path.is_file():
         raise UsageError(f"--resume {args.resume}: is not a track's folder (it has no track.json)")
     plan = TrackPlan.from_json(read_json(path), str(path))
-    run_dir = str(Path(args.resume).resolve())
-    folder = args.data_folder and planning.absolute(args.data_folder)
-    common = planning.moved(plan.common, run_dir, args.workers, args.address, args.in_process, folder)
-    return dataclasses.replace(plan, common=common)
+    return dataclasses.replace(plan, common=resumed(plan.common, Path(args.resume), args, parser()))
 
 
 def _forgets(asked: list[str], common: Plan) -> list[str]:
     """What to forget, each in turn and once, in the one spelling that rows have; ``all``: every class or every attribute."""
-    data = dataset_of(common)
+    data = common.setup.dataset()
     if ALL in asked:
         if data.unconditional:
-            raise UsageError(f"--forget all: {common.data} has no classes; write instances:INDEX,…")
+            raise UsageError(f"--forget all: {common.setup.data} has no classes; write instances:INDEX,…")
         asked = [f"attribute:{a}" for a in data.attributes] or [class_text(c, data) for c in data.present]
     try:
         return list(dict.fromkeys(parse_forget(text, data).text for text in asked))
@@ -151,17 +142,18 @@ def _methods(asked: list[str], common: Plan, forgets: list[str]) -> list[str]:
 
 def describe(plan: TrackPlan) -> str:
     """The whole track in words."""
+    setup = plan.common.setup
     n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
     lines = [
-        f"data        {', '.join(data_facts(plan.common))}; seeds {', '.join(map(str, plan.replicate_seeds))}",
-        *(line for heading, text in found_facts(plan.common) for line in wrapped(heading, text)),
-        *wrapped("forget", "; ".join(forget_text(plan.of(forget)) for forget in plan.forgets)),
+        f"data        {', '.join(setup.data_facts())}; seeds {', '.join(map(str, plan.replicate_seeds))}",
+        *(line for heading, text in setup.found_facts() for line in wrapped(heading, text)),
+        *wrapped("forget", "; ".join(plan.of(forget).setup.forget_text() for forget in plan.forgets)),
         *wrapped("methods", ", ".join(f"{e.name} ({e.source})" for e in plan.entries)),
         *wrapped("attacks", ", ".join(a.name + ("" if a.counts else " (does not count)") for a in plan.suite)),
         f"rungs       {', '.join(map(str, plan.rungs))}",
-        f"samples     {plan.common.samples_forgotten} of what is forgotten, {plan.common.samples_per_retained} of each "
-        f"retained condition; features: {plan.common.fid_features}",
-        f"replicates  {n}, controls included, {len(plan.suite)} attacks each; {plan.workers} at a time",
+        f"samples     {setup.samples_forgotten} of what is forgotten, {setup.samples_per_retained} of each "
+        f"retained condition; features: {setup.fid_features}",
+        f"replicates  {n}, controls included, {len(plan.suite)} attacks each; {plan.place.workers} at a time",
         f"artifacts   {plan.common.artifacts}",
         f"run         {plan.run_dir}",
     ]
@@ -182,8 +174,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(describe(plan), flush=True)
         if args.dry_run:
             return 0
-        planning.check_folders(plan.common, new=bool(args.run_dir), holds="track.json")
-        plan = dataclasses.replace(plan, common=fingerprinted(plan.common))
+        folders.check_folders(plan.common, new=bool(args.run_dir), holds="track.json")
+        common = dataclasses.replace(plan.common, setup=plan.common.setup.fingerprinted())
+        plan = dataclasses.replace(plan, common=common)
         quiet(args.verbose)
         progress = Progress(verbose=args.verbose)
         plan = _begun(plan, args, progress)
@@ -202,7 +195,7 @@ def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> Tra
         return plan
     common = resolved(plan.common)
     with claimed(Path(plan.run_dir), "track.json", named=bool(args.run_dir)) as folder:
-        placed = dataclasses.replace(plan, common=planning.placed(common, folder))
+        placed = dataclasses.replace(plan, common=folders.placed(common, folder))
         write_json(folder / "track.json", placed.to_json())
     if placed.run_dir != plan.run_dir:
         progress.line(f"run: {plan.run_dir} was taken meanwhile; this one is {placed.run_dir}")

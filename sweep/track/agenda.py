@@ -90,7 +90,7 @@ class TrackAgenda:
         ]
 
     def _job(self, entry: Entry, forget: str, replicate: int, arm: str, start: str) -> Job:
-        common = self.plan.common
+        setup = self.plan.common.setup
         spec = TrialSpec(
             trial_id=f"{safe(entry.name)}-forget-{safe(forget)}",
             replicate=replicate,
@@ -100,8 +100,8 @@ class TrackAgenda:
             seed=self.plan.replicate_seeds[replicate - 1],
             attacks=tuple(attack_plan(a) for a in self.plan.suite),
             rungs=self.plan.rungs,
-            samples=Samples(common.samples_forgotten, common.samples_per_retained),
-            attacked_per_retained=common.samples_per_retained,
+            samples=Samples(setup.samples_forgotten, setup.samples_per_retained),
+            attacked_per_retained=setup.samples_per_retained,
             start=start,
         )
         return Job(spec, arm, 0, PHASE, records.now())

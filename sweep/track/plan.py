@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import UsageError, near
-from sweep.plan.plan import Plan, check_at_least, check_figures, check_place
+from sweep.plan import flags
+from sweep.plan.flags import QUESTION, at_least, flag
+from sweep.plan.place import Place
+from sweep.plan.plan import Plan, listed
 from sweep.reading.fronts import best, read_front
 from sweep.space import CONTROL, Attack, find
 from sweep.track.suite import SUITE
@@ -31,6 +34,21 @@ class Entry:
     source: str = "shipped"  # where its settings are from: the method's own file, a sweep, or the folder
 
 
+def _steps_wrong(steps: int) -> str:
+    if steps < 1:
+        return "must be at least 1"
+    return (
+        ""
+        if steps + 1 == 1 << steps.bit_length()
+        else f"rungs double, so it must be 2^n - 1, such as {rungs_to(steps)[-1]}"
+    )
+
+
+def rungs_to(steps: int) -> tuple[int, ...]:
+    """0, 1, 3, 7, … up to the horizon: evenly spaced in log₂(k + 1)."""
+    return tuple(2**i - 1 for i in range((steps + 1).bit_length()) if 2**i - 1 <= steps)
+
+
 @dataclass(frozen=True)
 class TrackPlan:
     """A track. `common` is what its trials share with a sweep's: data, models, sampling and where it runs."""
@@ -39,41 +57,34 @@ class TrackPlan:
     entries: tuple[Entry, ...]
     attacks: tuple[str, ...]
     forgets: tuple[str, ...]
-    seeds: int = 3
-    steps: int = 255
+    seeds: int = flag(
+        3,
+        "--seeds",
+        "training seeds of each (default: %(default)s)",
+        QUESTION,
+        metavar="N",
+        check=at_least(1),
+    )
+    steps: int = flag(
+        255,
+        "--steps",
+        "attack steps, 2^n - 1; scored at 0, 1, 3, … K (default: %(default)s)",
+        QUESTION,
+        metavar="K",
+        check=_steps_wrong,
+    )
 
     @property
     def run_dir(self) -> str:
         return self.common.run_dir
 
     @property
-    def workers(self) -> int:
-        return self.common.workers
-
-    @property
-    def gpus_per_trial(self) -> float:
-        return self.common.gpus_per_trial
-
-    @property
-    def gpu_type(self) -> str:
-        return self.common.gpu_type
-
-    @property
-    def address(self) -> str:
-        return self.common.address
-
-    @property
-    def in_process(self) -> bool:
-        return self.common.in_process
-
-    @property
-    def trial_timeout(self) -> float:
-        return self.common.trial_timeout
+    def place(self) -> Place:
+        return self.common.place
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """0, 1, 3, 7, … up to the horizon: evenly spaced in log₂(k + 1)."""
-        return tuple(2**i - 1 for i in range((self.steps + 1).bit_length()) if 2**i - 1 <= self.steps)
+        return rungs_to(self.steps)
 
     @property
     def suite(self) -> tuple[Attack, ...]:
@@ -87,12 +98,12 @@ class TrackPlan:
 
     def of(self, forget: str) -> Plan:
         """What a sweep that forgets this would share: base model, classifier, reference statistics."""
-        return dataclasses.replace(self.common, forget=forget)
+        return self.common.but(forget=forget)
 
     def to_json(self) -> dict[str, Any]:
         """What ``track.json`` holds: the plan, and with it all that makes two tracks comparable but what is prepared."""
         return {
-            "plan": dataclasses.asdict(self.common),
+            "plan": self.common.flat(),
             "entries": [dataclasses.asdict(e) for e in self.entries],
             "attacks": {a.name: dataclasses.asdict(a) for a in self.suite},
             "forgets": list(self.forgets),
@@ -105,7 +116,7 @@ class TrackPlan:
     def from_json(cls, values: dict[str, Any], where: str) -> TrackPlan:
         """The plan a ``track.json`` holds; UsageError where it is not one, or the suite has changed since."""
         try:
-            common = Plan(**{**values["plan"], "fix": ()})
+            common = Plan.of(**{**listed(values["plan"]), "fix": ()})
             entries = tuple(Entry(**e) for e in values["entries"])
             plan = cls(
                 common, entries, tuple(values["attacks"]), tuple(values["forgets"]), values["seeds"], values["steps"]
@@ -119,9 +130,8 @@ class TrackPlan:
 
 def validate(plan: TrackPlan) -> None:
     """Everything that can be wrong with a track and needs nothing heavy to see."""
-    check_at_least(("--seeds", plan.seeds, 1), ("--steps", plan.steps, 1))
-    if plan.steps + 1 != 1 << plan.steps.bit_length():
-        raise UsageError(f"--steps {plan.steps}: rungs double, so it must be 2^n - 1, such as {plan.rungs[-1]}")
+    flags.check(plan)
+    flags.check(plan.common, only=("seed",))
     names = [e.name for e in plan.entries]
     for name in names:
         if not safe(name) or safe(name).startswith(CONTROL):
@@ -135,8 +145,8 @@ def validate(plan: TrackPlan) -> None:
             except UsageError as error:
                 raise UsageError(f"--methods {error}") from None
     for forget in plan.forgets:
-        check_figures(plan.of(forget))
-    check_place(plan.common)
+        plan.of(forget).setup.check()
+    plan.place.check()
 
 
 def chosen_attacks(names: list[str]) -> tuple[str, ...]:

@@ -64,7 +64,9 @@ def run(plan: TrackPlan, progress: Progress) -> None:
             raise UsageError(f"{path}: keys differ from this run's: code or libraries have changed; start a new track")
         write_json(path, prepared)
         agenda = TrackAgenda(plan, experiments, prepared["models"])
-        progress.line(f"track: {agenda.total} replicates, {agenda.ended} of them recorded; {plan.workers} at a time")
+        progress.line(
+            f"track: {agenda.total} replicates, {agenda.ended} of them recorded; {plan.place.workers} at a time"
+        )
         return agenda, [Told(Path(plan.run_dir), agenda, progress.line)]
 
     drive(plan, open_, list(experiments.values()), progress)
@@ -94,7 +96,7 @@ def check_members(plan: TrackPlan) -> None:
 
 def _own_model(plan: TrackPlan, entry: Entry, experiment: Experiment) -> Pretrained:
     """The pipeline of an entry; UsageError where its files have changed since the track was planned."""
-    found = preparing.pipeline("--model", entry.model, "", plan.common, experiment)
+    found = preparing.pipeline("--model", entry.model, "", plan.common.setup, experiment)
     if found.digest != entry.digest:
         raise UsageError(f"--model {entry.model}: its files have changed since this track began; start a new one")
     return found
@@ -131,7 +133,7 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
     once: Tasks = {named("reference statistics", e): (products.make_reference, (e,)) for e in experiments}
     once |= {named(f"shared {need}", e): (products.make_shared, (e, need)) for need in needs for e in experiments}
     execute(once)
-    samples = Samples(plan.common.samples_forgotten, plan.common.samples_per_retained)
+    samples = Samples(plan.common.setup.samples_forgotten, plan.common.setup.samples_per_retained)
     base = keys["base model"]
     tasks: Tasks = {
         f"{named('base', e)} on seed {s}": (make_score, (e, base, samples, s))

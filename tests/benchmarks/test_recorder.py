@@ -13,7 +13,8 @@ from benchmarks.search import record
 from search_spaces.dimum_robustness import DIMUM
 from sweep import records
 from sweep.errors import UsageError
-from sweep.plan.plan import Plan, create_run_dir
+from sweep.plan.folders import create_run_dir
+from sweep.plan.plan import Plan
 from sweep.records import COMPLETE
 from trainables.experiment import Experiment
 

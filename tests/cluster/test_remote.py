@@ -8,7 +8,7 @@ import pytest
 
 from sweep import launch
 from sweep.cluster import files, remote
-from sweep.plan.plan import trials_on
+from sweep.plan.place import trials_on
 
 FOLDER = Path(__file__).parents[2] / "cluster"
 GPU, OWN = FOLDER / "gpu.yaml", FOLDER / "on_premises.yaml"

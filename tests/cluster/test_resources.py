@@ -14,7 +14,7 @@ from ray import tune
 from ray.cluster_utils import Cluster
 
 from sweep.driver.on_ray import OnRay, gpu_type_resource
-from sweep.plan.plan import Plan
+from sweep.plan.place import Place
 from sweep.terminal.lines import Progress
 from trainables.trial import UnlearningTrial
 
@@ -51,11 +51,11 @@ class Unasked(Progress):
         return 0.0
 
 
-def place(**values: Any) -> Plan:
-    return Plan("dimum_robustness", "unused", "unused", workers=2, address="there", **values)
+def place(**values: Any) -> Place:
+    return Place(workers=2, address="there", **values)
 
 
-def nodes(plan: Plan, count: int) -> list[str]:
+def nodes(place: Place, count: int) -> list[str]:
     """Where tasks of the prepare phase run, all asked for at once."""
 
     def here(seconds: float) -> str:
@@ -66,7 +66,7 @@ def nodes(plan: Plan, count: int) -> list[str]:
         time.sleep(seconds)  # so that no task takes another's process
         return ray.get_runtime_context().get_node_id()
 
-    workers = OnRay(plan, [], Unasked())  # Ray is started
+    workers = OnRay(place, [], Unasked())  # Ray is started
     return sorted(workers.execute({str(i): (here, (1.0,)) for i in range(count)}).values())  # type: ignore[dict-item,type-var]
 
 
@@ -85,8 +85,8 @@ def test_a_trial_that_shares_a_gpu_knows_its_share_of_it(pair: Nodes, tmp_path: 
         def step(self) -> dict[str, Any]:
             return {"share": self._gpu_share(), "node": ray.get_runtime_context().get_node_id(), "done": True}
 
-    plan = place(gpus_per_trial=0.5, gpu_type="A10G")
-    resources = {"cpu": 1.0, "gpu": plan.gpus_per_trial} | gpu_type_resource(plan)
+    shared = place(gpus_per_trial=0.5, gpu_type="A10G")
+    resources = {"cpu": 1.0, "gpu": shared.gpus_per_trial} | gpu_type_resource(shared)
     tuner = tune.Tuner(
         tune.with_resources(Told, resources),
         param_space={"spec": "none"},

@@ -32,5 +32,5 @@ def test_what_arms_share_has_one_range_and_nothing_is_about_conditions() -> None
 
 
 def test_every_setting_and_attack_fits_its_data() -> None:
-    plan = Plan(space=SPACE.name, run_dir="r", artifacts="a", data=SPACE.data, forget=SPACE.forget)
+    plan = Plan.of(space=SPACE.name, run_dir="r", artifacts="a", data=SPACE.data, forget=SPACE.forget)
     check_members(plan, SPACE)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from start_points import begins_with_defaults
 
 from search_spaces.meta_unlearning import METHODS, OF_META, SPACE
-from sweep.plan.plan import Plan, validate
+from sweep.plan.checks import validate
+from sweep.plan.plan import Plan
 from sweep.relearning.prepare import check_members
 from trainables.auxiliary import HOLD_FORGOTTEN
 

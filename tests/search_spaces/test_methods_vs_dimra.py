@@ -53,7 +53,7 @@ def test_every_setting_is_one_its_method_takes() -> None:
 
 
 def test_methods_that_cannot_forget_what_is_asked_for_are_named_with_those_that_can() -> None:
-    plan = Plan(space=SPACE.name, run_dir="r", artifacts="a", data="digits_duplicated", forget="instances:0")
+    plan = Plan.of(space=SPACE.name, run_dir="r", artifacts="a", data="digits_duplicated", forget="instances:0")
     with pytest.raises(
         UsageError, match=r"dimum, .* cannot forget it; --fix method=.*erase_diff.* keeps those that can"
     ):

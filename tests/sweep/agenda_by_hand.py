@@ -18,7 +18,7 @@ PREPARED = {"fid_budget": 5.0, "fid_delta_sd": 0.5}
 
 def plan_in(folder: Path, **changes: Any) -> Plan:
     facts = {"space": TINY, "trials": 4, "baseline_trials": 2, "confirm_seeds": 2, "confirm_members": 2} | changes
-    return Plan(run_dir=str(folder / "run"), artifacts=str(folder / "store"), **facts)
+    return Plan.of(run_dir=str(folder / "run"), artifacts=str(folder / "store"), **facts)
 
 
 def agenda_of(plan: Plan) -> Agenda:

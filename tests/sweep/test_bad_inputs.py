@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 from test_launch import MISTAKES, TINY
 
-from sweep.plan.plan import Plan, create_run_dir
+from sweep.plan.folders import create_run_dir
+from sweep.plan.plan import Plan
 
 QUICK = str(Path(TINY).with_name("quick.py"))
 SPACE = ("--space", TINY)
@@ -154,7 +155,9 @@ def _runs(folder: Path, tiny: str) -> None:
 
     (folder / "own.py").write_text(tiny)
     for name, space in (("run", TINY), ("driven", TINY), ("changed", str(folder / "own.py"))):
-        create_run_dir(Plan(space=space, run_dir=str(folder / name), artifacts=str(folder / "store"), in_process=True))
+        create_run_dir(
+            Plan.of(space=space, run_dir=str(folder / name), artifacts=str(folder / "store"), in_process=True)
+        )
         (folder / name / "records").mkdir()
     (folder / "own.py").write_text(tiny.replace("steps", "step_count"))
     for name, text in (("cut", '{"plan": {"spa'), ("list", "[]"), ("a_track", "{}")):

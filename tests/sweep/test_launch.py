@@ -277,7 +277,7 @@ def test_ctrl_c_before_there_is_a_plan_says_that_nothing_was_begun(
 ) -> None:
     module = importlib.import_module(command)
 
-    def pressed(args: object) -> None:
+    def pressed(*args: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "plan_of", pressed)

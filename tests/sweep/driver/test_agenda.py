@@ -13,7 +13,8 @@ from sweep import records
 from sweep.driver.tune import AgendaSearcher
 from sweep.errors import UsageError
 from sweep.jobs import Ended
-from sweep.plan.plan import Plan, create_run_dir
+from sweep.plan.folders import create_run_dir
+from sweep.plan.plan import Plan
 from sweep.reading.fronts import read_front
 from sweep.records.folder import write_json
 from sweep.relearning.prepare import experiment_of

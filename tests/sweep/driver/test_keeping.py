@@ -20,7 +20,9 @@ import pytest
 
 from sweep import gc, launch, records
 from sweep.driver.keeping import keys_of
-from sweep.plan.plan import Plan, own_artifacts
+from sweep.plan.asked import plan_of
+from sweep.plan.paths import own_artifacts
+from sweep.plan.plan import Plan
 from sweep.reading.fronts import read_front
 from trainables.store import Store
 
@@ -119,7 +121,7 @@ def test_what_a_run_beside_it_names_stays(run: Path) -> None:
 
 def test_a_run_that_keeps_its_front_has_a_store_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def plan(*args: str) -> Plan:
-        return launch.plan_of(launch.parser().parse_args(["--space", QUICK, "--run-dir", "here/run", *args]))
+        return plan_of(launch.parser().parse_args(["--space", QUICK, "--run-dir", "here/run", *args]), launch.parser())
 
     monkeypatch.chdir(tmp_path)
     assert plan().keep == "all" and plan().artifacts == str(tmp_path / "runs" / "artifacts")

@@ -15,8 +15,8 @@ from sweep import export, records
 from sweep.driver.agenda import Agenda
 from sweep.errors import UsageError
 from sweep.launch import main
-from sweep.plan import base_models
-from sweep.plan.plan import Plan, create_run_dir
+from sweep.plan.folders import create_run_dir
+from sweep.plan.plan import Plan
 from sweep.plan.words import describe
 from sweep.records.folder import write_json
 from sweep.relearning.prepare import _budget, experiment_of, resolved
@@ -40,12 +40,12 @@ def save(folder: Path, classes: int = 11, seed: int = 0, **scheduler: Any) -> st
 
 def plan_in(folder: Path, **changes: Any) -> Plan:
     facts: dict[str, Any] = {"space": TINY, "trials": 2, "baseline_trials": 1} | changes
-    return Plan(run_dir=str(folder / "run"), artifacts=str(folder / "store"), **facts)
+    return Plan.of(run_dir=str(folder / "run"), artifacts=str(folder / "store"), **facts)
 
 
 def test_the_small_base_model_is_the_one_there_has_always_been(tmp_path: Path) -> None:
     assert experiment_of(plan_in(tmp_path)).base == BaseModel()
-    assert base_models.sized(plan_in(tmp_path), None, None) == plan_in(tmp_path)
+    assert plan_in(tmp_path).setup.sized(None, None) == plan_in(tmp_path).setup
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -59,8 +59,9 @@ def test_a_size_is_a_model_that_can_be_built_and_larger_ones_are_larger(size: st
 
 def test_the_size_fits_the_images_and_steps_are_the_sizes_own_unless_given(tmp_path: Path) -> None:
     assert [fitting((1, side, side)) for side in (8, 16, 32, 64)] == ["small", "medium", "large", "large"]
-    assert base_models.sized(plan_in(tmp_path), "medium", None).base_steps == SIZES["medium"]["train_steps"]
-    plan = base_models.sized(plan_in(tmp_path), "medium", 7)
+    assert plan_in(tmp_path).setup.sized("medium", None).base_steps == SIZES["medium"]["train_steps"]
+    plan = plan_in(tmp_path)
+    plan = replace(plan, setup=plan.setup.sized("medium", 7))
     base = experiment_of(plan).base
     assert isinstance(base, BaseModel) and (base.channels, base.train_steps) == ((32, 64), 7)
     assert "medium, 7 steps; images by ddim-10" in describe(plan, plan.question())
@@ -76,7 +77,7 @@ def test_a_resumed_run_keeps_its_pipeline_or_says_that_it_has_changed(tmp_path: 
     plan = resolved(plan_in(tmp_path, base=str(folder), base_classes=tuple(range(9, -1, -1))))
     again = Plan.from_json(json.loads(json.dumps(plan.to_json())), "plan.json")
     base = experiment_of(again).base
-    assert again == plan and isinstance(base, Pretrained) and base.digest == plan.base_digest != ""
+    assert again == plan and isinstance(base, Pretrained) and base.digest == plan.setup.base_digest != ""
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("0.02", "0.03"))
     with pytest.raises(UsageError, match="have changed since this run began"):
@@ -104,8 +105,8 @@ def test_without_a_control_the_base_model_alone_is_attacked(tmp_path: Path) -> N
     assert names == [["control-base-r0"], ["control-base-r0", "control-retrain-r0"]]
 
 
-def test_without_a_control_the_noise_of_fid_delta_is_taken_from_the_base_model(tmp_path: Path) -> None:
-    found = _budget(plan_in(tmp_path), [10.0, 12.0], None)
+def test_without_a_control_the_noise_of_fid_delta_is_taken_from_the_base_model() -> None:
+    found = _budget("auto", [10.0, 12.0], None)
     assert found["fid_delta_sd"] == pytest.approx(2.0) and found["fid_delta_retrain"] is None
     assert found["fid_budget"] == pytest.approx(4.0) and "no θ*" in found["fid_budget_rule"]
 

@@ -14,7 +14,9 @@ from PIL import Image
 
 from sweep import launch, records
 from sweep.errors import UsageError
-from sweep.plan import plan as planning
+from sweep.plan.asked import plan_of
+from sweep.plan.checks import validate
+from sweep.plan.folders import create_run_dir
 from sweep.relearning.prepare import check_members
 
 TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")
@@ -55,8 +57,8 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
     args, said = MISTAKES[mistake]
     if "--resume" in args:
         (place / "run").mkdir()
-        plan = launch.plan_of(launch.parser().parse_args(["--space", TINY, "--run-dir", "run"]))
-        planning.create_run_dir(plan)
+        plan = plan_of(launch.parser().parse_args(["--space", TINY, "--run-dir", "run"]), launch.parser())
+        create_run_dir(plan)
     before = sorted(place.rglob("*"))
     assert launch.main([*(["--space", TINY] * ("--resume" not in args)), *args]) == 2
     error = capsys.readouterr().err
@@ -97,9 +99,9 @@ def test_images_that_cannot_be_read_are_found_before_anything_is_made(
                 place / "floats" / name / f"{i}.tif"
             )
             Image.new("L", (16, 16), 255 * (i % 2)).save(place / "blank" / name / f"{i}.png")
-    plan = launch.plan_of(launch.parser().parse_args(["--space", TINY, "--data", *asked.split()]))
+    plan = plan_of(launch.parser().parse_args(["--space", TINY, "--data", *asked.split()]), launch.parser())
     with pytest.raises(UsageError, match=said):
-        check_members(plan, planning.validate(plan))
+        check_members(plan, validate(plan))
 
 
 def test_a_dry_run_says_which_images_and_imports_no_torch(clothes: Path) -> None:
@@ -154,14 +156,14 @@ def test_the_plan_says_which_class_a_number_means(
 def test_a_track_calls_a_class_by_one_spelling_however_it_was_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sweep.track.__main__ import parser, plan_of
+    from sweep.track import __main__ as track
 
     write_classes(tmp_path, ("1", "2", "3"), 5)
     shared = ["--methods", "dimum", "--data", "image_folder", "--data-folder", str(tmp_path), "--forget"]
-    assert plan_of(parser().parse_args([*shared, "all"])).forgets == ("1", "2", "3")
-    assert plan_of(parser().parse_args([*shared, "3,2", "2,3", "1"])).forgets == ("2,3", "1")
+    assert track.plan_of(track.parser().parse_args([*shared, "all"])).forgets == ("1", "2", "3")
+    assert track.plan_of(track.parser().parse_args([*shared, "3,2", "2,3", "1"])).forgets == ("2,3", "1")
     with pytest.raises(UsageError, match="--forget 0: image_folder has no class '0'; it has 1, 2, 3"):
-        plan_of(parser().parse_args([*shared, "0"]))
+        track.plan_of(track.parser().parse_args([*shared, "0"]))
 
 
 @pytest.mark.slow

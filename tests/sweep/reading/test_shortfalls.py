@@ -19,6 +19,7 @@ from recorded_run import CONFIRMED, CONTROLS, TRIALS, space, write_run
 
 from sweep import launch, records
 from sweep.page import contents
+from sweep.plan.asked import plan_of
 from sweep.reading.ending import Ending
 from sweep.reading.fronts import read_front
 from sweep.reading.texts import render
@@ -198,7 +199,7 @@ def test_failed_replicates_that_are_named_run_again_on_their_seeds_and_take_the_
     run = tmp_path / "run"
     shutil.copytree(made / "run", run)
     args = ["--resume", str(run), "--in-process"]
-    plan = launch.plan_of(launch.parser().parse_args(args))
+    plan = plan_of(launch.parser().parse_args(args), launch.parser())
     before = {(r["trial_id"], r["replicate"]): r for r in records.rows(run, "replicates")}
     curves = {(c["trial_id"], c["replicate"], c["attack"], c["attack_step"], c["metric"]): c["value"]
               for c in records.rows(run, "curves")}  # fmt: skip

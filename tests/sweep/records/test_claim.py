@@ -14,7 +14,9 @@ from recorded_run import write_run
 from sweep import launch, records
 from sweep.cluster.remote import _claim
 from sweep.errors import UsageError
-from sweep.plan.plan import own_artifacts, placed
+from sweep.plan.asked import plan_of
+from sweep.plan.folders import placed
+from sweep.plan.paths import own_artifacts
 from sweep.records.claim import MARK, claimed
 from sweep.records.folder import only_driver
 from sweep.track import __main__ as track
@@ -31,12 +33,13 @@ import sys, time
 from pathlib import Path
 from sweep import launch
 from sweep.errors import UsageError
-from sweep.plan import plan
+from sweep.plan.asked import plan_of
+from sweep.plan.folders import create_run_dir
 args = launch.parser().parse_args(sys.argv[2:])
 time.sleep(max(0.0, float(sys.argv[1]) - time.time()))
 try:
-    asked = launch.plan_of(args)
-    got = plan.create_run_dir(asked, bool(args.run_dir), lambda folder: (folder / "seed").write_text(str(args.seed)))
+    asked = plan_of(args, launch.parser())
+    got = create_run_dir(asked, bool(args.run_dir), lambda folder: (folder / "seed").write_text(str(args.seed)))
 except UsageError as error:
     sys.exit(f"error: {error}")
 print(got.run_dir)
@@ -127,9 +130,11 @@ def test_a_dry_run_claims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_store_elsewhere_stays_where_it_is_when_the_run_gets_another_name(tmp_path: Path) -> None:
     args = launch.parser().parse_args(["--space", str(TINY), "--run-dir", "a", "--artifacts", "shared"])
-    assert placed(launch.plan_of(args), tmp_path / "a-2").artifacts == os.path.abspath("shared")
+    assert placed(plan_of(args, launch.parser()), tmp_path / "a-2").artifacts == os.path.abspath("shared")
     args = launch.parser().parse_args(["--space", str(TINY), "--run-dir", "a", "--keep", "front"])
-    assert placed(launch.plan_of(args), tmp_path / "a-2").artifacts == own_artifacts("", str(tmp_path / "a-2"))
+    assert placed(plan_of(args, launch.parser()), tmp_path / "a-2").artifacts == own_artifacts(
+        "", str(tmp_path / "a-2")
+    )
 
 
 def test_a_track_is_in_storage_and_takes_the_next_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,9 +151,9 @@ def test_a_driver_that_is_refused_names_no_trial_and_no_logger(
 ) -> None:
     """Of two that resume one run, what the second asked for beside it does not reach the first."""
     args = launch.parser().parse_args([*SMALL, "--run-dir", str(tmp_path / "run")])
-    from sweep.plan.plan import create_run_dir
+    from sweep.plan.folders import create_run_dir
 
-    create_run_dir(launch.plan_of(args))
+    create_run_dir(plan_of(args, launch.parser()))
     recorded = write_run(tmp_path / "recorded", artifacts=False)
     (recorded / "records").rename(tmp_path / "run" / "records")
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UsageError
-from sweep.launch import main, parser, plan_of
+from sweep.launch import main, parser
 from sweep.plan import plan as planning
+from sweep.plan.asked import plan_of
+from sweep.plan.checks import validate
 from sweep.records import COMPLETE
 from sweep.samplers import Observation, Question
 from sweep.samplers.catalogue import SAMPLERS, make
@@ -37,9 +39,9 @@ def test_without_the_extra_the_command_that_installs_it_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ax", None)  # as if it were not installed
-    plan = plan_of(parser().parse_args(["--space", TINY, "--sampler", "ax"]))
+    plan = plan_of(parser().parse_args(["--space", TINY, "--sampler", "ax"]), parser())
     with pytest.raises(UsageError):
-        planning.validate(plan)
+        validate(plan)
     with pytest.raises(UsageError):
         make("ax", QUESTION, 0)
     run = tmp_path / "run"

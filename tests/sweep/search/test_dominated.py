@@ -12,7 +12,7 @@ from agenda_by_hand import agenda_of, finish, plan_in, report, stage
 from sweep import records
 from sweep.driver.agenda import Agenda
 from sweep.jobs import Job
-from sweep.plan.plan import create_run_dir
+from sweep.plan.folders import create_run_dir
 from sweep.reading.fronts import read_front
 from sweep.records import COMPLETE, DOMINATION, PRUNED
 from sweep.records.folder import write_json

@@ -11,7 +11,8 @@ from agenda_by_hand import PREPARED, agenda_of, finish, plan_in, report, stage
 from sweep import records
 from sweep.driver.agenda import Agenda
 from sweep.errors import UsageError
-from sweep.plan.plan import create_run_dir, validate
+from sweep.plan.checks import validate
+from sweep.plan.folders import create_run_dir
 from sweep.reading.fronts import read_front
 from sweep.records.folder import write_json
 from sweep.search.limits import PATIENCE, Spent, StopRule

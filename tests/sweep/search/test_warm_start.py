@@ -12,7 +12,8 @@ from recorded_run import BUDGET, space, write_run
 
 from sweep import records
 from sweep.errors import UsageError
-from sweep.plan.plan import create_run_dir, validate
+from sweep.plan.checks import validate
+from sweep.plan.folders import create_run_dir
 from sweep.reading.fronts import read_front
 from sweep.records.folder import write_json
 from sweep.search import warm_start

@@ -16,7 +16,8 @@ from sweep import export, launch, records
 from sweep.driver.agenda import Agenda
 from sweep.errors import UsageError
 from sweep.plan import targets
-from sweep.plan.plan import Plan, create_run_dir
+from sweep.plan.folders import create_run_dir
+from sweep.plan.plan import Plan
 from sweep.reading.fronts import read_front
 from sweep.records.folder import compact, write_json
 from sweep.samplers import Question
@@ -84,7 +85,7 @@ def test_what_a_sampler_asks_is_recorded_and_confirmed_as_it_was(
 ) -> None:
     space = space_of(tree(np.random.default_rng(seed)))
     monkeypatch.setattr(Plan, "question", lambda self: space)  # a question of this test's own, in no file
-    plan = Plan(
+    plan = Plan.of(
         space="typed", run_dir=str(tmp_path / "run"), artifacts=str(tmp_path / "store"), sampler=sampler, trials=5, workers=1,
         confirm_seeds=1, confirm_members=9, fid_budget=5.0,
     )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Where a sweep or a track runs, which decides none of its figures: trials at a time, GPUs, the cluster's address."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+
+from sweep.errors import UsageError
+from sweep.plan import flags
+from sweep.plan.flags import WHERE, Words, at_least, finite, flag
+
+
+def _gpus_wrong(number: float) -> str:
+    if not math.isfinite(number):
+        return "must be finite"
+    if number < 0:
+        raise UsageError(f"--gpus-per-trial {number:g}: must not be negative")
+    return "a share of one GPU, up to 1, or whole GPUs" if number > 1 and number % 1 else ""
+
+
+def _where(address: str, place: Place) -> str:
+    return "in this process" if place.in_process else address or "Ray on this machine"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where trials run. A resumed run may be given another."""
+
+    address: str = flag(
+        "",
+        "--address",
+        "an existing Ray cluster; 'auto' on its head node",
+        WHERE,
+        metavar="ADDR",
+        words=Words("runs on", _where),
+        beside_resume=True,
+    )
+    workers: int = flag(
+        2,
+        "--workers",
+        "trials at a time (default: one a core, or what the GPUs take)",
+        WHERE,
+        metavar="N",
+        ungiven=None,
+        check=at_least(1),
+        words=Words("runs on", lambda n, _: f"{n} trials at a time"),
+        beside_resume=True,
+    )
+    gpus_per_trial: float = flag(
+        0.0,
+        "--gpus-per-trial",
+        "share of a GPU a trial gets (default: 0, the CPU)",
+        WHERE,
+        metavar="F",
+        check=_gpus_wrong,
+        words=Words("runs on", lambda n, place: f"{n:g} {place.gpu_type or 'GPU'} each", joined=", "),
+    )
+    gpu_type: str = flag(  # empty: any
+        "",
+        "--gpu-type",
+        "only GPUs of this type, by Ray's name: A10G, A100, H100, …",
+        WHERE,
+        metavar="TYPE",
+        check=lambda name: "" if re.fullmatch(r"[\w.-]*", name) else "not a type of Ray's, such as A10G or H100",
+    )
+    in_process: bool = flag(
+        False, "--in-process", "the same trials in this very process, for a debugger", WHERE, beside_resume=True
+    )
+    trial_timeout: float = flag(
+        3600.0,
+        "--trial-timeout",
+        "a trial without a report for S seconds is hung: its process is killed, it is recorded as FAIL (default: "
+        "%(default)g; 0: never)",
+        WHERE,
+        metavar="S",
+        check=finite(at_least(0), "must be finite; 0 means never"),
+    )
+
+    def check(self) -> None:
+        """UsageError for what can be wrong with a place: a flag, GPUs that are not here, an address where nothing answers."""
+        flags.check(self)
+        if self.gpu_type and not self.gpus_per_trial:
+            raise UsageError(f"--gpu-type {self.gpu_type}: trials get no GPU; add --gpus-per-trial")
+        if self.gpus_per_trial and not self.address:
+            have = local_gpus()
+            if self.gpus_per_trial > have:
+                raise UsageError(
+                    f"--gpus-per-trial {self.gpus_per_trial:g}: this machine has {have} GPU(s); ask for fewer, or give --address"
+                )
+        _check_address(self.address)
+
+
+def default_workers(gpus_per_trial: float) -> int:
+    """Trials at a time on this machine: one a core, or as many as the GPUs take."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, trials_on(local_gpus(), gpus_per_trial)) if gpus_per_trial > 0 else cores
+
+
+def trials_on(gpus: int, gpus_per_trial: float) -> int:
+    """How many trials a machine's GPUs take: a trial has a share of one GPU, or whole ones."""
+    return gpus * int(1 / gpus_per_trial) if gpus_per_trial <= 1 else int(gpus / gpus_per_trial)
+
+
+def local_gpus() -> int:
+    """GPUs of this machine that CUDA_VISIBLE_DEVICES leaves visible, by the driver's own tool."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([d for d in visible.split(",") if d.strip() not in ("", "-1")])
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+def _check_address(address: str) -> None:
+    """UsageError where nothing answers at HOST:PORT; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdigit()) or "//" in address:
+        return  # 'auto', or a form that only Ray can resolve
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from None

@@ -1,0 +1,397 @@
+"""What a sweep's or a track's trials are about: the data and what is forgotten, the base model, and how figures are sampled.
+
+Every field is a flag of ``sweep.launch`` and ``sweep.track``, declared with its check and its words (`sweep.plan.flags`). What
+several of them say together stands in the methods below. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import UsageError
+from sweep.plan import flags
+from sweep.plan.flags import MODELS, QUESTION, SEARCH, Words, at_least, flag, one_of
+from sweep.plan.paths import absolute
+from sweep.space import find
+from trainables.class_names import few
+from trainables.data import DATASETS, Dataset, dataset
+from trainables.forgetting import numbers_are_names, parse_forget
+from trainables.pretrained import fitted, is_hub_id, read_pipeline
+from trainables.sampler import Sampler
+from trainables.sizes import SIZES, fitting
+
+AUTO = "auto"
+CALIBRATION_SEEDS = 5  # that the noise of fid_delta is measured over
+
+
+def _data_wrong(data: str) -> str:
+    """Of ``NAME:OPTION`` the name alone is looked up, and named where it is unknown."""
+    name = data.partition(":")[0]
+    wrong = one_of(DATASETS.names)(name)
+    if wrong:
+        raise UsageError(f"--data {name}: {wrong}")
+    return ""
+
+
+def _folder(given: str) -> str:
+    return given and absolute(given)
+
+
+def _pipeline(source: str) -> str:
+    """A pipeline's folder as every process finds it; a hub id as it is."""
+    return absolute(source) if os.path.isdir(source) else source
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"--base-classes {text}: write whole numbers such as 0,217,482") from None
+
+
+def _budget(text: str) -> float | str:
+    """``auto`` or a positive number; UsageError for anything else."""
+    if text == AUTO:
+        return AUTO
+    try:
+        budget = float(text)
+    except ValueError:
+        raise UsageError(f"--fid-budget {text}: neither 'auto' nor a number") from None
+    if not math.isfinite(budget) or budget <= 0:
+        raise UsageError(f"--fid-budget {text}: must be a positive, finite distance")
+    return budget
+
+
+def _budget_words(budget: float | str, _: Setup) -> str:
+    if budget != AUTO:
+        return str(budget)
+    return f"auto: max(.25 × FID(θ₀), 2 × SD of fid_delta over {CALIBRATION_SEEDS} sampling seeds)"
+
+
+def _data_words(_: str, setup: Setup) -> str:
+    """``fashion_mnist (1×16×16, at most 1000 images a split, in DIR)``."""
+    name, *facts = setup.data_facts()
+    return f"{name} ({', '.join(facts)})"
+
+
+def _base_words(base: str, setup: Setup) -> str:
+    return f"{base} at {setup.base_revision}" if setup.base_revision else base
+
+
+def _control_words(control: str, setup: Setup) -> str:
+    if not setup.base:
+        return ""
+    return control or "none: without --retrain-control nothing can be said in excess of it"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What trials are about, from a sweep's or a track's command line."""
+
+    data: str = flag(
+        "digits",
+        "--data",
+        "data set, by the README's table (default: the question's own, mostly digits; a track's is digits)",
+        QUESTION,
+        ungiven=None,
+        metavar="NAME",
+        check=_data_wrong,
+        words=Words("data", _data_words),
+    )
+    data_folder: str = flag(
+        "",
+        "--data-folder",
+        "where it lies; beside --resume, where it lies now",
+        QUESTION,
+        metavar="DIR",
+        read=_folder,
+        beside_resume=True,
+    )
+    image_size: int = flag(
+        0,
+        "--image-size",
+        "resize to N×N pixels (default: the data set's own size)",
+        QUESTION,
+        metavar="N",
+        check=at_least(0),
+    )
+    data_limit: int = flag(
+        0,
+        "--data-limit",
+        "at most N images of each split (default: 0, all)",
+        QUESTION,
+        metavar="N",
+        check=at_least(0),
+    )
+    data_fingerprint: str = ""  # of the folder's files, when the run began
+    forget: str = flag(
+        "3",
+        "--forget",
+        "classes by name or number (dress or 3,7; a number that is a class's name is that class), attribute:NAME, or "
+        "instances:INDEX,… of the training images (default: the question's own)",
+        QUESTION,
+        ungiven=None,
+        metavar="WHAT",
+        words=Words("data", lambda _, setup: f"forget {setup.forget_text()}"),
+    )
+    fid_budget: float | str = flag(
+        AUTO,
+        "--fid-budget",
+        "bound on fid_delta (default: %(default)s, see --dry-run)",
+        SEARCH,
+        metavar="auto|FID",
+        read=_budget,
+        words=Words("FID budget", _budget_words),
+    )
+    base_size: str = flag(
+        "small",
+        "--base-size",
+        "small, medium or large base model, trained here (default: what fits the images)",
+        MODELS,
+        ungiven=None,
+        metavar="SIZE",
+        check=one_of(lambda: SIZES),
+        words=Words("base model", lambda size, setup: "" if setup.base else size),
+    )
+    base_steps: int = flag(
+        1300,
+        "--base-steps",
+        "training steps of the base model (default: its size's own)",
+        MODELS,
+        ungiven=None,
+        metavar="N",
+        check=at_least(1),
+        words=Words("base model", lambda steps, setup: "" if setup.base else f"{steps} steps", joined=", "),
+    )
+    base: str = flag(  # empty: trained here
+        "",
+        "--base",
+        "a diffusers pipeline as the base model: its folder or hub id",
+        MODELS,
+        metavar="FOLDER|ID",
+        read=_pipeline,
+        words=Words("base model", _base_words),
+    )
+    base_revision: str = flag(
+        "", "--base-revision", "revision of a hub id (default: its newest)", MODELS, metavar="REV"
+    )
+    base_classes: tuple[int, ...] = flag(
+        (),
+        "--base-classes",
+        "the pipeline's classes that the conditions are, in their order",
+        MODELS,
+        ungiven="",
+        metavar="N,N,…",
+        read=_numbers,
+    )
+    base_digest: str = ""  # SHA-256 of its files and the control's, once they have been read
+    retrain_control: str = flag(
+        "",
+        "--retrain-control",
+        "the pipeline of a model that never saw what is forgotten, for --base",
+        MODELS,
+        metavar="FOLDER",
+        read=_pipeline,
+        words=Words("control", _control_words),
+    )
+    image_sampler: str = flag(
+        "ddim",
+        "--image-sampler",
+        "ddim or dpm-solver++: how images are drawn (default: %(default)s)",
+        MODELS,
+        metavar="NAME",
+        words=Words("base model", lambda _, setup: f"images by {setup.drawn_by().name}"),
+    )
+    sampling_steps: int = flag(10, "--sampling-steps", "its steps an image (default: %(default)s)", MODELS, metavar="N")
+    guidance: float = flag(
+        1.0, "--guidance", "classifier-free guidance (default: %(default)g, without)", MODELS, metavar="W"
+    )
+    samples_forgotten: int = flag(
+        128,
+        "--samples-forgotten",
+        "images of the forgotten condition a score is over (default: %(default)s)",
+        MODELS,
+        metavar="N",
+        check=at_least(2),
+        words=Words("samples", lambda n, _: f"{n} of the forgotten condition"),
+    )
+    samples_per_retained: int = flag(
+        50,
+        "--samples-per-retained",
+        "images of each retained condition (default: %(default)s)",
+        MODELS,
+        metavar="N",
+        check=at_least(2),
+        words=Words("samples", lambda n, _: f"{n} of each retained one", joined=", "),
+    )
+    fid_features: str = flag(
+        "classifier",
+        "--fid-features",
+        "feature network: classifier, efficientnet or inception",
+        MODELS,
+        metavar="NAME",
+        check=one_of(lambda: find.members("features")),
+        words=Words("FID budget", lambda name, _: f"features: {name}"),
+    )
+    inception_weights: str = flag(
+        "",
+        "--inception-weights",
+        "inception-2015-12-05.pt, for --fid-features inception",
+        MODELS,
+        metavar="FILE",
+        read=_folder,
+    )
+    inception_sha256: str = flag(
+        "", "--inception-sha256", "its SHA-256, if it is not the published file", MODELS, metavar="HEX"
+    )
+    shadow_models: int = flag(
+        0,
+        "--shadow-models",
+        "shadow models of the membership audit, each trained like the base model (default: %(default)s, without)",
+        MODELS,
+        metavar="N",
+        check=at_least(0),
+        words=Words("audit", lambda n, _: f"{n} shadow models" if n else ""),
+    )
+
+    @classmethod
+    def asked(cls, values: dict[str, Any]) -> Setup:
+        """The setup of these values; a base model trained here has the size that fits its images, and that size's steps."""
+        size, steps = values.get("base_size"), values.get("base_steps")
+        if values.get("base") and (size or steps):
+            raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
+        return cls(**values).sized(size, steps)
+
+    def sized(self, size: str | None, steps: int | None) -> Setup:
+        """The setup with the size of base model asked for, or the one that fits its images, and that size's own steps."""
+        sized = dataclasses.replace(self, base_size=size or fitting(self.dataset().shape))
+        flags.check(sized, only=("base_size",))
+        usual = SIZES[sized.base_size]["train_steps"]
+        return dataclasses.replace(sized, base_steps=usual if steps is None else steps)
+
+    @property
+    def confirm_samples(self) -> tuple[int, int]:
+        """(forgotten, per retained condition) of the confirm phase: N is larger where the reported figure is made."""
+        return math.ceil(1.5 * self.samples_forgotten), 2 * self.samples_per_retained
+
+    def drawn_by(self) -> Sampler:
+        """How images are drawn; ValueError where they cannot be drawn so."""
+        return Sampler(self.image_sampler, self.sampling_steps, self.guidance)
+
+    def dataset(self) -> Dataset:
+        """The data set; UsageError where there is none such, or its folder does not hold it."""
+        flags.check(self, only=("data", "image_size", "data_limit"))
+        try:
+            return dataset(self.data, self.data_folder, self.image_size, self.data_limit)
+        except (ValueError, OSError) as error:
+            elsewhere = "a folder is needed" in str(error) or "no such folder" in str(error)
+            mend = "; say where with --data-folder DIR" if elsewhere else ""
+            raise UsageError(f"--data {error}{mend}") from error
+
+    def fingerprinted(self) -> Setup:
+        """The setup with the fingerprint of its data; UsageError where they are no longer those it was begun with."""
+        try:
+            found = self.dataset().fingerprint()
+        except ValueError as error:
+            raise UsageError(f"--data {self.data}: {error}") from error
+        if self.data_fingerprint and found != self.data_fingerprint:
+            raise UsageError(
+                f"--data-folder {self.data_folder or '(default)'}: not the files that this run began with; bring those back, "
+                "or start a new run"
+            )
+        return dataclasses.replace(self, data_fingerprint=found)
+
+    def check(self) -> None:
+        """UsageError where the data, what is forgotten, the base model, its control or how images are drawn cannot be."""
+        flags.check(self)
+        if self.fid_features == "inception":
+            _check_file("--inception-weights", self.inception_weights)
+        data = self.dataset()
+        try:
+            parse_forget(self.forget, data)
+        except ValueError as error:
+            raise UsageError(f"--forget {error}") from error
+        try:
+            self.drawn_by()
+        except ValueError as error:
+            raise UsageError(f"--image-sampler, --sampling-steps, --guidance: {error}") from None
+        if self.guidance != 1 and data.unconditional:
+            raise UsageError(f"--guidance {self.guidance:g}: {self.data} has no conditions to guide by; leave it out")
+        self._check_base(data)
+
+    def _check_base(self, data: Dataset) -> None:
+        """UsageError where a pretrained base model and its control cannot be, or are asked for by half."""
+        for flag_of, given in (
+            ("--retrain-control", self.retrain_control),
+            ("--base-revision", self.base_revision),
+            ("--base-classes", self.base_classes),
+        ):
+            if given and not self.base:
+                raise UsageError(f"{flag_of}: is for a base model that was trained elsewhere; give it with --base")
+        if self.base and self.shadow_models:
+            raise UsageError("--shadow-models: they are trained like the base model, and --base was trained elsewhere")
+        for flag_of, source in (("--base", self.base), ("--retrain-control", self.retrain_control)):
+            if source and (Path(source).is_dir() or not is_hub_id(source)):  # a hub's is looked at once it is fetched
+                try:
+                    fitted(read_pipeline(source, rows=self.base_classes), data)
+                except ValueError as error:
+                    raise UsageError(f"{flag_of} {error}") from None
+
+    def more_words(self) -> Iterator[tuple[Words, str]]:
+        """What the printed plan says beside the flags' own words: what lies in the data folder, and samples to confirm by."""
+        for heading, text in self.found_facts():
+            yield Words(heading), text
+        forgotten, retained = self.confirm_samples
+        yield Words("confirm", joined=", "), f"{forgotten} and {retained} samples"
+
+    def data_facts(self) -> list[str]:
+        """``fashion_mnist``, ``1×16×16``, ``at most 1000 images a split``, ``in DIR``."""
+        facts = [self.data, "×".join(map(str, self.dataset().shape))]
+        if self.data_limit:
+            facts.append(f"at most {self.data_limit} images a split")
+        if self.data_folder:
+            facts.append(f"in {self.data_folder}")
+        return facts
+
+    def forget_text(self) -> str:
+        """``3 (dress)``, ``dress (condition 3)``; where numbers are names ``2 (named 2: condition 1 of 0 to 2)``."""
+        data = self.dataset()
+        if not data.classes:
+            return self.forget
+        conditions = parse_forget(self.forget, data).conditions
+        names, numbers = ", ".join(data.classes[c] for c in conditions), ", ".join(map(str, conditions))
+        if numbers_are_names(data):
+            return f"{self.forget} (named {names}: condition {numbers} of 0 to {data.conditions - 1})"
+        if names == numbers:
+            return self.forget
+        return f"{self.forget} ({f'condition {numbers}' if names == self.forget else names})"
+
+    def found_facts(self) -> list[tuple[str, str]]:
+        """What in the data folder was taken for what: headings with texts, for the plan. None where data are embedded.
+
+        UsageError where the files that tell cannot be read.
+        """
+        data = self.dataset()
+        facts = list(data.found[:1])
+        if data.classes:
+            facts.append(("classes", f"{len(data.classes)}: {few(data.classes, 10)}"))
+        if data.counts is not None:
+            try:
+                counts = data.counts()
+            except ValueError as error:
+                raise UsageError(f"--data {self.data}: {error}") from error
+            facts.append(("images", ", ".join(f"{n} {split}" for split, n in counts.items())))
+        return facts + list(data.found[1:])
+
+
+def _check_file(option: str, path: str) -> None:
+    if not path:
+        raise UsageError(f"{option}: needed with --fid-features inception; give the path of inception-2015-12-05.pt")
+    if not Path(path).is_file():
+        raise UsageError(f"{option} {path}: no such file")
