@@ -163,5 +163,7 @@ def test_contents_lead_everywhere_and_steps_before_the_last_are_folded(opened: O
     expect(folded).to_be_hidden()
     text = shown.inner_text()
     assert "before any attack" in text and "after retain@7" in text and "after retain@3" not in text
-    page.get_by_text("At every step before the last").click()
+    excess = page.get_by_role("region", name="In excess of the retrain control: dimum against label_swap", exact=True)
+    assert "public_all@7" in excess.inner_text() and "public_all@3" not in excess.inner_text()
+    page.get_by_text("At every step before the last").first.click()
     expect(folded).to_contain_text("after retain@3")
