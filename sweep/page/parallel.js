@@ -79,7 +79,7 @@ class Parallel {
       const bar = element("div", { class: "bar", title: `Drag along the axis to choose a range of ${axis.label}; click to clear it` });
       bar.dataset.axis = axis.name;
       bar.addEventListener("pointerdown", (event) => this.#drag(event, axis, bar));
-      const ticks = axis.ticks.map(([y, text]) => element("span", { class: "tick", style: `top:${y}px` }, text));
+      const ticks = axis.ticks.map(([y, text]) => element("span", { class: "tick", style: `top:${y}px`, title: text }, text));
       if (axis.missing) ticks.push(element("span", { class: "tick none", style: `top:${HEIGHT - NONE / 3}px` }, "none"));
       axis.chosen = element("div", { class: "chosen" });
       axis.place = element("div", { class: "axis" }, element("b", { title: axis.label }, breakable(axis.label)), bar, axis.chosen, ...ticks);
@@ -197,7 +197,7 @@ class Parallel {
     }
     this.axes.forEach((axis, at) => {
       axis.place.style.left = `${this.#x(at)}px`;
-      axis.place.style.setProperty("--beside", `${(at + 1 < this.axes.length ? this.#x(at + 1) : this.width) - this.#x(at) - 8}px`);
+      axis.place.style.setProperty("--beside", `${(at + 1 < this.axes.length ? this.#x(at + 1) : this.width) - this.#x(at) - 6}px`);
       const range = this.brush[axis.name], shown = axis.chosen.style;
       axis.chosen.hidden = !range;
       if (!range) return;
