@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,22 @@ def findings(file: ClusterFile) -> list[Finding]:
     for name, document, (place, what, mend) in checks:
         found.append(Finding(file.path, document.line(*place), name, what, mend))
     return sorted(set(found))
+
+
+def guarded(
+    checks: Sequence[Check], document: Document, values: dict[str, Any], name: str = ""
+) -> Iterator[tuple[str, Document, tuple[Place, str, str]]]:
+    """What the checks find, each with its check's name (or `name`).
+
+    A check that meets a shape it was not made for says so, as a finding: a file that it could not read to its end is not passed.
+    """
+    for check in checks:
+        try:
+            for found in check(document, values):
+                yield name or check.__name__, document, found
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            what = f"{name or check.__name__} could not be checked ({type(error).__name__}: {error})"
+            yield "not_understood", document, ((), what, "write it as the shipped files do")
 
 
 def refuse(file: ClusterFile) -> None:

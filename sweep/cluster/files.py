@@ -15,6 +15,10 @@ from sweep.plan.place import trials_on
 
 Step = str | int
 Place = tuple[Step, ...]
+_MERGE = "tag:yaml.org,2002:merge"
+_MOST_PLACES = (
+    100_000  # keys and list items of one document, its anchors unfolded; the shipped files have a few hundred
+)
 
 
 @dataclass
@@ -57,7 +61,7 @@ class ClusterFile:
 
     @property
     def kubernetes(self) -> bool:
-        return any("apiVersion" in d.values for d in self.documents)
+        return any("apiVersion" in document.values for document in self.documents)
 
     @property
     def document(self) -> Document:
@@ -66,7 +70,10 @@ class ClusterFile:
     @property
     def provider(self) -> str:
         """Ray's provider, or ``kuberay``."""
-        return "kuberay" if self.kubernetes else str((self.document.values.get("provider") or {}).get("type", ""))
+        if self.kubernetes:
+            return "kuberay"
+        provider = self.document.values.get("provider")
+        return str(provider.get("type", "")) if isinstance(provider, dict) else ""
 
     @cached_property
     def workers(self) -> dict[str, dict[str, Any]]:
@@ -92,37 +99,110 @@ def read(path: str) -> ClusterFile:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
-        nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-        values = [value for value in yaml.safe_load_all(text) if value is not None]
+        documents = list(_documents(text))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UsageError(
+            f"{path}:{line}: not YAML: the character U+{ord(text[error.position]):04X}; take it out"
+        ) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UsageError(f"{path}:{line}: not YAML: {error.problem}") from None
-    if not values or not all(isinstance(value, dict) for value in values):
+    except RecursionError:
+        raise UsageError(f"{path}: not YAML that can be read: nested too deeply") from None
+    if not documents or not all(isinstance(document.values, dict) for document in documents):
         raise UsageError(f"{path}: is no cluster file: it should hold keys and values")
-    documents = tuple(_document(node, value) for node, value in zip(nodes, values, strict=True))
-    found = ClusterFile(file, documents)
+    found = ClusterFile(file, tuple(documents))
     if not found.kubernetes and "provider" not in found.document.values:
         raise UsageError(f"{path}: is no cluster file: it has neither a provider (Ray) nor an apiVersion (KubeRay)")
     return found
 
 
-def _document(node: yaml.Node, values: Any) -> Document:
-    document = Document(values, {})
-    _walk(node, (), document)
-    return document
+class _Loader(yaml.SafeLoader):
+    """As YAML's own, and a value that cannot be made, such as the 45th of a month, is a mistake in the file, with its line."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError, TypeError) as error:
+            written = f"{node.value[:40]!r}: " if isinstance(node, yaml.ScalarNode) else ""
+            raise yaml.constructor.ConstructorError(None, None, f"{written}{error}", node.start_mark) from None
+
+
+def _documents(text: str) -> Iterator[Document]:
+    """Each document that says something; of a list of Kubernetes objects, each object."""
+    for node in list(yaml.compose_all(text, Loader=_Loader)):
+        if node is None:
+            continue
+        _refuse_loops(node, [], set())
+        lines = Document(None, {})
+        _walk(node, (), lines)  # before the values are made, which folds merged keys (<<) into the nodes
+        loader = _Loader("")
+        try:
+            lines.values = loader.construct_document(node)
+        finally:
+            loader.dispose()
+        if lines.values is not None:
+            yield from _unpacked(lines)
+
+
+def _unpacked(document: Document) -> Iterator[Document]:
+    """The objects of a ``kind: List``, as kubectl takes them: each a document. Anything else is itself."""
+    values = document.values
+    items = values.get("items") if isinstance(values, dict) and values.get("kind") == "List" else None
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        yield document
+        return
+    for i, item in enumerate(items):
+        inside: Place = ("items", i)
+        lines = {place[2:]: line for place, line in document.lines.items() if place[:2] == inside}
+        repeated = [(place[2:], line) for place, line in document.repeated if place[:2] == inside]
+        outside = [(place, line) for place, line in document.repeated if place[:1] != ("items",) and i == 0]
+        yield from _unpacked(Document(item, lines, outside + repeated))
+
+
+def _refuse_loops(node: yaml.Node, parents: list[yaml.Node], seen: set[int]) -> None:
+    """A mistake in the file where an anchor holds itself: what it says has no end."""
+    if any(node is parent for parent in parents):
+        raise yaml.constructor.ConstructorError(None, None, "an anchor that holds itself", node.start_mark)
+    if id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    for inner in node.value:
+        for part in inner if isinstance(inner, tuple) else (inner,):
+            _refuse_loops(part, [*parents, node], seen)
+
+
+def _merged(node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    """The keys that a mapping takes over from others (``<<``), the first to be heard first."""
+    for key, value in node.value:
+        if key.tag != _MERGE:
+            continue
+        for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            if isinstance(part, yaml.MappingNode):
+                yield from ((k, v) for k, v in part.value if isinstance(k, yaml.ScalarNode) and k.tag != _MERGE)
+                yield from _merged(part)
 
 
 def _walk(node: yaml.Node, place: Place, document: Document) -> None:
+    if len(document.lines) > _MOST_PLACES:
+        raise yaml.constructor.ConstructorError(None, None, "its anchors unfold without end", node.start_mark)
     document.lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         seen: set[Hashable] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
             inner, line = (*place, key.value), key.start_mark.line + 1
             if key.value in seen:
                 document.repeated.append((inner, line))
             seen.add(key.value)
             document.lines[inner] = line
             _walk(value, inner, document)
+        for key, value in _merged(node):
+            if (*place, key.value) not in document.lines:
+                document.lines[*place, key.value] = key.start_mark.line + 1
+                _walk(value, (*place, key.value), document)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             document.lines[(*place, i)] = value.start_mark.line + 1

@@ -1,97 +1,224 @@
 """Checks of Kubernetes manifests for KubeRay: `RayCluster` and `RayJob`, and what lies beside them in the file.
 
-Ray's wheel has no schema of them, so the fields are those of KubeRay 1.5's reference.
+Ray's wheel has no schema of them, so the fields are those of KubeRay 1.7's reference. Each object is looked at by its kind; one of
+a kind that is not known here is a finding, and so is a field that opens a door unless it is known not to.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sweep.cluster.check import Check, Found
+from sweep.cluster import network_policies, pod_checks, services
+from sweep.cluster.check import Check, Found, guarded
 from sweep.cluster.files import ClusterFile, Document, Place
+from sweep.cluster.manifest_shapes import misshapen, without_blanks
 from sweep.cluster.secrets import secrets
+from sweep.cluster.shell_words import LOOPBACK
 from sweep.errors import near
 
 STORAGE = "/mnt/shared"
 _POD = ("template", "rayStartParams", "resources", "labels")
 KEYS: dict[str, tuple[str, ...]] = {
     "RayCluster": ("suspend", "managedBy", "authOptions", "autoscalerOptions", "headServiceAnnotations", "headGroupSpec",
-                   "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "rayVersion", "workerGroupSpecs", "upgradeStrategy"),
+                   "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "rayVersion", "workerGroupSpecs", "upgradeStrategy",
+                   "historyServerOptions", "networkPolicy", "tlsOptions"),
     "RayJob": ("activeDeadlineSeconds", "backoffLimit", "rayClusterSpec", "submitterPodTemplate", "metadata", "suspend",
                "clusterSelector", "submitterConfig", "managedBy", "deletionStrategy", "entrypoint", "runtimeEnvYAML", "jobId",
                "submissionMode", "entrypointResources", "entrypointNumCpus", "entrypointNumGpus", "ttlSecondsAfterFinished",
                "shutdownAfterJobFinishes", "preRunningDeadlineSeconds"),
-    "head": (*_POD, "headService", "enableIngress", "serviceType"),
+    "head": (*_POD, "headService", "enableIngress", "ingressOptions", "serviceType"),
     "worker": (*_POD, "suspend", "groupName", "replicas", "minReplicas", "maxReplicas", "idleTimeoutSeconds", "scaleStrategy",
-               "numOfHosts"),
+               "numOfHosts", "priority"),
     "autoscaler": ("resources", "image", "imagePullPolicy", "securityContext", "idleTimeoutSeconds", "upscalingMode", "version",
-                   "env", "envFrom", "volumeMounts"),
+                   "env", "envFrom", "volumeMounts", "command", "args"),
 }  # fmt: skip
+_BASES: dict[str, Place] = {
+    "RayCluster": ("spec",),
+    "RayJob": ("spec", "rayClusterSpec"),
+    "RayService": ("spec", "rayClusterConfig"),
+    "RayCronJob": ("spec", "jobTemplate", "rayClusterSpec"),
+}
+"""Where each of KubeRay's kinds has its cluster."""
+_SWEEPS = ("RayCluster", "RayJob")
+_HARMLESS = {
+    ("v1", "PersistentVolumeClaim"), ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "ServiceAccount"), ("v1", "Namespace"),
+    ("v1", "ResourceQuota"), ("v1", "LimitRange"), ("policy/v1", "PodDisruptionBudget"),
+    ("scheduling.k8s.io/v1", "PriorityClass"),
+}  # fmt: skip
+"""Kinds that open nothing, whatever they say. (That a Secret stands in a file is said elsewhere.)"""
+_BESIDE = {("v1", "Service"), ("networking.k8s.io/v1", "NetworkPolicy")}
+_OPENS = {"Ingress": "an Ingress lets in what is outside", "Gateway": "a Gateway lets in what is outside"}
+Said = tuple[str, Document, tuple[Place, str, str]]
 
 
-def run(file: ClusterFile) -> Iterator[tuple[str, Document, tuple[Place, str, str]]]:
+def run(file: ClusterFile) -> Iterator[Said]:
     """What the checks find, each with its check's name and the document it is in."""
-    kinds = [str(document.values.get("kind")) for document in file.documents]
-    for document, kind in zip(file.documents, kinds, strict=True):
-        for found in secret(document, {}):
-            yield "secret", document, found
-        if kind not in ("RayCluster", "RayJob"):
+    documents = [dataclasses.replace(document, values=without_blanks(document.values)) for document in file.documents]
+    policies = [d.values for d in documents if _kind(d) == ("networking.k8s.io/v1", "NetworkPolicy") and not _wrong(d)]
+    for document in documents:
+        yield from guarded([secret], document, {})
+        if wrong := _wrong(document):
+            yield from (("schema", document, found) for found in wrong)
             continue
-        spec = _cluster(document)
-        if not isinstance(spec, dict) or not isinstance(spec.get("headGroupSpec"), dict):
-            place = (*_base(document), "headGroupSpec")
-            yield "schema", document, (place, f"{'.'.join(map(str, place))} is missing", "see KubeRay's reference")
-            continue
-        for check in CHECKS:
-            for found in check(document, spec):
-                yield check.__name__, document, found
-        if "NetworkPolicy" not in kinds:
-            what = "every pod of the Kubernetes cluster reaches Ray's ports, and Ray runs code for whoever reaches it"
-            mend = "add a NetworkPolicy that lets in this cluster's own pods, and KubeRay's operator"
-            yield "open_port", document, (("metadata", "name"), what, mend)
+        kind = _kind(document)
+        if kind[1] in _BASES:
+            yield from _of_ray(document, policies)
+        elif kind in _BESIDE:
+            yield from guarded([open_port_beside], document, document.values.get("spec") or {}, name="open_port")
+        elif kind not in _HARMLESS:
+            yield "not_understood", document, _not_understood(kind)
+    if not any(_kind(document)[1] in _BASES for document in documents):
+        what = "no RayCluster and no RayJob in the file: nothing of it is passed"
+        yield "not_understood", documents[0], (("kind",), what, "check it together with the cluster it belongs to")
+
+
+def _of_ray(document: Document, policies: Sequence[dict[str, Any]]) -> Iterator[Said]:
+    """What is found in one of KubeRay's own objects."""
+    kind, spec = _kind(document), _cluster(document)
+    if kind[1] not in _SWEEPS:
+        yield "not_understood", document, _not_understood(kind)
+    if kind[1] == "RayJob" and spec is None and (document.values.get("spec") or {}).get("clusterSelector"):
+        yield from guarded([job_schema], document, {}, name="schema")
+        return  # its cluster is another object's, and checked there
+    if not isinstance(spec, dict) or not isinstance(spec.get("headGroupSpec"), dict):
+        place = (*_base(document), "headGroupSpec")
+        yield "schema", document, (place, f"{'.'.join(map(str, place))} is missing", "see KubeRay's reference")
+        return
+    yield from guarded(CHECKS if kind[1] in _SWEEPS else _EXPOSURE, document, spec)
+    for found in unkept(document, spec, policies):
+        yield "open_port", document, found
+
+
+def _kind(document: Document) -> tuple[str, str]:
+    return str(document.values.get("apiVersion", "")), str(document.values.get("kind", ""))
+
+
+def _wrong(document: Document) -> list[tuple[Place, str, str]]:
+    return list(misshapen(document.values, _kind(document)[1]))
+
+
+def _not_understood(kind: tuple[str, str]) -> tuple[Place, str, str]:
+    what = _OPENS.get(kind[1], f"not understood: {kind[1] or 'no kind'} ({kind[0] or 'no apiVersion'})")
+    known = sorted({*_SWEEPS, *(name for _, name in _HARMLESS | _BESIDE)})
+    return ("kind",), f"{what}; it is not passed", f"this check knows {', '.join(known)}"
+
+
+def unkept(document: Document, spec: dict[str, Any], policies: Sequence[dict[str, Any]]) -> Found:
+    """Pods that no policy keeps from strangers: neither one in the file, nor KubeRay's own by ``networkPolicy``."""
+    own = spec.get("networkPolicy")
+    if isinstance(own, dict):
+        if own.get("mode", "DenyAll") in ("DenyAll", "DenyAllIngress"):
+            return
+        policies = []
+    namespace = str((document.values.get("metadata") or {}).get("namespace") or "default")
+    open_groups = []
+    for place, group in _groups(document, spec):
+        labels = network_policies.pod_labels(document, group, head=place[-1] == "headGroupSpec")
+        if not any(network_policies.keeps(policy, labels, namespace) for policy in policies):
+            open_groups.append("the head" if place[-1] == "headGroupSpec" else str(group.get("groupName")))
+    if open_groups:
+        what = "every pod of the Kubernetes cluster reaches Ray's ports, and Ray runs code for whoever reaches it"
+        if policies:
+            what += (
+                f" (no NetworkPolicy of the file selects the pods of {', '.join(open_groups)} in namespace {namespace})"
+            )
+        mend = "add a NetworkPolicy that lets in this cluster's own pods, and KubeRay's operator"
+        yield ("metadata", "name"), what, mend
+
+
+def open_port_beside(document: Document, spec: dict[str, Any]) -> Found:
+    """What a Service or a NetworkPolicy beside the cluster opens."""
+    if document.values["kind"] == "Service":
+        yield from services.open_service(spec, ("spec",))
+        annotations = (document.values.get("metadata") or {}).get("annotations") or {}
+        yield from services.open_annotations(annotations, ("metadata", "annotations"))
+    else:
+        yield from network_policies.open_rules(spec, ("spec",))
 
 
 def schema(document: Document, spec: dict[str, Any]) -> Found:
     if document.values.get("apiVersion") != "ray.io/v1":
         yield ("apiVersion",), f"apiVersion {document.values.get('apiVersion')}: not KubeRay's", "say ray.io/v1"
-    base, parts = _base(document), list[tuple[Place, str]]()
     if document.values["kind"] == "RayJob":
-        parts.append((("spec",), "RayJob"))
-    parts += [(base, "RayCluster"), ((*base, "headGroupSpec"), "head"), ((*base, "autoscalerOptions"), "autoscaler")]
+        yield from job_schema(document, spec)
+    base = _base(document)
+    parts: list[tuple[Place, str]] = [
+        (base, "RayCluster"),
+        ((*base, "headGroupSpec"), "head"),
+        ((*base, "autoscalerOptions"), "autoscaler"),
+    ]
     parts += [(place, "worker") for place, _ in _workers(document, spec)]
     for place, part in parts:
-        for key in _at(document, place).keys() - set(KEYS[part]):
-            yield (
-                (*place, key),
-                f"{'.'.join(map(str, (*place, key)))}: KubeRay knows no such key",
-                near(key, KEYS[part]),
-            )
+        yield from _unknown(document, place, part)
+
+
+def job_schema(document: Document, spec: dict[str, Any]) -> Found:
+    """A RayJob's own keys, and its submitter's pod."""
+    yield from _unknown(document, ("spec",), "RayJob")
+    submitter: Place = ("spec", "submitterPodTemplate", "spec")
+    yield from pod_checks.unsafe(_at(document, submitter), submitter)
+
+
+def _unknown(document: Document, place: Place, part: str) -> Found:
+    for key in sorted(_at(document, place).keys() - set(KEYS[part]), key=str):
+        name = ".".join(map(str, (*place, key)))
+        yield (*place, key), f"{name}: KubeRay knows no such key", near(str(key), KEYS[part])
 
 
 def open_port(document: Document, spec: dict[str, Any]) -> Found:
     head, base = spec["headGroupSpec"], (*_base(document), "headGroupSpec")
-    service = ((head.get("headService") or {}).get("spec") or {}).get("type")
-    for place, kind in (
-        ((*base, "serviceType"), head.get("serviceType")),
-        ((*base, "headService", "spec", "type"), service),
+    yield from services.open_service({"type": head.get("serviceType", "ClusterIP")}, base, "serviceType")
+    service = head.get("headService") or {}
+    yield from services.open_service(service.get("spec") or {}, (*base, "headService", "spec"))
+    for place, notes in (
+        ((*base, "headService", "metadata", "annotations"), (service.get("metadata") or {}).get("annotations")),
+        ((*_base(document), "headServiceAnnotations"), spec.get("headServiceAnnotations")),
     ):
-        if kind in ("LoadBalancer", "NodePort"):
-            yield place, f"a {kind} opens the head to what is outside", "say ClusterIP, and use kubectl port-forward"
+        yield from services.open_annotations(notes or {}, place)
     if head.get("enableIngress"):
         yield (*base, "enableIngress"), "an ingress opens the dashboard, which takes code", "say enableIngress: false"
+    own: Place = (*_base(document), "networkPolicy")
+    policy = spec.get("networkPolicy") or {}
+    for key in ("head", "worker"):
+        yield from network_policies.rules(
+            (policy.get(key) or {}).get("ingressRules") or [], (*own, key, "ingressRules")
+        )
+    for i, group in enumerate(policy.get("workerGroups") or []):
+        yield from network_policies.rules(group.get("ingressRules") or [], (*own, "workerGroups", i, "ingressRules"))
+
+
+def open_pod(document: Document, spec: dict[str, Any]) -> Found:
     for place, group in _groups(document, spec):
-        if _pod(group).get("hostNetwork"):
-            yield (*place, "template", "spec", "hostNetwork"), "hostNetwork escapes the NetworkPolicy", "leave it out"
+        yield from pod_checks.unsafe(_pod(group), (*place, "template", "spec"))
+    autoscaler: Place = (*_base(document), "autoscalerOptions", "securityContext")
+    yield from pod_checks.unsafe_security(_at(document, autoscaler), autoscaler)
 
 
 def open_dashboard(document: Document, spec: dict[str, Any]) -> Found:
     """A RayJob's dashboard is asked by KubeRay's operator over the network; nobody else's need be."""
-    host = (spec["headGroupSpec"].get("rayStartParams") or {}).get("dashboard-host")
-    if document.values["kind"] == "RayCluster" and host != "127.0.0.1":
+    if document.values["kind"] in ("RayJob", "RayCronJob"):
+        return
+    place = (*_base(document), "headGroupSpec")
+    parameters = spec["headGroupSpec"].get("rayStartParams") or {}
+    if not _on_itself_alone(str(parameters.get("dashboard-host", ""))) and (
+        str(parameters.get("include-dashboard")).lower() != "false"
+    ):
         what = "the dashboard takes jobs, that is, code, and doesn't listen on the head alone"
-        yield (*_base(document), "headGroupSpec", "rayStartParams"), what, 'say dashboard-host: "127.0.0.1"'
+        yield (*place, "rayStartParams"), what, 'say dashboard-host: "127.0.0.1"'
+    yield from pod_checks.open_starts(_pod(spec["headGroupSpec"]), (*place, "template", "spec"))
+
+
+def _on_itself_alone(host: str) -> bool:
+    """Whether a host, which KubeRay writes into a shell's command as it is, is the machine's own."""
+    try:
+        (name,) = shlex.split(host)
+    except ValueError:  # an open quote, or other than one word
+        return False
+    return name in LOOPBACK
 
 
 def secret(document: Document, spec: dict[str, Any]) -> Found:
@@ -176,6 +303,7 @@ def storage(document: Document, spec: dict[str, Any]) -> Found:
 CHECKS: tuple[Check, ...] = (
     schema,
     open_port,
+    open_pod,
     open_dashboard,
     head_runs_trials,
     worker_counts,
@@ -186,20 +314,29 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+_EXPOSURE: tuple[Check, ...] = (open_port, open_pod, open_dashboard, token)
+"""What is also said of kinds that no sweep runs on."""
+
+
 def _base(document: Document) -> Place:
-    return ("spec", "rayClusterSpec") if document.values["kind"] == "RayJob" else ("spec",)
+    return _BASES[document.values["kind"]]
 
 
 def _cluster(document: Document) -> Any:
-    spec = document.values.get("spec") or {}
-    return spec.get("rayClusterSpec") if document.values["kind"] == "RayJob" else spec
+    return _at(document, _base(document)) or None
 
 
 def _at(document: Document, place: Place) -> dict[str, Any]:
+    """The mapping at a place; an empty one where there is none."""
     value: Any = document.values
     for step in place:
-        value = value.get(step) if isinstance(value, dict) else value[step]
-    return value or {}
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+        else:
+            return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _workers(document: Document, spec: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:

@@ -10,19 +10,22 @@ import copy
 import io
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep.cluster.check import Check, Found
+from sweep.cluster import container_options, networks, shell_words
+from sweep.cluster.check import Check, Found, guarded
 from sweep.cluster.files import ClusterFile, Document, Place
 from sweep.cluster.secrets import secrets
 from sweep.errors import near
 
-WHOLE_INTERNET = ("0.0.0.0/0", "::/0")
 STORAGE = "/mnt/shared"
 TOKEN = "RAY_AUTH_MODE=token"
+SETS_UP = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
 STARTS = ("head_start_ray_commands", "worker_start_ray_commands")
+COMMANDS = (*SETS_UP, *STARTS)
 _COMMON = (
     "type",
     "disable_node_updaters",
@@ -43,6 +46,16 @@ means the default."""
 def run(file: ClusterFile) -> Iterator[tuple[str, Document, tuple[Place, str, str]]]:
     """What the checks find, each with its check's name; where Ray refuses the file, only that."""
     document = file.document
+    for other in file.documents[1:]:
+        yield (
+            "schema",
+            other,
+            ((), "a second document: Ray reads one, and this one is not passed", "keep one in a file"),
+        )
+    if not isinstance(document.values["provider"], dict):
+        what = f"provider is {document.values['provider']!r}, and not keys and values"
+        yield "provider", document, (("provider",), what, "say provider: {type: …}")
+        return
     known = PROVIDER_KEYS.get(file.provider)
     if known is None:
         what = f"provider.type {file.provider or 'is missing'}: not one that is checked here"
@@ -57,9 +70,7 @@ def run(file: ClusterFile) -> Iterator[tuple[str, Document, tuple[Place, str, st
         yield "schema", document, found
     if refused:
         return
-    for check in CHECKS:
-        for found in check(document, ready):
-            yield check.__name__, document, found
+    yield from guarded(CHECKS, document, ready)
 
 
 def _schema(document: Document) -> Found:
@@ -73,11 +84,12 @@ def _schema(document: Document) -> Found:
         place = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             known = error.schema.get("properties", {})
+            here = "" if place else "; an anchor of your own (&) goes where it is used first"
             for key in sorted(error.instance.keys() - known.keys(), key=str):
                 yield (
                     (*place, key),
                     f"{'.'.join(map(str, (*place, key)))}: Ray knows no such key",
-                    near(str(key), known),
+                    near(str(key), known) + here,
                 )
         else:
             yield place, f"{'.'.join(map(str, place)) or 'the file'}: {error.message}", "mend it as Ray's schema says"
@@ -108,9 +120,12 @@ def provider_key(document: Document, ready: dict[str, Any]) -> Found:
 
 
 def open_port(document: Document, ready: dict[str, Any]) -> Found:
-    for place, text in document.texts():
-        if any(cidr in text for cidr in WHOLE_INTERNET):
-            yield place, f"{text.strip()!r} lets the whole internet in", "name your own network, such as 203.0.113.0/24"
+    named = [(place, list(networks.networks(text))) for place, text in document.texts()]
+    wide = networks.too_wide(network for _, found in named for network in found)
+    for place, found in named:
+        if written := [str(network) for network in found if network in wide]:
+            what = f"{', '.join(written)} lets the internet in, or more of it than is yours"
+            yield place, what, "name your own network, such as 203.0.113.0/24"
     kind = ready["provider"]["type"]
     for name, node in ready["available_node_types"].items():
         place, config = ("available_node_types", name, "node_config"), node["node_config"]
@@ -125,10 +140,53 @@ def open_port(document: Document, ready: dict[str, Any]) -> Found:
 
 
 def open_dashboard(document: Document, ready: dict[str, Any]) -> Found:
+    what = "the dashboard takes jobs, that is, code, and doesn't listen on the head alone"
+    starts = 0
     for i, text in _commands(ready, "head_start_ray_commands"):
-        if "ray start" in text and re.findall(r"--dashboard-host[= ](\S+)", text) != ["127.0.0.1"]:
-            what = "the dashboard takes jobs, that is, code, and doesn't listen on the head alone"
-            yield ("head_start_ray_commands", i), what, "add --dashboard-host=127.0.0.1 to ray start"
+        place = ("head_start_ray_commands", i)
+        try:
+            found = list(shell_words.ray_starts(text))
+        except ValueError as error:
+            yield place, f"not understood as shell: {error}", "mend its quotes"
+            continue
+        starts += len(found)
+        if shell_words.mentions_ray_start(text) and not found:
+            yield (
+                place,
+                "not understood: where ray start begins, and with which options",
+                "write it as a command of its own",
+            )
+        if not all(start.listens_on_itself_alone for start in found):
+            yield place, what, "add --dashboard-host=127.0.0.1 to ray start"
+    if not starts and not any(
+        shell_words.mentions_ray_start(t) for _, t in _commands(ready, "head_start_ray_commands")
+    ):
+        unread = "nothing here says ray start: how Ray is started isn't known"
+        yield ("head_start_ray_commands",), unread, "write ray start --head --dashboard-host=127.0.0.1 … here"
+
+
+def open_container(document: Document, ready: dict[str, Any]) -> Found:
+    """Options of the nodes' container, or of another one that a command runs, that are not known to be safe."""
+    mend = "leave it out"
+    for key in ("run_options", "head_run_options", "worker_run_options"):
+        options: list[tuple[int, str]] = []
+        for i, option in enumerate((ready.get("docker") or {}).get(key) or []):
+            try:
+                options += [(i, word) for word in shlex.split(option)]
+            except ValueError as error:
+                yield ("docker", key, i), f"not understood as shell: {error}", "mend its quotes"
+        for i, what in container_options.unsafe(options):
+            yield ("docker", key, i), what, mend
+    for key in COMMANDS:
+        for i, text in _commands(ready, key):
+            try:
+                runs = list(shell_words.container_runs(text))
+            except ValueError as error:
+                yield _place(document, key, i), f"not understood as shell: {error}", "mend its quotes"
+                continue
+            for words in runs:
+                for _, what in container_options.unsafe([(i, word) for word in words], until_image=True):
+                    yield _place(document, key, i), what, mend
 
 
 def secret(document: Document, ready: dict[str, Any]) -> Found:
@@ -230,9 +288,9 @@ def unpinned_image(document: Document, ready: dict[str, Any]) -> Found:
 
 def unpinned_package(document: Document, ready: dict[str, Any]) -> Found:
     moving, installs = r"\blatest\b|nightly|\.dev0|git\+https?://", False
-    for key in ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"):
+    for key in SETS_UP:
         for i, text in _commands(ready, key):
-            place = (key, i) if (key, i) in document.lines else (key,)
+            place = _place(document, key, i)
             installs |= bool(re.search(r"pip install.* (\.|'\.'|\"\.\")([\s);]|$)", text))
             if re.search(moving, text) or ("pip install" in text and "-c constraints.txt" not in text):
                 yield place, f"{text.strip()!r} installs what is newest that day", "pip install -c constraints.txt …"
@@ -244,7 +302,7 @@ def unpinned_package(document: Document, ready: dict[str, Any]) -> Found:
 def token(document: Document, ready: dict[str, Any]) -> Found:
     for key in STARTS:
         for i, text in _commands(ready, key):
-            if "ray start" in text and not re.search(rf"\b{TOKEN}\b.*\bray start\b", text, re.DOTALL):
+            if not _shows_token(text):
                 what = f"{key}: Ray starts without token authentication, and runs code for whoever reaches it"
                 yield (key, i), what, f"write {TOKEN} before ray start"
     docker = ready.get("docker") or {}
@@ -281,7 +339,9 @@ def paid_for_nothing(document: Document, ready: dict[str, Any]) -> Found:
 def project(document: Document, ready: dict[str, Any]) -> Found:
     if "." not in ready["file_mounts"].values():
         yield ("file_mounts",), "the project isn't copied to the nodes", "add FOLDER: ."
-    for name in sorted({".git", ".venv", "runs"} - {pattern.strip("/") for pattern in ready["rsync_exclude"]}):
+    # Ray's own files write **/.git and **/.git/**: at whatever depth, so at the top too.
+    patterns = {re.sub(r"^(\*\*/)?/?|(/\*\*)?/?$", "", str(pattern)) for pattern in ready["rsync_exclude"]}
+    for name in sorted({".git", ".venv", "runs"} - patterns):
         yield (
             ("rsync_exclude",),
             f"{name} is copied to every node",
@@ -293,6 +353,7 @@ CHECKS: tuple[Check, ...] = (
     provider_key,
     open_port,
     open_dashboard,
+    open_container,
     secret,
     head_runs_trials,
     worker_counts,
@@ -309,6 +370,22 @@ CHECKS: tuple[Check, ...] = (
 
 def _commands(ready: dict[str, Any], key: str) -> Iterator[tuple[int, str]]:
     yield from enumerate(ready.get(key) or [])
+
+
+def _place(document: Document, key: str, i: int) -> Place:
+    """Where a command is written; its key's place where Ray filled it in."""
+    return (key, i) if (key, i) in document.lines else (key,)
+
+
+def _shows_token(text: str) -> bool:
+    """Whether every ``ray start`` of a command has token authentication; one that cannot be read has none."""
+    try:
+        starts = list(shell_words.ray_starts(text))
+    except ValueError:
+        starts = []
+    if not starts:
+        return not shell_words.mentions_ray_start(text)
+    return all([v for v in start.variables if v.startswith("RAY_AUTH_MODE=")][-1:] == [TOKEN] for start in starts)
 
 
 def _option(command: str, name: str) -> str:

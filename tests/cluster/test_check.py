@@ -42,6 +42,8 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
                                  "open_port", "    node_config:"),
     "dashboard for everyone": ("gpu.yaml", "--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0", "open_dashboard", ">-"),
     "Ray's default dashboard": ("on_premises.yaml", " --dashboard-host=127.0.0.1", "", "open_dashboard", ">-"),
+    "docker's socket": ("gpu.yaml", "--volume /mnt/shared:/mnt/shared",
+                        "--volume /mnt/shared:/mnt/shared -v /var/run/docker.sock:/s", "open_container", "docker.sock"),
     # secrets
     "an access key": ("gpu.yaml", "worker_setup_commands: []", "worker_setup_commands: [export K=AKIAABCDEFGHIJKLMNOP]",
                       "secret", "AKIA"),
@@ -93,7 +95,12 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     "misspelt field": ("kuberay.yaml", "  enableInTreeAutoscaling: true",
                        "  enableInTreeAutoscaling: true\n  rayVerison: 2.60.0", "schema", "rayVerison"),
     "load balancer": ("kuberay.yaml", "serviceType: ClusterIP", "serviceType: LoadBalancer", "open_port", "LoadBalancer"),
-    "no network policy": ("kuberay_job.yaml", "kind: NetworkPolicy", "kind: ConfigMap", "open_port", "unlearning-sweep-job}"),
+    "no network policy": ("kuberay_job.yaml", "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy",
+                          "apiVersion: v1\nkind: ConfigMap", "open_port", "unlearning-sweep-job}"),
+    "host network": ("kuberay.yaml", "    template:\n      spec:\n        containers:",
+                     "    template:\n      spec:\n        hostNetwork: true\n        containers:", "open_pod", "hostNetwork"),
+    "a kind that isn't known": ("kuberay.yaml", "# Runs and artifacts", "apiVersion: apps/v1\nkind: Deployment\n---\n#",
+                                "not_understood", "kind: Deployment"),
     "dashboard in a pod": ("kuberay.yaml", 'dashboard-host: "127.0.0.1"', 'dashboard-host: "0.0.0.0"', "open_dashboard",
                            "rayStartParams"),
     "head pod with CPUs": ("kuberay_job.yaml", 'num-cpus: "0", ', "", "head_runs_trials", "rayStartParams"),
@@ -142,7 +149,8 @@ def test_a_mistake_is_the_one_finding_and_at_its_line(name: str, tmp_path: Path)
 
 def test_every_check_can_fail() -> None:
     known = {check.__name__ for check in (*launcher_checks.CHECKS, *kuberay_checks.CHECKS)}
-    assert known | {"schema", "provider", "repeated_key", "secret"} == {check for *_, check, _ in MISTAKES.values()}
+    said = known | {"schema", "provider", "repeated_key", "secret", "not_understood"}
+    assert said == {check for *_, check, _ in MISTAKES.values()}
 
 
 def test_all_findings_are_listed_with_their_lines_and_the_exit_code_is_2(
