@@ -36,12 +36,17 @@ TABLES = ("trials", "replicates", "curves", "stages")
 RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
 GATE, DOMINATION = "gate", "domination"  # what stops a trial
 
+# What a figure that is a share of independent samples is a share of: the `samples` of its column.
+FORGOTTEN, RETAINED, AFTER_ATTACK = "forgotten", "retained", "retained, after an attack"
+
 _TIME = pa.timestamp("us", tz="UTC")
 _WORD = pa.dictionary(pa.int32(), pa.string())
 
 
-def _column(name: str, kind: pa.DataType, description: str, unit: str = "", direction: str = "") -> pa.Field:
-    facts = {"description": description, "unit": unit, "direction": direction}
+def _column(
+    name: str, kind: pa.DataType, description: str, unit: str = "", direction: str = "", samples: str = ""
+) -> pa.Field:
+    facts = {"description": description, "unit": unit, "direction": direction, "samples": samples}
     return pa.field(name, kind, metadata={k: v for k, v in facts.items() if v})
 
 
@@ -53,6 +58,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "1 - max AURC@K over the attacks that count; null unless all finished",
         "share",
         "maximise",
+        FORGOTTEN,
     ),
     _column(
         "malicious_robustness",
@@ -60,6 +66,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "1 - max AURC@K over the attacks that do not count; their data hold what was forgotten; null unless all finished",
         "share",
         "maximise",
+        FORGOTTEN,
     ),
     _column(
         "fid",
@@ -83,6 +90,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "share of retained-condition samples within the manifold of retained training images (k = 3); compare at equal N",
         "share",
         "maximise",
+        RETAINED,
     ),
     _column(
         "recall",
@@ -97,6 +105,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "1 - share of forgotten-condition samples classified as it",
         "share",
         "maximise",
+        FORGOTTEN,
     ),
     _column(
         "retain_accuracy",
@@ -104,6 +113,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "share of retained-condition samples classified as prompted",
         "share",
         "maximise",
+        RETAINED,
     ),
     _column(
         "attacked_relearning_accuracy",
@@ -111,6 +121,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "after the last step of the attack that counts and brings most back: relearning accuracy",
         "share",
         "minimise",
+        FORGOTTEN,
     ),
     _column(
         "attacked_retain_accuracy",
@@ -118,6 +129,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "after the last step of that attack: retain_accuracy; a model it ruined has not resisted it",
         "share",
         "maximise",
+        AFTER_ATTACK,
     ),
     _column(
         "attacked_fid_delta",
@@ -127,7 +139,7 @@ FIGURES: tuple[pa.Field, ...] = (
         "minimise",
     ),
     _column("forgotten_top_class", pa.int32(), "the class most forgotten-condition samples are given now"),
-    _column("forgotten_top_share", pa.float64(), "share of them that it gets", "share"),
+    _column("forgotten_top_share", pa.float64(), "share of them that it gets", "share", samples=FORGOTTEN),
     _column("forgotten_confidence", pa.float64(), "mean of the classifier's largest probability on them", "share"),
     _column(
         "forgotten_diversity",
@@ -183,7 +195,7 @@ AUDITS = ("membership_auc", "membership_tpr", "denoising_gap", "shadow_auc")
 
 
 def fact(figure: str, what: str) -> str:
-    """What a figure's column says of it: its ``description``, ``unit`` or ``direction``; empty where it says nothing."""
+    """What a figure's column says of it: its ``description``, ``unit``, ``direction`` or ``samples``; empty: nothing."""
     found = next((f for f in FIGURES if f.name == figure), None)
     return found.metadata.get(what.encode(), b"").decode() if found is not None else ""
 

@@ -141,7 +141,7 @@ def _over_seeds(front: Front, member: Member) -> Iterator[str]:
         yield "These settings were run on one seed only, the one that chose them: expect another seed to do worse."
         return
     seeds = ", ".join(str(s) for s in sorted(front.seeds(member.trial_id).values()))
-    yield f"The same settings on fresh seeds {seeds}: mean [95 % t interval over seeds].\n"
+    yield f"The same settings on fresh seeds {seeds}: mean [95 % interval over seeds].\n"
     yield from _table(("figure", "over seeds"), [(name, interval(e)) for name, e in member.confirmed.items()])
 
 

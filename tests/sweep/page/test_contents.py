@@ -144,11 +144,11 @@ def test_tables_tell_members_intervals_reasons_and_time(page: str) -> None:
         "0.880 [0.830, 0.930]",
         "2 of 4 trials feasible",
         "8 (3 of 3 seeds)",
-        "0.360 [0.360, 0.360]",  # excess over the retrain control
+        "0.360 [0.304, 0.416]",  # excess over the retrain control
         "stopped early",
         "fid_delta ≤ 4: 1.00, unlearning_accuracy ≥ 0.9: 1.00",  # the probability of being within
         "kernel inception distance of the same two sets",
-        "0.710 [0.710, 0.710]",  # precision
+        "0.710 [0.685, 0.734]",  # precision, over 3 × 450 images
         "AURC@7",
         "ab" * 32,  # the feature network's hash, whole
         "101, 102, 103",
@@ -267,7 +267,7 @@ def test_many_arms_share_a_page_each_with_a_mark_of_its_own(tmp_path: Path) -> N
         "nothing scored",
         "What the model betrays",
         "0.595 [0.",
-        "0.020 [0.020, 0.020]",
+        "0.020 [-0.003, 0.043]",
     ):
         assert said in text, said
 
