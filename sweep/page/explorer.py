@@ -15,13 +15,14 @@ import pyarrow as pa
 from sweep.page.figures import MARKS, Mark, marks, role, window
 from sweep.reading.comparison import FEW_ARMS
 from sweep.reading.ending import Ending
-from sweep.reading.fronts import BASE, RETRAIN, Front, leader
+from sweep.reading.fronts import Front, leader
 from sweep.reading.members import Member, Row
 from sweep.reading.nearest import Held
 from sweep.reading.samples import curve_point
 from sweep.reading.spending import climbs
 from sweep.reading.words import QUALITY, axis, corner_text, shown
 from sweep.records import COMPLETE, PRUNED
+from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import share_estimate

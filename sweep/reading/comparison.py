@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sweep.reading.fronts import BASE, RETRAIN, Front, closest, differing, leader, merit, read_front
+from sweep.reading.fronts import Front, closest, differing, leader, merit, read_front
 from sweep.reading.members import Member
 from sweep.reading.samples import RELEARNED, curve_point, over_seeds
 from sweep.records import fact
+from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import Point, share_difference, share_estimate

@@ -38,7 +38,6 @@ from sweep.space import CONTROL, Constraint, Objective
 from sweep.statistics.estimates import hypervolume, nondominated
 from sweep.statistics.shares import Point
 
-BASE, RETRAIN = "control-base", "control-retrain"
 FEW = 3  # a front of fewer feasible members than this needs a reason
 
 # What a figure depends on besides the seed. `code_version` may differ between methods, so it is not one of them here:

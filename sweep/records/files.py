@@ -35,6 +35,7 @@ import pyarrow.parquet as pq
 
 from sweep.errors import UsageError
 from sweep.records.migrations import SCHEMA_VERSION, migrate, version_of
+from sweep.records.names import trial_of
 
 PART = re.compile(r"part-(\d{5})-all\.parquet")  # numbered, so that no state of the folder has the path of another
 SAFE_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"  # of a trial: it becomes a path, here and in whatever is told of it
@@ -165,7 +166,7 @@ def _part_of(folder: Path) -> Path | None:
 
 
 def _may_hold(name: str, table: str, ids: list[str]) -> bool:
-    return (name if table == "trials" else name.rpartition("-r")[0]) in ids
+    return (name if table == "trials" else trial_of(name)) in ids
 
 
 def _read_file(

@@ -29,6 +29,7 @@ from sweep.errors import UsageError
 from sweep.records import files
 from sweep.records.files import SAFE_NAME, NothingRecorded
 from sweep.records.migrations import SCHEMA_VERSION
+from sweep.records.names import name_of
 from sweep.space import Parameter, SearchSpace, Settings, Value, kind
 
 TABLES = ("trials", "replicates", "curves", "stages")
@@ -352,7 +353,7 @@ class Writer:
         self, row: Mapping[str, Any], curves: Iterable[Mapping[str, Any]], stages: Iterable[Mapping[str, Any]]
     ) -> None:
         """Write, or replace, all rows of one replicate; its own row last, as the commit."""
-        name = safe_name(f"{row['trial_id']}-r{row['replicate']}")
+        name = safe_name(name_of(row))
         self._write("stages", name, stages)
         self._write("curves", name, curves)
         self._write("replicates", name, [row])

@@ -7,10 +7,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from sweep.reading.fronts import BASE, RETRAIN, Front
+from sweep.reading.fronts import Front
 from sweep.reading.members import FIGURE_NAMES, Member
 from sweep.reading.words import interval, meaning, number
 from sweep.records import fact
+from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
 
 Row = Mapping[str, Any]

@@ -9,8 +9,8 @@ from sweep.page.charts import Curve, recovery_chart
 from sweep.page.figures import MARKS, distinct
 from sweep.page.gallery import ROOM, Strip, strip
 from sweep.page.render import render
-from sweep.reading.fronts import BASE, RETRAIN
 from sweep.records import COMPLETE, now
+from sweep.records.names import BASE, RETRAIN
 from sweep.relearning.recovery import relearning
 from sweep.track.reading import Track, conditions, line_of
 from sweep.track.scoring import COLUMNS, Line, Scorer, rank, values

@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.reading.fronts import BASE, RETRAIN
 from sweep.reading.samples import RELEARNED, counts_of, over_seeds, points_of
+from sweep.records.names import BASE, RETRAIN
 from sweep.relearning.recovery import (
     Recovery,
     Revival,

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweep import records
-from sweep.reading.fronts import BASE, RETRAIN
+from sweep.records.names import BASE, RETRAIN
 from sweep.relearning.recovery import Recovery, recoveries
 from sweep.statistics.estimates import paired_difference
 from sweep.statistics.shares import share_estimate
