@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from search_spaces.dimum_robustness import SPACE
 from sweep.records import COMPLETE, PRUNED, TABLES, Writer, schemas
 from sweep.records.files import compact
+from sweep.records.names import BASE, RETRAIN, trial_name
 
 RUNGS, SEEDS, BUDGET, FID_BASE = (0, 1, 3, 7, 15, 31, 63), (1, 2, 3), 4.0, 15.0
 START = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
@@ -64,9 +65,7 @@ def tables(trials: int, seed: int = 0) -> dict[str, pa.Table]:
     arms = [arm.name for arm in SPACE.arms][:2]
     arm = np.array([arms[i * len(arms) // trials] for i in range(trials)] + ["control"] * 2, dtype=object)
     number = np.concatenate([np.arange(trials) % -(-trials // len(arms)), [0, 0]])
-    ids = np.array(
-        [f"{a}-{n:04d}" for a, n in zip(arm[:-2], number[:-2], strict=True)] + ["control-base", "control-retrain"]
-    )
+    ids = np.array([trial_name(a, n) for a, n in zip(arm[:-2], number[:-2], strict=True)] + [BASE, RETRAIN])
     ids = ids.astype(object)
     fid_delta = rng.gamma(2.0, 4.0, trials + 2)
     robustness = np.clip(1 - 0.5 * np.exp(-fid_delta / 2) - rng.gamma(1.0, 0.15, trials + 2), 0, 1)

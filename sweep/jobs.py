@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sweep.records import FIGURES, RUNNING, now, recorded_settings
+from sweep.records.names import replicate_name
 from sweep.space import Arm, Attack, Constraint, SearchSpace, Settings
 from sweep.space.parameters import cell
 from sweep.space.question import excesses, feasible
@@ -37,7 +38,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        return f"{self.spec.trial_id}-r{self.spec.replicate}"
+        return replicate_name(self.spec.trial_id, self.spec.replicate)
 
 
 @dataclass(frozen=True)

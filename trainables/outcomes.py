@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainables.metrics import Figure
+from trainables.figures import Figure
 
 FIGURES = (
     Figure(
@@ -10,6 +10,7 @@ FIGURES = (
         description="1 - max AURC@K over the attacks that count; null unless all finished",
         unit="share",
         direction="maximise",
+        samples="forgotten",
     ),
     Figure(
         "malicious_robustness",
@@ -17,6 +18,7 @@ FIGURES = (
         "null unless all finished",
         unit="share",
         direction="maximise",
+        samples="forgotten",
     ),
     Figure(
         "fid_base",
@@ -35,7 +37,7 @@ FIGURES = (
         description="after the last step of the attack that counts and brings most back: relearning accuracy",
         unit="share",
         direction="minimise",
-        proportion=True,
+        samples="forgotten",
     ),
     Figure(
         "attacked_retain_accuracy",
@@ -43,7 +45,7 @@ FIGURES = (
         unit="share",
         direction="maximise",
         over="retained",
-        proportion=True,
+        samples="retained, after an attack",
     ),
     Figure(
         "attacked_fid_delta",

@@ -234,7 +234,7 @@ class Pipeline:
         """A row for each figure of the artifact, or of these of its facts."""
         facts = facts or artifact.facts
         figures: Figures = facts["figures"]
-        proportions = {figure.name for figure in declared_figures(METRICS) if figure.proportion}
+        proportions = {figure.name for figure in declared_figures(METRICS) if figure.samples}
         rows = []
         for metric, value in sorted(figures.items()):
             n = facts["counts"][metric]

@@ -34,6 +34,7 @@ from sweep.plan.paths import absolute
 from sweep.plan.plan import Plan
 from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
 from sweep.records.folder import write_json
+from sweep.records.names import trial_name
 from sweep.relearning import prepare
 from sweep.relearning.prepare import Execute
 from sweep.space import Arm, Choice, Float, Int, Parameter, SearchSpace, Settings
@@ -170,7 +171,7 @@ class Recording:
         return [j for j in jobs if (j.spec.trial_id, j.spec.replicate) not in self.done]
 
     def _id(self, number: int) -> str:
-        return f"{self.arm.name}-{number:04d}"
+        return trial_name(self.arm.name, number)
 
     def _job(self, number: int, settings: Settings, replicate: int) -> Job:
         spec = TrialSpec(

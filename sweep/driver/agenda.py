@@ -19,6 +19,7 @@ from sweep.jobs import Ended, Job, add_report, replicate_row, settings_of, trial
 from sweep.plan.plan import Plan
 from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
 from sweep.records.folder import write_json
+from sweep.records.names import name_of, number_of, trial_name
 from sweep.relearning.specs import Specs
 from sweep.samplers import Observation
 from sweep.samplers.catalogue import make
@@ -134,7 +135,7 @@ class Agenda:
     def _begin(self, arm: str) -> Job:
         self._asked[arm] += 1
         number, settings = self.arms[arm].ask()
-        spec = self.specs.of(f"{arm}-{number:04d}", 0, self.space.arm(arm), settings, gate=True)
+        spec = self.specs.of(trial_name(arm, number), 0, self.space.arm(arm), settings, gate=True)
         return self._with_past(Job(spec, arm, number, "search", records.now(), settings))
 
     def _spent(self) -> Spent:
@@ -170,7 +171,7 @@ class Agenda:
                 arm = self.space.arm(member.arm)
                 settings = arm.check(member.parameters)
                 spec = self.specs.of(member.trial_id, replicate, arm, settings)
-                number = int(member.trial_id.rpartition("-")[2])
+                number = number_of(member.trial_id)
                 jobs.append(Job(spec, arm.name, number, "confirm", records.now(), settings))
             jobs += self._control_jobs(replicate)
         done = self._done_replicates()
@@ -266,13 +267,12 @@ class Agenda:
 
     def _with_past(self, job: Job) -> Job:
         """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""
-        name = f"{job.spec.trial_id}-r{job.spec.replicate}"
-        past = [s for s in records.rows(self.run_dir, "stages", name) if not s["found"]]
+        past = [s for s in records.rows(self.run_dir, "stages", job.name) if not s["found"]]
         return replace(job, stages=past)
 
     def _done_replicates(self) -> set[str]:
         rows = records.rows(self.run_dir, "replicates")
-        return {f"{r['trial_id']}-r{r['replicate']}" for r in rows if r["state"] != RUNNING}
+        return {name_of(r) for r in rows if r["state"] != RUNNING}
 
 
 def _phase(spec: TrialSpec) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from sweep import records
 from sweep.jobs import Job, Tell, replicate_row, settings_of, trial_row
 from sweep.records import COMPLETE, FAIL, GATE, PRUNED, RUNNING
 from sweep.records.damage import Damaged, damaged_files, set_aside
+from sweep.records.names import name_of, parts_of, replicate_of
 from sweep.relearning.specs import Specs
 from sweep.space import CONTROL
 
@@ -128,11 +128,11 @@ def job_of(name: str, known: Rows, specs: Specs) -> Job | None:
     from sweep.driver.replay import parameters_of
     from trainables.store import Store
 
-    trial_id, _, replicate = name.rpartition("-r")
-    arm_name, _, number = trial_id.rpartition("-")
-    phase, asked = "search" if replicate == "0" else "confirm", records.now()
+    trial_id, replicate = replicate_of(name)
+    arm_name, number = parts_of(trial_id)
+    phase, asked = "search" if replicate == 0 else "confirm", records.now()
     if arm_name == CONTROL:
-        return Job(specs.of_control(number, int(replicate)), CONTROL, 0, phase, asked)
+        return Job(specs.of_control(number, replicate), CONTROL, 0, phase, asked)
     arm = specs.space.arm(arm_name)
     if trial_id in known.trials:
         settings: Any = settings_of(arm, known.trials[trial_id])
@@ -142,12 +142,8 @@ def job_of(name: str, known: Rows, specs: Specs) -> Job | None:
         settings = next((arm.check(f) for f in found if f is not None), None)
     if settings is None:
         return None
-    spec = specs.of(trial_id, int(replicate), arm, settings, gate=replicate == "0")
+    spec = specs.of(trial_id, replicate, arm, settings, gate=replicate == 0)
     return Job(spec, arm_name, int(number), phase, asked, settings)
-
-
-def name_of(row: Mapping[str, Any]) -> str:
-    return f"{row['trial_id']}-r{row['replicate']}"
 
 
 def is_search(name: str) -> bool:

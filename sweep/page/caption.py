@@ -29,7 +29,7 @@ def caption(front: Front) -> str:
     seeds = front.seeds_run()
     single = ", ".join(map(str, front.seeds_run(confirm=False))) or "none yet"
     how = (
-        f"Filled points are means over {len(seeds)} fresh seeds ({', '.join(map(str, seeds))}) with 95 % t intervals; hollow "
+        f"Filled points are means over {len(seeds)} fresh seeds ({', '.join(map(str, seeds))}) with 95 % intervals; hollow "
         f"ones are the search's seed ({single}) alone."
         if seeds
         else f"Every point is of one seed ({single}): nothing was confirmed."
@@ -43,6 +43,7 @@ def caption(front: Front) -> str:
             f"{first.metric} against {second.metric} after forgetting {plan['forget']} of {plan['data']}. {budget}{how} "
             "Grey points break a constraint.",
             *(f"{o.metric}: {said[o.metric]}." for o in front.objectives),
+            f"Intervals: {said['interval']}.",
             f"N: {said['N']}.",
             f"Feature network: {_networks(facts)}; reference statistics {references}.",
             f"Trials: {arms}.",

@@ -15,14 +15,17 @@ import pyarrow as pa
 from sweep.page.figures import MARKS, Mark, marks, role, window
 from sweep.reading.comparison import FEW_ARMS
 from sweep.reading.ending import Ending
-from sweep.reading.fronts import BASE, RETRAIN, Front, leader
+from sweep.reading.fronts import Front, leader
 from sweep.reading.members import Member, Row
 from sweep.reading.nearest import Held
+from sweep.reading.samples import curve_point
 from sweep.reading.spending import climbs
 from sweep.reading.words import QUALITY, axis, corner_text, shown
 from sweep.records import COMPLETE, PRUNED
+from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
-from sweep.statistics.estimates import Estimate, estimate
+from sweep.statistics.estimates import Estimate
+from sweep.statistics.shares import share_estimate
 
 FRONT, CONFIRMED, FEASIBLE, INFEASIBLE, STOPPED, ENDED, CONTROLS = range(
     7
@@ -142,7 +145,7 @@ def _curves(front: Front, members: list[Member]) -> dict[str, dict[str, Any]]:
 
     A control has both, under its id and under ``ID/search``: a trial of one seed is held against the controls of that seed.
     """
-    names = ["trial_id", "replicate", "attack", "attack_step", "metric", "value", "lower", "upper"]
+    names = ["trial_id", "replicate", "attack", "attack_step", "metric", "value", "lower", "upper", "samples"]
     ids = [m.trial_id for m in members]
     found: dict[tuple[str, bool], dict[str, dict[int, list[Row]]]] = {}
     for row in front.rows_of("curves", ids, names, "relearning_accuracy"):
@@ -169,11 +172,10 @@ def _by_attack(curves: dict[str, dict[int, list[Row]]], confirm: bool) -> dict[s
 
 
 def _ends(rows: list[Row], confirm: bool) -> list[float | None]:
-    """Mean and interval over seeds, within [0, 1]; of one seed the recorded interval over its samples."""
+    """Mean and interval over seeds; of one seed the recorded interval over its samples."""
     if not confirm:
         return [_round(rows[0]["value"]), _round(rows[0]["lower"]), _round(rows[0]["upper"])]
-    found = estimate(r["value"] for r in rows)
-    found = found.as_share() if found else None
+    found = share_estimate([curve_point(r) for r in rows if r["value"] is not None])
     return [None, None, None] if found is None else [_round(v) for v in (found.mean, found.lower, found.upper)]
 
 

@@ -24,6 +24,7 @@ from sweep.reading.fronts import ArmFront, Front, leader
 from sweep.reading.members import Member
 from sweep.reading.words import axis, definitions
 from sweep.records import fact
+from sweep.records.names import RETRAIN
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
 
@@ -94,7 +95,7 @@ def mark_of(front: Front, member: Member) -> Mark:
 def role(member: Member) -> str:
     """Which of MARKS draws the member."""
     if member.arm == CONTROL:
-        return "retrain" if member.trial_id == "control-retrain" else "base"
+        return "retrain" if member.trial_id == RETRAIN else "base"
     return "baseline" if member.baseline else "main"
 
 

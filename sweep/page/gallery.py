@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from sweep.page.figures import image_grid
-from sweep.reading.fronts import BASE, RETRAIN, Front
+from sweep.reading.fronts import Front
 from sweep.reading.members import Member, Row
 from sweep.records import COMPLETE
+from sweep.records.names import BASE, RETRAIN
 from trainables.store import CorruptArtifact, Store
 
 WHICH = ("forgotten", "retained")  # the pictures of a grid

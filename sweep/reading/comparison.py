@@ -7,20 +7,23 @@ to both sides, the sampling noise and the attack's batches, drops out.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sweep.reading.fronts import BASE, RETRAIN, Front, closest, differing, leader, merit, read_front
+from sweep.reading.fronts import Front, closest, differing, leader, merit, read_front
 from sweep.reading.members import Member
+from sweep.reading.samples import RELEARNED, curve_point, over_seeds
 from sweep.records import fact
+from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
-from sweep.statistics.estimates import Estimate, estimate, paired_difference
+from sweep.statistics.estimates import Estimate
+from sweep.statistics.shares import Point, share_difference, share_estimate
 
 FEW_ARMS = 2  # more of them are told by their standings first, and more pairs of them by their objectives alone
 
 BESIDE_FID = ("kid", "precision", "recall")
 
-Curve = dict[tuple[str, int], dict[int, float]]  # (attack, step) -> seed -> relearning accuracy
+Curve = dict[tuple[str, int], dict[int, Point]]  # (attack, step) -> seed -> relearning accuracy
 
 
 @dataclass(frozen=True)
@@ -131,12 +134,12 @@ def standings(front: Front) -> tuple[Standing, ...]:
 
     order = sorted(found, key=place)
     first = found[order[0]]
-    lead = _by_seed(front, first.trial_id, metric) if first else {}
+    lead = front.points(first.trial_id, metric) if first else {}
     told = []
     for name in order:
         member, arm = found[name], front.arms[name]
-        own = _by_seed(front, member.trial_id, metric) if member and member is not first else {}
-        told.append(Standing(name, arm.baseline, member, paired_difference(lead, own), arm.reason))
+        own = front.points(member.trial_id, metric) if member and member is not first else {}
+        told.append(Standing(name, arm.baseline, member, share_difference(lead, own), arm.reason))
     return tuple(told)
 
 
@@ -146,8 +149,8 @@ def relearning(front: Front, trial_id: str, confirm: bool = True) -> Curve:
     found: Curve = {}
     for row in front.curves_of(trial_id):
         seed = seeds.get((row["trial_id"], row["replicate"]))
-        if seed is not None and row["metric"] == "relearning_accuracy" and row["value"] is not None:
-            found.setdefault((row["attack"], row["attack_step"]), {})[seed] = row["value"]
+        if seed is not None and row["metric"] == RELEARNED and row["value"] is not None:
+            found.setdefault((row["attack"], row["attack_step"]), {})[seed] = curve_point(row)
     return found
 
 
@@ -186,22 +189,19 @@ def recoveries(front: Front) -> tuple[Recovery, ...]:
 def _estimates(front: Front, trial_id: str, confirm: bool) -> dict[tuple[str, int], Estimate]:
     """Intervals over seeds where confirmed; of the search's one seed, the recorded intervals over its samples."""
     if confirm:
-        return {at: e for at, by_seed in relearning(front, trial_id).items() if (e := _share(by_seed.values()))}
+        curve = relearning(front, trial_id)
+        return {at: e for at, by_seed in curve.items() if (e := share_estimate(list(by_seed.values())))}
     seeds = front.seeds(trial_id, confirm=False)
     return {
         (r["attack"], r["attack_step"]): Estimate(r["value"], r["lower"], r["upper"], 1)
         for r in front.curves_of(trial_id)
-        if (r["trial_id"], r["replicate"]) in seeds and r["metric"] == "relearning_accuracy" and r["value"] is not None
+        if (r["trial_id"], r["replicate"]) in seeds and r["metric"] == RELEARNED and r["value"] is not None
     }
 
 
 def _rungs(front: Front) -> Iterator[tuple[str, int, bool]]:
     """Every (attack, step, counts) the curves hold after the start of an attack, in order of the records and rungs."""
-    found = {
-        (attack, step): bool(counts)
-        for attack, step, metric, counts in front.attacked
-        if metric == "relearning_accuracy"
-    }
+    found = {(attack, step): bool(counts) for attack, step, metric, counts in front.attacked if metric == RELEARNED}
     planned = [*front.plan["attacks"]["confirm"], *front.plan["attacks"]["search"]]
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
     for attack, step in sorted(found, key=lambda at: (order.get(at[0], len(order)), at[0], at[1])):
@@ -229,14 +229,17 @@ def _figures(front: Front, main: Member, baseline: Member) -> Iterator[Differenc
     """The objectives, and what stands beside a Fréchet distance of few samples."""
     better = {o.metric: o.direction for o in front.objectives} | {q: fact(q, "direction") for q in BESIDE_FID}
     for metric, direction in better.items():
-        a, b = (_by_seed(front, m.trial_id, metric) for m in (main, baseline))
+        a, b = front.points(main.trial_id, metric), front.points(baseline.trial_id, metric)
         yield from _row(metric, None, None, True, direction, a, b)
 
 
 def _unlearning(front: Front, main: Member, baseline: Member) -> Iterator[Difference]:
     a, b = relearning(front, main.trial_id), relearning(front, baseline.trial_id)
     for attack, step, counts in [("none", 0, True), *_rungs(front)]:
-        kept = ({seed: 1 - v for seed, v in curve.get((attack, step), {}).items()} for curve in (a, b))
+        kept = (
+            {seed: Point(1 - p.value, p.samples) for seed, p in curve.get((attack, step), {}).items()}
+            for curve in (a, b)
+        )
         yield from _row("unlearning_accuracy", attack, step, counts, "maximise", *kept)
 
 
@@ -253,49 +256,34 @@ def _ruined(front: Front, main: Member, baseline: Member) -> Iterator[Difference
 def attacked(front: Front, member: Member, attack: str, metric: str) -> Estimate | None:
     """A figure at the last rung of an attack, over the confirm seeds, or the search's where nothing was confirmed."""
     values = _attacked(front, member.trial_id, attack, metric, confirm=member.confirmed is not None).values()
-    return _share(values) if fact(metric, "unit") == "share" else estimate(values)
+    return over_seeds(metric, values)
 
 
-def _attacked(front: Front, trial_id: str, attack: str, metric: str, confirm: bool = True) -> dict[int, float]:
+def _attacked(front: Front, trial_id: str, attack: str, metric: str, confirm: bool = True) -> dict[int, Point]:
     """A figure at the last rung of an attack, by seed."""
     seeds, last = front.seeds(trial_id, confirm), front.rungs[-1]
     return {
-        seeds[at]: row["value"]
+        seeds[at]: curve_point(row)
         for row in front.curves_of(trial_id)
         if (at := (row["trial_id"], row["replicate"])) in seeds
         and (row["attack"], row["attack_step"], row["metric"]) == (attack, last, metric)
+        and row["value"] is not None
     }
 
 
 def _row(
-    name: str, attack: str | None, step: int | None, counts: bool, better: str, a: dict[int, float], b: dict[int, float]
+    name: str, attack: str | None, step: int | None, counts: bool, better: str, a: dict[int, Point], b: dict[int, Point]
 ) -> Iterator[Difference]:
     """The row of one figure, or nothing where one side never reached it."""
-    over = _share if fact(name, "unit") == "share" else estimate
-    main, baseline = over(a.values()), over(b.values())
+    main, baseline = over_seeds(name, a.values()), over_seeds(name, b.values())
     if main is not None and baseline is not None:
-        yield Difference(name, attack, step, counts, better, main, baseline, paired_difference(a, b))
+        yield Difference(name, attack, step, counts, better, main, baseline, share_difference(a, b))
 
 
 def _excess(front: Front, member: Member) -> Iterator[Excess]:
     own, control = relearning(front, member.trial_id), relearning(front, RETRAIN)
     for attack, step, counts in _rungs(front):
         a, b = own.get((attack, step), {}), control.get((attack, step), {})
-        mean, reference = _share(a.values()), _share(b.values())
+        mean, reference = share_estimate(list(a.values())), share_estimate(list(b.values()))
         if not counts and mean is not None and reference is not None:
-            yield Excess(member.trial_id, attack, step, reference, mean, paired_difference(a, b))
-
-
-def _by_seed(front: Front, trial_id: str, metric: str) -> dict[int, float]:
-    seeds = front.seeds(trial_id)
-    return {
-        r["seed"]: r[metric]
-        for r in front.confirm_rows
-        if (r["trial_id"], r["replicate"]) in seeds and r.get(metric) is not None
-    }
-
-
-def _share(values: Iterable[float]) -> Estimate | None:
-    """The estimate of a share, its interval within [0, 1]; differences of shares are left as they are."""
-    found = estimate(values)
-    return found and found.as_share()
+            yield Excess(member.trial_id, attack, step, reference, mean, share_difference(a, b))

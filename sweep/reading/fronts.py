@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from sweep.errors import UsageError
 from sweep.reading.members import Member, Members, Row, constraints_of, member_of, values_of
+from sweep.reading.samples import COUNTED_BY, CURVE_COLUMNS, Counts, counts_of, points_of
 from sweep.records import (
     COMPLETE,
     FAIL,
@@ -35,8 +36,8 @@ from sweep.records import (
 )
 from sweep.space import CONTROL, Constraint, Objective
 from sweep.statistics.estimates import hypervolume, nondominated
+from sweep.statistics.shares import Point
 
-BASE, RETRAIN = "control-base", "control-retrain"
 FEW = 3  # a front of fewer feasible members than this needs a reason
 
 # What a figure depends on besides the seed. `code_version` may differ between methods, so it is not one of them here:
@@ -95,6 +96,7 @@ class Front:
     confirm_rows: tuple[Row, ...]  # of the confirm phase's replicates
     trial_table: pa.Table
     replicate_facts: pa.Table  # of every replicate what tells it from others, and what its figures depend on
+    counts: Counts  # N of the confirm phase's replicates
 
     @cached_property
     def replicates(self) -> tuple[Row, ...]:
@@ -181,6 +183,11 @@ class Front:
     def member(self, trial_id: str) -> Member:
         return next(m for m in (*self.members, *self.controls.values()) if m.trial_id == trial_id)
 
+    def points(self, trial_id: str, metric: str) -> dict[int, Point]:
+        """A figure of a trial's COMPLETE replicates of the confirm phase, by seed, each with its N."""
+        rows = [r for r in self.confirm_rows if r["trial_id"] == trial_id and r["state"] == COMPLETE]
+        return points_of(metric, rows, self.counts)
+
     def seeds(self, trial_id: str | None = None, confirm: bool = True) -> dict[tuple[str, int], int]:
         """Seed of each COMPLETE (trial_id, replicate): of the confirm phase, or of the search."""
         rows: Iterable[Row] = self.confirm_rows
@@ -211,20 +218,22 @@ def read_front(run: str | os.PathLike[str]) -> Front:
         trials, facts = read(folder, "trials"), _table(folder, "replicates", _REPLICATE_FACTS)
         confirm: dict[str, list[Row]] = {}
         again = set(facts.filter(pc.field("replicate") >= 1)["trial_id"].to_pylist())
-        rows = (
-            [r for r in _table(folder, "replicates", trials=again).to_pylist() if r["replicate"] >= 1] if again else []
-        )
+        rows: list[Row] = []
+        if again:
+            rows = [r for r in _table(folder, "replicates", trials=again).to_pylist() if r["replicate"] >= 1]
+        curves = _table(folder, "curves", CURVE_COLUMNS, again).filter(pc.field("metric") == COUNTED_BY)
+        counts = counts_of(rows, curves.select(list(CURVE_COLUMNS)).to_pylist())
         for row in rows:
             confirm.setdefault(row["trial_id"], []).append(row)
         constraints = constraints_of(plan, _budget(plan, prepared))
-        arms = {name: _arm(plan, constraints, name, _of_arm(trials, name), confirm) for name in plan["arms"]}
+        arms = {name: _arm(plan, constraints, name, _of_arm(trials, name), confirm, counts) for name in plan["arms"]}
         controls = {
-            t["trial_id"]: member_of(plan, constraints, t, confirm.get(t["trial_id"], ()))
+            t["trial_id"]: member_of(plan, constraints, t, confirm.get(t["trial_id"], ()), counts)
             for t in trials.filter(pc.field("arm") == CONTROL).to_pylist()
         }
         search = read_json(folder / SEARCH) if (folder / SEARCH).is_file() else {}
         ended_by = str(search.get("ended_by", ""))
-        return Front(folder, plan, prepared, status, arms, controls, ended_by, tuple(rows), trials, facts)
+        return Front(folder, plan, prepared, status, arms, controls, ended_by, tuple(rows), trials, facts, counts)
     except KeyError as missing:
         raise UsageError(f"{run}: its plan or records lack {missing}; was it written by another version?") from None
 
@@ -347,7 +356,12 @@ def _of_arm(trials: pa.Table, name: str) -> pa.Table:
 
 
 def _arm(
-    plan: Row, constraints: Sequence[Constraint], name: str, own: pa.Table, confirm: dict[str, list[Row]]
+    plan: Row,
+    constraints: Sequence[Constraint],
+    name: str,
+    own: pa.Table,
+    confirm: dict[str, list[Row]],
+    counts: Counts,
 ) -> ArmFront:
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
     found = pc.fill_null(own["feasible"], False).to_numpy(), pc.equal(own["state"], COMPLETE).to_numpy()
@@ -357,7 +371,9 @@ def _arm(
     ids = own["trial_id"]
     kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
     at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in kept.items() if rows], pa.string())).to_numpy())
-    confirmed = {int(i): member_of(plan, constraints, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()]) for i in at}
+    confirmed = {
+        int(i): member_of(plan, constraints, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()], counts) for i in at
+    }
     confirmed = {i: replace(m, feasible=_holds(constraints, m)) for i, m in confirmed.items()}
 
     search = feasible & complete
@@ -370,7 +386,7 @@ def _arm(
         final[held] = nondominated(np.array(points, dtype=float), directions)
 
     def make(i: int, row: Row) -> Member:
-        member = confirmed.get(i) or member_of(plan, constraints, row, ())
+        member = confirmed.get(i) or member_of(plan, constraints, row, (), counts)
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
     members = Members(own, make)
@@ -378,10 +394,10 @@ def _arm(
     best_at = None if np.isnan(merits).all() else int(np.nanargmax(merits))
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
-    counts = Counter(own["state"].to_pylist())
+    states = Counter(own["state"].to_pylist())
     beaten = int((feasible & complete & ~search).sum())
     reason = (
-        _reason(constraints, own, counts, int((feasible & complete).sum()), beaten, checked)
+        _reason(constraints, own, states, int((feasible & complete).sum()), beaten, checked)
         if len(front) < FEW
         else None
     )
@@ -389,7 +405,7 @@ def _arm(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
         members=members,
-        counts=dict(counts),
+        counts=dict(states),
         reason=reason,
         front=front,
         search_front=search_front,

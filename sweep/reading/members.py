@@ -12,18 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sweep.reading.samples import Counts, over_seeds, points_of
 from sweep.records import COMPLETE, FIGURES, recorded_settings
 from sweep.space import FID_BUDGET, Constraint
-from sweep.statistics.estimates import Estimate, estimate, probability_below
+from sweep.statistics.estimates import Estimate, probability_below
 
 Row: TypeAlias = dict[str, Any]
 
 _AT_ONCE = 1024
 FIGURE_NAMES = tuple(f.name for f in FIGURES)
-_SHARES = frozenset(f.name for f in FIGURES if f.metadata.get(b"unit") == b"share")
-_SAMPLES = {
-    "unlearning_accuracy": "samples_forgotten"
-}  # shares of independent samples, and the column that counts them
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,9 @@ def values_of(trials: pa.Table, name: str) -> np.ndarray:
     return np.array(pc.fill_null(pc.cast(trials[name], pa.float64()), math.nan).to_numpy())
 
 
-def member_of(plan: Row, constraints: Iterable[Constraint], trial: Row, replicates: Iterable[Row]) -> Member:
+def member_of(
+    plan: Row, constraints: Iterable[Constraint], trial: Row, replicates: Iterable[Row], counts: Counts
+) -> Member:
     """The member that a trial's row and its replicates make; its place on the fronts is not known yet."""
     confirmed = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
     arm = plan["arms"].get(trial["arm"], {})
@@ -148,8 +147,8 @@ def member_of(plan: Row, constraints: Iterable[Constraint], trial: Row, replicat
         cause=trial["cause"],
         parameters=recorded_settings(trial),
         search={name: trial.get(name) for name in FIGURE_NAMES},  # an older run lacks the newer figures
-        confirmed=_estimates(confirmed) if confirmed else None,
-        within=_within(constraints, confirmed),
+        confirmed=_estimates(confirmed, counts) if confirmed else None,
+        within=_within(constraints, confirmed, counts),
         search_feasible=trial.get("feasible"),
         feasible=trial.get("feasible"),
         on_search_front=False,
@@ -165,13 +164,14 @@ def constraints_of(plan: Mapping[str, Any], fid_budget: float | None) -> tuple[C
     return tuple(c.bounded({} if fid_budget is None else {FID_BUDGET: fid_budget}) for c in told)
 
 
-def _estimates(confirmed: list[Row]) -> dict[str, Estimate]:
+def _estimates(confirmed: list[Row], counts: Counts) -> dict[str, Estimate]:
     """Each figure over the confirm phase's COMPLETE replicates."""
-    found = {name: estimate([r.get(name) for r in confirmed]) for name in FIGURE_NAMES if name != "forgotten_top_class"}
-    return {name: e.as_share() if name in _SHARES else e for name, e in found.items() if e is not None}
+    figures = [name for name in FIGURE_NAMES if name != "forgotten_top_class"]
+    found = {name: over_seeds(name, points_of(name, confirmed, counts).values()) for name in figures}
+    return {name: e for name, e in found.items() if e is not None}
 
 
-def _within(constraints: Iterable[Constraint], confirmed: list[Row]) -> dict[str, float]:
+def _within(constraints: Iterable[Constraint], confirmed: list[Row], counts: Counts) -> dict[str, float]:
     """By constraint, how probable it is that the mean over all seeds keeps it; none of a figure seen on fewer than 2 seeds.
 
     Seeds that all agree prove little of a share: the standard error is never taken below that of its samples.
@@ -180,9 +180,8 @@ def _within(constraints: Iterable[Constraint], confirmed: list[Row]) -> dict[str
     for constraint in constraints:
         if constraint.bound is None:
             continue
-        rows = [r for r in confirmed if r.get(constraint.metric) is not None]
-        samples = sum(r.get(_SAMPLES.get(constraint.metric, "")) or 0 for r in rows)
-        below = probability_below([r[constraint.metric] for r in rows], constraint.bound, samples)
+        points = points_of(constraint.metric, confirmed, counts).values()
+        below = probability_below([p.value for p in points], constraint.bound, sum(p.samples for p in points))
         if below is not None:
             told[constraint.name] = below if constraint.at_most is not None else 1 - below
     return told

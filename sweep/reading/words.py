@@ -72,6 +72,8 @@ def definitions(front: Front) -> dict[str, str]:
         f"features: {features}" + (f", SHA-256 {hashes}" if hashes else ""),
         "FID budget": f"fid_delta at most {budget}",
         "N": f"{_samples(front)}; sampler {' or '.join(facts['sampler']) or 'unknown'}",
+        "interval": "95 %, Student's t over the confirm seeds; of a share of samples, or of a difference of two, never narrower "
+        "than Wilson's over the samples of all of them",
         "within": "probability that the mean over all seeds keeps the bound, given the confirmed ones: Student's t about "
         "their mean, of shares never surer than their samples allow",
         "seeds": f"search {_listed(front, False)}; confirm {_listed(front, True)}",

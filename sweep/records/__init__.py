@@ -3,14 +3,17 @@
 from sweep.records.columns import AUDITS, FIGURES, fact
 from sweep.records.files import NothingRecorded
 from sweep.records.tables import (
+    AFTER_ATTACK,
     COMPLETE,
     CURVES,
     DOMINATION,
     FAIL,
+    FORGOTTEN,
     GATE,
     PRUNED,
     REBUILT,
     REPLICATES,
+    RETAINED,
     RUNNING,
     SEARCH,
     SETTINGS,
@@ -29,7 +32,7 @@ from sweep.records.tables import (
 )
 
 __all__ = [
-    "AUDITS", "COMPLETE", "CURVES", "DOMINATION", "FAIL", "FIGURES", "GATE", "PRUNED", "REBUILT", "REPLICATES",
-    "RUNNING", "SEARCH", "SETTINGS", "STAGES", "TABLES", "NothingRecorded", "Writer", "fact", "now", "read",
-    "read_json", "recorded_settings", "rows", "run_folder", "safe_name", "schemas", "track_schemas",
+    "AFTER_ATTACK", "AUDITS", "COMPLETE", "CURVES", "DOMINATION", "FAIL", "FIGURES", "FORGOTTEN", "GATE", "PRUNED",
+    "REBUILT", "REPLICATES", "RETAINED", "RUNNING", "SEARCH", "SETTINGS", "STAGES", "TABLES", "NothingRecorded", "Writer",
+    "fact", "now", "read", "read_json", "recorded_settings", "rows", "run_folder", "safe_name", "schemas", "track_schemas",
 ]  # fmt: skip

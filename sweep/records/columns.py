@@ -16,7 +16,7 @@ import pyarrow as pa
 from sweep.errors import UsageError
 from sweep.records.migrations import FIGURES_OF_2
 from sweep.space.find import family_folder
-from trainables.metrics import Figure
+from trainables.figures import Figure
 
 FAMILIES = ("metrics", "audits")  # every file of which declares figures
 TRIAL = "outcomes.py"  # what a whole trial says beyond its samples
@@ -74,11 +74,9 @@ def _figure(call: ast.expr) -> Figure:
 
 
 def figure_column(figure: Figure) -> pa.Field:
-    """The column of a figure; ``over`` tells which samples it is of, ``proportion`` whether a binomial interval applies."""
+    """The column of a figure; its ``samples`` are those that its share is of, empty where it is of none."""
     kind = pa.int32() if figure.whole else pa.float64()
-    proportion = "yes" if figure.proportion else ""
-    facts = {"over": figure.over, "proportion": proportion}
-    return column(figure.name, kind, figure.description, figure.unit, figure.direction, **facts)
+    return column(figure.name, kind, figure.description, figure.unit, figure.direction, samples=figure.samples)
 
 
 FIGURES: tuple[pa.Field, ...] = tuple(figure_column(figure) for figure in declared())
@@ -86,6 +84,6 @@ AUDITS = tuple(figure.name for figure in declared() if figure.over == "audited")
 
 
 def fact(figure: str, what: str) -> str:
-    """What a figure's column says of it: its ``description``, ``unit`` or ``direction``; empty where it says nothing."""
+    """What a figure's column says of it: its ``description``, ``unit``, ``direction`` or ``samples``; empty: nothing."""
     found = next((f for f in FIGURES if f.name == figure), None)
     return found.metadata.get(what.encode(), b"").decode() if found is not None else ""

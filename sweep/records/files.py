@@ -35,6 +35,7 @@ import pyarrow.parquet as pq
 
 from sweep.errors import UsageError
 from sweep.records.migrations import SCHEMA_VERSION, migrate, version_of
+from sweep.records.names import trial_of
 from sweep.records.whole import replacing
 
 PART = re.compile(r"part-(\d{5})-all\.parquet")  # numbered, so that no state of the folder has the path of another
@@ -165,7 +166,7 @@ def _part_of(folder: Path) -> Path | None:
 
 
 def _may_hold(name: str, table: str, ids: list[str]) -> bool:
-    return (name if table == "trials" else name.rpartition("-r")[0]) in ids
+    return (name if table == "trials" else trial_of(name)) in ids
 
 
 def _read_file(

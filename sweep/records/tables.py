@@ -30,12 +30,16 @@ from sweep.records import files
 from sweep.records.columns import FIGURES, column
 from sweep.records.files import SAFE_NAME, NothingRecorded
 from sweep.records.migrations import SCHEMA_VERSION
+from sweep.records.names import name_of
 from sweep.space import Parameter, SearchSpace, Settings, Value, kind
 
 TABLES = ("trials", "replicates", "curves", "stages")
 
 RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
 GATE, DOMINATION = "gate", "domination"  # what stops a trial
+
+# What a figure that is a share of independent samples is a share of: the `samples` of its column.
+FORGOTTEN, RETAINED, AFTER_ATTACK = "forgotten", "retained", "retained, after an attack"
 
 _TIME = pa.timestamp("us", tz="UTC")
 _WORD = pa.dictionary(pa.int32(), pa.string())
@@ -197,7 +201,7 @@ class Writer:
         self, row: Mapping[str, Any], curves: Iterable[Mapping[str, Any]], stages: Iterable[Mapping[str, Any]]
     ) -> None:
         """Write, or replace, all rows of one replicate; its own row last, as the commit."""
-        name = safe_name(f"{row['trial_id']}-r{row['replicate']}")
+        name = safe_name(name_of(row))
         self._write("stages", name, stages)
         self._write("curves", name, curves)
         self._write("replicates", name, [row])

@@ -7,10 +7,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from sweep.reading.fronts import BASE, RETRAIN, Front
+from sweep.reading.fronts import Front
 from sweep.reading.members import FIGURE_NAMES, Member
 from sweep.reading.words import interval, meaning, number
 from sweep.records import fact
+from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
 
 Row = Mapping[str, Any]
@@ -141,7 +142,7 @@ def _over_seeds(front: Front, member: Member) -> Iterator[str]:
         yield "These settings were run on one seed only, the one that chose them: expect another seed to do worse."
         return
     seeds = ", ".join(str(s) for s in sorted(front.seeds(member.trial_id).values()))
-    yield f"The same settings on fresh seeds {seeds}: mean [95 % t interval over seeds].\n"
+    yield f"The same settings on fresh seeds {seeds}: mean [95 % interval over seeds].\n"
     yield from _table(("figure", "over seeds"), [(name, interval(e)) for name, e in member.confirmed.items()])
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from sweep.jobs import attack_plan, gate_limit
 from sweep.plan.plan import Plan
+from sweep.records.names import control_name
 from sweep.relearning.setup import Setup
-from sweep.space import CONTROL, Arm, SearchSpace
+from sweep.space import Arm, SearchSpace
 from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
 
 
@@ -62,4 +63,4 @@ class Specs:
 
     def of_control(self, start: str, replicate: int) -> TrialSpec:
         """A replicate of a control: nothing is unlearned."""
-        return self.of(f"{CONTROL}-{start}", replicate, None, {}, start=start)
+        return self.of(control_name(start), replicate, None, {}, start=start)

@@ -21,6 +21,7 @@ from scipy.stats import qmc
 from sweep.samplers.encoding import Array
 from sweep.samplers.gaussian_process import Marginal
 from sweep.samplers.outputs import Output
+from sweep.statistics.estimates import areas
 
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _CELLS, _FEW = 256, 16  # places that volumes of three and more objectives are counted at, a power of 2; and draws
@@ -77,11 +78,7 @@ class Improvement:
         """Mean over the draws of the hypervolume at the baseline; two objectives or one."""
         if len(self._limits) == 1:
             return float(np.mean([np.max(self._limits[0] - f[:, 0], initial=0.0) for f in self._fronts]))
-        total = 0.0
-        for f in self._fronts:
-            ceilings = np.concatenate([self._limits[1:], f[:-1, 1]]) if len(f) else np.zeros(0)
-            total += float(((self._limits[0] - f[:, 0]) * (ceilings - f[:, 1])).sum())
-        return total / len(self._fronts)
+        return float(np.mean([areas(f, self._limits) for f in self._fronts]))
 
     def __call__(self, features: Array, draws: int | None = None) -> Array:
         """(n,) expected improvement at the features, times the chance that the trial holds its constraints and ends.

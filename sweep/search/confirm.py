@@ -16,6 +16,7 @@ from sweep.reading.fronts import ArmFront, Front, corner, merit, read_front
 from sweep.reading.members import Member
 from sweep.records import COMPLETE, PRUNED, RUNNING, fact, read_json
 from sweep.records.folder import write_json
+from sweep.records.names import number_of
 from sweep.space import SearchSpace
 from sweep.statistics.expected_front import Candidates, Noise, in_order
 
@@ -95,7 +96,7 @@ def _candidates(front: Front, members: Sequence[Member]) -> Candidates:
     sds = [[noise.of(n, v, s) for n, v, s in zip(names, row, share, strict=True)] for row in figures]
     first, second = (-1.0 if o.direction == "maximise" else 1.0 for o in front.objectives)
     return Candidates(
-        numbers=[int(m.trial_id.rpartition("-")[2]) for m in members],
+        numbers=[number_of(m.trial_id) for m in members],
         figures=figures,
         sds=np.array(sds),
         objectives=(0, 1),

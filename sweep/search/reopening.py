@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sweep import records
 from sweep.errors import UsageError
-from sweep.reading.fronts import BASE, RETRAIN
 from sweep.records import FAIL, RUNNING, Writer
+from sweep.records.names import BASE, RETRAIN, name_of
 from sweep.space import SearchSpace
 
 
@@ -31,7 +31,7 @@ def reopen(run_dir: Path, space: SearchSpace, names: Iterable[str]) -> list[str]
     """
     writer, told = Writer(run_dir, records.schemas(space)), []
     for row in _failed(run_dir, names):
-        name = f"{row['trial_id']}-r{row['replicate']}"
+        name = name_of(row)
         writer.replicate(row | {"state": RUNNING, "cause": None}, [], records.rows(run_dir, "stages", name))
         told.append(f"{name} runs again on seed {row['seed']}; it had failed: {row['cause']}")
     return told

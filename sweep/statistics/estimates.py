@@ -65,21 +65,33 @@ def _nondominated_of_two(costs: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(points: np.ndarray, reference: Sequence[float], directions: Sequence[str]) -> float:
-    """Area that points (n, 2) dominate, up to the reference point; exact, by one sweep along the first figure.
+    """Area that points (n, 2) dominate, up to the reference point; exact.
 
     A point that is not better than the reference in both figures adds nothing. Raises ValueError unless m = 2.
     """
     costs = _costs(points, directions)
     corner = _costs(np.asarray([reference], dtype=float), directions)[0]
-    if costs.shape[1] != 2:
-        raise ValueError(f"hypervolume is defined here for 2 figures, not {costs.shape[1]}")
-    inside = costs[np.isfinite(costs).all(axis=1) & (costs < corner).all(axis=1)]
-    area, ceiling = 0.0, corner[1]
-    for first, second in inside[np.lexsort((inside[:, 1], inside[:, 0]))]:
-        if second < ceiling:
-            area += (corner[0] - first) * (ceiling - second)
-            ceiling = second
-    return float(area)
+    return float(areas(costs, corner))
+
+
+def areas(costs: np.ndarray, corner: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Hypervolumes (...) of sets of costs (..., n, 2), less is better, up to one corner (2,).
+
+    One sweep along the first cost, in which each point adds the strip between its second cost and the least before it. Summed
+    one after the other, so that a set has the same volume alone and among many, to the last bit.
+    """
+    if costs.shape[-1] != 2:
+        raise ValueError(f"hypervolume is defined here for 2 figures, not {costs.shape[-1]}")
+    if not costs.shape[-2]:
+        return np.zeros(costs.shape[:-2])
+    inside = (np.isfinite(costs) & (costs < corner)).all(axis=-1)
+    first, second = (np.where(inside, costs[..., j], corner[j]) for j in (0, 1))
+    order = np.lexsort((second, first), axis=-1)
+    first, second = (np.take_along_axis(cost, order, axis=-1) for cost in (first, second))
+    least = np.minimum.accumulate(second, axis=-1)
+    before = np.concatenate([np.full((*least.shape[:-1], 1), corner[1]), least[..., :-1]], axis=-1)
+    strips = (corner[0] - first) * np.maximum(before - second, 0.0)
+    return np.asarray(np.add.accumulate(strips, axis=-1)[..., -1])
 
 
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float | None, float | None]:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.statistics.estimates import areas
+
 DRAWS = 256
 MOST = 64  # of each kind that are looked at together, of very many
 WORTH = 1e-3  # of the hypervolume that all candidates together are expected to have: less decides nothing
@@ -101,17 +103,6 @@ def in_order(
         chosen.append(left[winner])
         left_of[kinds[kept[chosen[-1]]]] -= 1
         yield kept[chosen[-1]], gain
-
-
-def areas(points: Array, corner: Sequence[float]) -> Array:
-    """Hypervolumes (...) of sets of costs (..., n, 2) that lie within the corner."""
-    if not points.shape[-2]:
-        return np.zeros(points.shape[:-2])
-    order = np.argsort(points[..., 0], axis=-1, kind="stable")
-    first, second = (np.take_along_axis(points[..., j], order, axis=-1) for j in (0, 1))
-    least = np.minimum.accumulate(second, axis=-1)
-    until = np.concatenate([first[..., 1:], np.full((*first.shape[:-1], 1), corner[0])], axis=-1)
-    return np.asarray(((until - first) * (corner[1] - least)).sum(axis=-1))
 
 
 def _drawn(candidates: Candidates, row: int) -> Array:

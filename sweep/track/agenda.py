@@ -10,6 +10,7 @@ from typing import Any
 from sweep import records
 from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
 from sweep.records import FAIL, RUNNING, Writer
+from sweep.records.names import control_name, name_of
 from sweep.space import CONTROL
 from sweep.track.plan import CONTROLS, Entry, TrackPlan, safe
 from trainables.experiment import Experiment, Samples, TrialSpec
@@ -30,11 +31,7 @@ class TrackAgenda:
         self._columns = frozenset(self.writer.schemas["replicates"].names)
         self.running: dict[str, Job] = {}
         jobs = self._jobs()
-        ended = {
-            f"{r['trial_id']}-r{r['replicate']}"
-            for r in records.rows(self.run_dir, "replicates")
-            if r["state"] != RUNNING
-        }
+        ended = {name_of(r) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING}
         self.total, self.ended = len(jobs), len(ended)
         self._waiting = [self._with_past(job) for job in jobs if job.name not in ended]
 
@@ -81,10 +78,7 @@ class TrackAgenda:
             for replicate in range(1, self.plan.seeds + 1)
             for forget in self.plan.forgets
             for job in (
-                *(
-                    self._job(Entry(f"{CONTROL}-{start}", "none"), forget, replicate, CONTROL, start)
-                    for start in starts
-                ),
+                *(self._job(Entry(control_name(start), "none"), forget, replicate, CONTROL, start) for start in starts),
                 *(self._job(e, forget, replicate, e.name, self.models.get(e.name, "base")) for e in self.plan.entries),
             )
         ]

@@ -14,8 +14,9 @@ from sweep.errors import UsageError
 from sweep.reading.shortfalls import answer_lacks, shortfall_lines
 from sweep.reading.words import cell, interval, number
 from sweep.records.whole import write_whole
-from sweep.statistics import scores
-from sweep.statistics.estimates import Estimate, paired_difference
+from sweep.relearning.recovery import aurc_by_seed, relearning
+from sweep.statistics.estimates import Estimate
+from sweep.statistics.shares import Point, share_difference, share_estimate
 from sweep.track.page import render_track
 from sweep.track.reading import Track, incomparable, read_track
 from sweep.track.scoring import COLUMNS, Scorer, rank, values
@@ -104,7 +105,7 @@ def recovery_rows(scorer: Scorer) -> Iterator[dict[str, Any]]:
         forgets = scorer.track.forgets if forget == ALL else [forget]
         for entry in scorer.entries:
             for attack in scorer.track.attacks:
-                for step, e in scores.relearning(scorer.recovery(entry, attack, forgets)).items():
+                for step, e in relearning(scorer.recovery(entry, attack, forgets)).items():
                     yield {"entry": entry, "forget": forget, "attack": attack, "attack_step": step} | _row(e)
 
 
@@ -184,16 +185,12 @@ def compare(a: Path, b: Path) -> str:
         out += ["", f"{attack}", f"  {'':<{wide}}{'A':<24}{'B':<24}A - B"]
         for entry in dict.fromkeys([*scorers[0].entries, *scorers[1].entries]):
             found = [_aurcs(s, entry, attack, forgets) for s in scorers]
-            told = [interval(scores.share_estimate(list(points.values()))) for points in found]
-            out.append(f"  {entry:<{wide}}{told[0]:<24}{told[1]:<24}{interval(_difference(*found))}")
+            told = [interval(share_estimate(list(points.values()))) for points in found]
+            out.append(f"  {entry:<{wide}}{told[0]:<24}{told[1]:<24}{interval(share_difference(*found))}")
     return "\n".join(out) + "\n"
 
 
-def _aurcs(scorer: Scorer, entry: str, attack: str, forgets: list[str]) -> Mapping[int, scores.Point]:
+def _aurcs(scorer: Scorer, entry: str, attack: str, forgets: list[str]) -> Mapping[int, Point]:
     if entry not in scorer.entries:
         return {}
-    return scores.aurc_by_seed(scorer.recovery(entry, attack, forgets))
-
-
-def _difference(a: Mapping[int, scores.Point], b: Mapping[int, scores.Point]) -> Estimate | None:
-    return paired_difference({s: p.value for s, p in a.items()}, {s: p.value for s, p in b.items()})
+    return aurc_by_seed(scorer.recovery(entry, attack, forgets))

@@ -9,9 +9,9 @@ from sweep.page.charts import Curve, recovery_chart
 from sweep.page.figures import MARKS, distinct
 from sweep.page.gallery import ROOM, Strip, strip
 from sweep.page.render import render
-from sweep.reading.fronts import BASE, RETRAIN
 from sweep.records import COMPLETE, now
-from sweep.statistics import scores
+from sweep.records.names import BASE, RETRAIN
+from sweep.relearning.recovery import relearning
 from sweep.track.reading import Track, conditions, line_of
 from sweep.track.scoring import COLUMNS, Line, Scorer, rank, values
 from sweep.track.shortfalls import shortfalls
@@ -102,7 +102,7 @@ def _figure(scorer: Scorer, lines: Sequence[Line], attack: str, forgets: Sequenc
     curves = [
         Curve(line.entry, marks[line.entry], found, not line.control and place >= DRAWN)
         for place, line in enumerate(lines)
-        if (found := scores.relearning(scorer.recovery(line.entry, attack, forgets)))
+        if (found := relearning(scorer.recovery(line.entry, attack, forgets)))
     ]
     counts = scorer.track.attacks[attack]["counts"]
     title = attack if counts else f"{attack} (does not count: its data hold what was forgotten)"

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sweep.errors import UsageError
-from sweep.reading.fronts import BASE, RETRAIN
 from sweep.reading.fronts import CONDITIONS as OF_A_SWEEP
 from sweep.records import COMPLETE, read_json, rows
-
-__all__ = ["BASE", "RETRAIN", "Track", "conditions", "incomparable", "line_of", "read_track"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -51,7 +48,7 @@ class Track:
         return self.facts["rungs"]
 
     def done(self, entry: str, forget: str) -> dict[int, Row]:
-        """The finished replicates of an entry (or of ``control-base``, ``control-retrain``) by seed."""
+        """The finished replicates of an entry, or of a control, by seed."""
         return {
             r["seed"]: r
             for r in self.replicates

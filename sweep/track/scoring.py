@@ -9,13 +9,23 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.reading.fronts import BASE, RETRAIN
-from sweep.records import fact
-from sweep.statistics import scores
-from sweep.statistics.estimates import Estimate, estimate
+from sweep.reading.samples import RELEARNED, counts_of, over_seeds, points_of
+from sweep.records.names import BASE, RETRAIN
+from sweep.relearning.recovery import (
+    Recovery,
+    Revival,
+    WorstCase,
+    after_attack,
+    aurc_by_seed,
+    excess_recovery,
+    recoveries,
+    revival,
+    worst_case,
+)
+from sweep.statistics.estimates import Estimate
 from sweep.statistics.ranks import Ranks, ranks
-from sweep.statistics.scores import Point, Recovery, Revival, WorstCase
-from sweep.track.reading import Track, line_of
+from sweep.statistics.shares import Point, share_estimate
+from sweep.track.reading import Row, Track, line_of
 
 BEFORE = ("unlearning_accuracy", "retain_accuracy", "fid_delta", "kid", "precision", "recall")
 AFTER = ("retain_accuracy", "fid")
@@ -67,9 +77,9 @@ class Scorer:
     def __init__(self, track: Track) -> None:
         self.track = track
         self._curves = {
-            metric: scores.recoveries(track.curves, track.replicates, metric, phase=None)
-            for metric in ("relearning_accuracy", *AFTER)
+            metric: recoveries(track.curves, track.replicates, metric, phase=None) for metric in (RELEARNED, *AFTER)
         }
+        self._counts = counts_of(track.replicates, track.curves)
         self._ids = {(entry, f): _trial_id(track, entry, f) for entry in self.entries for f in track.forgets}
 
     @property
@@ -86,61 +96,47 @@ class Scorer:
             found, key=lambda line: (line.control, line.score is None, line.score.mean if line.score else 0.0)
         )
 
-    def recovery(
-        self, entry: str, attack: str, forgets: Sequence[str], metric: str = "relearning_accuracy"
-    ) -> Recovery:
+    def recovery(self, entry: str, attack: str, forgets: Sequence[str], metric: str = RELEARNED) -> Recovery:
         """The curve of each seed that has one for all of `forgets`: means over them."""
         curves = [self._curves[metric].get((self._ids[entry, f], attack), {}) for f in forgets]
         shared = set.intersection(*(set(c) for c in curves))
-        return {seed: _mean([c[seed] for c in curves]) for seed in sorted(shared)}
+        return {seed: _mean_curve([c[seed] for c in curves]) for seed in sorted(shared)}
 
     def _line(self, entry: str, forgets: Sequence[str]) -> Line:
         control = entry in (BASE, RETRAIN)
-        attacks = {name: self._under(entry, name, forgets) for name in self.track.attacks}
-        counting = [name for name, a in self.track.attacks.items() if a["counts"]]
-        aurcs = {name: scores.aurc_by_seed(self.recovery(entry, name, forgets)) for name in counting}
-        worst = scores.worst_case({name: by_seed for name, by_seed in aurcs.items() if by_seed})
+        curves = {name: self.recovery(entry, name, forgets) for name in self.track.attacks}
+        aurcs = {name: aurc_by_seed(curve) for name, curve in curves.items()}
+        attacks = {name: self._under(entry, name, forgets, curves[name], aurcs[name]) for name in self.track.attacks}
+        counting = {name: aurcs[name] for name, attack in self.track.attacks.items() if attack["counts"]}
+        worst = worst_case({name: by_seed for name, by_seed in counting.items() if by_seed})
         done = [self.track.done(entry, f) for f in forgets]
-        before = {
-            name: self._share_before(entry, forgets, name)
-            or _over_seeds([{s: r[name] for s, r in by_seed.items()} for by_seed in done], name)
-            for name in BEFORE
-        }
+        before = {name: over_seeds(name, self._before(name, done)) for name in BEFORE}
         return Line(entry, control, sum(map(len, done)), before, attacks, worst)
 
-    def _share_before(self, entry: str, forgets: Sequence[str], figure: str) -> Estimate | None:
-        """A share of samples before any attack, its interval never narrower than those samples allow; None of other figures.
+    def _before(self, figure: str, done: Sequence[dict[int, Row]]) -> list[Point]:
+        """A figure before any attack, of each seed that has it for everything that is forgotten: the mean over that."""
+        by_forget = [points_of(figure, by_seed.values(), self._counts) for by_seed in done]
+        shared = set.intersection(*(set(points) for points in by_forget))
+        return [_mean([points[seed] for points in by_forget]) for seed in sorted(shared)]
 
-        Seeds that happen to agree prove little: two of .98 are no proof that a third is.
-        """
-        metric = "relearning_accuracy" if figure == "unlearning_accuracy" else figure
-        if metric not in self._curves or metric not in scores.BINOMIAL:
-            return None
-        recovery = self.recovery(entry, next(iter(self.track.attacks)), forgets, metric)
-        points = [steps[0] for steps in recovery.values() if 0 in steps]
-        if figure == "unlearning_accuracy":
-            points = [Point(1 - p.value, p.samples) for p in points]
-        return scores.share_estimate(points)
-
-    def _under(self, entry: str, attack: str, forgets: Sequence[str]) -> UnderAttack:
-        own = self.recovery(entry, attack, forgets)
+    def _under(
+        self, entry: str, attack: str, forgets: Sequence[str], own: Recovery, aurcs: dict[int, Point]
+    ) -> UnderAttack:
         each = [
-            steps
-            for f in forgets
-            for steps in self._curves["relearning_accuracy"].get((self._ids[entry, f], attack), {}).values()
+            steps for f in forgets for steps in self._curves[RELEARNED].get((self._ids[entry, f], attack), {}).values()
         ]
         excess = None
         if RETRAIN in self.entries and entry != RETRAIN:
             control = self.recovery(RETRAIN, attack, forgets)
-            excess = scores.excess_recovery(self._last(own), self._last(control)).difference
+            excess = excess_recovery(self._last(own), self._last(control)).difference
         return UnderAttack(
             attack,
             bool(self.track.attacks[attack]["counts"]),
-            scores.share_estimate(list(scores.aurc_by_seed(own).values())),
-            scores.share_estimate(list(self._last(own).values())),
+            share_estimate(list(aurcs.values())),
+            share_estimate(list(self._last(own).values())),
             excess,
-            scores.revival(dict(enumerate(each))) if each else None,
-            {m: scores.after_attack(self.recovery(entry, attack, forgets, m), m) for m in AFTER},
+            revival(dict(enumerate(each))) if each else None,
+            {m: after_attack(self.recovery(entry, attack, forgets, m), m) for m in AFTER},
         )
 
     def _last(self, recovery: Recovery) -> dict[int, Point]:
@@ -178,16 +174,12 @@ def _trial_id(track: Track, entry: str, forget: str) -> str:
     return next((r["trial_id"] for r in track.replicates if r["forget"] == forget and line_of(r) == entry), "")
 
 
-def _mean(curves: Sequence[dict[int, Point]]) -> dict[int, Point]:
+def _mean_curve(curves: Sequence[dict[int, Point]]) -> dict[int, Point]:
     """The mean curve of several things to forget, at the rungs all of them were scored at."""
     rungs = set.intersection(*(set(c) for c in curves))
-    return {
-        k: Point(statistics.fmean(c[k].value for c in curves), sum(c[k].samples for c in curves)) for k in sorted(rungs)
-    }
+    return {k: _mean([c[k] for c in curves]) for k in sorted(rungs)}
 
 
-def _over_seeds(by_forget: Sequence[dict[int, float | None]], figure: str) -> Estimate | None:
-    """A figure's mean over things to forget with its interval over the seeds that have all of them."""
-    shared = set.intersection(*({s for s, v in values.items() if v is not None} for values in by_forget))
-    found = estimate([statistics.fmean(values[s] for values in by_forget) for s in sorted(shared)])  # type: ignore[misc]
-    return found.as_share() if found and fact(figure, "unit") == "share" else found
+def _mean(points: Sequence[Point]) -> Point:
+    """The mean of one seed's figures of several things to forget, over the samples of all."""
+    return Point(statistics.fmean(p.value for p in points), sum(p.samples for p in points))

@@ -169,6 +169,8 @@ def _replicate(
             "metric": "relearning_accuracy",
         }
         curves.append(at | start | {"value": 1 - figures["unlearning_accuracy"], "samples": 100})
+        retained = {"metric": "retain_accuracy", "value": figures["retain_accuracy"], "samples": 450}
+        curves.append(at | start | retained)
     robustness = figures.get("robustness")
     for attack in attacks if robustness is not None else ():
         for step in RUNGS[1:]:

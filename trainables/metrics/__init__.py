@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainables.figures import Figure
 from trainables.registry import Registry
 
 if TYPE_CHECKING:
@@ -23,25 +24,6 @@ Figures = dict[str, float]
 
 REVIVED = 0.3  # relearning accuracy past which a concept counts as back ("Illusion of Unlearning")
 REFERENCE_SAMPLE = 1000  # reference features that kid, precision and recall are over, where there are as many
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure that a metric or an audit gives, as its column in the tables tells it.
-
-    `direction` is ``maximise``, ``minimise`` or empty: neither is better. `over` says which samples it is of: those
-    prompted for what was ``forgotten``, for what is ``retained``, or the ``audited`` images. A `proportion` is a share of
-    independent samples, to which a binomial interval applies. A `whole` figure is a whole number, the name of a class
-    say, and no quantity.
-    """
-
-    name: str
-    description: str
-    unit: str = ""
-    direction: str = ""
-    over: str = "forgotten"
-    proportion: bool = False
-    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ FIGURES = (
         description="1 - share of forgotten-condition samples classified as it",
         unit="share",
         direction="maximise",
-        proportion=True,
+        samples="forgotten",
     ),
     Figure(
         "retain_accuracy",
@@ -21,14 +21,14 @@ FIGURES = (
         unit="share",
         direction="maximise",
         over="retained",
-        proportion=True,
+        samples="retained",
     ),
     Figure(
         "relearning_accuracy",
         description="share of forgotten-condition samples classified as it",
         unit="share",
         direction="minimise",
-        proportion=True,
+        samples="forgotten",
     ),
 )
 

@@ -16,7 +16,7 @@ FIGURES = (
         description="the class most forgotten-condition samples are given now",
         whole=True,
     ),
-    Figure("forgotten_top_share", description="share of them that it gets", unit="share", proportion=True),
+    Figure("forgotten_top_share", description="share of them that it gets", unit="share", samples="forgotten"),
     Figure("forgotten_confidence", description="mean of the classifier's largest probability on them", unit="share"),
     Figure(
         "forgotten_diversity",

@@ -23,6 +23,7 @@ FIGURES = (
         unit="share",
         direction="maximise",
         over="retained",
+        samples="retained",
     ),
     Figure(
         "recall",

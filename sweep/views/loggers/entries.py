@@ -16,6 +16,7 @@ from sweep.page.figures import front_figure, image_grid, png_bytes
 from sweep.reading.ending import Ending
 from sweep.reading.fronts import front_hypervolume, read_front
 from sweep.records import FAIL, FIGURES
+from sweep.records.names import name_of
 from sweep.space import SearchSpace
 from sweep.space.question import feasible
 from sweep.views.curve_points import scalars
@@ -71,7 +72,9 @@ class Whole:
 def ended_names(run_dir: Path) -> list[str]:
     """TRIAL-rN of every replicate that ended, in the order of their ends."""
     rows = [r for r in records.rows(run_dir, "replicates") if r["state"] != records.RUNNING]
-    return [_name(r) for r in sorted(rows, key=lambda r: (r["finished_at"] is None, r["finished_at"] or r["trial_id"]))]
+    return [
+        name_of(r) for r in sorted(rows, key=lambda r: (r["finished_at"] is None, r["finished_at"] or r["trial_id"]))
+    ]
 
 
 def entry(run_dir: Path, name: str, space: SearchSpace, store: Store) -> Entry:
@@ -106,10 +109,6 @@ def whole(run_dir: Path) -> Whole:
         figures |= {f"trials/{name}/{how}": n for how, n in arm.counts.items()}
     tags = {"state": str(front.status.get("state", "")), "winner": winner.trial_id if winner else "none"}
     return Whole(tags, figures, png_bytes(front_figure(front)))
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return f"{row['trial_id']}-r{row['replicate']}"
 
 
 def _pictures(row: Mapping[str, Any], curves: list[dict[str, Any]], last: int, store: Store) -> dict[str, np.ndarray]:

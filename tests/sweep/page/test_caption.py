@@ -64,7 +64,7 @@ def test_the_caption_tells_what_the_figures_depend_on(run: Path) -> None:
     said = caption(read_front(run))
     for fact in (
         "robustness against fid_delta after forgetting 3 of digits",
-        "means over 3 fresh seeds (101, 102, 103) with 95 % t intervals",
+        "means over 3 fresh seeds (101, 102, 103) with 95 % intervals",
         "the search's seed (7) alone",
         "FID budget, 4",
         "100 forgotten and 50 a retained condition in confirm; sampler ddim-20",

@@ -144,14 +144,14 @@ def test_tables_tell_members_intervals_reasons_and_time(page: str) -> None:
         "0.880 [0.830, 0.930]",
         "2 of 4 trials feasible",
         "8 (3 of 3 seeds)",
-        "0.360 [0.360, 0.360]",  # excess over the retrain control
+        "0.360 [0.304, 0.416]",  # excess over the retrain control
         "stopped early",
         "fid_delta ≤ 4: 0.99, unlearning_accuracy ≥ 0.9: 1.00",  # the winner's probability of being within
         "P(fid_\u200bdelta ≤ 4) P(unlearning_\u200baccuracy ≥ 0.9)",
         "dimum-0000 on the front 3 0.790 [0.740, 0.840] 2.200 [1.703, 2.697] 1.000 [1.000, 1.000] 0.950 [0.950, 0.950] 1.00 1.00",
         "trial lr replacement noise_\u200bscale dimum-0000 0.0001 one_\u200bimage — dimum-0001 0.0002 noise 0.5",
         "kernel inception distance of the same two sets",
-        "0.710 [0.710, 0.710]",  # precision
+        "0.710 [0.685, 0.734]",  # precision, over 3 × 450 images
         "AURC@7",
         "ab" * 32,  # the feature network's hash, whole
         "101, 102, 103",
@@ -270,7 +270,7 @@ def test_many_arms_share_a_page_each_with_a_mark_of_its_own(tmp_path: Path) -> N
         "nothing scored",
         "What the model betrays",
         "0.595 [0.",
-        "0.020 [0.020, 0.020]",
+        "0.020 [-0.003, 0.043]",
     ):
         assert said in text, said
 

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweep import records
-from sweep.reading.fronts import BASE, RETRAIN
-from sweep.statistics import scores
+from sweep.records.names import BASE, RETRAIN
+from sweep.relearning.recovery import Recovery, recoveries
 from sweep.statistics.estimates import paired_difference
+from sweep.statistics.shares import share_estimate
 from sweep.track.__main__ import main
 from trainables.metrics import wilson
 
@@ -40,7 +41,7 @@ def test_the_base_model_has_unlearned_nothing_and_the_retrain_control_relearns_n
     ]
     folder = tmp_path / "track"
     assert main([*asked, *sizes, "--run-dir", str(folder), "--artifacts", str(tmp_path / "artifacts")]) == 0
-    found = scores.recoveries(records.rows(folder, "curves"), records.rows(folder, "replicates"), phase=None)
+    found = recoveries(records.rows(folder, "curves"), records.rows(folder, "replicates"), phase=None)
     for (trial, attack), recovery in found.items():
         start = [steps[0] for steps in recovery.values()]
         if trial.startswith(BASE):
@@ -62,7 +63,7 @@ def test_in_every_recording_the_controls_are_what_they_are_called(recording: str
     base = dict.fromkeys(c for c, *_ in _recorded(recording, BASE))
     assert base, "the recording holds the base model"
     for forget, attack, recovery in _recorded(recording, BASE):
-        told = scores.share_estimate([steps[0] for steps in recovery.values()])
+        told = share_estimate([steps[0] for steps in recovery.values()])
         assert told is not None and told.mean >= 0.8, f"θ₀ makes what will be forgotten: {forget}, {attack}, {told}"
     for forget, attack, recovery in _recorded(recording, RETRAIN):
         if attack not in BENIGN:
@@ -74,9 +75,9 @@ def test_in_every_recording_the_controls_are_what_they_are_called(recording: str
             assert rise.lower <= CHANCE, f"θ* rises above its base rate: {forget}, {attack}@{step}, {rise}"
 
 
-def _recorded(recording: str, control: str) -> Iterator[tuple[str, str, scores.Recovery]]:
+def _recorded(recording: str, control: str) -> Iterator[tuple[str, str, Recovery]]:
     """What was forgotten, the attack, and the control's recovery from it."""
     tables = {t: pq.read_table(RECORDED / f"{recording}_{t}.parquet").to_pylist() for t in ("curves", "replicates")}
-    for (trial, attack), recovery in scores.recoveries(**tables, phase=None).items():
+    for (trial, attack), recovery in recoveries(**tables, phase=None).items():
         if trial.startswith(control):
             yield trial.partition("-forget-")[2], attack, recovery

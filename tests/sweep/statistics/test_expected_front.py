@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from sweep.statistics.estimates import hypervolume, nondominated
-from sweep.statistics.expected_front import MOST, WORTH, Candidates, Noise, areas, in_order
+from sweep.statistics.estimates import areas, hypervolume, nondominated
+from sweep.statistics.expected_front import MOST, WORTH, Candidates, Noise, in_order
 
 BUDGET, DIRECTIONS = 5.0, ("maximise", "minimise")
 
@@ -37,6 +37,9 @@ def test_areas_of_many_sets_are_the_hypervolumes_of_each() -> None:
     sets = rng.random((40, 9, 2)) * [1.3, 8]
     theirs = [hypervolume(s[s[:, 1] <= BUDGET], (0.0, BUDGET), DIRECTIONS) for s in sets]
     assert areas(of.points(sets), of.corner) == pytest.approx(theirs, abs=1e-12)
+    turned = sets * [-1, 1]
+    alone = [hypervolume(s, (0.0, BUDGET), DIRECTIONS) for s in sets]
+    assert areas(turned, (0.0, BUDGET)).tolist() == alone, "to the last bit, infeasible points left out"
     assert areas(np.zeros((3, 0, 2)), of.corner).tolist() == [0, 0, 0]
 
 

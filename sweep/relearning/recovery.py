@@ -1,56 +1,29 @@
-"""Scores of the relearning track: what rows of the curves and replicates tables say of a model under attack.
+"""What rows of the curves and replicates tables say of a model under attack: recovery curves and what is made of them.
 
-Plain functions of rows and numbers. `recoveries` groups rows by trial and attack; all else takes one such `Recovery`, or
-one `Point` a seed, and gives an `Estimate` over training seeds.
-
-**Which interval.** A share of n samples varies with the seed of training and attack, and with the samples. `seed_interval`
-is Student's t over the seeds' shares, which both kinds of noise have moved, but never narrower than Wilson's over all
-samples: three seeds without one hit are no proof of zero. `bootstrap_interval` draws seeds with replacement and binomial
-samples within each; it counts sampling noise twice and seeds' noise (S - 1)/S times. Coverage of nominal 95 % intervals
-over 2,000 simulations, seeds' shares Beta(mean, SD), n samples a seed (`tests/sweep/statistics/test_scores.py` simulates them):
-
-    mean  SD     n  |       3 seeds      |       5 seeds      |      10 seeds
-                    |    t   t+W    boot |    t   t+W    boot |    t   t+W    boot
-    .5    .1    128 |  .94   .95     .84 |  .95   .95     .89 |  .94   .94     .93
-    .1    .08   128 |  .91   .91     .76 |  .91   .91     .84 |  .90   .90     .88
-    .02   .02   192 |  .88   .89     .80 |  .88   .89     .85 |  .90   .90     .91
-    .005  .005  192 |  .83  1.00     .84 |  .87   .96     .91 |  .90   .94     .94
-    .5    0     128 |  .95   .98     .98 |  .96   .99     .99 |  .96   .98     .99
-    Wilson alone, 3 seeds: .56, .45, .67, .92, .95
-
-So t with Wilson's floor is the default at any number of seeds (t+W). The bootstrap undercovers badly below ten seeds; from
-ten on it is as good, and right where seeds' shares are far from normal. With fewer than two seeds there is no interval.
+`recoveries` groups rows by trial and attack; all else takes one such `Recovery`, or one `Point` a seed, and gives an
+`Estimate` over training seeds. Intervals of shares are those of `sweep.statistics.shares`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import ndtri, stdtrit
 
+from sweep.reading.samples import RELEARNED, curve_point, over_seeds
 from sweep.records import COMPLETE
-from sweep.statistics.estimates import Estimate, estimate, paired_difference
-from trainables.metrics import REVIVED, aurc, revival_step, wilson
+from sweep.statistics.estimates import Estimate
+from sweep.statistics.shares import Interval, Point, ratio_estimate, share_difference, share_estimate
+from trainables.metrics import REVIVED, aurc, revival_step
 
 Rows: TypeAlias = "pa.Table | Iterable[Mapping[str, Any]]"
-Interval = Literal["t", "bootstrap"]
 
 BEFORE = "none"  # the attack of figures from before any attack
 SPAN = 0.2  # RA(θ₀) - RA_k(θ*) below which excess recovery as a ratio says nothing
-BINOMIAL = frozenset({"relearning_accuracy", "unlearning_accuracy", "retain_accuracy"})  # shares of independent samples
-
-
-@dataclass(frozen=True)
-class Point:
-    """One seed's figure and the number of samples it is over."""
-
-    value: float
-    samples: int
 
 
 Recovery = dict[int, dict[int, Point]]  # seed -> attack step -> figure
@@ -93,7 +66,7 @@ class Excess:
 
 
 def recoveries(
-    curves: Rows, replicates: Rows, metric: str = "relearning_accuracy", phase: str | None = "confirm"
+    curves: Rows, replicates: Rows, metric: str = RELEARNED, phase: str | None = "confirm"
 ) -> dict[tuple[str, str], Recovery]:
     """One figure over the steps of every attack, by (trial_id, attack): of the COMPLETE replicates of a phase, or of all.
 
@@ -110,7 +83,7 @@ def recoveries(
         seed = seeds.get((row["trial_id"], row["replicate"]))
         if seed is None or row["metric"] != metric or row["value"] is None:
             continue
-        point = Point(row["value"], row["samples"])
+        point = curve_point(row)
         if row["attack"] == BEFORE:
             before[row["trial_id"], seed] = point
         else:
@@ -184,14 +157,13 @@ def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -
 def excess_recovery(
     own: Mapping[int, Point], control: Mapping[int, Point], base: Mapping[int, Point] | None = None
 ) -> Excess:
-    """Relearning accuracy after k steps less the retrain control's, paired by seed, with Student's t interval.
+    """Relearning accuracy after k steps less the retrain control's, paired by seed: see `share_difference`.
 
     With `base`, the untouched model's accuracy, also as a share of what unlearning could have cost, wherever that span
-    is at least .2. All three map seeds to points of the same attack and step. Seeds that all differ by the same give an
-    interval without width: what the samples leave open is said by the intervals of the two shares.
+    is at least .2. All three map seeds to points of the same attack and step.
     """
     values = [{seed: p.value for seed, p in points.items()} for points in (own, control, base or {})]
-    difference = paired_difference(values[0], values[1])
+    difference = share_difference(own, control)
     if base is None:
         return Excess(difference, reason="no base model to measure the span by")
     seeds = sorted(set.intersection(*map(set, values)))
@@ -213,65 +185,7 @@ def after_attack(recovery: Recovery, metric: str) -> Estimate | None:
     """
     last = max((k for own in recovery.values() for k in own), default=0)
     points = [own[last] for own in recovery.values() if last in own] if last else []
-    return share_estimate(points) if metric in BINOMIAL else estimate([p.value for p in points])
-
-
-def share_estimate(points: Sequence[Point], how: Interval = "t") -> Estimate | None:
-    """Mean of one share a seed with its 95 % interval over seeds and samples; None for no seed, no ends for one."""
-    if not points:
-        return None
-    values, samples = np.array([p.value for p in points]), np.array([p.samples for p in points])
-    if len(points) < 2:
-        return Estimate(float(values[0]), None, None, 1)
-    lower, upper = (seed_interval if how == "t" else bootstrap_interval)(values, samples)
-    return Estimate(float(values.mean()), float(lower), float(upper), len(points)).as_share()
-
-
-def seed_interval(values: np.ndarray, samples: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (…) of Student's t interval over shares (…, S) of `samples` (…, S), and at least Wilson's over all samples."""
-    n = values.shape[-1]
-    mean = values.mean(axis=-1)
-    half = stdtrit(n - 1, 0.5 + confidence / 2) * values.std(axis=-1, ddof=1) / math.sqrt(n)
-    share, total = (values * samples).sum(axis=-1) / samples.sum(axis=-1), samples.sum(axis=-1)
-    lower, upper = np.vectorize(wilson, otypes=[float, float])(share, total, float(ndtri(0.5 + confidence / 2)))
-    return np.minimum(mean - half, lower), np.maximum(mean + half, upper)
-
-
-def bootstrap_interval(
-    values: np.ndarray, samples: np.ndarray, confidence: float = 0.95, draws: int = 2000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (…) of the hierarchical bootstrap's percentile interval for the mean of shares (…, S) of `samples` (…, S).
-
-    Each draw takes S seeds with replacement, and of each as many binomial samples as it had, at its share.
-    """
-    rng = np.random.default_rng(seed)
-    values, samples = np.broadcast_arrays(values, samples)
-    taken = rng.integers(0, values.shape[-1], (*values.shape[:-1], draws, values.shape[-1]))
-    share, n = (np.take_along_axis(x[..., None, :], taken, axis=-1) for x in (values, samples))
-    means = (rng.binomial(n, np.clip(share, 0, 1)) / n).mean(axis=-1)
-    lower, upper = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2], axis=-1)
-    return lower, upper
-
-
-def ratio_estimate(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Estimate:
-    """mean(a) / mean(b) of pairs (S,), with Fieller's interval (1954): every ρ at which a - ρb may have mean 0 by t's test.
-
-    No ends for fewer than two pairs, or where mean(b) may itself be 0 and any ρ is possible.
-    """
-    n, centre = len(a), float(a.mean() / b.mean())
-    if n < 2:
-        return Estimate(centre, None, None, n)
-    shrink = stdtrit(n - 1, 0.5 + confidence / 2) ** 2 / n
-    (aa, ab), (_, bb) = np.cov(a, b)
-    square, linear, constant = (
-        b.mean() ** 2 - shrink * bb,
-        a.mean() * b.mean() - shrink * ab,
-        a.mean() ** 2 - shrink * aa,
-    )
-    if square <= 0:
-        return Estimate(centre, None, None, n)
-    half = math.sqrt(max(linear**2 - square * constant, 0.0))
-    return Estimate(centre, float((linear - half) / square), float((linear + half) / square), n)
+    return over_seeds(metric, points)
 
 
 def _rows(table: Rows) -> Iterable[Mapping[str, Any]]:

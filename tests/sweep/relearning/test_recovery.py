@@ -1,8 +1,7 @@
-"""Scores of the relearning track: by hand, and their intervals by simulation."""
+"""What rows of the tables say of a model under attack, by hand."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,22 +11,17 @@ import pytest
 from recorded_run import CONFIRMED, RUNGS, SEEDS, write_run
 
 from sweep.records import read
-from sweep.statistics import scores
-from sweep.statistics.scores import (
-    Point,
+from sweep.relearning.recovery import (
     Recovery,
     after_attack,
     aurc_by_seed,
-    bootstrap_interval,
     excess_recovery,
-    ratio_estimate,
     recoveries,
     relearning,
     revival,
-    seed_interval,
-    share_estimate,
     worst_case,
 )
+from sweep.statistics.shares import Point, share_estimate
 
 N = 100
 
@@ -82,81 +76,6 @@ def test_relearning_accuracy_has_an_interval_at_every_rung_as_wide_as_three_seed
     assert found[1].lower is not None and found[1].upper is not None
     assert found[1].lower < 0.12 - half and found[1].upper > 0.12 + half
     assert (found[0].lower, found[7].upper) == (0, 1), "a share stays one"
-
-
-def test_no_hit_in_any_seed_is_no_proof_of_zero() -> None:
-    zero = share_estimate([Point(0.0, 192)] * 3)
-    assert zero is not None and zero.lower == 0 and zero.upper == pytest.approx(1.96**2 / (576 + 1.96**2), rel=1e-3)
-    by_bootstrap = share_estimate([Point(0.0, 192)] * 3, how="bootstrap")
-    assert by_bootstrap is not None and by_bootstrap.upper == 0, "which is why it is not the default"
-
-
-def test_where_seeds_vary_the_interval_is_students() -> None:
-    values = np.array([0.2, 0.5, 0.8])
-    lower, upper = seed_interval(values, np.full(3, 1000))
-    assert (lower, upper) == pytest.approx((0.5 - 4.302653 * 0.3 / 3**0.5, 0.5 + 4.302653 * 0.3 / 3**0.5))
-
-
-def test_one_seed_has_no_interval_and_none_no_estimate() -> None:
-    one = share_estimate([Point(0.3, N)])
-    assert one is not None and (one.mean, one.lower, one.upper, one.n) == (0.3, None, None, 1)
-    assert share_estimate([]) is None
-
-
-def test_the_bootstrap_is_the_same_every_time_and_alike_one_case_or_many() -> None:
-    values, samples = np.array([[0.2, 0.5, 0.8], [0.1, 0.1, 0.2]]), np.full((2, 3), N)
-    lower, upper = bootstrap_interval(values, samples)
-    assert np.array_equal(lower, bootstrap_interval(values, samples)[0])
-    assert lower.shape == upper.shape == (2,) and (lower < values.mean(axis=1)).all()
-    alone = bootstrap_interval(values[1], samples[1])
-    assert alone == pytest.approx((lower[1], upper[1]), abs=0.02)
-
-
-def coverage(mean: float, sd: float, n: int, seeds: int, runs: int) -> tuple[float, float, float, float]:
-    """Share of simulations whose interval holds the true mean: t alone, t with Wilson's floor, bootstrap, Wilson alone."""
-    rng = np.random.default_rng(1)
-    size = mean * (1 - mean) / sd**2 - 1 if sd else 0.0
-    true = rng.beta(mean * size, (1 - mean) * size, (runs, seeds)) if sd else np.full((runs, seeds), mean)
-    values, samples = rng.binomial(n, true) / n, np.full((runs, seeds), n)
-    plenty = np.full((runs, seeds), 10**9)  # with it the floor has no width
-    pooled = values.mean(axis=1, keepdims=True).repeat(2, axis=1)  # without spread nothing but the floor is left
-    few = slice(0, runs // 3)
-    ends = (
-        seed_interval(values, plenty),
-        seed_interval(values, samples),
-        bootstrap_interval(values[few], samples[few], draws=300),
-        seed_interval(pooled, np.full((runs, 2), n * seeds // 2)),
-    )
-    t, floored, boot, wilson = (float(np.mean((lower <= mean) & (mean <= upper))) for lower, upper in ends)
-    return t, floored, boot, wilson
-
-
-def documented() -> list[tuple[float, float, int, int, tuple[float, float, float]]]:
-    """The table of the module's docstring: mean, SD, n, seeds, and the coverage of t, t+W and the bootstrap."""
-    found = []
-    for line in (scores.__doc__ or "").splitlines():
-        if re.match(r"\s+\.\d+ +[.\d]+ +\d+ *\|", line):
-            case, *columns = line.split("|")
-            mean, sd, n = map(float, case.split())
-            for seeds, column in zip((3, 5, 10), columns, strict=True):
-                t, floored, boot = map(float, column.split())
-                found.append((mean, sd, int(n), seeds, (t, floored, boot)))
-    return found
-
-
-def test_the_documented_coverage_is_what_simulation_gives() -> None:
-    assert len(documented()) == 15
-    for mean, sd, n, seeds, told in documented():
-        t, floored, boot, _ = coverage(mean, sd, n, seeds, 900)
-        assert (t, floored) == pytest.approx(told[:2], abs=0.035), (mean, sd, n, seeds)
-        assert boot == pytest.approx(told[2], abs=0.075), (mean, sd, n, seeds)
-
-
-def test_the_default_covers_and_the_others_do_not() -> None:
-    """At three seeds: the bootstrap and Wilson's interval leave out too much, t with its floor is never far below .95."""
-    worst = np.min([coverage(mean, sd, n, 3, 900) for mean, sd, n, seeds, _ in documented() if seeds == 3], axis=0)
-    t, floored, boot, wilson = worst
-    assert floored > 0.86 and t < floored and boot < 0.82 and wilson < 0.6
 
 
 def test_aurc_needs_the_same_rungs_and_its_n_is_a_rungs() -> None:
@@ -222,7 +141,9 @@ def test_excess_recovery_is_paired_by_seed() -> None:
     """What a seed does to both drops out: the difference is surer than either."""
     found = excess_recovery(points(0.3, 0.5, 0.7), points(0.1, 0.31, 0.49), points(1.0, 0.98, 0.99))
     assert found.difference is not None and found.difference.mean == pytest.approx(0.2) and found.difference.n == 3
-    assert found.difference.upper is not None and found.difference.upper < 0.23
+    assert found.difference.upper is not None and found.difference.upper < 0.25, "300 samples leave open no less"
+    alone = share_estimate(list(points(0.3, 0.5, 0.7).values()))
+    assert alone is not None and alone.upper is not None and alone.upper - alone.mean > 0.4
     assert found.ratio is not None and found.reason is None
     assert found.ratio.mean == pytest.approx(0.6 / (0.9 + 0.67 + 0.5))
 
@@ -248,16 +169,6 @@ def test_a_ratio_that_says_nothing_is_none_with_a_reason(
     assert found.difference is not None and found.ratio is None and found.reason is not None and said in found.reason
 
 
-def test_fiellers_interval_covers_and_is_open_where_the_span_may_be_0() -> None:
-    rng, held = np.random.default_rng(0), []
-    for _ in range(1000):
-        noise = rng.normal(0, 0.05, (3, 5))
-        found = ratio_estimate(0.3 + noise[0] + noise[1], 0.6 + noise[0] + noise[2])
-        held.append(found.lower is not None and found.upper is not None and found.lower <= 0.5 <= found.upper)
-    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
-    assert ratio_estimate(np.array([0.1, 0.3, 0.2]), np.array([-0.5, 0.9, 0.3])).lower is None
-
-
 def test_after_the_attack_is_its_last_rung() -> None:
     fid = {1: {0: Point(5.0, 900), 7: Point(30.0, 900)}, 2: {0: Point(5.0, 900), 7: Point(50.0, 900)}}
     found = after_attack(fid, "fid")
@@ -269,7 +180,7 @@ def test_after_the_attack_is_its_last_rung() -> None:
 
 def test_reading_scores_needs_no_torch() -> None:
     code = (
-        "import sys, sweep.statistics.scores, sweep.statistics.ranks\n"
+        "import sys, sweep.relearning.recovery, sweep.statistics.ranks\n"
         "print([m for m in ('torch', 'ray', 'scipy.stats') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,146 @@
+"""The interval of a share: of a mean over seeds of figures that are shares of samples. One for page, terminal, tables and track.
+
+**Which interval.** A share of n samples varies with the seed of training and attack, and with the samples. `seed_interval`
+is Student's t over the seeds' shares, which both kinds of noise have moved, but never narrower than Wilson's over all
+samples: three seeds without one hit are no proof of zero. `bootstrap_interval` draws seeds with replacement and binomial
+samples within each; it counts sampling noise twice and seeds' noise (S - 1)/S times. Coverage of nominal 95 % intervals
+over 2,000 simulations, seeds' shares Beta(mean, SD), n samples a seed (`tests/sweep/statistics/test_shares.py` simulates them):
+
+    mean  SD     n  |       3 seeds      |       5 seeds      |      10 seeds
+                    |    t   t+W    boot |    t   t+W    boot |    t   t+W    boot
+    .5    .1    128 |  .94   .95     .84 |  .95   .95     .89 |  .94   .94     .93
+    .1    .08   128 |  .91   .91     .76 |  .91   .91     .84 |  .90   .90     .88
+    .02   .02   192 |  .88   .89     .80 |  .88   .89     .85 |  .90   .90     .91
+    .005  .005  192 |  .83  1.00     .84 |  .87   .96     .91 |  .90   .94     .94
+    .5    0     128 |  .95   .98     .98 |  .96   .99     .99 |  .96   .98     .99
+    Wilson alone, 3 seeds: .56, .45, .67, .92, .95
+
+So t with Wilson's floor is the default at any number of seeds (t+W). The bootstrap undercovers badly below ten seeds; from
+ten on it is as good, and right where seeds' shares are far from normal. With fewer than two seeds there is no interval.
+
+**Of a paired difference.** `share_difference` is t over the differences seed by seed, which holds what pairing takes out and
+what it leaves, with the least that its samples leave open as a floor. Two models' hits on one noise differ by -1, 0 or 1,
+so however closely they are paired, their difference varies at least as much as a share of its size does: Wilson's interval
+of |difference| is that floor, to both sides. (An AURC's difference may vary less: there it errs on the safe side.) The sum of
+both binomial variances would be none, for it holds of models that are not paired.
+Coverage at 3 seeds, 20,000 simulations, seeds' shares normal with SD .28 on the logit scale; `paired` is the part of
+samples on which the same draw decides for both models, `sum` the floor of both variances (Newcombe 1998, φ = 0), and the
+widths are in those of t:
+
+    shares     n  paired |    t   t+W   sum | width t+W   sum
+    .90 .90  100     0   |  .95   .96   .99 |      1.00  1.03
+    .90 .90  100    .9   |  .97   .99  1.00 |      1.01  1.16
+    .99 .95  100    .9   |  .93   .99   .99 |      1.04  1.05
+    .99 .99  100    .9   | 1.00  1.00  1.00 |      1.46  1.84
+
+t alone errs little here, but where all seeds differ by the same it claims to know the difference exactly.
+
+A share that is not one of independent samples (an AUC, a recall) has 0 `samples`: t alone, within [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+
+from sweep.statistics.estimates import Estimate, paired_difference
+
+Interval = Literal["t", "bootstrap"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One seed's share and the number of independent samples it is of; 0 where it is of none."""
+
+    value: float
+    samples: int
+
+
+def share_estimate(points: Sequence[Point], how: Interval = "t") -> Estimate | None:
+    """Mean of one share a seed with its 95 % interval over seeds and samples; None for no seed, no ends for one."""
+    if not points:
+        return None
+    values, samples = np.array([p.value for p in points]), np.array([p.samples for p in points])
+    if len(points) < 2:
+        return Estimate(float(values[0]), None, None, 1)
+    lower, upper = (seed_interval if how == "t" else bootstrap_interval)(values, samples)
+    return Estimate(float(values.mean()), float(lower), float(upper), len(points)).as_share()
+
+
+def share_difference(a: Mapping[int, Point], b: Mapping[int, Point]) -> Estimate | None:
+    """Mean of a - b over the seeds both have, with its 95 % interval over seeds and samples; None where they share no seed."""
+    found = paired_difference({s: p.value for s, p in a.items()}, {s: p.value for s, p in b.items()})
+    if found is None or found.lower is None or found.upper is None:
+        return found
+    samples = sum(min(a[seed].samples, b[seed].samples) for seed in a.keys() & b.keys())
+    if not samples:
+        return found
+    size = abs(found.mean)
+    lower, upper = (float(end) for end in wilson(np.array(size), np.array(samples)))
+    half = max(upper - size, size - lower)
+    return Estimate(found.mean, min(found.lower, found.mean - half), max(found.upper, found.mean + half), found.n)
+
+
+def seed_interval(values: np.ndarray, samples: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (…) of Student's t interval over shares (…, S) of `samples` (…, S), and at least Wilson's over all samples."""
+    n = values.shape[-1]
+    mean = values.mean(axis=-1)
+    half = stdtrit(n - 1, 0.5 + confidence / 2) * values.std(axis=-1, ddof=1) / math.sqrt(n)
+    total = samples.sum(axis=-1)
+    share = (values * samples).sum(axis=-1) / np.maximum(total, 1)
+    lower, upper = wilson(share, total, float(ndtri(0.5 + confidence / 2)))
+    return np.fmin(mean - half, lower), np.fmax(mean + half, upper)
+
+
+def wilson(share: np.ndarray, samples: np.ndarray, z: float = 1.959964) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (…) of Wilson's score interval (1927) of shares (…) of `samples` (…); NaN for no samples.
+
+    `trainables.metrics.wilson` is the same of one share, which trials decide by: no reader of a run imports trials' code.
+    """
+    counted = np.where(samples > 0, samples, np.nan)
+    centre = share + z * z / (2 * counted)
+    half = z * np.sqrt(share * (1 - share) / counted + z * z / (4 * counted * counted))
+    scale = 1 + z * z / counted
+    return np.maximum(0.0, (centre - half) / scale), np.minimum(1.0, (centre + half) / scale)
+
+
+def bootstrap_interval(
+    values: np.ndarray, samples: np.ndarray, confidence: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (…) of the hierarchical bootstrap's percentile interval for the mean of shares (…, S) of `samples` (…, S).
+
+    Each draw takes S seeds with replacement, and of each as many binomial samples as it had, at its share.
+    """
+    rng = np.random.default_rng(seed)
+    values, samples = np.broadcast_arrays(values, samples)
+    taken = rng.integers(0, values.shape[-1], (*values.shape[:-1], draws, values.shape[-1]))
+    share, n = (np.take_along_axis(x[..., None, :], taken, axis=-1) for x in (values, samples))
+    means = (rng.binomial(n, np.clip(share, 0, 1)) / n).mean(axis=-1)
+    lower, upper = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2], axis=-1)
+    return lower, upper
+
+
+def ratio_estimate(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """mean(a) / mean(b) of pairs (S,), with Fieller's interval (1954): every ρ at which a - ρb may have mean 0 by t's test.
+
+    No ends for fewer than two pairs, or where mean(b) may itself be 0 and any ρ is possible.
+    """
+    n, centre = len(a), float(a.mean() / b.mean())
+    if n < 2:
+        return Estimate(centre, None, None, n)
+    shrink = stdtrit(n - 1, 0.5 + confidence / 2) ** 2 / n
+    (aa, ab), (_, bb) = np.cov(a, b)
+    square, linear, constant = (
+        b.mean() ** 2 - shrink * bb,
+        a.mean() * b.mean() - shrink * ab,
+        a.mean() ** 2 - shrink * aa,
+    )
+    if square <= 0:
+        return Estimate(centre, None, None, n)
+    half = math.sqrt(max(linear**2 - square * constant, 0.0))
+    return Estimate(centre, float((linear - half) / square), float((linear + half) / square), n)

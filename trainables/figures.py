@@ -1,0 +1,24 @@
+"""What a figure is, as metrics, audits and trials declare theirs: plain words, for readers who run none of what makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that a metric or an audit gives, as its column in the tables tells it.
+
+    `direction` is ``maximise``, ``minimise`` or empty: neither is better. `over` says which samples it is of: those
+    prompted for what was ``forgotten``, for what is ``retained``, or the ``audited`` images. Of a share of independent
+    samples, to which a binomial interval applies, `samples` says which count: ``forgotten``, ``retained``, or ``retained,
+    after an attack``. A `whole` figure is a whole number, the name of a class say, and no quantity.
+    """
+
+    name: str
+    description: str
+    unit: str = ""
+    direction: str = ""
+    over: str = "forgotten"
+    samples: str = ""
+    whole: bool = False
