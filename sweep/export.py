@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     key = unlearned_key(args.run, args.trial, args.replicate)
     where = records.run_folder(args.run) / "plan.json"
     plan = Plan.recorded(records.read_json(where), str(where))
-    from sweep.reading.fronts import read_front
+    from sweep.reading.sweep import read_sweep
     from sweep.relearning.model_card import measured, metadata
     from sweep.relearning.prepare import experiment_of
     from trainables.export import save_pipeline
@@ -79,11 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 else "run the sweep with --resume"
             )
         )
-    front = read_front(args.run)
-    member = front.member(args.trial)
+    sweep = read_sweep(args.run)
+    trial = sweep.member(args.trial)
 
     def about(pipeline: str) -> tuple[str, str]:
-        return metadata(front, member, args.replicate, pipeline), measured(front, member, args.replicate)
+        return metadata(sweep, trial, args.replicate, pipeline), measured(sweep, trial, args.replicate)
 
     try:
         saved = save_pipeline(artifact, experiment_of(plan), folder, about)

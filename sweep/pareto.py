@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from sweep.errors import Parser, command
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.reading.texts import FORMATS, render
 
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="how to print it (default: text)")
     arguments = parser.parse_args(argv)
-    print(render([read_front(run) for run in arguments.runs], arguments.format), end="")
+    print(render([read_sweep(run) for run in arguments.runs], arguments.format), end="")
     return 0
 
 

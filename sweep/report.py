@@ -14,7 +14,7 @@ from pathlib import Path
 from sweep.errors import Parser, UsageError, command
 from sweep.page.caption import write_pictures
 from sweep.page.contents import write
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 
 
 @command
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.png or arguments.pdf:
         if len(arguments.runs) > 1:
             raise UsageError("--png, --pdf: are of one run; name one")
-        for file in write_pictures(read_front(arguments.runs[0]), arguments.png, arguments.pdf):
+        for file in write_pictures(read_sweep(arguments.runs[0]), arguments.png, arguments.pdf):
             print(file)
         return 0
     print(write(arguments.runs, arguments.output))

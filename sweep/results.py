@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from sweep import records
 from sweep.errors import UsageError, near, need
-from sweep.reading.fronts import comparable, read_front
+from sweep.reading.comparable import comparable
+from sweep.reading.sweep import read_sweep
 from sweep.records import TABLES, NothingRecorded
 
 if TYPE_CHECKING:
@@ -89,12 +90,12 @@ class Results:
         """
         from sweep.reading.texts import flat_rows  # it words a whole page; a table needs no more than its rows
 
-        fronts = [read_front(run) for run in self.runs]
-        arms = {name for front in fronts for name in front.arms}
+        sweeps = [read_sweep(run) for run in self.runs]
+        arms = {name for sweep in sweeps for name in sweep.arms}
         if arm not in arms:
             raise UsageError(f"arm {arm!r}: {near(arm, arms)}")
         return pa.Table.from_pylist(
-            [row for front in fronts if arm in front.arms for row in flat_rows(front, front.arms[arm].front)]
+            [row for sweep in sweeps if arm in sweep.arms for row in flat_rows(sweep, sweep.arms[arm].front)]
         )
 
     def _read(self, name: str) -> pa.Table:
@@ -144,7 +145,7 @@ def _differences(runs: Sequence[Path]) -> list[str]:
     fronts = []
     for run in runs:
         try:
-            fronts.append(read_front(run))
+            fronts.append(read_sweep(run))
         except NothingRecorded:
             continue
     return comparable(fronts) if len(fronts) > 1 else []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep import records
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
 from sweep.search.confirm import named
 from sweep.space import CONTROL
@@ -82,9 +82,9 @@ class Keeping:
 
     def finish(self) -> None:
         """Remove all that is not kept of a run that has ended."""
-        front = read_front(self.run)
+        sweep = read_sweep(self.run)
         kept = {r["trial_id"] for r in records.rows(self.run, "replicates") if r["replicate"]} | set(named(self.run))
-        for arm in front.arms.values():
+        for arm in sweep.arms.values():
             kept |= {m.trial_id for m in (*arm.front, *arm.search_front, *arm.confirmed_members)}
         self._remove([r for r in _trials(self.run) if r["trial_id"] not in kept and r["state"] != RUNNING])
 

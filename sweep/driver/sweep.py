@@ -22,7 +22,7 @@ from sweep.errors import UsageError
 from sweep.jobs import Ended, Jobs, Planned, Tell, View
 from sweep.plan.plan import Plan
 from sweep.reading.ending import Ending
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records.folder import compact, only_driver, write_json
 from sweep.relearning import prepare as preparing
 from sweep.relearning.prepare import Execute, Tasks
@@ -56,7 +56,7 @@ def run(plan: Plan, space: SearchSpace, progress: Progress) -> None:
 
 def show(run_dir: Path, progress: Progress) -> int:
     """Tell the front, the winner and what to type next; 1 where a failure leaves the question without an answer, else 0."""
-    ending = Ending(read_front(run_dir))
+    ending = Ending(read_sweep(run_dir))
     progress.result(ending)
     if ending.failure:
         print(f"error: {ending.failure}", file=sys.stderr)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.page.figures import MARKS, SHOWN_CURVES, Mark, bounds, marks
-from sweep.reading.comparison import Recovery, recoveries
-from sweep.reading.fronts import Front
+from sweep.reading.sweep import Sweep
 from sweep.reading.words import interval
+from sweep.relearning.panels import Panel, recovery_panels
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
 
@@ -29,24 +29,24 @@ CONFIG: Spec = {
 SMALL: Spec = CONFIG | {"displayModeBar": False}  # a panel has no room for buttons
 
 
-def recovery_plots(front: Front) -> list[Spec]:
+def recovery_plots(sweep: Sweep) -> list[Spec]:
     """Relearning accuracy against log2(k + 1), one figure an attack, with `title` beside Plotly's three parts."""
-    return [_recovery(panel, front) for panel in recoveries(front)]
+    return [_recovery(panel, sweep) for panel in recovery_panels(sweep)]
 
 
-def _recovery(panel: Recovery, front: Front) -> Spec:
+def _recovery(panel: Panel, sweep: Sweep) -> Spec:
     others = [s.trial_id for s in panel.series if s.arm != CONTROL][SHOWN_CURVES:]
     curves = [
         Curve(
             series.label,
-            MARKS[series.role] if series.arm == CONTROL else marks(front)[series.arm],
+            MARKS[series.role] if series.arm == CONTROL else marks(sweep)[series.arm],
             dict(zip(series.steps, series.values, strict=True)),
             series.trial_id in others,
         )
         for series in panel.series
     ]
     title = panel.attack + ("" if panel.counts else " (does not count: its data hold what was forgotten)")
-    return recovery_chart(curves, front.rungs) | {"title": title}
+    return recovery_chart(curves, sweep.rungs) | {"title": title}
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,16 @@ from sweep.page.explorer import explored
 from sweep.page.figures import front_figure, png_bytes
 from sweep.page.render import plotly, render
 from sweep.reading import failures, spending
-from sweep.reading.comparison import FEW_ARMS, Standing, attacked, comparison, standings
+from sweep.reading.arm_against_arm import FEW_ARMS, Standing, comparison, standings
+from sweep.reading.best import front_hypervolume
+from sweep.reading.comparable import comparable, conditions
+from sweep.reading.curves import attacked
 from sweep.reading.ending import Ending
-from sweep.reading.fronts import Front, comparable, conditions, front_hypervolume, read_front
 from sweep.reading.importance import importances
-from sweep.reading.members import Member
 from sweep.reading.nearest import held
 from sweep.reading.shortfalls import shortfalls
+from sweep.reading.sweep import Sweep, read_sweep
+from sweep.reading.trial import Trial
 from sweep.reading.words import (
     QUALITY,
     axis,
@@ -57,39 +60,39 @@ def write(
     Raises UsageError where a run is no run folder, or the page cannot be written there.
     """
     folders = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
-    fronts = [read_front(folder) for folder in folders]
-    page = Path(output) if output is not None else fronts[0].run / "report.html"
-    pictures = [png_bytes(front_figure(front)) for front in fronts]
-    text = render("report.html.j2", contents(fronts, pictures), SCRIPTS)
+    sweeps = [read_sweep(folder) for folder in folders]
+    page = Path(output) if output is not None else sweeps[0].run / "report.html"
+    pictures = [png_bytes(front_figure(sweep)) for sweep in sweeps]
+    text = render("report.html.j2", contents(sweeps, pictures), SCRIPTS)
     try:
         write_whole(page, text)
-        for front, png in zip(fronts, pictures, strict=True):
-            write_whole(front.run / "front.png", png)
+        for sweep, png in zip(sweeps, pictures, strict=True):
+            write_whole(sweep.run / "front.png", png)
     except OSError as error:
         raise UsageError(f"{error.filename or page}: cannot be written: {error.strerror}") from None
     return page
 
 
-def contents(fronts: Sequence[Front], pngs: Sequence[bytes]) -> dict[str, Any]:
+def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
     """What the template needs of the runs, with as many samples as keep the page within its limit."""
-    kept = [held(front) for front in fronts]
-    data: list[dict[str, Any]] = [explored(front, own) for front, own in zip(fronts, kept, strict=True)]
+    kept = [held(sweep) for sweep in sweeps]
+    data: list[dict[str, Any]] = [explored(sweep, own) for sweep, own in zip(sweeps, kept, strict=True)]
     taken = len(plotly()) + len(json.dumps(data)) + sum(map(len, pngs)) * 4 // 3 + _TEXT
-    room = max(0, LIMIT - taken) // len(fronts)
+    room = max(0, LIMIT - taken) // len(sweeps)
     pictures: dict[str, int] = {}  # each once, by its data URI
     runs = []
-    for i, (front, own, png) in enumerate(zip(fronts, kept, pngs, strict=True)):
-        strips = gallery.gallery(front, own.members, room)
+    for i, (sweep, own, png) in enumerate(zip(sweeps, kept, pngs, strict=True)):
+        strips = gallery.gallery(sweep, own.members, room)
         numbered = [_numbered(strip, pictures) for strip in strips]
         data[i]["samples"] = _by_trial(numbered)
         data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(own.members)
-        shown_here = _of_the_front(front, numbered)
-        runs.append(_run(front, png, f"run{i}") | {"strips": shown_here, "left_out": own.told})
+        shown_here = _of_the_front(sweep, numbered)
+        runs.append(_run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": own.told})
     return {
-        "title": ", ".join(dict.fromkeys(front.plan["space"] for front in fronts)),
+        "title": ", ".join(dict.fromkeys(sweep.plan["space"] for sweep in sweeps)),
         "runs": runs,
-        "several": len(fronts) > 1,
-        "differs": comparable(fronts) if len(fronts) > 1 else [],
+        "several": len(sweeps) > 1,
+        "differs": comparable(sweeps) if len(sweeps) > 1 else [],
         "written": now().strftime("%Y-%m-%d %H:%M UTC"),
         "data": {"runs": data, "pictures": list(pictures)},
         "live": None,
@@ -123,70 +126,70 @@ def _by_trial(strips: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _of_the_front(front: Front, strips: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _of_the_front(sweep: Sweep, strips: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The strips that the page shows without a click: of the fronts and the controls, each once, of one phase."""
-    fresh = any(arm.confirmed for arm in front.arms.values())
-    on = {m.trial_id for arm in front.arms.values() for m in arm.front}
+    fresh = any(arm.confirmed for arm in sweep.arms.values())
+    on = {m.trial_id for arm in sweep.arms.values() for m in arm.front}
     found = [s for s in strips if s["trial_id"] in on or (s["arm"] == CONTROL and (s["replicate"] >= 1) == fresh)]
     return [s for s in found if any(g["missing"] is None or "page is full" not in g["missing"] for g in s["grids"])]
 
 
-def _run(front: Front, png: bytes, name: str) -> dict[str, Any]:
+def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
     """What the template needs of one run."""
     figures = [
         {"id": f"{name}-recovery{i}", "title": spec.pop("title"), "spec": spec}
-        for i, spec in enumerate(charts.recovery_plots(front))
+        for i, spec in enumerate(charts.recovery_plots(sweep))
     ]
-    rows = _search_rows(front)
+    rows = _search_rows(sweep)
     return {
         "id": name,
-        "front": front,
-        "plan": front.plan,
-        "state": front.status.get("state", "unknown"),
-        "found": _found(front),
-        "shortfalls": shortfalls(front),
-        "words": _words(front),
-        "definitions": definitions(front),
-        "figures_shown": [name.replace("_", " ") if name != "fid_delta" else name for name in shown(front)],
-        "quality_shown": [(name.replace("_", " "), meaning(front, name)) for name in QUALITY],
-        "bounds": [(c.name, bound_text(c)) for c in front.constraints],
-        "axes": [axis(front, objective, brief=True) for objective in front.objectives],
-        "corner": corner_text(front),
-        "many": len(front.arms) > FEW_ARMS,
-        "standings": [_standing(front, s) for s in standings(front)],
+        "front": sweep,
+        "plan": sweep.plan,
+        "state": sweep.status.get("state", "unknown"),
+        "found": _found(sweep),
+        "shortfalls": shortfalls(sweep),
+        "words": _words(sweep),
+        "definitions": definitions(sweep),
+        "figures_shown": [name.replace("_", " ") if name != "fid_delta" else name for name in shown(sweep)],
+        "quality_shown": [(name.replace("_", " "), meaning(sweep, name)) for name in QUALITY],
+        "bounds": [(c.name, bound_text(c)) for c in sweep.constraints],
+        "axes": [axis(sweep, objective, brief=True) for objective in sweep.objectives],
+        "corner": corner_text(sweep),
+        "many": len(sweep.arms) > FEW_ARMS,
+        "standings": [_standing(sweep, s) for s in standings(sweep)],
         "audits": AUDITS,
-        "audited": list(_audited(front)),
-        "arms": [_arm(front, arm, rows) for arm in front.arms],
-        "controls": [_line(front, m, rows) for m in front.controls.values()],
-        "comparisons": comparison(front),
+        "audited": list(_audited(sweep)),
+        "arms": [_arm(sweep, arm, rows) for arm in sweep.arms],
+        "controls": [_line(sweep, m, rows) for m in sweep.controls.values()],
+        "comparisons": comparison(sweep),
         "figure_name": figure_name,
         "figures": figures,
         "png": base64.b64encode(png).decode(),
-        "importances": importances(front),
+        "importances": importances(sweep),
         "strongest": STRONGEST,
-        "failures": failures.failures(front),
-        "time": spending.stage_times(front),
-        "prepared": front.prepared,
-        "facts": _facts(front),
+        "failures": failures.failures(sweep),
+        "time": spending.stage_times(sweep),
+        "prepared": sweep.prepared,
+        "facts": _facts(sweep),
     }
 
 
-def _found(front: Front) -> list[tuple[str, str]]:
+def _found(sweep: Sweep) -> list[tuple[str, str]]:
     """What was found, how sure it is and beside what, in a few lines."""
-    winner = Ending(front).winner
-    told = [("Best", Ending(front).winner_text())]
+    winner = Ending(sweep).winner
+    told = [("Best", Ending(sweep).winner_text())]
     if winner is not None and winner.within:
-        told.append(("How sure", f"probability that its mean over all seeds keeps each bound: {within(front, winner)}"))
-    for pair in comparison(front):
-        rows = [r for r in pair.rows if r.attack is None and r.figure in {o.metric for o in front.objectives}]
-        if pair.main and pair.baseline and rows and len(front.arms) <= FEW_ARMS:
+        told.append(("How sure", f"probability that its mean over all seeds keeps each bound: {within(sweep, winner)}"))
+    for pair in comparison(sweep):
+        rows = [r for r in pair.rows if r.attack is None and r.figure in {o.metric for o in sweep.objectives}]
+        if pair.main and pair.baseline and rows and len(sweep.arms) <= FEW_ARMS:
             less = ", ".join(f"{r.figure} {interval(r.difference)}" for r in rows)
             told.append((f"Against {pair.baseline_arm}", f"{pair.main.trial_id} less {pair.baseline.trial_id}: {less}"))
-    metric = front.objectives[0].metric
-    beside = [f"{m.trial_id} {number(m.value(metric))}" for m in front.controls.values()]
+    metric = sweep.objectives[0].metric
+    beside = [f"{m.trial_id} {number(m.value(metric))}" for m in sweep.controls.values()]
     if beside:
         told.append(("Beside it", f"{metric} of {', '.join(beside)}"))
-    told.append(("Trials", "; ".join(f"{name}: {counted(arm)}" for name, arm in front.arms.items())))
+    told.append(("Trials", "; ".join(f"{name}: {counted(arm)}" for name, arm in sweep.arms.items())))
     return told
 
 
@@ -196,20 +199,20 @@ def bound_text(constraint: Constraint) -> str:
     return f"{constraint.metric} {'≤' if constraint.side == 'at_most' else '≥'} {bound}"
 
 
-def _search_rows(front: Front) -> dict[str, dict[str, Any]]:
+def _search_rows(sweep: Sweep) -> dict[str, dict[str, Any]]:
     """The search's own replicate of every member that a table tells of, by trial."""
-    ids = [m.trial_id for arm in front.arms.values() for m in (*arm.front, *arm.confirmed_members)]
-    rows = front.rows_of(
-        "replicates", [*ids, *front.controls], ("trial_id", "replicate", "state", "forgotten_top_class")
+    ids = [m.trial_id for arm in sweep.arms.values() for m in (*arm.front, *arm.confirmed_members)]
+    rows = sweep.rows_of(
+        "replicates", [*ids, *sweep.controls], ("trial_id", "replicate", "state", "forgotten_top_class")
     )
     return {r["trial_id"]: r for r in rows if r["replicate"] == 0 and r["state"] == COMPLETE}
 
 
-def _words(front: Front) -> list[str]:
+def _words(sweep: Sweep) -> list[str]:
     """The plan in sentences."""
-    plan = front.plan
+    plan = sweep.plan
     methods, baselines = (
-        [a for a, arm in front.arms.items() if arm.baseline == is_baseline] for is_baseline in (False, True)
+        [a for a, arm in sweep.arms.items() if arm.baseline == is_baseline] for is_baseline in (False, True)
     )
     shared = " shared evenly by" if len(methods) > 1 else " of"
     against = f", and {plan['baseline_trials']} of {' and of '.join(baselines)} as baseline" if baselines else ""
@@ -223,89 +226,89 @@ def _words(front: Front) -> list[str]:
         f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}; data {plan['data']}, "
         f"forgotten: {plan['forget']}.",
         f"Every trial unlearns and is scored; one that surely breaks a constraint{far} "
-        f"stops there. The others are attacked ({search}) and scored at k = {', '.join(map(str, front.rungs))}"
+        f"stops there. The others are attacked ({search}) and scored at k = {', '.join(map(str, sweep.rungs))}"
         + (", or until the front of their arm surely dominates them." if plan.get("stopping") else "."),
-        *([f"The search ended by {front.ended_by}."] if front.ended_by else []),
+        *([f"The search ended by {sweep.ended_by}."] if sweep.ended_by else []),
         f"Members of the search front, and trials that noise may have kept off it, run again on {plan['confirm_seeds']} "
         f"fresh seeds against {confirm}; means over those seeds, with 95 % intervals, decide the front that is reported.",
     ]
-    if front.prepared.get("classifier_accuracy") is not None:
-        held_out = front.prepared.get("classifier_held_out")
+    if sweep.prepared.get("classifier_accuracy") is not None:
+        held_out = sweep.prepared.get("classifier_held_out")
         over = f" of {held_out} held-out images" if held_out else ""
-        right = f"{100 * front.prepared['classifier_accuracy']:.1f} %{over}"
+        right = f"{100 * sweep.prepared['classifier_accuracy']:.1f} %{over}"
         told.append(f"The classifier that judges every sample is right on {right}.")
     return told
 
 
-def _arm(front: Front, name: str, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    arm = front.arms[name]
-    members = sorted(
+def _arm(sweep: Sweep, name: str, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    arm = sweep.arms[name]
+    trials = sorted(
         {m.trial_id: m for m in (*arm.front, *arm.confirmed_members)}.values(),
-        key=lambda m: (not m.on_front, m.value(front.objectives[1].metric) or 0.0),
+        key=lambda m: (not m.on_front, m.value(sweep.objectives[1].metric) or 0.0),
     )
     return {
         "name": name,
-        "role": standing_of(front, name),
+        "role": standing_of(sweep, name),
         "confirmed": arm.confirmed,
         "counts": counted(arm),
         "reason": arm.reason,
-        "hypervolume": front_hypervolume(front, name),
-        "members": [_line(front, m, rows) for m in members],
-        "parameters": list(dict.fromkeys(name for m in members for name in m.parameters)),
+        "hypervolume": front_hypervolume(sweep, name),
+        "members": [_line(sweep, m, rows) for m in trials],
+        "parameters": list(dict.fromkeys(name for m in trials for name in m.parameters)),
     }
 
 
-def _line(front: Front, member: Member, searched: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _line(sweep: Sweep, trial: Trial, searched: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One row of the members' table, and what its forgotten condition yields."""
-    fresh = [r for r in front.confirm_rows if r["trial_id"] == member.trial_id and r["state"] == COMPLETE]
-    rows = fresh if member.confirmed else [searched[member.trial_id]] if member.trial_id in searched else []
+    fresh = [r for r in sweep.confirm_rows if r["trial_id"] == trial.trial_id and r["state"] == COMPLETE]
+    rows = fresh if trial.confirmed else [searched[trial.trial_id]] if trial.trial_id in searched else []
     tops = collections.Counter(r["forgotten_top_class"] for r in rows if r["forgotten_top_class"] is not None)
-    where = "on the front" if member.on_front else "infeasible" if member.feasible is False else "dominated"
+    where = "on the front" if trial.on_front else "infeasible" if trial.feasible is False else "dominated"
     return {
-        "member": member,
-        "status": where if member.arm != "control" else "control",
+        "member": trial,
+        "status": where if trial.arm != "control" else "control",
         "seeds": len(rows),
-        "quality": [member.at(name) for name in QUALITY],
-        "figures": [member.at(name) for name in shown(front)],
+        "quality": [trial.at(name) for name in QUALITY],
+        "figures": [trial.at(name) for name in shown(sweep)],
         "top": ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—",
-        "yields": [member.at(name) for name in YIELDS],
+        "yields": [trial.at(name) for name in YIELDS],
     }
 
 
-def _standing(front: Front, standing: Standing) -> dict[str, Any]:
+def _standing(sweep: Sweep, standing: Standing) -> dict[str, Any]:
     """One row of the table of arms: its best member's figures, and how far it is behind the first."""
     member = standing.member
     status = "nothing scored" if member is None else "" if member.feasible else "breaks a constraint"
-    figures = [member.at(name) for name in shown(front)] if member else []
+    figures = [member.at(name) for name in shown(sweep)] if member else []
     return {"standing": standing, "status": status, "figures": figures, "settings": settings(member) if member else ""}
 
 
-def _audited(front: Front) -> Iterator[dict[str, Any]]:
+def _audited(sweep: Sweep) -> Iterator[dict[str, Any]]:
     """What the membership audit finds in each arm's best member and the controls: before the attack, and at its worst.
 
     The worst attack is the one after whose last step membership_auc is farthest from .5: below it the model betrays the
     forget set too, by what it denoises worse than anything like it.
     """
-    best = [s.member for s in standings(front) if s.member is not None]
-    for member in (*best, *front.controls.values()):
+    best = [s.member for s in standings(sweep) if s.member is not None]
+    for member in (*best, *sweep.controls.values()):
         if any(member.at(name) is not None for name in AUDITS):  # a one-step generator has no denoising loss to audit
             yield {"trial_id": member.trial_id, "when": "before any attack", "figures": [member.at(a) for a in AUDITS]}
-        after = {a: attacked(front, member, a, AUDITS[0]) for a in front.plan["attacks"]["confirm"]}
+        after = {a: attacked(sweep, member, a, AUDITS[0]) for a in sweep.plan["attacks"]["confirm"]}
         found = {a: e.mean for a, e in after.items() if e is not None}
         if worst := max(found, key=lambda a: abs(found[a] - 0.5), default=None):
-            figures = [attacked(front, member, worst, name) for name in AUDITS]
+            figures = [attacked(sweep, member, worst, name) for name in AUDITS]
             yield {"trial_id": member.trial_id, "when": f"after {worst}", "figures": figures}
 
 
-def _facts(front: Front) -> list[tuple[str, str]]:
+def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     """What every figure depends on; more than one value in a row means figures that may not be compared."""
-    plan = front.plan
+    plan = sweep.plan
     stated = [
         ("question", f"{plan['space']}, fingerprint {plan['space_fingerprint']}"),
         ("plan's seed", str(plan["seed"])),
     ]
-    seeds = sorted({*front.seeds_run(False), *front.seeds_run(True)})
+    seeds = sorted({*sweep.seeds_run(False), *sweep.seeds_run(True)})
     stated.append(("seeds run", ", ".join(map(str, seeds)) or "none yet"))
     return stated + [
-        (name.replace("_", " "), ", ".join(values) or "not recorded") for name, values in conditions(front).items()
+        (name.replace("_", " "), ", ".join(values) or "not recorded") for name, values in conditions(sweep).items()
     ]

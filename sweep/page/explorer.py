@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from sweep.page.figures import MARKS, Mark, marks, role, window
-from sweep.reading.comparison import FEW_ARMS
+from sweep.reading.arm_against_arm import FEW_ARMS
+from sweep.reading.best import leader
 from sweep.reading.ending import Ending
-from sweep.reading.fronts import Front, leader
-from sweep.reading.members import Member, Row
 from sweep.reading.nearest import Held
 from sweep.reading.samples import curve_point
 from sweep.reading.spending import climbs
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Row, Trial
 from sweep.reading.words import QUALITY, axis, corner_text, shown
 from sweep.records import COMPLETE, PRUNED
 from sweep.records.names import BASE, RETRAIN
@@ -34,43 +35,43 @@ FRONT, CONFIRMED, FEASIBLE, INFEASIBLE, STOPPED, ENDED, CONTROLS = range(
 _REPLICATE = ("trial_id", "replicate", "seed", "state", "core_s", "unlearned_model")
 
 
-def explored(front: Front, kept: Held) -> dict[str, Any]:
+def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
     """Everything of a run that its charts and its panel need, but pictures."""
-    members = [*front.controls.values(), *kept.members]
+    trials = [*sweep.controls.values(), *kept.members]
     replicates: dict[str, list[Row]] = {}
-    for row in front.rows_of("replicates", [m.trial_id for m in members], _REPLICATE):
+    for row in sweep.rows_of("replicates", [m.trial_id for m in trials], _REPLICATE):
         replicates.setdefault(row["trial_id"], []).append(row)
-    winner = Ending(front).winner
-    x0, x1, y0, y1 = window(front)
+    winner = Ending(sweep).winner
+    x0, x1, y0, y1 = window(sweep)
     return {
-        "run": str(front.run),
-        "quoted": shlex.quote(str(front.run)),
-        "space": front.plan["space"],
-        "state": front.status.get("state", "unknown"),
+        "run": str(sweep.run),
+        "quoted": shlex.quote(str(sweep.run)),
+        "space": sweep.plan["space"],
+        "state": sweep.status.get("state", "unknown"),
         "objectives": [
-            {"metric": o.metric, "better": o.direction, "label": axis(front, o, brief=True)} for o in front.objectives
+            {"metric": o.metric, "better": o.direction, "label": axis(sweep, o, brief=True)} for o in sweep.objectives
         ],
-        "budget": front.budget if front.objectives[1].metric == "fid_delta" else None,
+        "budget": sweep.budget if sweep.objectives[1].metric == "fid_delta" else None,
         "window": [x0, x1, y0, y1],
-        "rungs": front.rungs,
-        "arms": [_arm(front, name) for name in front.arms],
+        "rungs": sweep.rungs,
+        "arms": [_arm(sweep, name) for name in sweep.arms],
         "marks": {name: _mark(MARKS[name]) for name in ("base", "retrain")},
-        "labels": len(front.arms) <= FEW_ARMS,
-        "figures": list(dict.fromkeys([*shown(front), *QUALITY])),
-        "parameters": _parameters(front),
-        "trials": _columns(front, members, replicates),
-        "curves": _curves(front, members),
-        "attacks": _attacks(front),
+        "labels": len(sweep.arms) <= FEW_ARMS,
+        "figures": list(dict.fromkeys([*shown(sweep), *QUALITY])),
+        "parameters": _parameters(sweep),
+        "trials": _columns(sweep, trials, replicates),
+        "curves": _curves(sweep, trials),
+        "attacks": _attacks(sweep),
         "climbs": [{"arm": c.arm, "trials": c.trials, "hours": _short(c.core_hours), "volume": _short(c.volume)}
-                   for c in climbs(front)],
-        "corner": corner_text(front),
+                   for c in climbs(sweep)],
+        "corner": corner_text(sweep),
         "winner": winner.trial_id if winner else None,
     }  # fmt: skip
 
 
-def _arm(front: Front, name: str) -> dict[str, Any]:
-    arm, best = front.arms[name], leader(front, name)
-    mark = _mark(marks(front)[name])
+def _arm(sweep: Sweep, name: str) -> dict[str, Any]:
+    arm, best = sweep.arms[name], leader(sweep, name)
+    mark = _mark(marks(sweep)[name])
     told = {"name": name, "baseline": arm.baseline, "confirmed": arm.confirmed, "best": best.trial_id if best else None}
     return told | mark
 
@@ -79,11 +80,11 @@ def _mark(mark: Mark) -> dict[str, str]:
     return {"colour": mark.colour, "symbol": mark.symbol, "dash": mark.dash}
 
 
-def _parameters(front: Front) -> list[dict[str, Any]]:
+def _parameters(sweep: Sweep) -> list[dict[str, Any]]:
     """Every parameter that any trial has, and the scale it is drawn on."""
     found = []
-    for field in front.trial_table.schema:
-        column = front.trial_table[field.name]
+    for field in sweep.trial_table.schema:
+        column = sweep.trial_table[field.name]
         if field.name.startswith("param_") and column.null_count < len(column):
             words = pa.types.is_dictionary(field.type) or pa.types.is_string(field.type)
             log = (field.metadata or {}).get(b"unit") == b"log scale"
@@ -91,22 +92,22 @@ def _parameters(front: Front) -> list[dict[str, Any]]:
     return found
 
 
-def _columns(front: Front, members: list[Member], replicates: dict[str, list[Row]]) -> dict[str, Any]:
-    arms = {name: i for i, name in enumerate(front.arms)}
-    figures = list(dict.fromkeys([*shown(front), *QUALITY]))
-    own = [replicates.get(m.trial_id, []) for m in members]
+def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]) -> dict[str, Any]:
+    arms = {name: i for i, name in enumerate(sweep.arms)}
+    figures = list(dict.fromkeys([*shown(sweep), *QUALITY]))
+    own = [replicates.get(m.trial_id, []) for m in trials]
     return {
-        "id": [m.trial_id for m in members],
-        "arm": [arms.get(m.arm, -1) for m in members],
-        "role": [role(m) if m.arm == CONTROL else "" for m in members],
-        "group": [_group(front, m) for m in members],
-        "state": [m.state for m in members],
-        "cause": {i: m.cause for i, m in enumerate(members) if m.cause},
-        "feasible": [m.feasible for m in members],
-        "figures": {name: [_figure(m.at(name)) for m in members] for name in figures},
-        "within": {i: m.within for i, m in enumerate(members) if m.within},
+        "id": [m.trial_id for m in trials],
+        "arm": [arms.get(m.arm, -1) for m in trials],
+        "role": [role(m) if m.arm == CONTROL else "" for m in trials],
+        "group": [_group(sweep, m) for m in trials],
+        "state": [m.state for m in trials],
+        "cause": {i: m.cause for i, m in enumerate(trials) if m.cause},
+        "feasible": [m.feasible for m in trials],
+        "figures": {name: [_figure(m.at(name)) for m in trials] for name in figures},
+        "within": {i: m.within for i, m in enumerate(trials) if m.within},
         "parameters": {
-            p["name"]: [_plain(m.parameters.get(p["name"])) for m in members] for p in _parameters(front)
+            p["name"]: [_plain(m.parameters.get(p["name"])) for m in trials] for p in _parameters(sweep)
         },
         "seeds": [len([r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]) for rows in own],
         "core_s": [_round(sum(r["core_s"] or 0.0 for r in rows)) for rows in own],
@@ -114,16 +115,16 @@ def _columns(front: Front, members: list[Member], replicates: dict[str, list[Row
     }  # fmt: skip
 
 
-def _group(front: Front, member: Member) -> int:
-    if member.arm == CONTROL:
+def _group(sweep: Sweep, trial: Trial) -> int:
+    if trial.arm == CONTROL:
         return CONTROLS
-    if any(member.value(o.metric) is None for o in front.objectives):
-        return STOPPED if member.state == PRUNED else ENDED
-    if member.on_front:
+    if any(trial.value(o.metric) is None for o in sweep.objectives):
+        return STOPPED if trial.state == PRUNED else ENDED
+    if trial.on_front:
         return FRONT
-    if not member.feasible:
+    if not trial.feasible:
         return INFEASIBLE
-    return CONFIRMED if member.confirmed else FEASIBLE
+    return CONFIRMED if trial.confirmed else FEASIBLE
 
 
 def _replicate_of_model(rows: list[Row]) -> int | None:
@@ -132,28 +133,28 @@ def _replicate_of_model(rows: list[Row]) -> int | None:
     return min((r for r in found if r >= 1), default=min(found, default=None))
 
 
-def _attacks(front: Front) -> list[dict[str, Any]]:
+def _attacks(sweep: Sweep) -> list[dict[str, Any]]:
     """Every attack with curves, in the order of the plan, and whether it counts."""
-    counts = {attack: bool(counts) for attack, _, _, counts in front.attacked if attack != "none"}
-    planned = [*front.plan["attacks"]["confirm"], *front.plan["attacks"]["search"]]
+    counts = {attack: bool(counts) for attack, _, _, counts in sweep.attacked if attack != "none"}
+    planned = [*sweep.plan["attacks"]["confirm"], *sweep.plan["attacks"]["search"]]
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
     return [{"name": a, "counts": counts[a]} for a in sorted(counts, key=lambda a: (order.get(a, len(order)), a))]
 
 
-def _curves(front: Front, members: list[Member]) -> dict[str, dict[str, Any]]:
+def _curves(sweep: Sweep, trials: list[Trial]) -> dict[str, dict[str, Any]]:
     """By trial: ``{attack: [[k, mean, lower, upper], ...]}``, over the confirm seeds or the search's one.
 
     A control has both, under its id and under ``ID/search``: a trial of one seed is held against the controls of that seed.
     """
     names = ["trial_id", "replicate", "attack", "attack_step", "metric", "value", "lower", "upper", "samples"]
-    ids = [m.trial_id for m in members]
+    ids = [m.trial_id for m in trials]
     found: dict[tuple[str, bool], dict[str, dict[int, list[Row]]]] = {}
-    for row in front.rows_of("curves", ids, names, "relearning_accuracy"):
+    for row in sweep.rows_of("curves", ids, names, "relearning_accuracy"):
         at = found.setdefault((row["trial_id"], row["replicate"] >= 1), {})
         at.setdefault(row["attack"], {}).setdefault(row["attack_step"], []).append(row)
     told: dict[str, dict[str, Any]] = {}
-    for member in members:
-        of = member.trial_id
+    for trial in trials:
+        of = trial.trial_id
         for confirm in (True, False):
             if own := found.get((of, confirm)):
                 name = f"{of}/search" if not confirm and of in (BASE, RETRAIN) else of

@@ -18,13 +18,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from sweep.reading.arm import ArmFront
+from sweep.reading.arm_against_arm import FEW_ARMS
+from sweep.reading.best import leader
 from sweep.reading.columns import points_of
-from sweep.reading.comparison import FEW_ARMS, Recovery, recoveries
-from sweep.reading.fronts import ArmFront, Front, leader
-from sweep.reading.members import Member
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Trial
 from sweep.reading.words import axis, definitions
 from sweep.records import fact
 from sweep.records.names import RETRAIN
+from sweep.relearning.panels import Panel, recovery_panels
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
 
@@ -72,11 +75,11 @@ _DASHES = (("solid", "-"), ("dash", "--"), ("dashdot", "-."), ("dot", ":"))
 SHOWN_CURVES = 6  # arms whose recovery curves are drawn; of more, the best
 
 
-def marks(front: Front) -> dict[str, Mark]:
+def marks(sweep: Sweep) -> dict[str, Mark]:
     """How each arm is drawn: the main one and a baseline as ever, more of them each in its own way."""
-    if len(front.arms) <= FEW_ARMS:
-        return {name: MARKS["baseline" if arm.baseline else "main"] for name, arm in front.arms.items()}
-    return distinct(front.arms)
+    if len(sweep.arms) <= FEW_ARMS:
+        return {name: MARKS["baseline" if arm.baseline else "main"] for name, arm in sweep.arms.items()}
+    return distinct(sweep.arms)
 
 
 def distinct(names: Iterable[str]) -> dict[str, Mark]:
@@ -88,28 +91,28 @@ def distinct(names: Iterable[str]) -> dict[str, Mark]:
     return found
 
 
-def mark_of(front: Front, member: Member) -> Mark:
-    return MARKS[role(member)] if member.arm == CONTROL else marks(front)[member.arm]
+def mark_of(sweep: Sweep, trial: Trial) -> Mark:
+    return MARKS[role(trial)] if trial.arm == CONTROL else marks(sweep)[trial.arm]
 
 
-def role(member: Member) -> str:
+def role(trial: Trial) -> str:
     """Which of MARKS draws the member."""
-    if member.arm == CONTROL:
-        return "retrain" if member.trial_id == RETRAIN else "base"
-    return "baseline" if member.baseline else "main"
+    if trial.arm == CONTROL:
+        return "retrain" if trial.trial_id == RETRAIN else "base"
+    return "baseline" if trial.baseline else "main"
 
 
-def front_figure(front: Front) -> Figure:
+def front_figure(sweep: Sweep) -> Figure:
     """One objective against the other: the fronts with intervals over seeds, everything else of the run behind them."""
-    many = len(front.arms) > FEW_ARMS
+    many = len(sweep.arms) > FEW_ARMS
     figure = Figure(figsize=(8.0, 7.2 if many else 5.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     labelled: list[tuple[float, float, str, str]] = []
-    for arm in front.arms.values():
-        _behind(axes, front, arm)
-        mark = marks(front)[arm.name]
-        points = sorted((_x(front, m), _y(front, m)) for m in arm.front)
+    for arm in sweep.arms.values():
+        _behind(axes, sweep, arm)
+        mark = marks(sweep)[arm.name]
+        points = sorted((_x(sweep, m), _y(sweep, m)) for m in arm.front)
         axes.plot(
             *zip(*points, strict=True) if points else ([], []),
             color=mark.colour,
@@ -118,61 +121,61 @@ def front_figure(front: Front) -> Figure:
             ls=mark.line,
             zorder=2,
         )
-    leaders = {m.trial_id for a in front.arms if (m := leader(front, a))} if many else set()
-    for member in _told(front):
-        mark = mark_of(front, member)
+    leaders = {m.trial_id for a in sweep.arms if (m := leader(sweep, a))} if many else set()
+    for member in _told(sweep):
+        mark = mark_of(sweep, member)
         if member.on_front:
-            _with_bars(axes, front, member, mark, filled=member.confirmed is not None)
+            _with_bars(axes, sweep, member, mark, filled=member.confirmed is not None)
         if not many:
-            labelled.append((_x(front, member), _y(front, member), member.trial_id, mark.colour))
+            labelled.append((_x(sweep, member), _y(sweep, member), member.trial_id, mark.colour))
         elif member.trial_id in leaders:
-            labelled.append((_x(front, member), _y(front, member), member.arm, mark.colour))
-    for control in front.controls.values():
-        if math.isfinite(_y(front, control)) and math.isfinite(_x(front, control)):
+            labelled.append((_x(sweep, member), _y(sweep, member), member.arm, mark.colour))
+    for control in sweep.controls.values():
+        if math.isfinite(_y(sweep, control)) and math.isfinite(_x(sweep, control)):
             mark = MARKS[role(control)]
-            _with_bars(axes, front, control, mark, filled=True)
-            labelled.append((_x(front, control), _y(front, control), control.trial_id, mark.colour))
-    if front.budget is not None and front.objectives[1].metric == "fid_delta":
-        axes.axvline(front.budget, color=GREY, ls="--", lw=1)
+            _with_bars(axes, sweep, control, mark, filled=True)
+            labelled.append((_x(sweep, control), _y(sweep, control), control.trial_id, mark.colour))
+    if sweep.budget is not None and sweep.objectives[1].metric == "fid_delta":
+        axes.axvline(sweep.budget, color=GREY, ls="--", lw=1)
         place: dict[str, Any] = {
             "xycoords": ("data", "axes fraction"),
             "textcoords": "offset points",
             "xytext": (4, -3),
         }
         axes.annotate(
-            f"FID budget {front.budget:.3g}", (front.budget, 1), **place, va="top", color="#555555", fontsize=8
+            f"FID budget {sweep.budget:.3g}", (sweep.budget, 1), **place, va="top", color="#555555", fontsize=8
         )
-    _finish_front(figure, axes, front)
+    _finish_front(figure, axes, sweep)
     _label(figure, axes, labelled)
     return figure
 
 
-def _told(front: Front) -> Iterator[Member]:
+def _told(sweep: Sweep) -> Iterator[Trial]:
     """The feasible members that may bear a label: all of them, or, of more than anyone can read, those of the fronts."""
-    for arm in front.arms.values():
-        points = points_of(front, arm)
+    for arm in sweep.arms.values():
+        points = points_of(sweep, arm)
         chosen = points.drawn & points.feasible
         if chosen.sum() > LABELLED:
             chosen &= points.on_front
         yield from (arm.members[int(i)] for i in np.flatnonzero(chosen))
 
 
-def _x(front: Front, member: Member) -> float:
-    value = member.value(front.objectives[1].metric)
+def _x(sweep: Sweep, trial: Trial) -> float:
+    value = trial.value(sweep.objectives[1].metric)
     return math.nan if value is None else value
 
 
-def _y(front: Front, member: Member) -> float:
-    value = member.value(front.objectives[0].metric)
+def _y(sweep: Sweep, trial: Trial) -> float:
+    value = trial.value(sweep.objectives[0].metric)
     return math.nan if value is None else value
 
 
-def _behind(axes: Axes, front: Front, arm: ArmFront) -> None:
+def _behind(axes: Axes, sweep: Sweep, arm: ArmFront) -> None:
     """An arm's trials off the front: small, hollow unless confirmed, in its arm's colour, or grey where infeasible.
 
     Those of one seed have no bars, so each colour of them is one call; very many become pixels, in vector files too.
     """
-    mark, points = marks(front)[arm.name], points_of(front, arm)
+    mark, points = marks(sweep)[arm.name], points_of(sweep, arm)
     for feasible, colour in ((True, mark.colour), (False, PALE)):
         chosen = points.drawn & ~points.on_front & ~points.confirmed & (points.feasible == feasible)
         at: dict[str, Any] = {
@@ -185,22 +188,22 @@ def _behind(axes: Axes, front: Front, arm: ArmFront) -> None:
         }
         axes.plot(points.second[chosen], points.first[chosen], mark.shape, **at)
     for member in arm.confirmed_members:
-        if not member.on_front and math.isfinite(_x(front, member)) and math.isfinite(_y(front, member)):
+        if not member.on_front and math.isfinite(_x(sweep, member)) and math.isfinite(_y(sweep, member)):
             pale = replace(mark, colour=mark.colour if member.feasible else PALE)
-            _with_bars(axes, front, member, pale, filled=True, size=4)
+            _with_bars(axes, sweep, member, pale, filled=True, size=4)
 
 
-def _with_bars(axes: Axes, front: Front, member: Member, mark: Mark, filled: bool, size: int = 7) -> None:
+def _with_bars(axes: Axes, sweep: Sweep, trial: Trial, mark: Mark, filled: bool, size: int = 7) -> None:
     """A point with 95 % bars over seeds where there are any; search-only points are hollow."""
     bars: dict[str, Any] = {
         axis: None if e is None or e.lower is None or e.upper is None else [[e.mean - e.lower], [e.upper - e.mean]]
-        for axis, e in zip(("yerr", "xerr"), (member.at(o.metric) for o in front.objectives), strict=True)
+        for axis, e in zip(("yerr", "xerr"), (trial.at(o.metric) for o in sweep.objectives), strict=True)
     }
     bars |= {"elinewidth": 0.6, "zorder": 1} if size < 7 else {"elinewidth": 1.2, "zorder": 3}
     face = mark.colour if filled else "none"
     axes.errorbar(
-        [_x(front, member)],
-        [_y(front, member)],
+        [_x(sweep, trial)],
+        [_y(sweep, trial)],
         **bars,
         fmt=mark.shape,
         ms=size,
@@ -210,18 +213,18 @@ def _with_bars(axes: Axes, front: Front, member: Member, mark: Mark, filled: boo
     )
 
 
-def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
-    said, (first, second) = definitions(front), front.objectives
-    axes.set_xlabel(axis(front, second), fontsize=9)
-    axes.set_ylabel(axis(front, first).partition("  (")[0], fontsize=9, wrap=True)
+def _finish_front(figure: Figure, axes: Axes, sweep: Sweep) -> None:
+    said, (first, second) = definitions(sweep), sweep.objectives
+    axes.set_xlabel(axis(sweep, second), fontsize=9)
+    axes.set_ylabel(axis(sweep, first).partition("  (")[0], fontsize=9, wrap=True)
     axes.tick_params(labelsize=8)
-    _limits(axes, front)
-    seeds = len(front.seeds_run())
-    many = len(front.arms) > FEW_ARMS
-    for arm in front.arms.values():
-        mark = marks(front)[arm.name]
+    _limits(axes, sweep)
+    seeds = len(sweep.seeds_run())
+    many = len(sweep.arms) > FEW_ARMS
+    for arm in sweep.arms.values():
+        mark = marks(sweep)[arm.name]
         how = f"confirmed on {seeds} seeds, 95 % bars" if arm.confirmed else "search only, one seed"
-        shown = "" if points_of(front, arm).feasible.any() else ": nothing feasible"
+        shown = "" if points_of(sweep, arm).feasible.any() else ": nothing feasible"
         label = f"{arm.name}{' (baseline)' if arm.baseline else ''}{shown if many else ': ' + how}"
         face = mark.colour if arm.confirmed else "none"
         axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=_plain(label))
@@ -235,7 +238,7 @@ def _finish_front(figure: Figure, axes: Axes, front: Front) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3 if many else 2, fontsize=7.5, frameon=False)
     axes.set_title(
-        _plain(f"{front.plan['space']}, {front.plan['data']}, forget {front.plan['forget']}.  N: {said['N']}"),
+        _plain(f"{sweep.plan['space']}, {sweep.plan['data']}, forget {sweep.plan['forget']}.  N: {said['N']}"),
         fontsize=8,
         loc="left",
         wrap=True,
@@ -247,13 +250,13 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _limits(axes: Axes, front: Front) -> None:
+def _limits(axes: Axes, sweep: Sweep) -> None:
     """The window of `window`; what lies outside is counted where it went, the base model named."""
-    x0, x1, y0, y1 = window(front)
+    x0, x1, y0, y1 = window(sweep)
     axes.set_xlim(x0, x1)
     axes.set_ylim(y0, y1)
-    x, y, _ = _scored(front)
-    controls = [(m, _x(front, m), _y(front, m)) for m in front.controls.values()]
+    x, y, _ = _scored(sweep)
+    controls = [(m, _x(sweep, m), _y(sweep, m)) for m in sweep.controls.values()]
     x, y = (np.append(old, new) for old, new in ((x, [c[1] for c in controls]), (y, [c[2] for c in controls])))
     right, below = int((x > x1).sum()), int(((y < y0) & (x <= x1)).sum())
     place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 7.5, "color": "#555555"}
@@ -264,34 +267,34 @@ def _limits(axes: Axes, front: Front) -> None:
         axes.annotate(f"↓ {below} below{next(found, '')}", (0.005, 0.01), **place)
 
 
-def window(front: Front) -> tuple[float, float, float, float]:
+def window(sweep: Sweep) -> tuple[float, float, float, float]:
     """(x0, x1, y0, y1) that show the feasible members, the retrain control and the budget large enough to tell apart.
 
     The base model and ruined trials would press the front into a corner; where nothing is feasible they are shown.
     """
-    xs, ys, feasible = _scored(front)
+    xs, ys, feasible = _scored(sweep)
     keep = feasible if feasible.any() else np.full(len(xs), True)
     shown = [
-        (_x(front, m), _y(front, m)) for m in front.controls.values() if role(m) == "retrain" or not feasible.any()
+        (_x(sweep, m), _y(sweep, m)) for m in sweep.controls.values() if role(m) == "retrain" or not feasible.any()
     ]
     shown = [(x, y) for x, y in shown if math.isfinite(x) and math.isfinite(y)]
     chosen = [*zip(xs[keep].tolist(), ys[keep].tolist(), strict=True), *shown]
-    budget = front.budget if front.objectives[1].metric == "fid_delta" else None
+    budget = sweep.budget if sweep.objectives[1].metric == "fid_delta" else None
     reach = [x for x, _ in chosen] + ([] if budget is None else [budget]) or [0.0]
     limit = REACH * budget if budget is not None else math.inf
     left, right = min(reach), min(max(reach), max(limit, min(reach)))
     low = min((y for _, y in chosen), default=0.0)
-    high_end = 1.0 if fact(front.objectives[0].metric, "unit") == "share" else max((y for _, y in chosen), default=1.0)
+    high_end = 1.0 if fact(sweep.objectives[0].metric, "unit") == "share" else max((y for _, y in chosen), default=1.0)
     wide, high = max(right - left, 1e-3), max(high_end - low, 0.02)
     floor = low - 0.35 * high
-    if fact(front.objectives[0].metric, "unit") == "share":
+    if fact(sweep.objectives[0].metric, "unit") == "share":
         floor = max(floor, -0.04)
     return left - 0.25 * wide, right + 0.25 * wide, floor, high_end + 0.25 * high
 
 
-def _scored(front: Front) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _scored(sweep: Sweep) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(x, y, feasible) of every trial that has both objectives."""
-    each = [points_of(front, arm) for arm in front.arms.values()]
+    each = [points_of(sweep, arm) for arm in sweep.arms.values()]
     found = [(p.second[p.drawn], p.first[p.drawn], p.feasible[p.drawn]) for p in each]
     x, y, feasible = (np.concatenate(column) for column in zip(*found, strict=True))
     return x, y, feasible
@@ -328,9 +331,9 @@ def _label(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str
                       path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
 
 
-def recovery_figure(front: Front) -> Figure:
+def recovery_figure(sweep: Sweep) -> Figure:
     """Relearning accuracy against log2(k + 1), one panel an attack, with 95 % bands where there are intervals."""
-    panels = [best_of(panel) for panel in recoveries(front)]
+    panels = [best_of(panel) for panel in recovery_panels(sweep)]
     columns = min(3, max(1, len(panels)))
     rows = math.ceil(max(1, len(panels)) / columns)
     figure = Figure(figsize=(max(1.2 + 3.2 * columns, 7.0), 0.9 + 2.8 * rows), dpi=150, layout="constrained")
@@ -339,13 +342,13 @@ def recovery_figure(front: Front) -> Figure:
     handles: dict[str, Artist] = {}
     for i, axes in enumerate(grid.flat):
         if i < len(panels):
-            _panel(axes, front, panels[i], handles)
+            _panel(axes, sweep, panels[i], handles)
         else:
             axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("relearning accuracy")
     over = "seeds" if panels and panels[0].confirmed else "samples of one seed (search only)"
-    of = f", the {SHOWN_CURVES} best arms" if len(front.arms) > SHOWN_CURVES else ""
+    of = f", the {SHOWN_CURVES} best arms" if len(sweep.arms) > SHOWN_CURVES else ""
     figure.suptitle(
         f"Relearning after k attack steps{of}; bands: 95 % over {over}" if panels else "No attack recorded yet",
         fontsize=9,
@@ -357,16 +360,16 @@ def recovery_figure(front: Front) -> Figure:
     return figure
 
 
-def best_of(panel: Recovery) -> Recovery:
+def best_of(panel: Panel) -> Panel:
     """The panel with the curves of the arms that stand first and of the controls: more than that nobody can tell apart."""
     arms = [s for s in panel.series if s.arm != CONTROL][:SHOWN_CURVES]
     return replace(panel, series=(*arms, *(s for s in panel.series if s.arm == CONTROL)))
 
 
-def _panel(axes: Axes, front: Front, panel: Recovery, handles: dict[str, Artist]) -> None:
-    rungs = front.rungs
+def _panel(axes: Axes, sweep: Sweep, panel: Panel, handles: dict[str, Artist]) -> None:
+    rungs = sweep.rungs
     for series in panel.series:
-        mark = MARKS[series.role] if series.arm == CONTROL else marks(front)[series.arm]
+        mark = MARKS[series.role] if series.arm == CONTROL else marks(sweep)[series.arm]
         x = np.log2(np.array(series.steps) + 1.0)
         (line,) = axes.plot(
             x, [e.mean for e in series.values], color=mark.colour, ls=mark.line, marker=mark.shape, ms=3.5, lw=1.4

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from sweep.page.figures import image_grid
-from sweep.reading.fronts import Front
-from sweep.reading.members import Member, Row
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Row, Trial
 from sweep.records import COMPLETE
 from sweep.records.names import BASE, RETRAIN
 from trainables.store import CorruptArtifact, Store
@@ -47,36 +47,36 @@ class Strip:
     replicate: int
 
 
-def gallery(front: Front, members: Iterable[Member] = (), room: int = ROOM) -> tuple[Strip, ...]:
+def gallery(sweep: Sweep, trials: Iterable[Trial] = (), room: int = ROOM) -> tuple[Strip, ...]:
     """Base model, retrain control and every front member, then these members, as far as the page has room.
 
     A model's samples are of the confirm phase's first seed, or of the search's where it was not confirmed; the controls are
     shown on both, for only samples of one seed are drawn from the same noise. Where room is short, members off the fronts
     show fewer images each, so that more of them show any.
     """
-    first = [BASE, RETRAIN, *(m.trial_id for arm in front.arms.values() for m in arm.front)]
-    others = [m.trial_id for m in members if m.trial_id not in set(first)][:MOST]
+    first = [BASE, RETRAIN, *(m.trial_id for arm in sweep.arms.values() for m in arm.front)]
+    others = [m.trial_id for m in trials if m.trial_id not in set(first)][:MOST]
     left = [room]
-    strips = list(_strips(front, first, left, IMAGES))
-    grids = len(others) * (1 + len(front.plan["attacks"]["search"]))
+    strips = list(_strips(sweep, first, left, IMAGES))
+    grids = len(others) * (1 + len(sweep.plan["attacks"]["search"]))
     images = _fitting(strips, grids, left[0])
     for begin in range(0, len(others), _AT_ONCE):
         if left[0] > 0:
-            strips += _strips(front, others[begin : begin + _AT_ONCE], left, images)
+            strips += _strips(sweep, others[begin : begin + _AT_ONCE], left, images)
     return tuple(strips)
 
 
-def _strips(front: Front, ids: list[str], room: list[int], images: int) -> Iterator[Strip]:
+def _strips(sweep: Sweep, ids: list[str], room: list[int], images: int) -> Iterator[Strip]:
     """The strips of some trials, one each; of a control one a phase."""
     columns = ("trial_id", "arm", "replicate", "seed", "state", "score")
     found: dict[str, list[Row]] = {}
-    for row in front.rows_of("replicates", ids, columns):
+    for row in sweep.rows_of("replicates", ids, columns):
         if row["state"] == COMPLETE or row["score"]:
             found.setdefault(row["trial_id"], []).append(row)
     curves: dict[str, list[Row]] = {}
-    for row in front.rows_of("curves", ids, _CURVE):
+    for row in sweep.rows_of("curves", ids, _CURVE):
         curves.setdefault(row["trial_id"], []).append(row)
-    store = Store(front.plan["artifacts"])
+    store = Store(sweep.plan["artifacts"])
     for trial_id in ids:
         rows = sorted(found.get(trial_id, []), key=lambda r: r["replicate"])
         fresh = [r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE][:1]

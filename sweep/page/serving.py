@@ -21,7 +21,7 @@ from sweep.errors import UsageError
 from sweep.page.contents import SCRIPTS, contents
 from sweep.page.figures import front_figure, png_bytes
 from sweep.page.render import render
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records import TABLES, NothingRecorded, now, read_json, run_folder
 
 EVERY_S = 5  # a page asks so often
@@ -43,14 +43,14 @@ class Pages:
         self.version = ""
 
     def get(self) -> tuple[str, str, str]:
-        """(version, page, parts). Raises NothingRecorded before the first trial, as `read_front` does."""
+        """(version, page, parts). Raises NothingRecorded before the first trial, as `read_sweep` does."""
         with self._lock:
             seen = tuple(_state(run) for run in self.runs)
             rested = time.monotonic() - self._made_at >= _REST * self._took
             if seen != self._seen and (rested or not self.version or self.ended()):
                 began = time.monotonic()
-                fronts = [read_front(run) for run in self.runs]
-                context = contents(fronts, [png_bytes(front_figure(front)) for front in fronts])
+                sweeps = [read_sweep(run) for run in self.runs]
+                context = contents(sweeps, [png_bytes(front_figure(sweep)) for sweep in sweeps])
                 version = str(int(self.version or 0) + 1)
                 live = {"every": EVERY_S, "version": version, "state": self.told()}
                 self._page = render("report.html.j2", context | {"live": live}, (*SCRIPTS, "live.js"))

@@ -37,16 +37,16 @@ def describe(space: SearchSpace) -> str:
 
 def _trial(target: str) -> tuple[str, Settings]:
     """Method and settings of ``RUN:TRIAL``."""
-    from sweep.reading.fronts import read_front
+    from sweep.reading.sweep import read_sweep
 
     run, _, trial = target.rpartition(":")
-    front = read_front(run)
-    if front.plan.get("attacked"):
+    sweep = read_sweep(run)
+    if sweep.plan.get("attacked"):
         raise UsageError(f"--target {target}: the trials of {run} are attacks; name a trial of a sweep of methods")
-    members = {m.trial_id: m for m in front.members}
-    if trial not in members:
-        raise UsageError(f"--target {target}: no trial {trial} in {run}; {near(trial, members)}")
-    return members[trial].method, dict(members[trial].parameters)
+    trials = {m.trial_id: m for m in sweep.members}
+    if trial not in trials:
+        raise UsageError(f"--target {target}: no trial {trial} in {run}; {near(trial, trials)}")
+    return trials[trial].method, dict(trials[trial].parameters)
 
 
 def _settings(held: object) -> str:

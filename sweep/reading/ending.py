@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sweep.reading.comparison import standings
-from sweep.reading.fronts import Front
-from sweep.reading.members import Member
+from sweep.reading.arm_against_arm import standings
 from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfalls
+from sweep.reading.sweep import Sweep
 from sweep.reading.texts import render
+from sweep.reading.trial import Trial
 from sweep.reading.words import interval, settings
 
 
@@ -19,10 +19,10 @@ from sweep.reading.words import interval, settings
 class Ending:
     """Of a front read after the run."""
 
-    front: Front
+    front: Sweep
 
     @cached_property
-    def winner(self) -> Member | None:
+    def winner(self) -> Trial | None:
         """The best feasible member of all arms, by the first objective: confirmed where anything was; None: nothing is feasible.
 
         Each arm's was chosen by the search's figures and is told by the confirmed ones.

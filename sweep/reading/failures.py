@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from sweep.reading.fronts import Front
-from sweep.reading.members import Row
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Row
 from sweep.records import COMPLETE, PRUNED, RUNNING
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
@@ -36,14 +36,14 @@ class Failures:
     total: int
 
 
-def failures(front: Front) -> Failures:
+def failures(sweep: Sweep) -> Failures:
     """Everything of a run that ended and did not complete, controls and the confirm phase's replicates included."""
     columns = ["trial_id", "state", "cause"]
-    ended = front.trial_table.select(columns).filter(~pc.field("state").isin([COMPLETE, RUNNING]))
+    ended = sweep.trial_table.select(columns).filter(~pc.field("state").isin([COMPLETE, RUNNING]))
     trials = [row | {"replicate": 0} for row in ended.to_pylist()]
     again = [
         {"trial_id": r["trial_id"], "state": r["state"], "cause": r["cause"], "replicate": r["replicate"]}
-        for r in front.confirm_rows
+        for r in sweep.confirm_rows
         if r["state"] not in (COMPLETE, RUNNING)
     ]
     found = [*trials, *again]

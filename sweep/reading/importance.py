@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import stdtrit
 
-from sweep.reading.comparison import FEW_ARMS
-from sweep.reading.fronts import Front
-from sweep.reading.members import values_of
+from sweep.reading.arm_against_arm import FEW_ARMS
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import values_of
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.rank_correlations import FEWEST, Column, rank_correlations
 
@@ -61,12 +61,12 @@ class Importance:
         return {} if self.reason else {n: e for n, e in self.parameters.items() if _excludes_0(e)}
 
 
-def importances(front: Front) -> tuple[Importance, ...]:
+def importances(sweep: Sweep) -> tuple[Importance, ...]:
     """Of each objective and of feasibility: in each arm with many trials of a run with few arms, else in arms together."""
-    targets = (*(o.metric for o in front.objectives), FEASIBLE)
+    targets = (*(o.metric for o in sweep.objectives), FEASIBLE)
     found = []
     for target in targets:
-        for arms, table, y in _groups(front, target):
+        for arms, table, y in _groups(sweep, target):
             reason = None
             if len(y) < FEWEST:
                 reason = f"too few trials: {len(y)} with this figure, at least {FEWEST} are needed"
@@ -81,16 +81,16 @@ def importances(front: Front) -> tuple[Importance, ...]:
     return tuple(found)
 
 
-def _groups(front: Front, target: str) -> Iterator[tuple[tuple[str, ...], pa.Table, np.ndarray]]:
+def _groups(sweep: Sweep, target: str) -> Iterator[tuple[tuple[str, ...], pa.Table, np.ndarray]]:
     """(arms, their trials that have the figure, the figures): each arm with many trials, and the others together."""
-    table = front.trial_table.filter(pc.field("arm").isin(pa.array(list(front.arms), pa.string())))
+    table = sweep.trial_table.filter(pc.field("arm").isin(pa.array(list(sweep.arms), pa.string())))
     order = [("number", "ascending"), ("trial_id", "ascending")]
     table = table.take(pc.sort_indices(table, sort_keys=order))
     known = np.isfinite(values_of(table, target))
     table = table.filter(pa.array(known))
     of = np.array(table["arm"].to_pylist(), dtype=object)
-    alone = [name for name in front.arms if (of == name).sum() >= FOREST and len(front.arms) <= FEW_ARMS]
-    together = tuple(name for name in front.arms if name not in alone)
+    alone = [name for name in sweep.arms if (of == name).sum() >= FOREST and len(sweep.arms) <= FEW_ARMS]
+    together = tuple(name for name in sweep.arms if name not in alone)
     for arms in (*((name,) for name in alone), *([together] if together else [])):
         own = table.filter(pa.array(np.isin(of, arms)))
         yield arms, own, values_of(own, target)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sweep.reading.arm import ArmFront
 from sweep.reading.columns import points_of
-from sweep.reading.fronts import ArmFront, Front
-from sweep.reading.members import Member, values_of
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Trial, values_of
 
 MOST = 2_000  # trials of one run; a thousand of them are half a megabyte of the page
 
@@ -17,7 +18,7 @@ MOST = 2_000  # trials of one run; a thousand of them are half a megabyte of the
 class Held:
     """The members a page holds, the best first; of `total` trials, the `nearest` to the front, and 1 in `every` of the rest."""
 
-    members: tuple[Member, ...]
+    members: tuple[Trial, ...]
     total: int
     nearest: int
     every: int
@@ -34,10 +35,10 @@ class Held:
         )
 
 
-def held(front: Front, most: int = MOST) -> Held:
+def held(sweep: Sweep, most: int = MOST) -> Held:
     """The trials of a run that its page holds, the nearest to the front of their arm first."""
-    arms = list(front.arms.values())
-    gaps = [gap(front, arm) for arm in arms]
+    arms = list(sweep.arms.values())
+    gaps = [gap(sweep, arm) for arm in arms]
     places = [(g, i, j) for i, found in enumerate(gaps) for j, g in enumerate(found.tolist())]
     places.sort(key=lambda p: (p[0], p[1], p[2]))
     if len(places) <= most:
@@ -52,14 +53,14 @@ def held(front: Front, most: int = MOST) -> Held:
     return Held(tuple(arms[i].members[j] for _, i, j in chosen), len(places), nearest, every)
 
 
-def gap(front: Front, arm: ArmFront) -> np.ndarray:
+def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
     """How far each trial of an arm is from its front (n,): -1 on it or confirmed, 0 beside it; infinite without figures.
 
     The least improvement in both objectives at once after which no member of the front would dominate it (the additive
     epsilon indicator), in units of the spread of the arm's trials, and the violations of its constraints on top.
     """
-    points = points_of(front, arm)
-    turns = [-1.0 if o.direction == "maximise" else 1.0 for o in front.objectives]
+    points = points_of(sweep, arm)
+    turns = [-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives]
     costs = np.stack([points.first * turns[0], points.second * turns[1]], axis=1)
     found = np.full(len(costs), np.inf)
     drawn = points.drawn

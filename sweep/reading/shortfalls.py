@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sweep.reading.fronts import Front
-from sweep.reading.members import Row
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Row
 from sweep.reading.words import listed
 from sweep.records import COMPLETE, FAIL
 
@@ -33,10 +33,10 @@ class Shortfall:
         return f"{self.what}; the first: {self.cause}"
 
 
-def shortfalls(front: Front) -> tuple[Shortfall, ...]:
+def shortfalls(sweep: Sweep) -> tuple[Shortfall, ...]:
     """Of a sweep, as far as it is recorded: the gravest first; empty where nothing failed that anything hangs on."""
-    found = [*_arms(front), *_confirmation(front), *_controls(front)]
-    if front.status.get("state") != "finished":
+    found = [*_arms(sweep), *_confirmation(sweep), *_controls(sweep)]
+    if sweep.status.get("state") != "finished":
         found = [replace(s, what=f"so far, {s.what}") for s in found]
     return tuple(sorted(found, key=lambda s: not s.fatal))
 
@@ -62,11 +62,11 @@ def brief(cause: str | None) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _arms(front: Front) -> Iterator[Shortfall]:
+def _arms(sweep: Sweep) -> Iterator[Shortfall]:
     """Arms of which every trial failed; where all did, one line of all."""
-    failed = [a for a in front.arms.values() if len(a.members) and a.counts.get(FAIL, 0) == len(a.members)]
-    why = {"every cause": _causes(front.run, "trials")}
-    if failed and len(failed) == sum(bool(len(a.members)) for a in front.arms.values()):
+    failed = [a for a in sweep.arms.values() if len(a.members) and a.counts.get(FAIL, 0) == len(a.members)]
+    why = {"every cause": _causes(sweep.run, "trials")}
+    if failed and len(failed) == sum(bool(len(a.members)) for a in sweep.arms.values()):
         yield Shortfall("every trial failed", brief(failed[0].members[0].cause), why, fatal=True)
         return
     for arm in failed:
@@ -75,40 +75,40 @@ def _arms(front: Front) -> Iterator[Shortfall]:
         yield Shortfall(what, brief(arm.members[0].cause), why, fatal=not arm.baseline)
 
 
-def _confirmation(front: Front) -> Iterator[Shortfall]:
+def _confirmation(sweep: Sweep) -> Iterator[Shortfall]:
     """Trials whose replicates on fresh seeds failed, all of them or some."""
-    ended = _ended(r for r in front.confirm_rows if r["trial_id"] not in front.controls)
+    ended = _ended(r for r in sweep.confirm_rows if r["trial_id"] not in sweep.controls)
     failed = {t: [r for r in rows if r["state"] == FAIL] for t, rows in ended.items()}
     whole = [t for t, rows in failed.items() if len(rows) == len(ended[t])]
     partly = [t for t, rows in failed.items() if 0 < len(rows) < len(ended[t])]
     if whole and len(whole) == len(ended):
         n = sum(map(len, ended.values()))
         what = f"confirmation of {listed(whole)}: {all_of(n)} failed, so nothing is confirmed"
-        yield Shortfall(what, _first(failed, whole), _again(front), fatal=True)
+        yield Shortfall(what, _first(failed, whole), _again(sweep), fatal=True)
         return
     if whole:
         n, have = sum(len(failed[t]) for t in whole), "it has" if len(whole) == 1 else "they have"
         what = f"confirmation of {listed(whole)}: {all_of(n)} failed, so {have} only the search's one seed"
-        yield Shortfall(what, _first(failed, whole), _again(front))
+        yield Shortfall(what, _first(failed, whole), _again(sweep))
     if partly:
         n, of = (sum(len(rows[t]) for t in partly) for rows in (failed, ended))
         what = f"confirmation of {listed(partly)}: {n} of {of} replicates failed, so intervals are over fewer seeds"
-        yield Shortfall(what, _first(failed, partly), _again(front))
+        yield Shortfall(what, _first(failed, partly), _again(sweep))
 
 
-def _controls(front: Front) -> Iterator[Shortfall]:
+def _controls(sweep: Sweep) -> Iterator[Shortfall]:
     """Controls that failed, on the search's seed or on fresh ones: what is held against them is missing there."""
-    ended = _ended(r for r in front.confirm_rows if r["trial_id"] in front.controls)
-    for name, control in front.controls.items():
+    ended = _ended(r for r in sweep.confirm_rows if r["trial_id"] in sweep.controls)
+    for name, control in sweep.controls.items():
         rows = ended.get(name, [])
         failed = [r for r in rows if r["state"] == FAIL]
         if failed:
             how = all_of(len(failed)) if len(failed) == len(rows) else f"{len(failed)} of {len(rows)} replicates"
             what = f"{name}: {how} on fresh seeds failed, so what is held against it lacks those seeds"
-            yield Shortfall(what, brief(failed[0]["cause"]), _again(front))
+            yield Shortfall(what, brief(failed[0]["cause"]), _again(sweep))
         if control.state == FAIL:
             what = f"{name}: it failed on the search's seed, so nothing of that seed is held against it"
-            yield Shortfall(what, brief(control.cause), {"every cause": _causes(front.run, "trials")})
+            yield Shortfall(what, brief(control.cause), {"every cause": _causes(sweep.run, "trials")})
 
 
 def _ended(rows: Iterator[Row]) -> dict[str, list[Row]]:
@@ -134,8 +134,8 @@ def _causes(run: Path, table: str) -> str:
     return f'python -m sweep.query {shlex.quote(str(run))} "{sql}"'
 
 
-def _again(front: Front) -> dict[str, str]:
+def _again(sweep: Sweep) -> dict[str, str]:
     """The same of all that failed on fresh seeds: one command runs it all again."""
-    failed = dict.fromkeys(r["trial_id"] for r in front.confirm_rows if r["state"] == FAIL)
-    resume = f"python -m sweep.launch --resume {shlex.quote(str(front.run))} --confirm {' '.join(failed)}"
-    return {"every cause": _causes(front.run, "replicates"), "run the failed replicates again": resume}
+    failed = dict.fromkeys(r["trial_id"] for r in sweep.confirm_rows if r["state"] == FAIL)
+    resume = f"python -m sweep.launch --resume {shlex.quote(str(sweep.run))} --confirm {' '.join(failed)}"
+    return {"every cause": _causes(sweep.run, "replicates"), "run the failed replicates again": resume}

@@ -11,20 +11,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.reading.fronts import Front, corner
-from sweep.reading.members import values_of
+from sweep.reading.best import corner
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import values_of
 from sweep.statistics.estimates import hypervolume
 
 PARTS = ("training", "sampling", "scoring", "other")
 
 
-def stage_times(front: Front) -> list[dict[str, Any]]:
+def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
     """A row a kind of stage: how many were made and found, and the seconds (wall, core, and the parts of wall) of those made.
 
     `other` is what is neither training, sampling nor scoring: loading and storing.
     """
     seconds = ["wall_s", "core_s", "training_s", "sampling_s", "scoring_s"]
-    table = front.stage_columns(["stage", "found", *seconds])
+    table = sweep.stage_columns(["stage", "found", *seconds])
     kind = pc.replace_substring_regex(pc.cast(table["stage"], pa.string()), "@.*", "")
     table = table.set_column(0, "kind", kind)
     table = table.set_column(1, "found", pc.fill_null(table["found"], False))
@@ -51,22 +52,22 @@ class Climb:
     volume: tuple[float, ...]
 
 
-def climbs(front: Front) -> tuple[Climb, ...]:
+def climbs(sweep: Sweep) -> tuple[Climb, ...]:
     """How each arm's hypervolume rose as the search went on, by the search's own figures; nothing where there is no corner."""
-    reference = corner(front)
+    reference = corner(sweep)
     if reference is None:
         return ()
-    table = front.trial_table.filter(pc.is_valid(front.trial_table["told_at"]))
+    table = sweep.trial_table.filter(pc.is_valid(sweep.trial_table["told_at"]))
     table = table.take(pc.sort_indices(table, sort_keys=[("told_at", "ascending"), ("trial_id", "ascending")]))
     spent = np.cumsum(np.nan_to_num(values_of(table, "core_s"))) / 3600
-    told = np.cumsum([name in front.arms for name in table["arm"].to_pylist()])
-    directions = [o.direction for o in front.objectives]
+    told = np.cumsum([name in sweep.arms for name in table["arm"].to_pylist()])
+    directions = [o.direction for o in sweep.objectives]
     turns = np.array([-1.0 if d == "maximise" else 1.0 for d in directions])
-    costs = np.stack([values_of(table, o.metric) for o in front.objectives], axis=1) * turns
+    costs = np.stack([values_of(table, o.metric) for o in sweep.objectives], axis=1) * turns
     usable = np.isfinite(costs).all(axis=1) & (values_of(table, "feasible") > 0)
     arms = np.array(table["arm"].to_pylist(), dtype=object)
     found = []
-    for arm in front.arms:
+    for arm in sweep.arms:
         rises = _rises(costs, np.flatnonzero(usable & (arms == arm)), reference, directions, turns)
         if rises:
             at = [i for i, _ in rises]

@@ -13,10 +13,12 @@ from itertools import chain
 from typing import Any
 
 from sweep.errors import UsageError
-from sweep.reading.comparison import FEW_ARMS, Comparison, comparison, standings
-from sweep.reading.fronts import Front, comparable, conditions, front_hypervolume
-from sweep.reading.members import Member, luck_of
+from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, comparison, standings
+from sweep.reading.best import front_hypervolume
+from sweep.reading.comparable import comparable, conditions
 from sweep.reading.shortfalls import shortfall_lines, shortfalls
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Trial, luck_of
 from sweep.reading.words import (
     QUALITY,
     cell,
@@ -36,12 +38,12 @@ from sweep.records import AUDITS
 WIDTH = 80
 
 
-def render(front: Front | Sequence[Front], format: str = "text") -> str:
+def render(sweep: Sweep | Sequence[Sweep], format: str = "text") -> str:
     """One front, or several one after another, as text ending in a newline. UsageError for an unknown format."""
-    fronts = [front] if isinstance(front, Front) else list(front)
+    sweeps = [sweep] if isinstance(sweep, Sweep) else list(sweep)
     if format not in FORMATS:
         raise UsageError(f"format {format!r} is not one of {', '.join(FORMATS)}")
-    return FORMATS[format](fronts)
+    return FORMATS[format](sweeps)
 
 
 def _wrap(label: str, text: str) -> Iterator[str]:
@@ -50,35 +52,35 @@ def _wrap(label: str, text: str) -> Iterator[str]:
     )
 
 
-def _text(fronts: Sequence[Front]) -> str:
+def _text(sweeps: Sequence[Sweep]) -> str:
     lines: list[str] = []
-    for front in fronts:
-        lines += [*_text_head(front), *_text_arms(front), *_text_comparisons(front), *_text_standings(front)]
-        lines += [*shortfall_lines(shortfalls(front)), ""]
-    if len(fronts) > 1:
-        differs = comparable(fronts)
+    for sweep in sweeps:
+        lines += [*_text_head(sweep), *_text_arms(sweep), *_text_comparisons(sweep), *_text_standings(sweep)]
+        lines += [*shortfall_lines(shortfalls(sweep)), ""]
+    if len(sweeps) > 1:
+        differs = comparable(sweeps)
         verdict = f"NOT comparable, they differ in {', '.join(differs)}" if differs else "comparable: same conditions"
         lines += [*_wrap("these runs", verdict), ""]
     return "\n".join(lines[:-1]) + "\n"
 
 
-def _text_head(front: Front) -> Iterator[str]:
-    plan = front.plan
+def _text_head(sweep: Sweep) -> Iterator[str]:
+    plan = sweep.plan
     yield from _wrap("", f"{plan['space']}: {plan['question']}")
     yield from _wrap(
-        "run", f"{front.run} ({front.status.get('state', 'unknown')}); data {plan['data']}, forget {plan['forget']}"
+        "run", f"{sweep.run} ({sweep.status.get('state', 'unknown')}); data {plan['data']}, forget {plan['forget']}"
     )
-    if front.ended_by:
-        yield from _wrap("search", f"ended by {front.ended_by}")
-    for name, meaning in definitions(front).items():
+    if sweep.ended_by:
+        yield from _wrap("search", f"ended by {sweep.ended_by}")
+    for name, meaning in definitions(sweep).items():
         label = name.partition(" ")[0] if len(name) > 12 else name
         yield from _wrap(label, meaning) if len(label) <= 12 else _wrap("", f"{name}: {meaning}")
-    seeds = len(front.seeds_run())
-    confirmed = [a.name for a in front.arms.values() if a.confirmed]
-    single = [a for a in front.arms if a not in confirmed]
-    if len(front.arms) > FEW_ARMS:
+    seeds = len(sweep.seeds_run())
+    confirmed = [a.name for a in sweep.arms.values() if a.confirmed]
+    single = [a for a in sweep.arms if a not in confirmed]
+    if len(sweep.arms) > FEW_ARMS:
         names = (confirmed, single)
-        confirmed, single = ([f"{len(some)} of {len(front.arms)} arms"] if some else [] for some in names)
+        confirmed, single = ([f"{len(some)} of {len(sweep.arms)} arms"] if some else [] for some in names)
     told = (
         f"{' and '.join(confirmed)} confirmed on {seeds} fresh seeds: mean [95 % interval over seeds]"
         if confirmed
@@ -90,16 +92,16 @@ def _text_head(front: Front) -> Iterator[str]:
     yield from _wrap("values", told)
 
 
-def _text_arms(front: Front) -> Iterator[str]:
-    first, second = front.objectives
-    wide = 2 + max([17, *(len(m.trial_id) for arm in front.arms.values() for m in arm.front)])
-    for arm in front.arms.values():
+def _text_arms(sweep: Sweep) -> Iterator[str]:
+    first, second = sweep.objectives
+    wide = 2 + max([17, *(len(m.trial_id) for arm in sweep.arms.values() for m in arm.front)])
+    for arm in sweep.arms.values():
         yield ""
         which = "confirmed front" if arm.confirmed else "search front"
-        volume = front_hypervolume(front, arm.name)
-        role = standing_of(front, arm.name)
+        volume = front_hypervolume(sweep, arm.name)
+        role = standing_of(sweep, arm.name)
         yield from _wrap("arm", f"{arm.name} ({role}), {sum(arm.counts.values())} trials: {counted(arm)}")
-        area = f"; hypervolume {number(volume)} up to {corner_text(front)}" if volume is not None else ""
+        area = f"; hypervolume {number(volume)} up to {corner_text(sweep)}" if volume is not None else ""
         yield from _wrap("front", f"{which}, {len(arm.front)} of {len(arm.members)} trials{area}")
         if arm.front:
             yield f"  {'trial':<{wide}} {first.metric:<27}{second.metric}"
@@ -109,21 +111,21 @@ def _text_arms(front: Front) -> Iterator[str]:
             yield from textwrap.wrap(settings(member), WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
             if member.within:
                 yield from textwrap.wrap(
-                    f"within: {within(front, member)}", WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
+                    f"within: {within(sweep, member)}", WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
                 )
         if arm.reason:
             yield from _wrap("few because", arm.reason)
         if told := str(luck_of(arm.confirmed_members)):
             yield from _wrap("luck", told)
-    for name, control in front.controls.items():
-        told = ", ".join(f"{o.metric} {interval(control.at(o.metric))}" for o in front.objectives)
+    for name, control in sweep.controls.items():
+        told = ", ".join(f"{o.metric} {interval(control.at(o.metric))}" for o in sweep.objectives)
         yield from _wrap("control", f"{name}: {told}")
-    if reason := front.prepared.get("without_control"):
+    if reason := sweep.prepared.get("without_control"):
         yield from _wrap("control", f"no retrain control: {reason}; attacks that hold forgotten data have no excess")
 
 
-def _text_comparisons(front: Front) -> Iterator[str]:
-    pairs = comparison(front)
+def _text_comparisons(sweep: Sweep) -> Iterator[str]:
+    pairs = comparison(sweep)
     brief = len(pairs) > FEW_ARMS
     for pair in pairs:
         if not brief:
@@ -132,7 +134,7 @@ def _text_comparisons(front: Front) -> Iterator[str]:
             yield from _wrap("comparison", f"{pair.arm} against {pair.baseline_arm}: {pair.missing}")
             continue
         if brief:
-            yield from _wrap("comparison", _brief(front, pair))
+            yield from _wrap("comparison", _brief(sweep, pair))
             continue
         yield from _wrap(
             "comparison", f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed, mean [95 % interval]"
@@ -154,10 +156,10 @@ def _text_comparisons(front: Front) -> Iterator[str]:
         yield from _wrap("", "every attack and rung of these pairs: --format markdown, json, or the page")
 
 
-def _brief(front: Front, pair: Comparison) -> str:
+def _brief(sweep: Sweep, pair: Comparison) -> str:
     """A pair by its objectives alone: ``a - b, paired by seed: robustness 0.1 [0, 0.2]; …``."""
     assert pair.main is not None and pair.baseline is not None, "the caller has told what is missing"
-    names = [o.metric for o in front.objectives]
+    names = [o.metric for o in sweep.objectives]
     told = "; ".join(
         f"{r.figure} {interval(r.difference)}" for r in pair.rows if r.attack is None and r.figure in names
     )
@@ -165,15 +167,15 @@ def _brief(front: Front, pair: Comparison) -> str:
     return f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed: {told}{note}"
 
 
-def _text_standings(front: Front) -> Iterator[str]:
-    if len(front.arms) <= FEW_ARMS:
+def _text_standings(sweep: Sweep) -> Iterator[str]:
+    if len(sweep.arms) <= FEW_ARMS:
         return
-    first, second = front.objectives
+    first, second = sweep.objectives
     yield ""
     yield from _wrap("standings", f"the best member of each arm by {first.metric}; mean [95 % interval over seeds]")
-    wide = 2 + max(len(name) for name in front.arms)
+    wide = 2 + max(len(name) for name in sweep.arms)
     yield f"  {'':>2} {'arm':<{wide}}{first.metric:<24}{second.metric}"
-    for place, standing in enumerate(standings(front), 1):
+    for place, standing in enumerate(standings(sweep), 1):
         member = standing.member
         if member is None:
             yield f"  {'—':>2} {standing.arm:<{wide}}nothing scored"
@@ -182,25 +184,25 @@ def _text_standings(front: Front) -> Iterator[str]:
         yield f"  {place if member.feasible else '—':>2} {standing.arm:<{wide}}{values}".rstrip() + (
             "" if member.feasible else " *"
         )
-    if any(s.member is not None and not s.member.feasible for s in standings(front)):
+    if any(s.member is not None and not s.member.feasible for s in standings(sweep)):
         yield "  * breaks a constraint: it has no place, and shows its arm's closest member"
 
 
-def flat_rows(front: Front, members: Sequence[Member] | None = None) -> Iterator[dict[str, Any]]:
+def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[dict[str, Any]]:
     """One flat row a trial, what a spreadsheet wants: of the given ones, or of every arm and the controls."""
-    chosen = (*front.members, *front.controls.values()) if members is None else members
-    names, figures = sorted({p for m in chosen for p in m.parameters}), (*shown(front), *QUALITY, *AUDITS)
-    seeds = Counter(trial_id for trial_id, _ in front.seeds())
+    chosen = (*sweep.members, *sweep.controls.values()) if trials is None else trials
+    names, figures = sorted({p for m in chosen for p in m.parameters}), (*shown(sweep), *QUALITY, *AUDITS)
+    seeds = Counter(trial_id for trial_id, _ in sweep.seeds())
     for m in chosen:
         row: dict[str, Any] = {
-            "run": str(front.run),
+            "run": str(sweep.run),
             "trial_id": m.trial_id,
             "arm": m.arm,
             "baseline": m.baseline,
             "state": m.state,
         }
         row |= {"cause": m.cause, "feasible": m.feasible, "on_front": m.on_front, "on_search_front": m.on_search_front}
-        row |= {"fid_budget": front.budget, "k": front.rungs[-1]} | {f"param_{p}": m.parameters.get(p) for p in names}
+        row |= {"fid_budget": sweep.budget, "k": sweep.rungs[-1]} | {f"param_{p}": m.parameters.get(p) for p in names}
         for name in figures:
             found = (m.confirmed or {}).get(name)
             row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": found.mean if found else None}
@@ -208,12 +210,12 @@ def flat_rows(front: Front, members: Sequence[Member] | None = None) -> Iterator
                 f"confirmed_{name}_lower": found.lower if found else None,
                 f"confirmed_{name}_upper": found.upper if found else None,
             }
-        row |= {f"within_{c.name}": m.within.get(c.name) for c in front.constraints}
+        row |= {f"within_{c.name}": m.within.get(c.name) for c in sweep.constraints}
         yield row | {"confirm_seeds": seeds[m.trial_id]}
 
 
-def _csv(fronts: Sequence[Front]) -> str:
-    each = [flat_rows(front) for front in fronts]
+def _csv(sweeps: Sequence[Sweep]) -> str:
+    each = [flat_rows(sweep) for sweep in sweeps]
     firsts = [next(rows, {}) for rows in each]  # every row of a run has the same columns
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(chain.from_iterable(firsts))), restval="", lineterminator="\n")
@@ -223,15 +225,15 @@ def _csv(fronts: Sequence[Front]) -> str:
     return out.getvalue()
 
 
-def _json(fronts: Sequence[Front]) -> str:
+def _json(sweeps: Sequence[Sweep]) -> str:
     told = [
         {
-            "run": str(front.run),
-            "plan": front.plan,
-            "status": front.status,
-            "definitions": definitions(front),
-            "fid_budget": front.budget,
-            "conditions": conditions(front),
+            "run": str(sweep.run),
+            "plan": sweep.plan,
+            "status": sweep.status,
+            "definitions": definitions(sweep),
+            "fid_budget": sweep.budget,
+            "conditions": conditions(sweep),
             "arms": {
                 name: {
                     "name": name,
@@ -240,27 +242,27 @@ def _json(fronts: Sequence[Front]) -> str:
                     "counts": arm.counts,
                     "reason": arm.reason,
                     "luck": dataclasses.asdict(luck_of(arm.confirmed_members)),
-                    "hypervolume": front_hypervolume(front, name),
+                    "hypervolume": front_hypervolume(sweep, name),
                 }
-                for name, arm in front.arms.items()
+                for name, arm in sweep.arms.items()
             },
-            "controls": {name: dataclasses.asdict(m) for name, m in front.controls.items()},
-            "comparison": [_pair(pair) for pair in comparison(front)],
-            "shortfalls": [dataclasses.asdict(s) for s in shortfalls(front)],
+            "controls": {name: dataclasses.asdict(m) for name, m in sweep.controls.items()},
+            "comparison": [_pair(pair) for pair in comparison(sweep)],
+            "shortfalls": [dataclasses.asdict(s) for s in shortfalls(sweep)],
             "standings": [
                 {
                     "arm": s.arm,
                     "trial_id": s.member and s.member.trial_id,
                     "behind_first": s.ahead and dataclasses.asdict(s.ahead),
                 }
-                for s in standings(front)
+                for s in standings(sweep)
             ],
         }
-        for front in fronts
+        for sweep in sweeps
     ]
     if len(told) == 1:
         return json.dumps(told[0], indent=1) + "\n"
-    return json.dumps({"not_comparable_in": comparable(fronts), "runs": told}, indent=1) + "\n"
+    return json.dumps({"not_comparable_in": comparable(sweeps), "runs": told}, indent=1) + "\n"
 
 
 def _pair(pair: Comparison) -> dict[str, Any]:
@@ -269,18 +271,18 @@ def _pair(pair: Comparison) -> dict[str, Any]:
     return dataclasses.asdict(pair) | ids
 
 
-def _markdown(fronts: Sequence[Front]) -> str:
+def _markdown(sweeps: Sequence[Sweep]) -> str:
     lines: list[str] = []
-    for front in fronts:
-        lines += [f"## {cell(front.plan['space'])}", "", cell(front.plan["question"]), ""]
-        lines += [f"- **{name}**: {cell(meaning)}" for name, meaning in definitions(front).items()]
-        first, second = front.objectives
+    for sweep in sweeps:
+        lines += [f"## {cell(sweep.plan['space'])}", "", cell(sweep.plan["question"]), ""]
+        lines += [f"- **{name}**: {cell(meaning)}" for name, meaning in definitions(sweep).items()]
+        first, second = sweep.objectives
         lines += [
             "",
             f"| trial | arm | values | {first.metric} | {second.metric} | within | parameters |",
             "|---|---|---|---|---|---|---|",
         ]
-        for arm in front.arms.values():
+        for arm in sweep.arms.values():
             for m in arm.front:
                 values = "confirmed" if m.confirmed else "search only"
                 cells = [
@@ -289,13 +291,13 @@ def _markdown(fronts: Sequence[Front]) -> str:
                     values,
                     interval(m.at(first.metric)),
                 ]
-                cells += [interval(m.at(second.metric)), within(front, m), cell(settings(m))]
+                cells += [interval(m.at(second.metric)), within(sweep, m), cell(settings(m))]
                 lines.append("| " + " | ".join(cells) + " |")
-        lines += _markdown_standings(front)
-        lines += [""] + [f"{arm.name}: {cell(arm.reason)}\n" for arm in front.arms.values() if arm.reason]
-        lines += [f"{a.name}: {told}\n" for a in front.arms.values() if (told := str(luck_of(a.confirmed_members)))]
-        lines += [f"Failed: {cell(str(s))}\n" for s in shortfalls(front)]
-        for pair in comparison(front):
+        lines += _markdown_standings(sweep)
+        lines += [""] + [f"{arm.name}: {cell(arm.reason)}\n" for arm in sweep.arms.values() if arm.reason]
+        lines += [f"{a.name}: {told}\n" for a in sweep.arms.values() if (told := str(luck_of(a.confirmed_members)))]
+        lines += [f"Failed: {cell(str(s))}\n" for s in shortfalls(sweep)]
+        for pair in comparison(sweep):
             if pair.missing or pair.main is None or pair.baseline is None:
                 lines += [f"{pair.arm} against {pair.baseline_arm}: {pair.missing}", ""]
                 continue
@@ -309,8 +311,8 @@ def _markdown(fronts: Sequence[Front]) -> str:
                 for r in pair.rows
             ]
             lines.append("")
-    if len(fronts) > 1:
-        differs = comparable(fronts)
+    if len(sweeps) > 1:
+        differs = comparable(sweeps)
         lines += [
             f"These runs are not comparable: they differ in {', '.join(differs)}."
             if differs
@@ -320,18 +322,18 @@ def _markdown(fronts: Sequence[Front]) -> str:
     return "\n".join(lines[:-1]) + "\n"
 
 
-def _markdown_standings(front: Front) -> Iterator[str]:
-    if len(front.arms) <= FEW_ARMS:
+def _markdown_standings(sweep: Sweep) -> Iterator[str]:
+    if len(sweep.arms) <= FEW_ARMS:
         return
-    figures = shown(front)
+    figures = shown(sweep)
     yield from ("", f"| place | arm | best member | {' | '.join(figures)} |", "|---" * (3 + len(figures)) + "|")
-    for place, standing in enumerate(standings(front), 1):
+    for place, standing in enumerate(standings(sweep), 1):
         member = standing.member
         cells = [str(place) if member and member.feasible else "—", standing.arm, member.trial_id if member else "—"]
         yield "| " + " | ".join([*cells, *(interval(member.at(f)) if member else "—" for f in figures)]) + " |"
 
 
-FORMATS: dict[str, Callable[[Sequence[Front]], str]] = {
+FORMATS: dict[str, Callable[[Sequence[Sweep]], str]] = {
     "text": _text,
     "csv": _csv,
     "json": _json,

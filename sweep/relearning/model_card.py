@@ -7,8 +7,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from sweep.reading.fronts import Front
-from sweep.reading.members import FIGURE_NAMES, Member
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import FIGURE_NAMES, Trial
 from sweep.reading.words import interval, meaning, number
 from sweep.records import fact
 from sweep.records.names import BASE, RETRAIN
@@ -23,22 +23,22 @@ _ATTACKED = (
 )  # of an attack's rungs; the others stay in the run's tables
 
 
-def metadata(front: Front, member: Member, replicate: int, pipeline: str) -> str:
+def metadata(sweep: Sweep, trial: Trial, replicate: int, pipeline: str) -> str:
     """The card's front matter, as the Hugging Face Hub reads it, between its two lines of dashes."""
-    row, name = _row(front, member, replicate), f"{front.plan['data']}-{member.trial_id}"
+    row, name = _row(sweep, trial, replicate), f"{sweep.plan['data']}-{trial.trial_id}"
     results = [
         EvalResult(
             task_type="unconditional-image-generation",
-            dataset_type=front.plan["data"],
-            dataset_name=front.plan["data"],
+            dataset_type=sweep.plan["data"],
+            dataset_name=sweep.plan["data"],
             metric_type=o.metric,
             metric_value=row[o.metric],
-            metric_name=meaning(front, o.metric),
+            metric_name=meaning(sweep, o.metric),
         )
-        for o in front.objectives
-        if row.get(o.metric) is not None and member.arm != CONTROL
+        for o in sweep.objectives
+        if row.get(o.metric) is not None and trial.arm != CONTROL
     ]
-    unlearning = [] if member.arm == CONTROL else ["machine-unlearning", f"unlearned-by-{member.method}"]
+    unlearning = [] if trial.arm == CONTROL else ["machine-unlearning", f"unlearned-by-{trial.method}"]
     told = ModelCardData(
         library_name="diffusers",
         license="unknown",
@@ -50,16 +50,16 @@ def metadata(front: Front, member: Member, replicate: int, pipeline: str) -> str
     return f"---\n{told.to_yaml()}\n---\n"
 
 
-def measured(front: Front, member: Member, replicate: int) -> str:
+def measured(sweep: Sweep, trial: Trial, replicate: int) -> str:
     """Sections of the card: how it was measured, how attacked, over which seeds, its licence and its limits."""
-    row = _row(front, member, replicate)
-    curves = [c for c in front.curves_of(member.trial_id) if c["replicate"] == replicate]
-    parts = [*_conditions(row), *_figures(front, row, curves), *_attacks(front, member, replicate, curves)]
-    return "\n".join([*parts, *_over_seeds(front, member), *_limits(front, member)]) + "\n"
+    row = _row(sweep, trial, replicate)
+    curves = [c for c in sweep.curves_of(trial.trial_id) if c["replicate"] == replicate]
+    parts = [*_conditions(row), *_figures(sweep, row, curves), *_attacks(sweep, trial, replicate, curves)]
+    return "\n".join([*parts, *_over_seeds(sweep, trial), *_limits(sweep, trial)]) + "\n"
 
 
-def _row(front: Front, member: Member, replicate: int) -> Row:
-    found = [r for r in front.replicates if (r["trial_id"], r["replicate"]) == (member.trial_id, replicate)]
+def _row(sweep: Sweep, trial: Trial, replicate: int) -> Row:
+    found = [r for r in sweep.replicates if (r["trial_id"], r["replicate"]) == (trial.trial_id, replicate)]
     return found[0]
 
 
@@ -79,7 +79,7 @@ def _conditions(row: Row) -> Iterator[str]:
     yield from _table(("", ""), [(name, value) for name, value in told.items() if value is not None])
 
 
-def _figures(front: Front, row: Row, curves: Sequence[Row]) -> Iterator[str]:
+def _figures(sweep: Sweep, row: Row, curves: Sequence[Row]) -> Iterator[str]:
     """Each with the N it is over, which the curves know: of a figure of the attacks, that of one rung."""
     n = {c["metric"]: c["samples"] for c in curves if c["attack"] == "none"}
     rung = {c["metric"]: c["samples"] for c in curves if c["attack"] != "none"}
@@ -93,10 +93,10 @@ def _figures(front: Front, row: Row, curves: Sequence[Row]) -> Iterator[str]:
             else:
                 over = n.get(name) or n.get(name.partition("_")[0]) or "—"  # fid_delta is over what fid is
             better = {"maximise": "higher", "minimise": "lower"}.get(fact(name, "direction"), "")
-            yield _line(name, _number(row[name]), over, better, meaning(front, name))
+            yield _line(name, _number(row[name]), over, better, meaning(sweep, name))
 
 
-def _attacks(front: Front, member: Member, replicate: int, curves: Sequence[Row]) -> Iterator[str]:
+def _attacks(sweep: Sweep, trial: Trial, replicate: int, curves: Sequence[Row]) -> Iterator[str]:
     """Every attack's settings, then its figures at every rung, the base model's and the control's beside them."""
     attacks = list(dict.fromkeys(c["attack"] for c in curves if c["attack"] != "none"))
     yield "\n## How it was attacked\n"
@@ -109,7 +109,7 @@ def _attacks(front: Front, member: Member, replicate: int, curves: Sequence[Row]
     )
     for attack in attacks:
         counts = next(c["counts"] for c in curves if c["attack"] == attack)
-        settings = ", ".join(f"{k}={v}" for k, v in front.plan.get("attack_settings", {}).get(attack, {}).items())
+        settings = ", ".join(f"{k}={v}" for k, v in sweep.plan.get("attack_settings", {}).get(attack, {}).items())
         why = (
             ""
             if counts
@@ -117,7 +117,7 @@ def _attacks(front: Front, member: Member, replicate: int, curves: Sequence[Row]
         )
         yield f"- **{_plain(attack)}**: {_plain(settings or 'its defaults')}{why}"
     yield "\n| attack | k | figure | value | 95 % | N | base model | retrain control |\n|---|---|---|---|---|---|---|---|"
-    beside = [_points(front, control, replicate) for control in (BASE, RETRAIN)]
+    beside = [_points(sweep, control, replicate) for control in (BASE, RETRAIN)]
     order = {"none": -1} | {attack: i for i, attack in enumerate(attacks)}
     shown = [c for c in curves if c["metric"] in _ATTACKED and c["value"] is not None]
     for c in sorted(shown, key=lambda c: (order[c["attack"]], c["attack_step"], _ATTACKED.index(c["metric"]))):
@@ -128,31 +128,31 @@ def _attacks(front: Front, member: Member, replicate: int, curves: Sequence[Row]
         yield _line(when, c["attack_step"], c["metric"], number(c["value"]), ends, c["samples"], *others)
 
 
-def _points(front: Front, control: str, replicate: int) -> dict[tuple[str, int, str], float]:
-    if control not in front.controls:
+def _points(sweep: Sweep, control: str, replicate: int) -> dict[tuple[str, int, str], float]:
+    if control not in sweep.controls:
         return {}
-    own = (c for c in front.curves_of(control) if c["replicate"] == replicate)
+    own = (c for c in sweep.curves_of(control) if c["replicate"] == replicate)
     return {(c["attack"], c["attack_step"], c["metric"]): c["value"] for c in own}
 
 
-def _over_seeds(front: Front, member: Member) -> Iterator[str]:
+def _over_seeds(sweep: Sweep, trial: Trial) -> Iterator[str]:
     """What other seeds of the same settings gave, so that one lucky model is not taken for its method."""
     yield "\n## Over seeds\n"
-    if member.confirmed is None:
+    if trial.confirmed is None:
         yield "These settings were run on one seed only, the one that chose them: expect another seed to do worse."
         return
-    seeds = ", ".join(str(s) for s in sorted(front.seeds(member.trial_id).values()))
+    seeds = ", ".join(str(s) for s in sorted(sweep.seeds(trial.trial_id).values()))
     yield f"The same settings on fresh seeds {seeds}: mean [95 % interval over seeds].\n"
-    yield from _table(("figure", "over seeds"), [(name, interval(e)) for name, e in member.confirmed.items()])
+    yield from _table(("figure", "over seeds"), [(name, interval(e)) for name, e in trial.confirmed.items()])
 
 
-def _limits(front: Front, member: Member) -> Iterator[str]:
+def _limits(sweep: Sweep, trial: Trial) -> Iterator[str]:
     yield "\n## Licence and limits\n"
     yield (
-        f"The weights are derived from the base model and from `{_plain(front.plan['data'])}`, and are under whatever licences "
+        f"The weights are derived from the base model and from `{_plain(sweep.plan['data'])}`, and are under whatever licences "
         "these have: state them before you publish this model.\n"
     )
-    if member.arm != CONTROL:
+    if trial.arm != CONTROL:
         yield (
             "- Withstanding these attacks is no proof of having forgotten: another attack, more steps or data of what was "
             "forgotten may bring it back."

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from sweep.errors import UsageError, near
-from sweep.reading.fronts import ArmFront, Front, corner, merit, read_front
-from sweep.reading.members import Member
+from sweep.reading.arm import ArmFront
+from sweep.reading.best import corner, merit
+from sweep.reading.sweep import Sweep, read_sweep
+from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, PRUNED, RUNNING, fact, read_json
 from sweep.records.folder import write_json
 from sweep.records.names import number_of
@@ -23,7 +25,7 @@ from sweep.statistics.expected_front import Candidates, Noise, in_order
 NAMED = "confirm.json"
 
 
-def chosen_for_confirmation(run_dir: Path, space: SearchSpace, most: int, neighbours: int = 0) -> list[Member]:
+def chosen_for_confirmation(run_dir: Path, space: SearchSpace, most: int, neighbours: int = 0) -> list[Trial]:
     """Up to `most` members of each arm that measured feasible: the best by the first objective, then where replicates decide.
 
     Beside them up to `neighbours` trials that broke a constraint on the search's seed by no more than noise may: one
@@ -32,16 +34,16 @@ def chosen_for_confirmation(run_dir: Path, space: SearchSpace, most: int, neighb
     without a feasible member sends its least infeasible trial at any rate, so that it can be compared all the same. Those
     that were named come last.
     """
-    front = read_front(run_dir)
-    arms = [front.arms[arm.name] for arm in space.arms if arm.name in front.arms]
-    chosen = [m for arm in arms for m in _of_arm(front, arm, space, most, neighbours)]
+    sweep = read_sweep(run_dir)
+    arms = [sweep.arms[arm.name] for arm in space.arms if arm.name in sweep.arms]
+    chosen = [m for arm in arms for m in _of_arm(sweep, arm, space, most, neighbours)]
     have = {m.trial_id for m in chosen}
-    return chosen + [front.member(name) for name in named(run_dir) if name not in have]
+    return chosen + [sweep.member(name) for name in named(run_dir) if name not in have]
 
 
 def name_trials(run_dir: Path, trials: Sequence[str]) -> None:
     """Have these trials confirmed too, now and whenever the run is resumed. UsageError for one that the run does not have."""
-    members = {m.trial_id: m for m in read_front(run_dir).members}
+    members = {m.trial_id: m for m in read_sweep(run_dir).members}
     for trial in trials:
         if trial not in members:
             raise UsageError(f"--confirm {trial}: no such trial in {run_dir}; {near(trial, members)}")
@@ -55,48 +57,48 @@ def named(run_dir: Path) -> list[str]:
     return list(read_json(run_dir / NAMED)) if (run_dir / NAMED).is_file() else []
 
 
-def _of_arm(front: Front, arm: ArmFront, space: SearchSpace, most: int, neighbours: int) -> list[Member]:
+def _of_arm(sweep: Sweep, arm: ArmFront, space: SearchSpace, most: int, neighbours: int) -> list[Trial]:
     """Members in the order in which they were chosen; those that measured infeasible after the others.
 
     No other than a COMPLETE trial can be on the front. One that broke a bound by more than noise may is expected to add nothing.
     """
-    complete = [m for m in arm.members if m.state == COMPLETE and m.search_feasible is not None and _told(front, m)]
+    complete = [m for m in arm.members if m.state == COMPLETE and m.search_feasible is not None and _told(sweep, m)]
     feasible = [m for m in complete if m.search_feasible]
     if not feasible:
         scored = [m for m in arm.members if m.state in (COMPLETE, PRUNED) and _scored(space, m)]
-        return sorted(scored, key=lambda m: (_violation(front, m), m.trial_id))[:1]
-    best = max(feasible, key=lambda m: (merit(front, m.search[front.objectives[0].metric]), m.trial_id))
+        return sorted(scored, key=lambda m: (_violation(sweep, m), m.trial_id))[:1]
+    best = max(feasible, key=lambda m: (merit(sweep, m.search[sweep.objectives[0].metric]), m.trial_id))
     kinds = [0 if m.search_feasible else 1 for m in complete]
-    order = in_order(_candidates(front, complete), complete.index(best), kinds, (most, neighbours))
+    order = in_order(_candidates(sweep, complete), complete.index(best), kinds, (most, neighbours))
     return sorted([best, *(complete[row] for row, _ in order)], key=lambda m: not m.search_feasible)
 
 
-def _told(front: Front, member: Member) -> bool:
+def _told(sweep: Sweep, trial: Trial) -> bool:
     """Whether the search gave every figure that the front is of, finite."""
-    return all(math.isfinite(v) for v in _figures(front, member))
+    return all(math.isfinite(v) for v in _figures(sweep, trial))
 
 
-def _figures(front: Front, member: Member) -> list[float]:
+def _figures(sweep: Sweep, trial: Trial) -> list[float]:
     """The figures of `_metrics`; nan for one that is missing."""
-    return [math.nan if (v := member.search.get(name)) is None else float(v) for name in _metrics(front)]
+    return [math.nan if (v := trial.search.get(name)) is None else float(v) for name in _metrics(sweep)]
 
 
-def _metrics(front: Front) -> list[str]:
+def _metrics(sweep: Sweep) -> list[str]:
     """The objectives, then the constraints that are none."""
-    return list(dict.fromkeys([*(o.metric for o in front.objectives), *(c.metric for c in front.constraints)]))
+    return list(dict.fromkeys([*(o.metric for o in sweep.objectives), *(c.metric for c in sweep.constraints)]))
 
 
-def _candidates(front: Front, members: Sequence[Member]) -> Candidates:
-    reference = corner(front)
+def _candidates(sweep: Sweep, trials: Sequence[Trial]) -> Candidates:
+    reference = corner(sweep)
     assert reference is not None, "a plan's objectives have a corner, and the prepare phase has fixed the budget"
-    names = _metrics(front)
-    noise = Noise(front.prepared.get("fid_delta_sd", math.inf), front.plan.get("samples_forgotten") or 0)
-    figures = np.array([_figures(front, m) for m in members], dtype=float)
+    names = _metrics(sweep)
+    noise = Noise(sweep.prepared.get("fid_delta_sd", math.inf), sweep.plan.get("samples_forgotten") or 0)
+    figures = np.array([_figures(sweep, m) for m in trials], dtype=float)
     share = [fact(name, "unit") == "share" for name in names]
     sds = [[noise.of(n, v, s) for n, v, s in zip(names, row, share, strict=True)] for row in figures]
-    first, second = (-1.0 if o.direction == "maximise" else 1.0 for o in front.objectives)
+    first, second = (-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives)
     return Candidates(
-        numbers=[number_of(m.trial_id) for m in members],
+        numbers=[number_of(m.trial_id) for m in trials],
         figures=figures,
         sds=np.array(sds),
         objectives=(0, 1),
@@ -104,17 +106,17 @@ def _candidates(front: Front, members: Sequence[Member]) -> Candidates:
         corner=(first * reference[0], second * reference[1]),
         bounds=[
             (names.index(c.metric), c.bound, 1.0 if c.side == "at_most" else -1.0)
-            for c in front.constraints
+            for c in sweep.constraints
             if c.bound is not None  # the prepare phase has found them all before any trial is told
         ],
     )
 
 
-def _scored(space: SearchSpace, member: Member) -> bool:
+def _scored(space: SearchSpace, trial: Trial) -> bool:
     """Whether the search scored the member at all: some constraints' figures are known only after the attack."""
-    return any(member.search.get(c.metric) is not None for c in space.constraints)
+    return any(trial.search.get(c.metric) is not None for c in space.constraints)
 
 
-def _violation(front: Front, member: Member) -> float:
-    known = [(c, v) for c in front.constraints if (v := member.search.get(c.metric)) is not None]
+def _violation(sweep: Sweep, trial: Trial) -> float:
+    known = [(c, v) for c in sweep.constraints if (v := trial.search.get(c.metric)) is not None]
     return sum(max(c.violation(value), 0.0) for c, value in known)

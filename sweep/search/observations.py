@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.reading.fronts import corner_of
+from sweep.reading.best import corner_of
 from sweep.records import COMPLETE, FAIL
 from sweep.samplers import Observation, Question
 from sweep.search.dominated import Possible

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import UsageError
-from sweep.reading.fronts import Front, read_front
+from sweep.reading.sweep import Sweep, read_sweep
 from sweep.records import FAIL, RUNNING, read_json
 from sweep.records.folder import write_json
 from sweep.samplers import Observation
@@ -33,8 +33,8 @@ def gather(runs: Sequence[str], space: SearchSpace) -> Studies:
     """What earlier runs hold for the question's arms. UsageError for what is no run, or has no trial that fits any arm."""
     studies: Studies = {}
     for run in runs:
-        front = read_front(run)
-        found = {arm.name: _study(front, arm, space) for arm in space.arms if arm.name in front.arms}
+        sweep = read_sweep(run)
+        found = {arm.name: _study(sweep, arm, space) for arm in space.arms if arm.name in sweep.arms}
         if not any(found.values()):
             names = ", ".join(a.name for a in space.arms)
             raise UsageError(
@@ -77,24 +77,24 @@ def _rank(told: Observation, space: SearchSpace) -> float:
     return -value if first.direction == "maximise" else value
 
 
-def _study(front: Front, arm: Arm, space: SearchSpace) -> list[Observation]:
+def _study(sweep: Sweep, arm: Arm, space: SearchSpace) -> list[Observation]:
     """The trials of an arm of an earlier run whose settings fit this one's: those that ended, failed ones left out.
 
     A failure may be of the other data; what was scored is a figure there and a hint here.
     """
-    space = space.bounded({FID_BUDGET: front.budget or 0.0})  # its figures are held against its own budget
-    yardstick = Yardstick(front.prepared.get("fid_delta_sd", float("inf")), front.plan.get("samples_forgotten", 0))
+    space = space.bounded({FID_BUDGET: sweep.budget or 0.0})  # its figures are held against its own budget
+    yardstick = Yardstick(sweep.prepared.get("fid_delta_sd", float("inf")), sweep.plan.get("samples_forgotten", 0))
     curves: dict[str, list[Mapping[str, Any]]] = {}
-    for row in front.curves:
+    for row in sweep.curves:
         if row["replicate"] == 0:
             curves.setdefault(row["trial_id"], []).append(row)
     found = []
-    for number, member in enumerate(m for m in front.arms[arm.name].members if m.state not in (FAIL, RUNNING)):
+    for number, member in enumerate(m for m in sweep.arms[arm.name].members if m.state not in (FAIL, RUNNING)):
         try:
             settings = arm.check(member.parameters)
         except UsageError:
             continue  # another range or another parameter than here: no trial of this question
-        same_rungs = tuple(front.rungs) == space.rungs
+        same_rungs = tuple(sweep.rungs) == space.rungs
         known = curves_of(curves.get(member.trial_id, ())) if same_rungs else {}
         found.append(observation(space, number, settings, member.state, member.search, known, yardstick))
     return found

@@ -13,7 +13,8 @@ from sweep.plan import flags
 from sweep.plan.flags import QUESTION, at_least, flag
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan, listed
-from sweep.reading.fronts import best, read_front
+from sweep.reading.best import best
+from sweep.reading.sweep import read_sweep
 from sweep.space import CONTROL, Attack, find
 from sweep.track.suite import SUITE
 
@@ -162,13 +163,13 @@ def chosen_attacks(names: list[str]) -> tuple[str, ...]:
 
 def from_sweep(run: str) -> list[Entry]:
     """An entry for each arm of a sweep: its best confirmed feasible member's settings. UsageError where there is none."""
-    front = read_front(run)
+    sweep = read_sweep(run)
     entries = []
-    for name, arm in front.arms.items():
-        member = best(front, name)
-        if member is not None:
-            source = f"{front.plan['space']} sweep, {member.trial_id}"
-            entries.append(Entry(arm.name, member.method, dict(member.parameters), source=source))
+    for name, arm in sweep.arms.items():
+        trial = best(sweep, name)
+        if trial is not None:
+            source = f"{sweep.plan['space']} sweep, {trial.trial_id}"
+            entries.append(Entry(arm.name, trial.method, dict(trial.parameters), source=source))
     if not entries:
         raise UsageError(f"--from {run}: no arm of that sweep has a confirmed, feasible member")
     return entries

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sweep.errors import UsageError
-from sweep.reading.fronts import CONDITIONS as OF_A_SWEEP
+from sweep.reading.sweep import CONDITIONS as OF_A_SWEEP
 from sweep.records import COMPLETE, read_json, rows
 
 Row: TypeAlias = dict[str, Any]

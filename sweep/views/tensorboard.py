@@ -23,7 +23,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from sweep.jobs import Ended
 from sweep.page.figures import front_figure, image_grid, recovery_figure
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records import FAIL, FIGURES, RUNNING, safe_name
 from sweep.space import Choice, Float, Int, SearchSpace
 from sweep.views.curve_points import scalars
@@ -167,9 +167,9 @@ class TensorBoard:
             self.board.trial(ended.row, ended.job.curves, self._grids(ended))
 
     def finish(self) -> None:
-        front = read_front(self.run_dir)
-        self.board.figure("front", front_figure(front))
-        self.board.figure("recovery", recovery_figure(front))
+        sweep = read_sweep(self.run_dir)
+        self.board.figure("front", front_figure(sweep))
+        self.board.figure("recovery", recovery_figure(sweep))
         self.board.close()
 
     def _grids(self, ended: Ended) -> Iterator[tuple[str, np.ndarray, int]]:

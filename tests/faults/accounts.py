@@ -13,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep import records
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from trainables.store import Store
 
 _WHEN = {"asked_at", "told_at", "started_at", "finished_at", "core_s"}  # differ from run to run
@@ -90,7 +90,7 @@ def front(run: Path) -> dict[str, list[tuple[str, bool, bool]]]:
     """Every arm's members that are on its search front or on the front that is reported, and on which."""
     return {
         name: [(m.trial_id, m.on_search_front, m.on_front) for m in arm.members if m.on_search_front or m.on_front]
-        for name, arm in read_front(run).arms.items()
+        for name, arm in read_sweep(run).arms.items()
     }
 
 

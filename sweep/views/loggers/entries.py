@@ -13,8 +13,9 @@ import numpy as np
 
 from sweep import records
 from sweep.page.figures import front_figure, image_grid, png_bytes
+from sweep.reading.best import front_hypervolume
 from sweep.reading.ending import Ending
-from sweep.reading.fronts import front_hypervolume, read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records import FAIL, FIGURES
 from sweep.records.names import name_of
 from sweep.space import SearchSpace
@@ -100,15 +101,15 @@ def entry(run_dir: Path, name: str, space: SearchSpace, store: Store) -> Entry:
 
 def whole(run_dir: Path) -> Whole:
     """The sweep as its front tells it."""
-    front = read_front(run_dir)
-    winner = Ending(front).winner
+    sweep = read_sweep(run_dir)
+    winner = Ending(sweep).winner
     figures: dict[str, Number] = {}
-    for name, arm in front.arms.items():
-        volume = front_hypervolume(front, name)
+    for name, arm in sweep.arms.items():
+        volume = front_hypervolume(sweep, name)
         figures |= {f"hypervolume/{name}": volume} if volume is not None else {}
         figures |= {f"trials/{name}/{how}": n for how, n in arm.counts.items()}
-    tags = {"state": str(front.status.get("state", "")), "winner": winner.trial_id if winner else "none"}
-    return Whole(tags, figures, png_bytes(front_figure(front)))
+    tags = {"state": str(sweep.status.get("state", "")), "winner": winner.trial_id if winner else "none"}
+    return Whole(tags, figures, png_bytes(front_figure(sweep)))
 
 
 def _pictures(row: Mapping[str, Any], curves: list[dict[str, Any]], last: int, store: Store) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from sweep.errors import UsageError
 from sweep.jobs import Ended
 from sweep.plan.folders import create_run_dir
 from sweep.plan.plan import Plan
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records.folder import write_json
 from sweep.relearning.prepare import experiment_of
 from sweep.search.confirm import name_trials
@@ -197,7 +197,7 @@ def test_a_trial_that_is_named_is_confirmed_too_in_a_run_that_was_over(plan: Pla
         name_trials(run_dir, ["dimum-01"])
     name_trials(run_dir, ["dimum-0001"])
     assert drain(agenda_of(plan)) == ["dimum-0001-r1", "dimum-0001-r2"]
-    assert read_front(run_dir).member("dimum-0001").confirmed["robustness"].n == 2
+    assert read_sweep(run_dir).member("dimum-0001").confirmed["robustness"].n == 2
     assert agenda_of(plan).next_job() is None
 
 

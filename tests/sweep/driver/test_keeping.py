@@ -23,7 +23,7 @@ from sweep.driver.keeping import keys_of
 from sweep.plan.asked import plan_of
 from sweep.plan.paths import own_artifacts
 from sweep.plan.plan import Plan
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from trainables.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -91,7 +91,7 @@ def keep_front(run: Path) -> None:
 @pytest.mark.slow
 def test_a_run_that_keeps_its_front_loses_the_others_artifacts_and_nothing_else(run: Path, tmp_path: Path) -> None:
     store, before, rows = Store(run / "artifacts"), whole(Store(run / "artifacts")), trials(run)
-    front = read_front(run)
+    front = read_sweep(run)
     keep = {m.trial_id for arm in front.arms.values() for m in (*arm.front, *arm.search_front, *arm.confirmed_members)}
     losers = {r["trial_id"] for r in rows if r["arm"] != "control"} - keep
     assert losers and keep

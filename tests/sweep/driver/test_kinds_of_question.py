@@ -14,7 +14,7 @@ import pytest
 import recorded_run
 
 from sweep import compact, launch, pareto, query, records, repair, report
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 
 SMALL = "--in-process --trials 2 --base-steps 2 --samples-forgotten 4 --samples-per-retained 2 --sampling-steps 2 --confirm-seeds 1"
 HEAD = """
@@ -60,7 +60,7 @@ def test_it_is_swept_read_by_every_command_and_gone_on_with(
     assert len(trials) == 2 and all(t["state"] == "COMPLETE" and t["feasible"] for t in trials)
     confirmed = [r for r in records.rows(run, "replicates") if r["replicate"] and r["arm"] != "control"]
     assert confirmed and all(r["state"] == "COMPLETE" for r in confirmed)
-    (front,) = [a.front for a in read_front(run).arms.values()]
+    (front,) = [a.front for a in read_sweep(run).arms.values()]
     assert front and all(m.confirmed and m.feasible for m in front)
 
     for reader, arguments in (

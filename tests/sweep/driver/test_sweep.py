@@ -25,7 +25,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from sweep import records
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from trainables.store import Store
 
 pytestmark = pytest.mark.slow
@@ -135,7 +135,7 @@ def test_optuna_journal_agrees_with_the_records(swept: tuple[Path, str]) -> None
 def test_the_confirmed_front_is_over_fresh_seeds_with_intervals_and_the_controls_beside_it(
     swept: tuple[Path, str],
 ) -> None:
-    front = read_front(swept[0] / "run")
+    front = read_sweep(swept[0] / "run")
     for arm in front.arms.values():
         (member,) = [m for m in arm.members if m.confirmed]
         found = member.confirmed["fid_delta"]
@@ -281,7 +281,7 @@ def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(swept: tuple
         driver.wait()
     before, stages = finished(run), {r["key"] for r in records.rows(run, "stages")}
     assert len(before) < 14, "killed in mid-sweep"
-    assert read_front(run).status["state"] == "running"
+    assert read_sweep(run).status["state"] == "running"
 
     printed = launch(tmp_path, "--resume", "run")
     after = finished(run)
@@ -294,7 +294,7 @@ def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(swept: tuple
     )
     assert max(points.values()) == 1, "a trial that was started again is in the tables once"
     assert stages <= {r["key"] for r in records.rows(run, "stages")}
-    assert read_front(run).status["state"] == "finished"
+    assert read_sweep(run).status["state"] == "finished"
     store = Store(tmp_path / "runs" / "artifacts")
     assert all(store.find(key) for key in stages)
     assert not list((tmp_path / "runs" / "artifacts" / "partial").glob("*")), "no in-stage checkpoint is left behind"

@@ -15,7 +15,7 @@ from recorded_run import write_run
 from sweep import records, report
 from sweep.page.caption import caption
 from sweep.page.figures import front_figure, png_bytes
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +57,11 @@ def test_the_png_is_the_runs_plot_and_one_caption_serves_both(
     assert capsys.readouterr().out.split() == [str(tmp_path / f"f.{end}") for end in ("png", "pdf", "txt")]
     assert sorted(f.name for f in tmp_path.iterdir()) == ["f.pdf", "f.png", "f.txt"]
     assert np.asarray(Image.open(tmp_path / "f.png")).shape[:2] == (810, 1200)
-    assert (tmp_path / "f.txt").read_text() == caption(read_front(run)) + "\n"
+    assert (tmp_path / "f.txt").read_text() == caption(read_sweep(run)) + "\n"
 
 
 def test_the_caption_tells_what_the_figures_depend_on(run: Path) -> None:
-    said = caption(read_front(run))
+    said = caption(read_sweep(run))
     for fact in (
         "robustness against fid_delta after forgetting 3 of digits",
         "means over 3 fresh seeds (101, 102, 103) with 95 % intervals",
@@ -79,7 +79,7 @@ def test_a_run_that_confirmed_nothing_does_not_claim_seeds(tmp_path: Path) -> No
     run = write_run(tmp_path / "run", artifacts=False)
     for file in (run / "records" / "replicates").glob("*-r[123].parquet"):
         file.unlink()
-    said = caption(read_front(run))
+    said = caption(read_sweep(run))
     assert "Every point is of one seed (7): nothing was confirmed" in said and "fresh seeds" not in said
 
 
@@ -87,7 +87,7 @@ def test_a_dollar_sign_in_a_name_is_a_dollar_sign(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", artifacts=False)
     plan = records.read_json(run / "plan.json")
     (run / "plan.json").write_text(json.dumps(plan | {"space": r"half $\frac{1$ off"}))
-    picture = png_bytes(front_figure(read_front(run)))
+    picture = png_bytes(front_figure(read_sweep(run)))
     assert Image.open(io.BytesIO(picture)).size[0] == 1200
 
 

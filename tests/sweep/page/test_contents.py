@@ -21,7 +21,7 @@ from sweep import report
 from sweep.page import contents, explorer, figures, gallery
 from sweep.page.render import script_json
 from sweep.reading import spending
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_tables_tell_members_intervals_reasons_and_time(page: str) -> None:
 
 
 def test_time_is_summed_by_kind_of_stage_and_found_work_is_no_time(run: Path) -> None:
-    rows = {r["kind"]: r for r in spending.stage_times(read_front(run))}
+    rows = {r["kind"]: r for r in spending.stage_times(read_sweep(run))}
     replicates = 13 + 3 * 7  # searched, and confirmed on three seeds
     assert (rows["unlearn"]["made"], rows["unlearn"]["wall"]) == (replicates, 5.0 * replicates)
     assert rows["unlearn"]["other"] == pytest.approx(1.0 * replicates)
@@ -170,7 +170,7 @@ def test_time_is_summed_by_kind_of_stage_and_found_work_is_no_time(run: Path) ->
 
 
 def test_samples_are_of_the_confirmed_seed_or_the_searchs_with_the_controls_on_both(run: Path) -> None:
-    front = read_front(run)
+    front = read_sweep(run)
     strips = gallery.gallery(front, front.members)
     seeds = [(s.trial_id, s.seed) for s in strips]
     first = [(c, s) for c in ("control-base", "control-retrain") for s in (101, 7)]
@@ -185,7 +185,7 @@ def test_samples_are_of_the_confirmed_seed_or_the_searchs_with_the_controls_on_b
 
 def test_missing_samples_are_said_to_be_missing(tmp_path: Path) -> None:
     run = write_run(tmp_path / "none", artifacts=False)
-    assert {g.missing for s in gallery.gallery(read_front(run)) for g in s.grids} == {"no samples recorded"}
+    assert {g.missing for s in gallery.gallery(read_sweep(run)) for g in s.grids} == {"no samples recorded"}
     run = write_run(tmp_path / "gone")
     for file in (run / "artifacts").rglob("*.json"):
         file.unlink()
@@ -214,7 +214,7 @@ def test_grids_keep_one_scale_for_all_images() -> None:
 
 
 def test_figures_are_pictures_with_something_on_them(run: Path) -> None:
-    front = read_front(run)
+    front = read_sweep(run)
     for png in ((run / "front.png").read_bytes(), figures.png_bytes(figures.recovery_figure(front))):
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
         assert pixels.shape[1] >= 1000 and (pixels != 255).any(axis=2).mean() > 0.01
@@ -278,7 +278,7 @@ def test_many_arms_share_a_page_each_with_a_mark_of_its_own(tmp_path: Path) -> N
 def test_neighbouring_arms_differ_in_colour_shape_and_line_and_the_plot_says_what_has_nothing_feasible(
     tmp_path: Path,
 ) -> None:
-    front = read_front(write_many(tmp_path / "run"))
+    front = read_sweep(write_many(tmp_path / "run"))
     marks = list(figures.marks(front).values())
     assert len(set(marks)) == len({(m.colour, m.shape) for m in marks}) == MANY
     assert all(

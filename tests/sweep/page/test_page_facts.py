@@ -17,10 +17,10 @@ from recorded_run import BUDGET, CAUSE, GATE, by_learning_rate, space, write_def
 from search_spaces.dimum_robustness import SPACE
 from sweep.page import contents
 from sweep.reading.failures import failures
-from sweep.reading.fronts import Front, read_front
 from sweep.reading.importance import FEASIBLE, Importance, importances
 from sweep.reading.nearest import gap, held
 from sweep.reading.spending import climbs
+from sweep.reading.sweep import Sweep, read_sweep
 from sweep.records import Writer, schemas
 from sweep.statistics.estimates import hypervolume
 
@@ -30,7 +30,7 @@ import many_records
 TRIALS = 600
 
 
-def synthetic(run: Path, trials: int = TRIALS, **columns: Any) -> Front:
+def synthetic(run: Path, trials: int = TRIALS, **columns: Any) -> Sweep:
     """A synthetic run of very many trials, some columns of `trials` replaced by what a function makes of the table."""
     run.mkdir()
     Writer(run, schemas(SPACE))
@@ -43,11 +43,11 @@ def synthetic(run: Path, trials: int = TRIALS, **columns: Any) -> Front:
     for name, table in tables.items():
         pq.write_table(table, run / "records" / name / "written.parquet")
     many_records.write_json(run)
-    return read_front(run)
+    return read_sweep(run)
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Front:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """Robustness that rises with the learning rate alone, with some noise; no parameter has a say in fid_delta."""
 
     def robustness(trials: pa.Table) -> np.ndarray:
@@ -59,11 +59,11 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Front:
 
 
 def test_a_page_of_few_trials_holds_them_all(tmp_path: Path) -> None:
-    kept = held(read_front(write_run(tmp_path / "run", artifacts=False)))
+    kept = held(read_sweep(write_run(tmp_path / "run", artifacts=False)))
     assert len(kept.members) == kept.total == 11 and kept.told is None
 
 
-def test_of_very_many_trials_a_page_holds_the_fronts_the_nearest_and_a_share_of_the_rest(many: Front) -> None:
+def test_of_very_many_trials_a_page_holds_the_fronts_the_nearest_and_a_share_of_the_rest(many: Sweep) -> None:
     kept = held(many, most=100)
     ids = [m.trial_id for m in kept.members]
     assert len(set(ids)) == len(ids) <= 100 and kept.nearest == 50
@@ -76,7 +76,7 @@ def test_of_very_many_trials_a_page_holds_the_fronts_the_nearest_and_a_share_of_
         assert any(np.isinf(gaps[t]) for t in ids if t in gaps), "trials without a robustness are sampled too"
 
 
-def test_the_gap_is_the_least_improvement_after_which_no_member_dominates(many: Front) -> None:
+def test_the_gap_is_the_least_improvement_after_which_no_member_dominates(many: Sweep) -> None:
     arm = next(iter(many.arms.values()))
     members = list(arm.members)
     found = gap(many, arm)
@@ -92,7 +92,7 @@ def test_the_gap_is_the_least_improvement_after_which_no_member_dominates(many: 
             assert beaten == [False, True] or (found[i] == 0 and not beaten[0])
 
 
-def test_a_thinned_page_says_so_and_counts_all(many: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thinned_page_says_so_and_counts_all(many: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweep.reading.nearest.held.__defaults__", (100,))
     text = contents.write(many.run, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Of 600 trials this page draws" in text and "240 complete, 60 stopped early" in text
@@ -102,7 +102,7 @@ def by_target(found: tuple[Importance, ...], *arms: str) -> dict[str, Importance
     return {i.target: i for i in found if i.arms == arms}
 
 
-def test_what_matters_is_found_and_what_does_not_is_not_claimed(many: Front) -> None:
+def test_what_matters_is_found_and_what_does_not_is_not_claimed(many: Sweep) -> None:
     told = by_target(importances(many), next(iter(many.arms)))
     first = told["robustness"]
     assert first.reason is None and first.score and first.score.lower and first.score.lower > 0.5
@@ -122,12 +122,12 @@ def test_what_matters_is_found_and_what_does_not_is_not_claimed(many: Front) -> 
 
 
 @pytest.fixture(scope="module")
-def default(tmp_path_factory: pytest.TempPathFactory) -> Front:
+def default(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """16 trials and 8 of the baseline, 20 of them attacked; robustness rises with the learning rate."""
-    return read_front(write_default(tmp_path_factory.mktemp("default") / "run"))
+    return read_sweep(write_default(tmp_path_factory.mktemp("default") / "run"))
 
 
-def redrawn(front: Front, seed: int, decides: Callable[[dict[str, Any]], float]) -> Front:
+def redrawn(front: Sweep, seed: int, decides: Callable[[dict[str, Any]], float]) -> Sweep:
     """The same trials with other luck: robustness of what `decides` and noise, the other figures of noise alone."""
     rng, table = np.random.default_rng(seed), front.trial_table
     rows = table.to_pylist()
@@ -142,7 +142,7 @@ def redrawn(front: Front, seed: int, decides: Callable[[dict[str, Any]], float])
     return dataclasses.replace(front, trial_table=table)
 
 
-def test_a_default_sweep_says_what_decides_it_and_how_sure_that_is(default: Front) -> None:
+def test_a_default_sweep_says_what_decides_it_and_how_sure_that_is(default: Sweep) -> None:
     """The arms together, the parameters of one arm among that arm's trials."""
     found, wrong = 0, 0
     for seed in range(40):
@@ -158,7 +158,7 @@ def test_a_default_sweep_says_what_decides_it_and_how_sure_that_is(default: Fron
     assert found >= 36 and wrong <= 2
 
 
-def test_where_nothing_decides_a_default_sweep_nothing_is_claimed(default: Front) -> None:
+def test_where_nothing_decides_a_default_sweep_nothing_is_claimed(default: Sweep) -> None:
     """Three figures each: the intervals of all of them together claim anything in at most 1 run of 20."""
     wrong, reasons = 0, []
     for seed in range(40):
@@ -170,12 +170,12 @@ def test_where_nothing_decides_a_default_sweep_nothing_is_claimed(default: Front
 
 
 def test_too_few_trials_and_figures_that_do_not_vary_have_no_importance(tmp_path: Path) -> None:
-    front = read_front(write_run(tmp_path / "run", artifacts=False))
+    front = read_sweep(write_run(tmp_path / "run", artifacts=False))
     told = by_target(importances(front), "dimum", "label_swap")
     assert told["robustness"].reason and "8 trials do not tell" in told["robustness"].reason
     for trial in list((front.run / "records" / "trials").glob("*.parquet"))[:3]:
         trial.unlink()
-    reasons = {i.target: i.reason for i in importances(read_front(front.run))}
+    reasons = {i.target: i.reason for i in importances(read_sweep(front.run))}
     assert reasons["robustness"] and "too few trials: " in reasons["robustness"]
     same = synthetic(tmp_path / "same", 80, feasible=lambda t: [True] * len(t))
     assert by_target(importances(same), "dimum", "label_swap")[FEASIBLE].reason == "the same in all 80 trials"
@@ -193,14 +193,14 @@ def test_an_arm_with_many_trials_has_a_forest_and_the_other_its_correlations(tmp
 
 
 def test_many_arms_share_one_forest_or_one_table_with_the_arm_as_a_parameter(tmp_path: Path) -> None:
-    front = read_front(write_many(tmp_path / "run"))
+    front = read_sweep(write_many(tmp_path / "run"))
     told = by_target(importances(front), *front.arms)
     assert set(told) == {"malicious_robustness", "fid_delta", FEASIBLE}
     assert all(name.startswith("arm = ") for name in told["malicious_robustness"].parameters), "no other ever varies"
     assert told["malicious_robustness"].trials == 32
 
 
-def test_hypervolume_rises_as_told_and_ends_as_the_search_front(many: Front) -> None:
+def test_hypervolume_rises_as_told_and_ends_as_the_search_front(many: Sweep) -> None:
     found = {c.arm: c for c in climbs(many)}
     told = [r for r in many.trial_table.to_pylist() if r["arm"] in many.arms]
     told.sort(key=lambda r: (r["told_at"], r["trial_id"]))
@@ -227,7 +227,7 @@ def test_failures_are_counted_by_cause_numbers_aside(tmp_path: Path) -> None:
     writer.trial(
         {"trial_id": "dimum-0007", "arm": "dimum", "method": "dimum", "number": 7, "state": "PRUNED", "cause": again}
     )
-    found = failures(read_front(run))
+    found = failures(read_sweep(run))
     assert [(c.state, c.count, c.cause) for c in found.causes] == [("failed", 1, CAUSE), ("stopped early", 3, GATE)]
     assert [r["trial_id"] for r in found.causes[1].trials] == ["dimum-0004", "dimum-0007", "label_swap-0003"]
     assert found.total == 4

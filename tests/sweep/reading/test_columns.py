@@ -11,7 +11,7 @@ from recorded_run import write_many, write_run
 
 from sweep.page.figures import LABELLED, front_figure, png_bytes
 from sweep.reading.columns import points_of
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.reading.texts import render
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "many_records.py"
@@ -19,7 +19,7 @@ BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "many_records.py"
 
 def test_the_columns_hold_what_each_member_tells(tmp_path: Path) -> None:
     for write in (write_run, write_many):
-        front = read_front(write(tmp_path / write.__name__))
+        front = read_sweep(write(tmp_path / write.__name__))
         first, second = (o.metric for o in front.objectives)
         for arm in front.arms.values():
             points, members = points_of(front, arm), list(arm.members)
@@ -38,7 +38,7 @@ def test_of_many_trials_few_are_made_into_members_to_print_and_to_draw_the_front
     many = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(many)
     many.write_compacted(tmp_path, 3_000)
-    front = read_front(tmp_path)
+    front = read_sweep(tmp_path)
     assert render(front).count(" of 1500 trials") >= 2
     assert png_bytes(front_figure(front)).startswith(b"\x89PNG")
     drawn = front_figure(front).axes[0]

@@ -10,11 +10,11 @@ from recorded_run import space, write_run
 
 from sweep import records
 from sweep.reading.ending import Ending
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 
 
 def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Path) -> None:
-    ending = Ending(read_front(write_run(tmp_path / "a run's", artifacts=False)))
+    ending = Ending(read_sweep(write_run(tmp_path / "a run's", artifacts=False)))
     assert ending.winner and ending.winner.trial_id == "dimum-0001" and ending.failure is None
     said = ending.winner_text()
     assert said.startswith(
@@ -38,9 +38,9 @@ def test_without_a_feasible_trial_there_is_no_winner_and_the_causes_are_what_to_
     writer = records.Writer(run, records.schemas(space()))
     for row in records.rows(run, "trials"):
         writer.trial(row | {"feasible": False})
-    ending = Ending(read_front(run))
+    ending = Ending(read_sweep(run))
     assert ending.winner is None and ending.winner_text().startswith("none: no trial is feasible (dimum: 0 of 7 trials")
     assert any("SELECT trial_id, state, cause" in command for command in ending.commands().values())
     for row in records.rows(run, "trials"):
         writer.trial(row | {"state": records.FAIL, "cause": "Diverged"})
-    assert Ending(read_front(run)).failure == "every trial failed; the first: Diverged"
+    assert Ending(read_sweep(run)).failure == "every trial failed; the first: Diverged"

@@ -21,7 +21,7 @@ from sweep import launch, records
 from sweep.page import contents
 from sweep.plan.asked import plan_of
 from sweep.reading.ending import Ending
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.reading.texts import render
 from sweep.records import COMPLETE, FAIL
 from sweep.terminal.json_lines import LogLines
@@ -96,7 +96,7 @@ FAILED: dict[str, tuple[Callable[[dict[str, Any]], bool], str, bool]] = {
 def test_what_failed_is_said_alike_on_the_terminal_to_programs_and_on_the_page(what: str, tmp_path: Path) -> None:
     fails, said, fatal = FAILED[what]
     run = write_with(tmp_path, fails)
-    ending = Ending(read_front(run))
+    ending = Ending(read_sweep(run))
     (told,) = [s for s in ending.shortfalls if s.what == said]
     # the first of all trials may be one that had failed already, of a cause of its own
     assert told.fatal == fatal and (ending.failure is not None) == fatal
@@ -118,7 +118,7 @@ def test_what_failed_is_said_alike_on_the_terminal_to_programs_and_on_the_page(w
 
 
 def test_a_run_in_which_single_trials_failed_and_nothing_else_has_nothing_to_say(tmp_path: Path) -> None:
-    front = read_front(write_run(tmp_path / "run", artifacts=False))
+    front = read_sweep(write_run(tmp_path / "run", artifacts=False))
     assert front.arms["dimum"].counts[FAIL] == 1 and Ending(front).shortfalls == ()
     assert "failed  " not in Ending(front).text() and json.loads(render(front, "json"))["shortfalls"] == []
 
@@ -126,12 +126,12 @@ def test_a_run_in_which_single_trials_failed_and_nothing_else_has_nothing_to_say
 def test_of_a_run_that_goes_on_it_is_said_that_this_is_so_far(tmp_path: Path) -> None:
     run = write_with(tmp_path, arm("dimum"))
     (run / "status.json").write_text(json.dumps(records.read_json(run / "status.json") | {"state": "running"}))
-    assert "so far, arm dimum: all 7 trials failed" in render(read_front(run))
+    assert "so far, arm dimum: all 7 trials failed" in render(read_sweep(run))
 
 
 def test_one_command_runs_all_again_that_failed_on_fresh_seeds(tmp_path: Path) -> None:
     run = write_with(tmp_path, of(["dimum-0001", "control-base", "label_swap-0000"], 1))
-    again = {c for s in Ending(read_front(run)).shortfalls for what, c in s.commands.items() if "again" in what}
+    again = {c for s in Ending(read_sweep(run)).shortfalls for what, c in s.commands.items() if "again" in what}
     (command,) = again
     assert shlex.split(command)[:5] == ["python", "-m", "sweep.launch", "--resume", str(run)]
     assert set(shlex.split(command)[6:]) == {"dimum-0001", "control-base", "label_swap-0000"}

@@ -24,7 +24,7 @@ import recorded_run
 from sweep import compact, pareto, query, records
 from sweep.errors import UsageError
 from sweep.page import contents
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.reading.texts import render
 from sweep.records import files as parts
 from sweep.records import folder as records_folder
@@ -72,7 +72,7 @@ def test_compaction_leaves_one_file_a_table_and_changes_no_row_and_no_front(writ
         before, after = records.read(written, table), records.read(finished, table)
         assert after.schema.equals(before.schema, check_metadata=True)
         assert in_order(after.to_pylist()) == in_order(before.to_pylist())
-    told = [render(read_front(run), "json").replace(f'"{run}"', '"RUN"') for run in (written, finished)]
+    told = [render(read_sweep(run), "json").replace(f'"{run}"', '"RUN"') for run in (written, finished)]
     assert told[0] == told[1]
     assert sorted(os.listdir(finished / "records")) == sorted(TABLES), "nothing is left beside the tables"
 
@@ -206,7 +206,7 @@ def test_a_file_cut_off_anywhere_is_named_in_one_line_and_costs_no_other_its_row
             assert {r["trial_id"] for r in records.rows(run, "trials")} == rest
         assert [r.getMessage().startswith(f"{file}: damaged") for r in caplog.records] == [True], length
         assert "\n" not in caplog.text.strip()
-    assert {m.trial_id for m in read_front(run).members} == rest - set(recorded_run.CONTROLS)
+    assert {m.trial_id for m in read_sweep(run).members} == rest - set(recorded_run.CONTROLS)
     assert records.rows(run, "trials", "dimum-0001") == []
     records_folder.compact(run)
     assert file.read_bytes() == whole[:length], "it is kept for whoever can mend it"
@@ -330,8 +330,8 @@ def test_a_run_of_version_1_is_read_as_one_of_the_present_version(run: Path, wri
         assert found["kid"].null_count == found.num_rows and present["kid"].null_count < present.num_rows
         assert found["robustness"].to_pylist() == present["robustness"].to_pylist()
         assert set(found["forgotten_fid"].to_pylist()) == {3.5}, "what was recorded is not thrown away"
-    ids = {a: {m.trial_id for m in read_front(written).arms[a].front} for a in ("dimum", "label_swap")}
-    assert {a: {m.trial_id for m in read_front(run).arms[a].front} for a in ids} == ids
+    ids = {a: {m.trial_id for m in read_sweep(written).arms[a].front} for a in ("dimum", "label_swap")}
+    assert {a: {m.trial_id for m in read_sweep(run).arms[a].front} for a in ids} == ids
 
 
 def test_a_newer_version_than_known_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -391,7 +391,7 @@ def test_tables_of_a_run_and_of_several_in_pandas_and_polars(written: Path, fini
     one = load(written)
     assert one.trials.schema.field("robustness").metadata[b"direction"] == b"maximise"
     assert one.to_pandas("trials").robustness.max() == one.to_polars("trials")["robustness"].max() == 0.95
-    assert one.front("dimum")["trial_id"].to_pylist() == [m.trial_id for m in read_front(written).arms["dimum"].front]
+    assert one.front("dimum")["trial_id"].to_pylist() == [m.trial_id for m in read_sweep(written).arms["dimum"].front]
     both = load([written, finished])
     assert both.trials.column_names[0] == "run" and both.trials.num_rows == 2 * one.trials.num_rows
     assert both.not_comparable == ()

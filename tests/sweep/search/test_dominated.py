@@ -13,7 +13,7 @@ from sweep import records
 from sweep.driver.agenda import Agenda
 from sweep.jobs import Job
 from sweep.plan.folders import create_run_dir
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records import COMPLETE, DOMINATION, PRUNED
 from sweep.records.folder import write_json
 from sweep.samplers import Observation
@@ -119,7 +119,7 @@ def test_a_dominated_trial_ends_between_two_rungs_with_its_cause_and_its_constra
     assert ended.row.get("robustness") is None and ended.row["fid_delta"] == 4.0 and ended.row["feasible"]
     told = agenda.arms["dimum"].observed[1]
     assert told.bounds["robustness"] == pytest.approx(0.6) and "robustness" not in told.figures
-    front = read_front(agenda.run_dir)
+    front = read_sweep(agenda.run_dir)
     assert [m.trial_id for m in front.arms["dimum"].search_front] == ["dimum-0000"]
     again = agenda_of(agenda.plan)  # a restart knows the same
     assert again.arms["dimum"].observed[1] == told

@@ -13,7 +13,7 @@ from sweep.driver.agenda import Agenda
 from sweep.errors import UsageError
 from sweep.plan.checks import validate
 from sweep.plan.folders import create_run_dir
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records.folder import write_json
 from sweep.search.limits import PATIENCE, Spent, StopRule
 
@@ -63,7 +63,7 @@ def test_core_hours_end_the_search_and_the_confirm_phase_follows(tmp_path: Path)
     searched = [n for n in names if n.startswith("dimum") and n.endswith("r0")]
     assert len(searched) == 4, "two controls and four trials are 60 core-seconds"
     assert any(n.endswith("r1") for n in names) and agenda.finished
-    assert read_front(agenda.run_dir).ended_by == agenda.ended_by == "core-hours: 0.02 of 0.0166667"
+    assert read_sweep(agenda.run_dir).ended_by == agenda.ended_by == "core-hours: 0.02 of 0.0166667"
     again = agenda_of(plan)
     assert again.next_job() is None and again.ended_by == agenda.ended_by, "a resumed run does not take it up again"
 

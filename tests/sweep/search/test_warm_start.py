@@ -14,7 +14,7 @@ from sweep import records
 from sweep.errors import UsageError
 from sweep.plan.checks import validate
 from sweep.plan.folders import create_run_dir
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records.folder import write_json
 from sweep.search import warm_start
 from sweep.space import Float, Settings
@@ -43,7 +43,7 @@ def test_the_best_of_an_earlier_front_are_tried_after_the_questions_own_start_po
     warmed = warm_start.warmed(arm, question, warm_start.gather([str(run)], question)["dimum"])
     assert warmed.start_points[0] == own[0]
     best: list[Settings] = [
-        dict(read_front(run).member(t).parameters) for t in ("dimum-0001", "dimum-0000", "dimum-0006")
+        dict(read_sweep(run).member(t).parameters) for t in ("dimum-0001", "dimum-0000", "dimum-0006")
     ]
     assert list(warmed.start_points[1:]) == best, (
         "the feasible front, most robust first; what is past the budget is not of it"

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from sweep.errors import UsageError
-from sweep.reading.fronts import corner_of
+from sweep.reading.best import corner_of
 from sweep.records import schemas
 from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, find, stratified
 

@@ -18,7 +18,7 @@ from sweep.errors import UsageError
 from sweep.plan import targets
 from sweep.plan.folders import create_run_dir
 from sweep.plan.plan import Plan
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records.folder import compact, write_json
 from sweep.samplers import Question
 from sweep.samplers.catalogue import make
@@ -112,7 +112,7 @@ def test_what_a_sampler_asks_is_recorded_and_confirmed_as_it_was(
     assert all(same(confirmed[trial], asked[trial]) for trial in set(confirmed) & set(asked))
     for _ in range(2):  # as many files, and compacted
         rows = {r["trial_id"]: r for r in records.rows(run, "trials")}
-        front = read_front(run)
+        front = read_sweep(run)
         for trial, settings in asked.items():
             assert same(records.recorded_settings(rows[trial]), settings)
             assert same(front.member(trial).parameters, settings)

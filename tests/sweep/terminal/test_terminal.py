@@ -23,7 +23,7 @@ from huggingface_hub import ModelCard
 from mlflow import MlflowClient
 
 from sweep import records
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.reading.words import number
 from sweep.terminal import json_lines
 from sweep.terminal.tally import OUTCOMES
@@ -75,7 +75,7 @@ def test_what_the_log_tells_is_what_was_recorded(told: tuple[Path, str, str]) ->
     for at, line in ended.items():
         assert line["state"] == rows[at]["state"] and line["figures"]["fid_delta"] == rows[at]["fid_delta"]
         assert (line["outcome"] is None) == (at[1] > 0 or line["arm"] == "control")
-    last, front = lines[-1], read_front(folder / "run")
+    last, front = lines[-1], read_sweep(folder / "run")
     assert sum(last["counts"][name] for name in OUTCOMES) == 3 and last["counts"]["running"] == 0
     assert last["counts"]["feasible"] == sum(bool(m.search_feasible) for m in front.members)
     assert last["core_hours"] == pytest.approx(

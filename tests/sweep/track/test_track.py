@@ -15,7 +15,8 @@ import recorded_run
 
 from sweep import records
 from sweep.errors import UsageError
-from sweep.reading.fronts import best, read_front
+from sweep.reading.best import best
+from sweep.reading.sweep import read_sweep
 from sweep.records import COMPLETE
 from sweep.track import leaderboard
 from sweep.track.__main__ import main
@@ -235,7 +236,7 @@ def test_comparing_what_is_no_track_is_a_mistake(track: Path, capsys: pytest.Cap
 
 def test_the_best_confirmed_settings_of_a_sweep_become_lines(tmp_path: Path) -> None:
     run = recorded_run.write_run(tmp_path / "run", artifacts=False)
-    front = read_front(run)
+    front = read_sweep(run)
     told = {e.name: (e.method, e.settings) for e in from_sweep(str(run))}
     assert told and set(told) <= set(front.arms)
     for name, (method, settings) in told.items():

@@ -21,7 +21,8 @@ from wandb.sdk.internal.datastore import DataStore
 from sweep import launch, records
 from sweep.errors import UsageError
 from sweep.plan.asked import refuse_flags_beside_resume
-from sweep.reading.fronts import front_hypervolume, read_front
+from sweep.reading.best import front_hypervolume
+from sweep.reading.sweep import read_sweep
 from sweep.views import loggers
 from sweep.views.loggers import lanes, to_mlflow
 
@@ -97,7 +98,7 @@ def test_mlflow_has_every_replicate_once_with_its_settings_state_and_curves(run:
 
 def test_mlflow_has_the_sweep_with_its_winner_front_and_small_pictures(run: Path) -> None:
     client, own, under = in_mlflow(run)
-    front = read_front(run)
+    front = read_sweep(run)
     assert own.data.tags["winner"] == "dimum-0001" and own.info.status == "FINISHED"
     assert own.data.metrics["hypervolume/dimum"] == front_hypervolume(front, "dimum")
     assert len(client.get_metric_history(own.info.run_id, "hypervolume/dimum")) == 1, "a resume tells it no second time"

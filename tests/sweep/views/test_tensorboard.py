@@ -20,7 +20,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.hparams.api_pb2 import Status
 
 from sweep.page.figures import front_figure
-from sweep.reading.fronts import read_front
+from sweep.reading.sweep import read_sweep
 from sweep.records import FIGURES, read
 from sweep.views.tensorboard import Board
 
@@ -145,7 +145,7 @@ def test_images_and_figures_are_added_and_replaced(run: Path) -> None:
     grid = np.zeros((4, 1, 8, 8), dtype=np.float32)
     for _ in range(2):
         board.images("dimum-0000", "samples/forgotten", grid, 7)
-        board.figure("front", front_figure(read_front(run)))
+        board.figure("front", front_figure(read_sweep(run)))
     board.images("dimum-0000", "samples/retained", np.zeros((4, 3, 8, 8)))
     events = load(folder)
     (image,) = events.Images("samples/forgotten")
@@ -190,7 +190,7 @@ def served(run: Path) -> Iterator[str]:
     """TensorBoard itself, on a port of the loopback that it chooses; gives the address it says it has."""
     with Board(run, space()) as board:
         board.images("dimum-0000", "samples/forgotten", np.zeros((4, 1, 8, 8), dtype=np.float32), 7)
-        board.figure("front", front_figure(read_front(run)))
+        board.figure("front", front_figure(read_sweep(run)))
     args = ["--logdir", str(run / "tensorboard"), "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
     code = "import sys; from tensorboard.main import run_main; sys.exit(run_main())"
     process = subprocess.Popen(

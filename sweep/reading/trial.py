@@ -24,7 +24,7 @@ FIGURE_NAMES = tuple(f.name for f in FIGURES)
 
 
 @dataclass(frozen=True)
-class Member:
+class Trial:
     """One trial of an arm: its figures on the search's seed and, where it was confirmed, over fresh seeds."""
 
     trial_id: str
@@ -36,7 +36,7 @@ class Member:
     parameters: dict[str, Any]
     search: dict[str, float | None]
     confirmed: dict[str, Estimate] | None
-    within: dict[str, float]  # by constraint, the probability that it holds, given the confirmed seeds; see `member_of`
+    within: dict[str, float]  # by constraint, the probability that it holds, given the confirmed seeds; see `trial_of`
     search_feasible: bool | None  # null where the search did not score it
     feasible: bool | None  # by the confirmed means where there are any, else the search's
     on_search_front: bool
@@ -77,19 +77,19 @@ class Luck:
         return "; ".join(told)
 
 
-def luck_of(confirmed: Iterable[Member]) -> Luck:
+def luck_of(confirmed: Iterable[Trial]) -> Luck:
     """What one seed's luck did to the feasibility of the confirmed members; those without a verdict are left out."""
     found = [(m.search_feasible, m.feasible) for m in confirmed if None not in (m.search_feasible, m.feasible)]
     feasible, infeasible = ([after for before, after in found if before is kind] for kind in (True, False))
     return Luck(len(feasible), feasible.count(False), len(infeasible), infeasible.count(True))
 
 
-class Members(Sequence[Member]):
+class Trials(Sequence[Trial]):
     """An arm's members in the order of their trials. Each is made when it is first looked at: of many, few ever are."""
 
-    def __init__(self, trials: pa.Table, make: Callable[[int, Row], Member]) -> None:
+    def __init__(self, trials: pa.Table, make: Callable[[int, Row], Trial]) -> None:
         self.table, self._make = trials, make
-        self._made: dict[int, Member] = {}
+        self._made: dict[int, Trial] = {}
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -104,10 +104,10 @@ class Members(Sequence[Member]):
         return values_of(self.table, name)
 
     @overload
-    def __getitem__(self, at: int) -> Member: ...
+    def __getitem__(self, at: int) -> Trial: ...
     @overload
-    def __getitem__(self, at: slice) -> tuple[Member, ...]: ...
-    def __getitem__(self, at: int | slice) -> Member | tuple[Member, ...]:
+    def __getitem__(self, at: slice) -> tuple[Trial, ...]: ...
+    def __getitem__(self, at: int | slice) -> Trial | tuple[Trial, ...]:
         if isinstance(at, slice):
             return tuple(self[i] for i in range(*at.indices(len(self))))
         at = range(len(self))[at]
@@ -115,7 +115,7 @@ class Members(Sequence[Member]):
             self._made[at] = self._make(at, self.table.slice(at, 1).to_pylist()[0])
         return self._made[at]
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[Trial]:
         for begin in range(0, len(self), _AT_ONCE):  # a row at a time costs five times as much
             rows = None
             for i in range(begin, min(begin + _AT_ONCE, len(self))):
@@ -132,13 +132,13 @@ def values_of(trials: pa.Table, name: str) -> np.ndarray:
     return np.array(pc.fill_null(pc.cast(trials[name], pa.float64()), math.nan).to_numpy())
 
 
-def member_of(
+def trial_of(
     plan: Row, constraints: Iterable[Constraint], trial: Row, replicates: Iterable[Row], counts: Counts
-) -> Member:
+) -> Trial:
     """The member that a trial's row and its replicates make; its place on the fronts is not known yet."""
     confirmed = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
     arm = plan["arms"].get(trial["arm"], {})
-    return Member(
+    return Trial(
         trial_id=trial["trial_id"],
         arm=trial["arm"],
         method=trial["method"],

@@ -22,10 +22,12 @@ from scipy import stats
 
 from sweep import pareto
 from sweep.errors import UsageError
-from sweep.reading import fronts, texts
-from sweep.reading.comparison import comparison, standings
-from sweep.reading.fronts import read_front
-from sweep.reading.members import Luck, luck_of
+from sweep.reading import texts
+from sweep.reading.arm_against_arm import comparison, standings
+from sweep.reading.best import best as best_of
+from sweep.reading.best import corner, front_hypervolume
+from sweep.reading.sweep import Sweep, read_sweep
+from sweep.reading.trial import Luck, luck_of
 from sweep.records import AFTER_ATTACK, FIGURES, FORGOTTEN, RETAINED, fact
 from sweep.statistics import estimates
 from sweep.statistics.estimates import probability_below
@@ -99,7 +101,7 @@ def test_nothing_infeasible_is_ever_on_a_front(tmp_path: Path) -> None:
             row["feasible"] = row["excess_fid_delta"] <= 0 and row["excess_unlearning_accuracy"] <= 0
             row["state"] = str(rng.choice(["COMPLETE", "PRUNED", "FAIL"]))
             pq.write_table(pa.Table.from_pylist([row], schema=table.schema), path)
-        front = fronts.read_front(run)
+        front = read_sweep(run)
         for arm in front.arms.values():
             for m in arm.search_front:
                 assert m.state == "COMPLETE" and m.search["fid_delta"] <= BUDGET
@@ -126,7 +128,7 @@ def test_paired_difference_uses_only_shared_seeds_and_drops_what_a_seed_does_to_
 
 
 def test_the_search_front_is_feasible_and_non_dominated(run: Path) -> None:
-    front = fronts.read_front(run)
+    front = read_sweep(run)
     assert front.budget == BUDGET
     on = {m.trial_id for m in front.arms["dimum"].search_front}
     assert on == {"dimum-0000", "dimum-0001", "dimum-0006"}  # 0002 dominated, 0003 past the budget, 0004 gated
@@ -135,7 +137,7 @@ def test_the_search_front_is_feasible_and_non_dominated(run: Path) -> None:
 
 
 def test_the_confirmed_front_is_of_means_over_fresh_seeds(run: Path) -> None:
-    front = fronts.read_front(run)
+    front = read_sweep(run)
     assert {m.trial_id for m in front.arms["dimum"].front} == {"dimum-0000", "dimum-0001"}  # 0006 is dominated there
     assert {m.trial_id for m in front.arms["label_swap"].front} == {"label_swap-0000"}  # 0001 is past the budget there
     lost = front.member("label_swap-0001")
@@ -146,12 +148,12 @@ def test_the_confirmed_front_is_of_means_over_fresh_seeds(run: Path) -> None:
     assert (robustness.mean, robustness.n) == (pytest.approx(0.88), 3)
     assert robustness.lower == pytest.approx(0.88 - T2 * 0.02 / math.sqrt(3))
     assert front.member("dimum-0002").confirmed is None
-    best = fronts.best(front, "dimum")
+    best = best_of(front, "dimum")
     assert best is not None and best.trial_id == "dimum-0001"
 
 
 def test_a_short_front_says_why(run: Path) -> None:
-    front = fronts.read_front(run)
+    front = read_sweep(run)
     dominated = front.arms["dimum"].reason
     assert dominated is not None
     assert "1 of the feasible dominated by others" in dominated
@@ -164,7 +166,7 @@ def test_a_short_front_says_why(run: Path) -> None:
 
 def test_what_was_feasible_by_luck_is_counted_and_told(run: Path, tmp_path: Path) -> None:
     """label_swap-0001 measured 3.8 of 4 and its seeds' mean is 4.4; a trial past the budget is confirmed within it."""
-    front = fronts.read_front(run)
+    front = read_sweep(run)
     assert luck_of(front.arms["label_swap"].confirmed_members) == Luck(2, 1, 0, 0)
     assert luck_of(front.arms["dimum"].confirmed_members) == Luck(3, 0, 0, 0)
     said = "1 of 2 trials that measured feasible in the search are not, by the confirmed means"
@@ -215,15 +217,15 @@ def test_a_run_before_its_confirm_phase_is_told_as_search_only(tmp_path: Path) -
     for table in ("replicates", "curves", "stages"):
         for part in (run / "records" / table).glob("*-r[123].parquet"):
             part.unlink()
-    front = fronts.read_front(run)
+    front = read_sweep(run)
     assert {m.trial_id for m in front.arms["dimum"].front} == {"dimum-0000", "dimum-0001", "dimum-0006"}
-    assert fronts.best(front, "dimum") is None and comparison(front)[0].missing
+    assert best_of(front, "dimum") is None and comparison(front)[0].missing
     text = texts.render(front, "text")
     assert "search only: one seed" in text and "confirm none yet" in " ".join(text.split())
 
 
 def test_text_fits_a_terminal_and_says_what_it_shows(run: Path) -> None:
-    text = texts.render(fronts.read_front(run), "text")
+    text = texts.render(read_sweep(run), "text")
     assert max(map(len, text.splitlines())) <= 80
     flat = " ".join(text.split())
     for said in (
@@ -241,7 +243,7 @@ def test_text_fits_a_terminal_and_says_what_it_shows(run: Path) -> None:
 
 def test_every_confirmed_member_says_how_probable_it_is_within_its_bounds(run: Path) -> None:
     """fid_delta of label_swap-0001 over the seeds: 4.2, 4.4, 4.6, the budget 4: t = -.4 / (.2 / √3) on 2 degrees."""
-    front = fronts.read_front(run)
+    front = read_sweep(run)
     over, under = front.member("label_swap-0001"), front.member("dimum-0000")
     assert over.within["fid_delta"] == pytest.approx(stats.t.cdf(-0.4 / (0.2 / 3**0.5), 2))
     assert under.within["fid_delta"] == pytest.approx(stats.t.cdf(1.8 / (0.2 / 3**0.5), 2))
@@ -263,7 +265,7 @@ def test_the_probability_of_being_below_a_bound_is_calibrated() -> None:
 
 
 def test_csv_and_json_hold_the_same_figures(run: Path) -> None:
-    front = fronts.read_front(run)
+    front = read_sweep(run)
     rows = {r["trial_id"]: r for r in csv.DictReader(io.StringIO(texts.render(front, "csv")))}
     assert set(rows) >= {"dimum-0005", "control-retrain"} and len(rows) == 13
     assert float(rows["dimum-0001"]["confirmed_robustness"]) == pytest.approx(0.88)
@@ -277,17 +279,17 @@ def test_csv_and_json_hold_the_same_figures(run: Path) -> None:
 
 
 def test_markdown_escapes_what_a_question_may_hold(run: Path) -> None:
-    text = texts.render(fronts.read_front(run), "markdown")
+    text = texts.render(read_sweep(run), "markdown")
     assert "<more>" not in text and "&lt;more>" in text and "| dimum-0001 | dimum | confirmed | 0.880" in text
 
 
 def test_runs_under_other_conditions_are_said_to_be_incomparable(run: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", artifacts=False)
-    same = texts.render([fronts.read_front(run), fronts.read_front(other)], "text")
+    same = texts.render([read_sweep(run), read_sweep(other)], "text")
     assert "NOT comparable" not in same and "comparable" in same
     plan = json.loads((other / "plan.json").read_text())
     (other / "plan.json").write_text(json.dumps(plan | {"forget": "5"}))
-    assert "NOT comparable, they differ in forget" in texts.render([fronts.read_front(run), fronts.read_front(other)])
+    assert "NOT comparable, they differ in forget" in texts.render([read_sweep(run), read_sweep(other)])
 
 
 def test_the_command_prints_and_exits_with_0(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,24 +298,24 @@ def test_the_command_prints_and_exits_with_0(run: Path, capsys: pytest.CaptureFi
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> fronts.Front:
-    return fronts.read_front(write_many(tmp_path_factory.mktemp("many") / "run"))
+def many(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    return read_sweep(write_many(tmp_path_factory.mktemp("many") / "run"))
 
 
-def test_the_first_objective_decides_which_member_is_best_whatever_it_is(many: fronts.Front) -> None:
+def test_the_first_objective_decides_which_member_is_best_whatever_it_is(many: Sweep) -> None:
     """Robustness is the same for every trial of this run: its question is another one."""
     assert [o.metric for o in many.objectives] == ["malicious_robustness", "fid_delta"]
-    best = fronts.best(many, "method_03")
+    best = best_of(many, "method_03")
     assert (
         best is not None
         and best.trial_id == "method_03-0000"
         and best.value("malicious_robustness") == pytest.approx(0.56)
     )
-    assert fronts.corner(many) == (0.0, BUDGET)
-    assert fronts.front_hypervolume(many, "method_03") == pytest.approx(0.56 * (BUDGET - 1.45))
+    assert corner(many) == (0.0, BUDGET)
+    assert front_hypervolume(many, "method_03") == pytest.approx(0.56 * (BUDGET - 1.45))
 
 
-def test_standings_are_by_the_first_objective_and_what_is_infeasible_or_failed_comes_last(many: fronts.Front) -> None:
+def test_standings_are_by_the_first_objective_and_what_is_infeasible_or_failed_comes_last(many: Sweep) -> None:
     found = standings(many)
     names = [s.arm for s in found]
     assert names[:2] == ["method_14", "method_13"] and names[-3:] == ["meta-method_01", "method_15", "method_16"]
@@ -325,7 +327,7 @@ def test_standings_are_by_the_first_objective_and_what_is_infeasible_or_failed_c
     assert found[-1].member is None and "2 failed" in str(found[-1].reason)
 
 
-def test_without_baselines_the_main_arm_is_held_against_every_other(many: fronts.Front) -> None:
+def test_without_baselines_the_main_arm_is_held_against_every_other(many: Sweep) -> None:
     told = comparison(many)
     assert [p.baseline_arm for p in told] == [f"method_{i:02d}" for i in range(1, MANY)]
     assert {p.arm for p in told} == {"meta-method_01"}
@@ -347,7 +349,7 @@ def test_a_wrapped_method_is_held_against_the_baseline_that_it_wraps(tmp_path: P
     assert told == {("meta-method_01", "method_01"), ("method_03", "method_02")}
 
 
-def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: fronts.Front) -> None:
+def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: Sweep) -> None:
     text = texts.render(many, "text")
     commands = [line for line in text.splitlines() if line.startswith("  python -m ")]  # whole, for a shell to take
     assert max(len(line) for line in text.splitlines() if line not in commands) <= 80
@@ -391,9 +393,9 @@ def test_a_run_without_the_newer_columns_is_still_read(run: Path, tmp_path: Path
         for part in (old / "records" / table).glob("*.parquet"):
             rows = pq.read_table(part)
             pq.write_table(rows.drop_columns(["malicious_robustness", "membership_auc"]), part)
-    front = fronts.read_front(old)
+    front = read_sweep(old)
     assert front.member("dimum-0001").value("malicious_robustness") is None
-    told = [" ".join(texts.render(f).split()).replace(str(f.run), "") for f in (front, fronts.read_front(run))]
+    told = [" ".join(texts.render(f).split()).replace(str(f.run), "") for f in (front, read_sweep(run))]
     assert told[0] == told[1]
 
 
@@ -423,7 +425,7 @@ def test_reading_a_front_imports_nothing_heavy() -> None:
 
 def test_every_share_has_one_interval_wherever_it_is_shown(run: Path) -> None:
     """Seeds that agree on .95 of 450 images are no proof of it: member, table, curve and page leave the same room."""
-    member = read_front(run).member("dimum-0000")
+    member = read_sweep(run).member("dimum-0000")
     confirmed = member.confirmed or {}
     assert [member.search["unlearning_accuracy"], confirmed["unlearning_accuracy"].n] == [1.0, 3]
     retained = share_estimate([Point(0.95, 450)] * 3)

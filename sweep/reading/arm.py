@@ -1,0 +1,160 @@
+"""One arm of a run as its reader sees it: its trials, which of them are on its fronts, and why so few are where they are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweep.reading.samples import Counts
+from sweep.reading.trial import Row, Trial, Trials, trial_of, values_of
+from sweep.records import COMPLETE, FAIL, RUNNING
+from sweep.space import Constraint
+from sweep.statistics.estimates import nondominated
+
+FEW = 3  # a front of fewer feasible members than this needs a reason
+
+
+@dataclass(frozen=True)
+class ArmFront:
+    """The members of one arm, how its trials ended, and why there are so few where there are."""
+
+    name: str
+    baseline: bool
+    members: Trials
+    counts: dict[str, int]
+    reason: str | None
+    front: tuple[Trial, ...]
+    search_front: tuple[Trial, ...]
+    confirmed_members: tuple[Trial, ...]
+    search_best: Trial | None  # of those feasible on the search's seed, the best by the first objective
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the front is of confirmed means rather than of the search's one seed."""
+        return bool(self.confirmed_members)
+
+
+def arm_of(
+    plan: Row,
+    constraints: Sequence[Constraint],
+    name: str,
+    trials: pa.Table,
+    confirm: dict[str, list[Row]],
+    counts: Counts,
+) -> ArmFront:
+    """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
+    own = _of_arm(trials, name)
+    found = pc.fill_null(own["feasible"], False).to_numpy(), pc.equal(own["state"], COMPLETE).to_numpy()
+    feasible, complete = (column.astype(bool) for column in found)
+    values = [values_of(own, o["metric"]) for o in plan["objectives"]]
+    directions = [o["direction"] for o in plan["objectives"]]
+    ids = own["trial_id"]
+    kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
+    at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in kept.items() if rows], pa.string())).to_numpy())
+    confirmed = {
+        int(i): trial_of(plan, constraints, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()], counts) for i in at
+    }
+    confirmed = {i: replace(m, feasible=_holds(constraints, m)) for i, m in confirmed.items()}
+
+    search = feasible & complete
+    search[search] = nondominated(np.stack(values, axis=1)[search], directions)
+    final = search
+    if confirmed:
+        held = [i for i, m in confirmed.items() if m.feasible]
+        points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
+        final = np.zeros(len(own), dtype=bool)
+        final[held] = nondominated(np.array(points, dtype=float), directions)
+
+    def make(i: int, row: Row) -> Trial:
+        member = confirmed.get(i) or trial_of(plan, constraints, row, (), counts)
+        return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
+
+    members = Trials(own, make)
+    merits = np.where(feasible, values[0] * (1 if directions[0] == "maximise" else -1), np.nan)
+    best_at = None if np.isnan(merits).all() else int(np.nanargmax(merits))
+    places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
+    front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
+    states = Counter(own["state"].to_pylist())
+    beaten = int((feasible & complete & ~search).sum())
+    reason = (
+        _reason(constraints, own, states, int((feasible & complete).sum()), beaten, checked)
+        if len(front) < FEW
+        else None
+    )
+    return ArmFront(
+        name=name,
+        baseline=bool(plan["arms"][name]["baseline"]),
+        members=members,
+        counts=dict(states),
+        reason=reason,
+        front=front,
+        search_front=search_front,
+        confirmed_members=checked,
+        search_best=None if best_at is None else members[best_at],
+    )
+
+
+def _of_arm(trials: pa.Table, name: str) -> pa.Table:
+    """The rows of one arm's trials in order of their numbers."""
+    own = trials.filter(pc.field("arm") == name)
+    order = pa.table({"number": pc.fill_null(own["number"], 0), "trial_id": own["trial_id"]})
+    return own.take(pc.sort_indices(order, sort_keys=[("number", "ascending"), ("trial_id", "ascending")]))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _holds(constraints: Sequence[Constraint], trial: Trial) -> bool | None:
+    """Whether the confirmed means satisfy every constraint; None where a figure or a bound is missing."""
+    for constraint in constraints:
+        found = (trial.confirmed or {}).get(constraint.metric)
+        if found is None or constraint.bound is None:
+            return None
+        if constraint.violation(found.mean) > 0:
+            return False
+    return True
+
+
+def _reason(
+    constraints: Sequence[Constraint],
+    own: pa.Table,
+    counts: Counter[str],
+    feasible: int,
+    beaten: int,
+    confirmed: Sequence[Trial],
+) -> str:
+    """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it."""
+    told = [f"{feasible} of {len(own)} trials feasible" + _infeasible(constraints, own, counts)]
+    if beaten:
+        told.append(f"{beaten} of the feasible dominated by others in the search")
+    if lost := sum(not m.feasible for m in confirmed):
+        told.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
+    if dominated := sum(bool(m.feasible and not m.on_front) for m in confirmed):
+        told.append(f"{dominated} of {len(confirmed)} confirmed members dominated by another")
+    return "; ".join(told)
+
+
+def _infeasible(constraints: Sequence[Constraint], own: pa.Table, states: Counter[str]) -> str:
+    """``: 9 exceeded the FID budget, 4 had not unlearned``, counted from the records; a trial can have done both."""
+    told = []
+    for constraint in constraints:
+        over = int((values_of(own, f"excess_{constraint.name}") > 0).sum())
+        told += [f"{over} {_broke(constraint)}"] if over else []
+    told += [f"{states[FAIL]} failed"] if states[FAIL] else []
+    told += [f"{states[RUNNING]} still running"] if states[RUNNING] else []
+    return f": {', '.join(told)}" if told else ""
+
+
+def _broke(constraint: Constraint) -> str:
+    if constraint.metric == "fid_delta" and constraint.at_most is not None:
+        return "exceeded the FID budget"
+    if constraint.metric == "unlearning_accuracy":
+        return "had not unlearned"
+    return f"had {constraint.metric} {'above' if constraint.at_most is not None else 'below'} its bound"

@@ -1,0 +1,83 @@
+"""Which trial of an arm is its best, and how much its front dominates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Trial
+from sweep.records import fact
+from sweep.space import Constraint, Objective
+from sweep.statistics.estimates import hypervolume
+
+
+def merit(sweep: Sweep, value: float | None) -> float:
+    """A value of the first objective, turned so that more is better; nothing is worse than none."""
+    sign = 1.0 if sweep.objectives[0].direction == "maximise" else -1.0
+    return -math.inf if value is None else sign * value
+
+
+def best(sweep: Sweep, arm: str) -> Trial | None:
+    """Of the members that fresh seeds confirm as feasible, the search's best by the first objective; None: there is none.
+
+    Chosen by the search's figures and reported by the confirmed ones: a choice by the latter would flatter its winner.
+    """
+    metric = sweep.objectives[0].metric
+    found = [m for m in sweep.arms[arm].confirmed_members if m.feasible and metric in (m.confirmed or {})]
+    return max(found, key=lambda m: (merit(sweep, m.search[metric]), m.trial_id), default=None)
+
+
+def closest(sweep: Sweep, arm: str) -> Trial | None:
+    """`best`, or the confirmed member whose means break the constraints least; None where nothing was confirmed."""
+    metric = sweep.objectives[0].metric
+    found = [m for m in sweep.arms[arm].confirmed_members if metric in (m.confirmed or {})]
+    return best(sweep, arm) or min(found, key=lambda m: (_violation(sweep, m), m.trial_id), default=None)
+
+
+def leader(sweep: Sweep, arm: str) -> Trial | None:
+    """`best`, or, where nothing was confirmed, the feasible member that is best on the search's seed."""
+    return best(sweep, arm) or sweep.arms[arm].search_best or closest(sweep, arm)
+
+
+def corner(sweep: Sweep) -> tuple[float, ...] | None:
+    """The point that the front's hypervolume is measured up to: see `corner_of`."""
+    return corner_of(sweep.objectives, sweep.constraints)
+
+
+def corner_of(objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> tuple[float, ...] | None:
+    """Each objective's bound on its worse side, or the worst that a share can be.
+
+    None where a bound is not known yet, or an objective has neither.
+    """
+    worst = []
+    for objective in objectives:
+        side = "at_least" if objective.direction == "maximise" else "at_most"
+        bound = next((c for c in constraints if c.metric == objective.metric and c.side == side), None)
+        if bound is None and fact(objective.metric, "unit") != "share":
+            return None
+        if bound is not None and bound.bound is None:
+            return None
+        share = 0.0 if objective.direction == "maximise" else 1.0
+        worst.append(share if bound is None or bound.bound is None else bound.bound)
+    return tuple(worst)
+
+
+def front_hypervolume(sweep: Sweep, arm: str) -> float | None:
+    """Area dominated by the arm's front, up to `corner`; None without one."""
+    reference = corner(sweep)
+    if reference is None:
+        return None
+    points = [[m.value(o.metric) for o in sweep.objectives] for m in sweep.arms[arm].front]
+    return hypervolume(np.array(points, dtype=float), reference, [o.direction for o in sweep.objectives])
+
+
+def _violation(sweep: Sweep, trial: Trial) -> float:
+    """Sum of the violations of the confirmed means, in units of the bounds."""
+    violation, found = 0.0, trial.confirmed or {}
+    for constraint in sweep.constraints:
+        if constraint.metric in found and constraint.bound is not None:
+            violation += max(constraint.violation(found[constraint.metric].mean), 0.0)
+    return violation
