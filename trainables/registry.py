@@ -1,7 +1,7 @@
 """Families of interchangeable things: methods, attacks, metrics, data sets, feature networks.
 
 A member is one file in its family's folder and one line, ``@register("name", …)``; nothing else changes. The folder is
-imported when the family is first asked for a member.
+imported when the family is first asked for a member. A file or folder whose name begins with ``_`` helps members and is none.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Registry(Generic[T]):
     def modules(self) -> list[str]:
         """The modules of the family's folder: what a figure made by all of its members depends on."""
         folder = importlib.import_module(self._package)
-        return sorted(f"{self._package}.{module.name}" for module in pkgutil.iter_modules(folder.__path__))
+        names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
+        return sorted(f"{self._package}.{name}" for name in names if not name.startswith("_"))
 
     def __getitem__(self, name: str) -> T:
         """The member called `name`; ValueError names the nearest ones and all of them."""

@@ -46,6 +46,16 @@ def test_two_members_cannot_have_one_name() -> None:
         family.add("one", 11)
 
 
+def test_what_begins_with_an_underscore_helps_members_and_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in ("__init__.py", "one.py", "two/__init__.py", "_helper.py", "_files/__init__.py"):
+        (tmp_path / "family_of_two" / file).parent.mkdir(exist_ok=True)
+        (tmp_path / "family_of_two" / file).write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Registry("thing", "family_of_two").modules() == ["family_of_two.one", "family_of_two.two"]
+
+
 NEW_FILES = {
     "data/upside_down.py": """
         import torch
