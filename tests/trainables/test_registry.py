@@ -99,9 +99,11 @@ NEW_FILES = {
             return lambda model, generator: settings.times * quiet(model, generator)
         """,
     "metrics/brightness.py": """
-        from trainables.metrics import register
+        from trainables.metrics import Figure, register
 
-        @register("brightness")
+        FIGURES = (Figure("brightness", description="mean of all pixels, in [-1, 1]"),)
+
+        @register("brightness", FIGURES)
         def brightness(samples):
             return {"brightness": float(samples.images.mean())}
         """,
