@@ -49,7 +49,7 @@ def pictures(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 class Sleeper(tune.Trainable):  # type: ignore[misc]
-    """A trial that takes `seconds` and no processor: a report a stage, as `trainables.pipeline` makes them."""
+    """A trial that takes `seconds` and no processor: a report a stage, as `trainables.relearning.trial` makes them."""
 
     seconds = 1.0
 
@@ -171,7 +171,7 @@ def drive(args: argparse.Namespace) -> Marked:
     from sweep.records.folder import write_json
     from sweep.terminal.lines import Progress
     from sweep.terminal.quiet import quiet
-    from trainables.experiment import Experiment
+    from trainables.relearning.experiment import Experiment
 
     options = ["--space", args.space, "--trials", str(args.trials), "--baseline-trials", "0", "--sampler", args.sampler,
                "--workers", str(args.nodes), "--address", args.address, "--run-dir", str(args.folder / "run"),

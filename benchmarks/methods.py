@@ -22,7 +22,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
+from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec
 
 SAMPLES = Samples(forgotten=192, per_retained=100)
 RUNGS = (0, 1, 3, 7, 15, 31, 63)
@@ -70,8 +70,8 @@ def prepare(experiment: Experiment, methods: Iterable[str], seeds: Iterable[int]
     """Make what all of a question's trials share."""
     import torch
 
-    from trainables import products
-    from trainables.stages.score import make_score
+    from trainables.relearning import products
+    from trainables.relearning.stages.score import make_score
     from trainables.unlearning import METHODS
 
     torch.set_num_threads(1)
@@ -91,7 +91,7 @@ def prepare(experiment: Experiment, methods: Iterable[str], seeds: Iterable[int]
 
 def run(experiment: Experiment, method: str, seed: int) -> dict[str, Any]:
     """One method on one seed: its figures, its curves and what became of it."""
-    from trainables.pipeline import Pipeline
+    from trainables.relearning.trial import Pipeline
     from trainables.trial import failure_report
 
     start = method if method in CONTROLS else "base"

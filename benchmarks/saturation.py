@@ -18,7 +18,7 @@ from sweep.driver.agenda import Agenda
 from sweep.plan.plan import Plan
 from sweep.records.folder import write_json
 from sweep.relearning import prepare
-from trainables.pipeline import Pipeline
+from trainables.relearning.trial import Pipeline
 
 LINE = 0.9
 

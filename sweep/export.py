@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sweep.reading.sweep import read_sweep
     from sweep.relearning.model_card import measured, metadata
     from sweep.relearning.prepare import experiment_of
-    from trainables.export import save_pipeline
+    from trainables.relearning.export import save_pipeline
     from trainables.store import Store
 
     artifact = Store(plan.artifacts).find(key)

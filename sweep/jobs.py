@@ -16,7 +16,7 @@ from sweep.records.names import replicate_name
 from sweep.space import Arm, Attack, Constraint, SearchSpace, Settings
 from sweep.space.parameters import cell
 from sweep.space.question import excesses, feasible
-from trainables.experiment import AttackPlan, Limit, TrialSpec
+from trainables.relearning.experiment import AttackPlan, Limit, TrialSpec
 
 _FIGURE_NAMES = frozenset(f.name for f in FIGURES)
 

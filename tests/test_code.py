@@ -34,11 +34,11 @@ def test_the_tree_passes(tool: list[str]) -> None:
     [
         ("trainables/diffusion.py", "import sweep.plan.plan"),
         ("sweep/plan/plan.py", "import search_spaces.dimum_robustness"),
-        ("trainables/pipeline.py", "import ray"),
+        ("trainables/relearning/trial.py", "import ray"),
         ("trainables/store/store.py", "import optuna"),
         ("trainables/store/store.py", "from trainables import diffusion"),
         ("trainables/running/stopwatch.py", "from trainables.data import Images"),
-        ("trainables/products/models.py", "from trainables.stages.score import judge"),
+        ("trainables/relearning/products/models.py", "from trainables.relearning.stages.score import judge"),
         ("sweep/space/question.py", "import torch"),
         ("sweep/records/files.py", "import sweep.reading.words"),
         ("sweep/views/pictures.py", "import sweep.launch"),
@@ -56,6 +56,42 @@ def test_an_import_that_runs_upward_is_found_out(file: str, line: str, tmp_path:
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-logo", "--no-cache"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode != 0 and "BROKEN" in done.stdout
+
+
+# The layers of `trainables` and of its kind of trial, from the top: in each a file, and an import of the layer above it.
+UPWARD = {
+    "trainables/relearning/trial.py": "trainables.trial",
+    "trainables/needs/fisher.py": "trainables.relearning.experiment",
+    "trainables/unlearning/dimum.py": "trainables.needs.fisher",
+    "trainables/metrics/kid.py": "trainables.audits.shadow",
+    "trainables/features/classifier.py": "trainables.metrics.kid",
+    "trainables/judges/copies.py": "trainables.features.classifier",
+    "trainables/denoisers/sizes.py": "trainables.judges.copies",
+    "trainables/diffusion.py": "trainables.denoisers.models",
+    "trainables/sampling/sampler.py": "trainables.diffusion",
+    "trainables/data/_class_names.py": "trainables.training.lora",
+    "trainables/running/report.py": "trainables.data.digits",
+    "trainables/store/patience.py": "trainables.registry",
+    "trainables/relearning/stages/again.py": "trainables.relearning.export",
+    "trainables/relearning/products/images.py": "trainables.relearning.stages.again",
+    "trainables/relearning/origins/trained.py": "trainables.relearning.products.images",
+    "trainables/relearning/diagnostics.py": "trainables.relearning.gate",
+}
+
+
+def test_in_every_layer_of_trainables_an_import_that_runs_upward_is_found_out(tmp_path: Path) -> None:
+    """All are written into one copy of the tree, and each is told."""
+    for part in ("sweep", "trainables", "search_spaces"):
+        subprocess.run(["cp", "-r", str(ROOT / part), str(tmp_path)], check=True)
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    for file, module in UPWARD.items():
+        with (tmp_path / file).open("a") as source:
+            source.write(f"\nimport {module}\n")
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-logo", "--no-cache"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)})
+    planted = {(file.removesuffix(".py").replace("/", "."), module) for file, module in UPWARD.items()}
+    assert done.returncode == 1
+    assert planted <= set(re.findall(r"(trainables[\w.]*) -> (trainables[\w.]*)", done.stdout))
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:
@@ -92,10 +128,10 @@ def test_the_readmes_new_method_is_one_file_that_forgets_nothing_but_runs(tmp_pa
 import torch
 from diffusers import UNet2DModel
 from trainables.data import DATASETS
-from trainables.device import Device
+from trainables.training.device import Device
 from trainables.diffusion import noise_schedule
 from trainables.forgetting import parse_forget
-from trainables.recipes import BaseModel
+from trainables.denoisers.recipes import BaseModel
 from trainables.unlearning import METHODS, Problem
 data = DATASETS["digits"]
 three = parse_forget("3", data)

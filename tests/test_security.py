@@ -35,8 +35,8 @@ from sweep.search import warm_start
 from sweep.search.journal import open_journal
 from sweep.space import Arm, Attack, Float
 from trainables.data.cifar10 import read_pickled
+from trainables.denoisers.pipelines import located, read_pipeline
 from trainables.features.inception import checked_weights
-from trainables.pretrained import located, read_pipeline
 from trainables.store import Store
 from trainables.store.node_cache import NodeCache
 
@@ -116,10 +116,14 @@ def test_only_one_place_asks_a_hub_and_only_one_reads_a_pipeline() -> None:
         word: {p.relative_to(ROOT).as_posix() for p in sources() if f"{word}(" in p.read_text()}
         for word in ("snapshot_download", "hf_hub_download", "from_pretrained")
     }
-    assert asks["snapshot_download"] == {"trainables/pretrained.py"}, "--base, and the control beside it"
+    assert asks["snapshot_download"] == {"trainables/denoisers/pipelines.py"}, "--base, and the control beside it"
     assert asks["hf_hub_download"] == set()
-    # export.py writes the lines by which others load the model; pretrained.py tells how pickles are converted.
-    assert asks["from_pretrained"] == {"trainables/imported.py", "trainables/pretrained.py", "trainables/export.py"}
+    # export.py writes the lines by which others load the model; pipelines.py tells how pickles are converted.
+    assert asks["from_pretrained"] == {
+        "trainables/denoisers/imported.py",
+        "trainables/denoisers/pipelines.py",
+        "trainables/relearning/export.py",
+    }
 
 
 # ---------------------------------------------------------------- a pickle in every place that a file is read from
@@ -283,7 +287,7 @@ def test_weights_that_are_pickles_run_nothing(kind: str, bomb: Bomb, tmp_path: P
     sys.path.insert(0, str(ROOT / "tests" / "trainables"))
     import pipelines
 
-    from trainables.imported import _read
+    from trainables.denoisers.imported import _read
 
     folder, (name, said) = tmp_path / "pipeline", WEIGHTS[kind]
     pipelines.save_ddpm(folder, pipelines.unet(10))

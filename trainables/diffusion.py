@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DModel
 
-from trainables.device import Device
-from trainables.lora import merge
-from trainables.noise_schedule import NoiseSchedule
-from trainables.sampler import Sampler
+from trainables.sampling.noise_schedule import NoiseSchedule
+from trainables.sampling.sampler import Sampler
 from trainables.store import Tensors
+from trainables.training.device import Device
+from trainables.training.lora import merge
 
 Loss = Callable[[UNet2DModel, torch.Generator], torch.Tensor]
 """One step's loss, a scalar: given the model being trained and the generator every random choice comes from."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from trainables.class_names import few, is_number
 from trainables.data import Dataset, Images
+from trainables.data._class_names import few, is_number
 
 if TYPE_CHECKING:
     import torch

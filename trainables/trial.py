@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainables import gpu_memory
-from trainables.experiment import TrialSpec
-from trainables.pipeline import STEP_SECONDS, Pipeline, Report
-from trainables.products import Workbench
+from trainables.relearning.experiment import TrialSpec
+from trainables.relearning.products import Workbench
+from trainables.relearning.trial import STEP_SECONDS, Pipeline
+from trainables.running.report import Report
 from trainables.store import StoreUnusable
+from trainables.training import gpu_memory
 
 _LEAK_BYTES = 256 * 2**20
 

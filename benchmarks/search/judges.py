@@ -14,15 +14,16 @@ from benchmarks.search.staged import FID, OBJECTIVES, PER_RETAINED, RETAINED, RO
 from sweep.jobs import gate_limit
 from sweep.samplers import Observation
 from sweep.search import dominated, observations
-from trainables.experiment import Limit, Samples
-from trainables.gate import GLANCE, excluded
+from trainables.relearning.experiment import Limit, Samples
+from trainables.relearning.gate import GLANCE, excluded
 
 Judge: TypeAlias = Callable[[Partial, Sequence[Observation]], str | None]
 
 
 def gate(problem: Problem, margin: float = 0.0) -> Judge:
-    """The gate of the real trial, `trainables.gate.excluded`: once after the glance, where there is one, and once after the
-    score; figures that have not changed since say nothing new. `margin` is the share of a bound that it lets pass."""
+    """The gate of the real trial, `trainables.relearning.gate.excluded`: once after the glance, where there is one, and
+    once after the score; figures that have not changed since say nothing new. `margin` is the share of a bound that it lets
+    pass."""
     limits = [gate_limit(c, margin) for c in problem.constraints]
 
     def judge(partial: Partial, front: Sequence[Observation]) -> str | None:

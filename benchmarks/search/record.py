@@ -42,8 +42,8 @@ from sweep.space.question import excesses
 from sweep.statistics.estimates import nondominated
 from sweep.terminal.lines import Progress
 from sweep.terminal.quiet import quiet
-from trainables.experiment import Experiment, Samples, TrialSpec
-from trainables.stages.score import make_score
+from trainables.relearning.experiment import Experiment, Samples, TrialSpec
+from trainables.relearning.stages.score import make_score
 
 SPACE = "dimum_robustness"
 ANYWHERE = 0.6  # of the settings; the others are neighbours of the best

@@ -25,7 +25,7 @@ ATTACKS = ("dimra-retain-3e-4", "dimra-retain-1e-3")
 OBJECTIVES = (Objective("robustness", "maximise"), Objective("fid_delta", "minimise"))
 DIRECTIONS = tuple(o.direction for o in OBJECTIVES)
 FID, UNLEARNED, ROBUSTNESS = "fid_delta", "unlearning_accuracy", "robustness"
-GLANCE_N = 32  # samples of the forgotten condition at the first glance (trainables.stages.glance)
+GLANCE_N = 32  # samples of the forgotten condition at the first glance (trainables.relearning.stages.glance)
 RETAINED, PER_RETAINED = 9, 50  # conditions that stay, of the digits question, and samples that a score draws of each
 
 

@@ -19,9 +19,9 @@ from sweep.samplers import Sampler
 from sweep.search.warm_start import warmed
 
 PARTS = {
-    "gate": "stop after the score what is surely infeasible (trainables.gate)",
+    "gate": "stop after the score what is surely infeasible (trainables.relearning.gate)",
     "margin": "the gate, for what surely breaks a bound by more than half of it",
-    "glance": "let the gate look at a few samples first (trainables.stages.glance)",
+    "glance": "let the gate look at a few samples first (trainables.relearning.stages.glance)",
     "stop": "stop under attack what the front most probably dominates (sweep.search.dominated)",
     "bound": "stop under attack what the front dominates by point estimates",
 }

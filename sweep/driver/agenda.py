@@ -32,7 +32,7 @@ from sweep.search.limits import Spent, StopRule
 from sweep.search.observations import Yardstick, curves_of, observation, possible, question_of
 from sweep.space import CONTROL, Arm, SearchSpace
 from sweep.space.question import excesses
-from trainables.experiment import Experiment, TrialSpec
+from trainables.relearning.experiment import Experiment, TrialSpec
 
 
 class Agenda:

@@ -10,7 +10,7 @@ from sweep.jobs import Ended, Jobs
 from sweep.relearning import prepare as preparing
 from sweep.relearning.prepare import Tasks
 from sweep.terminal.lines import Progress
-from trainables.pipeline import Pipeline
+from trainables.relearning.trial import Pipeline
 from trainables.store import Artifact, StoreUnusable
 from trainables.trial import failure_report
 

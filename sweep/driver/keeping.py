@@ -17,10 +17,10 @@ from sweep.reading.sweep import read_sweep
 from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
 from sweep.search.confirm import named
 from sweep.space import CONTROL
-from trainables.experiment import TrialSpec
-from trainables.stages.attack import attack_key
-from trainables.stages.trajectory import trajectory_key
-from trainables.stages.unlearn import unlearned_key
+from trainables.relearning.experiment import TrialSpec
+from trainables.relearning.stages.attack import attack_key
+from trainables.relearning.stages.trajectory import trajectory_key
+from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.store import Store, is_key
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sweep.jobs import Ended, Jobs, Place, Planned
 from sweep.relearning.prepare import Task, Tasks
 from sweep.relearning.watch import base_progress
 from sweep.terminal.lines import Progress
-from trainables.experiment import Experiment
+from trainables.relearning.experiment import Experiment
 from trainables.store import Artifact, CorruptArtifact, StoreUnusable
 
 _KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
@@ -28,7 +28,8 @@ _MAX_LOST = 4
 class OnRay:
     """Ray as the place where tasks and jobs run, while it is entered; `sweep.driver.here.Here` has the same interface.
 
-    Another `trainable` may take the place of `trainables.trial`'s: a Trainable of Tune that makes `trainables.pipeline` reports.
+    Another `trainable` may take the place of `trainables.trial`'s: a Trainable of Tune that makes
+    `trainables.relearning.trial` reports.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class OnRay:
         def call(task: Task, arguments: tuple[Any, ...]) -> Artifact:
             import torch
 
-            from trainables import gpu_memory
+            from trainables.training import gpu_memory
 
             torch.set_num_threads(1)
             gpu_memory.keep_to(share)

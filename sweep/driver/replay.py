@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweep.jobs import Job, add_report
-from trainables.pipeline import Pipeline
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
+from trainables.relearning.trial import Pipeline
 from trainables.store import Store
 
 _TIMES = ("wall_s", "core_s", "training_s", "sampling_s", "scoring_s")

@@ -29,7 +29,7 @@ from sweep.relearning.prepare import Execute, Tasks
 from sweep.relearning.specs import Specs
 from sweep.space import SearchSpace
 from sweep.terminal.lines import Progress
-from trainables.experiment import Experiment
+from trainables.relearning.experiment import Experiment
 from trainables.store import Artifact, CorruptArtifact, Store, StoreUnusable
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)

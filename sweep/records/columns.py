@@ -19,7 +19,7 @@ from sweep.space.find import family_folder
 from trainables.figures import Figure
 
 FAMILIES = ("metrics", "audits")  # every file of which declares figures
-TRIAL = "outcomes.py"  # what a whole trial says beyond its samples
+TRIAL = "relearning/outcomes.py"  # what a whole trial says beyond its samples
 
 
 def column(

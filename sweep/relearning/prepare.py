@@ -16,19 +16,19 @@ from sweep.jobs import Tell, attack_plan
 from sweep.plan.plan import SEEDS_A_SWEEP, Plan
 from sweep.relearning.setup import AUTO, CALIBRATION_SEEDS, Setup
 from sweep.space import Arm, Attack, Choice, SearchSpace
-from trainables import products
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
-from trainables.experiment import Experiment, Samples
+from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
+from trainables.denoisers.recipes import BaseModel, Pretrained, recipe_for
+from trainables.denoisers.sizes import SIZES
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
-from trainables.pretrained import fitted, hashed, located, read_pipeline
-from trainables.products import check_beside_base
-from trainables.recipes import BaseModel, Pretrained, recipe_for
-from trainables.sizes import SIZES
-from trainables.stages.score import make_score, score_key
-from trainables.stages.trajectory import check_images
+from trainables.relearning import products
+from trainables.relearning.experiment import Experiment, Samples
+from trainables.relearning.products import check_beside_base
+from trainables.relearning.stages.score import make_score, score_key
+from trainables.relearning.stages.trajectory import check_images
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
 

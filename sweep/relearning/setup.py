@@ -19,12 +19,12 @@ from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Words, at_least, flag, one_of
 from sweep.plan.paths import absolute
 from sweep.space import find
-from trainables.class_names import few
 from trainables.data import DATASETS, Dataset, dataset
+from trainables.data._class_names import few
+from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
+from trainables.denoisers.sizes import SIZES, fitting
 from trainables.forgetting import numbers_are_names, parse_forget
-from trainables.pretrained import fitted, is_hub_id, read_pipeline
-from trainables.sampler import Sampler
-from trainables.sizes import SIZES, fitting
+from trainables.sampling.sampler import Sampler
 
 AUTO = "auto"
 CALIBRATION_SEEDS = 5  # that the noise of fid_delta is measured over

@@ -11,7 +11,7 @@ from sweep.plan.plan import Plan
 from sweep.records.names import control_name
 from sweep.relearning.setup import Setup
 from sweep.space import Arm, SearchSpace
-from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
+from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec
 
 
 @dataclass(frozen=True)

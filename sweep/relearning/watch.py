@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainables.experiment import Experiment
-from trainables.products import SHADOW, model_key, shadow_key
-from trainables.recipes import BaseModel
+from trainables.denoisers.recipes import BaseModel
+from trainables.relearning.experiment import Experiment
+from trainables.relearning.products import SHADOW, model_key, shadow_key
 from trainables.store import Store
 
 _MODELS = {"base model": "base", "retrain control": "retrain"}

@@ -13,7 +13,7 @@ from sweep.records import FAIL, RUNNING, Writer
 from sweep.records.names import control_name, name_of
 from sweep.space import CONTROL
 from sweep.track.plan import CONTROLS, Entry, TrackPlan, safe
-from trainables.experiment import Experiment, Samples, TrialSpec
+from trainables.relearning.experiment import Experiment, Samples, TrialSpec
 
 PHASE = "track"
 

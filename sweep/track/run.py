@@ -19,13 +19,13 @@ from sweep.terminal.lines import Progress
 from sweep.track import leaderboard
 from sweep.track.agenda import TrackAgenda
 from sweep.track.plan import Entry, TrackPlan
-from trainables import products
 from trainables.attacks import ATTACKS
-from trainables.experiment import Experiment, Samples
-from trainables.products import check_beside_base, imported_key, make_imported
-from trainables.recipes import Pretrained
-from trainables.stages.score import make_score, scoring_code
-from trainables.stages.trajectory import attack_code
+from trainables.denoisers.recipes import Pretrained
+from trainables.relearning import products
+from trainables.relearning.experiment import Experiment, Samples
+from trainables.relearning.products import check_beside_base, imported_key, make_imported
+from trainables.relearning.stages.score import make_score, scoring_code
+from trainables.relearning.stages.trajectory import attack_code
 from trainables.store import Store, machine
 from trainables.unlearning import METHODS
 

@@ -16,7 +16,7 @@ from sweep.errors import UsageError
 from sweep.plan.folders import create_run_dir
 from sweep.plan.plan import Plan
 from sweep.records import COMPLETE
-from trainables.experiment import Experiment
+from trainables.relearning.experiment import Experiment
 
 FIGURES = {"unlearning_accuracy": 1.0, "retain_accuracy": 0.95}
 

@@ -79,7 +79,7 @@ def test_a_gpu_type_is_looked_for(pair: Nodes) -> None:
 
 
 def test_a_trial_that_shares_a_gpu_knows_its_share_of_it(pair: Nodes, tmp_path: Path) -> None:
-    """Its memory is kept to it (`trainables.gpu_memory`)."""
+    """Its memory is kept to it (`trainables.training.gpu_memory`)."""
 
     class Told(UnlearningTrial):
         def step(self) -> dict[str, Any]:

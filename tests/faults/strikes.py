@@ -276,10 +276,10 @@ def _mark_parts(module: Any) -> None:
 
 _MARKS: dict[str, Callable[[Any], None]] = {
     "trainables.store": _mark_store,
-    "trainables.stages.unlearn": _mark_stage,
-    "trainables.stages.score": _mark_stage,
-    "trainables.stages.attack": _mark_stage,
-    "trainables.stages.glance": _mark_stage,
+    "trainables.relearning.stages.unlearn": _mark_stage,
+    "trainables.relearning.stages.score": _mark_stage,
+    "trainables.relearning.stages.attack": _mark_stage,
+    "trainables.relearning.stages.glance": _mark_stage,
     "sweep.records": _mark_records,
     "sweep.search.arm": _mark_search,
     "sweep.records.files": _mark_parts,

@@ -7,7 +7,7 @@ from sweep.plan.plan import Plan
 from sweep.relearning.prepare import check_members
 from sweep.space import Choice
 from trainables.auxiliary import HOLD_FORGOTTEN
-from trainables.replacement import REPLACEMENTS
+from trainables.unlearning._replacement import REPLACEMENTS
 
 
 def test_every_kind_of_replacement_data_is_searched() -> None:

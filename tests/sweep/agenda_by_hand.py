@@ -10,7 +10,7 @@ from sweep import records
 from sweep.driver.agenda import Agenda
 from sweep.jobs import Ended, Job
 from sweep.plan.plan import Plan
-from trainables.experiment import Experiment
+from trainables.relearning.experiment import Experiment
 
 TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
 PREPARED = {"fid_budget": 5.0, "fid_delta_sd": 0.5}

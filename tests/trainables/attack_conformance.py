@@ -15,11 +15,11 @@ from diffusers import UNet2DModel
 
 from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.data import Images
-from trainables.device import Device
-from trainables.diagnostics import Landmarks, diagnose
+from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, trained_parameters
+from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import Diverged, FineTuning, noise_schedule
-from trainables.models import LORA, TRAINED_PARAMETERS, trained_parameters
-from trainables.recipes import BaseModel
+from trainables.relearning.diagnostics import Landmarks, diagnose
+from trainables.training.device import Device
 
 BATCH, STEPS = 4, 4
 # So that a short run crosses from one part of the attack to the next, in the middle of an epoch.

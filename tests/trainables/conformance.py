@@ -13,10 +13,10 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import Images
-from trainables.device import Device
+from trainables.denoisers.models import LORA, trained_parameters
 from trainables.diffusion import Diverged, FineTuning, Run, noise_schedule
 from trainables.forgetting import CONDITIONS, INSTANCES
-from trainables.models import LORA, trained_parameters
+from trainables.training.device import Device
 from trainables.unlearning import METHODS, FineTuningSettings, Problem
 
 BATCH, STEPS = 8, 4

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
-from trainables.products import (
+from trainables.denoisers.recipes import BaseModel, ClassifierRecipe
+from trainables.needs import SHARED
+from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec
+from trainables.relearning.products import (
     Workbench,
     make_classifier,
     make_model,
@@ -21,11 +23,9 @@ from trainables.products import (
     make_synthetic,
     model_key,
 )
-from trainables.products.problem import problem_of
-from trainables.products.shared import shared_of
-from trainables.recipes import BaseModel, ClassifierRecipe
-from trainables.shared import SHARED
-from trainables.stages.score import make_score
+from trainables.relearning.products.problem import problem_of
+from trainables.relearning.products.shared import shared_of
+from trainables.relearning.stages.score import make_score
 from trainables.unlearning import Problem
 
 SAMPLES = Samples(forgotten=8, per_retained=4)

@@ -11,7 +11,7 @@ from formula import alpha_bar, epsilon_of
 def literal_chains(
     model: UNet2DModel, conditions: torch.Tensor, steps: int, guidance: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(x_t, t) of 8×8 images, from the draws of `trainables.partial_denoising`; the null condition is 10."""
+    """(x_t, t) of 8×8 images, from the draws of `trainables.unlearning._partial_denoising`; the null condition is 10."""
     n, span = len(conditions), 1000 // steps
     noise = torch.randn(n, 1, 8, 8, generator=generator).double()
     behind = torch.randint(steps, (n,), generator=generator)

@@ -8,8 +8,8 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import Images
-from trainables.products import Workbench, model_key
-from trainables.products.models import model_of
+from trainables.relearning.products import Workbench, model_key
+from trainables.relearning.products.models import model_of
 from trainables.unlearning import Problem
 
 

@@ -12,7 +12,8 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import DATASETS
-from trainables.device import Device
+from trainables.denoisers.models import dropout_loss, trained_parameters
+from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import (
     Diverged,
     FineTuning,
@@ -23,9 +24,8 @@ from trainables.diffusion import (
     sample,
     starting_noise,
 )
-from trainables.models import dropout_loss, trained_parameters
-from trainables.recipes import BaseModel
 from trainables.store import Store
+from trainables.training.device import Device
 
 CPU = Device()
 RECIPE = BaseModel(channels=(8, 16), batch=8)

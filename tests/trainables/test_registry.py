@@ -111,11 +111,11 @@ NEW_FILES = {
 
 USE_THEM = """
 import json, sys
-from trainables.experiment import AttackPlan, Experiment, Samples, TrialSpec
-from trainables.pipeline import Pipeline
-from trainables.products import make_classifier, make_model, make_reference, make_synthetic, model_key
-from trainables.recipes import BaseModel, ClassifierRecipe
-from trainables.stages.score import make_score
+from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec
+from trainables.relearning.trial import Pipeline
+from trainables.relearning.products import make_classifier, make_model, make_reference, make_synthetic, model_key
+from trainables.denoisers.recipes import BaseModel, ClassifierRecipe
+from trainables.relearning.stages.score import make_score
 
 experiment = Experiment(
     store=sys.argv[1], data="upside_down", base=BaseModel(channels=(8, 16), train_steps=3, batch=8),

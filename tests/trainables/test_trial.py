@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from trainables.experiment import Experiment, TrialSpec
-from trainables.pipeline import Pipeline
-from trainables.stages.unlearn import unlearned_key
+from trainables.relearning.experiment import Experiment, TrialSpec
+from trainables.relearning.stages.unlearn import unlearned_key
+from trainables.relearning.trial import Pipeline
 from trainables.store import Store
 from trainables.trial import UnlearningTrial
 

@@ -17,11 +17,11 @@ from diffusers import UNet2DModel
 
 from trainables.auxiliary import known_auxiliary
 from trainables.data import Images
-from trainables.device import Device
+from trainables.denoisers.models import check_trained_parameters, drawn_loss, dropout_loss, parameters_to_train
+from trainables.denoisers.recipes import Recipe
 from trainables.diffusion import FineTuning, Gradient, Loss, Optimisation, descend
-from trainables.models import check_trained_parameters, drawn_loss, dropout_loss, parameters_to_train
-from trainables.recipes import Recipe
 from trainables.registry import Registry, configure
+from trainables.training.device import Device
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class AttackSettings:
     batch: int = 32
     optimiser: str = "adam"  # or "sgd"
     grad_clip: float = 1.0
-    trained_parameters: str = "all"  # a name of trainables.models.TRAINED_PARAMETERS
+    trained_parameters: str = "all"  # a name of trainables.denoisers.models.TRAINED_PARAMETERS
     lora_rank: int = 4  # of the factors, where those are what trains
     label_dropout: float | None = None  # probability of the null condition; None: that of the base model's recipe
     stop_after: int = 0  # steps after which the weights stay as they are, to be scored at later rungs; 0: never

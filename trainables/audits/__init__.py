@@ -17,10 +17,10 @@ from diffusers import DDIMScheduler, UNet2DModel
 from scipy.stats import rankdata
 
 from trainables.data import Images
-from trainables.device import Device
 from trainables.diffusion import predict
 from trainables.metrics import Figure, Figures, Metric
 from trainables.registry import Registry
+from trainables.training.device import Device
 
 DRAWS = 20  # timesteps an image's loss is a mean over
 MOST = 300  # images of each side: an AUC of 300 against 300 is known to ± .024, and twice as many would cost twice the time

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.layout import Layout, choose, files_read, fingerprint
-from trainables.pixel_range import check_pixels, same_and_plain
+from trainables.data._files.layout import Layout, choose, files_read, fingerprint
+from trainables.data._pixel_range import check_pixels, same_and_plain
 from trainables.registry import Registry
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data import register_on_disk
-from trainables.layout import Layout, find_folder, read_file, require_file
-from trainables.pictures import pictures_part
+from trainables.data._files.layout import Layout, find_folder, read_file, require_file
+from trainables.data._files.pictures import pictures_part
 
 DEFAULT = ("Male", "Smiling", "Young")  # each has and lacks at least a fifth of the faces, and all 8 vectors are common
 MOST = 8

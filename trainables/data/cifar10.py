@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from trainables.data import register_on_disk
-from trainables.layout import Layout, Part, find_folder, read_file, require_file
+from trainables.data._files.layout import Layout, Part, find_folder, read_file, require_file
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN, TEST = tuple(f"data_batch_{i}" for i in range(1, 6)), ("test_batch",)

@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.class_folders import class_folders, counts_text, folders_part, loose_pictures, sub_folders
-from trainables.class_names import few
 from trainables.data import register_on_disk
-from trainables.layout import Layout
+from trainables.data._class_names import few
+from trainables.data._files.class_folders import class_folders, counts_text, folders_part, loose_pictures, sub_folders
+from trainables.data._files.layout import Layout
 
 ROLES = {
     "train": "train",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.class_folders import class_folders, folders_part
 from trainables.data import register_on_disk
-from trainables.layout import Layout, find_folder
+from trainables.data._files.class_folders import class_folders, folders_part
+from trainables.data._files.layout import Layout, find_folder
 
 CLASSES = {
     "n01440764": "tench",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.data import register_on_disk
-from trainables.idx import idx_layout
-from trainables.layout import Layout
+from trainables.data._files.idx import idx_layout
+from trainables.data._files.layout import Layout
 
 
 @register_on_disk("mnist")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainables.classifier import Classifier
 from trainables.data import Images
+from trainables.judges.classifier import Classifier
 from trainables.registry import Registry
 
 

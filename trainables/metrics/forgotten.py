@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from trainables.distances import nearest_squared_distance, neighbour_squared_distance
+from trainables.features._distances import nearest_squared_distance, neighbour_squared_distance
 from trainables.metrics import Evaluation, Figure, Figures, Reference, register
 
 FIGURES = (

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trainables.distances import neighbour_squared_distance, squared_distances
+from trainables.features._distances import neighbour_squared_distance, squared_distances
 from trainables.metrics import Evaluation, Figure, Figures, Reference, register
 
 FIGURES = (

@@ -192,9 +192,9 @@ class Code:
         if source.partition(".")[0] == package:
             for alias in statement.names:
                 inner = f"{source}.{alias.name}"
-                if self._path(inner) is not None:  # ``from trainables import models``: a module
+                if self._path(inner) is not None:  # ``from trainables.denoisers import models``: a module
                     yield Import(inner, "", alias.asname or alias.name)
-                else:  # ``from trainables.models import load``: a name of one
+                else:  # ``from trainables.denoisers.models import load``: a name of one
                     yield Import(source, alias.name, alias.asname or alias.name)
 
     def _is_neutral(self, module: str) -> bool:

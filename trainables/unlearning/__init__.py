@@ -18,11 +18,11 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
 from trainables.data import Images
-from trainables.device import Device
+from trainables.denoisers.models import LORA, check_trained_parameters, parameters_to_train, trained_parameters
 from trainables.diffusion import FineTuning, Gradient, Loss, Optimisation, Run, descend
 from trainables.forgetting import CONDITIONS, Forget
-from trainables.models import LORA, check_trained_parameters, parameters_to_train, trained_parameters
 from trainables.registry import Registry, configure
+from trainables.training.device import Device
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -63,7 +63,7 @@ class FineTuningSettings:
     learning_rate: float = 7e-4  # Adam's peak
     steps: int = 150
     batch: int = 64
-    trained_parameters: str = "all"  # a name of trainables.models.TRAINED_PARAMETERS
+    trained_parameters: str = "all"  # a name of trainables.denoisers.models.TRAINED_PARAMETERS
     lora_rank: int = 4  # of the factors, where those are what trains
     ema_decay: float = 0.9  # 0: the last weights; otherwise their exponential moving average
     schedule: str = "one-cycle"  # or "constant"

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import torch
 from diffusers import UNet2DModel
 
-from trainables.device import Device
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
-from trainables.replacement import alternative_conditions, check_alternative
+from trainables.training.device import Device
 from trainables.unlearning import Mixture, Problem, balance, register, retained_batch
+from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 VARIANTS = ("noise", "model")
 
@@ -29,7 +29,7 @@ class ConceptAblation(Mixture):
     """Settings of Concept Ablation."""
 
     variant: str = "model"  # the target: "noise" or what θ₀, the "model", predicts for the anchor
-    alternative: str = "class_nearest"  # the anchor c_alt: a name of trainables.replacement.ALTERNATIVES
+    alternative: str = "class_nearest"  # the anchor c_alt: a name of trainables.unlearning._replacement.ALTERNATIVES
     anchor_images: int = 128  # images that θ₀ makes for each anchor
 
     def __post_init__(self) -> None:

@@ -15,8 +15,8 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, denoising_loss
-from trainables.replacement import REPLACEMENTS
 from trainables.unlearning import Mixture, Problem, balance, mixture_weights, register, retained_batch
+from trainables.unlearning._replacement import REPLACEMENTS
 
 # Replacement images are part of what is learned, so they are the same for every training seed of one setting.
 _REPLACEMENT_SEED = 0
@@ -26,7 +26,7 @@ _REPLACEMENT_SEED = 0
 class DiMUM(Mixture):
     """Settings of DiMUM; `lambda_ratio` is λ_m / λ_r."""
 
-    replacement: str = "class_nearest"  # q_alt: a name of trainables.replacement
+    replacement: str = "class_nearest"  # q_alt: a name of trainables.unlearning._replacement
     replacement_images: int = 32  # size of q_alt; one_image, class_mean and blank have one image whatever it says
 
     def __post_init__(self) -> None:

@@ -25,7 +25,6 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import FineTuning, Gradient, Loss, Noised, add_noise, denoising_loss, predict
 from trainables.forgetting import CONDITIONS, INSTANCES
-from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import (
     FineTuningSettings,
     Problem,
@@ -34,6 +33,7 @@ from trainables.unlearning import (
     retained_batch,
     split_batch,
 )
+from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 TARGETS, WEIGHTINGS = ("noise", "alternative"), ("fixed", "cosine")
 
@@ -49,7 +49,7 @@ class EraseDiff(FineTuningSettings):
     inner_steps: int = 1  # K
     inner_learning_rate: float = 0.1  # of SGD on L_f
     target: str = "alternative"  # of the forgotten images; or "noise", as ever where a model has no conditions
-    alternative: str = "class_fixed"  # c_alt: a name of trainables.replacement.ALTERNATIVES
+    alternative: str = "class_fixed"  # c_alt: a name of trainables.unlearning._replacement.ALTERNATIVES
     forget_share: float = 0.2  # share of each batch that is of the forget set
     condition_dropout: float = 0.05  # probability that a retained image's condition becomes the null condition
 

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
-from trainables.partial_denoising import SelfSampled, partly_denoised
 from trainables.unlearning import Problem, register, retained_batch
+from trainables.unlearning._partial_denoising import SelfSampled, partly_denoised
 
 X_T = ("sampled", "noised")
 

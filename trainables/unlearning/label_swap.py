@@ -14,15 +14,15 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
-from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import Mixture, Problem, balance, register, retained_batch
+from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 
 @dataclass(frozen=True)
 class LabelSwap(Mixture):
     """Settings of label swap."""
 
-    alternative: str = "class_fixed"  # c_alt: a name of trainables.replacement.ALTERNATIVES
+    alternative: str = "class_fixed"  # c_alt: a name of trainables.unlearning._replacement.ALTERNATIVES
 
     def __post_init__(self) -> None:
         super().__post_init__()

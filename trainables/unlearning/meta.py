@@ -34,10 +34,10 @@ from diffusers import UNet2DModel
 
 from trainables.data import Images
 from trainables.diffusion import FineTuning, Gradient, Run, Stateful, add_noise, denoising_loss
-from trainables.distances import nearest_squared_distance
+from trainables.features._distances import nearest_squared_distance
 from trainables.forgetting import CONDITIONS
-from trainables.replacement import conditions_by_distance
 from trainables.unlearning import Method, Problem, register_wrapper
+from trainables.unlearning._replacement import conditions_by_distance
 
 # Of an unconditional model's retained images, how many of the nearest to the forgotten ones are D_ret.
 _RELATED_IMAGES = 64

@@ -19,8 +19,8 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
-from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import Mixture, Problem, Tensors, balance, check_shares, register, retained_batch
+from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 VARIANTS = ("random_label", "gradient_ascent")
 
@@ -33,7 +33,7 @@ class SalUn(Mixture):
     lambda_ratio: float = 0.1
     variant: str = "random_label"  # or "gradient_ascent"
     mask_fraction: float = 0.5  # share of all weights that may move, the most salient ones
-    alternative: str = "class_fixed"  # c_alt of random_label: a name of trainables.replacement.ALTERNATIVES
+    alternative: str = "class_fixed"  # c_alt of random_label: a name of trainables.unlearning._replacement.ALTERNATIVES
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 import torch
 from diffusers import UNet2DModel
 
+from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, trained_parameters
 from trainables.diffusion import FineTuning, add_noise, denoising_loss, predict
-from trainables.models import LORA, TRAINED_PARAMETERS, trained_parameters
-from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import Mixture, Problem, balance, check_shares, register_gradient, retained_batch
+from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 FORGET_LOSSES = ("alternative", "ascent")
 _MARGIN, _EPSILON = 0.5, 1e-3
@@ -40,7 +40,7 @@ class Scissorhands(Mixture):
     sparsity: float = 0.99  # share of all weights that stay as they are
     cut_parameters: str = "attention"  # where the cut is made: a name of models.TRAINED_PARAMETERS
     forget_loss: str = "alternative"  # L_f; or "ascent", unbounded below
-    alternative: str = "class_fixed"  # c_alt: a name of trainables.replacement.ALTERNATIVES
+    alternative: str = "class_fixed"  # c_alt: a name of trainables.unlearning._replacement.ALTERNATIVES
     projection: bool = False  # whether a step may not go against the forgetting gradient
 
     def __post_init__(self) -> None:

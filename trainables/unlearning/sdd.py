@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from diffusers import UNet2DModel
 
+from trainables.denoisers.models import trained_parameters
 from trainables.diffusion import FineTuning, denoising_loss, descend, predict
-from trainables.models import trained_parameters
-from trainables.partial_denoising import SelfSampled, partly_denoised
 from trainables.unlearning import Problem, register_gradient, retained_batch
+from trainables.unlearning._partial_denoising import SelfSampled, partly_denoised
 
 
 @dataclass(frozen=True)

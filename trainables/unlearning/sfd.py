@@ -25,10 +25,10 @@ from typing import Any
 import torch
 from diffusers import UNet2DModel
 
+from trainables.denoisers.models import parameters_to_train
 from trainables.diffusion import FineTuning, Run, generate_in_one_step, predict
-from trainables.models import parameters_to_train
-from trainables.replacement import alternative_conditions, check_alternative
 from trainables.unlearning import Mixture, Problem, balance, mixture_weights, register_run, retained_batch
+from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 _BETAS = (0.0, 0.999)  # of both Adams: the other network's target moves, so no momentum
 
@@ -41,7 +41,7 @@ class SFD(Mixture):
     steps: int = 600
     ema_decay: float = 0.98
     lambda_ratio: float = 0.25
-    alternative: str = "class_nearest"  # c_alt: a name of trainables.replacement.ALTERNATIVES
+    alternative: str = "class_nearest"  # c_alt: a name of trainables.unlearning._replacement.ALTERNATIVES
     alpha: float = 1.2  # α; 0.5 would be the plain squared distance of the scores, above 1 corrects ψ's lag
     fake_ratio: float = 1.0  # ψ's learning rate over the generator's
     generator_timestep: int = 440  # t of G_θ: which of θ₀'s denoisers it starts as

@@ -10,7 +10,7 @@ shared, and each gradient is clipped on its own to `grad_clip`, after the mask, 
 
 Published for CIFAR-10: α = 10 with cosine decay, λ = .5, γ = 1, 150 steps of Adam at 1e-4, batches of 128 of each set, on
 losses that are sums over D = 3,072 elements. Both are sums there, so α carries over; clipping at 1 does not: per element
-gradients are D times smaller. F is the Fisher diagonal, from `trainables.shared.fisher_ratio`. The ascent is unbounded:
+gradients are D times smaller. F is the Fisher diagonal, from `trainables.needs.fisher_ratio`. The ascent is unbounded:
 what bounds it is its decay, the clip and the mask. On digits γ = 1 lets half of all weights climb, and with a clip of 1 no α
 forgets without ruin (.5: 44 % forgotten, `fid_delta` 3; .8: 99 %, 60); γ = 2 to 3 with a clip of .1 does. The loss that is
 reported is the slow one.
@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from trainables.denoisers.models import trained_parameters
 from trainables.diffusion import FineTuning, Gradient, add_noise, denoising_loss, predict
 from trainables.forgetting import CONDITIONS, INSTANCES
-from trainables.models import trained_parameters
 from trainables.unlearning import (
     FineTuningSettings,
     Problem,

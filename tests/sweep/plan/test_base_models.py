@@ -21,9 +21,9 @@ from sweep.plan.words import describe
 from sweep.records.folder import write_json
 from sweep.relearning.prepare import _budget, experiment_of, resolved
 from trainables.data import DATASETS
-from trainables.models import build
-from trainables.recipes import BaseModel, Pretrained
-from trainables.sizes import SIZES, fitting
+from trainables.denoisers.models import build
+from trainables.denoisers.recipes import BaseModel, Pretrained
+from trainables.denoisers.sizes import SIZES, fitting
 
 TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")
 

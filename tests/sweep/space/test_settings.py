@@ -26,7 +26,7 @@ from sweep.search import warm_start
 from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, find
 from sweep.space.parameters import cell
 from sweep.track.plan import from_sweep
-from trainables.experiment import Experiment
+from trainables.relearning.experiment import Experiment
 from trainables.store import Store
 
 OPTIONS: tuple[tuple[Any, ...], ...] = (

@@ -178,7 +178,7 @@ def test_tracks_made_under_other_conditions_are_not_compared(
 def test_a_model_of_ones_own_is_scored_as_what_it_is(track: Path, artifacts: Path, tmp_path: Path) -> None:
     from sweep.track.plan import TrackPlan
     from sweep.track.run import experiments_of
-    from trainables.export import save_pipeline
+    from trainables.relearning.export import save_pipeline
     from trainables.store import Store
 
     facts = records.read_json(track / "track.json")

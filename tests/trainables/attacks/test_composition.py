@@ -10,12 +10,12 @@ import torch
 from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.attacks.composition import Composition, personal_images
 from trainables.data import Images
-from trainables.device import Device
 from trainables.diffusion import FineTuning
-from trainables.products import Workbench
-from trainables.products.auxiliary import auxiliary_of
-from trainables.products.images import retain_set_of
-from trainables.products.models import base_of
+from trainables.relearning.products import Workbench
+from trainables.relearning.products.auxiliary import auxiliary_of
+from trainables.relearning.products.images import retain_set_of
+from trainables.relearning.products.models import base_of
+from trainables.training.device import Device
 
 P, K = 3, 7
 

@@ -12,16 +12,16 @@ import torch
 from trainables.attacks import ATTACKS, AttackSettings, Target, register
 from trainables.auxiliary import auxiliary_set, few
 from trainables.data import DATASETS
-from trainables.device import Device
+from trainables.denoisers.recipes import ClassifierRecipe
 from trainables.diffusion import Loss
-from trainables.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.forgetting import parse_forget
-from trainables.products import Workbench, model_key
-from trainables.products.auxiliary import auxiliary_of
-from trainables.products.features import features_of
-from trainables.products.images import retain_set_of, splits_of
-from trainables.recipes import ClassifierRecipe
-from trainables.stages.trajectory import Trajectory, check_attack, trajectory_key
+from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec
+from trainables.relearning.products import Workbench, model_key
+from trainables.relearning.products.auxiliary import auxiliary_of
+from trainables.relearning.products.features import features_of
+from trainables.relearning.products.images import retain_set_of, splits_of
+from trainables.relearning.stages.trajectory import Trajectory, check_attack, trajectory_key
+from trainables.training.device import Device
 
 MakeSpec = Callable[..., TrialSpec]
 

@@ -11,11 +11,11 @@ from trainables.attacks import ATTACKS, Target
 from trainables.attacks.revival_point import Curriculum, RevivalPoint, images_at
 from trainables.auxiliary import few
 from trainables.data import Images
-from trainables.device import Device
 from trainables.metrics import revival_step
-from trainables.products import Workbench
-from trainables.products.auxiliary import auxiliary_of
-from trainables.products.models import base_of
+from trainables.relearning.products import Workbench
+from trainables.relearning.products.auxiliary import auxiliary_of
+from trainables.relearning.products.models import base_of
+from trainables.training.device import Device
 
 
 def test_the_published_protocol_takes_40_steps_a_chunk() -> None:

@@ -10,7 +10,7 @@ from formula import epsilon_of, in_float64, noised, start
 
 from trainables.data import DATASETS, Images
 from trainables.forgetting import parse_forget
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 
 BATCH, ABLATED, KEPT, ANCHORS = 8, 2, 6, 5

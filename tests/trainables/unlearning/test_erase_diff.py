@@ -12,7 +12,7 @@ from formula import epsilon_of, in_float64, noised, start
 
 from trainables.diffusion import FineTuning
 from trainables.forgetting import Forget
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning.erase_diff import EraseDiff, cosine
 

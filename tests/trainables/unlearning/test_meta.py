@@ -12,7 +12,7 @@ from diffusers import UNet2DModel
 from formula import in_float64, noised, start
 
 from trainables.diffusion import FineTuning, Stateful
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, FineTuningSettings, Method, Problem
 from trainables.unlearning.meta import MetaGradient, meta, meta_settings, related_benign
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from formula import epsilon_of, in_float64, noised, start
 
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 
 BATCH = 8

@@ -7,7 +7,7 @@ import torch
 from diffusers import UNet2DModel
 from formula import epsilon_of, in_float64, noised, start
 
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 
 BATCH, FORGOTTEN, KEPT, BETA = 8, 2, 6, 0.25

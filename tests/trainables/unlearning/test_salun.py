@@ -10,7 +10,7 @@ import pytest
 import torch
 from formula import epsilon_of, in_float64, noised, start
 
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning.salun import SalUn, salient
 

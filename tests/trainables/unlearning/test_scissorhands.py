@@ -10,7 +10,7 @@ import torch
 from formula import epsilon_of, in_float64, noised, start
 
 from trainables.diffusion import FineTuning
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning.scissorhands import Projected, Scissorhands, cut, initial, towards
 

@@ -8,9 +8,9 @@ from ddim import literal_chains
 from diffusers import UNet2DModel
 from formula import epsilon_of, in_float64, noised, start
 
+from trainables.denoisers.models import trained_parameters
 from trainables.diffusion import FineTuning
-from trainables.models import trained_parameters
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 
 BATCH, ERASED, KEPT = 8, 2, 6

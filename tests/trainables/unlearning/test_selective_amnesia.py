@@ -9,7 +9,7 @@ import torch
 from diffusers import UNet2DModel
 from formula import epsilon_of, in_float64, noised, start
 
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning.selective_amnesia import SelectiveAmnesia
 

@@ -12,7 +12,7 @@ from formula import alpha_bar, epsilon_of, in_float64, noised, start
 
 from trainables.data import Images
 from trainables.diffusion import Diverged, Stateful
-from trainables.products import Workbench
+from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning.sfd import Distillation, ScoreForgetting
 

@@ -11,11 +11,11 @@ from formula import alpha_bar, in_float64
 
 from trainables.audits import image_losses
 from trainables.data import DATASETS, Images
-from trainables.device import Device
+from trainables.denoisers.models import build
+from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import FineTuning, Optimisation, denoising_loss, noise_schedule
 from trainables.forgetting import parse_forget
-from trainables.models import build
-from trainables.recipes import BaseModel
+from trainables.training.device import Device
 from trainables.unlearning import METHODS, Problem
 
 BATCH = 24

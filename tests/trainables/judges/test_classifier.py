@@ -1,0 +1,57 @@
+"""The judge: its recipe follows the images' size, and the digits' stays what their figures were made with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from torch import nn
+
+from trainables.data import dataset
+from trainables.denoisers.recipes import ClassifierRecipe, recipe_for
+from trainables.judges.classifier import Classifier, accuracy, train_classifier
+
+SIZES = {8: 1, 12: 2, 16: 2, 28: 2, 32: 2, 64: 3, 128: 4}
+
+
+def test_the_digits_recipe_and_network_are_those_of_the_default_run() -> None:
+    expected = {"width": 32, "features": 32, "train_steps": 600, "batch": 128, "learning_rate": 5e-3, "noise": 0.1}
+    assert asdict(recipe_for((1, 8, 8))) == expected | {"halvings": 1, "shift": 1}
+    torch.manual_seed(0)
+    model = Classifier(dataset("digits"), ClassifierRecipe())
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.AdaptiveAvgPool2d((4, 4)), nn.Flatten(), nn.Dropout(0.3), nn.LazyLinear(32),
+    )  # fmt: skip
+    head = nn.Sequential(nn.ReLU(), nn.Linear(32, 10))
+    body.eval()(torch.zeros(1, 1, 8, 8))  # sizes the lazy layer, as in the model
+    theirs = {f"body.{k}": v for k, v in body.state_dict().items()} | {
+        f"head.{k}": v for k, v in head.state_dict().items()
+    }
+    assert model.state_dict().keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_larger_images_are_halved_more_often(channels: int, size: int) -> None:
+    recipe = recipe_for((channels, size, size))
+    assert recipe.halvings == SIZES[size] and (recipe.train_steps > 600) == (size > 8)
+    data = replace(dataset("digits"), shape=(channels, size, size))
+    model = Classifier(data, recipe).eval()
+    images = torch.zeros(2, channels, size, size)
+    assert model(images).shape == (2, 10) and model.features(images).shape == (2, recipe.features)
+    assert sum(isinstance(layer, nn.MaxPool2d) for layer in model.body) == recipe.halvings
+    with pytest.raises(ValueError, match="halvings 0, shift 0: must be" if size > 8 else "halvings 0"):
+        replace(recipe, halvings=0)
+
+
+def test_larger_images_are_learned_too() -> None:
+    data = dataset("digits", image_size=16)
+    splits = data.load()
+    recipe = replace(recipe_for(data.shape), train_steps=80, width=8)
+    assert accuracy(train_classifier(data, splits.train, recipe, seed=0), splits.test) > 0.7

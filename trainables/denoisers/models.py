@@ -1,0 +1,163 @@
+"""Base models: a small class-conditional UNet trained here, and models as artifacts of the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from diffusers import UNet2DModel
+
+from trainables.data import Dataset, Images
+from trainables.denoisers.dit import DiT
+from trainables.denoisers.recipes import BaseModel, Recipe
+from trainables.diffusion import FineTuning, Loss, Optimisation, denoising_loss
+from trainables.store import Artifact, Tensors
+from trainables.training.device import Device
+from trainables.training.lora import add_factors, is_factor
+
+
+class AttributeEmbedding(torch.nn.Module):
+    """(B,) conditions that are vectors of attributes, as the bits of a whole number → (B, dimension), linear in the bits.
+
+    The null condition is the bit after the last attribute's, so that it has a row of its own.
+    """
+
+    def __init__(self, attributes: int, dimension: int) -> None:
+        super().__init__()
+        self.attributes = attributes
+        self.rows = torch.nn.Linear(attributes + 1, dimension, bias=False)
+
+    def forward(self, conditions: torch.Tensor) -> torch.Tensor:
+        bits = conditions[:, None] >> torch.arange(self.attributes + 1, device=conditions.device) & 1
+        return self.rows(bits.to(self.rows.weight.dtype))
+
+
+def build(config: dict[str, Any], attributes: int = 0) -> UNet2DModel:
+    """A `UNet2DModel`; with `attributes`, one whose condition is their vector."""
+    model = UNet2DModel(**config)
+    if attributes:
+        model.class_embedding = AttributeEmbedding(attributes, model.time_embedding.linear_2.out_features)
+    return model
+
+
+def training_run(recipe: BaseModel, dataset: Dataset, images: Images, seed: int, device: Device) -> FineTuning:
+    """The run that trains a base model on `images`; on the retain set alone it trains the retrain control θ*."""
+    torch.manual_seed(seed)  # the weights' initialisation draws from the global generator
+    model = device.place(build(recipe.config(dataset), len(dataset.attributes)))
+    loss = dropout_loss(recipe, images, dataset.conditions, device)
+    how = Optimisation(recipe.learning_rate, recipe.train_steps, ema_decay=recipe.ema_decay, schedule="one-cycle")
+    return FineTuning(model, loss, how, seed, device)
+
+
+def dropout_loss(
+    recipe: Recipe,
+    images: Images,
+    null_condition: int,
+    device: Device,
+    batch: int | None = None,
+    label_dropout: float | None = None,
+) -> Loss:
+    """DSM over random batches of `images`, each condition replaced by the null condition with probability `label_dropout`.
+
+    Batch and label dropout are the recipe's unless given.
+    """
+    data, size = images.to(device.name), batch or recipe.batch
+    return drawn_loss(recipe, lambda generator: data.draw(size, generator), null_condition, label_dropout)
+
+
+def drawn_loss(
+    recipe: Recipe,
+    draw: Callable[[torch.Generator], Images],
+    null_condition: int,
+    label_dropout: float | None = None,
+) -> Loss:
+    """DSM over the batches that `draw` gives, on the model's device, under the same label dropout."""
+    schedule = recipe.noise_schedule()
+    share = recipe.label_dropout if label_dropout is None else label_dropout
+
+    def loss(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
+        drawn = draw(generator)
+        dropped = torch.rand(len(drawn), generator=generator) < share
+        conditions = drawn.conditions.masked_fill(dropped.to(drawn.conditions.device), null_condition)
+        return denoising_loss(model, schedule, drawn.images, conditions, generator)
+
+    return loss
+
+
+def weights_of(model: UNet2DModel) -> Tensors:
+    """A model's state by name, for `Store.put`."""
+    return {k: v.detach().cpu().contiguous().numpy() for k, v in model.state_dict().items()}
+
+
+def plain_config(model: UNet2DModel | DiT) -> dict[str, Any]:
+    """The arguments a diffusers model was built from, as plain values."""
+    return {k: v for k, v in json.loads(model.to_json_string()).items() if not k.startswith("_")}
+
+
+def model_facts(model: UNet2DModel | DiT, recipe: Any) -> dict[str, Any]:
+    """What a sidecar says of a model: enough to build it again. `recipe` is a dataclass, `BaseModel` or `Pretrained`."""
+    part = "transformer" if isinstance(model, DiT) else "unet"
+    attributes = getattr(model.class_embedding, "attributes", 0)
+    return {part: plain_config(model), "attributes": attributes, "recipe": asdict(recipe)}
+
+
+def load_model(artifact: Artifact, device: Device) -> UNet2DModel:
+    """The model of an artifact, on the device, in evaluation mode."""
+    facts = artifact.facts
+    model = DiT(**facts["transformer"]) if "transformer" in facts else build(facts["unet"], facts["attributes"])
+    model.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in artifact.tensors().items()})
+    return device.place(model).eval()
+
+
+def _embeds_condition(name: str) -> bool:
+    """The rows of the conditions: of a UNet one table, of a DiT one in every block."""
+    return name.startswith("class_embedding.") or ".class_embedder." in name
+
+
+def _where_condition_enters(name: str) -> bool:
+    """The condition embedding and the projections by which it reaches every block: such models' cross-attention."""
+    return _embeds_condition(name) or ".time_emb_proj." in name or ".norm1.linear." in name
+
+
+LORA = "lora"  # a choice of parameters that a model is given first: see trainables.training.lora
+
+TRAINED_PARAMETERS: dict[str, Callable[[str], bool]] = {
+    "all": lambda name: True,
+    "condition_mid": lambda name: _embeds_condition(name) or name.startswith("mid_block."),
+    "condition": _where_condition_enters,
+    "rest": lambda name: not _where_condition_enters(name),
+    "attention": lambda name: ".attentions." in name or ".attn1." in name,
+    LORA: is_factor,
+}
+
+
+def trained_parameters(model: UNet2DModel, which: str) -> dict[str, torch.nn.Parameter]:
+    """The parameters a method may move, by name.
+
+    ``all``; ``condition_mid`` (condition embedding and mid block); ``condition`` (where the condition enters: its embedding
+    and its projections into the blocks); ``rest`` (all but those); ``attention``; ``lora`` (the low-rank factors, once the
+    model has them). ValueError for any other name, or where the model has none such.
+    """
+    check_trained_parameters(which)
+    chosen = {name: p for name, p in model.named_parameters() if TRAINED_PARAMETERS[which](name)}
+    if not chosen:
+        raise ValueError(f"trained_parameters {which!r}: the model has no such parameters")
+    return chosen
+
+
+def check_trained_parameters(which: str, lora_rank: int = 1) -> None:
+    """ValueError where `which` names no choice of parameters, or the rank is none."""
+    if which not in TRAINED_PARAMETERS:
+        raise ValueError(f"trained_parameters {which!r} is none of {', '.join(TRAINED_PARAMETERS)}")
+    if lora_rank < 1:
+        raise ValueError(f"lora_rank must be at least 1, not {lora_rank}")
+
+
+def parameters_to_train(model: UNet2DModel, which: str, lora_rank: int, seed: int) -> list[torch.nn.Parameter]:
+    """The `trained_parameters` of a model that a run begins on; for ``lora`` it is given its factors first."""
+    if which == LORA:
+        add_factors(model, lora_rank, seed)
+    return list(trained_parameters(model, which).values())

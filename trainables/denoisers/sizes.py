@@ -1,0 +1,37 @@
+"""Base models by size: how far each differs from the smallest, which is `trainables.denoisers.recipes.BaseModel` as it stands.
+
+Measured once, on one core of an AVX2 machine: medium on Fashion-MNIST at 16 pixels trains at .38 s a step, 11.3 core-minutes
+in all. Of 300 samples by DDIM-10, 81 % are given the class they were prompted with (DDIM-20 83 %, DPM-Solver++-10 81 %,
+DDIM-10 with guidance 2 95 %), by a classifier that is right on 87 % of 3,000 held-out images. Self-attention outside the
+middle block would cost a third more a step there. Large has been built, not trained.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SIZES: dict[str, dict[str, Any]] = {
+    "small": {"train_steps": 1300},
+    "medium": {
+        "channels": (32, 64),
+        "batch": 64,
+        "train_steps": 1800,
+        "learning_rate": 2e-3,
+        "ema_decay": 0.998,
+    },
+    "large": {
+        "channels": (64, 128, 128),
+        "layers_per_block": 2,
+        "norm_groups": 32,
+        "train_steps": 40_000,
+        "learning_rate": 5e-4,
+        "ema_decay": 0.9995,
+        "attention_below": 16,
+    },
+}
+
+
+def fitting(shape: tuple[int, int, int]) -> str:
+    """The size for images (C, H, W): small at 8 pixels, medium to 16, large beyond. Above 16 pixels, give it a GPU."""
+    side = max(shape[1:])
+    return "small" if side <= 8 else "medium" if side <= 16 else "large"

@@ -1,0 +1,1 @@
+"""What looks at samples and says what they are: the classifier, and what tells a copy."""

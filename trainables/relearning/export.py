@@ -1,0 +1,135 @@
+"""Models saved as diffusers pipelines, which anyone's ``from_pretrained`` loads: a base, a control, an unlearned model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from diffusers import DDIMPipeline, DiTPipeline, DiTTransformer2DModel, UNet2DModel
+
+from trainables.denoisers.dit import DiT, load_vae
+from trainables.denoisers.imported import bits_of
+from trainables.denoisers.models import AttributeEmbedding, build, load_model, plain_config
+from trainables.denoisers.recipes import Pretrained
+from trainables.relearning.experiment import Experiment
+from trainables.relearning.products import vae_key
+from trainables.store import Artifact, Store
+from trainables.training.device import Device
+
+_MOST_ATTRIBUTES = 12  # 4,097 rows
+
+
+def save_pipeline(
+    artifact: Artifact,
+    experiment: Experiment,
+    folder: str | Path,
+    about: Callable[[str], tuple[str, str]] | None = None,
+) -> Path:
+    """Save a model artifact as a pipeline in safetensors, with a card that says what was forgotten and how.
+
+    `about` gives, of the pipeline's class, the card's front matter and the sections of what was measured.
+
+    A ``DDIMPipeline`` (unet/, scheduler/), or, of a base model of latents, a ``DiTPipeline`` (transformer/, vae/, scheduler/).
+    A model of attributes becomes a table of all their vectors. ValueError where the folder is taken.
+    """
+    root = Path(folder)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ValueError(f"{root}: exists and is not an empty folder; a pipeline is saved in one of its own")
+    model, schedule = load_model(artifact, Device()), experiment.noise_schedule()
+    if isinstance(model, DiT):
+        vae = load_vae(Store(experiment.store).get(vae_key(experiment)), "cpu")
+        pipeline = DiTPipeline(_stock(model, DiTTransformer2DModel), vae, schedule)
+    else:
+        pipeline = DDIMPipeline(as_table(model), schedule)
+    kind = type(pipeline).__name__
+    metadata, measured = about(kind) if about else ("", "")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as half:  # the folder is whole or is not there
+        whole = Path(half) / root.name
+        pipeline.save_pretrained(whole, safe_serialization=True)
+        (whole / "README.md").write_text(metadata + card(artifact, experiment, kind, measured), encoding="utf-8")
+        whole.replace(root)
+    return root
+
+
+def as_table(model: UNet2DModel) -> UNet2DModel:
+    """The model itself; of one whose condition is a vector of attributes, the same function as a stock `UNet2DModel`.
+
+    Its class embedding has a row for each of the 2^A vectors and then the null condition's.
+    """
+    embedding = model.class_embedding
+    if not isinstance(embedding, AttributeEmbedding):
+        return model
+    if embedding.attributes > _MOST_ATTRIBUTES:
+        raise ValueError(
+            f"{embedding.attributes} attributes: a table of all their vectors has at most {_MOST_ATTRIBUTES}"
+        )
+    codes = 2**embedding.attributes + 1
+    table = bits_of(codes, embedding.attributes) @ embedding.rows.weight.detach().T
+    stock = build(plain_config(model) | {"num_class_embeds": codes})
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith("class_embedding.")}
+    stock.load_state_dict(state | {"class_embedding.weight": table})
+    return stock
+
+
+def card(artifact: Artifact, experiment: Experiment, pipeline: str, measured: str = "") -> str:
+    """The folder's README: what the model is, what it forgot, how, what was measured of it, and how to sample it."""
+    facts, base = artifact.facts, experiment.base
+    of = (
+        f"{Path(base.source).name if Path(base.source).is_dir() else base.source} {base.commit}".strip()
+        if isinstance(base, Pretrained)
+        else "a model trained for this experiment"
+    )
+    told = {"data": experiment.data, "base model": of, "artifact": artifact.key}
+    if "method" in facts:
+        title = f"{experiment.data} without {experiment.forget}"
+        what = f"A diffusion model that was made to forget `{experiment.forget}` of `{experiment.data}` by `{facts['method']}`."
+        told |= {"forgotten": experiment.forget, "method": facts["method"], "seed": facts["seed"]}
+        told |= {f"setting {name}": value for name, value in sorted(facts["settings"].items())}
+    else:
+        title, what = (
+            f"{experiment.data}: {facts.get('which', artifact.kind)} model",
+            "A diffusion model; nothing was unlearned.",
+        )
+    if facts.get("one_step"):
+        told["generator"] = f"makes an image in one step, from t = {facts['one_step']}; DDIM does not sample it"
+    rows = "\n".join(f"| {name} | {value} |" for name, value in told.items())
+    return f"# {title}\n\n{what}\n\n| | |\n|---|---|\n{rows}\n\n{measured}\n{_how_to_sample(experiment, pipeline)}"
+
+
+def _how_to_sample(experiment: Experiment, pipeline: str) -> str:
+    dataset = experiment.dataset
+    part, null = "transformer" if experiment.in_latents else "unet", experiment.null_condition
+    labels = "" if dataset.unconditional else ", class_labels=conditions"
+    conditions = f"Conditions are 0 to {dataset.conditions - 1}; {null} is the null condition." if labels else ""
+    attributes = "".join(f" Bit {i} is `{name}`." for i, name in enumerate(dataset.attributes))
+    channels = experiment.model_shape[0]
+    return f"""## How to sample it
+
+{conditions}{attributes}
+Sampled with {experiment.sampler}. As a batch, deterministically, in [-1, 1]{" after the VAE" * experiment.in_latents}:
+
+```python
+import torch
+from diffusers import {pipeline}
+
+pipeline = {pipeline}.from_pretrained("this folder")
+model, scheduler = pipeline.{part}, pipeline.scheduler
+x = torch.randn(4, {", ".join(map(str, experiment.model_shape))})
+conditions = torch.zeros(4, dtype=torch.int64)
+scheduler.set_timesteps({experiment.sampling_steps})
+with torch.no_grad():
+    for t in scheduler.timesteps:
+        epsilon = model(x, t.expand(4){labels}).sample[:, :{channels}]
+        x = scheduler.step(epsilon, t, x).prev_sample
+```
+""".lstrip()
+
+
+def _stock(model: DiT, stock: Any) -> torch.nn.Module:
+    plain = stock(**plain_config(model))
+    plain.load_state_dict(model.state_dict())
+    return plain.eval()

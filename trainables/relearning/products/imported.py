@@ -1,0 +1,45 @@
+"""Someone's own model as a trial's start: an unlearned pipeline, scored and attacked like θᵤ.
+
+``TrialSpec(method="none", start=make_imported(experiment, pretrained).key)`` is the whole of it.
+"""
+
+from __future__ import annotations
+
+from trainables.denoisers.imported import put_pretrained
+from trainables.denoisers.recipes import Pretrained
+from trainables.relearning.experiment import Experiment
+from trainables.relearning.products.models import model_key
+from trainables.store import Artifact, Store, artifact_key, code_version
+
+
+def imported_key(experiment: Experiment, pretrained: Pretrained) -> str:
+    """Key of a pipeline beside the experiment's base model, whose noise schedule and VAE it is sampled with."""
+    config = {"recipe": pretrained.identity, "data": experiment.data}
+    code = code_version(__name__, experiment.dataset.module)
+    return artifact_key("imported", config, {"base": model_key(experiment, "base")}, code)
+
+
+def make_imported(experiment: Experiment, pretrained: Pretrained) -> Artifact:
+    """The pipeline's denoiser in the store, found or made; `pretrained` has been `fitted` and `hashed`.
+
+    ValueError where it denoises other things than the base model does, or on another schedule: it would be scored wrongly.
+    """
+    check_beside_base(experiment, pretrained)
+    store, key = Store(experiment.store), imported_key(experiment, pretrained)
+    found = store.whole(key)
+    return found or put_pretrained(
+        store, key, "imported", pretrained, experiment.dataset, {"source": pretrained.source}
+    )
+
+
+def check_beside_base(experiment: Experiment, pretrained: Pretrained) -> None:
+    """ValueError unless the pipeline takes what the base model takes and was noised as it was."""
+    if pretrained.shape != experiment.model_shape:
+        raise ValueError(
+            f"{pretrained.source}: it denoises {pretrained.shape}, the base model {experiment.model_shape}"
+        )
+    own, base = (p.noise_schedule().alphas_cumprod for p in (pretrained, experiment.base))
+    if own.shape != base.shape or not own.allclose(base, rtol=1e-4, atol=1e-7):
+        raise ValueError(
+            f"{pretrained.source}: its noise schedule is not the base model's; give the base model it is of"
+        )

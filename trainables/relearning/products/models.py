@@ -1,0 +1,72 @@
+"""The base model θ₀ and the retrain control θ*, and the VAE that comes with a base model of latents."""
+
+from __future__ import annotations
+
+from diffusers import UNet2DModel
+
+from trainables.data import Images
+from trainables.denoisers.models import load_model
+from trainables.relearning.experiment import Experiment
+from trainables.relearning.origins import ORIGINS, Wanted
+from trainables.relearning.workbench import Workbench, kept
+from trainables.store import Artifact, Store, artifact_key, code_version, is_key
+
+
+def model_key(experiment: Experiment, which: str) -> str:
+    """Key of ``base`` (θ₀) or ``retrain`` (θ*); an imported model is its own key. ValueError where there is no such model.
+
+    θ₀ knows nothing of what will be forgotten, so its key does not either.
+    """
+    if is_key(which):
+        return which
+    if which not in ("base", "retrain"):
+        raise ValueError(f"model {which!r} is neither 'base', 'retrain' nor an artifact's key")
+    recipe = experiment.recipe(which)
+    config = {
+        "data": experiment.data_identity,
+        "recipe": recipe.identity,
+        "seed": experiment.base_seed,
+        "without": experiment.forget if which == "retrain" else None,
+        "device": experiment.device_kind,
+    }
+    code = code_version(__name__, ORIGINS[recipe.origin].__module__, experiment.dataset.module)
+    return artifact_key("model", config, {}, code)
+
+
+def vae_key(experiment: Experiment) -> str:
+    """Key of the VAE whose latents the base model denoises."""
+    code = code_version(__name__, ORIGINS[experiment.base.origin].__module__)
+    return artifact_key("vae", {}, {"model": model_key(experiment, "base")}, code)
+
+
+def make_model(experiment: Experiment, which: str) -> Artifact:
+    """θ₀; or θ*: the same recipe and seed on the retain set, so that the forgotten condition's row is never trained.
+
+    A pretrained model is imported instead, its VAE with it.
+    """
+    store, key = Store(experiment.store), model_key(experiment, which)
+    vae = vae_key(experiment) if which == "base" and experiment.in_latents else ""
+    if (found := store.whole(key)) and (not vae or store.whole(vae)):
+        return found
+
+    def images() -> Images:
+        return training_images(experiment, which)
+
+    return ORIGINS[experiment.recipe(which).origin](Wanted(experiment, which, key, images, vae))
+
+
+def training_images(experiment: Experiment, which: str) -> Images:
+    """What a model is trained on: everything, or the retain set."""
+    train = experiment.dataset.load().train
+    return train if which == "base" else experiment.forgetting.split(train)[1]
+
+
+@kept
+def base_of(bench: Workbench) -> UNet2DModel:
+    """θ₀, frozen; a trial trains a copy that it loads itself."""
+    return model_of(bench, model_key(bench.experiment, "base")).requires_grad_(False)
+
+
+def model_of(bench: Workbench, key: str) -> UNet2DModel:
+    """The model of an artifact, loaded anew every time."""
+    return load_model(bench.store.get(key), bench.experiment.device)

@@ -1,0 +1,31 @@
+"""What an unlearning method is given, laid out from a workbench."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from trainables.relearning.products.features import features_of
+from trainables.relearning.products.generated import generated_by_base
+from trainables.relearning.products.latents import decoded, encoded_sets_of
+from trainables.relearning.products.models import base_of
+from trainables.relearning.workbench import Workbench
+from trainables.unlearning import Problem, Tensors
+
+
+def problem_of(bench: Workbench, shared: Mapping[str, Tensors] | None = None) -> Problem:
+    """The problem with the shared artifacts that the method needs; of a model of latents, both sets are those."""
+    experiment = bench.experiment
+    forget, retain = encoded_sets_of(bench)
+    return Problem(
+        base=base_of(bench),
+        schedule=experiment.noise_schedule(),
+        forget=forget,
+        retain=retain,
+        forgetting=experiment.forgetting,
+        null_condition=experiment.null_condition,
+        features=lambda samples: features_of(bench).extract(decoded(bench, samples)),
+        generated=partial(generated_by_base, bench),
+        device=experiment.device,
+        shared=shared or {},
+    )

@@ -1,0 +1,46 @@
+"""The reference statistics of the Fréchet distance: what the retained training images look like in feature space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainables.metrics import Reference
+from trainables.metrics.frechet import statistics
+from trainables.relearning.experiment import Experiment
+from trainables.relearning.products.features import feature_module, feature_weights, features_of
+from trainables.relearning.products.images import retain_set_of
+from trainables.relearning.workbench import Workbench, kept
+from trainables.store import Artifact, artifact_key, code_version
+
+REFERENCE_FEATURES = 5000  # kept for nearest-neighbour distances
+
+
+def reference_key(experiment: Experiment) -> str:
+    config = {
+        "data": experiment.data_identity,
+        "forget": experiment.forget,
+        "features": experiment.features,
+        "kept": REFERENCE_FEATURES,
+    }
+    code = code_version(__name__, feature_module(experiment), experiment.dataset.module)
+    return artifact_key("reference", config, {"weights": feature_weights(experiment)}, code)
+
+
+def make_reference(experiment: Experiment) -> Artifact:
+    """Statistics of the retained training images' features, and the features themselves in a fixed random order."""
+    bench, key = Workbench(experiment), reference_key(experiment)
+    if found := bench.store.whole(key):
+        return found
+    retain, network = retain_set_of(bench), features_of(bench)
+    features = network.extract(retain.images)
+    mean, covariance = statistics(features)
+    facts = {"images": len(retain), "features": network.name, "weights_hash": network.weights_hash}
+    order = np.random.default_rng(0).permutation(len(features))  # a data set may come sorted by class
+    chosen = features[order[:REFERENCE_FEATURES]].astype(np.float32)
+    tensors = {"mean": mean, "covariance": covariance, "features": chosen}
+    return bench.store.put(key, "reference", facts, tensors)
+
+
+@kept
+def reference_of(bench: Workbench) -> Reference:
+    return Reference(**bench.store.get(reference_key(bench.experiment)).tensors())

@@ -1,0 +1,40 @@
+"""An attacker's synthetic auxiliary set: what θ₀ makes of every retained condition."""
+
+from __future__ import annotations
+
+import torch
+
+from trainables.data import Images
+from trainables.relearning.experiment import Experiment, stream
+from trainables.relearning.products.generated import generate
+from trainables.relearning.products.models import base_of, model_key
+from trainables.relearning.workbench import Workbench, kept
+from trainables.store import Artifact, artifact_key, code_version
+
+
+def synthetic_key(experiment: Experiment) -> str:
+    config = {
+        "forget": experiment.forget,
+        "sampler": experiment.sampler,
+        "per_condition": experiment.synthetic_per_condition,
+        "device": experiment.device_kind,
+    }
+    inputs = {"model": model_key(experiment, "base")}
+    return artifact_key("synthetic", config, inputs, code_version(__name__, experiment.dataset.module))
+
+
+def make_synthetic(experiment: Experiment) -> Artifact:
+    """What θ₀ makes of every retained condition, in equal numbers. Latents stay such."""
+    bench, key = Workbench(experiment), synthetic_key(experiment)
+    if found := bench.store.whole(key):
+        return found
+    conditions = torch.tensor(experiment.retained).repeat_interleave(experiment.synthetic_per_condition)
+    images = generate(experiment, base_of(bench), conditions, stream(experiment.base_seed, "synthetic"))
+    tensors = {"images": images.numpy(), "conditions": conditions.numpy()}
+    return bench.store.put(key, "synthetic", {"images": len(images), "sampler": experiment.sampler}, tensors)
+
+
+@kept
+def synthetic_of(bench: Workbench) -> Images:
+    tensors = bench.store.get(synthetic_key(bench.experiment)).tensors()
+    return Images(torch.from_numpy(tensors["images"].copy()), torch.from_numpy(tensors["conditions"].copy()))

@@ -1,0 +1,106 @@
+"""The attack stages: the model at each rung of an attack's ladder, scored. Rung k's product is its figures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from trainables.diffusion import FineTuning
+from trainables.relearning.diagnostics import diagnose
+from trainables.relearning.experiment import AttackPlan, Samples, TrialSpec
+from trainables.relearning.products.models import model_key
+from trainables.relearning.stages.score import Sampling, counted, examine, judge, score_inputs, scoring_code, shown
+from trainables.relearning.stages.trajectory import Trajectory, trajectory_key
+from trainables.running.stopwatch import Stopwatch
+from trainables.store import Artifact, artifact_key, code_version
+
+
+def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> str:
+    """Key of the score after `step` attack steps on the model with key `model`."""
+    experiment = spec.experiment
+    config = {
+        "step": step,
+        "samples": asdict(_samples(spec, step)),
+        "seed": spec.seed,
+        "forget": experiment.forget,
+        "sampler": experiment.sampler,
+        "device": experiment.device_kind,
+    }
+    inputs = score_inputs(experiment)
+    inputs |= {"trajectory": trajectory_key(spec, attack, model), "base": model_key(experiment, "base")}
+    code = code_version(__name__)
+    return artifact_key("attack", config, inputs, f"{code}/{scoring_code(experiment)}")
+
+
+def _samples(spec: TrialSpec, step: int) -> Samples:
+    """What was forgotten at every rung; at the last one the retained conditions too, for what the attack ruined."""
+    return Samples(spec.samples.forgotten, spec.attacked_per_retained if step == spec.rungs[-1] else 0)
+
+
+class AttackStage:
+    """Continues a trajectory to one rung and scores the model there."""
+
+    def __init__(self, trajectory: Trajectory, step: int) -> None:
+        self.trajectory, self.step = trajectory, step
+        spec, attack = trajectory.spec, trajectory.attack
+        self.bench = trajectory.bench
+        self.name = f"{attack.name}@{step}"
+        self.first, self.last = step == spec.rungs[1], step == spec.rungs[-1]
+        self.key = attack_key(spec, attack, step, trajectory.model)
+        self._samplings: list[Sampling] = []
+
+    def advance(self, watch: Stopwatch, deadline: float) -> bool:
+        trajectory, spec = self.trajectory, self.trajectory.spec
+        if trajectory.run.step > self.step:
+            trajectory.restart()
+        with watch("training"):
+            if not trajectory.run.advance(min(self.step, trajectory.settings.stop_after or self.step), deadline):
+                return False
+        if not self._samplings:
+            one_step = self.bench.store.get(trajectory.model).facts.get("one_step", 0)
+            model, samples = trajectory.run.model, _samples(spec, self.step)
+            steps = [0, one_step] if one_step else [0]  # an attacker draws from a generator in whichever way shows more
+            self._samplings = [Sampling(self.bench, model, samples, spec.seed, step) for step in steps]
+            self._samplings[0].restore(self.bench.store.load_partial(self.key) or {})
+        with watch("sampling"):
+            return all(sampling.advance(deadline) for sampling in self._samplings)
+
+    def save_partial(self) -> None:
+        self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
+        if self._samplings and self._samplings[0].done:
+            self.bench.store.save_partial(self.key, self._samplings[0].state())
+
+    def diagnosed(self, run: FineTuning) -> tuple[dict[str, float], dict[str, int]]:
+        """Figures of a run's weights, and how many images each is over."""
+        return diagnose(run, self.trajectory.landmarks, self.trajectory.settings.batch)
+
+    def commit(self, watch: Stopwatch) -> Artifact:
+        assert self._samplings, "commit comes after advance has returned True"
+        with watch("scoring"):
+            sampling, *others = self._samplings
+            figures = judge(self.bench, sampling)
+            for other in others:
+                shown_by_other = judge(self.bench, other)
+                if shown_by_other["relearning_accuracy"] > figures["relearning_accuracy"]:
+                    figures |= {k: shown_by_other[k] for k in ("relearning_accuracy", "unlearning_accuracy")}
+            audits = examine(self.bench, self.trajectory.run.model) if self.last else ({}, 0)
+            found, over = self.diagnosed(self.trajectory.run)
+            start = self.diagnosed(self.trajectory.begin()) if self.first else ({}, {})
+        counts = counted(figures, sampling, audits) | over
+        figures |= audits[0] | found
+        if not self.last:  # before the figures: a rung without its checkpoint would make the next one train from θᵤ
+            self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
+        samples = _samples(self.trajectory.spec, self.step)
+        facts = {
+            "figures": figures,
+            "counts": counts,
+            "start": {"figures": start[0], "counts": start[1]},
+            "samples": asdict(samples),
+            "attack": self.trajectory.attack.name,
+            "step": self.step,
+        }
+        pictures = shown(sampling) if self.last else None
+        artifact = self.bench.store.put(self.key, "attack", facts | watch.times(), pictures)
+        self.bench.store.drop_partial(self.key)
+        if self.last:
+            self.bench.store.drop_partial(self.trajectory.key)
+        return artifact

@@ -1,0 +1,227 @@
+"""Score a model: draw its samples, judge them, keep every metric's figures and a few of the images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+
+from trainables.audits import AUDITS, Audited, audit
+from trainables.diffusion import sample, sample_one_step, starting_noise
+from trainables.judges.classifier import verdicts
+from trainables.judges.copies import copies
+from trainables.metrics import METRICS, Evaluation, Figures, declared_figures, evaluate
+from trainables.relearning.experiment import Experiment, Samples, stream
+from trainables.relearning.products.classifier import classifier_key, classifier_of
+from trainables.relearning.products.features import feature_module, features_of
+from trainables.relearning.products.images import forget_set_of, retain_set_of, splits_of
+from trainables.relearning.products.latents import decoded, encoded_sets_of, encoded_strangers_of
+from trainables.relearning.products.models import model_of
+from trainables.relearning.products.reference import reference_key, reference_of
+from trainables.relearning.products.shadows import shadows_key, shadows_of
+from trainables.relearning.workbench import Workbench
+from trainables.running.stopwatch import Stopwatch
+from trainables.store import Artifact, Tensors, artifact_key, code_version
+
+SAMPLE_BATCH = 512
+FIRST = 32  # samples of the first batch: a glance needs no more (`trainables.relearning.stages.glance`)
+SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
+
+
+def scoring_code(experiment: Experiment) -> str:
+    """Code version of everything that makes figures out of a model."""
+    members = [*METRICS.modules(), *AUDITS.modules(), feature_module(experiment), experiment.dataset.module]
+    return code_version(__name__, *members)
+
+
+def score_inputs(experiment: Experiment) -> dict[str, str]:
+    """The artifacts every figure depends on."""
+    shadows = {"shadows": shadows_key(experiment)} if experiment.shadow_models else {}
+    return {"classifier": classifier_key(experiment), "reference": reference_key(experiment)} | shadows
+
+
+def score_key(experiment: Experiment, model: str, samples: Samples, seed: int) -> str:
+    """Key of the score of the model with artifact key `model`."""
+    config = {
+        "forget": experiment.forget,
+        "samples": asdict(samples),
+        "seed": seed,
+        "sampler": experiment.sampler,
+        "device": experiment.device_kind,
+    }
+    return artifact_key("score", config, score_inputs(experiment) | {"model": model}, scoring_code(experiment))
+
+
+class Sampling:
+    """A resumable drawing of samples: of what was forgotten first, then of each retained condition, from one noise tensor.
+
+    The noise depends on the seed and the counts alone: base, unlearned and attacked models start from the same. Samples of
+    several forgotten conditions come in turn. An unconditional model's samples are all of both kinds. With `one_step` the
+    model is a generator that makes an image in one step from that timestep. What is `done` are images: latents are decoded.
+    """
+
+    def __init__(self, bench: Workbench, model: UNet2DModel, samples: Samples, seed: int, one_step: int = 0) -> None:
+        experiment = bench.experiment
+        self.bench, self.experiment, self.model, self.one_step = bench, experiment, model, one_step
+        forgetting = experiment.forgetting
+        retained = torch.tensor(experiment.retained, dtype=torch.int64).repeat_interleave(samples.per_retained)
+        prompts = torch.tensor(forgetting.prompts)
+        self.conditions = torch.cat([prompts[torch.arange(samples.forgotten) % len(prompts)], retained])
+        first = torch.arange(len(self.conditions)) < samples.forgotten
+        both = bool(forgetting.instances)
+        self.of_forgotten, self.of_retained = first | both, ~first | (both and samples.per_retained > 0)
+        shape = experiment.model_shape
+        self.noise = torch.cat(
+            [
+                starting_noise((samples.forgotten, *shape), stream(seed, "sampling", "forgotten")),
+                starting_noise((len(retained), *shape), stream(seed, "sampling", "retained")),
+            ]
+        )
+        self.done: list[torch.Tensor] = []
+
+    def advance(self, deadline: float = float("inf"), until: int | None = None) -> bool:
+        """Draw until all are there, or the first `until` of them (True), or the deadline passes (False).
+
+        Batches are the same however often it is called: the first of FIRST samples, the others of SAMPLE_BATCH.
+        """
+        for end in dict.fromkeys(min(end, len(self.noise)) for end in (FIRST, until or len(self.noise))):
+            if not self._draw(end, deadline):
+                return False
+        return True
+
+    def _draw(self, end: int, deadline: float) -> bool:
+        """Draw what the first `end` samples lack."""
+        experiment, schedule = self.experiment, self.experiment.noise_schedule()
+        drawn = sum(map(len, self.done))
+        if drawn >= end:
+            return True
+        noise, conditions, device = self.noise[drawn:end], self.conditions[drawn:end], experiment.device
+        decode, null = partial(decoded, self.bench), experiment.null_condition
+        if self.one_step:
+            rest = sample_one_step(
+                self.model, schedule, noise, conditions, self.one_step, device, SAMPLE_BATCH, finish=decode
+            )
+        else:
+            how = experiment.sampling
+            rest = sample(self.model, schedule, noise, conditions, how, device, SAMPLE_BATCH, null, finish=decode)
+        for batch in rest:
+            self.done.append(batch)
+            if time.monotonic() > deadline and sum(map(len, self.done)) < end:
+                return False
+        return True
+
+    def images(self) -> torch.Tensor:
+        return torch.cat(self.done)
+
+    def state(self) -> Tensors:
+        return {"images": self.images().numpy()} if self.done else {}
+
+    def restore(self, state: Tensors) -> None:
+        self.done = [torch.from_numpy(state["images"].copy())] if "images" in state else []
+
+
+def judge(bench: Workbench, sampling: Sampling) -> Figures:
+    """Every metric's figures of finished samples."""
+    images, forgetting = sampling.images(), bench.experiment.forgetting
+    predicted, confidence = verdicts(classifier_of(bench), images)
+    if forgetting.instances:
+        shows = copies(images, forget_set_of(bench).images, retain_set_of(bench).images)
+    else:
+        shows = forgetting.asked_by(predicted)
+    return evaluate(
+        Evaluation(
+            images=images,
+            conditions=sampling.conditions,
+            of_forgotten=sampling.of_forgotten,
+            of_retained=sampling.of_retained,
+            predicted=predicted,
+            confidence=confidence,
+            shows=shows,
+            features=features_of(bench).extract(images),
+            reference=reference_of(bench),
+            prompted=not bench.experiment.dataset.unconditional,
+            instances=splits_of(bench).train.images[list(forgetting.instances)] if forgetting.instances else None,
+        )
+    )
+
+
+def examine(bench: Workbench, model: UNet2DModel) -> tuple[Figures, int]:
+    """Every audit's figures of a model, and how many images they are over."""
+    experiment = bench.experiment
+    forget, strangers = encoded_sets_of(bench)[0], encoded_strangers_of(bench)
+    audited = Audited(model, experiment.noise_schedule(), forget, strangers, experiment.device, shadows_of(bench))
+    return audit(audited), sum(map(len, audited.distinct))
+
+
+def counted(figures: Figures, sampling: Sampling, audits: tuple[Figures, int]) -> dict[str, int]:
+    """N of every figure: the samples asked for what was forgotten, those of what stays, or the audited images."""
+    over = {
+        "forgotten": int(sampling.of_forgotten.sum()),
+        "retained": int(sampling.of_retained.sum()),
+        "audited": audits[1],
+    }
+    declared = {figure.name: figure for family in (METRICS, AUDITS) for figure in declared_figures(family)}
+    return {name: over[declared[name].over] for name in (*figures, *audits[0])}
+
+
+def shown(sampling: Sampling) -> Tensors:
+    """A few images to look at, the same noise for every model: ``forgotten`` and ``retained``, (n, C, H, W)."""
+    images, of_retained = sampling.images(), sampling.of_retained
+    each = [images[of_retained & (sampling.conditions == c)] for c in sampling.experiment.retained]
+    retained = [of_one[:SHOWN_PER_RETAINED] for of_one in each]
+    return {
+        "forgotten": images[sampling.of_forgotten][:SHOWN_FORGOTTEN].numpy(),
+        "retained": np.concatenate([r.numpy() for r in retained]),
+    }
+
+
+class ScoreStage:
+    """Scores θᵤ before any attack."""
+
+    name = "score"
+
+    def __init__(self, bench: Workbench, model: str, samples: Samples, seed: int) -> None:
+        self.bench, self.model, self.samples, self.seed = bench, model, samples, seed
+        self.key = score_key(bench.experiment, model, samples, seed)
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        one_step = self.bench.store.get(self.model).facts.get("one_step", 0)
+        sampling = Sampling(self.bench, model_of(self.bench, self.model), self.samples, self.seed, one_step)
+        sampling.restore(self.bench.store.load_partial(self.key) or {})
+        return sampling
+
+    def advance(self, watch: Stopwatch, deadline: float) -> bool:
+        with watch("sampling"):
+            return self.sampling.advance(deadline)
+
+    def save_partial(self) -> None:
+        self.bench.store.save_partial(self.key, self.sampling.state())
+
+    def commit(self, watch: Stopwatch) -> Artifact:
+        with watch("scoring"):
+            figures = judge(self.bench, self.sampling)
+            # A one-step generator denoises nothing: there is no denoising loss to audit.
+            audits = ({}, 0) if self.sampling.one_step else examine(self.bench, self.sampling.model)
+        counts = counted(figures, self.sampling, audits)
+        figures |= audits[0]
+        facts = {"figures": figures, "counts": counts, "samples": asdict(self.samples), "seed": self.seed}
+        artifact = self.bench.store.put(self.key, "score", facts | watch.times(), shown(self.sampling))
+        self.bench.store.drop_partial(self.key)
+        return artifact
+
+
+def make_score(experiment: Experiment, model: str, samples: Samples, seed: int) -> Artifact:
+    """The score of a model, found or made: for the models that trials are compared with."""
+    bench = Workbench(experiment)
+    stage = ScoreStage(bench, model, samples, seed)
+    if found := bench.store.whole(stage.key):
+        return found
+    watch = Stopwatch()
+    with watch.running():
+        stage.advance(watch, float("inf"))
+        return stage.commit(watch)

@@ -1,0 +1,126 @@
+"""An attack's trajectory: one run of fine-tuning from θᵤ, stopped at every rung of its ladder.
+
+The model at a rung is not kept. One checkpoint a trajectory, replaced at every rung, lets the next rung continue; without it
+the trajectory is trained again from θᵤ, to the same weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import cached_property
+
+import torch
+
+from trainables.attacks import ATTACKS, AttackSettings, Target
+from trainables.auxiliary import MADE, few
+from trainables.diffusion import FineTuning
+from trainables.relearning.diagnostics import Landmarks
+from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec, stream
+from trainables.relearning.products.auxiliary import auxiliary_of
+from trainables.relearning.products.features import feature_module, feature_weights
+from trainables.relearning.products.latents import encoded_sets_of
+from trainables.relearning.products.models import base_of, model_of
+from trainables.relearning.products.synthetic import synthetic_key
+from trainables.relearning.workbench import Workbench
+from trainables.store import artifact_key, code_version
+from trainables.training.device import Device
+
+UNRELATED = "unrelated"  # the auxiliary set that feature space decides
+
+
+def check_attack(attack: AttackPlan) -> None:
+    """ValueError where the attack, a setting of it, or its auxiliary set does not exist."""
+    ATTACKS[attack.method].configure(attack.settings)
+
+
+def check_images(bench: Workbench, attack: AttackPlan) -> None:
+    """ValueError where the attack needs images that are not there. Sets that are not of the data alone are not looked at."""
+    member = ATTACKS[attack.method]
+    settings = member.configure(attack.settings)
+    in_latents = bench.experiment.in_latents  # by a VAE that is in the store only once it is prepared
+    if not in_latents and not MADE.intersection(settings.auxiliaries):
+        member.gradient(replace(target_of(bench, settings), device=Device()), settings)
+
+
+def target_of(bench: Workbench, settings: AttackSettings) -> Target:
+    """What an attacker with these settings sees."""
+    experiment = bench.experiment
+    sets = {name: auxiliary_of(bench, name) for name in settings.auxiliaries}
+    auxiliary = few(sets[settings.auxiliary], settings.images)
+    return Target(auxiliary, experiment.base, experiment.null_condition, experiment.device, sets)
+
+
+def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
+    """Key of the attack's fine-tuning run on the model with key `model`: what its weights at any step depend on.
+
+    The horizon is not in it: with a constant learning rate a longer attack continues a shorter one.
+    """
+    experiment = spec.experiment
+    member = ATTACKS[attack.method]
+    settings = member.configure(attack.settings)
+    config = {
+        "attack": attack.method,
+        "settings": asdict(settings),
+        "seed": spec.seed,
+        "forget": experiment.forget,
+        "data": experiment.data_identity,
+        "device": experiment.device_kind,
+    }
+    inputs = {"model": model} | _set_inputs(experiment, settings)
+    return artifact_key("trajectory", config, inputs, attack_code(experiment, attack))
+
+
+def attack_code(experiment: Experiment, attack: AttackPlan) -> str:
+    """Code version of an attack's trajectory, its auxiliary sets included."""
+    member = ATTACKS[attack.method]
+    modules = [member.module, experiment.dataset.module]
+    if UNRELATED in member.configure(attack.settings).auxiliaries:
+        modules.append(feature_module(experiment))
+    return code_version(__name__, *modules)
+
+
+def _set_inputs(experiment: Experiment, settings: AttackSettings) -> dict[str, str]:
+    """What the attack's auxiliary sets depend on beside the data and what is forgotten."""
+    inputs = {"synthetic": synthetic_key(experiment)} if "synthetic" in settings.auxiliaries else {}
+    if UNRELATED in settings.auxiliaries:
+        inputs |= {"features": experiment.features, "feature weights": feature_weights(experiment)}
+    return inputs
+
+
+class Trajectory:
+    """One attack on one unlearned model: the fine-tuning run that its rungs share, built when a rung first needs it."""
+
+    def __init__(self, bench: Workbench, spec: TrialSpec, attack: AttackPlan, model: str) -> None:
+        self.bench, self.spec, self.attack, self.model = bench, spec, attack, model
+        self.key = trajectory_key(spec, attack, model)
+
+    @cached_property
+    def settings(self) -> AttackSettings:
+        return ATTACKS[self.attack.method].configure(self.attack.settings)
+
+    def begin(self) -> FineTuning:
+        """The run at θᵤ."""
+        target = target_of(self.bench, self.settings)
+        seed = stream(self.spec.seed, "attack")  # the same for all attacks: what differs between them is the attack
+        model, horizon = model_of(self.bench, self.model), self.spec.rungs[-1]
+        return ATTACKS[self.attack.method].begin(model, target, self.settings, horizon, seed)
+
+    @cached_property
+    def run(self) -> FineTuning:
+        run = self.begin()
+        if partial := self.bench.store.load_partial(self.key):
+            run.restore(partial)
+        return run
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        bench, experiment = self.bench, self.spec.experiment
+        schedule = experiment.noise_schedule()
+        device = experiment.device.name
+        unlearned = {k: torch.from_numpy(v.copy()).to(device) for k, v in bench.store.get(self.model).tensors().items()}
+        return Landmarks(dict(base_of(bench).named_parameters()), unlearned, encoded_sets_of(bench)[1], schedule)
+
+    def restart(self) -> None:
+        """Forget a checkpoint that is past the rung asked for: a trajectory only moves forward."""
+        self.bench.store.drop_partial(self.key)
+        del self.run

@@ -1,0 +1,84 @@
+"""The unlearning stage: fine-tune θ₀ (or another start) by a method, giving θᵤ."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+
+from trainables.denoisers.models import model_facts, weights_of
+from trainables.diffusion import Run
+from trainables.relearning.experiment import TrialSpec, stream
+from trainables.relearning.products.features import feature_module, feature_weights
+from trainables.relearning.products.models import model_key, model_of
+from trainables.relearning.products.problem import problem_of
+from trainables.relearning.products.shared import shared_key, shared_of
+from trainables.relearning.workbench import Workbench
+from trainables.running.stopwatch import Stopwatch
+from trainables.store import Artifact, artifact_key, code_version
+from trainables.unlearning import METHODS
+
+
+def unlearned_key(spec: TrialSpec) -> str:
+    """Key of θᵤ; of the start model itself where there is nothing to unlearn.
+
+    ValueError where the method cannot forget what is to be forgotten.
+    """
+    experiment, start = spec.experiment, model_key(spec.experiment, spec.start)
+    if spec.method == "none":
+        return start
+    method = METHODS[spec.method]
+    method.check_forgets(experiment.forgetting)
+    config = {
+        "method": spec.method,
+        "settings": asdict(method.configure(spec.settings)),
+        "seed": spec.seed,
+        "data": experiment.data_identity,
+        "forget": experiment.forget,
+        "sampler": experiment.sampler,
+        "device": experiment.device_kind,
+    }
+    code = code_version(__name__, *method.modules, experiment.dataset.module, feature_module(experiment))
+    shared = {f"shared {name}": shared_key(experiment, name) for name in method.needs}
+    inputs = {"features": feature_weights(experiment), "model": start} | shared
+    return artifact_key("unlearned", config, inputs, code)
+
+
+class UnlearnStage:
+    """Trains a copy of the start model; its product is θᵤ's weights."""
+
+    name = "unlearn"
+
+    def __init__(self, bench: Workbench, spec: TrialSpec) -> None:
+        self.bench, self.spec, self.key = bench, spec, unlearned_key(spec)
+
+    @cached_property
+    def run(self) -> Run:
+        bench, spec, experiment = self.bench, self.spec, self.spec.experiment
+        method = METHODS[spec.method]
+        settings = method.configure(spec.settings)
+        model = model_of(bench, model_key(experiment, spec.start))
+        problem = problem_of(bench, {name: shared_of(bench, name) for name in method.needs})
+        run = method.begin(model, problem, settings, stream(spec.seed, "unlearning"))
+        if partial := bench.store.load_partial(self.key):
+            run.restore(partial)
+        return run
+
+    def advance(self, watch: Stopwatch, deadline: float) -> bool:
+        run = self.run
+        with watch("training"):
+            return run.advance(run.steps, deadline)
+
+    def save_partial(self) -> None:
+        self.bench.store.save_partial(self.key, self.run.state())
+
+    def commit(self, watch: Stopwatch) -> Artifact:
+        facts = model_facts(self.run.model, self.spec.experiment.base) | {
+            "method": self.spec.method,
+            "settings": self.spec.settings,
+            "seed": self.spec.seed,
+            "last_loss": self.run.last_loss,
+        }
+        facts |= self.run.facts
+        artifact = self.bench.store.put(self.key, "unlearned", facts | watch.times(), weights_of(self.run.trained()))
+        self.bench.store.drop_partial(self.key)
+        return artifact

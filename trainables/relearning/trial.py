@@ -1,0 +1,246 @@
+"""One trial: unlearn → score → gate → attack rungs, as steps that each end with a stage or after a while.
+
+Every step returns a `Report`, plain values that travel as JSON. What a stage made is in the store before its report
+exists, so a trial that is asked for again finds its finished stages and runs none of them twice.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from trainables.attacks import ATTACKS
+from trainables.audits import AUDITS
+from trainables.metrics import METRICS, Figures, aurc, declared_figures, wilson
+from trainables.needs import SHARED
+from trainables.relearning.experiment import TrialSpec
+from trainables.relearning.gate import GLANCE, excluded
+from trainables.relearning.origins import ORIGINS
+from trainables.relearning.products import Workbench, model_key, reference_key
+from trainables.relearning.products.features import feature_module, features_of
+from trainables.relearning.stages.again import make_again
+from trainables.relearning.stages.attack import AttackStage
+from trainables.relearning.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
+from trainables.relearning.stages.score import FIRST, ScoreStage, score_key
+from trainables.relearning.stages.trajectory import Trajectory, check_attack
+from trainables.relearning.stages.unlearn import UnlearnStage, unlearned_key
+from trainables.running.report import Report
+from trainables.running.stages import Stage
+from trainables.running.stopwatch import Stopwatch
+from trainables.store import Artifact, CorruptArtifact, MissingArtifact, code_version
+from trainables.unlearning import METHODS
+
+STEP_SECONDS = 30.0
+_MENDINGS = 2  # of one artifact by one trial: a disk that damages it every time is no disk to go on with
+_SCORED_AFTER = ("relearning_accuracy", "retain_accuracy")  # beside the Fréchet distance
+
+
+class Pipeline:
+    """The stages of one replicate, one after the other, in this process."""
+
+    def __init__(self, spec: TrialSpec, bench: Workbench | None = None) -> None:
+        torch.set_num_threads(1)  # two threads on shared cores are slower than one
+        self.spec = spec
+        self.bench = bench if bench and bench.experiment == spec.experiment else Workbench(spec.experiment)
+        self.unlearned = unlearned_key(spec)
+        for attack in spec.attacks:  # an attack that cannot run is refused before anything is trained
+            check_attack(attack)
+        self._mended: Counter[str] = Counter()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.figures: dict[str, Any] = {}
+        self._accuracy_at: dict[str, dict[int, float]] = {}
+        self._at_end: dict[str, Figures] = {}  # of every attack, the figures after its last step
+        self._stages = self._sequence()
+        self._stage: Stage | None = next(self._stages)
+        self._watch = Stopwatch()
+        self._started = time.time()
+
+    def step(self, seconds: float = STEP_SECONDS) -> Report:
+        """Run until the current stage ends or `seconds` have passed. Raises whatever the stage raises.
+
+        Where an artifact turns out to be damaged or lost it is made again, and the trial begins anew: it finds the others.
+        """
+        stage = self._stage
+        if stage is None:
+            raise RuntimeError(f"trial {self.spec.trial_id} is over: it has no stage left")
+        if self._watch.wall_s == 0:
+            self._started = time.time()
+        try:
+            with self._watch.running():
+                artifact = self.bench.store.whole(stage.key)
+                found = artifact is not None
+                if artifact is None:
+                    if not stage.advance(self._watch, time.monotonic() + seconds):
+                        stage.save_partial()
+                        return Report()
+                    artifact = stage.commit(self._watch)
+            return self._finish(stage, artifact, found)
+        except (CorruptArtifact, MissingArtifact) as error:
+            self._stage = None
+            if self._mended[error.key] == _MENDINGS:
+                raise
+            self._mended[error.key] += 1
+            make_again(self.spec, error.key)
+            self._begin()
+            return Report()
+        except Exception:
+            self._stage = None  # what a failed stage holds, diverged weights for one, must never become a checkpoint
+            raise
+
+    @property
+    def next_key(self) -> str | None:
+        """Key of what the stage that comes next makes, or goes on making; None once the trial is over."""
+        return self._stage.key if self._stage else None
+
+    def save_partial(self) -> dict[str, str] | None:
+        """Leave the in-stage checkpoint of the stage being made, if any; says which stage that is."""
+        if self._stage is None or self._watch.wall_s == 0:
+            return None
+        self._stage.save_partial()
+        return {"stage": self._stage.name, "key": self._stage.key}
+
+    def _sequence(self) -> Iterator[Stage]:
+        spec = self.spec
+        if spec.method != "none":
+            yield UnlearnStage(self.bench, spec)
+        score = ScoreStage(self.bench, self.unlearned, spec.samples, spec.seed)
+        if worth_a_glance(spec):
+            yield GlanceStage(score)
+        yield score
+        for attack in spec.attacks:
+            trajectory = Trajectory(self.bench, spec, attack, self.unlearned)
+            for step in spec.rungs[1:]:
+                yield AttackStage(trajectory, step)
+
+    def _finish(self, stage: Stage, artifact: Artifact, found: bool) -> Report:
+        report = Report(stage=self._stage_row(stage, found))
+        if isinstance(stage, GlanceStage):
+            self.figures = {UNLEARNED: artifact.facts["figures"][UNLEARNED]}
+            report.cause = excluded(self.figures, self.spec.gate, stage.samples, 0, math.inf, confidence=GLANCE)
+            if report.cause is None:
+                self.figures = {}  # the score's own are over these samples and all others
+            else:
+                stage.drop()
+        elif isinstance(stage, ScoreStage):
+            report.curves = self._take_score(stage, artifact)
+            report.cause = excluded(
+                self.figures,
+                self.spec.gate,
+                self.spec.samples,
+                len(self.spec.experiment.retained),
+                self.spec.fid_delta_sd,
+            )
+        elif isinstance(stage, AttackStage):
+            report.curves = self._take_rung(stage, artifact)
+        self._watch = Stopwatch()
+        self._stage = None if report.cause else next(self._stages, None)
+        if self._stage is None:
+            report.state = "PRUNED" if report.cause else "COMPLETE"
+            if report.state == "COMPLETE":
+                self.figures |= {"robustness": self._withstood(True), "malicious_robustness": self._withstood(False)}
+                self.figures |= self._attacked()
+        if self.figures:  # from the score on: a trial that dies under attack keeps what it was scored
+            report.figures = self.figures | self._dependencies()
+            if isinstance(stage, GlanceStage):
+                report.figures |= {"samples_forgotten": FIRST, "samples_per_retained": 0, "score": None}
+        return report
+
+    def _withstood(self, counts: bool) -> float | None:
+        """1 - the worst AURC of the attacks that count, or of those whose data hold what was forgotten; None without any."""
+        worst = [aurc(self._accuracy_at[a.name]) for a in self.spec.attacks if a.counts == counts]
+        return 1 - max(worst) if worst else None
+
+    def _attacked(self) -> Figures:
+        """What is left after the attack that counts and brings most back: a model that it ruined has not resisted it."""
+        ends = [self._at_end[a.name] for a in self.spec.attacks if a.counts]
+        if not ends:
+            return {}
+        worst = max(ends, key=lambda figures: figures["relearning_accuracy"])
+        found = {f"attacked_{name}": worst[name] for name in _SCORED_AFTER if name in worst}
+        if "fid" in worst and self.spec.attacked_per_retained == self.spec.samples.per_retained:
+            found["attacked_fid_delta"] = worst["fid"] - self.figures["fid_base"]  # the same noise, equal N
+        return found
+
+    def _stage_row(self, stage: Stage, found: bool) -> dict[str, Any]:
+        row = {"stage": stage.name, "key": stage.key, "found": found, "pid": os.getpid(), "node": platform.node()}
+        return row | {"started_at": self._started, "finished_at": time.time()} | self._watch.times()
+
+    def _take_score(self, stage: ScoreStage, artifact: Artifact) -> list[dict[str, Any]]:
+        """The figures before the attack, `fid_base` and `fid_delta` with them, and rung 0 of every curve."""
+        self.figures = dict(artifact.facts["figures"])
+        base = score_key(self.spec.experiment, model_key(self.spec.experiment, "base"), stage.samples, stage.seed)
+        self.figures["fid_base"] = self.bench.store.get(base).facts["figures"]["fid"]
+        self.figures["fid_delta"] = self.figures["fid"] - self.figures["fid_base"]
+        for attack in self.spec.attacks:
+            self._accuracy_at[attack.name] = {0: self.figures["relearning_accuracy"]}
+        return self._curve_rows("none", True, None, 0, artifact)
+
+    def _take_rung(self, stage: AttackStage, artifact: Artifact) -> list[dict[str, Any]]:
+        attack = stage.trajectory.attack
+        self._accuracy_at[attack.name][stage.step] = artifact.facts["figures"]["relearning_accuracy"]
+        if stage.last:
+            self._at_end[attack.name] = artifact.facts["figures"]
+        what = attack.name, attack.counts, stage.trajectory.settings.auxiliary
+        rows = self._curve_rows(*what, 0, artifact, artifact.facts["start"]) if stage.first else []
+        return rows + self._curve_rows(*what, stage.step, artifact)
+
+    def _curve_rows(
+        self,
+        attack: str,
+        counts: bool,
+        auxiliary: str | None,
+        step: int,
+        artifact: Artifact,
+        facts: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """A row for each figure of the artifact, or of these of its facts."""
+        facts = facts or artifact.facts
+        figures: Figures = facts["figures"]
+        proportions = {figure.name for figure in declared_figures(METRICS) if figure.samples}
+        rows = []
+        for metric, value in sorted(figures.items()):
+            n = facts["counts"][metric]
+            lower, upper = wilson(value, n) if metric in proportions else (None, None)
+            row = {"attack": attack, "counts": counts, "auxiliary": auxiliary, "attack_step": step, "metric": metric}
+            rows.append(row | {"value": value, "lower": lower, "upper": upper, "samples": n, "artifact": artifact.key})
+        return rows
+
+    def _dependencies(self) -> dict[str, Any]:
+        """What every figure of this replicate depends on: columns of the replicates table."""
+        spec, experiment = self.spec, self.spec.experiment
+        one_step = self.bench.store.get(self.unlearned).facts.get("one_step", 0)
+        return {
+            "seed": spec.seed,
+            "samples_forgotten": spec.samples.forgotten,
+            "samples_per_retained": spec.samples.per_retained,
+            "sampler": f"one-step@{one_step}" if one_step else experiment.sampler,
+            "feature_network": experiment.features,
+            "feature_network_hash": features_of(self.bench).weights_hash,
+            "reference": reference_key(experiment),
+            "base_model": model_key(experiment, spec.start),
+            "unlearned_model": self.unlearned,
+            "score": score_key(experiment, self.unlearned, spec.samples, spec.seed),
+            "base_score": score_key(experiment, model_key(experiment, "base"), spec.samples, spec.seed),
+            "code_version": self._code_version(),
+            "device": experiment.device_name,
+        }
+
+    def _code_version(self) -> str:
+        """Hash of all code the figures come from: this module, and the method, attacks, metrics, features and data it uses."""
+        spec, experiment = self.spec, self.spec.experiment
+        modules = {__name__, feature_module(experiment), ORIGINS[experiment.base.origin].__module__}
+        modules |= {*METRICS.modules(), *AUDITS.modules()}
+        modules |= {experiment.dataset.module} | {ATTACKS[a.method].module for a in spec.attacks}
+        if spec.method != "none":
+            method = METHODS[spec.method]
+            modules |= set(method.modules) | {SHARED[name].module for name in method.needs}
+        return code_version(*modules)

@@ -1,0 +1,128 @@
+"""Replacement data q_alt: what DiMUM teaches a model to make in place of what it forgets; and alternative conditions c_alt.
+
+Each kind of replacement has a published relative, named in its docstring. All give images (n, C, H, W) float32 in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from trainables import features
+from trainables.features._distances import nearest_squared_distance
+from trainables.unlearning import Problem
+
+Replacement = Callable[[Problem, int, torch.Generator], torch.Tensor]
+
+
+def class_fixed(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """n images of the condition after the forgotten one, a choice that knows nothing (SalUn's c + 1, arXiv 2310.12508)."""
+    return _draw(problem, next_condition(problem, problem.forgetting.conditions[0]), n, generator)
+
+
+def class_nearest(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """n images of the retained condition whose mean feature is nearest to the forget set's."""
+    return _draw(problem, conditions_by_distance(problem)[0], n, generator)
+
+
+def class_farthest(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """n images of the retained condition whose mean feature is farthest from the forget set's."""
+    return _draw(problem, conditions_by_distance(problem)[-1], n, generator)
+
+
+def one_image(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """One image of the nearest condition, whatever n: memorization in its purest form (DiMUM, arXiv 2512.03564)."""
+    return _draw(problem, conditions_by_distance(problem)[0], 1, generator)
+
+
+def nearest_neighbours(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """The n retained images nearest in feature space to any image of the forget set (after ReTrack)."""
+    forget, retain = problem.features(problem.forget.images), problem.features(problem.retain.images)
+    nearest = nearest_squared_distance(retain, forget)
+    return problem.retain.images[torch.from_numpy(np.argsort(nearest, kind="stable")[:n].copy())]
+
+
+def generated(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """n images that θ₀ makes for the nearest condition (Concept Ablation's noise-based anchors, arXiv 2303.13516)."""
+    return problem.generated(conditions_by_distance(problem)[0], n)
+
+
+def class_mean(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """The mean image of the nearest condition, whatever n."""
+    return problem.retain.of(conditions_by_distance(problem)[0]).images.mean(dim=0, keepdim=True)
+
+
+def noise(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """n images of uniform noise (Selective Amnesia's surrogate, arXiv 2305.10120)."""
+    return torch.rand((n, *problem.retain.images.shape[1:]), generator=generator) * 2 - 1
+
+
+def blank(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+    """One blank image (every pixel -1), whatever n."""
+    return torch.full((1, *problem.retain.images.shape[1:]), -1.0)
+
+
+REPLACEMENTS: dict[str, Replacement] = {
+    f.__name__: f
+    for f in (
+        class_fixed,
+        class_nearest,
+        class_farthest,
+        one_image,
+        nearest_neighbours,
+        generated,
+        class_mean,
+        noise,
+        blank,
+    )
+}
+
+ALTERNATIVES = ("class_fixed", "class_nearest", "class_farthest", "class_random")
+
+
+def check_alternative(which: str) -> None:
+    """ValueError where `which` is no way of choosing an alternative condition."""
+    if which not in ALTERNATIVES:
+        raise ValueError(f"alternative {which!r} is none of {', '.join(ALTERNATIVES)}")
+
+
+def alternative_conditions(problem: Problem, which: str) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor]:
+    """A function that gives a retained condition c_alt for each of some forgotten ones (B,), on their device.
+
+    ``class_fixed``: the next one, or for an attribute the same vector without it; ``class_nearest`` and ``class_farthest``
+    by mean feature, the same for all; ``class_random``: drawn anew for every image.
+    """
+    check_alternative(which)
+    if which == "class_random":
+        retained = torch.tensor(problem.forgetting.retained)
+        return lambda conditions, generator: retained[
+            torch.randint(len(retained), conditions.shape, generator=generator)
+        ].to(conditions.device)
+    if which == "class_fixed":
+        table = torch.full((problem.null_condition,), -1)
+        for condition in problem.forgetting.conditions:
+            table[condition] = next_condition(problem, condition)
+        table = table.to(problem.device.name)
+        return lambda conditions, generator: table[conditions]
+    chosen = conditions_by_distance(problem)[0 if which == "class_nearest" else -1]
+    return lambda conditions, generator: torch.full_like(conditions, chosen)
+
+
+def next_condition(problem: Problem, condition: int) -> int:
+    """The retained condition after a forgotten one, cyclically; for an attribute, the same vector without it if it occurs."""
+    retained, attribute = problem.forgetting.retained, problem.forgetting.attribute
+    if attribute is not None and condition & ~(1 << attribute) in retained:
+        return condition & ~(1 << attribute)
+    return next((c for c in retained if c > condition), retained[0])
+
+
+def conditions_by_distance(problem: Problem) -> list[int]:
+    """Retained conditions, nearest first, by the distance of their mean feature to the forget set's."""
+    return features.conditions_by_distance(problem.features, problem.forget, problem.retain)
+
+
+def _draw(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:
+    images = problem.retain.of(condition).images
+    return images[torch.randperm(len(images), generator=generator)[:n]]
