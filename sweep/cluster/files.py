@@ -131,7 +131,7 @@ class _Loader(yaml.SafeLoader):
 
 def _documents(text: str) -> Iterator[Document]:
     """Each document that says something; of a list of Kubernetes objects, each object."""
-    for node in list(yaml.compose_all(text, Loader=_Loader)):
+    for node in list(yaml.compose_all(text, Loader=yaml.SafeLoader)):
         if node is None:
             continue
         _refuse_loops(node, [], set())

@@ -81,6 +81,8 @@ def _of_ray(document: Document, policies: Sequence[dict[str, Any]]) -> Iterator[
     kind, spec = _kind(document), _cluster(document)
     if kind[1] not in _SWEEPS:
         yield "not_understood", document, _not_understood(kind)
+        if not _at(document, (*_base(document), "headGroupSpec")):
+            return
     if kind[1] == "RayJob" and spec is None and (document.values.get("spec") or {}).get("clusterSelector"):
         yield from guarded([job_schema], document, {}, name="schema")
         return  # its cluster is another object's, and checked there
