@@ -32,7 +32,8 @@ class Document:
     def line(self, *place: Step) -> int:
         """Where a place is written; of one that is missing, where its nearest parent is."""
         while place and place not in self.lines:
-            place = place[:-1]
+            as_written = (*place[:-1], str(place[-1]))  # of a key that is no text: 8265, true
+            place = as_written if as_written in self.lines else place[:-1]
         return self.lines.get(place, 1)
 
     def texts(self) -> Iterator[tuple[Place, str]]:

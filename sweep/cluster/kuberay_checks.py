@@ -243,7 +243,7 @@ def head_runs_trials(document: Document, spec: dict[str, Any]) -> Found:
     if str(parameters.get("num-cpus")) != "0" or str(parameters.get("num-gpus", "0")) != "0":
         what, mend = "the head runs trials", 'say num-cpus: "0": a trial that starves the driver ends the sweep'
         yield (*place, "rayStartParams"), what, mend
-    if any("gpu" in name for container in _pod(head).get("containers") or [] for name in _limits(container)):
+    if any("gpu" in str(name) for container in _pod(head).get("containers") or [] for name in _limits(container)):
         yield (*place, "template"), "the head holds a GPU", "take it out: it runs no trial"
 
 

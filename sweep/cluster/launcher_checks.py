@@ -100,26 +100,25 @@ def open_port(document: Document, ready: dict[str, Any]) -> Found:
 
 def open_dashboard(document: Document, ready: dict[str, Any]) -> Found:
     what = "the dashboard takes jobs, that is, code, and doesn't listen on the head alone"
-    starts = 0
-    for i, text in _commands(ready, "head_start_ray_commands"):
-        place = ("head_start_ray_commands", i)
-        try:
-            found = list(shell_words.ray_starts(text))
-        except ValueError as error:
-            yield place, f"not understood as shell: {error}", "mend its quotes"
-            continue
-        starts += len(found)
-        if shell_words.mentions_ray_start(text) and not found:
-            yield (
-                place,
-                "not understood: where ray start begins, and with which options",
-                "write it as a command of its own",
-            )
-        if not all(start.listens_on_itself_alone for start in found):
-            yield place, what, "add --dashboard-host=127.0.0.1 to ray start"
-    if not starts and not any(
-        shell_words.mentions_ray_start(t) for _, t in _commands(ready, "head_start_ray_commands")
-    ):
+    heads = 0
+    for key in COMMANDS:
+        for _, text in _commands(ready, key):
+            if not shell_words.mentions_ray_start(text):
+                continue
+            place = _place(document, key, text)
+            try:
+                starts = list(shell_words.ray_starts(text))
+            except ValueError as error:
+                yield place, f"not understood as shell: {error}", "mend its quotes"
+                continue
+            if not starts:
+                unread = "not understood: where ray start begins, and with which options"
+                yield place, unread, "write it as a command of its own"
+            begun = [start for start in starts if key == "head_start_ray_commands" or "--head" in start.options]
+            heads += key == "head_start_ray_commands"
+            if not all(start.listens_on_itself_alone for start in begun):
+                yield place, what, "add --dashboard-host=127.0.0.1 to ray start"
+    if not heads:
         unread = "nothing here says ray start: how Ray is started isn't known"
         yield ("head_start_ray_commands",), unread, "write ray start --head --dashboard-host=127.0.0.1 … here"
 
@@ -131,7 +130,7 @@ def open_container(document: Document, ready: dict[str, Any]) -> Found:
         options: list[tuple[int, str]] = []
         for i, option in enumerate((ready.get("docker") or {}).get(key) or []):
             try:
-                options += [(i, word) for word in shlex.split(option)]
+                options += [(i, word) for word in shlex.split(str(option))]
             except ValueError as error:
                 yield ("docker", key, i), f"not understood as shell: {error}", "mend its quotes"
         for i, what in container_options.unsafe(options):
@@ -265,7 +264,7 @@ def token(document: Document, ready: dict[str, Any]) -> Found:
                 what = f"{key}: Ray starts without token authentication, and runs code for whoever reaches it"
                 yield (key, i), what, f"write {TOKEN} before ray start"
     docker = ready.get("docker") or {}
-    if docker.get("image") and not any(TOKEN in option for option in docker.get("run_options") or []):
+    if docker.get("image") and not any(TOKEN in str(option) for option in docker.get("run_options") or []):
         what = "docker.run_options: a driver in the container shows no token"
         yield ("docker", "run_options"), what, f"add --env {TOKEN}"
     if not any(re.search(r"(^~|/home/\w+)/\.ray/?$", place) for place in ready["file_mounts"]):
@@ -278,7 +277,9 @@ def storage(document: Document, ready: dict[str, Any]) -> Found:
         what = f"nothing mounts shared storage at {STORAGE}: results would go with the nodes"
         yield ("initialization_commands",), what, f"mount it in initialization_commands, or test -w {STORAGE}"
     docker = ready.get("docker") or {}
-    if docker.get("image") and not any(f"{STORAGE}:{STORAGE}" in option for option in docker.get("run_options") or []):
+    if docker.get("image") and not any(
+        f"{STORAGE}:{STORAGE}" in str(option) for option in docker.get("run_options") or []
+    ):
         what = f"docker.run_options: the container doesn't see {STORAGE}"
         yield ("docker", "run_options"), what, f"add --volume {STORAGE}:{STORAGE}"
 

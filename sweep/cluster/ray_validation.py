@@ -6,11 +6,12 @@ import contextlib
 import copy
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sweep.cluster.check import Found
-from sweep.cluster.files import Document
+from sweep.cluster.files import Document, Place
 from sweep.errors import near
 
 
@@ -20,6 +21,10 @@ def schema(document: Document) -> Found:
     import ray.autoscaler
 
     schema = Path(ray.autoscaler.__path__[0]) / "ray-schema.json"
+    if unnamed := [place for place, value in _keys(document.values, ()) if not isinstance(value, str)]:
+        for place in unnamed:
+            yield place, f"{place[-1]!r} is a key and no text", "put it in quotes"
+        return
     validator = jsonschema.Draft7Validator(json.loads(schema.read_text()))
     for error in validator.iter_errors(document.values):
         place = tuple(error.absolute_path)
@@ -34,6 +39,17 @@ def schema(document: Document) -> Found:
                 )
         else:
             yield place, f"{'.'.join(map(str, place)) or 'the file'}: {error.message}", "mend it as Ray's schema says"
+
+
+def _keys(values: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    """Every key, with its place."""
+    if isinstance(values, dict):
+        for key, inner in values.items():
+            yield (*place, key), key
+            yield from _keys(inner, (*place, key))
+    elif isinstance(values, list):
+        for i, inner in enumerate(values):
+            yield from _keys(inner, (*place, i))
 
 
 def prepared(values: dict[str, Any]) -> tuple[dict[str, Any], str]:
