@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,6 +60,14 @@ class ClusterFile:
 
     path: Path
     documents: tuple[Document, ...]
+    text: str = ""
+
+    @property
+    def comments(self) -> Iterator[tuple[int, str]]:
+        """What stands behind a # that may begin a comment, by line; YAML keeps nothing of it."""
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if found := re.search(r"(?:^|\s)#(.*)", line):
+                yield number, found.group(1)
 
     @property
     def kubernetes(self) -> bool:
@@ -113,7 +122,7 @@ def read(path: str) -> ClusterFile:
         raise UsageError(f"{path}: not YAML that can be read: nested too deeply") from None
     if not documents or not all(isinstance(document.values, dict) for document in documents):
         raise UsageError(f"{path}: is no cluster file: it should hold keys and values")
-    found = ClusterFile(file, tuple(documents))
+    found = ClusterFile(file, tuple(documents), text)
     if not found.kubernetes and "provider" not in found.document.values:
         raise UsageError(f"{path}: is no cluster file: it has neither a provider (Ray) nor an apiVersion (KubeRay)")
     return found

@@ -143,3 +143,12 @@ def test_a_secret_among_a_containers_options_is_found(option: str, tmp_path: Pat
     text = altered("gpu.yaml", ("    - --volume /mnt", f"    - {option}\n    - --volume /mnt"))
     (finding,) = found_in(text, tmp_path)
     assert finding.check == "secret" and option in text.splitlines()[finding.line - 1]
+
+
+def test_a_secret_in_a_comment_is_found_and_a_word_about_one_is_not(tmp_path: Path) -> None:
+    text = altered(
+        "kuberay.yaml",
+        ("# Runs and", "# password: ask the admin; WANDB_API_KEY=secret\n# was sk-abcdefghijklmnop\n# Runs and"),
+    )
+    (finding,) = found_in(text, tmp_path)
+    assert finding.check == "secret" and "# was" in text.splitlines()[finding.line - 1] and "abcdef" not in str(finding)

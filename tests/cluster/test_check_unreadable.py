@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from planted import altered, found_in
 
 from sweep.cluster.__main__ import main
@@ -115,3 +116,19 @@ def test_no_value_of_a_manifest_ends_in_a_traceback(key: str, value: str, tmp_pa
     path = tmp_path / "file.yaml"
     path.write_text(changed)
     assert main(["check", str(path)]) in (0, 2)
+
+
+def test_a_finding_gives_a_terminal_no_orders_and_is_one_line(tmp_path: Path) -> None:
+    shipped = "registry.example.com/unlearning-sweep:2.60.0       # REPLACE: the README has its Dockerfile"
+    (finding,) = found_in(altered("kuberay.yaml", (shipped, '"a\\e[2J\\nb"')), tmp_path)
+    assert str(finding).isprintable() and "[2J" in str(finding)
+
+
+def test_an_anchor_at_the_top_is_refused_because_ray_refuses_it(tmp_path: Path) -> None:
+    from ray.autoscaler._private.util import validate_config
+
+    text = altered("gpu.yaml", ("max_workers: 6", "mine: &mine {min_workers: 0}\nmax_workers: 6"))
+    with pytest.raises(Exception, match="mine"):
+        validate_config(yaml.safe_load(text))
+    (finding,) = found_in(text, tmp_path)
+    assert "Ray knows no such key" in finding.what and "where it is used first" in finding.mend
