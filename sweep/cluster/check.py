@@ -28,12 +28,14 @@ class Finding:
     mend: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.what}; {self.mend} [{self.check}]"
+        text = f"{self.path}:{self.line}: {self.what}; {self.mend} [{self.check}]"
+        # What a file holds may be a terminal's order ("\\e[2J"): it is shown, and not obeyed.
+        return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def findings(file: ClusterFile) -> list[Finding]:
     """All that is wrong with the file, by line; empty where it may be used."""
-    from sweep.cluster import kuberay_checks, launcher_checks
+    from sweep.cluster import kuberay_checks, launcher_checks, secrets
 
     found: list[Finding] = []
     for document in file.documents:
@@ -45,6 +47,10 @@ def findings(file: ClusterFile) -> list[Finding]:
     checks = kuberay_checks.run(file) if file.kubernetes else launcher_checks.run(file)
     for name, document, (place, what, mend) in checks:
         found.append(Finding(file.path, document.line(*place), name, what, mend))
+    found_at = {finding.line for finding in found if finding.check == "secret"}
+    for line, text in file.comments:
+        for sign in secrets.shapes(text) if line not in found_at else []:
+            found.append(Finding(file.path, line, "secret", f"{sign} stands in a comment", secrets.MEND))
     return sorted(set(found))
 
 

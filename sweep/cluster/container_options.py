@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 _FLAGS = ("--init", "--rm", "--read-only", "--no-healthcheck", "--detach", "--interactive", "--tty", "-d", "-i", "-t")
 _VALUES = (
+    "--add-host", "--dns", "--dns-search",
     "--blkio-weight", "--cidfile", "--cpu-shares", "--cpus", "--cpuset-cpus", "--cpuset-mems", "--entrypoint", "--env",
     "--env-file", "--gpus", "--hostname", "--label", "--log-driver", "--log-opt", "--memory", "--memory-reservation",
     "--memory-swap", "--memory-swappiness", "--name", "--oom-score-adj", "--pids-limit", "--platform", "--pull", "--restart",

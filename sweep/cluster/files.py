@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,7 +33,8 @@ class Document:
     def line(self, *place: Step) -> int:
         """Where a place is written; of one that is missing, where its nearest parent is."""
         while place and place not in self.lines:
-            place = place[:-1]
+            as_written = (*place[:-1], str(place[-1]))  # of a key that is no text: 8265, true
+            place = as_written if as_written in self.lines else place[:-1]
         return self.lines.get(place, 1)
 
     def texts(self) -> Iterator[tuple[Place, str]]:
@@ -58,6 +60,14 @@ class ClusterFile:
 
     path: Path
     documents: tuple[Document, ...]
+    text: str = ""
+
+    @property
+    def comments(self) -> Iterator[tuple[int, str]]:
+        """What stands behind a # that may begin a comment, by line; YAML keeps nothing of it."""
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if found := re.search(r"(?:^|\s)#(.*)", line):
+                yield number, found.group(1)
 
     @property
     def kubernetes(self) -> bool:
@@ -112,7 +122,7 @@ def read(path: str) -> ClusterFile:
         raise UsageError(f"{path}: not YAML that can be read: nested too deeply") from None
     if not documents or not all(isinstance(document.values, dict) for document in documents):
         raise UsageError(f"{path}: is no cluster file: it should hold keys and values")
-    found = ClusterFile(file, tuple(documents))
+    found = ClusterFile(file, tuple(documents), text)
     if not found.kubernetes and "provider" not in found.document.values:
         raise UsageError(f"{path}: is no cluster file: it has neither a provider (Ray) nor an apiVersion (KubeRay)")
     return found
@@ -131,7 +141,7 @@ class _Loader(yaml.SafeLoader):
 
 def _documents(text: str) -> Iterator[Document]:
     """Each document that says something; of a list of Kubernetes objects, each object."""
-    for node in list(yaml.compose_all(text, Loader=_Loader)):
+    for node in list(yaml.compose_all(text, Loader=yaml.SafeLoader)):
         if node is None:
             continue
         _refuse_loops(node, [], set())

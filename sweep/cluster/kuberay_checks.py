@@ -81,6 +81,8 @@ def _of_ray(document: Document, policies: Sequence[dict[str, Any]]) -> Iterator[
     kind, spec = _kind(document), _cluster(document)
     if kind[1] not in _SWEEPS:
         yield "not_understood", document, _not_understood(kind)
+        if not _at(document, (*_base(document), "headGroupSpec")):
+            return
     if kind[1] == "RayJob" and spec is None and (document.values.get("spec") or {}).get("clusterSelector"):
         yield from guarded([job_schema], document, {}, name="schema")
         return  # its cluster is another object's, and checked there
@@ -241,7 +243,7 @@ def head_runs_trials(document: Document, spec: dict[str, Any]) -> Found:
     if str(parameters.get("num-cpus")) != "0" or str(parameters.get("num-gpus", "0")) != "0":
         what, mend = "the head runs trials", 'say num-cpus: "0": a trial that starves the driver ends the sweep'
         yield (*place, "rayStartParams"), what, mend
-    if any("gpu" in name for container in _pod(head).get("containers") or [] for name in _limits(container)):
+    if any("gpu" in str(name) for container in _pod(head).get("containers") or [] for name in _limits(container)):
         yield (*place, "template"), "the head holds a GPU", "take it out: it runs no trial"
 
 

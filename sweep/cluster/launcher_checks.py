@@ -5,19 +5,15 @@ Ray's schema and its own validation come first; the rest is what they let throug
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
-import json
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from sweep.cluster import container_options, networks, shell_words
 from sweep.cluster.check import Check, Found, guarded
 from sweep.cluster.files import ClusterFile, Document, Place
+from sweep.cluster.ray_validation import prepared, schema
 from sweep.cluster.secrets import secrets
 from sweep.errors import near
 
@@ -61,7 +57,7 @@ def run(file: ClusterFile) -> Iterator[tuple[str, Document, tuple[Place, str, st
         what = f"provider.type {file.provider or 'is missing'}: not one that is checked here"
         yield "provider", document, (("provider", "type"), what, near(file.provider, PROVIDER_KEYS))
         return
-    refused = list(_schema(document))
+    refused = list(schema(document))
     if not refused:
         ready, said = prepared(document.values)
         named: Place = next(((key,) for key in document.values if key in said), ())
@@ -71,43 +67,6 @@ def run(file: ClusterFile) -> Iterator[tuple[str, Document, tuple[Place, str, st
     if refused:
         return
     yield from guarded(CHECKS, document, ready)
-
-
-def _schema(document: Document) -> Found:
-    """What Ray's own JSON schema refuses, with the line."""
-    import jsonschema
-    import ray.autoscaler
-
-    schema = Path(ray.autoscaler.__path__[0]) / "ray-schema.json"
-    validator = jsonschema.Draft7Validator(json.loads(schema.read_text(encoding="utf-8")))
-    for error in validator.iter_errors(document.values):
-        place = tuple(error.absolute_path)
-        if error.validator == "additionalProperties":
-            known = error.schema.get("properties", {})
-            here = "" if place else "; an anchor of your own (&) goes where it is used first"
-            for key in sorted(error.instance.keys() - known.keys(), key=str):
-                yield (
-                    (*place, key),
-                    f"{'.'.join(map(str, (*place, key)))}: Ray knows no such key",
-                    near(str(key), known) + here,
-                )
-        else:
-            yield place, f"{'.'.join(map(str, place)) or 'the file'}: {error.message}", "mend it as Ray's schema says"
-
-
-def prepared(values: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The file as `ray up` works with it, with Ray's defaults filled in; and why Ray refuses it, or nothing."""
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        try:
-            ready = prepare_config(copy.deepcopy(values))
-            validate_config(ready)
-        except (Exception, SystemExit) as error:  # AssertionError, KeyError, ValueError, click's, jsonschema's
-            words = " ".join(str(error).split()) if not isinstance(error, SystemExit) else ""
-            words = words or " ".join(said.getvalue().split()) or type(error).__name__
-            return {}, f"Ray refuses it: {words}"
-    return ready, ""
 
 
 # ---- what may not be written at all ----
@@ -141,26 +100,25 @@ def open_port(document: Document, ready: dict[str, Any]) -> Found:
 
 def open_dashboard(document: Document, ready: dict[str, Any]) -> Found:
     what = "the dashboard takes jobs, that is, code, and doesn't listen on the head alone"
-    starts = 0
-    for i, text in _commands(ready, "head_start_ray_commands"):
-        place = ("head_start_ray_commands", i)
-        try:
-            found = list(shell_words.ray_starts(text))
-        except ValueError as error:
-            yield place, f"not understood as shell: {error}", "mend its quotes"
-            continue
-        starts += len(found)
-        if shell_words.mentions_ray_start(text) and not found:
-            yield (
-                place,
-                "not understood: where ray start begins, and with which options",
-                "write it as a command of its own",
-            )
-        if not all(start.listens_on_itself_alone for start in found):
-            yield place, what, "add --dashboard-host=127.0.0.1 to ray start"
-    if not starts and not any(
-        shell_words.mentions_ray_start(t) for _, t in _commands(ready, "head_start_ray_commands")
-    ):
+    heads = 0
+    for key in COMMANDS:
+        for _, text in _commands(ready, key):
+            if not shell_words.mentions_ray_start(text):
+                continue
+            place = _place(document, key, text)
+            try:
+                starts = list(shell_words.ray_starts(text))
+            except ValueError as error:
+                yield place, f"not understood as shell: {error}", "mend its quotes"
+                continue
+            if not starts:
+                unread = "not understood: where ray start begins, and with which options"
+                yield place, unread, "write it as a command of its own"
+            begun = [start for start in starts if key == "head_start_ray_commands" or "--head" in start.options]
+            heads += key == "head_start_ray_commands"
+            if not all(start.listens_on_itself_alone for start in begun):
+                yield place, what, "add --dashboard-host=127.0.0.1 to ray start"
+    if not heads:
         unread = "nothing here says ray start: how Ray is started isn't known"
         yield ("head_start_ray_commands",), unread, "write ray start --head --dashboard-host=127.0.0.1 … here"
 
@@ -172,21 +130,21 @@ def open_container(document: Document, ready: dict[str, Any]) -> Found:
         options: list[tuple[int, str]] = []
         for i, option in enumerate((ready.get("docker") or {}).get(key) or []):
             try:
-                options += [(i, word) for word in shlex.split(option)]
+                options += [(i, word) for word in shlex.split(str(option))]
             except ValueError as error:
                 yield ("docker", key, i), f"not understood as shell: {error}", "mend its quotes"
         for i, what in container_options.unsafe(options):
             yield ("docker", key, i), what, mend
     for key in COMMANDS:
-        for i, text in _commands(ready, key):
+        for _, text in _commands(ready, key):
             try:
                 runs = list(shell_words.container_runs(text))
             except ValueError as error:
-                yield _place(document, key, i), f"not understood as shell: {error}", "mend its quotes"
+                yield _place(document, key, text), f"not understood as shell: {error}", "mend its quotes"
                 continue
             for words in runs:
-                for _, what in container_options.unsafe([(i, word) for word in words], until_image=True):
-                    yield _place(document, key, i), what, mend
+                for _, what in container_options.unsafe([(0, word) for word in words], until_image=True):
+                    yield _place(document, key, text), what, mend
 
 
 def secret(document: Document, ready: dict[str, Any]) -> Found:
@@ -289,8 +247,8 @@ def unpinned_image(document: Document, ready: dict[str, Any]) -> Found:
 def unpinned_package(document: Document, ready: dict[str, Any]) -> Found:
     moving, installs = r"\blatest\b|nightly|\.dev0|git\+https?://", False
     for key in SETS_UP:
-        for i, text in _commands(ready, key):
-            place = _place(document, key, i)
+        for _, text in _commands(ready, key):
+            place = _place(document, key, text)
             installs |= bool(re.search(r"pip install.* (\.|'\.'|\"\.\")([\s);]|$)", text))
             if re.search(moving, text) or ("pip install" in text and "-c constraints.txt" not in text):
                 yield place, f"{text.strip()!r} installs what is newest that day", "pip install -c constraints.txt …"
@@ -306,7 +264,7 @@ def token(document: Document, ready: dict[str, Any]) -> Found:
                 what = f"{key}: Ray starts without token authentication, and runs code for whoever reaches it"
                 yield (key, i), what, f"write {TOKEN} before ray start"
     docker = ready.get("docker") or {}
-    if docker.get("image") and not any(TOKEN in option for option in docker.get("run_options") or []):
+    if docker.get("image") and not any(TOKEN in str(option) for option in docker.get("run_options") or []):
         what = "docker.run_options: a driver in the container shows no token"
         yield ("docker", "run_options"), what, f"add --env {TOKEN}"
     if not any(re.search(r"(^~|/home/\w+)/\.ray/?$", place) for place in ready["file_mounts"]):
@@ -319,7 +277,9 @@ def storage(document: Document, ready: dict[str, Any]) -> Found:
         what = f"nothing mounts shared storage at {STORAGE}: results would go with the nodes"
         yield ("initialization_commands",), what, f"mount it in initialization_commands, or test -w {STORAGE}"
     docker = ready.get("docker") or {}
-    if docker.get("image") and not any(f"{STORAGE}:{STORAGE}" in option for option in docker.get("run_options") or []):
+    if docker.get("image") and not any(
+        f"{STORAGE}:{STORAGE}" in str(option) for option in docker.get("run_options") or []
+    ):
         what = f"docker.run_options: the container doesn't see {STORAGE}"
         yield ("docker", "run_options"), what, f"add --volume {STORAGE}:{STORAGE}"
 
@@ -372,9 +332,13 @@ def _commands(ready: dict[str, Any], key: str) -> Iterator[tuple[int, str]]:
     yield from enumerate(ready.get(key) or [])
 
 
-def _place(document: Document, key: str, i: int) -> Place:
-    """Where a command is written; its key's place where Ray filled it in."""
-    return (key, i) if (key, i) in document.lines else (key,)
+def _place(document: Document, key: str, text: str) -> Place:
+    """Where a command is written: Ray puts `setup_commands` before the head's and the workers'. Its key's, where Ray made it."""
+    for name in (key, "setup_commands"):
+        written = document.values.get(name) or []
+        if text in written:
+            return (name, written.index(text))
+    return (key,)
 
 
 def _shows_token(text: str) -> bool:

@@ -33,12 +33,16 @@ _RULES = _list(
 _SECURITY = _fields(capabilities=_fields(add=_list(_TEXT)), seccompProfile=_ANY, appArmorProfile=_ANY)
 _CONTAINER = _fields(
     name=_TEXT, image=_TEXT, command=_list(_TEXT), args=_list(_TEXT), env=_list(_ANY), ports=_list(_ANY),
-    resources=_fields(limits=_ANY, requests=_ANY), securityContext=_SECURITY, volumeMounts=_list(_ANY),
+    resources=_fields(limits=_ANY, requests=_ANY), securityContext=_SECURITY,
+    volumeMounts=_list(_fields(name=_TEXT, mountPath=_TEXT)),
 )  # fmt: skip
 _TEMPLATE = _fields(
     metadata=_fields(labels=_TEXTS, annotations=_TEXTS),
     spec=_fields(
-        containers=_list(_CONTAINER), initContainers=_list(_CONTAINER), volumes=_list(_ANY), securityContext=_SECURITY
+        containers=_list(_CONTAINER),
+        initContainers=_list(_CONTAINER),
+        volumes=_list(_fields(name=_TEXT)),
+        securityContext=_SECURITY,
     ),
 )
 _SERVICE = _fields(type=_TEXT, ports=_list(_ANY), externalIPs=_list(_TEXT))

@@ -14,7 +14,7 @@ from sweep.cluster.check import Found
 from sweep.cluster.files import Document, Place
 from sweep.plan.credentials import SHAPES
 
-_MEND = "take it out and make it anew: a file like this is shared"
+MEND = "take it out and make it anew: a file like this is shared"
 _PREFIXES = {
     "an API key (sk-)": r"\bsk-[A-Za-z0-9_-]{12,}|\b[sr]k_live_\w{12,}",
     "a Slack token": r"\bxox[a-z]-[A-Za-z0-9-]{8,}",
@@ -57,14 +57,18 @@ _REFERENCE = re.compile(r"\$\([^)]*\)|`[^`]*`|\$\{\{[^}]*\}\}|\{\{[^}]*\}\}|\$\{
 def secrets(document: Document) -> Found:
     """Each text that looks like a secret; the secret itself is not repeated."""
     for place, text in document.texts():
-        for sign in _signs(place, text):
-            yield place, f"{sign} stands in the file", _MEND
+        for sign in _signs(text):
+            yield place, f"{sign} stands in the file", MEND
     yield from _named(document.values, ())
 
 
-def _signs(place: Place, text: str) -> Iterator[str]:
-    yield from (name for name, shape in SHAPES.items() if re.search(shape, text))
-    yield from (name for name, shape in _PREFIXES.items() if re.search(shape, text))
+def shapes(text: str) -> list[str]:
+    """What kinds of secret a text has the shape of: all that is asked of a comment, where a name is only spoken of."""
+    return [name for name, shape in (*SHAPES.items(), *_PREFIXES.items()) if re.search(shape, text)]
+
+
+def _signs(text: str) -> Iterator[str]:
+    yield from shapes(text)
     for name, value in _ASSIGNED.findall(text):
         if _secret_name(name) and _literal(value, name):
             yield f"{name}'s value"
@@ -87,10 +91,10 @@ def _named(values: Any, place: Place) -> Found:
         yield from _named(inner, (*place, key))
         value = inner.get("value") if isinstance(inner, dict) else inner  # KubeRay: redisPassword: {value: …}
         if _secret_name(str(key)) and not _refers(str(key), values) and _written_out(value, str(key)):
-            yield (*place, key), f"{key}'s value stands in the file", _MEND
+            yield (*place, key), f"{key}'s value stands in the file", MEND
     name = values.get("name")
     if isinstance(name, str) and _secret_name(name) and _written_out(values.get("value"), name):
-        yield (*place, "name"), f"{name}'s value stands in the file", _MEND
+        yield (*place, "name"), f"{name}'s value stands in the file", MEND
 
 
 def _written_out(value: Any, name: str) -> bool:
