@@ -11,14 +11,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sweep.records import FIGURES, RUNNING, now, recorded_settings
+from sweep.records import RUNNING, figure_names, now, recorded_settings
 from sweep.records.names import replicate_name
 from sweep.space import Arm, Attack, Constraint, SearchSpace, Settings
 from sweep.space.parameters import cell
 from sweep.space.question import excesses, feasible
 from trainables.relearning.experiment import AttackPlan, Limit, TrialSpec
-
-_FIGURE_NAMES = frozenset(f.name for f in FIGURES)
 
 
 @dataclass
@@ -152,7 +150,7 @@ def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[s
 
 def trial_row(job: Job, space: SearchSpace, state: str, cause: str | None) -> dict[str, Any]:
     """The job's row of the trials table: what the sampler chose, and what search is told of it."""
-    figures = {k: v for k, v in job.figures.items() if k in _FIGURE_NAMES}
+    figures = {k: v for k, v in job.figures.items() if k in figure_names()}
     over = excesses(space, job.figures)
     row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
     row |= {"state": state, "cause": cause, "stopped_by": job.stopped_by, "asked_at": job.asked_at}

@@ -32,7 +32,7 @@ from sweep.plan.checks import validate
 from sweep.plan.folders import check_folders, create_run_dir
 from sweep.plan.paths import absolute
 from sweep.plan.plan import Plan
-from sweep.records import COMPLETE, FAIL, FIGURES, RUNNING, Writer
+from sweep.records import COMPLETE, FAIL, RUNNING, Writer, figure_names
 from sweep.records.folder import write_json
 from sweep.records.names import trial_name
 from sweep.relearning import prepare
@@ -51,7 +51,6 @@ PARENTS = 15
 STEP = 0.15  # SD of a neighbour's step, as a share of each parameter's range
 _TOLD = ("robustness", "fid_delta", "unlearning_accuracy")
 _TABLES = ("trials", "replicates", "curves", "stages")
-_FIGURES = frozenset(f.name for f in FIGURES)
 
 
 class Recording:
@@ -117,7 +116,9 @@ class Recording:
         row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
         row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
         row |= {f"param_{name}": value for name, value in job.parameters.items()}
-        row |= {k: v for k, v in job.figures.items() if k in _FIGURES} | {f"excess_{k}": v for k, v in over.items()}
+        row |= {k: v for k, v in job.figures.items() if k in figure_names()} | {
+            f"excess_{k}": v for k, v in over.items()
+        }
         if state != RUNNING:
             row |= {"told_at": records.now(), "core_s": sum(s["core_s"] for s in job.stages)}
             row["feasible"] = all(e <= 0 for e in over.values()) if over else None

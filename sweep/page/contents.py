@@ -41,7 +41,7 @@ from sweep.reading.words import (
     standing_of,
     within,
 )
-from sweep.records import AUDITS, COMPLETE, now
+from sweep.records import COMPLETE, audit_names, now
 from sweep.records.whole import write_whole
 from sweep.space import CONTROL, Constraint
 
@@ -157,7 +157,7 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
         "corner": corner_text(sweep),
         "many": len(sweep.arms) > FEW_ARMS,
         "standings": [_standing(sweep, s) for s in standings(sweep)],
-        "audits": AUDITS,
+        "audits": audit_names(),
         "audited": list(_audited(sweep)),
         "arms": [_arm(sweep, arm, rows) for arm in sweep.arms],
         "controls": [_line(sweep, m, rows) for m in sweep.controls.values()],
@@ -291,12 +291,18 @@ def _audited(sweep: Sweep) -> Iterator[dict[str, Any]]:
     """
     best = [s.member for s in standings(sweep) if s.member is not None]
     for member in (*best, *sweep.controls.values()):
-        if any(member.at(name) is not None for name in AUDITS):  # a one-step generator has no denoising loss to audit
-            yield {"trial_id": member.trial_id, "when": "before any attack", "figures": [member.at(a) for a in AUDITS]}
-        after = {a: attacked(sweep, member, a, AUDITS[0]) for a in sweep.plan["attacks"]["confirm"]}
+        if any(
+            member.at(name) is not None for name in audit_names()
+        ):  # a one-step generator has no denoising loss to audit
+            yield {
+                "trial_id": member.trial_id,
+                "when": "before any attack",
+                "figures": [member.at(a) for a in audit_names()],
+            }
+        after = {a: attacked(sweep, member, a, audit_names()[0]) for a in sweep.plan["attacks"]["confirm"]}
         found = {a: e.mean for a, e in after.items() if e is not None}
         if worst := max(found, key=lambda a: abs(found[a] - 0.5), default=None):
-            figures = [attacked(sweep, member, worst, name) for name in AUDITS]
+            figures = [attacked(sweep, member, worst, name) for name in audit_names()]
             yield {"trial_id": member.trial_id, "when": f"after {worst}", "figures": figures}
 
 

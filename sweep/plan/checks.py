@@ -7,7 +7,7 @@ from typing import Any
 from sweep.errors import UsageError, near
 from sweep.plan import flags
 from sweep.plan.plan import Plan
-from sweep.records import FIGURES, fact, run_folder, schemas
+from sweep.records import fact, figure_columns, run_folder, schemas
 from sweep.samplers.catalogue import check_installed
 from sweep.space import Constraint, Objective, SearchSpace, find
 
@@ -39,7 +39,7 @@ def _check_question(space: SearchSpace) -> None:
     if len(space.objectives) != 2:
         raise UsageError(f"space {space.name!r}: a front is of two objectives, not {len(space.objectives)}")
     for metric in (*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)):
-        _check_choice(f"space {space.name!r}: metric", metric, [f.name for f in FIGURES])
+        _check_choice(f"space {space.name!r}: metric", metric, [f.name for f in figure_columns()])
     for objective in space.objectives:
         _check_objective(space, objective)
     for constraint in space.constraints:

@@ -33,7 +33,7 @@ from sweep.reading.words import (
     standing_of,
     within,
 )
-from sweep.records import AUDITS
+from sweep.records import audit_names
 
 WIDTH = 80
 
@@ -191,7 +191,7 @@ def _text_standings(sweep: Sweep) -> Iterator[str]:
 def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[dict[str, Any]]:
     """One flat row a trial, what a spreadsheet wants: of the given ones, or of every arm and the controls."""
     chosen = (*sweep.members, *sweep.controls.values()) if trials is None else trials
-    names, figures = sorted({p for m in chosen for p in m.parameters}), (*shown(sweep), *QUALITY, *AUDITS)
+    names, figures = sorted({p for m in chosen for p in m.parameters}), (*shown(sweep), *QUALITY, *audit_names())
     seeds = Counter(trial_id for trial_id, _ in sweep.seeds())
     for m in chosen:
         row: dict[str, Any] = {

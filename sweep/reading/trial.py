@@ -13,14 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.reading.samples import Counts, over_seeds, points_of
-from sweep.records import COMPLETE, FIGURES, recorded_settings
+from sweep.records import COMPLETE, figure_names, recorded_settings
 from sweep.space import FID_BUDGET, Constraint
 from sweep.statistics.estimates import Estimate, probability_below
 
 Row: TypeAlias = dict[str, Any]
 
 _AT_ONCE = 1024
-FIGURE_NAMES = tuple(f.name for f in FIGURES)
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def trial_of(
         state=trial["state"],
         cause=trial["cause"],
         parameters=recorded_settings(trial),
-        search={name: trial.get(name) for name in FIGURE_NAMES},  # an older run lacks the newer figures
+        search={name: trial.get(name) for name in figure_names()},  # an older run lacks the newer figures
         confirmed=_estimates(confirmed, counts) if confirmed else None,
         within=_within(constraints, confirmed, counts),
         search_feasible=trial.get("feasible"),
@@ -166,7 +165,7 @@ def constraints_of(plan: Mapping[str, Any], fid_budget: float | None) -> tuple[C
 
 def _estimates(confirmed: list[Row], counts: Counts) -> dict[str, Estimate]:
     """Each figure over the confirm phase's COMPLETE replicates."""
-    figures = [name for name in FIGURE_NAMES if name != "forgotten_top_class"]
+    figures = [name for name in figure_names() if name != "forgotten_top_class"]
     found = {name: over_seeds(name, points_of(name, confirmed, counts).values()) for name in figures}
     return {name: e for name, e in found.items() if e is not None}
 

@@ -10,7 +10,7 @@ from sweep.reading.best import corner
 from sweep.reading.comparable import conditions
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.records import AUDITS, COMPLETE, FAIL, PRUNED, fact
+from sweep.records import COMPLETE, FAIL, PRUNED, audit_names, fact
 from sweep.space import Objective
 from sweep.statistics.estimates import Estimate
 
@@ -81,7 +81,7 @@ def definitions(sweep: Sweep) -> dict[str, str]:
         "their mean, of shares never surer than their samples allow",
         "seeds": f"search {_listed(sweep, False)}; confirm {_listed(sweep, True)}",
     }
-    audited = [a for a in AUDITS if sweep.has(a)]
+    audited = [a for a in audit_names() if sweep.has(a)]
     for metric in (*(o.metric for o in sweep.objectives), *audited):
         told.setdefault(metric, meaning(sweep, metric))
     if "malicious_robustness" in told:

@@ -79,11 +79,24 @@ def figure_column(figure: Figure) -> pa.Field:
     return column(figure.name, kind, figure.description, figure.unit, figure.direction, samples=figure.samples)
 
 
-FIGURES: tuple[pa.Field, ...] = tuple(figure_column(figure) for figure in declared())
-AUDITS = tuple(figure.name for figure in declared() if figure.over == "audited")
+@cache
+def figure_columns() -> tuple[pa.Field, ...]:
+    """The columns of all figures."""
+    return tuple(figure_column(figure) for figure in declared())
+
+
+@cache
+def figure_names() -> tuple[str, ...]:
+    return tuple(figure.name for figure in declared())
+
+
+@cache
+def audit_names() -> tuple[str, ...]:
+    """The figures that are of an audit."""
+    return tuple(figure.name for figure in declared() if figure.over == "audited")
 
 
 def fact(figure: str, what: str) -> str:
     """What a figure's column says of it: its ``description``, ``unit``, ``direction`` or ``samples``; empty: nothing."""
-    found = next((f for f in FIGURES if f.name == figure), None)
+    found = next((f for f in figure_columns() if f.name == figure), None)
     return found.metadata.get(what.encode(), b"").decode() if found is not None else ""

@@ -20,6 +20,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import pyarrow as pa
 
 from sweep.errors import UsageError
 from sweep.records import files
-from sweep.records.columns import FIGURES, column
+from sweep.records.columns import column, figure_columns
 from sweep.records.files import SAFE_NAME, NothingRecorded
 from sweep.records.migrations import SCHEMA_VERSION
 from sweep.records.names import name_of
@@ -65,33 +66,40 @@ _STATE = (
     column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
     column("stopped_by", _WORD, "what stopped it where it is PRUNED: gate, or domination by the front; null otherwise"),
 )
-REPLICATES = (
-    *_REPLICATE,
-    *_IDENTITY[1:],
-    column("phase", _WORD, "search or confirm"),
-    *_STATE,
-    *FIGURES,
-    column("seed", pa.int64(), "training, attack and sampling seed"),
-    column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
-    column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
-    column("sampler", _WORD, "sampler and number of steps"),
-    column("feature_network", _WORD, "features of the Fréchet distance"),
-    column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
-    column("reference", pa.string(), "artifact key of the reference statistics"),
-    column("base_model", pa.string(), "artifact key of the model unlearning started from"),
-    column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
-    column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
-    column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
-    column(
-        "code_version",
-        pa.string(),
-        "hash of the code that made the figures, with torch's and diffusers' versions",
-    ),
-    column("device", _WORD, "device the figures were made on"),
-    column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
-    column("started_at", _TIME, "first stage's start"),
-    column("finished_at", _TIME, "last stage's end"),
-)
+
+
+@cache
+def replicate_columns() -> tuple[pa.Field, ...]:
+    """The columns of the replicates table."""
+    return (
+        *_REPLICATE,
+        *_IDENTITY[1:],
+        column("phase", _WORD, "search or confirm"),
+        *_STATE,
+        *figure_columns(),
+        column("seed", pa.int64(), "training, attack and sampling seed"),
+        column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
+        column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
+        column("sampler", _WORD, "sampler and number of steps"),
+        column("feature_network", _WORD, "features of the Fréchet distance"),
+        column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
+        column("reference", pa.string(), "artifact key of the reference statistics"),
+        column("base_model", pa.string(), "artifact key of the model unlearning started from"),
+        column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
+        column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
+        column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
+        column(
+            "code_version",
+            pa.string(),
+            "hash of the code that made the figures, with torch's and diffusers' versions",
+        ),
+        column("device", _WORD, "device the figures were made on"),
+        column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+        column("started_at", _TIME, "first stage's start"),
+        column("finished_at", _TIME, "last stage's end"),
+    )
+
+
 CURVES = (
     *_REPLICATE,
     column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
@@ -147,14 +155,14 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
         *_STATE,
         SETTINGS,
         *parameters,
-        *FIGURES,
+        *figure_columns(),
         *excesses,
         column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
         column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
         column("asked_at", _TIME, "when the sampler proposed it"),
         column("told_at", _TIME, "when its outcome was recorded"),
     ]
-    tables = {"trials": trials, "replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
+    tables = {"trials": trials, "replicates": replicate_columns(), "curves": CURVES, "stages": STAGES}
     facts = {"schema_version": str(SCHEMA_VERSION), "space": space.name, "space_fingerprint": space.fingerprint()}
     return {name: _schema(name, columns, facts) for name, columns in tables.items()}
 
@@ -170,16 +178,16 @@ def _schema(table: str, columns: Iterable[pa.Field], facts: Mapping[str, str]) -
     return schema
 
 
-_KNOWN = {
-    "trials": {f.name: f for f in FIGURES},
-    "replicates": {f.name: f for f in REPLICATES},
-}  # what a migration adds has no description of its own
+def _known(table: str) -> dict[str, pa.Field]:
+    """Columns by name: what a migration adds has no description of its own."""
+    columns = {"trials": figure_columns, "replicates": replicate_columns}.get(table)
+    return {f.name: f for f in columns()} if columns else {}
 
 
 def track_schemas() -> dict[str, pa.Schema]:
     """The schema of every table of a relearning track: a sweep's, each row with what was forgotten."""
     forget = column("forget", _WORD, "what is forgotten: classes, attribute:NAME or instances:INDEX,…")
-    tables = {"replicates": REPLICATES, "curves": CURVES, "stages": STAGES}
+    tables = {"replicates": replicate_columns(), "curves": CURVES, "stages": STAGES}
     facts = {"schema_version": str(SCHEMA_VERSION)}
     return {name: _schema(name, [*c, forget], facts) for name, c in tables.items()}
 
@@ -229,7 +237,7 @@ def read(
     `columns` and `trials` (ids): only these. Raises UsageError where `run_dir` is no run folder or has no rows yet.
     """
     found = files.read_table(run_folder(run_dir) / "records" / table, columns, trials)
-    known = _KNOWN.get(table, {})
+    known = _known(table)
     fields = [
         f.with_metadata(known[f.name].metadata) if f.name in known and not f.metadata else f for f in found.schema
     ]

@@ -8,9 +8,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from sweep.reading.sweep import Sweep
-from sweep.reading.trial import FIGURE_NAMES, Trial
+from sweep.reading.trial import Trial
 from sweep.reading.words import interval, meaning, number
-from sweep.records import fact
+from sweep.records import fact, figure_names
 from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
 
@@ -84,7 +84,7 @@ def _figures(sweep: Sweep, row: Row, curves: Sequence[Row]) -> Iterator[str]:
     n = {c["metric"]: c["samples"] for c in curves if c["attack"] == "none"}
     rung = {c["metric"]: c["samples"] for c in curves if c["attack"] != "none"}
     yield "\n| figure | value | N | better | what it is |\n|---|---|---|---|---|"
-    for name in FIGURE_NAMES:
+    for name in figure_names():
         if row.get(name) is not None:
             attacked = name.removeprefix("attacked_")
             if name.endswith("robustness") or attacked != name:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep.records import FIGURES, now
+from sweep.records import figure_columns, now
 from sweep.space import CONTROL, Objective
 from sweep.terminal.lines import Progress, ended_text, front_text
 from sweep.terminal.tally import outcome
@@ -97,7 +97,7 @@ class LogLines(Progress):
             state=row["state"],
             outcome=outcome(row) if searched else None,
             cause=row["cause"],
-            figures={f.name: row[f.name] for f in FIGURES if row.get(f.name) is not None},
+            figures={f.name: row[f.name] for f in figure_columns() if row.get(f.name) is not None},
         )
 
     def _front(self, objectives: Sequence[Objective]) -> None:

@@ -24,7 +24,7 @@ from torch.utils.tensorboard.summary import hparams
 from sweep.jobs import Ended
 from sweep.page.figures import front_figure, image_grid, recovery_figure
 from sweep.reading.sweep import read_sweep
-from sweep.records import FAIL, FIGURES, RUNNING, safe_name
+from sweep.records import FAIL, RUNNING, figure_columns, safe_name
 from sweep.space import Choice, Float, Int, SearchSpace
 from sweep.views.curve_points import scalars
 from sweep.views.pictures import sample_grids
@@ -41,7 +41,7 @@ class Board:
         self.folder = Path(run_dir) / "tensorboard"
         self.space = space
         attacks = dict.fromkeys(a.name for a in (*space.search_attacks, *space.confirm_attacks))
-        self.metrics = [f.name for f in FIGURES] + [f"relearning_accuracy/{a}" for a in attacks]
+        self.metrics = [f.name for f in figure_columns()] + [f"relearning_accuracy/{a}" for a in attacks]
 
     def trial(
         self,
@@ -57,7 +57,7 @@ class Board:
         folder = self._folder(row["trial_id"])
         shutil.rmtree(folder, ignore_errors=True)
         with SummaryWriter(str(folder)) as writer:
-            for name in (f.name for f in FIGURES):
+            for name in (f.name for f in figure_columns()):
                 if row.get(name) is not None and math.isfinite(row[name]):  # the HParams plugin cannot serve NaN
                     writer.add_scalar(name, float(row[name]), 0)
             for tag, step, value in sorted(scalars(list(curves))):
@@ -136,7 +136,7 @@ class Board:
 
     def _described(self, experiment: Summary) -> Summary:
         """The experiment with each parameter's range and help, and each metric's meaning: torch writes neither."""
-        parameters, figures = self.space.parameters(), {f.name: f for f in FIGURES}
+        parameters, figures = self.space.parameters(), {f.name: f for f in figure_columns()}
         with _content(experiment) as told:
             for info in told.experiment.hparam_infos:
                 parameter = parameters.get(info.name)

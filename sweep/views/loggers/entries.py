@@ -16,7 +16,7 @@ from sweep.page.figures import front_figure, image_grid, png_bytes
 from sweep.reading.best import front_hypervolume
 from sweep.reading.ending import Ending
 from sweep.reading.sweep import read_sweep
-from sweep.records import FAIL, FIGURES
+from sweep.records import FAIL, figure_columns
 from sweep.records.names import name_of
 from sweep.space import SearchSpace
 from sweep.space.question import feasible
@@ -91,7 +91,9 @@ def entry(run_dir: Path, name: str, space: SearchSpace, store: Store) -> Entry:
         parameters=records.recorded_settings(trial),
         tags=tags,
         facts={f: row[f] for f in _FACTS if row.get(f) is not None},
-        figures={f.name: row[f.name] for f in FIGURES if row.get(f.name) is not None and math.isfinite(row[f.name])},
+        figures={
+            f.name: row[f.name] for f in figure_columns() if row.get(f.name) is not None and math.isfinite(row[f.name])
+        },
         curves=sorted(scalars([c | {"replicate": 0} for c in curves])),
         pictures=_pictures(row, curves, space.rungs[-1], store),
         started_at=row["started_at"],

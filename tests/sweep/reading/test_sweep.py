@@ -28,7 +28,7 @@ from sweep.reading.best import best as best_of
 from sweep.reading.best import corner, front_hypervolume
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Luck, luck_of
-from sweep.records import AFTER_ATTACK, FIGURES, FORGOTTEN, RETAINED, fact
+from sweep.records import AFTER_ATTACK, FORGOTTEN, RETAINED, fact, figure_columns
 from sweep.statistics import estimates
 from sweep.statistics.estimates import probability_below
 from sweep.statistics.shares import Point, share_estimate
@@ -446,8 +446,8 @@ def test_every_share_has_one_interval_wherever_it_is_shown(run: Path) -> None:
 
 
 def test_figures_that_are_shares_of_samples_say_of_which() -> None:
-    said = {f.name: fact(f.name, "samples") for f in FIGURES if fact(f.name, "unit") == "share"}
+    said = {f.name: fact(f.name, "samples") for f in figure_columns() if fact(f.name, "unit") == "share"}
     none = {"recall", "forgotten_confidence", "membership_auc", "membership_tpr", "shadow_auc"}
     assert {name for name, samples in said.items() if not samples} == none
     assert set(said.values()) <= {FORGOTTEN, RETAINED, AFTER_ATTACK, ""}
-    assert not any(fact(f.name, "samples") for f in FIGURES if fact(f.name, "unit") != "share")
+    assert not any(fact(f.name, "samples") for f in figure_columns() if fact(f.name, "unit") != "share")
