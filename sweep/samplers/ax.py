@@ -11,9 +11,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sweep.errors import need
 from sweep.records import COMPLETE, FAIL
 from sweep.samplers import Observation, Question
-from sweep.samplers.catalogue import check_installed
 from sweep.samplers.from_told import FromTold
 from sweep.samplers.outputs import corner
 from sweep.samplers.quasi_random import QuasiRandom
@@ -39,7 +39,7 @@ class AxSampler(FromTold):
     """
 
     def __init__(self, question: Question, seed: int = 0) -> None:
-        check_installed("ax")
+        need("ax", "ax", "--sampler ax: Ax")
         super().__init__(question, seed)
         self._sequence = QuasiRandom(question, seed)
 
