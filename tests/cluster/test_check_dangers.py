@@ -72,6 +72,7 @@ DANGERS: dict[str, tuple[str, tuple[str, str], str, str]] = {
     "the internet": ("kuberay.yaml", (POLICY, "    - from: [{ipBlock: {cidr: 0.0.0.0/0}}]"), "open_port", "ipBlock"),
     "the internet in halves": (
         "kuberay.yaml", (POLICY, "    - from: [{ipBlock: {cidr: 0.0.0.0/1}}, {ipBlock: {cidr: 128.0.0.0/1}}]"), "open_port", "/1"),
+    "every pod by its address": ("kuberay.yaml", (POLICY, "    - from: [{ipBlock: {cidr: 10.0.0.0/8}}]"), "open_port", "ipBlock"),
     "a block without a network": ("kuberay.yaml", (POLICY, "    - from: [{ipBlock: {}}]"), "open_port", "ipBlock"),
     "labels that select nothing": ("kuberay.yaml", (SELECTOR, "  podSelector: {matchLabels: {ray.io/cluster: other}}"),
                                    "open_port", "metadata: {name: unlearning-sweep}"),
