@@ -156,6 +156,9 @@ def schema(document: Document, spec: dict[str, Any]) -> Found:
     parts += [(place, "worker") for place, _ in _workers(document, spec)]
     for place, part in parts:
         yield from _unknown(document, place, part)
+    for place, group in _groups(document, spec):
+        if not _pod(group).get("containers"):
+            yield (*place, "template"), "a pod without containers", "see KubeRay's reference"
 
 
 def job_schema(document: Document, spec: dict[str, Any]) -> Found:
@@ -251,6 +254,8 @@ def worker_counts(document: Document, spec: dict[str, Any]) -> Found:
     base = _base(document)
     if spec.get("enableInTreeAutoscaling") is not True:
         yield (*base, "enableInTreeAutoscaling"), "workers neither come nor go", "say enableInTreeAutoscaling: true"
+    if not spec.get("workerGroupSpecs"):
+        yield (*base, "workerGroupSpecs"), "no workers: no trial ever runs", "add a group of workers"
     for place, group in _workers(document, spec):
         for key in ("minReplicas", "replicas"):
             if group.get(key) != 0:

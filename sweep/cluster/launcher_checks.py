@@ -88,7 +88,10 @@ def open_port(document: Document, ready: dict[str, Any]) -> Found:
     kind = ready["provider"]["type"]
     for name, node in ready["available_node_types"].items():
         place, config = ("available_node_types", name, "node_config"), node["node_config"]
-        if kind == "aws" and not config.get("SecurityGroupIds"):
+        groups = config.get("SecurityGroupIds")
+        if kind == "aws" and groups and not (isinstance(groups, list) and all(map(_group_id, groups))):
+            yield (*place, "SecurityGroupIds"), f"{name}: SecurityGroupIds is no list of ids", "write [sg-…]"
+        if kind == "aws" and not groups:
             what = f"{name} has no SecurityGroupIds: Ray makes a group that opens SSH to the whole internet"
             yield place, what, "name a group of yours that takes SSH from one network"
         if kind == "gcp" and not config.get("networkInterfaces"):
@@ -350,6 +353,10 @@ def _shows_token(text: str) -> bool:
     if not starts:
         return not shell_words.mentions_ray_start(text)
     return all([v for v in start.variables if v.startswith("RAY_AUTH_MODE=")][-1:] == [TOKEN] for start in starts)
+
+
+def _group_id(group: Any) -> bool:
+    return isinstance(group, str) and re.fullmatch(r"sg-[0-9a-f]+", group) is not None
 
 
 def _option(command: str, name: str) -> str:

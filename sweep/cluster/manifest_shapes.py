@@ -26,7 +26,10 @@ def _list(shape: Shape) -> Shape:
     return {"type": "array", "items": shape}
 
 
-_SELECTOR = _fields(matchLabels=_TEXTS, matchExpressions=_list(_fields(key=_TEXT, operator=_TEXT, values=_list(_TEXT))))
+_SELECTOR: Shape = {
+    **_fields(matchLabels=_TEXTS, matchExpressions=_list(_fields(key=_TEXT, operator=_TEXT, values=_list(_TEXT)))),
+    "additionalProperties": False,  # one that is misspelt would select everything
+}
 _RULES = _list(
     _fields(**{"from": _list(_fields(podSelector=_SELECTOR, namespaceSelector=_SELECTOR, ipBlock=_fields(cidr=_TEXT)))})
 )
@@ -61,6 +64,7 @@ _WORKER = _fields(
 )  # fmt: skip
 _KEPT = _fields(ingressRules=_RULES)
 _CLUSTER = _fields(
+    rayVersion=_TEXT,
     headGroupSpec=_HEAD,
     workerGroupSpecs=_list(_WORKER),
     enableInTreeAutoscaling=_SWITCH,
@@ -93,7 +97,10 @@ def misshapen(values: dict[str, Any], kind: str) -> Found:
         place: Place = tuple(error.absolute_path)
         written = repr(error.instance)
         written = written if len(written) <= 60 else f"{written[:60]}…"
-        yield place, f"{'.'.join(map(str, place))} is {written}", f"write {_WORDS[error.validator_value]}"
+        mend = (
+            f"write {_WORDS[error.validator_value]}" if error.validator == "type" else "write matchLabels: {KEY: VALUE}"
+        )
+        yield place, f"{'.'.join(map(str, place))} is {written}", mend
 
 
 _WORDS = {

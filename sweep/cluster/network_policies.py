@@ -46,12 +46,9 @@ def rules(ingress: Sequence[dict[str, Any]], place: Place) -> Found:
     wide = networks.too_wide(named)
     for inner, text in blocks:
         found = list(networks.networks(text))
-        if not found or wide & set(found):
-            yield (
-                inner,
-                f"ipBlock {text or 'without a cidr'} lets the internet in",
-                "name your own network, and a narrower one",
-            )
+        if not found or wide & set(found) or any(map(networks.wide_for_pods, found)):
+            what = f"ipBlock {text or 'without a cidr'} lets in the internet, or every pod"
+            yield inner, what, "name your own network, and a narrower one"
 
 
 def _named(peer: dict[str, Any]) -> bool:

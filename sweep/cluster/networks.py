@@ -47,5 +47,10 @@ def too_wide(named: Iterable[Network]) -> set[Network]:
     return found
 
 
+def wide_for_pods(network: Network) -> bool:
+    """Whether a network, private or not, may hold all the pods of a Kubernetes cluster: 10.0.0.0/8 does."""
+    return network.prefixlen < WIDEST[network.version]
+
+
 def _own(network: Network) -> bool:
     return any(network.version == own.version and network.subnet_of(own) for own in _NOT_PUBLIC)  # type: ignore[arg-type]

@@ -72,6 +72,7 @@ DANGERS: dict[str, tuple[str, tuple[str, str], str, str]] = {
     "the internet": ("kuberay.yaml", (POLICY, "    - from: [{ipBlock: {cidr: 0.0.0.0/0}}]"), "open_port", "ipBlock"),
     "the internet in halves": (
         "kuberay.yaml", (POLICY, "    - from: [{ipBlock: {cidr: 0.0.0.0/1}}, {ipBlock: {cidr: 128.0.0.0/1}}]"), "open_port", "/1"),
+    "every pod by its address": ("kuberay.yaml", (POLICY, "    - from: [{ipBlock: {cidr: 10.0.0.0/8}}]"), "open_port", "ipBlock"),
     "a block without a network": ("kuberay.yaml", (POLICY, "    - from: [{ipBlock: {}}]"), "open_port", "ipBlock"),
     "labels that select nothing": ("kuberay.yaml", (SELECTOR, "  podSelector: {matchLabels: {ray.io/cluster: other}}"),
                                    "open_port", "metadata: {name: unlearning-sweep}"),
@@ -228,7 +229,7 @@ def test_what_holds_no_cluster_is_not_passed(tmp_path: Path) -> None:
         pytest.param([rule("203.0.113.0/24", "10.0.0.0/8", "8.8.8.0/24")], id="one's own networks"),
         pytest.param(
             [("  head:\n    # No CPU", "  head: &common\n    # No CPU"), ("  gpu_spot:\n", "  gpu_spot:\n    <<: *common\n"),
-             ("  gpu_on_demand:\n", "  gpu_on_demand:\n    <<: [*common, *common]\n")], id="merge keys"),
+             ("  gpu_on_demand:\n", "  gpu_on_demand:\n    <<: [*common, *common]\n    <<: *common\n")], id="merge keys"),
     ],
 )  # fmt: skip
 def test_what_is_safe_for_ray_up_is_passed(changes: list[tuple[str, str]], tmp_path: Path) -> None:
@@ -286,6 +287,13 @@ spec:
         text + "  submitterPodTemplate: {spec: {hostNetwork: true, containers: []}}\n  entrypiont: x\n", tmp_path
     )
     assert [f.line for f in found] == [7, 8]
+
+
+def test_what_a_merged_key_says_is_found_where_it_is_written(tmp_path: Path) -> None:
+    old = "    min_workers: 0\n    max_workers: 4\n"
+    text = altered("gpu.yaml", (old, "    <<: {min_workers: 1}\n    max_workers: 4\n"))
+    (finding,) = found_in(text, tmp_path)
+    assert finding.check == "worker_counts" and "<<: {min_workers: 1}" in text.splitlines()[finding.line - 1]
 
 
 def test_networks_are_added_up() -> None:
