@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sweep.cluster import network_policies, pod_checks, services
-from sweep.cluster.check import Check, Found, guarded
 from sweep.cluster.files import ClusterFile, Document, Place
+from sweep.cluster.finding import Check, Found, guarded
 from sweep.cluster.manifest_shapes import misshapen, without_blanks
 from sweep.cluster.secrets import secrets
 from sweep.cluster.shell_words import LOOPBACK

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sweep.cluster import container_options, networks, shell_words
-from sweep.cluster.check import Check, Found, guarded
 from sweep.cluster.files import ClusterFile, Document, Place
+from sweep.cluster.finding import Check, Found, guarded
 from sweep.cluster.ray_validation import prepared, schema
 from sweep.cluster.secrets import secrets
 from sweep.errors import near

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sweep.cluster.check import Found
 from sweep.cluster.files import Place
+from sweep.cluster.finding import Found
 
 Shape = dict[str, Any]
 _TEXT: Shape = {"type": "string"}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweep.cluster import networks
-from sweep.cluster.check import Found
 from sweep.cluster.files import Document, Place
+from sweep.cluster.finding import Found
 
 Labels = dict[str, str]
 _SPEC = {"podSelector", "policyTypes", "ingress", "egress"}

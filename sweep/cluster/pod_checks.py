@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sweep.cluster.check import Found
 from sweep.cluster.files import Place
+from sweep.cluster.finding import Found
 from sweep.cluster.shell_words import mentions_ray_start, ray_starts
 
 _POD = {

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep.cluster.check import Found
 from sweep.cluster.files import Document, Place
+from sweep.cluster.finding import Found
 from sweep.errors import near
 
 

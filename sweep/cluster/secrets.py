@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sweep.cluster.check import Found
 from sweep.cluster.files import Document, Place
+from sweep.cluster.finding import Found
 from sweep.plan.credentials import SHAPES
 
 MEND = "take it out and make it anew: a file like this is shared"

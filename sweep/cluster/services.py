@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sweep.cluster.check import Found
 from sweep.cluster.files import Place
+from sweep.cluster.finding import Found
 
 _KEYS = {
     "clusterIP", "clusterIPs", "internalTrafficPolicy", "ipFamilies", "ipFamilyPolicy", "ports", "publishNotReadyAddresses",

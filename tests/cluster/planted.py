@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sweep.cluster import files
-from sweep.cluster.check import Finding, findings
+from sweep.cluster.check import findings
+from sweep.cluster.finding import Finding
 
 FOLDER = Path(__file__).parents[2] / "cluster"
 
