@@ -1,14 +1,12 @@
 """What is asked: parameters, arms, objectives and constraints, and where questions are found. Plain values."""
 
+from sweep.space.constraints import FID_BUDGET, Constraint, Objective
 from sweep.space.parameters import Choice, Float, Int, Parameter, Settings, Value, kind
 from sweep.space.question import (
     CONTROL,
-    FID_BUDGET,
     METHOD,
     Arm,
     Attack,
-    Constraint,
-    Objective,
     SearchSpace,
     stratified,
 )

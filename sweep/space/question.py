@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.errors import UsageError, near
+from sweep.space.constraints import Constraint, Objective, named
 from sweep.space.parameters import (
     Choice,
     Float,
@@ -38,7 +39,6 @@ __all__ = [
     "Settings", "Value", "kind", "stratified",
 ]  # fmt: skip
 
-FID_BUDGET = "fid_budget"  # a bound that the prepare phase finds
 METHOD = "method"  # the name under which ``--fix`` chooses among arms; no setting is called so
 CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # of an arm or an attack: it becomes part of files' names
@@ -122,75 +122,6 @@ def _arm_name(method: str) -> str:
 
 
 @dataclass(frozen=True)
-class Objective:
-    """A figure of a trial to push one way; `direction` is ``maximise`` or ``minimise``."""
-
-    metric: str
-    direction: str
-
-    def __post_init__(self) -> None:
-        if self.direction not in ("maximise", "minimise"):
-            raise UsageError(
-                f"objective {self.metric!r}: direction {self.direction!r} is neither 'maximise' nor 'minimise'"
-            )
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A figure of a trial that must stay on one side of a bound; ``"fid_budget"`` stands for the sweep's FID budget.
-
-    Its `name` is what its excess is recorded under. It is the metric's, or, of the second bound of a metric that has two,
-    that with the side: see `SearchSpace`. Its `bound` is a number in the metric's units, None of a word whose number has not
-    been found yet: see `bounded`.
-    """
-
-    metric: str
-    at_most: float | str | None = None
-    at_least: float | str | None = None
-    name: str = ""
-    bound: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.at_most is None) == (self.at_least is None):
-            raise UsageError(f"constraint {self.metric!r}: give exactly one of at_most and at_least")
-        bound = plain(self.at_most if self.at_most is not None else self.at_least)
-        if isinstance(bound, str) and bound != FID_BUDGET:
-            raise UsageError(
-                f"constraint {self.metric!r}: {self.side} {bound!r} is no bound; write a number, or {FID_BUDGET!r}"
-            )
-        finite = isinstance(bound, int | float) and not isinstance(bound, bool) and math.isfinite(bound)
-        if bound != FID_BUDGET and not finite:
-            raise UsageError(f"constraint {self.metric!r}: {self.side} {bound!r} is not a finite number")
-        object.__setattr__(self, self.side, bound)
-        object.__setattr__(self, "name", self.name or self.metric)
-        if isinstance(bound, int | float):
-            object.__setattr__(self, "bound", float(bound))
-
-    @property
-    def side(self) -> str:
-        return "at_most" if self.at_most is not None else "at_least"
-
-    def bounded(self, found: Mapping[str, float]) -> Constraint:
-        """The constraint with the number that its word stands for, where `found` has it."""
-        word = self.at_most if self.at_most is not None else self.at_least
-        number = found.get(word) if isinstance(word, str) else self.bound
-        return dataclasses.replace(self, bound=number)
-
-    @property
-    def unit(self) -> float:
-        """What violations are measured in: the bound's size, 1 where that is 0. ValueError while the bound is not known."""
-        if self.bound is None:
-            raise ValueError(f"constraint {self.name!r}: its bound is not known before the prepare phase has ended")
-        return abs(self.bound) or 1.0
-
-    def violation(self, value: float) -> float:
-        """≤ 0 where the constraint holds; in units of the bound, so that violations of different figures add up."""
-        unit = self.unit
-        assert self.bound is not None  # `unit` has looked
-        return (value - self.bound if self.side == "at_most" else self.bound - value) / unit
-
-
-@dataclass(frozen=True)
 class Attack:
     """One attack of a suite: a file of `trainables/attacks/` with its settings.
 
@@ -242,7 +173,7 @@ class SearchSpace:
             raise UsageError(f"space {self.name!r}: two arms are called {twice!r}")
         self._check_columns()
         self._check_numbers()
-        object.__setattr__(self, "constraints", tuple(_named(self.name, self.constraints)))
+        object.__setattr__(self, "constraints", tuple(named(self.name, self.constraints)))
         object.__setattr__(self, "rungs", _steps(self.name, self.rungs))
         for attacks in (self.search_attacks, self.confirm_attacks):
             names = [a.name for a in attacks]
@@ -350,20 +281,6 @@ class SearchSpace:
         for constraint in told["constraints"]:
             del constraint["name"], constraint["bound"]  # they follow from the others
         return hashlib.sha256(json.dumps(_sortable(told), sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _named(space: str, constraints: Sequence[Constraint]) -> Iterator[Constraint]:
-    """The constraints, each under a name of its own; UsageError where two bound a metric on the same side."""
-    sides: dict[str, list[str]] = {}
-    for constraint in constraints:
-        before = sides.setdefault(constraint.metric, [])
-        if constraint.side in before:
-            raise UsageError(
-                f"space {space!r}: two constraints bound {constraint.metric!r} by {constraint.side}; keep the tighter one"
-            )
-        before.append(constraint.side)
-        name = constraint.metric if len(before) == 1 else f"{constraint.metric}_{constraint.side}"
-        yield dataclasses.replace(constraint, name=name)
 
 
 def _steps(space: str, rungs: Iterable[object]) -> tuple[int, ...]:
