@@ -51,6 +51,14 @@ class Unasked(Progress):
         return 0.0
 
 
+@dataclass
+class Planned:
+    """A plan as far as its driver asks."""
+
+    place: Place
+    run_dir: str = "nowhere"  # nothing is written
+
+
 def place(**values: Any) -> Place:
     return Place(workers=2, address="there", **values)
 
@@ -66,7 +74,7 @@ def nodes(place: Place, count: int) -> list[str]:
         time.sleep(seconds)  # so that no task takes another's process
         return ray.get_runtime_context().get_node_id()
 
-    workers = OnRay(place, [], Unasked())  # Ray is started
+    workers = OnRay(Planned(place), [], Unasked())  # Ray is started
     return sorted(workers.execute({str(i): (here, (1.0,)) for i in range(count)}).values())  # type: ignore[dict-item,type-var]
 
 
