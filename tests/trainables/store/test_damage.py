@@ -238,7 +238,8 @@ def test_an_unusable_store_is_not_the_trials_failure_but_halts_the_run(spec: Tri
     import shutil
 
     shutil.copytree(spec.experiment.store, small_disk / "store")
-    on_disk = replace(spec, experiment=replace(spec.experiment, store=str(small_disk / "store")))
+    there = replace(spec.experiment, store=str(small_disk / "store"))
+    on_disk = replace(spec, experiment=there, seed=spec.seed + 1)  # no other test has made a stage of it
     filler = small_disk / "filler"
     with open(filler, "wb") as file:
         free = os.statvfs(small_disk)
