@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DIRECTIONS = ("maximise", "minimise", "")
+OVER = ("forgotten", "retained", "audited")
+SAMPLES = ("forgotten", "retained", "retained, after an attack", "")
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -22,3 +26,10 @@ class Figure:
     over: str = "forgotten"
     samples: str = ""
     whole: bool = False
+
+    def __post_init__(self) -> None:
+        for what, known in (("direction", DIRECTIONS), ("over", OVER), ("samples", SAMPLES)):
+            value = getattr(self, what)
+            if value not in known:
+                words = ", ".join(repr(word) for word in known)
+                raise ValueError(f"figure {self.name!r}: {what} {value!r} is none of {words}")

@@ -31,7 +31,6 @@ from sweep.search.journal import Journal, open_journal
 from sweep.search.limits import Spent, StopRule
 from sweep.search.observations import Yardstick, curves_of, observation, possible, question_of
 from sweep.space import CONTROL, Arm, SearchSpace
-from sweep.space.question import excesses
 from trainables.relearning.experiment import Experiment, TrialSpec
 
 
@@ -178,8 +177,9 @@ class Agenda:
         return [self._with_past(j) for j in jobs if j.name not in done]
 
     def _end(self, job: Job, state: str, cause: str | None) -> Ended:
-        if state == COMPLETE and not self._finite(job):
-            state, cause = FAIL, f"an objective or constraint is not finite: {job.figures}"
+        missing = self._missing(job) if state == COMPLETE else ""
+        if missing:
+            state, cause = FAIL, missing
         row = self._record(job, state, cause)
         if job.phase == "search":
             row = trial_row(job, self.space, state, cause)
@@ -197,9 +197,20 @@ class Agenda:
         front = present_front(self.space.objectives, self.arms[job.arm].observed.values())
         return dominated(self.space.objectives, possible(self.space, job.figures, curves, self.yardstick), front)
 
-    def _finite(self, job: Job) -> bool:
-        objectives = [job.figures.get(o.metric) for o in self.space.objectives]
-        return finite([*objectives, *excesses(self.space, job.figures).values()])
+    def _missing(self, job: Job) -> str:
+        """Which figure that the question asks for a finished job lacks, or has as no number; empty where it has them all.
+
+        A control breaks no constraint by lacking its figure: it is what others are held against.
+        """
+        asked = [o.metric for o in self.space.objectives]
+        asked += [c.metric for c in self.space.constraints if job.arm != CONTROL]
+        for metric in dict.fromkeys(asked):
+            value = job.figures.get(metric)
+            if value is None:
+                return f"{metric} is missing: no metric gave it, and the question asks for it"
+            if not finite([value]):
+                return f"{metric} is {value}, not finite, and the question asks for it"
+        return ""
 
     def _record_going_on(self, job: Job) -> None:
         """Once that it runs, then only what it has made: a process that takes it up again reports its curves anew.

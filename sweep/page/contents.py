@@ -55,7 +55,7 @@ YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", 
 def write(
     runs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], output: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Write the page of one run or several, and each run's front.png; returns the page's path.
+    """Write the page of one run or several; returns the page's path. Where that lies in a run, front.png is written there too.
 
     Raises UsageError where a run is no run folder, or the page cannot be written there.
     """
@@ -66,8 +66,9 @@ def write(
     text = render("report.html.j2", contents(sweeps, pictures), SCRIPTS)
     try:
         write_whole(page, text)
-        for sweep, png in zip(sweeps, pictures, strict=True):
-            write_whole(sweep.run / "front.png", png)
+        if output is None:  # elsewhere, nothing is written into a run: it may be somebody else's
+            for sweep, png in zip(sweeps, pictures, strict=True):
+                write_whole(sweep.run / "front.png", png)
     except OSError as error:
         raise UsageError(f"{error.filename or page}: cannot be written: {error.strerror}") from None
     return page

@@ -72,9 +72,16 @@ def _check_objective(space: SearchSpace, objective: Objective) -> None:
         raise UsageError(f"{where}: it needs a search attack whose data hold what was forgotten (counts=False)")
 
 
+FID_UNITS = "fid_delta"  # how figures end that the FID budget is in units of
+
+
 def _check_bound(space: SearchSpace, constraint: Constraint) -> None:
-    """UsageError for a bound that no share can keep: every trial would be infeasible."""
+    """UsageError for a bound in other units than the figure's, or one that no share can keep: no trial would be feasible."""
     bound = constraint.bound
+    if bound is None and not constraint.metric.endswith(FID_UNITS):
+        raise UsageError(
+            f"space {space.name!r}, constraint {constraint.metric!r}: the FID budget is a bound of {FID_UNITS}; write a number"
+        )
     if bound is None or fact(constraint.metric, "unit") != "share":
         return
     if (constraint.side == "at_least" and bound > 1) or (constraint.side == "at_most" and bound < 0):

@@ -147,7 +147,8 @@ def check(part: Any, only: Collection[str] = ()) -> None:
         if not only or name in only:
             wrong = declared.check(value)
             if wrong:
-                raise UsageError(f"{declared.option} {value}: {wrong}")
+                shown = " ".join(str(value).split())
+                raise UsageError(f"{declared.option} {shown[:60]}{'…' if len(shown) > 60 else ''}: {wrong}")
 
 
 def told(part: Any) -> Iterator[tuple[Words, str]]:

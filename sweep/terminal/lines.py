@@ -111,9 +111,16 @@ def ended_text(ended: Ended, jobs: SweepJobs, count: int) -> str:
     return f"{of}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}"
 
 
+def figure_format(objective: Objective) -> str:
+    """How a line shows the second objective: a share by three digits, a difference of FID by its sign, else three that matter."""
+    if fact(objective.metric, "unit") == "share":
+        return "{:.3f}"
+    return "{:+.1f}" if objective.metric.endswith("fid_delta") else "{:.3g}"
+
+
 def front_text(front: Sequence[tuple[str, float, float]], objectives: Sequence[Objective]) -> str:
     first, second = objectives
-    told = "{:.3f}" if fact(second.metric, "unit") == "share" else "{:+.1f}"
+    told = figure_format(second)
     return "; ".join(f"{t}: {first.metric} {a:.3f} at {second.metric} {told.format(b)}" for t, a, b in front)
 
 

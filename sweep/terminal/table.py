@@ -14,9 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweep.records import fact
 from sweep.space import Objective
-from sweep.terminal.lines import Progress
+from sweep.terminal.lines import Progress, figure_format
 from sweep.terminal.tally import FAILED, FEASIBLE, OUTCOMES
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class LiveTable(Progress):
             table.add_column(name, no_wrap=True)
         sign = -1 if first.direction == "maximise" else 1
         best = sorted(self.tally.front, key=lambda p: sign * p[1])
-        told = "{:.3f}" if fact(second.metric, "unit") == "share" else "{:+.1f}"
+        told = figure_format(second)
         for trial, a, b in best[:SHOWN]:
             table.add_row(Text(trial), f"{a:.3f}", told.format(b))
         if len(best) > SHOWN:

@@ -54,6 +54,13 @@ def run(house: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", *command], cwd=house, env=environment, capture_output=True, text=True)
 
 
+def test_the_readmes_files_are_typed_as_the_tree_is(house: Path) -> None:
+    files = [name for name in re.findall(r"```python\n# (trainables/\S+\.py):", README)]
+    checked = ["--disallow-untyped-defs", "--ignore-missing-imports", "--follow-imports=skip"]
+    done = subprocess.run([sys.executable, "-m", "mypy", *checked, *files], cwd=house, capture_output=True, text=True)
+    assert len(files) == 4 and done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_the_readmes_files_are_swept_with_their_metric_as_an_objective(house: Path) -> None:
     question = ["--space", "my_question.py", *SMALL.split(), *FEW.split()]

@@ -60,6 +60,7 @@ MISTAKES = {
     "fewer trials than arms": (["--space", "methods_vs_dimra", "--trials", "9"], "each of which needs a trial"),
     "method that is no arm": (["--space", "methods_vs_dimra", "--fix", "method=salum"], "did you mean 'salun'"),
     "shadow models below zero": (["--space", TINY, "--shadow-models", "-1"], "--shadow-models -1: must be at least 0"),
+    "budget of other units": (["--space", "other_units.py"], "the FID budget is a bound of fid_delta; write a number"),
     "bound that no share can reach": (["--space", "unreachable.py"], "at_least 2 is out of reach of a share"),
     "bound on an objective's better side": (
         ["--space", "other_side.py"],
@@ -158,6 +159,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "single.py", tiny.replace(', Objective("fid_delta", "minimise")', ","))
     loose = 'Constraint("fid_delta", at_most="fid_budget")'
     write(folder / "unreachable.py", tiny.replace("at_least=0.05", "at_least=2.0"))
+    write(folder / "other_units.py", tiny.replace(loose, f'{loose}, Constraint("kid", at_most="fid_budget")'))
     write(folder / "other_side.py", tiny.replace(loose, 'Constraint("fid_delta", at_least=-50.0)'))
     write(folder / "misspelt.py", tiny.replace('at_most="fid_budget"', 'at_most="fid-budget"'))
     write(folder / "twice_bounded.py", tiny.replace(loose, f'{loose}, Constraint("fid_delta", at_most=9.0)'))

@@ -35,14 +35,16 @@ class Metric:
     figures: tuple[Figure, ...]
 
     def __call__(self, what: Any) -> Figures:
-        """Its figures. ValueError for one that it does not declare: it would have no column."""
+        """Its figures. ValueError for one that it does not declare, which would have no column, or a share that is none."""
         made = self.make(what)
-        declared = [figure.name for figure in self.figures]
-        for name in made:
+        declared = {figure.name: figure for figure in self.figures}
+        for name, value in made.items():
             if name not in declared:
                 raise ValueError(
                     f"metric {self.name!r} gives {name!r}, which is not among its FIGURES; declare it there"
                 )
+            if declared[name].unit == "share" and (value < 0 or value > 1):
+                raise ValueError(f"metric {self.name!r} gives {name!r} as {value:g}; a share lies between 0 and 1")
         return made
 
 

@@ -104,6 +104,18 @@ def test_a_figure_that_is_not_finite_is_a_failure_with_its_cause(plan: Plan) -> 
     assert agenda.arms["dimum"].study.get_trials()[job.number].state == TrialState.FAIL
 
 
+def test_a_figure_that_the_question_asks_for_and_nothing_gave_is_a_failure_that_names_it_and_wins_nothing(
+    plan: Plan,
+) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    figures = {"robustness": 0.9, "unlearning_accuracy": 1.0}
+    ended = agenda.take(job.name, report(records.COMPLETE, **figures, seed=job.spec.seed))
+    assert ended is not None and ended.row["state"] == records.FAIL
+    assert ended.row["cause"].startswith("fid_delta is missing")
+    assert read_sweep(plan.run_dir).arms["dimum"].search_best is None
+
+
 def test_a_lost_process_is_recorded_with_what_ray_said(plan: Plan) -> None:
     agenda = agenda_of(plan)
     job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")

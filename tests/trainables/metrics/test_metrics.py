@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from trainables.metrics import METRICS, Evaluation, Reference, aurc, evaluate, wilson
+from trainables.metrics import METRICS, Evaluation, Figure, Metric, Reference, aurc, evaluate, wilson
 from trainables.metrics.frechet import frechet_distance, statistics
 
 FORGOTTEN = 3
@@ -137,3 +137,25 @@ def test_the_distance_of_instances_is_that_to_their_nearest_sample() -> None:
         one = replace(asked, instances=torch.full((1, 1, 8, 8), value))
         assert evaluate(one)["instance_distance"] == pytest.approx(distance, abs=1e-6)
     assert "instance_distance" not in evaluate(asked)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"over": "retain"}, "over 'retain' is none of 'forgotten', 'retained', 'audited'"),
+        ({"direction": "minimize"}, "direction 'minimize' is none of"),
+        ({"samples": "all"}, "samples 'all' is none of"),
+    ],
+)
+def test_a_figure_declared_in_words_that_mean_nothing_is_refused(facts: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Figure("edges", "how many edges", **facts)
+
+
+def test_a_metric_gives_what_it_declares_and_shares_within_their_range() -> None:
+    figures = (Figure("edges", "share of pixels on an edge", unit="share"),)
+    assert Metric("edges", lambda _: {"edges": 1.0}, figures)(None) == {"edges": 1.0}
+    with pytest.raises(ValueError, match=r"'edges' as 1\.6; a share lies between 0 and 1"):
+        Metric("edges", lambda _: {"edges": 1.6}, figures)(None)
+    with pytest.raises(ValueError, match="'corners', which is not among its FIGURES"):
+        Metric("edges", lambda _: {"corners": 0.5}, figures)(None)
