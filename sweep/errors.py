@@ -11,6 +11,7 @@ import io
 import os
 import re
 import select
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,7 +100,11 @@ def resumable(command: str) -> Iterator[Begun]:
         yield begun
     except KeyboardInterrupt:
         written = begun.plan if begun.plan is not None and begun.plan.exists() else None
-        how = f"go on with: python -m {command} --resume {written.parent}" if written else "nothing was begun"
+        how = (
+            f"go on with: python -m {command} --resume {shlex.quote(str(written.parent))}"
+            if written
+            else "nothing was begun"
+        )
         raise KeyboardInterrupt(how) from None
 
 

@@ -68,12 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = dataclasses.replace(plan, setup=plan.setup.fingerprinted())
         quiet(args.verbose)
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
-        from sweep.search.confirm import name_trials
+        from sweep.search.confirm import check_named
         from sweep.search.reopening import without_controls
 
         if args.confirm:
-            with only_driver(run_dir):  # a refused second driver changes nothing
-                name_trials(run_dir, without_controls(run_dir, args.confirm))
+            check_named(run_dir, without_controls(run_dir, args.confirm))
         with progress:
             progress.line("loading torch, Ray and Optuna")
             from sweep.driver.sweep import run, show
@@ -86,15 +85,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:
     """The plan checked by its methods and data, in the run folder that it got; a resumed one has its own."""
-    from sweep.relearning.prepare import check_members, resolved
-    from sweep.search.reopening import reopen
+    from sweep.relearning.prepare import check_members, refuse_other_code, resolved
+    from sweep.search.confirm import name_trials
+    from sweep.search.reopening import reopen, without_controls
     from sweep.search.warm_start import gather, write
 
     check_members(plan, space)
     if args.resume:
-        with only_driver(Path(plan.run_dir)):
-            loggers.keep(Path(plan.run_dir), to)
-            for told in reopen(Path(plan.run_dir), space, args.confirm):
+        run_dir = Path(plan.run_dir)
+        with only_driver(run_dir):  # a driver that is refused, for another runs or for its code, changes nothing
+            refuse_other_code(plan)
+            loggers.keep(run_dir, to)
+            if args.confirm:
+                name_trials(run_dir, without_controls(run_dir, args.confirm))
+            for told in reopen(run_dir, space, args.confirm):
                 progress.line(told)
         return plan
     plan, earlier = resolved(plan), gather(plan.warm_start, space)

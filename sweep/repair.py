@@ -8,6 +8,7 @@ is said, and ``--resume`` does it. Done twice it changes nothing more.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{run}: " + ("nothing is damaged" if nothing else f"{len(done.damaged)} damaged, {len(done.rebuilt)} rebuilt")
     )
     if done.left:
-        print(f"{len(done.left)} left: python -m sweep.launch --resume {run}")
+        how = "" if done.other_code else f": python -m sweep.launch --resume {shlex.quote(str(run))}"
+        print(f"{len(done.left)} left{how}")
     return 1 if done.left else 0
 
 

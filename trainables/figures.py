@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 DIRECTIONS = ("maximise", "minimise", "")
@@ -28,6 +29,10 @@ class Figure:
     whole: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.name):
+            raise ValueError(f"figure {self.name!r}: a name is of letters, digits and '_'")
+        if not self.description or not isinstance(self.description, str):
+            raise ValueError(f"figure {self.name!r}: its description is missing")
         for what, known in (("direction", DIRECTIONS), ("over", OVER), ("samples", SAMPLES)):
             value = getattr(self, what)
             if value not in known:

@@ -69,6 +69,7 @@ class Repair:
     damaged: list[str] = field(default_factory=list)
     rebuilt: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)  # to --resume
+    other_code: bool = False  # made the run: this code can neither read its artifacts again nor go on with it
 
 
 def set_tables_aside(run: Path, done: Repair, tell: Tell) -> None:

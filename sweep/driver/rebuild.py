@@ -40,7 +40,17 @@ def repair(run: Path, tell: Tell) -> Repair:
             tell(done.damaged[-1])
     experiment = prepare.experiment_of(plan)
     space = space.bounded(prepared)
-    mend_rows(run, space, Specs(plan, space, experiment, prepared["fid_delta_sd"]), done, tell)
+    other = prepare.code_differs(prepared, experiment)
+    done.other_code = bool(other)
+    if (
+        other
+    ):  # its artifacts have other keys than ours: none would be found, and what had ended would count as unfinished
+        done.left.append(
+            f"rows that damaged files held can be read again by the code that made the run ({other}), not by this"
+        )
+        tell(done.left[-1])
+    else:
+        mend_rows(run, space, Specs(plan, space, experiment, prepared["fid_delta_sd"]), done, tell)
     _write_views(run, plan, space, prepared, tell)
     return done
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -73,11 +74,15 @@ def drive(
     """
     run_dir = Path(plan.run_dir)
     with only_driver(run_dir), _told_in_one_line(run_dir):
+        before = records.read_json(run_dir / "status.json") if (run_dir / "status.json").exists() else None
         _status(run_dir, "running", "prepare")
         try:
             telling = _drive(_workers(plan, experiments, progress, trainable), open_, experiments, progress)
         except BaseException as error:
             with contextlib.suppress(OSError):  # the disk that it cannot be written to is what `error` is about
+                if isinstance(error, UsageError) and before is not None:
+                    write_json(run_dir / "status.json", before)  # refused: the run is as it was
+                    raise
                 _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
             raise
         _status(run_dir, "finished", "")  # before the page, which says so
@@ -128,7 +133,7 @@ def _told_in_one_line(run_dir: Path) -> Iterator[None]:
         reason = f"{error.filename or run_dir}: {os.strerror(error.errno)}"
     else:
         return
-    raise UsageError(f"{reason}; mend that, then go on with --resume {run_dir}")
+    raise UsageError(f"{reason}; mend that, then go on with --resume {shlex.quote(str(run_dir))}")
 
 
 class Damage:

@@ -107,7 +107,7 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
         "figures": {name: [_figure(m.at(name)) for m in trials] for name in figures},
         "within": {i: m.within for i, m in enumerate(trials) if m.within},
         "parameters": {
-            p["name"]: [_plain(m.parameters.get(p["name"])) for m in trials] for p in _parameters(sweep)
+            p["name"]: [_plain(m.setting(p["name"])) for m in trials] for p in _parameters(sweep)
         },
         "seeds": [len([r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]) for rows in own],
         "core_s": [_round(sum(r["core_s"] or 0.0 for r in rows)) for rows in own],

@@ -145,7 +145,10 @@ def check(part: Any, only: Collection[str] = ()) -> None:
     for name, declared in flags_of(part):
         value = getattr(part, name)
         if not only or name in only:
-            wrong = declared.check(value)
+            try:
+                wrong = declared.check(value)
+            except TypeError:  # of a plan's file that somebody has changed
+                wrong = f"is a {type(value).__name__}, not of the kind that this flag takes"
             if wrong:
                 shown = " ".join(str(value).split())
                 raise UsageError(f"{declared.option} {shown[:60]}{'…' if len(shown) > 60 else ''}: {wrong}")

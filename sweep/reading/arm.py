@@ -155,6 +155,6 @@ def _infeasible(constraints: Sequence[Constraint], own: pa.Table, states: Counte
 def _broke(constraint: Constraint) -> str:
     if constraint.metric == "fid_delta" and constraint.at_most is not None:
         return "exceeded the FID budget"
-    if constraint.metric == "unlearning_accuracy":
+    if constraint.metric == "unlearning_accuracy" and constraint.side == "at_least":
         return "had not unlearned"
     return f"had {constraint.metric} {'above' if constraint.at_most is not None else 'below'} its bound"

@@ -202,7 +202,7 @@ def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[d
             "state": m.state,
         }
         row |= {"cause": m.cause, "feasible": m.feasible, "on_front": m.on_front, "on_search_front": m.on_search_front}
-        row |= {"fid_budget": sweep.budget, "k": sweep.rungs[-1]} | {f"param_{p}": m.parameters.get(p) for p in names}
+        row |= {"fid_budget": sweep.budget, "k": sweep.rungs[-1]} | {f"param_{p}": m.setting(p) for p in names}
         for name in figures:
             found = (m.confirmed or {}).get(name)
             row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": found.mean if found else None}

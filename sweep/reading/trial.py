@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from sweep.reading.samples import Counts, over_seeds, points_of
 from sweep.records import COMPLETE, figure_names, recorded_settings
 from sweep.space import FID_BUDGET, Constraint
+from sweep.space.parameters import word
 from sweep.statistics.estimates import Estimate, probability_below
 
 Row: TypeAlias = dict[str, Any]
@@ -46,6 +47,11 @@ class Trial:
         if self.confirmed is not None and metric in self.confirmed:
             return self.confirmed[metric].mean
         return self.search.get(metric)
+
+    def setting(self, name: str) -> Any:
+        """A setting as a table shows it: the word ``None`` where that is what was asked, null where it has no such setting."""
+        value = self.parameters.get(name)
+        return word(value) if value is None and name in self.parameters else value
 
     def at(self, metric: str) -> Estimate | None:
         """`value` with its interval; a search figure is an estimate from one seed."""

@@ -56,7 +56,8 @@ def figures_in(file: Path) -> list[Figure]:
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: cannot be read: {error}") from None
     for statement in tree.body:
-        if isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == ["FIGURES"]:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        if [ast.unparse(target) for target in targets if target is not None] == ["FIGURES"]:
             try:
                 return [_figure(call) for call in statement.value.elts]  # type: ignore[attr-defined]  # a tuple, or the mend
             except (AttributeError, TypeError, ValueError) as error:

@@ -6,14 +6,16 @@ import datetime as dt
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sweep.errors import UsageError
 from sweep.jobs import Tell, attack_plan
 from sweep.plan.plan import SEEDS_A_SWEEP, Plan
+from sweep.records import read_json
 from sweep.relearning.setup import AUTO, CALIBRATION_SEEDS, Setup
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
@@ -183,14 +185,39 @@ def needed(space: SearchSpace) -> list[str]:
     return sorted({name for arm in space.arms for name in METHODS[arm.method].needs})
 
 
+def models_of(experiment: Experiment) -> dict[str, str]:
+    """The models that every sweep prepares, θ₀ and where there is one θ*, by what ``prepared.json`` calls them."""
+    whiches = ("base",) if experiment.without_control else ("base", "retrain")
+    return {_MODEL_NAMES[which]: which for which in whiches}
+
+
+def keys_of(experiment: Experiment) -> dict[str, str]:
+    """The artifact keys of those models and of the classifier, as this code makes them; makes nothing."""
+    keys = {name: products.model_key(experiment, which) for name, which in models_of(experiment).items()}
+    return keys | {"classifier": products.classifier_key(experiment)}
+
+
+def code_differs(prepared: Mapping[str, Any], experiment: Experiment) -> str:
+    """Which of a run's prepared artifacts other code or libraries made, so that its figures would mix with ours; else empty."""
+    own = keys_of(experiment)
+    return ", ".join(name for name, key in prepared.get("keys", {}).items() if own.get(name) != key)
+
+
+def refuse_other_code(plan: Plan) -> None:
+    """UsageError where the plan's run was prepared by other code or libraries: before anything of it is changed."""
+    path = Path(plan.run_dir) / "prepared.json"
+    if path.is_file():
+        other = code_differs(read_json(path), experiment_of(plan))
+        if other:
+            raise UsageError(f"{path}: {other}: made by other code or libraries than these; start a new run")
+
+
 def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, tell: Tell) -> dict[str, Any]:
     """Find or make every shared artifact; returns what ``prepared.json`` holds, the FID budget among it."""
     start, store = time.monotonic(), Store(experiment.store)
     setup: Setup = plan.setup
-    whiches = ("base",) if experiment.without_control else ("base", "retrain")
-    models = {_MODEL_NAMES[which]: which for which in whiches}
-    keys = {name: products.model_key(experiment, which) for name, which in models.items()}
-    keys["classifier"] = products.classifier_key(experiment)
+    models = models_of(experiment)
+    whiches, keys = tuple(models.values()), keys_of(experiment)
     cached = [name for name, key in keys.items() if store.find(key)]
     todo = [name for name in keys if name not in cached]
     said = ["found " + ", ".join(cached)] * bool(cached) + ["training " + ", ".join(todo)] * bool(todo)

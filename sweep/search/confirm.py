@@ -41,14 +41,19 @@ def chosen_for_confirmation(run_dir: Path, space: SearchSpace, most: int, neighb
     return chosen + [sweep.member(name) for name in named(run_dir) if name not in have]
 
 
-def name_trials(run_dir: Path, trials: Sequence[str]) -> None:
-    """Have these trials confirmed too, now and whenever the run is resumed. UsageError for one that the run does not have."""
+def check_named(run_dir: Path, trials: Sequence[str]) -> None:
+    """UsageError for a trial that the run does not have, or that has not ended."""
     members = {m.trial_id: m for m in read_sweep(run_dir).members}
     for trial in trials:
         if trial not in members:
             raise UsageError(f"--confirm {trial}: no such trial in {run_dir}; {near(trial, members)}")
         if members[trial].state == RUNNING:
             raise UsageError(f"--confirm {trial}: it has not ended; go on with the run first")
+
+
+def name_trials(run_dir: Path, trials: Sequence[str]) -> None:
+    """Have these trials confirmed too, now and whenever the run is resumed. UsageError as `check_named` says."""
+    check_named(run_dir, trials)
     write_json(run_dir / NAMED, list(dict.fromkeys([*named(run_dir), *trials])))
 
 

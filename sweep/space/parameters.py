@@ -126,7 +126,7 @@ class Choice:
             if _is_number(option) and _is_number(value) and option == value:
                 return option
         for option in self.branches:
-            if isinstance(value, str) and value in (word(option), json.dumps(option)):
+            if isinstance(value, str | bool) and word(value) in (word(option), json.dumps(option)):
                 return option
         raise UsageError(
             f"parameter {self.name!r}: {value!r} is not an option; {near(str(value), map(word, self.branches))}"

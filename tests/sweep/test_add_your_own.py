@@ -55,7 +55,7 @@ def run(house: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_readmes_files_are_typed_as_the_tree_is(house: Path) -> None:
-    files = [name for name in re.findall(r"```python\n# (trainables/\S+\.py):", README)]
+    files = re.findall(r"```python\n# (trainables/\S+\.py):", README)
     checked = ["--disallow-untyped-defs", "--ignore-missing-imports", "--follow-imports=skip"]
     done = subprocess.run([sys.executable, "-m", "mypy", *checked, *files], cwd=house, capture_output=True, text=True)
     assert len(files) == 4 and done.returncode == 0, done.stdout + done.stderr
@@ -87,10 +87,12 @@ def test_the_readmes_files_are_swept_with_their_metric_as_an_objective(house: Pa
         ("x = 1\n", "declares no figures; write FIGURES = (Figure("),
         ("FIGURES = (Figure('a', description=str(1)),)\n", "its figures cannot be read"),
         ("FIGURES = 3\n", "its figures cannot be read"),
+        ("FIGURES = (Figure(name=3, description='x'),)\n", "a name is of letters"),
+        ("FIGURES: tuple = (Figure('kid', description='another'),)\n", "declared in another file too"),
         ("FIGURES = (Figure('kid', description='another'),)\n", "figure 'kid' is declared in another file too"),
         ("FIGURES = (\n", "cannot be read"),
     ],
-    ids=["none", "computed", "no tuple", "another's", "syntax"],
+    ids=["none", "computed", "no tuple", "no name", "annotated", "another's", "syntax"],
 )
 def test_a_metric_whose_figures_cannot_be_known_is_one_line(house: Path, tmp_path: Path, text: str, said: str) -> None:
     place = Path(shutil.copytree(house, tmp_path / "house", ignore=shutil.ignore_patterns("run", "artifacts")))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sweep import compact, pareto, query, records, report, results
+from sweep import compact, launch, pareto, query, records, repair, report, results
 from sweep.plan import targets
 from sweep.space import find
 from sweep.track.plan import from_sweep
@@ -79,3 +79,35 @@ def test_its_trials_can_be_a_target_and_entries_of_a_track(run: Path) -> None:
     aimed = targets.aimed(find.load("dimra_strength"), f"{run}:dimum-0000")
     assert all(arm.held["replacement_images"] == 8 and type(arm.held["steps"]) is int for arm in aimed.arms)
     assert {entry.method for entry in from_sweep(str(run))} == {"dimum", "label_swap"}
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """Every file of a run but the lock of its driver."""
+    files = (file for file in sorted(run.rglob("*")) if file.is_file() and file.name != ".driver.lock")
+    return {file.relative_to(run).as_posix(): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("named", [[], ["--confirm", "dimum-0002"], ["--confirm", "dimum-0000", "--mlflow"]])
+def test_a_resume_that_is_refused_for_its_code_changes_no_byte(
+    run: Path, named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run)
+    assert launch.main(["--resume", str(run), "--in-process", *named]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "made by other code or libraries than these; start a new run" in said
+    assert contents(run) == before
+
+
+def test_a_repair_by_other_code_never_takes_an_ended_trial_for_unfinished(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = {row["trial_id"]: row["state"] for row in records.rows(run, "trials")}
+    (file,) = (run / "records" / "curves").glob("*.parquet")
+    damaged = bytearray(file.read_bytes())
+    damaged[2000:2004] = b"XXXX"
+    file.write_bytes(damaged)
+    assert repair.main([str(run)]) == 1
+    said = capsys.readouterr().out
+    assert "can be read again by the code that made the run" in said and "--resume" not in said
+    assert {row["trial_id"]: row["state"] for row in records.rows(run, "trials")} == states
+    assert file.name in {kept.name for kept in (run / "damaged").rglob("*")} or list((run / "damaged").iterdir())

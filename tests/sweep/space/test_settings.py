@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import recorded_run
 
 from sweep import export, launch, records
 from sweep.driver.agenda import Agenda
@@ -252,3 +253,18 @@ def test_a_question_for_a_sampler_names_each_constraint_once() -> None:
     question = Question(space.arms[0].parameters, OBJECTIVES, space.constraints, (0.0, 5.0), 4)
     assert [c.name for c in question.constraints] == ["fid_delta", "fid_delta_at_least"]
     assert make("nehvi", question, 0, []).ask(0)["rate"] >= 0.1
+
+
+def test_a_word_that_old_rows_hold_as_a_bool_is_the_word_it_was() -> None:
+    assert same(Choice("x", ("True", "auto")).check(records.recorded_settings({"param_x": "True"})["x"]), "True")
+
+
+def test_none_is_shown_where_it_was_asked_and_nothing_where_there_is_no_such_setting(tmp_path: Path) -> None:
+    run = recorded_run.write_run(tmp_path / "run")
+    space = recorded_run.space()
+    (row,) = records.rows(run, "trials", "dimum-0001")
+    settings = json.dumps(json.loads(row["settings"]) | {"replacement": None})
+    records.Writer(run, records.schemas(space)).trial(row | {"settings": settings, "param_replacement": "None"})
+    sweep = read_sweep(run)
+    assert sweep.member("dimum-0001").setting("replacement") == "None"
+    assert sweep.member("label_swap-0001").setting("replacement") is None
