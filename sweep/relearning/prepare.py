@@ -199,8 +199,8 @@ def keys_of(experiment: Experiment) -> dict[str, str]:
 
 def code_differs(prepared: Mapping[str, Any], experiment: Experiment) -> str:
     """Which of a run's prepared artifacts other code or libraries made, so that its figures would mix with ours; else empty."""
-    own = keys_of(experiment)
-    return ", ".join(name for name, key in prepared.get("keys", {}).items() if own.get(name) != key)
+    recorded = prepared.get("keys", {})
+    return ", ".join(name for name, key in keys_of(experiment).items() if recorded.get(name, key) != key)
 
 
 def refuse_other_code(plan: Plan) -> None:
