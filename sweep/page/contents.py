@@ -66,8 +66,8 @@ def write(
     text = render("report.html.j2", contents(sweeps, pictures), SCRIPTS)
     try:
         write_whole(page, text)
-        if output is None:  # elsewhere, nothing is written into a run: it may be somebody else's
-            for sweep, png in zip(sweeps, pictures, strict=True):
+        for sweep, png in zip(sweeps, pictures, strict=True):
+            if output is None or page.resolve().parent == sweep.run.resolve():  # no other run is written into
                 write_whole(sweep.run / "front.png", png)
     except OSError as error:
         raise UsageError(f"{error.filename or page}: cannot be written: {error.strerror}") from None
