@@ -43,7 +43,7 @@ class Metric:
                 raise ValueError(
                     f"metric {self.name!r} gives {name!r}, which is not among its FIGURES; declare it there"
                 )
-            if declared[name].unit == "share" and (value < 0 or value > 1):
+            if declared[name].unit == "share" and not -1e-6 <= value <= 1 + 1e-6:
                 raise ValueError(f"metric {self.name!r} gives {name!r} as {value:g}; a share lies between 0 and 1")
         return made
 
