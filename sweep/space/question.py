@@ -173,6 +173,9 @@ class SearchSpace:
             raise UsageError(f"space {self.name!r}: two arms are called {twice!r}")
         self._check_columns()
         self._check_numbers()
+        metrics = [objective.metric for objective in self.objectives]
+        for twice in {m for m in metrics if metrics.count(m) > 1}:
+            raise UsageError(f"space {self.name!r}: {twice!r} is an objective twice; leave one of them out")
         object.__setattr__(self, "constraints", tuple(named(self.name, self.constraints)))
         object.__setattr__(self, "rungs", _steps(self.name, self.rungs))
         for attacks in (self.search_attacks, self.confirm_attacks):

@@ -122,6 +122,7 @@ def test_fixing_a_parameter_leaves_only_that_value() -> None:
         (lambda: Constraint("fid_delta", at_most=float("nan")), "nan is not a finite number"),
         (lambda: Constraint("fid_delta", at_least=-math.inf), "-inf is not a finite number"),
         (lambda: Constraint("fid_delta", at_most=True), "True is not a finite number"),
+        (lambda: question(objectives=(Objective("kid", "minimise"),) * 2), "'kid' is an objective twice"),
         (lambda: question(constraints=(BELOW, BELOW)), "two constraints bound 'fid_delta' by at_most"),
         (lambda: Choice("x", ()), "has no options"),
         (lambda: Attack("a", "dimra", {"rate": math.nan}), "attack 'a', setting 'rate': nan is not finite"),
