@@ -33,7 +33,18 @@ It is given the run itself: model, generator, step, horizon, parameters, average
 
 
 class Diverged(RuntimeError):
-    """The loss of a fine-tuning run is no longer finite."""
+    """The loss of a fine-tuning run, or what a model predicts after it, is no longer finite."""
+
+
+def finite(values: torch.Tensor, name: str) -> torch.Tensor:
+    """The values (N, …), if each of the N is finite. Raises Diverged, with their `name` and how many are not.
+
+    A run's last step has no loss after it: weights that it blew up show only in what the model predicts.
+    """
+    broken = int((~torch.isfinite(values)).flatten(1).any(dim=1).sum())
+    if broken:
+        raise Diverged(f"{broken} of {len(values)} {name} are not finite")
+    return values
 
 
 def noise_schedule(train_timesteps: int = 1000, beta_schedule: str = "linear") -> DDIMScheduler:
@@ -131,6 +142,7 @@ def sample(
 
     A number in the sampler's place is that many steps of DDIM. `null_condition` is for guidance; `finish` makes images of
     what a chain ends with, of latents a VAE. Restarting at any multiple of `batch` gives the same: nothing random is drawn.
+    Raises Diverged where samples are not finite.
     """
     how = Sampler(steps=sampler) if isinstance(sampler, int) else sampler
     model.eval()
@@ -144,7 +156,7 @@ def sample(
                 prediction = predict_guided(model, images, timestep, labels, null_condition, how.guidance).float()
                 images = scheduler.step(prediction, timestep, images, **eta).prev_sample
             images = finish(images)
-        yield images.float().cpu()
+        yield finite(images.float().cpu(), "samples of the model")
 
 
 def sample_one_step(
@@ -157,7 +169,7 @@ def sample_one_step(
     batch: int = 512,
     finish: Callable[[torch.Tensor], torch.Tensor] = clamped,
 ) -> Iterator[torch.Tensor]:
-    """A one-step generator's images from `noise` (N, C, H, W): batches (B, C, H, W) in [-1, 1]."""
+    """A one-step generator's images from `noise` (N, C, H, W): batches (B, C, H, W) in [-1, 1]; raises Diverged likewise."""
     model.eval()
     for start in range(0, len(noise), batch):
         part = slice(start, start + batch)
@@ -166,7 +178,7 @@ def sample_one_step(
                 model, schedule, noise[part].to(device.name), conditions[part].to(device.name), timestep
             )
             images = finish(images.float())
-        yield images.cpu()
+        yield finite(images.cpu(), "samples of the model")
 
 
 def generate_in_one_step(

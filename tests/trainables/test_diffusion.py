@@ -22,6 +22,7 @@ from trainables.diffusion import (
     denoising_loss,
     noise_schedule,
     sample,
+    sample_one_step,
     starting_noise,
 )
 from trainables.store import Store
@@ -83,6 +84,19 @@ def test_samples_depend_on_their_condition_and_on_nothing_random() -> None:
         torch.cat(list(sample(model, noise_schedule(), noise, torch.full((4,), c), 3, CPU))) for c in (1, 1, 2)
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("one_step", [False, True])
+def test_a_model_whose_samples_are_not_finite_has_diverged(one_step: bool) -> None:
+    """Weights that the last step of a run blew up: no loss came after them."""
+    model, noise, conditions = tiny_model(), starting_noise((4, 1, 8, 8), 1), torch.arange(4)
+    with torch.no_grad():
+        model.class_embedding.weight[2] = float("nan")
+    with pytest.raises(Diverged, match=r"^1 of 4 samples of the model are not finite$"):
+        if one_step:
+            list(sample_one_step(model, noise_schedule(), noise, conditions, 500, CPU))
+        else:
+            list(sample(model, noise_schedule(), noise, conditions, 3, CPU))
 
 
 def test_the_same_seed_is_the_same_noise_whatever_else_was_drawn() -> None:

@@ -17,7 +17,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from scipy.stats import rankdata
 
 from trainables.data import Images
-from trainables.diffusion import predict
+from trainables.diffusion import finite, predict
 from trainables.metrics import Figure, Figures, Metric
 from trainables.registry import Registry
 from trainables.training.device import Device
@@ -92,7 +92,7 @@ def image_losses(
     """(N,) each image's denoising loss under its own condition, a mean over `draws` fixed timesteps and noises.
 
     Timesteps are spread evenly and every image meets the same ones; noise depends on the draw alone, so that two models'
-    losses of one image, and two images' of one model, differ by nothing else.
+    losses of one image, and two images' of one model, differ by nothing else. Raises Diverged where one is not finite.
     """
     model.eval()
     horizon = schedule.config["num_train_timesteps"]
@@ -109,7 +109,8 @@ def image_losses(
         with device.autocast():
             predicted = predict(model, noised, timesteps[draw], part.conditions)
         losses.append((predicted - noise[draw]).square().flatten(1).mean(dim=1))
-    return torch.cat(losses).double().reshape(len(images), draws).mean(dim=1).cpu().numpy()
+    drawn = torch.cat(losses).double().reshape(len(images), draws)
+    return finite(drawn, "images' denoising losses").mean(dim=1).cpu().numpy()
 
 
 def first_alike(images: Images) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from trainables.audits.shadow import LIKELIHOOD_MODELS, likelihood_ratio, per_im
 from trainables.data import DATASETS, Images
 from trainables.denoisers.models import build
 from trainables.denoisers.recipes import BaseModel
-from trainables.diffusion import FineTuning, Optimisation, noise_schedule
+from trainables.diffusion import Diverged, FineTuning, Optimisation, noise_schedule
 from trainables.diffusion import denoising_loss as dsm
 from trainables.relearning.products import Workbench
 from trainables.relearning.products.images import forget_set_of, strangers_of
@@ -205,6 +206,14 @@ def test_image_losses_are_their_formula(problem: Problem) -> None:
                 predicted = problem.base(x_t[None], torch.tensor([t]), class_labels=condition[None]).sample
             parts.append(((e - predicted) ** 2).mean().item())
         assert loss == pytest.approx(np.mean(parts), rel=1e-5)
+
+
+def test_a_model_whose_denoising_loss_is_not_finite_has_diverged(problem: Problem) -> None:
+    broken = copy.deepcopy(problem.base)
+    with torch.no_grad():
+        broken.conv_out.weight.fill_(1e30)
+    with pytest.raises(Diverged, match=r"^3 of 3 images' denoising losses are not finite$"):
+        image_losses(broken, problem.schedule, problem.retain.where(torch.arange(3)), Device(), draws=2)
 
 
 def test_an_images_loss_depends_neither_on_the_others_nor_on_the_batch(problem: Problem) -> None:
