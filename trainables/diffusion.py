@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -297,6 +298,8 @@ class FineTuning:
         else:
             self.optimiser = torch.optim.SGD(self.parameters, how.learning_rate)
         self.average = [p.detach().clone() for p in self.parameters] if how.ema_decay else []
+        self._seed = seed
+        self._drops = any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())
         self._bad_step = torch.tensor(0, device=self.parameters[0].device)  # the first step that was not finite
 
     @property
@@ -317,14 +320,15 @@ class FineTuning:
             for group in self.optimiser.param_groups:
                 group["lr"] = self._learning_rate()
             self.optimiser.zero_grad(set_to_none=True)
-            loss = self.gradient(self)
+            with self._dropout():
+                loss = self.gradient(self)
             self._mask_gradients()
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.how.grad_clip)
             self.optimiser.step()
             self.step += 1
             self._update_average()
-            finite = torch.isfinite(loss) & torch.isfinite(norm)
-            self._bad_step = torch.where(finite | (self._bad_step > 0), self._bad_step, self.step)
+            is_finite = torch.isfinite(loss) & torch.isfinite(norm)
+            self._bad_step = torch.where(is_finite | (self._bad_step > 0), self._bad_step, self.step)
             if self.step % 10 == 0 or self.step == until:  # reading the loss makes a GPU wait, so not at every step
                 self.last_loss = loss.item()
                 if bad := int(self._bad_step):
@@ -374,6 +378,20 @@ class FineTuning:
         if isinstance(self.gradient, Stateful):
             carried = {k.removeprefix("gradient."): v for k, v in tensors.items() if k.startswith("gradient.")}
             self.gradient.restore(carried)
+
+    @contextmanager
+    def _dropout(self) -> Iterator[None]:
+        """Around a step of a model that has dropout, which draws from the global generator: seeded by the step.
+
+        Else a run that is stopped and gone on with would be another than one that is not, under the same key.
+        """
+        if not self._drops:
+            yield
+            return
+        here = self.parameters[0].device
+        with torch.random.fork_rng(devices=[here] if here.type == "cuda" else []):
+            torch.manual_seed((self._seed * 1_000_003 + self.step) % 2**63)
+            yield
 
     def _mask_gradients(self) -> None:
         for parameter, mask in zip(self.parameters, self.masks, strict=bool(self.masks)):

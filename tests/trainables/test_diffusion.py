@@ -181,6 +181,31 @@ def test_an_average_is_the_average(loss: Loss) -> None:
     assert not torch.equal(trained[0].double(), last)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_run_of_a_model_with_dropout_is_the_same_stopped_or_not_and_draws_nothing_of_others(
+    loss: Loss, dropout: float, tmp_path: Path
+) -> None:
+    how = Optimisation(3e-3, 6)
+
+    def begun() -> FineTuning:
+        torch.manual_seed(0)
+        return FineTuning(UNet2DModel(**RECIPE.config(DATASETS["digits"]) | {"dropout": dropout}), loss, how, 1, CPU)
+
+    whole = begun()
+    before = torch.get_rng_state()
+    assert whole.advance(6)
+    assert torch.equal(torch.get_rng_state(), before)
+    stopped = begun()
+    stopped.advance(2)
+    torch.manual_seed(99)  # another process
+    resumed = begun()
+    resumed.restore(stopped.state())
+    torch.manual_seed(123)
+    assert resumed.advance(6)
+    for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_a_loss_that_is_not_finite_raises_diverged(loss: Loss) -> None:
     for bad in (float("nan"), float("inf")):
         calls = itertools.count(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 
 from trainables.data import Dataset
 from trainables.denoisers.dit import DiT, class_tables
+from trainables.denoisers.layout import folder_of
 from trainables.denoisers.models import AttributeEmbedding, build, model_facts, plain_config, weights_of
 from trainables.denoisers.recipes import DIT, UNET, Pretrained
 from trainables.store import Artifact, Store
@@ -71,9 +73,9 @@ def bits_of(codes: int, attributes: int) -> torch.Tensor:
 
 def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
     """A part of the pipeline. ValueError where its files are damaged, or lack weights: diffusers would make some up."""
-    where = f"{pretrained.source}: {part}"
+    where, folder = f"{pretrained.source}: {part}", folder_of(Path(pretrained.folder), part)
     try:
-        model, found = kind.from_pretrained(pretrained.folder, subfolder=part, use_safetensors=True, **_READ)
+        model, found = kind.from_pretrained(folder, use_safetensors=True, **_READ)
     except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{where} cannot be read ({type(error).__name__}: {reason})") from error
@@ -81,6 +83,9 @@ def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
         raise ValueError(
             f"{where} lacks {len(missing)} of its weights, {missing[0]} among them; save the pipeline again"
         )
+    broken = [name for name, weights in model.state_dict().items() if not torch.isfinite(weights).all()]
+    if broken:
+        raise ValueError(f"{where} has weights that are no finite numbers, in {broken[0]}; it makes nothing")
     return model
 
 

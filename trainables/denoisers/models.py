@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import DiTTransformer2DModel, UNet2DModel
 
 from trainables.data import Dataset, Images
 from trainables.denoisers.dit import DiT
@@ -93,8 +94,9 @@ def weights_of(model: UNet2DModel) -> Tensors:
 
 
 def plain_config(model: UNet2DModel | DiT) -> dict[str, Any]:
-    """The arguments a diffusers model was built from, as plain values."""
-    return {k: v for k, v in json.loads(model.to_json_string()).items() if not k.startswith("_")}
+    """The arguments a diffusers model was built from, as plain values; options that this diffusers does not know are none."""
+    known = inspect.signature(DiTTransformer2DModel if isinstance(model, DiT) else type(model)).parameters
+    return {name: value for name, value in json.loads(model.to_json_string()).items() if name in known}
 
 
 def model_facts(model: UNet2DModel | DiT, recipe: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.data import Dataset
+from trainables.denoisers.layout import folder_of, scheduler_of
 from trainables.denoisers.recipes import DIT, UNET, Pretrained
 from trainables.sampling.noise_schedule import schedule_from
 
@@ -39,12 +40,13 @@ def read_pipeline(folder: str, source: str = "", commit: str = "", rows: tuple[i
     parts = (kind,) if kind == UNET else (kind, "vae")
     for part in parts:
         _check_part(root, part, index.get(part))
-    model = _json(root / kind / "config.json", "the pipeline's denoiser is not there")
-    scheduler = _json(root / "scheduler" / "scheduler_config.json", "the pipeline's scheduler is not there")
+    model = _json(folder_of(root, kind) / "config.json", "the pipeline's denoiser is not there")
+    where = scheduler_of(root)
+    scheduler = _json(where, "the pipeline's scheduler is not there")
     try:
         schedule = schedule_from(scheduler)
-    except ValueError as error:
-        raise ValueError(f"{root / 'scheduler'}: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: {error}") from None
     about = _unet(root, model) if kind == UNET else _dit(root, model)
     if rows and not about["classes"]:
         raise ValueError(f"{source or folder}: an unconditional model has no classes to choose from")
@@ -99,11 +101,9 @@ def hashed(pretrained: Pretrained) -> Pretrained:
 
 def files_of(root: Path, kind: str) -> list[Path]:
     """The files a pipeline's figures depend on: its configurations and the weights that are read."""
-    parts = [kind] if kind == UNET else [kind, "vae"]
-    weights = [file for part in parts for file in _weights(root / part)]
-    return sorted(
-        [*(root / part / "config.json" for part in parts), root / "scheduler/scheduler_config.json", *weights]
-    )
+    folders = [folder_of(root, part) for part in ([kind] if kind == UNET else [kind, "vae"])]
+    weights = [file for folder in folders for file in _weights(folder)]
+    return sorted([*(folder / "config.json" for folder in folders), scheduler_of(root), *weights])
 
 
 def located(source: str, revision: str = "") -> tuple[str, str]:
@@ -118,7 +118,8 @@ def located(source: str, revision: str = "") -> tuple[str, str]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = ["model_index.json", "*/config.json", "*/scheduler_config.json", "*/*.safetensors", "*/*.index.json"]
+    files = ("config.json", "scheduler_config.json", "*.safetensors", "*.index.json")
+    patterns = ["model_index.json", *files, *(f"*/{file}" for file in files)]
     try:
         folder = snapshot_download(source, revision=revision or None, allow_patterns=patterns)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -135,12 +136,17 @@ def is_hub_id(source: str) -> bool:
 
 
 def _unet(root: Path, config: dict[str, Any]) -> dict[str, Any]:
-    where = root / UNET / "config.json"
+    where = folder_of(root, UNET) / "config.json"
+    embeds = config.get("time_embedding_type", "positional")
+    if embeds != "positional":
+        raise ValueError(
+            f"{where}: time_embedding_type {embeds!r}: only models that are told t by its position can be taken"
+        )
     if config.get("class_embed_type"):
         raise ValueError(
             f"{where}: class_embed_type {config['class_embed_type']!r}: only num_class_embeds is known here"
         )
-    channels, out = config.get("in_channels", 3), config.get("out_channels", 3)
+    channels, out = _whole(config, "in_channels", 3, where), _whole(config, "out_channels", 3, where)
     if channels != out:
         raise ValueError(
             f"{where}: {channels} channels in and {out} out: a UNet with learned variances cannot be taken"
@@ -148,23 +154,30 @@ def _unet(root: Path, config: dict[str, Any]) -> dict[str, Any]:
     size = config.get("sample_size")
     if size is None:
         raise ValueError(f"{where}: it names no sample_size, so nobody can say which images it is for")
-    height, width = (size, size) if isinstance(size, int) else size
+    sides = list(size) if isinstance(size, list | tuple) else [size, size]
+    if len(sides) != 2:
+        raise ValueError(f"{where}: sample_size {size!r} is neither a side nor a height and a width")
+    # diffusers makes nothing of a UNet's sample_size, so that 32.0 loads; of other numbers it makes layers
+    sides = [int(side) if isinstance(side, float) and side.is_integer() else side for side in sides]
+    height, width = (_whole_number(side, "sample_size", where) for side in sides)
     shape = (channels, height, width)
-    return {"shape": shape, "image_shape": shape, "classes": config.get("num_class_embeds") or 0, "null": False}
+    classes = _whole(config, "num_class_embeds", 0, where)
+    return {"shape": shape, "image_shape": shape, "classes": classes, "null": False}
 
 
 def _dit(root: Path, config: dict[str, Any]) -> dict[str, Any]:
     vae = _json(root / "vae" / "config.json", "the pipeline's VAE is not there")
-    channels, size = config.get("in_channels", 4), config.get("sample_size", 32)
-    out = config.get("out_channels") or channels
+    where = root / DIT / "config.json"
+    channels, size = _whole(config, "in_channels", 4, where), _whole(config, "sample_size", 32, where)
+    out = _whole(config, "out_channels", channels, where)
     if out not in (channels, 2 * channels):
-        raise ValueError(f"{root / DIT / 'config.json'}: {channels} channels in and {out} out is no DiT's")
-    latent = vae.get("latent_channels", 4)
+        raise ValueError(f"{where}: {channels} channels in and {out} out is no DiT's")
+    latent = _whole(vae, "latent_channels", 4, root / "vae" / "config.json")
     if latent != channels:
         raise ValueError(f"{root}: its transformer takes {channels} channels, but its VAE makes {latent}")
     side = size * 2 ** (len(vae.get("block_out_channels", [64])) - 1)
-    classes = (config.get("num_embeds_ada_norm") or 1000) + 1  # diffusers appends the null class
-    image_shape = (vae.get("in_channels", 3), side, side)
+    classes = _whole(config, "num_embeds_ada_norm", 1000, where) + 1  # diffusers appends the null class
+    image_shape = (_whole(vae, "in_channels", 3, root / "vae" / "config.json"), side, side)
     return {"shape": (channels, size, size), "image_shape": image_shape, "classes": classes, "null": True}
 
 
@@ -176,15 +189,16 @@ def _check_part(root: Path, part: str, declared: Any) -> None:
         )
     if declared[1] not in _CLASSES[part]:
         raise ValueError(f"{where}: {part} is a {declared[1]}; known: {', '.join(_CLASSES[part])}")
-    if _weights(root / part):
+    folder = folder_of(root, part)
+    if _weights(folder):
         return
-    pickles = sorted(f.name for f in (root / part).glob("*") if f.suffix in _PICKLES)
+    pickles = sorted(f.name for f in folder.glob("*") if f.suffix in _PICKLES)
     if not pickles:
-        raise ValueError(f"{root / part}: no safetensors weights in it")
+        raise ValueError(f"{folder}: no safetensors weights in it")
     name = _CLASSES[part][0]
     raise ValueError(
-        f"{root / part}: its weights are pickles ({', '.join(pickles)}), which can run code and are not read; where you trust "
-        f"them, convert: {name}.from_pretrained('{root / part}').save_pretrained('{root / part}')"
+        f"{folder}: its weights are pickles ({', '.join(pickles)}), which can run code and are not read; where you trust "
+        f"them, convert: {name}.from_pretrained('{folder}').save_pretrained('{folder}')"
     )
 
 
@@ -195,7 +209,12 @@ def _weights(folder: Path) -> list[Path]:
         return [one]
     if not index.is_file():
         return []
-    shards = sorted(set(_json(index, "").get("weight_map", {}).values()))
+    shard_of = _json(index, "").get("weight_map")
+    if not isinstance(shard_of, dict) or not shard_of:
+        raise ValueError(
+            f"{index}: it has no weight_map that says which weights lie in which file; save the pipeline again"
+        )
+    shards = sorted(set(map(str, shard_of.values())))
     if odd := [name for name in shards if not re.fullmatch(r"\w[\w.-]*\.safetensors", str(name))]:
         raise ValueError(f"{index}: names {odd[0]!r}, which is no safetensors file beside it; it is not read")
     missing = [name for name in shards if not (folder / name).is_file()]
@@ -206,7 +225,7 @@ def _weights(folder: Path) -> list[Path]:
 
 def _json(path: Path, without: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))  # with a byte order mark or without
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: {without}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -214,6 +233,18 @@ def _json(path: Path, without: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path}: not a JSON object")
     return found
+
+
+def _whole(config: dict[str, Any], name: str, default: int, where: Path) -> int:
+    """A whole number of a configuration, at least 0, the default where it is not there; ValueError for anything else."""
+    value = config.get(name)
+    return default if value is None else _whole_number(value, name, where)
+
+
+def _whole_number(value: Any, name: str, where: Path) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{where}: {name} is {value!r}, where a whole number belongs")
+    return value
 
 
 def _size(shape: tuple[int, int, int]) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from diffusers import DDIMScheduler
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+SPACINGS = ("leading", "trailing", "linspace")
 _REFUSED = ("thresholding", "rescale_betas_zero_snr", "use_flow_sigmas")  # each changes what ε or x_t is
 
 
@@ -34,8 +35,22 @@ class NoiseSchedule:
     def __post_init__(self) -> None:
         if self.beta_schedule not in BETA_SCHEDULES and not self.trained_betas:
             raise ValueError(f"beta_schedule {self.beta_schedule!r} is none of {', '.join(BETA_SCHEDULES)}")
+        timesteps: Any = self.num_train_timesteps
+        is_number = isinstance(timesteps, int | float) and not isinstance(timesteps, bool)
+        if not is_number or timesteps != int(timesteps):
+            raise ValueError(f"num_train_timesteps must be a whole number, not {self.num_train_timesteps!r}")
+        object.__setattr__(self, "num_train_timesteps", int(self.num_train_timesteps))
         if self.num_train_timesteps < 1:
             raise ValueError(f"num_train_timesteps must be at least 1, not {self.num_train_timesteps}")
+        if self.timestep_spacing not in SPACINGS:
+            raise ValueError(f"timestep_spacing {self.timestep_spacing!r} is none of {', '.join(SPACINGS)}")
+        betas = self.trained_betas or (self.beta_start, self.beta_end)
+        if not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in betas):
+            raise ValueError(f"each β must be a number from 0 and below 1, not {list(betas)[:3]}")
+        if self.trained_betas and len(self.trained_betas) != self.num_train_timesteps:
+            raise ValueError(
+                f"{len(self.trained_betas)} trained_betas for {self.num_train_timesteps} training timesteps; one each is asked for"
+            )
 
     def scheduler(self) -> DDIMScheduler:
         """The schedule as diffusers' object: models are trained by its `add_noise` and sampled by its `step`."""
@@ -49,7 +64,8 @@ def schedule_from(config: Mapping[str, Any]) -> NoiseSchedule:
     """The schedule a pipeline's ``scheduler_config.json`` describes, whatever sampler wrote it.
 
     ValueError unless it is a schedule of β for a model that predicts ε. DDPM's defaults are DDIM's wherever a file leaves a
-    value out. How other samplers spread their steps says nothing of training: there DDIM's own defaults stand.
+    value out. How other samplers spread their steps says nothing of training: there DDIM's own defaults stand. They stand for
+    ``linspace`` too: timesteps of that spacing are further apart than diffusers' DDIM step goes, and samples come out wrong.
     """
     name = config.get("_class_name", "its scheduler")
     if "beta_schedule" not in config and not config.get("trained_betas"):
@@ -64,5 +80,7 @@ def schedule_from(config: Mapping[str, Any]) -> NoiseSchedule:
     ddpm = name in ("DDIMScheduler", "DDPMScheduler")
     if not ddpm:
         values = {n: v for n, v in values.items() if n not in ("steps_offset", "timestep_spacing", "set_alpha_to_one")}
+    if values.get("timestep_spacing") == "linspace":
+        del values["timestep_spacing"]
     values["clip_sample"] = bool(config.get("clip_sample", ddpm))
     return NoiseSchedule(**values | {"trained_betas": tuple(config.get("trained_betas") or ())})

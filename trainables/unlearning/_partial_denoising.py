@@ -49,15 +49,20 @@ def partly_denoised(
 
     ε̃ = ε(x, ∅) + guidance · (ε(x, c) - ε(x, ∅)). As in the public code of both papers, t is drawn evenly from the stretch of
     the training schedule that the last DDIM step has crossed; there one chain is a batch, here each image stops by itself.
+    That stretch begins where the chain stopped and ends below the timestep it stepped from, or the schedule's end.
     """
     sampler = DDIMScheduler.from_config(problem.schedule.config)
     sampler.set_timesteps(steps)
     n = len(conditions)
     x_t = torch.randn((n, *problem.forget.images.shape[1:]), generator=generator).to(problem.forget.images)
     behind = torch.randint(steps, (n,), generator=generator)  # on the CPU: which rows go on needs no GPU's answer
-    within = torch.randint(sampler.config["num_train_timesteps"] // steps, (n,), generator=generator)
+    horizon = sampler.config["num_train_timesteps"]
+    drawn = torch.randint(horizon // steps, (n,), generator=generator)
     for i, timestep in enumerate(sampler.timesteps[: int(behind.max())]):
         rows = (behind > i).nonzero().flatten().to(x_t.device)
         epsilon = predict_guided(model, x_t[rows], timestep, conditions[rows], problem.null_condition, guidance)
         x_t[rows] = sampler.step(epsilon, timestep, x_t[rows], eta=0.0).prev_sample
+    ends = torch.cat([torch.tensor([horizon]), sampler.timesteps[:-1]])
+    stretch = (ends - sampler.timesteps)[behind]
+    within = drawn * stretch // (horizon // steps)  # all stretches are as long where the spacing is "leading"
     return x_t, (sampler.timesteps[behind] + within).to(x_t.device)

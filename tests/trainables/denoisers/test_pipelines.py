@@ -195,7 +195,117 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "classes": (lambda r: edit(r / "unet" / "config.json", num_class_embeds=7), "it has 7 classes, but digits has 10"),
     "unconditional": (lambda r: edit(r / "unet" / "config.json", num_class_embeds=None), "it is unconditional, but"),
+    "a word for a number": (
+        lambda r: edit(r / "unet" / "config.json", in_channels="1"),
+        "in_channels is '1', where a whole",
+    ),
+    "a float for a whole number": (
+        lambda r: edit(r / "unet" / "config.json", in_channels=1.0),
+        "in_channels is 1.0, where a whole number belongs",
+    ),
+    "half a pixel": (lambda r: edit(r / "unet" / "config.json", sample_size=8.5), "sample_size is 8.5, where a whole"),
+    "three sides": (lambda r: edit(r / "unet" / "config.json", sample_size=[8, 8, 8]), "neither a side nor"),
+    "a size in words": (
+        lambda r: edit(r / "unet" / "config.json", sample_size="8"),
+        "sample_size is '8', where a whole",
+    ),
+    "classes in words": (
+        lambda r: edit(r / "unet" / "config.json", num_class_embeds="ten"),
+        "num_class_embeds is 'ten'",
+    ),
+    "Fourier features of t": (
+        lambda r: edit(r / "unet" / "config.json", time_embedding_type="fourier"),
+        "time_embedding_type 'fourier'",
+    ),
+    "an index that is a list": (lambda r: (r / "model_index.json").write_text("[]"), "not a JSON object"),
+    "shards in a list": (
+        lambda r: (
+            (r / "unet" / "diffusion_pytorch_model.safetensors").rename(r / "unet" / "a.safetensors"),
+            (r / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(
+                '{"weight_map": ["a.safetensors"]}'
+            ),
+        ),
+        "it has no weight_map",
+    ),
+    "too few betas": (
+        lambda r: edit(r / "scheduler" / "scheduler_config.json", trained_betas=[0.1, 0.2]),
+        "2 trained_betas for 1000 training timesteps",
+    ),
+    "a beta above 1": (
+        lambda r: edit(r / "scheduler" / "scheduler_config.json", beta_end=1.5),
+        "each β must be a number",
+    ),
+    "a beta in words": (
+        lambda r: edit(r / "scheduler" / "scheduler_config.json", beta_start="small"),
+        "each β must be a",
+    ),
+    "half a timestep": (
+        lambda r: edit(r / "scheduler" / "scheduler_config.json", num_train_timesteps=999.5),
+        "num_train_timesteps must be a whole number",
+    ),
+    "timesteps in words": (
+        lambda r: edit(r / "scheduler" / "scheduler_config.json", num_train_timesteps="many"),
+        "num_train_timesteps must be a whole number",
+    ),
+    "an unknown spacing": (
+        lambda r: edit(r / "scheduler" / "scheduler_config.json", timestep_spacing="sideways"),
+        "timestep_spacing 'sideways' is none of leading",
+    ),
 }
+
+
+def in_the_root(folder: Path) -> None:
+    """As older pipelines of UNets lie: ``config.json``, weights and ``scheduler_config.json`` beside ``model_index.json``."""
+    for part in ("unet", "scheduler"):
+        for file in (folder / part).iterdir():
+            file.rename(folder / file.name)
+        (folder / part).rmdir()
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "in the root": in_the_root,
+    "a size as a float": lambda r: edit(r / "unet" / "config.json", sample_size=8.0),
+    "a height and a width": lambda r: edit(r / "unet" / "config.json", sample_size=[8, 8]),
+    "a byte order mark": lambda r: (r / "model_index.json").write_text(
+        "\ufeff" + (r / "model_index.json").read_text(), encoding="utf-8"
+    ),
+    "an option of a newer diffusers": lambda r: edit(r / "unet" / "config.json", flux_capacitor=True),
+    "an option of a newer scheduler": lambda r: edit(r / "scheduler" / "scheduler_config.json", warp=9),
+    "timesteps as a float": lambda r: edit(r / "scheduler" / "scheduler_config.json", num_train_timesteps=1000.0),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("classes", [10, None], ids=["conditional", "unconditional"])
+def test_a_pipeline_that_is_laid_out_or_written_oddly_predicts_what_it_predicted(
+    odd: str, classes: int | None, folder: Path
+) -> None:
+    theirs, data = pipelines.unet(classes), "digits" if classes else "digits_duplicated"
+    pipelines.save_ddpm(folder, theirs)
+    plain = taken(folder, data)
+    ODD[odd](folder)
+    found = taken(folder, data)
+    assert found.schedule == plain.schedule and found.shape == plain.shape == (1, 8, 8)
+    ours, conditions = imported_model(found, DATASETS[data]), C if classes else torch.zeros_like(C)
+    with torch.no_grad():
+        expected = theirs(X, T, **({"class_labels": C} if classes else {})).sample
+        torch.testing.assert_close(epsilon(ours, c=conditions), expected)
+
+
+def test_linspace_is_taken_for_ddims_own_spacing_whose_steps_its_step_takes(folder: Path) -> None:
+    pipelines.save_ddim(folder, pipelines.unet(10), timestep_spacing="linspace")
+    schedule = taken(folder).schedule.scheduler()
+    schedule.set_timesteps(10)
+    assert (-schedule.timesteps.diff() == 100).all(), "as far apart as DDIM's step goes"
+
+
+def test_weights_that_are_no_numbers_are_said(folder: Path) -> None:
+    model = pipelines.unet(10)
+    with torch.no_grad():
+        model.conv_in.weight[0] = float("nan")
+    pipelines.save_ddpm(folder, model)
+    with pytest.raises(ValueError, match=r"unet has weights that are no finite numbers, in conv_in\.weight"):
+        imported_model(taken(folder), DIGITS)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+
 import pytest
 import torch
 from ddim import literal_chains
+from diffusers import DDIMScheduler
 from formula import in_float64
 
 from trainables.unlearning import Problem
 from trainables.unlearning._partial_denoising import SelfSampled, partly_denoised
+
+
+@dataclass
+class Output:
+    """What a model gives."""
+
+    sample: torch.Tensor
+
+
+class Echo(torch.nn.Module):
+    """Takes its input for the noise."""
+
+    class_embedding = None
+
+    def forward(self, noisy: torch.Tensor, timestep: torch.Tensor) -> Output:
+        return Output(noisy)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
@@ -22,6 +42,23 @@ def test_every_image_stops_after_its_own_number_of_ddim_steps(problem: Problem, 
     assert torch.equal(t, at)
     assert len({int(time) // 250 for time in t}) > 1, "not all stopped at once"
     assert not x_t.requires_grad
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("steps", [4, 7, 10])
+def test_every_t_lies_on_the_schedule_in_the_stretch_that_the_last_step_crossed(
+    problem: Problem, spacing: str, offset: int, steps: int
+) -> None:
+    config = dict(problem.schedule.config) | {"timestep_spacing": spacing, "steps_offset": offset}
+    schedule = DDIMScheduler.from_config(config)
+    odd = dataclasses.replace(problem, schedule=schedule)
+    conditions = torch.full((400,), 3)
+    _, t = partly_denoised(Echo(), odd, conditions, steps, 1.0, torch.Generator().manual_seed(0))
+    schedule.set_timesteps(steps)
+    starts = schedule.timesteps.flip(0)
+    assert t.min() >= starts[0] and t.max() < 1000
+    assert len(torch.unique(torch.bucketize(t, starts, right=True))) == steps, "some in every stretch"
 
 
 def test_a_batch_erases_alone_where_nothing_is_retained() -> None:
