@@ -14,7 +14,8 @@ from sweep.space import Choice, Float, Int, Parameter, SearchSpace, Settings, st
 
 LEARNING_RATE = Float("learning_rate", 1e-4, 4e-3, log=True, help="peak learning rate; it decays to 0 over the run")
 STEPS = Int("steps", 20, 240, log=True, help="optimiser steps of unlearning")
-RATIO = Float("lambda_ratio", 0.03, 3.0, log=True, help="weight of the forgetting loss over that of the retain loss")
+# Up to what Concept Ablation was published with, 5, and beyond.
+RATIO = Float("lambda_ratio", 0.03, 10.0, log=True, help="weight of the forgetting loss over that of the retain loss")
 RETAIN_WEIGHT = Float("retain_weight", 0.33, 33.0, log=True, help="the same ratio upside down: methods that call it so")
 SHARE = Float("forget_share", 0.05, 0.6, help="share of each batch spent on the forgotten condition")
 ALTERNATIVE = Choice(

@@ -6,7 +6,7 @@
 x are images that θ₀ makes for the anchor c_alt, a retained condition. The paper's retain term is on the anchor's images
 alone; here it is on all of D_r, which holds the anchor. The paper starts from ε₀ as the model-based target and takes
 sg ε_θ(x_t, t, c_alt) to save the memory of a second network, which is no cost here. Public code averages over elements and
-weighs the retain term 1 against .2.
+weighs the retain term .2 against 1 for the anchor's, which is a `lambda_ratio` of 5.
 """
 
 from __future__ import annotations

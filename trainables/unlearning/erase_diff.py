@@ -12,7 +12,8 @@ inner steps only stir Adam's moments, which both levels share; `inner_steps` = 0
 
 Public code runs K = 2 passes of Adam over the forget set and then many outer steps; here every step has its own inner steps,
 from where it is, and gives the weights back. λ = .1, η = .1, Adam at 1e-4. Its file for CIFAR-10 has both targets: uniform
-noise that the image is also noised with (u is x_t's own noise) and a random other class's prediction, one class a batch.
+noise that the image is also noised with (u is x_t's own noise) and a random other class's prediction, one class a batch,
+there with a tenth of the labels dropped.
 Every loss is a mean over elements there too, so λ carries over.
 """
 

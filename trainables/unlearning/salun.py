@@ -7,7 +7,8 @@
 The paper's α weighs the retain term. Public code sums that term over the D elements (3,072 on CIFAR-10) and averages the
 swap term, with α = 1e-3: per element α = 3.07, so `lambda_ratio` = 1 / (α D) = .33. Its ascent sums both terms, so there
 α carries over, `lambda_ratio` = 1 / α. It masks after clipping the gradient's norm, here the mask comes first; c_alt is
-c_f + 1 there, ``class_fixed`` here; batches are of 128 images of each kind. Gradient ascent is unbounded below: it
+c_f + 1 there, ``class_fixed`` here; batches are of 128 images of each kind, a tenth of the labels of both dropped; samples are
+drawn with a guidance scale of 2, which as a weight of ε_∅ + w (ε_c - ε_∅) is 3. Gradient ascent is unbounded below: it
 diverges unless `lambda_ratio` is small or the run short.
 """
 

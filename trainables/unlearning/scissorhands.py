@@ -9,7 +9,8 @@ L_f, as seen from the weights just cut, is turned: m = ∇L_f there, once; where
 which is gradient episodic memory's quadratic program (arXiv 1706.08840) for one memory.
 
 Public code for Stable Diffusion: sparsity .995-.999, λ_f / λ_r = .1, Adam at 1e-5 to 2e-5, ascent for classes, the swap
-for nudity, and no projection, which only its classifiers have. Both losses are means there too, so λ carries over. It adds
+for nudity, and no projection, which only its classifiers have; cut weights get a new random value, and samples a guidance of
+7.5. Both losses are means there too, so λ carries over. It adds
 up the absolute gradients of 10 batches, here it is the whole forget set's mean gradient. It re-initialises only where a
 weight belongs to chosen layers (two blocks' self-attention), here to a matrix or kernel of `cut_parameters`, by default of
 the attention; all weights count for the share. A small model has none to spare elsewhere: on digits a cut of 16 weights

@@ -2,11 +2,11 @@
 
     L(θ) = λ_f · E_{x ~ U[-1,1]} ‖ε - ε_θ(x_t, t, c_f)‖² + λ_r · DSM(θ; replay) + λ · Σ_i F_i (θ_i - θ₀_i)²
 
-c_f is taught images of uniform noise, with λ_f + λ_r = 1; replay are images that θ₀ makes for the retained conditions, and
-F is the Fisher diagonal at θ₀ (`trainables.needs.fisher`), so that weights which matter to all conditions stay.
-Published: γ = λ_r / λ_f = 1, λ = 10, 20,000 steps of Adam at 1e-4, on sums over the D elements and F from sums over D and
-over T = 1,000 timesteps. Per element, F is smaller by (D T)² and the losses by D and 2 (λ_f = 1/2), so
-λ = 10 · D T² / 2: 1.5e10 on 3 × 32 × 32 images, 3.2e8 on 8 × 8 ones. F here also holds the variance of few noises,
+c_f is taught images of uniform noise, with λ_f + λ_r = 1; replay are images that θ₀ makes for the retained conditions, and F
+is the Fisher diagonal at θ₀ (`trainables.needs.fisher`), so that weights which matter to all conditions stay. Published: γ =
+λ_r / λ_f = 1, λ = 10, 20,000 steps of Adam at 1e-4, on sums over the D elements and F from sums over D and over T = 1,000
+timesteps. Per element, F is smaller by (D T)² and the losses by D and 2 (λ_f = 1/2), so λ = 10 · D T² / 2: 1.5e10 on 3 × 32 ×
+32 images, 3.2e8 on 8 × 8 ones. (Its F is of images in [0, 1], not in [-1, 1].) F here also holds the variance of few noises,
 and runs are a hundred times shorter, so the published λ is too strong: `ewc_weight`'s default was tuned. Digits needs it
 little (`fid_delta` 5.7 at λ = 1e3 and 1e4, 3.3 at 3e4) and replay much: with 32 generated images a condition it is 61.
 """

@@ -8,12 +8,12 @@ Following the ascent with a descent on D_r stands in for the retain loss's inver
 image that is already forgotten counts little and the losses' scale cancels. Both updates go through one Adam, moments
 shared, and each gradient is clipped on its own to `grad_clip`, after the mask, as in public code.
 
-Published for CIFAR-10: α = 10 with cosine decay, λ = .5, γ = 1, 150 steps of Adam at 1e-4, batches of 128 of each set, on
-losses that are sums over D = 3,072 elements. Both are sums there, so α carries over; clipping at 1 does not: per element
-gradients are D times smaller. F is the Fisher diagonal, from `trainables.needs.fisher_ratio`. The ascent is unbounded:
-what bounds it is its decay, the clip and the mask. On digits γ = 1 lets half of all weights climb, and with a clip of 1 no α
-forgets without ruin (.5: 44 % forgotten, `fid_delta` 3; .8: 99 %, 60); γ = 2 to 3 with a clip of .1 does. The loss that is
-reported is the slow one.
+Published for CIFAR-10: α = 10 with cosine decay, λ = .5, γ = 1, 150 steps of Adam at 1e-4, batches of 128 of each set, a
+tenth of the labels dropped, on losses that are sums over D = 3,072 elements. Both are sums there, so α carries over; clipping
+at 1 does not: per element gradients are D times smaller. F is the Fisher diagonal, from `trainables.needs.fisher_ratio`. The
+ascent is unbounded: what bounds it is its decay, the clip and the mask. On digits γ = 1 lets half of all weights climb, and
+with a clip of 1 no α forgets without ruin (.5: 44 % forgotten, `fid_delta` 3; .8: 99 %, 60); γ = 2 to 3 with a clip of .1
+does. The loss that is reported is the slow one.
 """
 
 from __future__ import annotations
