@@ -1,4 +1,7 @@
-"""How a command ends: a mistake is one line and exit code 2, Ctrl-C one line and 130, a reader that is gone none at all."""
+"""How a command ends: a mistake is one line and exit code 2, Ctrl-C one line and 130, a reader that is gone none at all.
+
+A run that is told to end, by SIGTERM as schedulers do or by SIGHUP as a terminal that is closed, ends as by Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,15 @@ import select
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn, ParamSpec
 
-MISTAKE, INTERRUPTED = 2, 128 + signal.SIGINT  # exit codes, as a shell has them
-READER_GONE = 128 + signal.SIGPIPE
+MISTAKE, BY_SIGNAL = 2, 128  # exit codes, as a shell has them; the signal's number is added
+READER_GONE = BY_SIGNAL + signal.SIGPIPE
 _LONGEST = 255  # bytes of one name in a path, on the file systems in use
 
 Arguments = ParamSpec("Arguments")
@@ -29,6 +33,27 @@ Arguments = ParamSpec("Arguments")
 
 class UsageError(Exception):
     """Names the thing that is wrong, the place, and the mend, in one line."""
+
+
+_received: list[int] = []  # signals beside Ctrl-C's own that were taken for it: a library may raise that anew
+
+
+def listen_to_signals() -> None:
+    """Have SIGTERM and SIGHUP end the run as Ctrl-C does, each once: what comes while the run ends, ends it at once.
+
+    One that is ignored, as under ``nohup``, stays so. Other threads than the main one cannot listen.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        _received.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
@@ -40,6 +65,7 @@ def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
     @functools.wraps(main)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
         _write_what_can_be()
+        _received.clear()
         try:
             return _written(main, *args, **kwargs)
         except UsageError as error:
@@ -47,7 +73,7 @@ def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
             return MISTAKE
         except KeyboardInterrupt as stop:
             print(f"\nstopped; {stop}" if str(stop) else "\nstopped", file=sys.stderr)
-            return INTERRUPTED
+            return BY_SIGNAL + (_received[-1] if _received else signal.SIGINT)
         except BrokenPipeError:
             if not _reader_gone():
                 raise
@@ -94,18 +120,27 @@ class Begun:
 
 @contextlib.contextmanager
 def resumable(command: str) -> Iterator[Begun]:
-    """Have a Ctrl-C within tell how to go on with the run, where its plan is written, or that nothing was begun."""
-    begun = Begun()
+    """Have a Ctrl-C within tell how to go on with the run, where its plan is written, or that nothing was begun.
+
+    So do SIGTERM and SIGHUP, which are what they were again afterwards.
+    """
+    begun, before = Begun(), {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    listen_to_signals()
     try:
         yield begun
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         written = begun.plan if begun.plan is not None and begun.plan.exists() else None
         how = (
             f"go on with: python -m {command} --resume {shlex.quote(str(written.parent))}"
             if written
             else "nothing was begun"
         )
-        raise KeyboardInterrupt(how) from None
+        stop.args = (how,)
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def tell_of_interrupts() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,6 +78,37 @@ def test_ctrl_c_tells_how_to_go_on_where_a_plan_is_written(
     assert main() == 130
     how = f"go on with: python -m sweep.launch --resume {tmp_path}" if written else "nothing was begun"
     assert capsys.readouterr().err == f"\nstopped; {how}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_ends_as_by_ctrl_c_and_by_its_own_code(
+    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+
+    @command
+    def main() -> int:
+        with resumable("sweep.launch") as begun:
+            begun.plan = tmp_path / "plan.json"
+            begun.plan.write_text("{}")
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        return 0
+
+    assert main() == 128 + number
+    assert capsys.readouterr().err == f"\nstopped; go on with: python -m sweep.launch --resume {tmp_path}\n"
+    assert signal.getsignal(number) == before
+    assert command(lambda: 0)() == 0
+
+
+def test_a_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As ``nohup`` has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with resumable("sweep.launch"):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_library_that_is_needed_is_named_with_what_installs_it() -> None:
