@@ -169,6 +169,7 @@ def drive(args: argparse.Namespace) -> Marked:
     from sweep.plan import folders
     from sweep.plan.asked import plan_of
     from sweep.records.folder import write_json
+    from sweep.relearning.specs import Specs
     from sweep.terminal.lines import Progress
     from sweep.terminal.quiet import quiet
     from trainables.relearning.experiment import Experiment
@@ -197,7 +198,7 @@ def drive(args: argparse.Namespace) -> Marked:
 
     def open_(execute: Any) -> tuple[Agenda, list[View]]:
         Store(plan.artifacts).put(key_of("base_score"), "slept", {}, pictures(np.random.default_rng(0)))
-        agenda = Agenda(plan, space.bounded(prepared), experiment, prepared)
+        agenda = Agenda(plan, space.bounded(prepared), Specs(plan, space.bounded(prepared), experiment, 0.3), prepared)
         progress.begin(agenda)
         marked.append(Marked(args.every))
         return agenda, [*views_of(plan, agenda, progress), *marked]
@@ -207,7 +208,7 @@ def drive(args: argparse.Namespace) -> Marked:
 
     with (args.folder / "progress.txt").open("w") as stream:
         progress = Progress(stream)
-        sweep.drive(plan, open_, [experiment], progress, Trial)
+        sweep.drive(plan, open_, sweep.Shared(plan.artifacts, str), progress, Trial)
     return marked[0]
 
 

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sweep.records import RUNNING, figure_names, now, recorded_settings
+from sweep import procedures
+from sweep.procedures import Spec
+from sweep.records import RUNNING, now, recorded_settings
 from sweep.records.names import replicate_name
-from sweep.space import Arm, Attack, Constraint, SearchSpace, Settings
+from sweep.space import Arm, SearchSpace, Settings
 from sweep.space.parameters import cell
 from sweep.space.question import excesses, feasible
-from trainables.relearning.experiment import AttackPlan, Limit, TrialSpec
 
 
 @dataclass
 class Job:
     """One replicate of one trial, on its way: its spec, and the rows its reports have brought so far."""
 
-    spec: TrialSpec
+    spec: Any  # a `Spec`
     arm: str
     number: int
     phase: str
@@ -45,10 +46,6 @@ class Ended:
 
     job: Job
     row: dict[str, Any]
-
-
-Tell = Callable[[str], None]
-"""Says what happens, in one line."""
 
 
 class Jobs(Protocol):
@@ -137,6 +134,7 @@ def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[s
     row = identity(job.spec) | {
         "arm": job.arm,
         "method": job.spec.method,
+        "seed": job.spec.seed,
         "phase": job.phase,
         "state": state,
         "cause": cause,
@@ -150,7 +148,8 @@ def replicate_row(job: Job, state: str, cause: str | None, columns: Collection[s
 
 def trial_row(job: Job, space: SearchSpace, state: str, cause: str | None) -> dict[str, Any]:
     """The job's row of the trials table: what the sampler chose, and what search is told of it."""
-    figures = {k: v for k, v in job.figures.items() if k in figure_names()}
+    names = procedures.named(space.procedure).columns().names
+    figures = {k: v for k, v in job.figures.items() if k in names}
     over = excesses(space, job.figures)
     row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
     row |= {"state": state, "cause": cause, "stopped_by": job.stopped_by, "asked_at": job.asked_at}
@@ -170,34 +169,22 @@ def settings_of(arm: Arm, row: Mapping[str, Any]) -> Settings:
     return arm.check(recorded_settings(row))
 
 
-def identity(spec: TrialSpec) -> dict[str, Any]:
+def identity(spec: Spec) -> dict[str, Any]:
     return {"trial_id": spec.trial_id, "replicate": spec.replicate}
-
-
-def attack_plan(attack: Attack) -> AttackPlan:
-    return AttackPlan(attack.name, attack.method, dict(attack.settings), attack.counts)
-
-
-def gate_limit(constraint: Constraint, margin: float = 0.0) -> Limit:
-    """The constraint as a gate takes it, which stops what surely breaks it by more than `margin`, a share of the bound."""
-    slack = margin * constraint.unit
-    assert constraint.bound is not None  # its unit is known
-    return Limit(constraint.metric, constraint.bound, constraint.side == "at_most", slack)
 
 
 def add_report(job: Job, report: Mapping[str, Any]) -> None:
     """Add a report's rows to a job's. A restarted process reports its stages again, as found: they are already here."""
     if report["stage"] and report["stage"]["key"] not in {s["key"] for s in job.stages}:
         job.stages.append(_stage_row(job.spec, report["stage"]))
-    known = {_point(row) for row in job.curves}
-    job.curves += [identity(job.spec) | row for row in report["curves"] if _point(row) not in known]
+    columns = procedures.named(job.spec.procedure).columns()
+    at = (columns.series, columns.step, "metric")
+    known = {tuple(row[name] for name in at) for row in job.curves}
+    new = [row for row in report["curves"] if tuple(row[name] for name in at) not in known]
+    job.curves += [identity(job.spec) | row for row in new]
     job.figures |= report["figures"]
 
 
-def _point(row: Mapping[str, Any]) -> tuple[str, int, str]:
-    return row["attack"], row["attack_step"], row["metric"]
-
-
-def _stage_row(spec: TrialSpec, stage: Mapping[str, Any]) -> dict[str, Any]:
+def _stage_row(spec: Spec, stage: Mapping[str, Any]) -> dict[str, Any]:
     times = {k: dt.datetime.fromtimestamp(stage[k], dt.UTC) for k in ("started_at", "finished_at")}
     return identity(spec) | dict(stage) | times

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from sweep import procedures
 from sweep.cluster import remote
-from sweep.errors import Parser, command, resumable
+from sweep.errors import Parser, UsageError, command, resumable
 from sweep.plan import credentials, flags, folders
-from sweep.plan.asked import plan_of
+from sweep.plan.asked import plan_of, procedure_of
 from sweep.plan.checks import validate
 from sweep.plan.options import Call
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan
 from sweep.plan.words import describe
+from sweep.procedures import Preparing
+from sweep.records import read_json
 from sweep.records.folder import only_driver
 from sweep.space import SearchSpace
 from sweep.terminal.quiet import quiet
@@ -37,10 +39,11 @@ examples:
 """
 
 
-def parser() -> Parser:
+def parser(procedure: str = procedures.DEFAULT) -> Parser:
+    """The command's, with the flags of a procedure's setup."""
     p = Parser("python -m sweep.launch", description=__doc__.split(":")[0] + ".", epilog=EPILOG,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    flags.add(p, (Plan, procedures.setup_type(), Place, Call))
+    flags.add(p, (Plan, procedures.named(procedure).setup(), Place, Call))
     remote.add_arguments(p)
     loggers.add_options(p)
     return p
@@ -48,12 +51,13 @@ def parser() -> Parser:
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+    known = parser(procedure_of(argv))
+    args = known.parse_args(argv)
     with resumable("sweep.launch") as begun:
         credentials.refuse(args)
         if remote.wanted(args):
-            return remote.run(args, parser())
-        plan = plan_of(args, parser())
+            return remote.run(args, known)
+        plan = plan_of(args, known)
         begun.plan = Path(plan.run_dir) / "plan.json"
         space = validate(plan)
         from sweep.terminal.choose import progress_for
@@ -62,11 +66,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_dir = Path(plan.run_dir)
         to = loggers.choose(run_dir, args.mlflow, args.wandb, space.name)
         progress.plan(describe(plan, space) + (f"\nloggers     {to.text(run_dir)}" if to else ""))
-        if args.dry_run:
-            return 0
         folders.check_folders(plan, new=bool(args.run_dir))  # a name of our own is taken when the run begins
         plan = dataclasses.replace(plan, setup=plan.setup.fingerprinted())
         quiet(args.verbose)
+        if args.dry_run:  # what it lets pass, runs: methods and data are asked too
+            from sweep.search.warm_start import gather
+
+            procedures.named(space.procedure).preparing(plan).check(space)
+            gather(plan.warm_start, space)
+            return 0
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.search.confirm import check_named
         from sweep.search.reopening import without_controls
@@ -85,23 +93,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:
     """The plan checked by its methods and data, in the run folder that it got; a resumed one has its own."""
-    from sweep.relearning.prepare import check_members, refuse_other_code, resolved
     from sweep.search.confirm import name_trials
     from sweep.search.reopening import reopen, without_controls
     from sweep.search.warm_start import gather, write
 
-    check_members(plan, space)
+    preparing = procedures.named(space.procedure).preparing(plan)
+    preparing.check(space)
     if args.resume:
         run_dir = Path(plan.run_dir)
         with only_driver(run_dir):  # a driver that is refused, for another runs or for its code, changes nothing
-            refuse_other_code(plan)
+            _refuse_other_code(run_dir, preparing)
             loggers.keep(run_dir, to)
             if args.confirm:
                 name_trials(run_dir, without_controls(run_dir, args.confirm))
             for told in reopen(run_dir, space, args.confirm):
                 progress.line(told)
         return plan
-    plan, earlier = resolved(plan), gather(plan.warm_start, space)
+    plan, earlier = preparing.resolved(), gather(plan.warm_start, space)
 
     def others(folder: Path) -> None:
         write(folder, earlier)
@@ -111,6 +119,15 @@ def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen 
     if placed.run_dir != plan.run_dir:
         progress.line(f"run: {plan.run_dir} was taken meanwhile; this one is {placed.run_dir}")
     return placed
+
+
+def _refuse_other_code(run_dir: Path, preparing: Preparing) -> None:
+    """UsageError where the run was prepared by other code or libraries: before anything of it is changed."""
+    path = run_dir / "prepared.json"
+    if path.is_file():
+        other = preparing.code_differs(read_json(path))
+        if other:
+            raise UsageError(f"{path}: {other}: made by other code or libraries than these; start a new run")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Results:
 
     @cached_property
     def curves(self) -> pa.Table:
-        """One row a figure, attack and rung, of every replicate."""
+        """One row a figure and place of a curve, of every replicate."""
         return self._read("curves")
 
     @cached_property

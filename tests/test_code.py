@@ -41,7 +41,7 @@ def test_the_tree_passes(tool: list[str]) -> None:
         ("trainables/relearning/products/models.py", "from trainables.relearning.stages.score import judge"),
         ("sweep/space/question.py", "import torch"),
         ("sweep/records/files.py", "import sweep.reading.words"),
-        ("sweep/views/pictures.py", "import sweep.launch"),
+        ("sweep/views/curve_points.py", "import sweep.launch"),
         ("sweep/reading/words.py", "import matplotlib"),
         ("sweep/launch.py", "from ray import tune"),
     ],
@@ -58,8 +58,19 @@ def test_an_import_that_runs_upward_is_found_out(file: str, line: str, tmp_path:
     assert done.returncode != 0 and "BROKEN" in done.stdout
 
 
-# The layers of `trainables` and of its kind of trial, from the top: in each a file, and an import of the layer above it.
+# The layers of both packages and of the kind of trial, from the top: in each a file, and an import of the layer above it.
 UPWARD = {
+    "sweep/launch.py": "sweep.__main__",
+    "sweep/driver/here.py": "sweep.launch",
+    "sweep/views/plot_and_page.py": "sweep.driver.here",
+    "sweep/page/render.py": "sweep.views.plot_and_page",
+    "sweep/terminal/quiet.py": "sweep.page.render",
+    "sweep/plan/paths.py": "sweep.terminal.quiet",
+    "sweep/samplers/encoding.py": "sweep.plan.paths",
+    "sweep/records/whole.py": "sweep.samplers.encoding",
+    "sweep/procedures/columns.py": "sweep.records.whole",
+    "sweep/space/find.py": "sweep.procedures.columns",
+    "sweep/statistics/ranks.py": "sweep.space.find",
     "trainables/relearning/trial.py": "trainables.trial",
     "trainables/needs/fisher.py": "trainables.relearning.experiment",
     "trainables/unlearning/dimum.py": "trainables.needs.fisher",
@@ -72,14 +83,15 @@ UPWARD = {
     "trainables/data/_class_names.py": "trainables.training.lora",
     "trainables/running/report.py": "trainables.data.digits",
     "trainables/store/patience.py": "trainables.registry",
-    "trainables/relearning/stages/again.py": "trainables.relearning.export",
-    "trainables/relearning/products/images.py": "trainables.relearning.stages.again",
+    "trainables/relearning/shared_products.py": "trainables.relearning.export",
+    "trainables/relearning/stages/glance.py": "trainables.relearning.shared_products",
+    "trainables/relearning/products/images.py": "trainables.relearning.stages.glance",
     "trainables/relearning/origins/trained.py": "trainables.relearning.products.images",
     "trainables/relearning/diagnostics.py": "trainables.relearning.gate",
 }
 
 
-def test_in_every_layer_of_trainables_an_import_that_runs_upward_is_found_out(tmp_path: Path) -> None:
+def test_in_every_layer_an_import_that_runs_upward_is_found_out(tmp_path: Path) -> None:
     """All are written into one copy of the tree, and each is told."""
     for part in ("sweep", "trainables", "search_spaces"):
         subprocess.run(["cp", "-r", str(ROOT / part), str(tmp_path)], check=True)
@@ -91,7 +103,7 @@ def test_in_every_layer_of_trainables_an_import_that_runs_upward_is_found_out(tm
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)})
     planted = {(file.removesuffix(".py").replace("/", "."), module) for file, module in UPWARD.items()}
     assert done.returncode == 1
-    assert planted <= set(re.findall(r"(trainables[\w.]*) -> (trainables[\w.]*)", done.stdout))
+    assert planted <= set(re.findall(r"((?:sweep|trainables)[\w.]*) -> ((?:sweep|trainables)[\w.]*)", done.stdout))
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:

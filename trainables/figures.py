@@ -12,12 +12,12 @@ SAMPLES = ("forgotten", "retained", "retained, after an attack", "")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that a metric or an audit gives, as its column in the tables tells it.
+    """A figure of a trial, as its column in the tables tells it.
 
-    `direction` is ``maximise``, ``minimise`` or empty: neither is better. `over` says which samples it is of: those
-    prompted for what was ``forgotten``, for what is ``retained``, or the ``audited`` images. Of a share of independent
-    samples, to which a binomial interval applies, `samples` says which count: ``forgotten``, ``retained``, or ``retained,
-    after an attack``. A `whole` figure is a whole number, the name of a class say, and no quantity.
+    `direction` is ``maximise``, ``minimise`` or empty: neither is better. `over` says which samples it is of: for a metric
+    or an audit those prompted for what was ``forgotten``, for what is ``retained``, or the ``audited`` images. Of a share of
+    independent samples, to which a binomial interval applies, `samples` says which count: ``forgotten``, ``retained``, or
+    ``retained, after an attack``. A `whole` figure is a whole number, the name of a class say, and no quantity.
     """
 
     name: str
@@ -33,8 +33,17 @@ class Figure:
             raise ValueError(f"figure {self.name!r}: a name is of letters, digits and '_'")
         if not self.description or not isinstance(self.description, str):
             raise ValueError(f"figure {self.name!r}: its description is missing")
-        for what, known in (("direction", DIRECTIONS), ("over", OVER), ("samples", SAMPLES)):
-            value = getattr(self, what)
-            if value not in known:
-                words = ", ".join(repr(word) for word in known)
-                raise ValueError(f"figure {self.name!r}: {what} {value!r} is none of {words}")
+        _check_word(self, "direction", DIRECTIONS)
+
+
+def check_samples(figure: Figure) -> None:
+    """ValueError where a figure of images says that it is over samples which no score has, or a share of such."""
+    _check_word(figure, "over", OVER)
+    _check_word(figure, "samples", SAMPLES)
+
+
+def _check_word(figure: Figure, what: str, known: tuple[str, ...]) -> None:
+    value = getattr(figure, what)
+    if value not in known:
+        words = ", ".join(repr(word) for word in known)
+        raise ValueError(f"figure {figure.name!r}: {what} {value!r} is none of {words}")

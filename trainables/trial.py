@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainables.relearning.experiment import TrialSpec
-from trainables.relearning.products import Workbench
-from trainables.relearning.trial import STEP_SECONDS, Pipeline
+from trainables.running.pipeline import STEP_SECONDS, Pipeline
+from trainables.running.procedures import pipeline_of
 from trainables.running.report import Report
 from trainables.store import StoreUnusable
 from trainables.training import gpu_memory
@@ -26,8 +25,8 @@ from trainables.training import gpu_memory
 _LEAK_BYTES = 256 * 2**20
 
 
-class UnlearningTrial(tune.Trainable):
-    """Runs a `Pipeline`; the config is ``{"spec": JSON of a TrialSpec}``, a result ``{"report": JSON of a Report, "done": bool}``.
+class Trial(tune.Trainable):
+    """Runs a `Pipeline`; the config is ``{"spec": JSON of a spec}``, a result ``{"report": JSON of a Report, "done": bool}``.
 
     An exception in a stage is an outcome of the trial, not of the process: it is reported as FAIL with its cause and is
     not retried. A process that dies is Tune's to restart; the trial then finds its stages in the store. With ``timeout_s`` in
@@ -36,7 +35,7 @@ class UnlearningTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         gpu_memory.keep_to(self._gpu_share())
-        self.bench: Workbench | None = None
+        self.bench: Any = None
         self.kept_bytes = 0  # what shared models hold on the GPU once the first trial is over
         self.failure: Report | None = None
         self._begin(config)
@@ -80,7 +79,7 @@ class UnlearningTrial(tune.Trainable):
         self.held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
         with last_breath(self.timeout_s):
             try:
-                self.pipeline = Pipeline(TrialSpec.from_json(json.loads(config["spec"])), self.bench)
+                self.pipeline = pipeline_of(json.loads(config["spec"]), self.bench)
                 self.bench = self.pipeline.bench
             except Exception as error:  # a setting that a method refuses is the trial's failure, not the actor's
                 self.failure = report_of(error)

@@ -198,10 +198,10 @@ class _Simulation:
 
 def observation(problem: Problem, number: int, state: str, partial: Partial) -> Observation:
     """What the sampler is told: figures that were measured, excesses, and a bound where robustness was never reached."""
-    curves = {ROBUSTNESS: {attack: dict(curve) for attack, curve in partial.curves.items()}}
-    yardstick = problem.yardstick(partial.samples)
+    curves = partial.curve_rows()
+    knowledge = problem.knowledge(partial.samples)
     return observations.observation(
-        problem.space, number, partial.settings, state, partial.figures, curves, yardstick, partial.core_s
+        problem.space, number, partial.settings, state, partial.figures, curves, knowledge, partial.core_s
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from benchmarks.search.staged import FID, OBJECTIVES, PER_RETAINED, RETAINED, ROBUSTNESS, Partial, Problem
-from sweep.jobs import gate_limit
+from sweep.relearning.specs import gate_limit
 from sweep.samplers import Observation
 from sweep.search import dominated, observations
 from trainables.relearning.experiment import Limit, Samples
@@ -51,8 +51,8 @@ def stop(problem: Problem, confidence: float = dominated.CONFIDENCE) -> Judge:
     def judge(partial: Partial, front: Sequence[Observation]) -> str | None:
         if not partial.curves:
             return None
-        yardstick = problem.yardstick(partial.samples)
-        possible = observations.possible(problem.space, partial.figures, {ROBUSTNESS: _curves(partial)}, yardstick)
+        knowledge, curves = problem.knowledge(partial.samples), partial.curve_rows()
+        possible = observations.possible(problem.space, partial.figures, curves, knowledge)
         return dominated.dominated(OBJECTIVES, possible, front, confidence)
 
     return judge
@@ -90,7 +90,3 @@ def either(*judges: Judge) -> Judge:
 def never(partial: Partial, front: Sequence[Observation]) -> str | None:
     """Whole trials."""
     return None
-
-
-def _curves(partial: Partial) -> observations.Curves:
-    return {attack: dict(curve) for attack, curve in partial.curves.items()}

@@ -24,19 +24,21 @@ import numpy as np
 import pyarrow.parquet as pq
 from scipy.stats import qmc
 
-from sweep import records
-from sweep.driver.sweep import drive
+from sweep import procedures, records
+from sweep.driver.sweep import Shared, drive
 from sweep.errors import UsageError, command
-from sweep.jobs import Ended, Job, View, add_report, attack_plan, replicate_row
+from sweep.jobs import Ended, Job, View, add_report, replicate_row
 from sweep.plan.checks import validate
 from sweep.plan.folders import check_folders, create_run_dir
 from sweep.plan.paths import absolute
 from sweep.plan.plan import Plan
-from sweep.records import COMPLETE, FAIL, RUNNING, Writer, figure_names
+from sweep.procedures import Execute
+from sweep.records import COMPLETE, FAIL, RUNNING, Writer
 from sweep.records.folder import write_json
 from sweep.records.names import trial_name
 from sweep.relearning import prepare
-from sweep.relearning.prepare import Execute
+from sweep.relearning.attacks import attack_plan
+from sweep.relearning.columns import columns
 from sweep.space import Arm, Choice, Float, Int, Parameter, SearchSpace, Settings
 from sweep.space.question import excesses
 from sweep.statistics.estimates import nondominated
@@ -116,7 +118,7 @@ class Recording:
         row = {"trial_id": job.spec.trial_id, "arm": job.arm, "method": job.spec.method, "number": job.number}
         row |= {"state": state, "cause": cause, "asked_at": job.asked_at}
         row |= {f"param_{name}": value for name, value in job.parameters.items()}
-        row |= {k: v for k, v in job.figures.items() if k in figure_names()} | {
+        row |= {k: v for k, v in job.figures.items() if k in columns().names} | {
             f"excess_{k}": v for k, v in over.items()
         }
         if state != RUNNING:
@@ -344,7 +346,7 @@ def main(argv: list[str] | None = None) -> int:
         progress.line(f"recording: {agenda.total} replicates, {len(agenda.done)} of them there")
         return agenda, [Told(agenda, progress)]
 
-    drive(plan, open_, [experiment], progress)
+    drive(plan, open_, Shared(experiment.store, procedures.named(space.procedure).preparing(plan).progress), progress)
     return 0
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
 from sweep.records import COMPLETE, FAIL
+from sweep.relearning.columns import RELEARNED
+from sweep.relearning.knowledge import Knowledge
 from sweep.samplers import Question
-from sweep.search.observations import Yardstick
 from sweep.space import Arm, Attack, Constraint, Objective, SearchSpace, Settings
 from sweep.space.question import excesses
 
@@ -70,6 +72,14 @@ class Partial:
     samples: int
     core_s: float
     stage: str
+
+    def curve_rows(self) -> list[dict[str, Any]]:
+        """The curves as rows of the curves table: the attacks all count."""
+        return [
+            {"metric": RELEARNED, "attack": attack, "attack_step": step, "value": value, "counts": True}
+            for attack, curve in self.curves.items()
+            for step, value in curve.items()
+        ]
 
     @property
     def robustness_bound(self) -> float:
@@ -172,9 +182,9 @@ class Problem:
             self.name, self.name, (self.arm,), OBJECTIVES, self.constraints, attacks, attacks, self.rungs
         )  # fmt: skip
 
-    def yardstick(self, samples: int) -> Yardstick:
-        """What the figures of a score over `samples` of the forgotten condition are held against."""
-        return Yardstick(self.gate_sd, samples)
+    def knowledge(self, samples: int) -> Knowledge:
+        """What the rows of a trial say whose score is over `samples` of the forgotten condition."""
+        return Knowledge(self.rungs, self.gate_sd, samples)
 
 
 def draw(problem: Problem, means: Means, settings: Settings, rng: np.random.Generator, glance: bool) -> StagedTrial:

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sweep import records
+from sweep import procedures, records
 from sweep.jobs import Ended, Job, add_report, replicate_row, settings_of, trial_row
 from sweep.plan.plan import Plan
+from sweep.procedures import Spec, Specs
 from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, number_of, trial_name
-from sweep.relearning.specs import Specs
 from sweep.samplers import Observation
 from sweep.samplers.catalogue import make
 from sweep.search import warm_start
@@ -29,19 +29,16 @@ from sweep.search.confirm import chosen_for_confirmation
 from sweep.search.dominated import dominated, present_front
 from sweep.search.journal import Journal, open_journal
 from sweep.search.limits import Spent, StopRule
-from sweep.search.observations import Yardstick, curves_of, observation, possible, question_of
+from sweep.search.observations import observation, possible, question_of
 from sweep.space import CONTROL, Arm, SearchSpace
-from trainables.relearning.experiment import Experiment, TrialSpec
 
 
 class Agenda:
     """Hands out jobs and takes their reports. One process holds it. The question's bounds are numbers by now."""
 
-    def __init__(self, plan: Plan, space: SearchSpace, experiment: Experiment, prepared: Mapping[str, Any]) -> None:
-        self.plan, self.space, self.experiment = plan, space, experiment
-        self.fid_delta_sd: float = prepared["fid_delta_sd"]
-        self.specs = Specs(plan, self.space, experiment, self.fid_delta_sd)
-        self.yardstick = Yardstick(self.fid_delta_sd, plan.setup.samples_forgotten)
+    def __init__(self, plan: Plan, space: SearchSpace, specs: Specs, prepared: Mapping[str, Any]) -> None:
+        self.plan, self.space, self.specs = plan, space, specs
+        self.knowledge = procedures.named(space.procedure).knowledge(space, prepared, plan.flat())
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.schemas(space))
         self._replicate_columns = frozenset(self.writer.schemas["replicates"].names)  # other figures are the curves'
@@ -107,7 +104,7 @@ class Agenda:
         """Record that a job's process was lost for good."""
         return self._end(self.running.pop(name), FAIL, cause)
 
-    def spec_of(self, row: Mapping[str, Any]) -> TrialSpec:
+    def spec_of(self, row: Mapping[str, Any]) -> Spec:
         """What a trial of the search was, by its row."""
         arm = self.space.arm(row["arm"])
         return self.specs.of(row["trial_id"], 0, arm, settings_of(arm, row), gate=True)
@@ -155,8 +152,8 @@ class Agenda:
             )
 
     def _control_jobs(self, replicate: int) -> list[Job]:
-        """θ₀ and, where there is one, θ* under the same attacks on the same seed."""
-        specs = [self.specs.of_control(start, replicate) for start in self.specs.controls]
+        """What trials are held against, on the same seed."""
+        specs = [self.specs.of_control(control, replicate) for control in self.specs.controls]
         return [Job(spec, CONTROL, 0, _phase(spec), records.now()) for spec in specs]
 
     def _confirm_jobs(self) -> list[Job]:
@@ -190,12 +187,11 @@ class Agenda:
         return Ended(job, row)
 
     def _beaten(self, job: Job) -> str | None:
-        """Why a trial under attack can no longer be on its arm's front; None to go on. Only what is searched is stopped."""
+        """Why a trial can no longer be on its arm's front; None to go on. Only what is searched is stopped."""
         if not self.plan.stopping or job.phase != "search" or job.arm == CONTROL:
             return None
-        curves = curves_of(job.curves)
         front = present_front(self.space.objectives, self.arms[job.arm].observed.values())
-        return dominated(self.space.objectives, possible(self.space, job.figures, curves, self.yardstick), front)
+        return dominated(self.space.objectives, possible(self.space, job.figures, job.curves, self.knowledge), front)
 
     def _missing(self, job: Job) -> str:
         """Which figure that the question asks for a finished job lacks, or has as no number; empty where it has them all.
@@ -271,8 +267,8 @@ class Agenda:
             dict(settings),
             row["state"],
             row,
-            curves_of(curves),
-            self.yardstick,
+            curves,
+            self.knowledge,
             row["core_s"] or 0.0,
         )
 
@@ -286,5 +282,5 @@ class Agenda:
         return {name_of(r) for r in rows if r["state"] != RUNNING}
 
 
-def _phase(spec: TrialSpec) -> str:
+def _phase(spec: Spec) -> str:
     return "confirm" if spec.replicate else "search"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from sweep.errors import UsageError
 from sweep.jobs import Ended, Jobs
-from sweep.relearning import prepare as preparing
-from sweep.relearning.prepare import Tasks
+from sweep.procedures import Tasks
 from sweep.terminal.lines import Progress
-from trainables.relearning.trial import Pipeline
-from trainables.store import Artifact, StoreUnusable
+from trainables.running.pipeline import Pipeline
+from trainables.running.procedures import pipeline_of
+from trainables.store import StoreUnusable
 from trainables.trial import failure_report
+
+
+def here(tasks: Tasks) -> dict[str, Any]:
+    """Do tasks one after the other in this process."""
+    return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
 
 
 class Here:
@@ -30,9 +35,9 @@ class Here:
     def __exit__(self, *error: object) -> None:
         """Nothing is open."""
 
-    def execute(self, tasks: Tasks) -> dict[str, Artifact]:
+    def execute(self, tasks: Tasks) -> dict[str, Any]:
         """Do the tasks; returns their artifacts by name."""
-        return preparing.here(tasks)
+        return here(tasks)
 
     def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None:
         """Do every job; `take` hears of each that ended."""
@@ -42,7 +47,7 @@ class Here:
             pipeline: Pipeline | None = None
             while ended is None:
                 try:
-                    pipeline = pipeline or Pipeline(job.spec, bench)
+                    pipeline = pipeline or pipeline_of(job.spec.to_json(), bench)
                     bench = pipeline.bench
                     report = pipeline.step()
                 except (StoreUnusable, UsageError):

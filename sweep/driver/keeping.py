@@ -8,30 +8,22 @@ failed or were stopped during the search, the rest when the run ends. What anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep import records
-from sweep.reading.sweep import read_sweep
+from sweep import procedures, records
+from sweep.procedures import Columns
+from sweep.reading.sweep import procedure_of, read_sweep
 from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
 from sweep.search.confirm import named
 from sweep.space import CONTROL
-from trainables.relearning.experiment import TrialSpec
-from trainables.relearning.stages.attack import attack_key
-from trainables.relearning.stages.trajectory import trajectory_key
-from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.store import Store, is_key
 
 if TYPE_CHECKING:
     from sweep.driver.agenda import Agenda
     from sweep.jobs import Ended
 
-_COLUMNS = {
-    "stages": ("key",),
-    "replicates": ("reference", "base_model", "unlearned_model", "score", "base_score"),
-    "curves": ("artifact",),
-}
 _AT_ONCE = 16  # trials that are removed together while the search goes on: each removal reads the tables
 
 Row = dict[str, Any]
@@ -42,11 +34,20 @@ def keys_of(run: Path, but: Iterable[str] = ()) -> set[str]:
     left_out = frozenset(but)
     prepared = records.read_json(run / "prepared.json") if (run / "prepared.json").is_file() else {}
     found = {*prepared.get("keys", {}).values(), *prepared.get("shared", ())}
-    for table, columns in _COLUMNS.items():
+    columns = _columns_of(run)
+    holders = {"stages": ("key",), "replicates": columns.artifacts, "curves": ("artifact",)}
+    for table, names in holders.items():
         for row in records.rows(run, table):
             if row["replicate"] or row["trial_id"] not in left_out:
-                found |= {row[column] for column in columns if row.get(column)}
+                found |= {row[name] for name in names if row.get(name)}
     return {key for key in found if is_key(key)}
+
+
+def _columns_of(run: Path) -> Columns:
+    """What the tables of a run hold of its procedure; a track, which has no plan of a sweep, is of the default one."""
+    if not (run / "plan.json").is_file():
+        return procedures.named(procedures.DEFAULT).columns()
+    return procedure_of(records.read_json(run / "plan.json"), run).columns()
 
 
 def runs_beside(run: Path, artifacts: str) -> list[Path]:
@@ -91,13 +92,16 @@ class Keeping:
     def _remove(self, losers: list[Row]) -> None:
         names = {r["trial_id"] for r in losers}
         self._removed |= names
-        kept = keys_of(self.run, but=names) | {unlearned_key(job.spec) for job in self.agenda.running.values()}
+        used = (self.agenda.specs.keys_used(job.spec) for job in self.agenda.running.values())
+        kept = keys_of(self.run, but=names).union(*used)
         for other in runs_beside(self.run, self.store.root):
             kept |= keys_of(other)
         there = {file.key for file in self.store.files()}
         for row in losers:
             spec, found = self.agenda.spec_of(row), self._found(row)
-            for key in {*_checkpoints(spec), *self._made(row, spec)} & there - kept - found:
+            stages = [stage["key"] for stage in self._stages(row)]
+            made = set(self.agenda.specs.keys_made(spec, self.agenda.space.arm(row["arm"]), stages))
+            for key in made & there - kept - found:
                 self.store.delete(key)
                 self.store.drop_partial(key)
 
@@ -105,23 +109,9 @@ class Keeping:
         """What the trial did not make itself: another made it first, of this run or of any."""
         return {s["key"] for s in self._stages(row) if s["found"]}
 
-    def _made(self, row: Row, spec: TrialSpec) -> Iterator[str]:
-        """Keys of the trial's stages, those among them that ended after it was stopped. The model attacked is not the attack's."""
-        if not self.agenda.space.arm(row["arm"]).attack:
-            yield from (s["key"] for s in self._stages(row))
-        model = unlearned_key(spec)
-        for attack in spec.attacks:
-            yield from (attack_key(spec, attack, step, model) for step in spec.rungs[1:])
-
     def _stages(self, row: Row) -> list[Row]:
         return records.rows(self.run, "stages", f"{row['trial_id']}-r0")
 
 
 def _trials(run: Path) -> list[Row]:
     return [r for r in records.rows(run, "trials") if r["arm"] != CONTROL]
-
-
-def _checkpoints(spec: TrialSpec) -> Iterator[str]:
-    """Keys of the checkpoints between rungs that a trial leaves which was stopped under attack."""
-    model = unlearned_key(spec)
-    return (trajectory_key(spec, attack, model) for attack in spec.attacks)

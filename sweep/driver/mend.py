@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sweep import records
-from sweep.jobs import Job, Tell, replicate_row, settings_of, trial_row
+from sweep.jobs import Job, replicate_row, settings_of, trial_row
+from sweep.procedures import Specs, Tell
 from sweep.records import COMPLETE, FAIL, GATE, PRUNED, RUNNING
 from sweep.records.damage import Damaged, damaged_files, set_aside
 from sweep.records.names import name_of, parts_of, replicate_of
-from sweep.relearning.specs import Specs
-from sweep.space import CONTROL
+from sweep.space import CONTROL, SearchSpace
 
 Row = dict[str, Any]
 
@@ -85,7 +85,7 @@ def set_one_aside(run: Path, damaged: Damaged, done: Repair, tell: Tell) -> None
     tell(done.damaged[-1])
 
 
-def mend_rows(run: Path, space: Any, specs: Specs, done: Repair, tell: Tell) -> None:
+def mend_rows(run: Path, space: SearchSpace, specs: Specs, done: Repair, tell: Tell) -> None:
     """Write again what the tables lack of replicates that ended, for the one process that holds the run."""
     from sweep.driver.replay import replay
 
@@ -96,7 +96,7 @@ def mend_rows(run: Path, space: Any, specs: Specs, done: Repair, tell: Tell) -> 
     writer = records.Writer(run, records.schemas(space))
     columns, bench = frozenset(writer.schemas["replicates"].names), None
     for name in names:
-        job = job_of(name, known, specs)
+        job = job_of(name, known, space, specs)
         if job is None:
             done.left.append(f"{name}: its parameters are lost; --resume asks for the trial again")
             continue
@@ -124,22 +124,19 @@ def mend_rows(run: Path, space: Any, specs: Specs, done: Repair, tell: Tell) -> 
         tell(line)
 
 
-def job_of(name: str, known: Rows, specs: Specs) -> Job | None:
+def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | None:
     """The job that the replicate of this name was, or None where nobody knows its parameters."""
-    from sweep.driver.replay import parameters_of
-    from trainables.store import Store
-
     trial_id, replicate = replicate_of(name)
     arm_name, number = parts_of(trial_id)
     phase, asked = "search" if replicate == 0 else "confirm", records.now()
     if arm_name == CONTROL:
         return Job(specs.of_control(number, replicate), CONTROL, 0, phase, asked)
-    arm = specs.space.arm(arm_name)
+    arm = space.arm(arm_name)
     if trial_id in known.trials:
         settings: Any = settings_of(arm, known.trials[trial_id])
     else:
         rows = [known.replicates.get(name), *(r for n, r in known.replicates.items() if n.startswith(f"{trial_id}-r"))]
-        found = [parameters_of(Store(specs.plan.artifacts), r) for r in rows if r] if not arm.attack else []
+        found = [specs.parameters_of(arm, r) for r in rows if r]
         settings = next((arm.check(f) for f in found if f is not None), None)
     if settings is None:
         return None

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from sweep.driver.ray_health import RayHealth
-from sweep.errors import UsageError
+from sweep.errors import UsageError, listen_to_signals
 from sweep.jobs import Ended, Jobs, Place, Planned
-from sweep.relearning.prepare import Task, Tasks
-from sweep.relearning.watch import base_progress
+from sweep.procedures import Task, Tasks
 from sweep.terminal.lines import Progress
-from trainables.relearning.experiment import Experiment
-from trainables.store import Artifact, CorruptArtifact, StoreUnusable
+from trainables.store import CorruptArtifact, StoreUnusable
 
 _KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
 # A trial whose process dies more often than this has failed; one that dies less is started again. A lost node takes the
@@ -28,21 +26,21 @@ _MAX_LOST = 4
 class OnRay:
     """Ray as the place where tasks and jobs run, while it is entered; `sweep.driver.here.Here` has the same interface.
 
-    Another `trainable` may take the place of `trainables.trial`'s: a Trainable of Tune that makes
-    `trainables.relearning.trial` reports.
+    Another `trainable` may take the place of `trainables.trial`'s: a Trainable of Tune that makes reports as it does.
     """
 
     def __init__(
-        self, plan: Planned, experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
+        self, plan: Planned, preparation: Callable[[Sequence[str]], str], progress: Progress, trainable: Any = None
     ) -> None:
         self.run_dir, self.place = Path(plan.run_dir).resolve(), plan.place
-        self.experiments, self.progress, self.trainable = experiments, progress, trainable
+        self.preparation, self.progress, self.trainable = preparation, progress, trainable
 
     def __enter__(self) -> Self:
         _set_environment(self.place)
         where = f"connecting to {self.place.address}" if self.place.address else "starting on this machine"
         self.progress.line(f"Ray: {where}")
         _start(self.place, self.run_dir, self.progress.verbose)
+        listen_to_signals()  # Ray has a handler of its own, which ends this process in a dump of its stack
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -50,11 +48,11 @@ class OnRay:
 
         ray.shutdown()
 
-    def execute(self, tasks: Tasks) -> dict[str, Artifact]:
+    def execute(self, tasks: Tasks) -> dict[str, Any]:
         """Do the tasks side by side, saying every few seconds how far the long ones are; returns their artifacts by name."""
         import ray
 
-        def call(task: Task, arguments: tuple[Any, ...]) -> Artifact:
+        def call(task: Task, arguments: tuple[Any, ...]) -> Any:
             import torch
 
             from trainables.training import gpu_memory
@@ -67,7 +65,7 @@ class OnRay:
         # Spread over the nodes: what is prepared at the same time is as heavy as a trial each.
         remote = ray.remote(num_cpus=1, num_gpus=share, resources=mark, scheduling_strategy="SPREAD")(call)
         waiting = {remote.remote(*task): name for name, task in tasks.items()}
-        made: dict[str, Artifact] = {}
+        made: dict[str, Any] = {}
         health = RayHealth()
         while waiting:
             health.check()
@@ -78,7 +76,7 @@ class OnRay:
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause if isinstance(error.cause, StoreUnusable | CorruptArtifact) else error from None
             if waiting and self.progress.quiet_for() > 10:
-                self.progress.line(f"prepare: {base_progress(self.experiments, list(waiting.values()))}")
+                self.progress.line(f"prepare: {self.preparation(list(waiting.values()))}")
         return made
 
     def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None:
@@ -86,7 +84,7 @@ class OnRay:
         from ray import tune
 
         from sweep.driver.tune import AgendaScheduler, AgendaSearcher, LostTrials, ToldOnce
-        from trainables.trial import UnlearningTrial
+        from trainables.trial import Trial
 
         place, progress = self.place, self.progress
         searcher = AgendaSearcher(jobs, take, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
@@ -97,7 +95,7 @@ class OnRay:
         log.addFilter(told_once)
         try:
             tune.Tuner(
-                tune.with_resources(self.trainable or UnlearningTrial, resources),
+                tune.with_resources(self.trainable or Trial, resources),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     scheduler=scheduler,

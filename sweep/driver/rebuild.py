@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep import records
+from sweep import procedures, records
+from sweep.driver.here import here
 from sweep.driver.mend import Repair, Row, Rows, is_search, job_of, mend_rows, set_one_aside
 from sweep.errors import UsageError
-from sweep.jobs import Tell
 from sweep.plan.plan import Plan
+from sweep.procedures import Preparing, Specs, Tell
 from sweep.records import RUNNING
 from sweep.records.damage import damaged_files, leftovers
 from sweep.records.folder import compact, write_json
@@ -20,27 +21,25 @@ from sweep.space import SearchSpace
 
 def repair(run: Path, tell: Tell) -> Repair:
     """Repair the run, which the caller holds. UsageError where its plan cannot be read: nothing can be told without it."""
-    from sweep.relearning import prepare
-    from sweep.relearning.specs import Specs
     from trainables.store import Store
 
     done = Repair()
     plan, space = plan_of(run)
+    preparing = procedures.named(space.procedure).preparing(plan)
     for damaged in damaged_files(run):
         set_one_aside(run, damaged, done, tell)
     for file in leftovers(run):
         file.unlink()
     _settle_status(run)
-    prepared = _prepared(run, plan, space, tell)
+    prepared = _prepared(run, preparing, space, tell)
     store = Store(plan.artifacts)
     for key in _keys(run, prepared):
         if store.examine(key) == "damaged":
             store.whole(key)
             done.damaged.append(f"artifact {key[:12]}: damaged; moved to {plan.artifacts}/damaged")
             tell(done.damaged[-1])
-    experiment = prepare.experiment_of(plan)
     space = space.bounded(prepared)
-    other = prepare.code_differs(prepared, experiment)
+    other = preparing.code_differs(prepared)
     done.other_code = bool(other)
     if (
         other
@@ -50,8 +49,8 @@ def repair(run: Path, tell: Tell) -> Repair:
         )
         tell(done.left[-1])
     else:
-        mend_rows(run, space, Specs(plan, space, experiment, prepared["fid_delta_sd"]), done, tell)
-    _write_views(run, plan, space, prepared, tell)
+        mend_rows(run, space, preparing.specs(space, prepared), done, tell)
+    _write_views(run, plan, space, preparing.specs(space, prepared), prepared, tell)
     return done
 
 
@@ -93,14 +92,12 @@ def _settle_status(run: Path) -> None:
         write_json(path, status | {"state": "interrupted", "phase": "repaired"})
 
 
-def _prepared(run: Path, plan: Plan, space: SearchSpace, tell: Tell) -> Row:
+def _prepared(run: Path, preparing: Preparing, space: SearchSpace, tell: Tell) -> Row:
     """What prepared.json holds: where it is gone, prepared again, which finds what is in the store."""
-    from sweep.relearning import prepare
-
     path = run / "prepared.json"
     if path.exists():
         return records.read_json(path)
-    prepared = prepare.prepare_all(plan, space, prepare.experiment_of(plan), prepare.here, tell)
+    prepared = preparing.prepare(space, here, tell)
     write_json(path, prepared)
     tell("prepared.json: rebuilt")
     return prepared
@@ -112,18 +109,17 @@ def _keys(run: Path, prepared: Mapping[str, Any]) -> list[str]:
     return [*dict.fromkeys((*prepared.get("keys", {}).values(), *keys))]
 
 
-def _write_views(run: Path, plan: Plan, space: SearchSpace, prepared: Row, tell: Tell) -> None:
+def _write_views(run: Path, plan: Plan, space: SearchSpace, specs: Specs, prepared: Row, tell: Tell) -> None:
     """The journal, TensorBoard, the plot and the page, from the records alone; one file a table where the run is finished."""
     from sweep.driver.agenda import Agenda
     from sweep.driver.views import Telling, written_views
-    from sweep.relearning.prepare import experiment_of
 
-    agenda = Agenda(plan, space, experiment_of(plan), prepared)
+    agenda = Agenda(plan, space, specs, prepared)
     agenda.close()
     tell("optuna.journal: rebuilt")
     shutil.rmtree(run / "tensorboard", ignore_errors=True)
     telling = Telling(written_views(plan, space, tell), tell)
-    for ended in _ended(run, agenda.specs):
+    for ended in _ended(run, space, specs):
         telling.take(ended)
     telling.finish()
     if not telling.failed:
@@ -132,13 +128,13 @@ def _write_views(run: Path, plan: Plan, space: SearchSpace, prepared: Row, tell:
         compact(run)
 
 
-def _ended(run: Path, specs: Any) -> Iterator[Any]:
+def _ended(run: Path, space: SearchSpace, specs: Specs) -> Iterator[Any]:
     """Every replicate that ended, trials first, as it was when it ended."""
     from sweep.jobs import Ended
 
     known = Rows.of(run)
     for name, row in sorted(known.replicates.items(), key=lambda item: (item[1]["replicate"], item[0])):
-        if row["state"] == RUNNING or (job := job_of(name, known, specs)) is None:
+        if row["state"] == RUNNING or (job := job_of(name, known, space, specs)) is None:
             continue
         job.curves, job.figures = records.rows(run, "curves", name), {k: v for k, v in row.items() if v is not None}
         yield Ended(job, known.trials.get(row["trial_id"], row) if is_search(name) else row)

@@ -1,6 +1,6 @@
 """Drive a sweep from its plan to its page: prepare → search → confirm → views → compact, on Ray or in this process.
 
-`drive` is the part of it that asks of its jobs no more than `sweep.jobs` says: a relearning track is driven by it too.
+`drive` is the part of it that asks of its jobs no more than `sweep.jobs` says: a track is driven by it too.
 """
 
 from __future__ import annotations
@@ -10,28 +10,26 @@ import errno
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from sweep import records
+from sweep import procedures, records
 from sweep.driver.agenda import Agenda
 from sweep.driver.mend import Repair, mend_rows, set_tables_aside
 from sweep.driver.ray_health import RayDied
 from sweep.driver.views import Telling, views_of
 from sweep.errors import UsageError
-from sweep.jobs import Ended, Jobs, Planned, Tell, View
+from sweep.jobs import Ended, Jobs, Planned, View
 from sweep.plan.plan import Plan
+from sweep.procedures import Execute, Preparing, Specs, Tasks, Tell
 from sweep.reading.ending import Ending
 from sweep.reading.sweep import read_sweep
 from sweep.records.folder import compact, only_driver, write_json
-from sweep.relearning import prepare as preparing
-from sweep.relearning.prepare import Execute, Tasks
-from sweep.relearning.specs import Specs
 from sweep.space import SearchSpace
 from sweep.terminal.lines import Progress
-from trainables.relearning.experiment import Experiment
-from trainables.store import Artifact, CorruptArtifact, Store, StoreUnusable
+from trainables.store import CorruptArtifact, Store, StoreUnusable
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 
@@ -39,19 +37,29 @@ Open = Callable[[Execute], tuple[Jobs, Sequence[View]]]
 """Prepares what all jobs share, with what does its tasks; gives the jobs and who hears of them."""
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Where what all jobs share is kept, and how far the tasks that make it are, in one line."""
+
+    artifacts: str
+    progress: Callable[[Sequence[str]], str]
+
+
 class Workers(Protocol):
     """Where tasks and jobs run, while it is entered: `sweep.driver.here.Here` or `sweep.driver.on_ray.OnRay`."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: object) -> None: ...
-    def execute(self, tasks: Tasks) -> dict[str, Artifact]: ...
+    def execute(self, tasks: Tasks) -> dict[str, Any]: ...
     def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None: ...
 
 
 def run(plan: Plan, space: SearchSpace, progress: Progress) -> None:
     """Run the plan in its run folder, going on from whatever is recorded there."""
-    experiment = preparing.experiment_of(plan)
-    drive(plan, lambda execute: _open(plan, space, experiment, execute, progress), [experiment], progress)
+    preparing = procedures.named(space.procedure).preparing(plan)
+    preparing.begin()
+    shared = Shared(plan.artifacts, preparing.progress)
+    drive(plan, lambda execute: _open(plan, space, preparing, execute, progress), shared, progress)
     progress.line("done")
 
 
@@ -65,9 +73,7 @@ def show(run_dir: Path, progress: Progress) -> int:
     return 0
 
 
-def drive(
-    plan: Planned, open_: Open, experiments: Sequence[Experiment], progress: Progress, trainable: Any = None
-) -> None:
+def drive(plan: Planned, open_: Open, shared: Shared, progress: Progress, trainable: Any = None) -> None:
     """Do all jobs, on Ray or here, with the run's status beside them; a second driver of the run is refused.
 
     On Ray another `trainable` may take the place of `trainables.trial`'s.
@@ -77,7 +83,7 @@ def drive(
         before = records.read_json(run_dir / "status.json") if (run_dir / "status.json").exists() else None
         _status(run_dir, "running", "prepare")
         try:
-            telling = _drive(_workers(plan, experiments, progress, trainable), open_, experiments, progress)
+            telling = _drive(_workers(plan, shared, progress, trainable), open_, shared, progress)
         except BaseException as error:
             with contextlib.suppress(OSError):  # the disk that it cannot be written to is what `error` is about
                 if isinstance(error, UsageError) and before is not None:
@@ -90,7 +96,7 @@ def drive(
         compact(run_dir)
 
 
-def _workers(plan: Planned, experiments: Sequence[Experiment], progress: Progress, trainable: Any) -> Workers:
+def _workers(plan: Planned, shared: Shared, progress: Progress, trainable: Any) -> Workers:
     """The place's; neither imports what the other needs."""
     if plan.place.in_process:
         from sweep.driver.here import Here
@@ -98,12 +104,12 @@ def _workers(plan: Planned, experiments: Sequence[Experiment], progress: Progres
         return Here(progress)
     from sweep.driver.on_ray import OnRay
 
-    return OnRay(plan, experiments, progress, trainable)
+    return OnRay(plan, shared.progress, progress, trainable)
 
 
-def _drive(workers: Workers, open_: Open, experiments: Sequence[Experiment], progress: Progress) -> Telling:
+def _drive(workers: Workers, open_: Open, shared: Shared, progress: Progress) -> Telling:
     """Prepare, then do every job; returns the views, which have heard of each."""
-    damage = Damage(Store(experiments[0].store), progress.line)
+    damage = Damage(Store(shared.artifacts), progress.line)
     with workers:
         jobs, views = open_(workers.execute)
         telling = Telling(views, progress.line, progress.verbose)
@@ -152,18 +158,20 @@ class Damage:
 
 
 def _open(
-    plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, progress: Progress
+    plan: Plan, space: SearchSpace, preparing: Preparing, execute: Execute, progress: Progress
 ) -> tuple[Agenda, list[View]]:
     """Prepare, then the agenda and its views, both going on from the run's records."""
     run_dir = Path(plan.run_dir)
-    prepared = preparing.prepare_all(plan, space, experiment, execute, progress.line)
+    prepared = preparing.prepare(space, execute, progress.line)
     if (run_dir / "prepared.json").exists():
-        prepared = _same_preparation(run_dir / "prepared.json", prepared)
+        bounds = procedures.named(space.procedure).bounds
+        prepared = _same_preparation(run_dir / "prepared.json", prepared, bounds)
     write_json(run_dir / "prepared.json", prepared)
     space = space.bounded(prepared)
     _status(run_dir, "running", "search")
-    _mend(plan, space, experiment, prepared, progress.line)
-    agenda = Agenda(plan, space, experiment, prepared)
+    specs = preparing.specs(space, prepared)
+    _mend(run_dir, space, specs, progress.line)
+    agenda = Agenda(plan, space, specs, prepared)
     if agenda.resumed:
         progress.line(f"resume: {agenda.resumed}")
         progress.go_on(records.rows(run_dir, "trials"), space.objectives)
@@ -173,19 +181,17 @@ def _open(
     return agenda, views_of(plan, agenda, progress)
 
 
-def _mend(plan: Plan, space: SearchSpace, experiment: Experiment, prepared: dict[str, Any], tell: Tell) -> None:
+def _mend(run_dir: Path, space: SearchSpace, specs: Specs, tell: Tell) -> None:
     """What a damaged file held of trials that had ended is in the tables again, or the trials are made again."""
-    run_dir = Path(plan.run_dir)
     done = Repair()
     set_tables_aside(run_dir, done, tell)
-    specs = Specs(plan, space, experiment, prepared["fid_delta_sd"])
     mend_rows(run_dir, space, specs, done, tell)
 
 
-def _same_preparation(path: Path, prepared: dict[str, Any]) -> dict[str, Any]:
+def _same_preparation(path: Path, prepared: dict[str, Any], bounds: Iterable[str]) -> dict[str, Any]:
     """The preparation an earlier driver recorded, if this one is the same; else figures of two kinds would mix."""
     before = records.read_json(path)
-    for fact in ("keys", "fid_budget"):
+    for fact in ("keys", *bounds):
         if before[fact] != prepared[fact]:
             raise UsageError(f"{path}: {fact} differ from this run's: code or libraries have changed; start a new run")
     return before | {"shared": prepared["shared"]}  # which a run of an earlier version does not name

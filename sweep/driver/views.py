@@ -9,8 +9,9 @@ from pathlib import Path
 from sweep.driver.agenda import Agenda
 from sweep.driver.keeping import Keeping
 from sweep.errors import UsageError
-from sweep.jobs import Ended, SweepJobs, Tell, View
+from sweep.jobs import Ended, SweepJobs, View
 from sweep.plan.plan import Plan
+from sweep.procedures import Tell
 from sweep.space import SearchSpace
 from sweep.terminal.lines import Progress
 from sweep.views.loggers.lanes import Loggers

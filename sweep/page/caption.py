@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
-
 from sweep.errors import UsageError
-from sweep.page.figures import front_figure, png_bytes
-from sweep.reading.comparable import conditions
+from sweep.page.figures import front_figure, pdf_bytes, png_bytes
 from sweep.reading.sweep import Sweep
 from sweep.reading.words import counted, definitions, standing_of
 from sweep.records.whole import write_whole
@@ -24,8 +19,8 @@ def write_pictures(sweep: Sweep, png: Path | None, pdf: Path | None) -> list[Pat
 
 
 def caption(sweep: Sweep) -> str:
-    """Sentences for a paper's caption: what is drawn, on which seeds, N, sampler, features and reference."""
-    plan, said, facts = sweep.plan, definitions(sweep), conditions(sweep)
+    """Sentences for a paper's caption: what is drawn, on which seeds, and what its figures depend on."""
+    plan, said, of = sweep.plan, definitions(sweep), sweep.procedure.panels().caption(sweep)
     first, second = sweep.objectives
     seeds = sweep.seeds_run()
     single = ", ".join(map(str, sweep.seeds_run(confirm=False))) or "none yet"
@@ -36,30 +31,21 @@ def caption(sweep: Sweep) -> str:
         else f"Every point is of one seed ({single}): nothing was confirmed."
     )
     arms = "; ".join(f"{a.name} ({standing_of(sweep, a.name)}): {counted(a)}" for a in sweep.arms.values())
-    budget = f"The dashed line is the FID budget, {sweep.budget:.3g}. " if sweep.budget is not None else ""
-    references = " or ".join(h[:12] for h in facts["reference"]) or "not recorded"
+    drawn = " ".join(filter(None, (f"{first.metric} against {second.metric}", of.subject)))
+    told = " ".join(filter(None, (f"{drawn}.", of.lines, how, "Grey points break a constraint.")))
+    origin = f"{of.origin}; plan's" if of.origin else "Plan's"
     return "\n".join(
         [
             plan["question"],
-            f"{first.metric} against {second.metric} after forgetting {plan['forget']} of {plan['data']}. {budget}{how} "
-            "Grey points break a constraint.",
+            told,
             *(f"{o.metric}: {said[o.metric]}." for o in sweep.objectives),
             f"Intervals: {said['interval']}.",
-            f"N: {said['N']}.",
-            f"Feature network: {_networks(facts)}; reference statistics {references}.",
+            *of.facts,
             f"Trials: {arms}.",
-            f"Base model {' or '.join(h[:12] for h in facts['base_model']) or 'not recorded'}; plan's seed {plan['seed']}; "
-            f"space {plan['space'].rpartition('/')[2]}, fingerprint {plan.get('space_fingerprint', 'not recorded')}.",
+            f"{origin} seed {plan['seed']}; space {plan['space'].rpartition('/')[2]}, fingerprint "
+            f"{plan.get('space_fingerprint', 'not recorded')}.",
         ]
     )
-
-
-def pdf_bytes(figure: Figure) -> bytes:
-    """The figure as vectors, the same for the same figure; its text is text, in embedded TrueType fonts, as journals ask."""
-    out = io.BytesIO()
-    with matplotlib.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(out, format="pdf", metadata={"CreationDate": None})
-    return out.getvalue()
 
 
 def _write(sweep: Sweep, path: Path, kind: str) -> list[Path]:
@@ -70,8 +56,3 @@ def _write(sweep: Sweep, path: Path, kind: str) -> list[Path]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return [path, beside]
-
-
-def _networks(facts: dict[str, list[str]]) -> str:
-    hashes = " or ".join(h[:12] for h in facts["feature_network_hash"])
-    return (" or ".join(facts["feature_network"]) or "not recorded") + (f", SHA-256 {hashes}" if hashes else "")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import collections
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from sweep.page import charts, gallery
 from sweep.page.explorer import explored
 from sweep.page.figures import front_figure, png_bytes
 from sweep.page.render import plotly, render
+from sweep.procedures.panels import Section
 from sweep.reading import failures, spending
-from sweep.reading.arm_against_arm import FEW_ARMS, Standing, comparison, standings
+from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, Standing, comparison, standings
 from sweep.reading.best import front_hypervolume
 from sweep.reading.comparable import comparable, conditions
-from sweep.reading.curves import attacked
 from sweep.reading.ending import Ending
 from sweep.reading.importance import importances
 from sweep.reading.nearest import held
@@ -27,12 +26,10 @@ from sweep.reading.shortfalls import shortfalls
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import (
-    QUALITY,
     axis,
     corner_text,
     counted,
     definitions,
-    figure_name,
     interval,
     meaning,
     number,
@@ -41,7 +38,7 @@ from sweep.reading.words import (
     standing_of,
     within,
 )
-from sweep.records import COMPLETE, audit_names, now
+from sweep.records import COMPLETE, now
 from sweep.records.whole import write_whole
 from sweep.space import CONTROL, Constraint
 
@@ -49,7 +46,6 @@ LIMIT = 8_000_000  # bytes of a page
 STRONGEST = 10  # parameters of a figure whose importance the page lists
 _TEXT = 600_000  # bytes kept for its tables
 SCRIPTS = ("page.js", "parallel.js", "panel.js", "trials.js", "labels.js", "report.js")
-YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
 
 
 def write(
@@ -84,7 +80,9 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
     runs = []
     for i, (sweep, own, png) in enumerate(zip(sweeps, kept, pngs, strict=True)):
         strips = gallery.gallery(sweep, own.members, room)
-        numbered = [_numbered(strip, pictures) for strip in strips]
+        shown_of = sweep.procedure.panels().pictures(sweep)
+        kinds = list(shown_of.kinds) if shown_of else []
+        numbered = [_numbered(strip, kinds, pictures) for strip in strips]
         data[i]["samples"] = _by_trial(numbered)
         data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(own.members)
         shown_here = _of_the_front(sweep, numbered)
@@ -100,13 +98,13 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
     }
 
 
-def _numbered(strip: gallery.Strip, pictures: dict[str, int]) -> dict[str, Any]:
-    """A strip whose grids name their pictures by number; new ones are added to `pictures`."""
+def _numbered(strip: gallery.Strip, kinds: Iterable[str], pictures: dict[str, int]) -> dict[str, Any]:
+    """A strip whose grids name their pictures by number, kind by kind; new ones are added to `pictures`."""
     grids = []
     for grid in strip.grids:
-        uris = {which: getattr(grid, which) for which in gallery.WHICH}
-        numbers = {w: None if u is None else pictures.setdefault(u, len(pictures)) for w, u in uris.items()}
-        grids.append({"caption": grid.caption, "missing": grid.missing, **numbers})
+        uris = map(grid.pictures.get, kinds)
+        numbers = [None if uri is None else pictures.setdefault(uri, len(pictures)) for uri in uris]
+        grids.append({"caption": grid.caption, "missing": grid.missing, "pictures": numbers})
     return {
         "trial_id": strip.trial_id,
         "arm": strip.arm,
@@ -137,11 +135,13 @@ def _of_the_front(sweep: Sweep, strips: Iterable[dict[str, Any]]) -> list[dict[s
 
 def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
     """What the template needs of one run."""
-    figures = [
-        {"id": f"{name}-recovery{i}", "title": spec.pop("title"), "spec": spec}
-        for i, spec in enumerate(charts.recovery_plots(sweep))
-    ]
-    rows = _search_rows(sweep)
+    panels = sweep.procedure.panels()
+    rows = _searched(sweep)
+    arms = [_arm(sweep, arm, rows) for arm in sweep.arms]
+    controls = [_line(sweep, m, rows) for m in sweep.controls.values()]
+    of_front = [line["member"] for arm in arms for line in arm["members"] if line["member"].on_front]
+    sections = panels.sections(sweep, [*of_front, *sweep.controls.values()])
+    drawn = [_section(sweep, section, name) for section in sections]
     return {
         "id": name,
         "front": sweep,
@@ -151,25 +151,26 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
         "shortfalls": shortfalls(sweep),
         "words": _words(sweep),
         "definitions": definitions(sweep),
-        "figures_shown": [name.replace("_", " ") if name != "fid_delta" else name for name in shown(sweep)],
-        "quality_shown": [(name.replace("_", " "), meaning(sweep, name)) for name in QUALITY],
+        "wording": panels.wording(sweep),
+        "figures_shown": [_heading(sweep, name) for name in shown(sweep)],
+        "quality_shown": [(name.replace("_", " "), meaning(sweep, name)) for name in sweep.columns.quality],
         "bounds": [(c.name, bound_text(c)) for c in sweep.constraints],
         "axes": [axis(sweep, objective, brief=True) for objective in sweep.objectives],
         "corner": corner_text(sweep),
         "many": len(sweep.arms) > FEW_ARMS,
         "standings": [_standing(sweep, s) for s in standings(sweep)],
-        "audits": audit_names(),
-        "audited": list(_audited(sweep)),
-        "arms": [_arm(sweep, arm, rows) for arm in sweep.arms],
-        "controls": [_line(sweep, m, rows) for m in sweep.controls.values()],
-        "comparisons": comparison(sweep),
-        "figure_name": figure_name,
-        "figures": figures,
+        "arms": arms,
+        "controls": controls,
+        "comparisons": [_pair(sweep, pair) for pair in comparison(sweep)],
+        "sections": drawn,
+        "pictures": panels.pictures(sweep),
+        "figures": [figure for section in drawn for figure in section["figures"]],
         "png": base64.b64encode(png).decode(),
         "importances": importances(sweep),
         "strongest": STRONGEST,
         "failures": failures.failures(sweep),
         "time": spending.stage_times(sweep),
+        "activities": [*(a.name.removesuffix("_s") for a in sweep.columns.activities), "other"],
         "prepared": sweep.prepared,
         "facts": _facts(sweep),
     }
@@ -182,7 +183,7 @@ def _found(sweep: Sweep) -> list[tuple[str, str]]:
     if winner is not None and winner.within:
         told.append(("How sure", f"probability that its mean over all seeds keeps each bound: {within(sweep, winner)}"))
     for pair in comparison(sweep):
-        rows = [r for r in pair.rows if r.attack is None and r.figure in {o.metric for o in sweep.objectives}]
+        rows = [r for r in pair.rows if r.series is None and r.figure in {o.metric for o in sweep.objectives}]
         if pair.main and pair.baseline and rows and len(sweep.arms) <= FEW_ARMS:
             less = ", ".join(f"{r.figure} {interval(r.difference)}" for r in rows)
             told.append((f"Against {pair.baseline_arm}", f"{pair.main.trial_id} less {pair.baseline.trial_id}: {less}"))
@@ -195,18 +196,49 @@ def _found(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def bound_text(constraint: Constraint) -> str:
-    """``fid_delta ≤ 4.1``, or the bound's name where its number is not known yet."""
+    """``error ≤ 4.1``, or the bound's name where its number is not known yet."""
     bound = "its bound" if constraint.bound is None else f"{constraint.bound:.3g}"
     return f"{constraint.metric} {'≤' if constraint.side == 'at_most' else '≥'} {bound}"
 
 
-def _search_rows(sweep: Sweep) -> dict[str, dict[str, Any]]:
-    """The search's own replicate of every member that a table tells of, by trial."""
+def _heading(sweep: Sweep, figure: str) -> str:
+    """A figure's name as the head of a column, in words unless tables call it by its very name."""
+    return figure if sweep.columns.shown.get(figure) == figure else figure.replace("_", " ")
+
+
+def _section(sweep: Sweep, section: Section, run: str) -> dict[str, Any]:
+    """A part of the page that the run's procedure names, with its charts as Plotly draws them."""
+    told = sweep.procedure.panels().curves(sweep)
+    drawn = section.panels if told else ()
+    figures = [
+        {
+            "id": f"{run}-{section.key}{i}",
+            "title": panel.series.title,
+            "spec": charts.panel_chart(sweep, told.axes, panel),
+        }
+        for i, panel in enumerate(drawn)
+        if told
+    ]
+    return {"of": section, "figures": figures}
+
+
+def _pair(sweep: Sweep, pair: Comparison) -> dict[str, Any]:
+    """A comparison, with the rows that are folded away beside those that are not, and the procedure's own tables below."""
+    panels = sweep.procedure.panels()
+    folded = [panels.folded(sweep, row) for row in pair.rows]
+    return {
+        "of": pair,
+        "rows": [row for row, away in zip(pair.rows, folded, strict=True) if not away],
+        "folded": [row for row, away in zip(pair.rows, folded, strict=True) if away],
+        "tables": [] if pair.missing else panels.comparison(sweep, pair),
+    }
+
+
+def _searched(sweep: Sweep) -> set[str]:
+    """Of the members that a table tells of, those that the search's own seed completed."""
     ids = [m.trial_id for arm in sweep.arms.values() for m in (*arm.front, *arm.confirmed_members)]
-    rows = sweep.rows_of(
-        "replicates", [*ids, *sweep.controls], ("trial_id", "replicate", "state", "forgotten_top_class")
-    )
-    return {r["trial_id"]: r for r in rows if r["replicate"] == 0 and r["state"] == COMPLETE}
+    rows = sweep.rows_of("replicates", [*ids, *sweep.controls], ("trial_id", "replicate", "state"))
+    return {r["trial_id"] for r in rows if r["replicate"] == 0 and r["state"] == COMPLETE}
 
 
 def _words(sweep: Sweep) -> list[str]:
@@ -219,29 +251,20 @@ def _words(sweep: Sweep) -> list[str]:
     against = f", and {plan['baseline_trials']} of {' and of '.join(baselines)} as baseline" if baselines else ""
     if len(baselines) > FEW_ARMS:
         against = f", and {plan['baseline_trials']} shared by the baselines {', '.join(baselines)}"
-    margin = plan.get("gate_margin")
-    far = f" by more than {margin:.0%} of its bound" if margin else ""
-    search, confirm = (", ".join(plan["attacks"][phase]) for phase in ("search", "confirm"))
+    of = sweep.procedure.panels().wording(sweep)
+    about, also = f"; {of.planned}" if of.planned else "", f" {of.confirmed_by}" if of.confirmed_by else ""
     told = [
         f"{plan['trials']} trials{shared} {', '.join(methods)}{against}, chosen by the {plan['sampler']} sampler"
-        f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}; data {plan['data']}, "
-        f"forgotten: {plan['forget']}.",
-        f"Every trial unlearns and is scored; one that surely breaks a constraint{far} "
-        f"stops there. The others are attacked ({search}) and scored at k = {', '.join(map(str, sweep.rungs))}"
-        + (", or until the front of their arm surely dominates them." if plan.get("stopping") else "."),
+        f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}{about}.",
+        *([of.course] if of.course else []),
         *([f"The search ended by {sweep.ended_by}."] if sweep.ended_by else []),
         f"Members of the search front, and trials that noise may have kept off it, run again on {plan['confirm_seeds']} "
-        f"fresh seeds against {confirm}; means over those seeds, with 95 % intervals, decide the front that is reported.",
+        f"fresh seeds{also}; means over those seeds, with 95 % intervals, decide the front that is reported.",
     ]
-    if sweep.prepared.get("classifier_accuracy") is not None:
-        held_out = sweep.prepared.get("classifier_held_out")
-        over = f" of {held_out} held-out images" if held_out else ""
-        right = f"{100 * sweep.prepared['classifier_accuracy']:.1f} %{over}"
-        told.append(f"The classifier that judges every sample is right on {right}.")
-    return told
+    return [*told, of.prepared] if of.prepared else told
 
 
-def _arm(sweep: Sweep, name: str, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _arm(sweep: Sweep, name: str, searched: set[str]) -> dict[str, Any]:
     arm = sweep.arms[name]
     trials = sorted(
         {m.trial_id: m for m in (*arm.front, *arm.confirmed_members)}.values(),
@@ -254,25 +277,21 @@ def _arm(sweep: Sweep, name: str, rows: dict[str, dict[str, Any]]) -> dict[str, 
         "counts": counted(arm),
         "reason": arm.reason,
         "hypervolume": front_hypervolume(sweep, name),
-        "members": [_line(sweep, m, rows) for m in trials],
+        "members": [_line(sweep, m, searched) for m in trials],
         "parameters": list(dict.fromkeys(name for m in trials for name in m.parameters)),
     }
 
 
-def _line(sweep: Sweep, trial: Trial, searched: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One row of the members' table, and what its forgotten condition yields."""
+def _line(sweep: Sweep, trial: Trial, searched: set[str]) -> dict[str, Any]:
+    """One row of the members' table, and of the table of quality."""
     fresh = [r for r in sweep.confirm_rows if r["trial_id"] == trial.trial_id and r["state"] == COMPLETE]
-    rows = fresh if trial.confirmed else [searched[trial.trial_id]] if trial.trial_id in searched else []
-    tops = collections.Counter(r["forgotten_top_class"] for r in rows if r["forgotten_top_class"] is not None)
     where = "on the front" if trial.on_front else "infeasible" if trial.feasible is False else "dominated"
     return {
         "member": trial,
-        "status": where if trial.arm != "control" else "control",
-        "seeds": len(rows),
-        "quality": [trial.at(name) for name in QUALITY],
+        "status": where if trial.arm != CONTROL else "control",
+        "seeds": len(fresh) if trial.confirmed else int(trial.trial_id in searched),
+        "quality": [trial.at(name) for name in sweep.columns.quality],
         "figures": [trial.at(name) for name in shown(sweep)],
-        "top": ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—",
-        "yields": [trial.at(name) for name in YIELDS],
     }
 
 
@@ -282,29 +301,6 @@ def _standing(sweep: Sweep, standing: Standing) -> dict[str, Any]:
     status = "nothing scored" if member is None else "" if member.feasible else "breaks a constraint"
     figures = [member.at(name) for name in shown(sweep)] if member else []
     return {"standing": standing, "status": status, "figures": figures, "settings": settings(member) if member else ""}
-
-
-def _audited(sweep: Sweep) -> Iterator[dict[str, Any]]:
-    """What the membership audit finds in each arm's best member and the controls: before the attack, and at its worst.
-
-    The worst attack is the one after whose last step membership_auc is farthest from .5: below it the model betrays the
-    forget set too, by what it denoises worse than anything like it.
-    """
-    best = [s.member for s in standings(sweep) if s.member is not None]
-    for member in (*best, *sweep.controls.values()):
-        if any(
-            member.at(name) is not None for name in audit_names()
-        ):  # a one-step generator has no denoising loss to audit
-            yield {
-                "trial_id": member.trial_id,
-                "when": "before any attack",
-                "figures": [member.at(a) for a in audit_names()],
-            }
-        after = {a: attacked(sweep, member, a, audit_names()[0]) for a in sweep.plan["attacks"]["confirm"]}
-        found = {a: e.mean for a, e in after.items() if e is not None}
-        if worst := max(found, key=lambda a: abs(found[a] - 0.5), default=None):
-            figures = [attacked(sweep, member, worst, name) for name in audit_names()]
-            yield {"trial_id": member.trial_id, "when": f"after {worst}", "figures": figures}
 
 
 def _facts(sweep: Sweep) -> list[tuple[str, str]]:

@@ -12,7 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from sweep.page.figures import MARKS, Mark, marks, role, window
+from sweep.page.front import lines, window
+from sweep.page.marks import Mark, control_marks, controls, marks
+from sweep.procedures import START, Columns
+from sweep.procedures.panels import Curves, Pictures
 from sweep.reading.arm_against_arm import FEW_ARMS
 from sweep.reading.best import leader
 from sweep.reading.ending import Ending
@@ -21,9 +24,8 @@ from sweep.reading.samples import curve_point
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Row, Trial
-from sweep.reading.words import QUALITY, axis, corner_text, shown
+from sweep.reading.words import axis, corner_text, shown
 from sweep.records import COMPLETE, PRUNED
-from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import share_estimate
@@ -32,17 +34,20 @@ FRONT, CONFIRMED, FEASIBLE, INFEASIBLE, STOPPED, ENDED, CONTROLS = range(
     7
 )  # how a trial is drawn; the script's `GROUP`
 
-_REPLICATE = ("trial_id", "replicate", "seed", "state", "core_s", "unlearned_model")
+_REPLICATE = ("trial_id", "replicate", "seed", "state", "core_s")
 
 
 def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
     """Everything of a run that its charts and its panel need, but pictures."""
     trials = [*sweep.controls.values(), *kept.members]
     replicates: dict[str, list[Row]] = {}
-    for row in sweep.rows_of("replicates", [m.trial_id for m in trials], _REPLICATE):
+    panels = sweep.procedure.panels()
+    names = [*_REPLICATE, panels.exported] if panels.exported else _REPLICATE
+    for row in sweep.rows_of("replicates", [m.trial_id for m in trials], names):
         replicates.setdefault(row["trial_id"], []).append(row)
     winner = Ending(sweep).winner
     x0, x1, y0, y1 = window(sweep)
+    curves, pictures = panels.curves(sweep), panels.pictures(sweep)
     return {
         "run": str(sweep.run),
         "quoted": shlex.quote(str(sweep.run)),
@@ -51,17 +56,17 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
         "objectives": [
             {"metric": o.metric, "better": o.direction, "label": axis(sweep, o, brief=True)} for o in sweep.objectives
         ],
-        "budget": sweep.budget if sweep.objectives[1].metric == "fid_delta" else None,
+        "lines": [{"metric": line.metric, "value": line.value, "name": line.name} for line in lines(sweep)],
         "window": [x0, x1, y0, y1],
-        "rungs": sweep.rungs,
         "arms": [_arm(sweep, name) for name in sweep.arms],
-        "marks": {name: _mark(MARKS[name]) for name in ("base", "retrain")},
+        "controls": {t: {"name": c.name} | _mark(control_marks(sweep)[t]) for t, c in controls(sweep).items()},
         "labels": len(sweep.arms) <= FEW_ARMS,
-        "figures": list(dict.fromkeys([*shown(sweep), *QUALITY])),
+        "figures": list(dict.fromkeys([*shown(sweep), *sweep.columns.quality])),
         "parameters": _parameters(sweep),
-        "trials": _columns(sweep, trials, replicates),
-        "curves": _curves(sweep, trials),
-        "attacks": _attacks(sweep),
+        "trials": _columns(sweep, trials, replicates, panels.exported),
+        "curves": _curves(sweep, curves.metric, trials) if curves else {},
+        "curves_told": _curves_told(curves) if curves else None,
+        "pictures_told": _pictures_told(pictures) if pictures else None,
         "climbs": [{"arm": c.arm, "trials": c.trials, "hours": _short(c.core_hours), "volume": _short(c.volume)}
                    for c in climbs(sweep)],
         "corner": corner_text(sweep),
@@ -92,14 +97,13 @@ def _parameters(sweep: Sweep) -> list[dict[str, Any]]:
     return found
 
 
-def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]) -> dict[str, Any]:
+def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]], exported: str) -> dict[str, Any]:
     arms = {name: i for i, name in enumerate(sweep.arms)}
-    figures = list(dict.fromkeys([*shown(sweep), *QUALITY]))
+    figures = list(dict.fromkeys([*shown(sweep), *sweep.columns.quality]))
     own = [replicates.get(m.trial_id, []) for m in trials]
     return {
         "id": [m.trial_id for m in trials],
         "arm": [arms.get(m.arm, -1) for m in trials],
-        "role": [role(m) if m.arm == CONTROL else "" for m in trials],
         "group": [_group(sweep, m) for m in trials],
         "state": [m.state for m in trials],
         "cause": {i: m.cause for i, m in enumerate(trials) if m.cause},
@@ -111,7 +115,7 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
         },
         "seeds": [len([r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]) for rows in own],
         "core_s": [_round(sum(r["core_s"] or 0.0 for r in rows)) for rows in own],
-        "model": [_replicate_of_model(rows) for rows in own],
+        "exported": [_exported(rows, exported) for rows in own],
     }  # fmt: skip
 
 
@@ -127,56 +131,65 @@ def _group(sweep: Sweep, trial: Trial) -> int:
     return CONFIRMED if trial.confirmed else FEASIBLE
 
 
-def _replicate_of_model(rows: list[Row]) -> int | None:
-    """The replicate whose unlearned model can be exported, a confirmed one first; None where none was kept."""
-    found = [r["replicate"] for r in rows if r["unlearned_model"] and r["state"] == COMPLETE]
+def _exported(rows: list[Row], kept_in: str) -> int | None:
+    """The replicate that can be exported, a confirmed one first; None where what it made was not kept."""
+    found = [r["replicate"] for r in rows if kept_in and r[kept_in] and r["state"] == COMPLETE]
     return min((r for r in found if r >= 1), default=min(found, default=None))
 
 
-def _attacks(sweep: Sweep) -> list[dict[str, Any]]:
-    """Every attack with curves, in the order of the plan, and whether it counts."""
-    counts = {attack: bool(counts) for attack, _, _, counts in sweep.attacked if attack != "none"}
-    planned = [*sweep.plan["attacks"]["confirm"], *sweep.plan["attacks"]["search"]]
-    order = {name: i for i, name in reversed(list(enumerate(planned)))}
-    return [{"name": a, "counts": counts[a]} for a in sorted(counts, key=lambda a: (order.get(a, len(order)), a))]
+def _curves_told(curves: Curves) -> dict[str, Any]:
+    """What the curves are drawn against, and what is written about them."""
+    axes = curves.axes
+    return {
+        "steps": axes.steps, "symbol": axes.symbol, "doubling": axes.doubling, "share": axes.share,
+        "series": [{"name": one.name, "brief": one.brief} for one in curves.series],
+        "heading": curves.heading, "told": curves.told, "label": curves.label,
+    }  # fmt: skip
 
 
-def _curves(sweep: Sweep, trials: list[Trial]) -> dict[str, dict[str, Any]]:
-    """By trial: ``{attack: [[k, mean, lower, upper], ...]}``, over the confirm seeds or the search's one.
+def _pictures_told(pictures: Pictures) -> dict[str, Any]:
+    return {"kinds": list(pictures.kinds), "told": pictures.told_of_one, "reference": pictures.reference}
+
+
+def _curves(sweep: Sweep, metric: str, trials: list[Trial]) -> dict[str, dict[str, Any]]:
+    """By trial: ``{series: [[step, mean, lower, upper], ...]}``, over the confirm seeds or the search's one.
 
     A control has both, under its id and under ``ID/search``: a trial of one seed is held against the controls of that seed.
     """
-    names = ["trial_id", "replicate", "attack", "attack_step", "metric", "value", "lower", "upper", "samples"]
+    series, step = sweep.columns.series, sweep.columns.step
+    names = ["trial_id", "replicate", series, step, "metric", "value", "lower", "upper", "samples"]
     ids = [m.trial_id for m in trials]
     found: dict[tuple[str, bool], dict[str, dict[int, list[Row]]]] = {}
-    for row in sweep.rows_of("curves", ids, names, "relearning_accuracy"):
+    for row in sweep.rows_of("curves", ids, names, metric):
         at = found.setdefault((row["trial_id"], row["replicate"] >= 1), {})
-        at.setdefault(row["attack"], {}).setdefault(row["attack_step"], []).append(row)
+        at.setdefault(row[series], {}).setdefault(row[step], []).append(row)
     told: dict[str, dict[str, Any]] = {}
     for trial in trials:
         of = trial.trial_id
         for confirm in (True, False):
             if own := found.get((of, confirm)):
-                name = f"{of}/search" if not confirm and of in (BASE, RETRAIN) else of
-                told.setdefault(name, _by_attack(own, confirm))
+                name = f"{of}/search" if not confirm and trial.arm == CONTROL else of
+                told.setdefault(name, _by_series(sweep.columns, own, confirm))
     return told
 
 
-def _by_attack(curves: dict[str, dict[int, list[Row]]], confirm: bool) -> dict[str, list[list[float | None]]]:
-    """Each attack's curve from step 0, which all of them share, on."""
-    start = curves.get("none", {})
+def _by_series(
+    columns: Columns, curves: dict[str, dict[int, list[Row]]], confirm: bool
+) -> dict[str, list[list[float | None]]]:
+    """Each series' curve from before its first step, which all of them share, on."""
+    start = curves.get(START, {})
     return {
-        attack: [[step, *_ends(rows, confirm)] for step, rows in sorted((start | steps).items())]
-        for attack, steps in curves.items()
-        if attack != "none" or len(curves) == 1
+        series: [[step, *_ends(columns, rows, confirm)] for step, rows in sorted((start | steps).items())]
+        for series, steps in curves.items()
+        if series != START or len(curves) == 1
     }
 
 
-def _ends(rows: list[Row], confirm: bool) -> list[float | None]:
+def _ends(columns: Columns, rows: list[Row], confirm: bool) -> list[float | None]:
     """Mean and interval over seeds; of one seed the recorded interval over its samples."""
     if not confirm:
         return [_round(rows[0]["value"]), _round(rows[0]["lower"]), _round(rows[0]["upper"])]
-    found = share_estimate([curve_point(r) for r in rows if r["value"] is not None])
+    found = share_estimate([curve_point(columns, r) for r in rows if r["value"] is not None])
     return [None, None, None] if found is None else [_round(v) for v in (found.mean, found.lower, found.upper)]
 
 

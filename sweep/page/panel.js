@@ -1,5 +1,5 @@
-// The panel: all of one trial. Beside the front its parameters, figures and cost; below, how attacks bring back what it forgot,
-// and what it draws.
+// The panel: all of one trial. Beside the front its parameters, figures and cost; below, its curves beside the controls', and
+// its pictures.
 "use strict";
 
 function showPanel(run, row) {
@@ -28,7 +28,7 @@ function showPanel(run, row) {
 function held(run, row) {
   const i = row.i, columns = Object.entries(run.trials).filter(([, column]) => Array.isArray(column)).map(([name, column]) => (name === "id" ? row.id : column[i]));
   const named = [...run.parameters.map(({ name }) => row.values(name)), ...run.figures.map(row.figure)];
-  return [run.run, columns, named, run.trials.cause[i], run.curves[row.id], run.curves["control-retrain"], run.samples[row.id]?.grids.map((grid) => data.pictures[grid.forgotten])];
+  return [run.run, columns, named, run.trials.cause[i], run.curves[row.id], Object.keys(run.controls).map((id) => run.curves[id]), run.samples[row.id]?.grids.map((grid) => data.pictures[grid.pictures[0]])];
 }
 
 const breakable = (name) => name.replaceAll("_", "_\u200b"); // a narrow column breaks names there
@@ -38,34 +38,36 @@ function listed(pairs) {
 }
 
 function showCurves(run, row, place) {
-  const fresh = run.trials.seeds[row.i] > 0 || row.group === GROUP.control, curves = run.curves[row.id];
+  const fresh = run.trials.seeds[row.i] > 0 || row.group === GROUP.control, curves = run.curves[row.id], told = run.curves_told;
   const control = (id) => run.curves[fresh ? id : `${id}/search`] ?? run.curves[id];
-  const attacks = run.attacks.filter(({ name }) => curves?.[name]);
-  if (!attacks.length) return;
-  place.append(element("h3", {}, `${row.id} under attack`), element("p", { class: "soft" }, "Relearning accuracy after k attack steps, spaced by log2(k + 1): lower is better. Bands are 95 %."));
+  const series = (told?.series ?? []).filter(({ name }) => curves?.[name]);
+  if (!series.length) return;
+  place.append(element("h3", {}, `${row.id} ${told.heading}`), element("p", { class: "soft" }, told.told));
   const grid = place.appendChild(element("div", { class: "curves" }));
-  const base = { name: "base model", ...run.marks.base }, retrain = { name: "retrain control", ...run.marks.retrain };
-  const drawn = [[base, control("control-base")], [retrain, control("control-retrain")]];
+  const drawn = Object.entries(run.controls).map(([id, look]) => [look, control(id)]);
   if (row.group !== GROUP.control) drawn.push([{ ...lookOf(run, row), name: row.id }, curves]);
-  const charts = attacks.map(({ name }) => element("div", { class: "chart", role: "img", "aria-label": `Relearning accuracy of ${row.id}, base model and retrain control under ${name}` }));
+  const label = (name) => told.label.split(/(\{trial\}|\{series\})/).map((part) => ({ "{trial}": row.id, "{series}": name })[part] ?? part).join("");
+  const charts = series.map(({ name }) => element("div", { class: "chart", role: "img", "aria-label": label(name) }));
   // all of them are in place before any is drawn: each takes the width that it will keep
-  grid.append(...attacks.map(({ name, counts }, i) => element("figure", {}, element("figcaption", {}, name + (counts ? "" : " (does not count)")), charts[i])));
-  attacks.forEach(({ name }, i) => {
-    const traces = drawn.filter(([, own]) => own?.[name] ?? own?.none).flatMap(([look, own]) => curve(look, own[name] ?? own.none));
+  grid.append(...series.map((one, i) => element("figure", {}, element("figcaption", {}, one.brief), charts[i])));
+  const at = (step) => (told.doubling ? Math.log2(step + 1) : step), shares = told.share ? { range: [-0.03, 1.03], dtick: 0.5 } : {};
+  series.forEach(({ name }, i) => {
+    const traces = drawn.filter(([, own]) => own?.[name] ?? own?.none).flatMap(([look, own]) => curve(look, own[name] ?? own.none, at, told.symbol));
     const layout = {
       margin: { l: 34, r: 8, t: 4, b: 22 }, showlegend: false, hovermode: "closest",
-      xaxis: { tickvals: run.rungs.map((k) => Math.log2(k + 1)), ticktext: run.rungs.map(String), zeroline: false },
-      yaxis: { range: [-0.03, 1.03], zeroline: false, dtick: 0.5 },
+      xaxis: { tickvals: told.steps.map(at), ticktext: told.steps.map(String), zeroline: false },
+      yaxis: { ...shares, zeroline: false },
     };
     plot(charts[i], traces, layout, { responsive: true, displayModeBar: false });
   });
   place.append(legend(drawn.filter(([, own]) => own).map(([look]) => look)));
 }
 
-function curve({ name, colour, symbol, dash }, points) {
-  const x = points.map(([k]) => Math.log2(k + 1)), low = points.map(([, at, from]) => from ?? at), high = points.map(([, at, , to]) => to ?? at);
+// `at` says where a step lies.
+function curve({ name, colour, symbol, dash }, points, at, step) {
+  const x = points.map(([k]) => at(k)), low = points.map(([, mid, from]) => from ?? mid), high = points.map(([, mid, , to]) => to ?? mid);
   const band = { type: "scatter", mode: "lines", x: [...x, ...x.toReversed()], y: [...high, ...low.toReversed()], fill: "toself", fillcolor: colour, opacity: 0.18, line: { width: 0 }, hoverinfo: "skip" };
-  const told = points.map(([k, at, from, to]) => `${escaped(name)}<br>k = ${k}: ${interval(from === null ? at : [at, from, to])}`);
+  const told = points.map(([k, mid, from, to]) => `${escaped(name)}<br>${escaped(step)} = ${k}: ${interval(from === null ? mid : [mid, from, to])}`);
   const line = { type: "scatter", mode: "lines+markers", x, y: points.map((point) => point[1]), line: { color: colour, dash, width: 2 }, marker: { symbol, size: 6, color: colour }, hovertext: told, hoverinfo: "text" };
   return points.some((point) => point[2] !== null) ? [band, line] : [line];
 }
@@ -76,22 +78,23 @@ function legend(looks) {
     element("span", {}, element("i", { style: `border-top:3px ${line[dash]} ${colour}`, "aria-hidden": "true" }), name)));
 }
 
-// The base model's samples of the same seed come first: every model of one seed draws from the same noise.
+// Those of the reference of the same seed come first: every model of one seed draws from the same noise.
 function showSamples(run, row, place) {
-  const own = run.samples[row.id];
+  const told = run.pictures_told, own = run.samples[row.id];
+  if (!told) return;
   if (!own) return place.append(element("p", { class: "soft" }, run.samples_left_out ? "Its samples are left out: the page is full." : "No samples of it are recorded."));
-  const base = run.samples[`control-base/${own.replicate}`] ?? run.samples["control-base"];
-  const grids = [...(base && row.id !== "control-base" && base.seed === own.seed ? base.grids.slice(0, 1) : []), ...own.grids];
-  place.append(element("h3", {}, `What ${row.id} draws`), element("p", { class: "soft" }, `Seed ${own.seed}, the same noise in each. Upper: what was to be forgotten; lower: retained conditions.`));
+  const first = run.samples[`${told.reference}/${own.replicate}`] ?? run.samples[told.reference];
+  const grids = [...(first && row.id !== told.reference && first.seed === own.seed ? first.grids.slice(0, 1) : []), ...own.grids];
+  place.append(element("h3", {}, `What ${row.id} draws`), element("p", { class: "soft" }, `Seed ${own.seed}, ${told.told}`));
   place.append(element("div", { class: "strip" }, ...grids.map((grid) => {
-    const pictures = ["forgotten", "retained"].filter((which) => grid[which] !== null && grid[which] !== undefined)
-      .map((which) => element("img", { src: data.pictures[grid[which]], alt: `${row.id}, ${grid.caption}: ${which}` }));
+    const pictures = told.kinds.map((kind, i) => [kind, grid.pictures[i]]).filter(([, picture]) => picture !== null)
+      .map(([kind, picture]) => element("img", { src: data.pictures[picture], alt: `${row.id}, ${grid.caption}: ${kind}` }));
     return element("figure", {}, element("figcaption", { title: grid.caption }, grid.caption), ...(grid.missing ? [element("div", { class: "missing" }, grid.missing)] : pictures));
   })));
 }
 
 function showCost(run, row, place) {
-  const seconds = run.trials.core_s[row.i], replicate = run.trials.model[row.i], runs = 1 + run.trials.seeds[row.i];
+  const seconds = run.trials.core_s[row.i], replicate = run.trials.exported[row.i], runs = 1 + run.trials.seeds[row.i];
   const hours = seconds >= 360 ? `${brief(seconds / 3600)} core-hours` : `${brief(seconds)} core-seconds`;
   place.append(element("h4", {}, "Cost"), element("p", {}, `${hours} of processor time, ${runs === 1 ? "one run" : `${runs} runs`}; what was found in the artifact store cost nothing.`));
   const id = /^[\w.-]+$/.test(row.id) ? row.id : `'${row.id.replaceAll("'", "'\\''")}'`;

@@ -18,14 +18,21 @@ from sweep.reading.words import interval, number
 from sweep.statistics.estimates import Estimate
 
 
-def render(template: str, context: Mapping[str, Any], scripts: Iterable[str] = ("page.js",), whole: bool = True) -> str:
-    """The page that a template of this folder makes of the context, plotly.js and `scripts` of this folder included.
+def render(
+    template: str,
+    context: Mapping[str, Any],
+    scripts: Iterable[str] = ("page.js",),
+    whole: bool = True,
+    room: str = "sweep.page",
+) -> str:
+    """The page that a template makes of the context, plotly.js and `scripts` of this folder included.
 
+    The template is a file of this folder or of another `room`, which may extend and include those of this one.
     The page's policy lets these very scripts run, by their hashes, and no other. Not `whole`: without any script. An unknown
     name in the template is an error.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sweep.page", "."),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, ".") for name in dict.fromkeys((room, "sweep.page"))]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -56,7 +56,7 @@ const runShown = () => data.runs[state.run];
 const isDrawn = (row) => row.group <= GROUP.infeasible || (row.group === GROUP.control && row.figure(runShown().objectives[1].metric) !== null);
 
 function lookOf(run, row) {
-  if (row.group === GROUP.control) return run.marks[run.trials.role[row.i]];
+  if (row.group === GROUP.control) return run.controls[row.id];
   return row.group >= GROUP.infeasible ? { ...row.arm, colour: GREY } : row.arm;
 }
 
@@ -153,8 +153,8 @@ function frontTraces() {
   clearLabels(run);
   traces.push(...greyTraces(at), ...armTraces(at));
   for (const row of rowsOf(run).filter((one) => one.group === GROUP.control && isDrawn(one))) {
-    const which = run.trials.role[row.i];
-    traces.push(trace(at, [row], which === "retrain" ? "retrain control" : "base model", run.marks[which], { size: 11, filled: true, text: [which === "retrain" ? "retrain control" : "base model"] }));
+    const look = run.controls[row.id];
+    traces.push(trace(at, [row], look.name, look, { size: 11, filled: true, text: [look.name] }));
   }
   return traces;
 }
@@ -169,10 +169,15 @@ function frontLayout() {
     yaxis2: { domain: [0, RUG - 0.01], range: [-1, 1], visible: false, fixedrange: true },
     shapes: [], annotations: [],
   };
-  if (run.budget !== null) {
-    layout.shapes.push({ type: "line", xref: "x", yref: "paper", x0: run.budget, x1: run.budget, y0: 0, y1: 1, line: { color: GREY, dash: "dash", width: 1.5 } });
-    const xanchor = run.budget > (x0 + x1) / 2 ? "right" : "left";
-    layout.annotations.push({ xref: "x", yref: "paper", x: run.budget, y: 1, text: `FID budget ${brief(run.budget)}`, showarrow: false, xanchor, yanchor: "bottom" });
+  for (const { metric, value, name } of run.lines) {
+    const text = escaped(`${name} ${brief(value)}`), line = { color: GREY, dash: "dash", width: 1.5 };
+    if (metric === second.metric) {
+      layout.shapes.push({ type: "line", xref: "x", yref: "paper", x0: value, x1: value, y0: 0, y1: 1, line });
+      layout.annotations.push({ xref: "x", yref: "paper", x: value, y: 1, text, showarrow: false, xanchor: value > (x0 + x1) / 2 ? "right" : "left", yanchor: "bottom" });
+    } else {
+      layout.shapes.push({ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: value, y1: value, line });
+      layout.annotations.push({ xref: "paper", yref: "y", x: 0, y: value, text, showarrow: false, xanchor: "left", yanchor: "bottom" });
+    }
   }
   for (const [text, place] of outside(run)) layout.annotations.push({ xref: "paper", yref: "paper", text, showarrow: false, font: { size: 11 }, ...place });
   return layout;
@@ -184,10 +189,10 @@ function outside(run) {
   const at = (row) => [mean(row.figure(second)), mean(row.figure(first))];
   const rows = rowsOf(run).filter((row) => row.group === GROUP.control || row.group <= GROUP.infeasible).filter((row) => at(row).every((value) => value !== null));
   const right = rows.filter((row) => at(row)[0] > x1).length, below = rows.filter((row) => at(row)[0] <= x1 && at(row)[1] < y0);
-  const base = below.find((row) => run.trials.role[row.i] === "base");
+  const control = below.find((row) => row.group === GROUP.control);
   const told = [];
   if (right) told.push([`${right} further right →`, { x: 1, y: RUG, xanchor: "right", yanchor: "bottom" }]);
-  if (below.length) told.push([`↓ ${below.length} below${base ? `, base model at ${figured(at(base)[1])}` : ""}`, { x: 0, y: RUG, xanchor: "left", yanchor: "bottom" }]);
+  if (below.length) told.push([`↓ ${below.length} below${control ? `, ${escaped(run.controls[control.id].name)} at ${figured(at(control)[1])}` : ""}`, { x: 0, y: RUG, xanchor: "left", yanchor: "bottom" }]);
   return told;
 }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sweep import procedures, records
 from sweep.errors import UsageError
-from sweep.plan import flags, targets
+from sweep.plan import flags
 from sweep.plan.options import Call
 from sweep.plan.paths import absolute, default_run_dir, in_storage, own_artifacts
 from sweep.plan.place import Place, default_workers
@@ -16,6 +18,38 @@ from sweep.plan.plan import Plan
 from sweep.space import SearchSpace, find
 
 LOGGERS = ("mlflow", "wandb")  # their flags, too, may stand beside --resume: no figure depends on them
+
+
+def procedure_of(argv: Sequence[str] | None) -> str:
+    """The procedure whose flags a command line is read by: that of its question, or of the run that goes on.
+
+    UsageError where neither can be read. What is wrong with a path itself is told once the command line is read.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    space, run = _value_of("--space", given), _value_of("--resume", given)
+    wants_help = not {"-h", "--help"}.isdisjoint(given)
+    try:
+        if space and not run:
+            return find.load(space).procedure
+        if run:
+            plan = records.read_json(records.run_folder(run) / "plan.json")
+            name = plan.get("procedure", procedures.DEFAULT) if isinstance(plan, dict) else procedures.DEFAULT
+            return procedures.named(str(name)).name
+    except (OSError, ValueError):
+        return procedures.DEFAULT
+    except UsageError:
+        if not wants_help:
+            raise
+    return procedures.DEFAULT
+
+
+def _value_of(option: str, given: Sequence[str]) -> str:
+    """What stands behind an option on a command line that is not read yet; empty where it does not."""
+    for word, after in zip(given, [*given[1:], ""], strict=False):
+        name, equals, value = word.partition("=")
+        if len(name) > 3 and option.startswith(name):  # the parser takes a beginning that is no other's too
+            return value if equals else after
+    return ""
 
 
 def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
@@ -31,27 +65,28 @@ def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     values = flags.values(Plan, args)
-    question = targets.aimed(find.load(args.space), values["target"]).fix(dict(values["fix"]))
+    space = find.load(args.space)
+    kind = procedures.named(space.procedure).setup()
+    setup = kind.asked(_questions_own(kind, space) | flags.values(kind, args))
+    question = setup.question(space).fix(dict(values["fix"]))
     values = _questions_own(Plan, question) | values
     values.setdefault("baseline_trials", int(values["trials"] * question.baseline_share))
     values["run_dir"] = args.run_dir or default_run_dir(args.storage, args.space)
     values["artifacts"] = artifacts_of(args)
     if args.keep == "front" and not args.artifacts:  # what is removed of a store of its own, nobody else misses
         values["artifacts"] = absolute(own_artifacts(args.storage, values["run_dir"]))
-    kind = procedures.setup_type()
-    setup = kind.asked(_questions_own(kind, question) | flags.values(kind, args))
     return Plan(**values, place=place_of(args), setup=setup)
 
 
 def resumed(plan: Plan, folder: Path, args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
     """A run's own plan in the folder where it lies now, with what may be given anew; its figures stay the same."""
-    refuse_flags_beside_resume(args, known)
-    return plan.but(run_dir=str(folder.resolve()), **flags.again((Place, procedures.setup_type()), args))
+    refuse_flags_beside_resume(args, known, type(plan.setup))
+    return plan.but(run_dir=str(folder.resolve()), **flags.again((Place, type(plan.setup)), args))
 
 
-def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser) -> None:
+def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser, setup: type) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
-    free = flags.free((Plan, Place, procedures.setup_type(), Call)).union(LOGGERS)
+    free = flags.free((Plan, Place, setup, Call)).union(LOGGERS)
     for name, default in vars(known.parse_args([])).items():
         if name not in free and getattr(args, name) != default:
             option = "--" + name.replace("_", "-")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from sweep import procedures
 from sweep.errors import UsageError, near
 from sweep.plan import flags
 from sweep.plan.plan import Plan
-from sweep.records import fact, figure_columns, run_folder, schemas
+from sweep.procedures import Columns, Procedure
+from sweep.records import run_folder, schemas
 from sweep.samplers.catalogue import check_installed
-from sweep.space import Constraint, Objective, SearchSpace, find
+from sweep.space import Constraint, Objective, SearchSpace
 
 
 def validate(plan: Plan) -> SearchSpace:
@@ -36,53 +36,42 @@ def validate(plan: Plan) -> SearchSpace:
 
 def _check_question(space: SearchSpace) -> None:
     """UsageError for a question that a front cannot answer, or that names what does not exist."""
+    procedure = procedures.named(space.procedure)
+    columns = procedure.columns()
     if len(space.objectives) != 2:
         raise UsageError(f"space {space.name!r}: a front is of two objectives, not {len(space.objectives)}")
     for metric in (*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)):
-        _check_choice(f"space {space.name!r}: metric", metric, [f.name for f in figure_columns()])
+        if metric not in columns.names:
+            raise UsageError(f"space {space.name!r}: metric {metric}: unknown; {near(metric, columns.names)}")
     for objective in space.objectives:
-        _check_objective(space, objective)
+        _check_objective(space, objective, columns)
     for constraint in space.constraints:
-        _check_bound(space, constraint)
-    for arm in space.arms:
-        if arm.attack:
-            _check_choice(f"space {space.name!r}, arm {arm.name!r}: attack", arm.attack, find.members("attacks"))
-        try:
-            find.check_method(arm.method)
-        except UsageError as error:
-            raise UsageError(f"space {space.name!r}, arm {arm.name!r}: method {error}") from None
-    for attack in (*space.search_attacks, *space.confirm_attacks):
-        _check_choice(f"space {space.name!r}, attack {attack.name!r}: method", attack.method, find.members("attacks"))
+        _check_bound(space, constraint, procedure)
+    procedure.check(space)
 
 
-def _check_choice(what: str, name: str, known: Any) -> None:
-    if name not in known:
-        raise UsageError(f"{what} {name}: unknown; {near(name, known)}")
-
-
-def _check_objective(space: SearchSpace, objective: Objective) -> None:
-    """UsageError where a front of it has no far corner, or the search never learns it."""
+def _check_objective(space: SearchSpace, objective: Objective, columns: Columns) -> None:
+    """UsageError where a front of it has no far corner."""
     where, metric = f"space {space.name!r}, objective {objective.metric!r}", objective.metric
     side = "at_least" if objective.direction == "maximise" else "at_most"
-    if fact(metric, "unit") != "share" and (metric, side) not in ((c.metric, c.side) for c in space.constraints):
+    if not columns.is_share(metric) and (metric, side) not in ((c.metric, c.side) for c in space.constraints):
         raise UsageError(
             f"{where}: it has no worst value to measure a front from; bound it by Constraint({metric!r}, {side}=…)"
         )
-    if metric == "malicious_robustness" and all(a.counts for a in space.search_attacks):
-        raise UsageError(f"{where}: it needs a search attack whose data hold what was forgotten (counts=False)")
 
 
-FID_UNITS = "fid_delta"  # how figures end that the FID budget is in units of
-
-
-def _check_bound(space: SearchSpace, constraint: Constraint) -> None:
-    """UsageError for a bound in other units than the figure's, or one that no share can keep: no trial would be feasible."""
+def _check_bound(space: SearchSpace, constraint: Constraint, procedure: Procedure) -> None:
+    """UsageError for a word that stands for no bound, or a bound that no share can keep: no trial would be feasible."""
     bound = constraint.bound
-    if bound is None and not constraint.metric.endswith(FID_UNITS):
-        raise UsageError(
-            f"space {space.name!r}, constraint {constraint.metric!r}: the FID budget is a bound of {FID_UNITS}; write a number"
-        )
-    if bound is None or fact(constraint.metric, "unit") != "share":
+    if bound is None:
+        if constraint.word not in procedure.bounds:
+            words = "".join(f", or {word!r}" for word in procedure.bounds)
+            raise UsageError(
+                f"space {space.name!r}, constraint {constraint.metric!r}: {constraint.side} {constraint.word!r} is no bound; "
+                f"write a number{words}"
+            )
+        return
+    if not procedure.columns().is_share(constraint.metric):
         return
     if (constraint.side == "at_least" and bound > 1) or (constraint.side == "at_most" and bound < 0):
         raise UsageError(

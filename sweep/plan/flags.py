@@ -36,6 +36,16 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Line:
+    """How what is said under one heading is printed: before which other heading, and how."""
+
+    before: str = "search"
+    label: str | None = None  # where it isn't the heading itself
+    opening: str = ""
+    wrap: bool = True
+
+
+@dataclass(frozen=True)
 class Flag:
     """What a field's declaration says of its flag."""
 

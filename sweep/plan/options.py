@@ -37,7 +37,11 @@ class Call:
         metavar="DIR|URI",
     )
     dry_run: bool = flag(
-        False, "--dry-run", "print the whole plan with an estimate of its cost and exit", WHERE, beside_resume=True
+        False,
+        "--dry-run",
+        "print the whole plan and its cost, check methods and data, and exit",
+        WHERE,
+        beside_resume=True,
     )
     verbose: bool = flag(
         False, "--verbose", "let Ray, Optuna and warnings speak; lines, no live table", WHERE, beside_resume=True

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from sweep import procedures
 from sweep.errors import UsageError
-from sweep.plan import targets
 from sweep.plan.flags import QUESTION, SEARCH, WHERE, Words, at_least, flag, one_of
 from sweep.plan.paths import absolute
 from sweep.plan.place import Place
@@ -25,18 +24,21 @@ def _space_file(space: str) -> str:
     return absolute(space) if space.endswith(".py") else space
 
 
-def _target(target: str) -> str:
-    """``RUN:TRIAL`` with the run as every process finds it."""
-    run, colon, trial = target.rpartition(":")
-    return f"{absolute(run)}:{trial}" if colon else target
-
-
 def pin(text: str) -> tuple[str, str]:
     """The name and the value of ``NAME=VALUE``."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise UsageError(f"--fix {text}: write NAME=VALUE")
     return name, value
+
+
+def pins(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Every ``NAME=VALUE``; UsageError for a name that is given two values."""
+    found = [pin(text) for text in texts]
+    names = [name for name, _ in found]
+    for twice in {name for name in names if names.count(name) > 1}:
+        raise UsageError(f"--fix {twice}: is given twice; a parameter is held at one value")
+    return tuple(found)
 
 
 def _seed_wrong(seed: int) -> str:
@@ -95,15 +97,7 @@ class Plan:
         QUESTION,
         action="append",
         metavar="NAME=VALUE",
-        read=lambda texts: tuple(pin(text) for text in texts),
-    )
-    target: str = flag(
-        "",
-        "--target",
-        "the unlearned model that a search of the attack attacks (default: the question's own)",
-        QUESTION,
-        metavar="METHOD|RUN:TRIAL",
-        read=_target,
+        read=pins,
     )
     trials: int = flag(
         16,
@@ -177,24 +171,22 @@ class Plan:
     gate_margin: float = flag(
         0.5,
         "--gate-margin",
-        "stop before the attack what surely breaks a bound by more than this share of it; 0 stops all that surely breaks "
-        "one, and suits samplers without a model of the figures (default: %(default)g)",
+        "stop early what surely breaks a bound by more than this share of it; 0 stops all that surely breaks one, and suits "
+        "samplers without a model of the figures (default: %(default)g)",
         SEARCH,
         metavar="SHARE",
         check=at_least(0),
         words=Words(
             "stops",
-            lambda share, _: f"stops before the attack what surely breaks a bound by more than {share:.0%} of it",
+            lambda share, _: f"stops early what surely breaks a bound by more than {share:.0%} of it",
         ),
     )
     stopping: bool = flag(
         False,
         "--stop-dominated",
-        "stop under attack what the front surely dominates (default: attack to the last rung)",
+        "stop early, too, what the front surely dominates (default: go on to the last stage)",
         SEARCH,
-        words=Words(
-            "stops", lambda stop, _: "under attack what the front surely dominates" if stop else "", joined=", "
-        ),
+        words=Words("stops", lambda stop, _: "and what the front surely dominates" if stop else "", joined=", "),
     )
     confirm_members: int = flag(
         3,
@@ -235,12 +227,12 @@ class Plan:
         check=one_of(lambda: KEEP),
     )
     place: Place = field(default_factory=Place)
-    setup: Any = field(default_factory=lambda: procedures.setup_type()())  # of the question's procedure
+    setup: Any = field(default_factory=lambda: procedures.named(procedures.DEFAULT).setup()())  # of its procedure
 
     @classmethod
-    def of(cls, **values: Any) -> Plan:
+    def of(cls, procedure: str = procedures.DEFAULT, **values: Any) -> Plan:
         """A plan by the names of ``plan.json``, where the place's and the setup's stand beside its own."""
-        kind = procedures.setup_type()
+        kind = procedures.named(procedure).setup()
         place, setup = _taken(values, Place), _taken(values, kind)
         return cls(**values, place=Place(**place), setup=kind(**setup))
 
@@ -261,8 +253,8 @@ class Plan:
         return values | place | setup
 
     def question(self) -> SearchSpace:
-        """The search space with the plan's target and pins applied."""
-        return targets.aimed(find.load(self.space), self.target).fix(dict(self.fix))
+        """The search space as the setup means it, with the plan's pins applied."""
+        return self.setup.question(find.load(self.space)).fix(dict(self.fix))
 
     @property
     def replicate_seeds(self) -> list[int]:
@@ -286,18 +278,13 @@ class Plan:
             "question": space.question,
             "references": list(space.references),
             "space_fingerprint": space.fingerprint(),
-            "attacked": {a.name: {"method": a.method, "settings": dict(a.held)} for a in space.arms if a.attack},
+            "procedure": space.procedure,
             "main_arm": space.arms[0].name,
             "arms": {a.name: {"method": a.method, "baseline": a.baseline} for a in space.arms},
             "parameters": {a.name: [p.name for p in a.walk()] for a in space.arms},
             "objectives": [dataclasses.asdict(o) for o in space.objectives],
             "constraints": [dataclasses.asdict(c) for c in space.constraints],
-            "attacks": {
-                "search": [a.name for a in space.search_attacks],
-                "confirm": [a.name for a in space.confirm_attacks],
-            },
-            "attack_settings": {a.name: dict(a.settings) for a in (*space.search_attacks, *space.confirm_attacks)},
-            "rungs": list(space.rungs),
+            **self.setup.recorded(space),
         }
 
     @classmethod
@@ -315,7 +302,8 @@ class Plan:
             fields = dict(values["plan"])
             fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
             fields.setdefault("gate_margin", 0.0)  # of runs that began before there was one
-            plan, _ = cls.of(**listed(fields)), values["space_fingerprint"]
+            procedure = values.get("procedure", procedures.DEFAULT)
+            plan, _ = cls.of(procedure, **listed(fields)), values["space_fingerprint"]
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{where}: not a plan of this version ({error})") from None
         return plan

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.reading.samples import Counts
+from sweep.procedures import Counts, Procedure
+from sweep.procedures.sections import Sections
 from sweep.reading.trial import Row, Trial, Trials, trial_of, values_of
 from sweep.records import COMPLETE, FAIL, RUNNING
 from sweep.space import Constraint
@@ -41,6 +42,7 @@ class ArmFront:
 
 
 def arm_of(
+    procedure: Procedure,
     plan: Row,
     constraints: Sequence[Constraint],
     name: str,
@@ -49,7 +51,7 @@ def arm_of(
     counts: Counts,
 ) -> ArmFront:
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
-    own = _of_arm(trials, name)
+    columns, own = procedure.columns(), _of_arm(trials, name)
     found = pc.fill_null(own["feasible"], False).to_numpy(), pc.equal(own["state"], COMPLETE).to_numpy()
     feasible, complete = (column.astype(bool) for column in found)
     values = [values_of(own, o["metric"]) for o in plan["objectives"]]
@@ -58,7 +60,8 @@ def arm_of(
     kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
     at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in kept.items() if rows], pa.string())).to_numpy())
     confirmed = {
-        int(i): trial_of(plan, constraints, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()], counts) for i in at
+        int(i): trial_of(columns, plan, constraints, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()], counts)
+        for i in at
     }
     confirmed = {i: replace(m, feasible=_holds(constraints, m)) for i, m in confirmed.items()}
 
@@ -72,7 +75,7 @@ def arm_of(
         final[held] = nondominated(np.array(points, dtype=float), directions)
 
     def make(i: int, row: Row) -> Trial:
-        member = confirmed.get(i) or trial_of(plan, constraints, row, (), counts)
+        member = confirmed.get(i) or trial_of(columns, plan, constraints, row, (), counts)
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
     members = Trials(own, make)
@@ -83,7 +86,7 @@ def arm_of(
     states = Counter(own["state"].to_pylist())
     beaten = int((feasible & complete & ~search).sum())
     reason = (
-        _reason(constraints, own, states, int((feasible & complete).sum()), beaten, checked)
+        _reason(procedure.sections(), constraints, own, states, int((feasible & complete).sum()), beaten, checked)
         if len(front) < FEW
         else None
     )
@@ -123,6 +126,7 @@ def _holds(constraints: Sequence[Constraint], trial: Trial) -> bool | None:
 
 
 def _reason(
+    sections: Sections,
     constraints: Sequence[Constraint],
     own: pa.Table,
     counts: Counter[str],
@@ -131,7 +135,7 @@ def _reason(
     confirmed: Sequence[Trial],
 ) -> str:
     """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it."""
-    told = [f"{feasible} of {len(own)} trials feasible" + _infeasible(constraints, own, counts)]
+    told = [f"{feasible} of {len(own)} trials feasible" + _infeasible(sections, constraints, own, counts)]
     if beaten:
         told.append(f"{beaten} of the feasible dominated by others in the search")
     if lost := sum(not m.feasible for m in confirmed):
@@ -141,20 +145,16 @@ def _reason(
     return "; ".join(told)
 
 
-def _infeasible(constraints: Sequence[Constraint], own: pa.Table, states: Counter[str]) -> str:
-    """``: 9 exceeded the FID budget, 4 had not unlearned``, counted from the records; a trial can have done both."""
+def _infeasible(sections: Sections, constraints: Sequence[Constraint], own: pa.Table, states: Counter[str]) -> str:
+    """``: 9 had loss above its bound, 4 failed``, counted from the records; a trial can have broken several constraints."""
     told = []
     for constraint in constraints:
         over = int((values_of(own, f"excess_{constraint.name}") > 0).sum())
-        told += [f"{over} {_broke(constraint)}"] if over else []
+        told += [f"{over} {sections.broke(constraint) or _broke(constraint)}"] if over else []
     told += [f"{states[FAIL]} failed"] if states[FAIL] else []
     told += [f"{states[RUNNING]} still running"] if states[RUNNING] else []
     return f": {', '.join(told)}" if told else ""
 
 
 def _broke(constraint: Constraint) -> str:
-    if constraint.metric == "fid_delta" and constraint.at_most is not None:
-        return "exceeded the FID budget"
-    if constraint.metric == "unlearning_accuracy" and constraint.side == "at_least":
-        return "had not unlearned"
     return f"had {constraint.metric} {'above' if constraint.at_most is not None else 'below'} its bound"

@@ -1,7 +1,6 @@
-"""Arm against arm, and attack by attack, on the seeds both were confirmed on.
+"""Arm against arm, figure by figure, on the seeds both were confirmed on.
 
-Every unlearning accuracy after an attack is 1 - relearning_accuracy. Differences are paired by seed: what a seed does
-to both sides, the sampling noise and the attack's batches, drops out.
+Differences are paired by seed: what a seed does to both sides, the noise of what it draws, drops out.
 """
 
 from __future__ import annotations
@@ -10,46 +9,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sweep.procedures import Columns
+from sweep.procedures.sections import Difference, Excess
 from sweep.reading.best import closest, leader, merit
 from sweep.reading.comparable import differing
-from sweep.reading.curves import attacked_by_seed, relearning, rungs_of
 from sweep.reading.samples import over_seeds
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
-from sweep.records import fact
-from sweep.records.names import RETRAIN
 from sweep.statistics.estimates import Estimate
-from sweep.statistics.shares import Point, share_difference, share_estimate
+from sweep.statistics.shares import Point, share_difference
 
 FEW_ARMS = 2  # more of them are told by their standings first, and more pairs of them by their objectives alone
-
-BESIDE_FID = ("kid", "precision", "recall")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One figure of two members: both means, and the mean of main - baseline over the seeds they share."""
-
-    figure: str
-    attack: str | None  # None for a figure that is of no attack
-    step: int | None  # k, optimiser steps of the attack
-    counts: bool  # whether the attack enters robustness
-    better: str  # maximise or minimise
-    main: Estimate
-    baseline: Estimate
-    difference: Estimate | None
-
-
-@dataclass(frozen=True)
-class AttackExcess:
-    """Relearning accuracy less the retrain control's, under an attack whose data hold what was forgotten."""
-
-    trial_id: str
-    attack: str
-    step: int
-    control: Estimate
-    member: Estimate
-    difference: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +42,7 @@ class Comparison:
     main: Trial | None
     baseline: Trial | None
     rows: tuple[Difference, ...]
-    excess: tuple[AttackExcess, ...]
+    excess: tuple[Excess, ...]
     missing: str | None
     note: str | None = None  # an arm without a feasible confirmed member is compared by its closest one, and says so
 
@@ -130,54 +100,40 @@ def _against(sweep: Sweep, main_arm: str, baseline_arm: str) -> Comparison:
         return Comparison(
             main_arm, baseline_arm, main, baseline, (), (), f"not comparable, they differ in {', '.join(differs)}"
         )
-    rows = [*_figures(sweep, main, baseline), *_unlearning(sweep, main, baseline), *_ruined(sweep, main, baseline)]
-    excess = [*_excess(sweep, main), *_excess(sweep, baseline)]
+    rows = [*_figures(sweep, main, baseline), *sweep.sections.differences(sweep, main, baseline)]
+    excess = [*sweep.sections.excess(sweep, main), *sweep.sections.excess(sweep, baseline)]
     broken = [m.trial_id for m in (main, baseline) if not m.feasible]
     note = f"no feasible confirmed member: {' and '.join(broken)} comes closest in its arm" if broken else None
     return Comparison(main_arm, baseline_arm, main, baseline, tuple(rows), tuple(excess), None, note)
 
 
 def _figures(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
-    """The objectives, and what stands beside a Fréchet distance of few samples."""
-    better = {o.metric: o.direction for o in sweep.objectives} | {q: fact(q, "direction") for q in BESIDE_FID}
+    """The objectives, and what the procedure compares beside them."""
+    better = {o.metric: o.direction for o in sweep.objectives}
+    better |= {name: sweep.columns.fact(name, "direction") for name in sweep.sections.compared}
     for metric, direction in better.items():
         a, b = sweep.points(main.trial_id, metric), sweep.points(baseline.trial_id, metric)
-        yield from _row(metric, None, None, True, direction, a, b)
+        yield from differences_of(sweep.columns, metric, direction, a, b)
 
 
-def _unlearning(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
-    a, b = relearning(sweep, main.trial_id), relearning(sweep, baseline.trial_id)
-    for attack, step, counts in [("none", 0, True), *rungs_of(sweep)]:
-        kept = (
-            {seed: Point(1 - p.value, p.samples) for seed, p in curve.get((attack, step), {}).items()}
-            for curve in (a, b)
-        )
-        yield from _row("unlearning_accuracy", attack, step, counts, "maximise", *kept)
-
-
-def _ruined(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
-    """Retain accuracy and FID at the end of every attack: a model that the attack ruined has not resisted it."""
-    last = sweep.rungs[-1]
-    for attack, step, counts in rungs_of(sweep):
-        for name, better in (("retain_accuracy", "maximise"), ("fid", "minimise")):
-            if step == last:
-                a, b = (attacked_by_seed(sweep, m.trial_id, attack, name) for m in (main, baseline))
-                yield from _row(name, attack, step, counts, better, a, b)
-
-
-def _row(
-    name: str, attack: str | None, step: int | None, counts: bool, better: str, a: dict[int, Point], b: dict[int, Point]
+def differences_of(
+    columns: Columns,
+    figure: str,
+    better: str,
+    a: dict[int, Point],
+    b: dict[int, Point],
+    place: tuple[str, int] | None = None,
+    counts: bool = True,
+    name: str = "",
+    brief: str = "",
 ) -> Iterator[Difference]:
-    """The row of one figure, or nothing where one side never reached it."""
-    main, baseline = over_seeds(name, a.values()), over_seeds(name, b.values())
+    """The row of one figure by its points of two members, or nothing where one of them never reached it.
+
+    `place` is the series and step of a figure of a curve; the name is the figure's where none is given.
+    """
+    main, baseline = over_seeds(columns, figure, a.values()), over_seeds(columns, figure, b.values())
+    series, step = place or (None, None)
+    name = name or figure
     if main is not None and baseline is not None:
-        yield Difference(name, attack, step, counts, better, main, baseline, share_difference(a, b))
-
-
-def _excess(sweep: Sweep, trial: Trial) -> Iterator[AttackExcess]:
-    own, control = relearning(sweep, trial.trial_id), relearning(sweep, RETRAIN)
-    for attack, step, counts in rungs_of(sweep):
-        a, b = own.get((attack, step), {}), control.get((attack, step), {})
-        mean, reference = share_estimate(list(a.values())), share_estimate(list(b.values()))
-        if not counts and mean is not None and reference is not None:
-            yield AttackExcess(trial.trial_id, attack, step, reference, mean, share_difference(a, b))
+        difference = share_difference(a, b)
+        yield Difference(figure, series, step, counts, better, main, baseline, difference, name, brief or name)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sweep.procedures import Columns
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.records import fact
 from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import hypervolume
 
@@ -44,10 +44,12 @@ def leader(sweep: Sweep, arm: str) -> Trial | None:
 
 def corner(sweep: Sweep) -> tuple[float, ...] | None:
     """The point that the front's hypervolume is measured up to: see `corner_of`."""
-    return corner_of(sweep.objectives, sweep.constraints)
+    return corner_of(sweep.columns, sweep.objectives, sweep.constraints)
 
 
-def corner_of(objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> tuple[float, ...] | None:
+def corner_of(
+    columns: Columns, objectives: Sequence[Objective], constraints: Sequence[Constraint]
+) -> tuple[float, ...] | None:
     """Each objective's bound on its worse side, or the worst that a share can be.
 
     None where a bound is not known yet, or an objective has neither.
@@ -56,7 +58,7 @@ def corner_of(objectives: Sequence[Objective], constraints: Sequence[Constraint]
     for objective in objectives:
         side = "at_least" if objective.direction == "maximise" else "at_most"
         bound = next((c for c in constraints if c.metric == objective.metric and c.side == side), None)
-        if bound is None and fact(objective.metric, "unit") != "share":
+        if bound is None and not columns.is_share(objective.metric):
             return None
         if bound is not None and bound.bound is None:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.reading.sweep import CONDITIONS, FACTS, Sweep
+from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 
 
@@ -18,25 +18,34 @@ def conditions(
     found = sweep.of_phase(True) if confirm_only else sweep.replicate_facts
     if trial_ids is not None:
         found = found.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
-    values = {name: pc.unique(found[name]).to_pylist() if name in found.column_names else [] for name in FACTS}
+    values = {
+        name: pc.unique(found[name]).to_pylist() if name in found.column_names else []
+        for name in sweep.columns.conditions
+    }
     return {name: sorted({str(v) for v in told if v is not None}) for name, told in values.items()}
 
 
 def differing(sweep: Sweep, *trials: Trial) -> list[str]:
     """The conditions in which the members' confirm replicates differ, so that their figures may not be compared."""
     found = conditions(sweep, [m.trial_id for m in trials], confirm_only=True)
-    return [f"{name} ({' and '.join(v[:12] for v in found[name])})" for name in CONDITIONS if len(found[name]) > 1]
+    return [
+        f"{name} ({' and '.join(v[:12] for v in found[name])})"
+        for name in sweep.columns.compared
+        if len(found[name]) > 1
+    ]
 
 
 def comparable(sweeps: Sequence[Sweep]) -> list[str]:
-    """What differs between runs and so forbids comparing their figures; empty where they may be compared."""
+    """What differs between runs and so forbids comparing their figures; empty where they may be compared.
+
+    What one of them does not say, for it is older than the column, is no difference.
+    """
     each = []
     for f in sweeps:
-        facts = {
-            name: tuple(values) for name, values in conditions(f).items() if name not in ("device", "code_version")
-        }
-        facts |= {name: (str(f.plan.get(name)),) for name in ("data", "forget", "rungs", "attacks")}
-        facts |= {name: (str(f.plan.get(name) or ""),) for name in ("data_limit", "data_fingerprint")}
+        said = {name: tuple(values) for name, values in conditions(f).items() if values}
+        facts = {name: values for name, values in said.items() if name not in ("device", "code_version")}
+        facts |= {name: (value,) for name, value in f.sections.agreeing(f.plan).items()}
+        facts["procedure"] = (f.procedure.name,)
         facts |= {
             f"code of {a}": tuple(conditions(f, [m.trial_id for m in arm.members])["code_version"])
             for a, arm in f.arms.items()

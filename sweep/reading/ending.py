@@ -56,7 +56,10 @@ class Ending:
             "open the page": f"xdg-open {_quoted(run / 'report.html')}",
             "every trial as a table": f"python -m sweep.pareto {_quoted(run)} --format csv",
         }
-        if self.winner is not None:
+        if self.winner is not None and self.front.procedure.export is None:
+            asked = f"SELECT * FROM curves WHERE trial_id = '{self.winner.trial_id}'"
+            told["the winner's curves"] = f'python -m sweep.query {_quoted(run)} "{asked}"'
+        elif self.winner is not None:
             replicate = " --replicate 1" if self.winner.confirmed else ""
             folder = run / f"{self.winner.trial_id}-model"
             told["keep the winner"] = (

@@ -16,15 +16,14 @@ from sweep.reading.sweep import Sweep
 from sweep.reading.trial import values_of
 from sweep.statistics.estimates import hypervolume
 
-PARTS = ("training", "sampling", "scoring", "other")
-
 
 def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
     """A row a kind of stage: how many were made and found, and the seconds (wall, core, and the parts of wall) of those made.
 
-    `other` is what is neither training, sampling nor scoring: loading and storing.
+    The parts are the procedure's activities; `other` is what is none of them: loading and storing.
     """
-    seconds = ["wall_s", "core_s", "training_s", "sampling_s", "scoring_s"]
+    activities = [one.name for one in sweep.columns.activities]
+    parts, seconds = [name.removesuffix("_s") for name in activities], ["wall_s", "core_s", *activities]
     table = sweep.stage_columns(["stage", "found", *seconds])
     kind = pc.replace_substring_regex(pc.cast(table["stage"], pa.string()), "@.*", "")
     table = table.set_column(0, "kind", kind)
@@ -32,13 +31,17 @@ def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
     sums = table.group_by(["kind", "found"]).aggregate([("kind", "count"), *((s, "sum") for s in seconds)])
     kinds: dict[str, dict[str, Any]] = {}
     for row in sums.to_pylist():
-        own = kinds.setdefault(row["kind"], {"kind": row["kind"], "made": 0, "found": 0} | dict.fromkeys(
-            ("wall", "core", "training", "sampling", "scoring", "other"), 0.0))  # fmt: skip
+        nothing = dict.fromkeys(("wall", "core", *parts, "other"), 0.0)
+        own = kinds.setdefault(row["kind"], {"kind": row["kind"], "made": 0, "found": 0} | nothing)
         own["found" if row["found"] else "made"] = row["kind_count"]
         if not row["found"]:
             own |= {s.removesuffix("_s"): row[f"{s}_sum"] or 0.0 for s in seconds}
-            own["other"] = max(0.0, own["wall"] - own["training"] - own["sampling"] - own["scoring"])
-    order = {"unlearn": -2, "score": -1}
+            rest = own["wall"]
+            for part in parts:
+                rest -= own[part]
+            own["other"] = max(0.0, rest)
+    first = list(sweep.sections.first_stages)
+    order = {kind: place - len(first) for place, kind in enumerate(first)}
     return sorted(kinds.values(), key=lambda r: (order.get(r["kind"], 0), -r["wall"], r["kind"]))
 
 

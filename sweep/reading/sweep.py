@@ -16,40 +16,26 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sweep import procedures
 from sweep.errors import UsageError
+from sweep.procedures import Columns, Counts, Knowledge, Procedure
+from sweep.procedures.sections import Sections
 from sweep.reading.arm import ArmFront, arm_of
-from sweep.reading.samples import COUNTED_BY, CURVE_COLUMNS, Counts, counts_of, points_of
+from sweep.reading.samples import points_of
 from sweep.reading.trial import Row, Trial, constraints_of, trial_of
 from sweep.records import (
     COMPLETE,
     SEARCH,
     NothingRecorded,
+    empty_table,
     read,
     read_json,
     run_folder,
-    track_schemas,
 )
-from sweep.space import CONTROL, Constraint, Objective
+from sweep.space import CONTROL, Constraint, Objective, SearchSpace
 from sweep.statistics.shares import Point
 
-# What a figure depends on besides the seed. `code_version` may differ between methods, so it is not one of them here:
-# it is compared within an arm only.
-CONDITIONS = (
-    "samples_forgotten",
-    "samples_per_retained",
-    "sampler",
-    "feature_network",
-    "feature_network_hash",
-    "reference",
-)
-FACTS = (*CONDITIONS, "base_model", "code_version", "device")
-_REPLICATE_FACTS = (
-    "trial_id",
-    "replicate",
-    "seed",
-    "state",
-    *FACTS,
-)  # of very many replicates the rest is read of few
+_REPLICATE_FACTS = ("trial_id", "replicate", "seed", "state")  # of very many replicates the rest is read of few
 
 
 @dataclass(frozen=True)
@@ -70,36 +56,56 @@ class Sweep:
     replicate_facts: pa.Table  # of every replicate what tells it from others, and what its figures depend on
     counts: Counts  # N of the confirm phase's replicates
 
+    @property
+    def procedure(self) -> Procedure:
+        """The kind of trial that the run is of."""
+        return procedure_of(self.plan, self.run)
+
+    @property
+    def columns(self) -> Columns:
+        """What its tables hold beside those of every procedure."""
+        return self.procedure.columns()
+
+    @cached_property
+    def sections(self) -> Sections:
+        """What its readers are told of its procedure alone."""
+        sections: Sections = self.procedure.sections()
+        return sections
+
+    def knowledge(self, space: SearchSpace) -> Knowledge:
+        """What its rows say beyond their values, `space` being its question."""
+        return self.procedure.knowledge(space, self.prepared, self.plan)
+
     @cached_property
     def replicates(self) -> tuple[Row, ...]:
-        return tuple(_table(self.run, "replicates").to_pylist())
+        return tuple(_table(self.run, "replicates", self.columns).to_pylist())
 
     @cached_property
     def curves(self) -> tuple[Row, ...]:
-        return tuple(_table(self.run, "curves").to_pylist())
+        return tuple(_table(self.run, "curves", self.columns).to_pylist())
 
     @cached_property
     def stages(self) -> tuple[Row, ...]:
-        return tuple(_table(self.run, "stages").to_pylist())
+        return tuple(_table(self.run, "stages", self.columns).to_pylist())
 
     def stage_columns(self, columns: Iterable[str]) -> pa.Table:
         """Some columns of the stages of every replicate: of very many, what only sums ask for."""
-        return _table(self.run, "stages", columns).select(list(columns))
+        return _table(self.run, "stages", self.columns, columns).select(list(columns))
 
     def rows_of(
         self, table: str, trial_ids: Iterable[str], columns: Iterable[str] | None = None, metric: str | None = None
     ) -> list[Row]:
         """Rows of `replicates`, `curves` or `stages` of some trials, in order of the records; of curves, one metric's."""
-        found = _table(self.run, table, columns, trial_ids)
+        found = _table(self.run, table, self.columns, columns, trial_ids)
         return list((found if metric is None else found.filter(pc.field("metric") == metric)).to_pylist())
 
     @cached_property
-    def attacked(self) -> tuple[tuple[str, int, str, bool], ...]:
-        """Every (attack, step, metric, counts) that the curves hold."""
-        names = ["attack", "attack_step", "metric", "counts"]
-        found = _table(self.run, "curves", names)
-        rows = found.group_by(names).aggregate([]).to_pylist() if found.num_rows else []
-        return tuple((r["attack"], r["attack_step"], r["metric"], r["counts"]) for r in rows)
+    def places(self) -> tuple[Row, ...]:
+        """Every place of the curves, by their axes, with each metric that some trial has there."""
+        names = [*(axis.name for axis in self.columns.axes), "metric"]
+        found = _table(self.run, "curves", self.columns, names)
+        known = [name for name in names if name in found.column_names]
+        return tuple(found.group_by(known).aggregate([]).to_pylist() if found.num_rows else ())
 
     @cached_property
     def _curves(self) -> dict[str, tuple[Row, ...]]:
@@ -108,7 +114,7 @@ class Sweep:
     def curves_of(self, trial_id: str) -> tuple[Row, ...]:
         """The curves of one trial, of all its replicates."""
         if trial_id not in self._curves:
-            self._curves[trial_id] = tuple(_table(self.run, "curves", trials=[trial_id]).to_pylist())
+            self._curves[trial_id] = tuple(_table(self.run, "curves", self.columns, trials=[trial_id]).to_pylist())
         return self._curves[trial_id]
 
     def of_phase(self, confirm: bool) -> pa.Table:
@@ -122,15 +128,15 @@ class Sweep:
         everyone = (*(m for a in self.arms.values() for m in a.confirmed_members), *self.controls.values())
         return found or any(m.value(metric) is not None for m in everyone)
 
-    @property
-    def budget(self) -> float | None:
-        """The FID budget in units of `fid_delta`; None before the prepare phase has found it."""
-        return _budget(self.plan, self.prepared)
+    @cached_property
+    def bounds(self) -> dict[str, float]:
+        """The numbers of bounds that are words, as far as the prepare phase has found them."""
+        return _bounds(self.procedure, self.plan, self.prepared)
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
         """What must hold, with bounds as numbers as far as they are known."""
-        return constraints_of(self.plan, self.budget)
+        return constraints_of(self.plan, self.bounds)
 
     @property
     def objectives(self) -> tuple[Objective, Objective]:
@@ -141,10 +147,6 @@ class Sweep:
     @property
     def members(self) -> tuple[Trial, ...]:
         return tuple(m for arm in self.arms.values() for m in arm.members)
-
-    @property
-    def rungs(self) -> list[int]:
-        return list(self.plan["rungs"])
 
     @property
     def reason(self) -> str | None:
@@ -158,7 +160,7 @@ class Sweep:
     def points(self, trial_id: str, metric: str) -> dict[int, Point]:
         """A figure of a trial's COMPLETE replicates of the confirm phase, by seed, each with its N."""
         rows = [r for r in self.confirm_rows if r["trial_id"] == trial_id and r["state"] == COMPLETE]
-        return points_of(metric, rows, self.counts)
+        return points_of(self.columns, metric, rows, self.counts)
 
     def seeds(self, trial_id: str | None = None, confirm: bool = True) -> dict[tuple[str, int], int]:
         """Seed of each COMPLETE (trial_id, replicate): of the confirm phase, or of the search."""
@@ -186,21 +188,23 @@ def read_sweep(run: str | os.PathLike[str]) -> Sweep:
     plan = read_json(folder / "plan.json")
     prepared = read_json(folder / "prepared.json") if (folder / "prepared.json").is_file() else {}
     status = read_json(folder / "status.json") if (folder / "status.json").is_file() else {}
+    procedure = procedure_of(plan, folder)
+    columns = procedure.columns()
     try:
-        trials, facts = read(folder, "trials"), _table(folder, "replicates", _REPLICATE_FACTS)
+        trials = read(folder, "trials")
+        facts = _table(folder, "replicates", columns, (*_REPLICATE_FACTS, *columns.conditions))
         confirm: dict[str, list[Row]] = {}
         again = set(facts.filter(pc.field("replicate") >= 1)["trial_id"].to_pylist())
         rows: list[Row] = []
         if again:
-            rows = [r for r in _table(folder, "replicates", trials=again).to_pylist() if r["replicate"] >= 1]
-        curves = _table(folder, "curves", CURVE_COLUMNS, again).filter(pc.field("metric") == COUNTED_BY)
-        counts = counts_of(rows, curves.select(list(CURVE_COLUMNS)).to_pylist())
+            rows = [r for r in _table(folder, "replicates", columns, trials=again).to_pylist() if r["replicate"] >= 1]
+        counts = procedure.counts(rows, _counted(folder, columns, again))
         for row in rows:
             confirm.setdefault(row["trial_id"], []).append(row)
-        constraints = constraints_of(plan, _budget(plan, prepared))
-        arms = {name: arm_of(plan, constraints, name, trials, confirm, counts) for name in plan["arms"]}
+        constraints = constraints_of(plan, _bounds(procedure, plan, prepared))
+        arms = {name: arm_of(procedure, plan, constraints, name, trials, confirm, counts) for name in plan["arms"]}
         controls = {
-            t["trial_id"]: trial_of(plan, constraints, t, confirm.get(t["trial_id"], ()), counts)
+            t["trial_id"]: trial_of(columns, plan, constraints, t, confirm.get(t["trial_id"], ()), counts)
             for t in trials.filter(pc.field("arm") == CONTROL).to_pylist()
         }
         search = read_json(folder / SEARCH) if (folder / SEARCH).is_file() else {}
@@ -210,16 +214,43 @@ def read_sweep(run: str | os.PathLike[str]) -> Sweep:
         raise UsageError(f"{run}: its plan or records lack {missing}; was it written by another version?") from None
 
 
+def procedure_of(plan: object, run: Path) -> Procedure:
+    """The kind of trial of a run, by its ``plan.json``; UsageError where that is no plan, or of a kind that is not here."""
+    path = run / "plan.json"
+    if not isinstance(plan, dict):
+        raise UsageError(f"{path}: not a plan of this version")
+    name = plan.get("procedure", procedures.DEFAULT)
+    if not isinstance(name, str):
+        raise UsageError(f"{path}: procedure {name!r} is no name of one")
+    try:
+        return procedures.named(name)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _counted(folder: Path, columns: Columns, trials: Iterable[str]) -> list[Row]:
+    """The curves that say N of replicates, as far as `Procedure.counts` asks for them."""
+    if not columns.counted_by:
+        return []
+    names = ("trial_id", "replicate", columns.series, "metric", "samples")
+    found = _table(folder, "curves", columns, names, trials).filter(pc.field("metric") == columns.counted_by)
+    return list(found.select(list(names)).to_pylist())
+
+
 def _table(
-    folder: Path, table: str, columns: Iterable[str] | None = None, trials: Iterable[str] | None = None
+    folder: Path,
+    table: str,
+    columns: Columns,
+    names: Iterable[str] | None = None,
+    trials: Iterable[str] | None = None,
 ) -> pa.Table:
     """A table, or without rows where nothing of it is recorded yet, as early in a running sweep."""
     try:
-        return read(folder, table, columns, trials)
+        return read(folder, table, names, trials)
     except NothingRecorded:
-        return track_schemas()[table].empty_table()
+        return empty_table(table, columns)
 
 
-def _budget(plan: Row, prepared: Row) -> float | None:
-    found = prepared.get("fid_budget", plan.get("fid_budget"))
-    return float(found) if isinstance(found, int | float) else None
+def _bounds(procedure: Procedure, plan: Row, prepared: Row) -> dict[str, float]:
+    every = {word: prepared.get(word, plan.get(word)) for word in procedure.bounds}
+    return {word: float(number) for word, number in every.items() if isinstance(number, int | float)}

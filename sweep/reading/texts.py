@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 from sweep.errors import UsageError
+from sweep.procedures.sections import Difference, Excess
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, comparison, standings
 from sweep.reading.best import front_hypervolume
 from sweep.reading.comparable import comparable, conditions
@@ -20,12 +21,10 @@ from sweep.reading.shortfalls import shortfall_lines, shortfalls
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial, luck_of
 from sweep.reading.words import (
-    QUALITY,
     cell,
     corner_text,
     counted,
     definitions,
-    figure_name,
     interval,
     number,
     settings,
@@ -33,7 +32,6 @@ from sweep.reading.words import (
     standing_of,
     within,
 )
-from sweep.records import audit_names
 
 WIDTH = 80
 
@@ -67,9 +65,8 @@ def _text(sweeps: Sequence[Sweep]) -> str:
 def _text_head(sweep: Sweep) -> Iterator[str]:
     plan = sweep.plan
     yield from _wrap("", f"{plan['space']}: {plan['question']}")
-    yield from _wrap(
-        "run", f"{sweep.run} ({sweep.status.get('state', 'unknown')}); data {plan['data']}, forget {plan['forget']}"
-    )
+    about = sweep.sections.about(sweep)
+    yield from _wrap("run", f"{sweep.run} ({sweep.status.get('state', 'unknown')})" + (f"; {about}" if about else ""))
     if sweep.ended_by:
         yield from _wrap("search", f"ended by {sweep.ended_by}")
     for name, meaning in definitions(sweep).items():
@@ -120,8 +117,8 @@ def _text_arms(sweep: Sweep) -> Iterator[str]:
     for name, control in sweep.controls.items():
         told = ", ".join(f"{o.metric} {interval(control.at(o.metric))}" for o in sweep.objectives)
         yield from _wrap("control", f"{name}: {told}")
-    if reason := sweep.prepared.get("without_control"):
-        yield from _wrap("control", f"no retrain control: {reason}; attacks that hold forgotten data have no excess")
+    for missing in sweep.sections.missing_controls(sweep):
+        yield from _wrap("control", missing)
 
 
 def _text_comparisons(sweep: Sweep) -> Iterator[str]:
@@ -144,24 +141,25 @@ def _text_comparisons(sweep: Sweep) -> Iterator[str]:
         yield f"  {'figure':<35}{'first':>7}{'second':>7}   difference"
         for row in pair.rows:
             means = f"{number(row.main.mean):>7}{number(row.baseline.mean):>7}"
-            yield f"  {figure_name(row).replace('dimra-', ''):<35}{means}   {interval(row.difference)}"
+            yield f"  {row.brief:<35}{means}   {interval(row.difference)}"
         if pair.excess:
-            yield "  * holds forgotten data: relearning is judged against the retrain control"
-            yield f"  {'relearning accuracy':<35}{'trial':>7}{'control':>8}  excess"
+            yield f"  {sweep.sections.excess_note}"
+            yield f"  {pair.excess[0].figure.replace('_', ' '):<35}{'trial':>7}{'control':>8}  excess"
         for excess in pair.excess:
-            name = f"{excess.trial_id} {excess.attack.removeprefix('dimra-')}@{excess.step}"
+            name = f"{excess.trial_id} {excess.brief}"
             means = f"{number(excess.member.mean):>7}{number(excess.control.mean):>8}"
             yield f"  {name:<35}{means}  {interval(excess.difference)}"
     if brief:
-        yield from _wrap("", "every attack and rung of these pairs: --format markdown, json, or the page")
+        every = f"every {sweep.sections.compared_at} of these pairs"
+        yield from _wrap("", f"{every}: --format markdown, json, or the page")
 
 
 def _brief(sweep: Sweep, pair: Comparison) -> str:
-    """A pair by its objectives alone: ``a - b, paired by seed: robustness 0.1 [0, 0.2]; …``."""
+    """A pair by its objectives alone: ``a - b, paired by seed: accuracy 0.1 [0, 0.2]; …``."""
     assert pair.main is not None and pair.baseline is not None, "the caller has told what is missing"
     names = [o.metric for o in sweep.objectives]
     told = "; ".join(
-        f"{r.figure} {interval(r.difference)}" for r in pair.rows if r.attack is None and r.figure in names
+        f"{r.figure} {interval(r.difference)}" for r in pair.rows if r.series is None and r.figure in names
     )
     note = f" ({pair.note})" if pair.note else ""
     return f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed: {told}{note}"
@@ -191,7 +189,11 @@ def _text_standings(sweep: Sweep) -> Iterator[str]:
 def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[dict[str, Any]]:
     """One flat row a trial, what a spreadsheet wants: of the given ones, or of every arm and the controls."""
     chosen = (*sweep.members, *sweep.controls.values()) if trials is None else trials
-    names, figures = sorted({p for m in chosen for p in m.parameters}), (*shown(sweep), *QUALITY, *audit_names())
+    names, figures = (
+        sorted({p for m in chosen for p in m.parameters}),
+        (*shown(sweep), *sweep.columns.quality, *sweep.sections.further(sweep)),
+    )
+    facts = {**_bounds(sweep), **sweep.sections.facts(sweep)}
     seeds = Counter(trial_id for trial_id, _ in sweep.seeds())
     for m in chosen:
         row: dict[str, Any] = {
@@ -202,7 +204,7 @@ def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[d
             "state": m.state,
         }
         row |= {"cause": m.cause, "feasible": m.feasible, "on_front": m.on_front, "on_search_front": m.on_search_front}
-        row |= {"fid_budget": sweep.budget, "k": sweep.rungs[-1]} | {f"param_{p}": m.setting(p) for p in names}
+        row |= facts | {f"param_{p}": m.setting(p) for p in names}
         for name in figures:
             found = (m.confirmed or {}).get(name)
             row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": found.mean if found else None}
@@ -212,6 +214,11 @@ def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[d
             }
         row |= {f"within_{c.name}": m.within.get(c.name) for c in sweep.constraints}
         yield row | {"confirm_seeds": seeds[m.trial_id]}
+
+
+def _bounds(sweep: Sweep) -> dict[str, float | None]:
+    """The bounds that are words, each with its number; None before the prepare phase has found it."""
+    return {word: sweep.bounds.get(word) for word in sweep.procedure.bounds}
 
 
 def _csv(sweeps: Sequence[Sweep]) -> str:
@@ -232,7 +239,7 @@ def _json(sweeps: Sequence[Sweep]) -> str:
             "plan": sweep.plan,
             "status": sweep.status,
             "definitions": definitions(sweep),
-            "fid_budget": sweep.budget,
+            **_bounds(sweep),
             "conditions": conditions(sweep),
             "arms": {
                 name: {
@@ -247,7 +254,7 @@ def _json(sweeps: Sequence[Sweep]) -> str:
                 for name, arm in sweep.arms.items()
             },
             "controls": {name: dataclasses.asdict(m) for name, m in sweep.controls.items()},
-            "comparison": [_pair(pair) for pair in comparison(sweep)],
+            "comparison": [_pair(sweep, pair) for pair in comparison(sweep)],
             "shortfalls": [dataclasses.asdict(s) for s in shortfalls(sweep)],
             "standings": [
                 {
@@ -265,10 +272,19 @@ def _json(sweeps: Sequence[Sweep]) -> str:
     return json.dumps({"not_comparable_in": comparable(sweeps), "runs": told}, indent=1) + "\n"
 
 
-def _pair(pair: Comparison) -> dict[str, Any]:
+def _pair(sweep: Sweep, pair: Comparison) -> dict[str, Any]:
     """A comparison with its members by id: their figures are already under `arms`."""
-    ids = {"main": pair.main and pair.main.trial_id, "baseline": pair.baseline and pair.baseline.trial_id}
-    return dataclasses.asdict(pair) | ids
+    told = {"main": pair.main and pair.main.trial_id, "baseline": pair.baseline and pair.baseline.trial_id}
+    rows = [_placed(sweep, r, ("counts", "better", "main", "baseline", "difference")) for r in pair.rows]
+    excess = [_placed(sweep, e, ("control", "member", "difference")) for e in pair.excess]
+    return dataclasses.asdict(pair) | told | {"rows": rows, "excess": excess}
+
+
+def _placed(sweep: Sweep, row: Difference | Excess, names: Sequence[str]) -> dict[str, Any]:
+    """A row with its place under the names that the curves' table has for it, then those of its fields."""
+    every = dataclasses.asdict(row)
+    of = "trial_id" if isinstance(row, Excess) else "figure"
+    return {of: every[of], sweep.columns.series: row.series, "step": row.step} | {name: every[name] for name in names}
 
 
 def _markdown(sweeps: Sequence[Sweep]) -> str:
@@ -307,7 +323,7 @@ def _markdown(sweeps: Sequence[Sweep]) -> str:
                 "|---|---|---|---|",
             ]
             lines += [
-                f"| {cell(figure_name(r))} | {interval(r.main)} | {interval(r.baseline)} | {interval(r.difference)} |"
+                f"| {cell(r.name)} | {interval(r.main)} | {interval(r.baseline)} | {interval(r.difference)} |"
                 for r in pair.rows
             ]
             lines.append("")

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.reading.samples import Counts, over_seeds, points_of
-from sweep.records import COMPLETE, figure_names, recorded_settings
-from sweep.space import FID_BUDGET, Constraint
+from sweep.procedures import Columns, Counts
+from sweep.reading.samples import over_seeds, points_of
+from sweep.records import COMPLETE, recorded_settings
+from sweep.space import Constraint
 from sweep.space.parameters import word
 from sweep.statistics.estimates import Estimate, probability_below
 
@@ -138,7 +139,12 @@ def values_of(trials: pa.Table, name: str) -> np.ndarray:
 
 
 def trial_of(
-    plan: Row, constraints: Iterable[Constraint], trial: Row, replicates: Iterable[Row], counts: Counts
+    columns: Columns,
+    plan: Row,
+    constraints: Iterable[Constraint],
+    trial: Row,
+    replicates: Iterable[Row],
+    counts: Counts,
 ) -> Trial:
     """The member that a trial's row and its replicates make; its place on the fronts is not known yet."""
     confirmed = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
@@ -151,9 +157,9 @@ def trial_of(
         state=trial["state"],
         cause=trial["cause"],
         parameters=recorded_settings(trial),
-        search={name: trial.get(name) for name in figure_names()},  # an older run lacks the newer figures
-        confirmed=_estimates(confirmed, counts) if confirmed else None,
-        within=_within(constraints, confirmed, counts),
+        search={name: trial.get(name) for name in columns.names},  # an older run lacks the newer figures
+        confirmed=_estimates(columns, confirmed, counts) if confirmed else None,
+        within=_within(columns, constraints, confirmed, counts),
         search_feasible=trial.get("feasible"),
         feasible=trial.get("feasible"),
         on_search_front=False,
@@ -161,22 +167,26 @@ def trial_of(
     )
 
 
-def constraints_of(plan: Mapping[str, Any], fid_budget: float | None) -> tuple[Constraint, ...]:
-    """The constraints that a plan's file tells, with the FID budget's number once it is known."""
+def constraints_of(plan: Mapping[str, Any], bounds: Mapping[str, float]) -> tuple[Constraint, ...]:
+    """The constraints that a plan's file tells, with the numbers of bounds that are words once they are known."""
     told = [
         Constraint(c["metric"], c.get("at_most"), c.get("at_least"), c.get("name", "")) for c in plan["constraints"]
     ]
-    return tuple(c.bounded({} if fid_budget is None else {FID_BUDGET: fid_budget}) for c in told)
+    return tuple(c.bounded(bounds) for c in told)
 
 
-def _estimates(confirmed: list[Row], counts: Counts) -> dict[str, Estimate]:
+def _estimates(columns: Columns, confirmed: list[Row], counts: Counts) -> dict[str, Estimate]:
     """Each figure over the confirm phase's COMPLETE replicates."""
-    figures = [name for name in figure_names() if name != "forgotten_top_class"]
-    found = {name: over_seeds(name, points_of(name, confirmed, counts).values()) for name in figures}
+    found = {
+        name: over_seeds(columns, name, points_of(columns, name, confirmed, counts).values())
+        for name in columns.quantities
+    }
     return {name: e for name, e in found.items() if e is not None}
 
 
-def _within(constraints: Iterable[Constraint], confirmed: list[Row], counts: Counts) -> dict[str, float]:
+def _within(
+    columns: Columns, constraints: Iterable[Constraint], confirmed: list[Row], counts: Counts
+) -> dict[str, float]:
     """By constraint, how probable it is that the mean over all seeds keeps it; none of a figure seen on fewer than 2 seeds.
 
     Seeds that all agree prove little of a share: the standard error is never taken below that of its samples.
@@ -185,7 +195,7 @@ def _within(constraints: Iterable[Constraint], confirmed: list[Row], counts: Cou
     for constraint in constraints:
         if constraint.bound is None:
             continue
-        points = points_of(constraint.metric, confirmed, counts).values()
+        points = points_of(columns, constraint.metric, confirmed, counts).values()
         below = probability_below([p.value for p in points], constraint.bound, sum(p.samples for p in points))
         if below is not None:
             told[constraint.name] = below if constraint.at_most is not None else 1 - below

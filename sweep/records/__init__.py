@@ -1,38 +1,33 @@
 """What a run leaves behind: four tables of Parquet files, written whole, read as they were at one moment."""
 
-from sweep.records.columns import audit_names, fact, figure_columns, figure_names
 from sweep.records.files import NothingRecorded
 from sweep.records.tables import (
-    AFTER_ATTACK,
     COMPLETE,
-    CURVES,
     DOMINATION,
     FAIL,
-    FORGOTTEN,
     GATE,
     PRUNED,
     REBUILT,
-    RETAINED,
     RUNNING,
     SEARCH,
     SETTINGS,
-    STAGES,
     TABLES,
     Writer,
+    empty_table,
     now,
     read,
     read_json,
     recorded_settings,
+    replicate_tables,
     rows,
     run_folder,
     safe_name,
     schemas,
-    track_schemas,
 )
 
 __all__ = [
-    "AFTER_ATTACK", "COMPLETE", "CURVES", "DOMINATION", "FAIL", "FORGOTTEN", "GATE", "PRUNED", "REBUILT", "RETAINED",
-    "RUNNING", "SEARCH", "SETTINGS", "STAGES", "TABLES", "NothingRecorded", "Writer", "audit_names", "fact",
-    "figure_columns", "figure_names", "now", "read", "read_json", "recorded_settings", "rows", "run_folder", "safe_name",
-    "schemas", "track_schemas",
+    "COMPLETE", "DOMINATION", "FAIL", "GATE", "PRUNED", "REBUILT", 
+    "RUNNING", "SEARCH", "SETTINGS", "TABLES", "NothingRecorded", "Writer", "empty_table", 
+    "now", "read", "read_json", "recorded_settings", "replicate_tables", "rows", "run_folder", "safe_name",
+    "schemas", 
 ]  # fmt: skip

@@ -180,7 +180,7 @@ def _read_file(
             some = [n for n in schema.names if n in columns] if columns is not None and present else None
             unique = len(set(schema.names)) == len(schema.names)  # else Arrow's filtered read refuses the file
             if _is_part(file) and ids is not None and unique:
-                wanted = pc.field("trial_id").isin(ids)
+                wanted = pc.field("trial_id").isin(pa.array(ids, pa.string()))  # typed, for there may be none
                 table = pq.read_table(file, columns=some, filters=wanted, page_checksum_verification=True)
             else:
                 table = opened.read(columns=some if unique else None, use_threads=_is_part(file))

@@ -89,9 +89,15 @@ def _figures_added_under_version_1(table: pa.Table, name: str) -> pa.Table:
 
 
 def _settings_and_what_stopped(table: pa.Table, name: str) -> pa.Table:
-    """2 → 3. What stopped a trial is a column, no longer to be read out of its cause; its settings are recorded as JSON."""
+    """2 → 3. What stopped a trial is a column, no longer to be read out of its cause; its settings are recorded as JSON.
+
+    So is the judge, of which there was one for each kind of forgetting.
+    """
     if name not in ("trials", "replicates"):
         return table
+    if name == "replicates" and "judge" not in table.column_names:
+        word = pa.dictionary(pa.int32(), pa.string())
+        table = table.append_column(pa.field("judge", word), pa.nulls(table.num_rows, word))
     if {"state", "cause"} <= set(table.column_names) and "stopped_by" not in table.column_names:
         beaten = pc.fill_null(pc.starts_with(pc.cast(table["cause"], pa.string()), "dominated by trial"), False)
         stopped = pc.fill_null(pc.equal(pc.cast(table["state"], pa.string()), "PRUNED"), False)

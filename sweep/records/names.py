@@ -1,4 +1,4 @@
-"""How trials and replicates are named: ``ARM-NUMBER``, ``control-base`` and ``control-retrain``, and ``TRIAL-rREPLICATE``."""
+"""How trials and replicates are named: ``ARM-NUMBER``, ``control-NAME``, and ``TRIAL-rREPLICATE``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def trial_name(arm: str, number: int) -> str:
 
 
 def parts_of(trial_id: str) -> tuple[str, str]:
-    """Arm and what tells its trials apart: a number, or of a control ``base`` or ``retrain``."""
+    """Arm and what tells its trials apart: a number, or a control's name."""
     arm, _, own = trial_id.rpartition("-")
     return arm, own
 
@@ -26,9 +26,9 @@ def number_of(trial_id: str) -> int:
     return int(parts_of(trial_id)[1])
 
 
-def control_name(start: str) -> str:
-    """The id of the control that starts from ``base`` or ``retrain``."""
-    return f"{CONTROL}-{start}"
+def control_name(name: str) -> str:
+    """The id of a control by its name: ``control-NAME``."""
+    return f"{CONTROL}-{name}"
 
 
 def replicate_name(trial_id: str, replicate: int) -> str:

@@ -4,7 +4,7 @@ Four tables live under ``RUN/records/``, each a folder of Parquet files with one
 
     trials/TRIAL.parquet           one row: the parameters, the state, and what search was told
     replicates/TRIAL-rN.parquet    one row: one run of a trial on one seed, and what its figures depend on
-    curves/TRIAL-rN.parquet        long form: one row a figure, attack and rung, with its interval
+    curves/TRIAL-rN.parquet        long form: one row a figure and step of a series, with its interval
     stages/TRIAL-rN.parquet        one row a stage: was it made or found, and where its time went
 
 Any Parquet reader opens a folder as one table. A file is written under a temporary name and renamed, so it is whole or
@@ -20,15 +20,15 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from sweep import procedures
 from sweep.errors import UsageError
+from sweep.procedures.columns import WORD, Columns, column
 from sweep.records import files
-from sweep.records.columns import column, figure_columns
 from sweep.records.files import SAFE_NAME, NothingRecorded
 from sweep.records.migrations import SCHEMA_VERSION
 from sweep.records.names import name_of
@@ -39,13 +39,7 @@ TABLES = ("trials", "replicates", "curves", "stages")
 RUNNING, COMPLETE, PRUNED, FAIL = "RUNNING", "COMPLETE", "PRUNED", "FAIL"
 GATE, DOMINATION = "gate", "domination"  # what stops a trial
 
-# What a figure that is a share of independent samples is a share of: the `samples` of its column.
-FORGOTTEN, RETAINED, AFTER_ATTACK = "forgotten", "retained", "retained, after an attack"
-
 _TIME = pa.timestamp("us", tz="UTC")
-_WORD = pa.dictionary(pa.int32(), pa.string())
-
-
 SEARCH = "search.json"  # in the run folder: what ended the search
 REBUILT = (
     "status.json",
@@ -54,84 +48,76 @@ REBUILT = (
 )  # files of a run folder that hold nothing its records and artifacts do not
 _IDENTITY = (
     column("trial_id", pa.string(), "ARM-NUMBER, unique in the run"),
-    column("arm", _WORD, "arm of the search space, or 'control'"),
-    column("method", _WORD, "unlearning method; 'none' for a control"),
+    column("arm", WORD, "arm of the search space, or 'control'"),
+    column("method", WORD, "its method; 'none' for a control"),
 )
 SETTINGS = column(
     "settings", pa.string(), "JSON: every setting as it was asked, each of its own type; null in old runs"
 )
 _REPLICATE = (_IDENTITY[0], column("replicate", pa.int32(), "0: search; 1, 2, …: confirm"))
 _STATE = (
-    column("state", _WORD, "RUNNING, COMPLETE, PRUNED (stopped at the gate or under attack) or FAIL"),
+    column("state", WORD, "RUNNING, COMPLETE, PRUNED (stopped early) or FAIL"),
     column("cause", pa.string(), "why it was pruned or failed; null otherwise"),
-    column("stopped_by", _WORD, "what stopped it where it is PRUNED: gate, or domination by the front; null otherwise"),
+    column("stopped_by", WORD, "what stopped it where it is PRUNED: gate, or domination by the front; null otherwise"),
 )
 
 
-@cache
-def replicate_columns() -> tuple[pa.Field, ...]:
+def replicate_columns(columns: Columns) -> tuple[pa.Field, ...]:
     """The columns of the replicates table."""
     return (
         *_REPLICATE,
         *_IDENTITY[1:],
-        column("phase", _WORD, "search or confirm"),
+        column("phase", WORD, "search or confirm"),
         *_STATE,
-        *figure_columns(),
-        column("seed", pa.int64(), "training, attack and sampling seed"),
-        column("samples_forgotten", pa.int32(), "N of the forgotten condition", "images"),
-        column("samples_per_retained", pa.int32(), "N of each retained condition", "images"),
-        column("sampler", _WORD, "sampler and number of steps"),
-        column("feature_network", _WORD, "features of the Fréchet distance"),
-        column("feature_network_hash", pa.string(), "SHA-256 of its weights"),
-        column("reference", pa.string(), "artifact key of the reference statistics"),
-        column("base_model", pa.string(), "artifact key of the model unlearning started from"),
-        column("unlearned_model", pa.string(), "artifact key of the unlearned model"),
-        column("score", pa.string(), "artifact key of the score before the attack, sample grid included"),
-        column("base_score", pa.string(), "artifact key of the base model's score on the same noise"),
+        *columns.fields,
+        column("seed", pa.int64(), "seed of everything that it draws"),
+        *columns.dependencies,
         column(
             "code_version",
             pa.string(),
-            "hash of the code that made the figures, with torch's and diffusers' versions",
+            "hash of the code that made the figures, with the versions of the libraries that decide them",
         ),
-        column("device", _WORD, "device the figures were made on"),
+        column("device", WORD, "device the figures were made on"),
         column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
         column("started_at", _TIME, "first stage's start"),
         column("finished_at", _TIME, "last stage's end"),
     )
 
 
-CURVES = (
-    *_REPLICATE,
-    column("attack", _WORD, "name in the space's suite; 'none' before any attack"),
-    column("counts", pa.bool_(), "enters robustness"),
-    column("auxiliary", _WORD, "what the attack trains on"),
-    column("attack_step", pa.int32(), "k, optimiser steps of the attack, a personalisation's included", "steps"),
-    column("metric", _WORD, "name of the figure"),
-    column("value", pa.float64(), "the figure"),
-    column("lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"),
-    column("upper", pa.float64(), "upper end of it"),
-    column("samples", pa.int32(), "N the figure is over; 0 for one of weights alone", "images"),
-    column("artifact", pa.string(), "artifact key of the stage the figure is from"),
-)
-STAGES = (
-    *_REPLICATE,
-    column("stage", pa.string(), "unlearn, score, or ATTACK@K"),
-    column("key", pa.string(), "artifact key of its product"),
-    column("found", pa.bool_(), "the product was already in the store: nothing was run"),
-    column("started_at", _TIME, "start"),
-    column("finished_at", _TIME, "end"),
-    column("wall_s", pa.float64(), "elapsed time", "seconds"),
-    column("core_s", pa.float64(), "processor time of the process", "seconds"),
-    column("training_s", pa.float64(), "of wall_s: gradient steps", "seconds"),
-    column("sampling_s", pa.float64(), "of wall_s: drawing images", "seconds"),
-    column("scoring_s", pa.float64(), "of wall_s: classifier, features, distances", "seconds"),
-    column("pid", pa.int64(), "process that ran it"),
-    column("node", _WORD, "host that ran it"),
-)
+def curve_columns(columns: Columns) -> tuple[pa.Field, ...]:
+    """The columns of the curves table."""
+    return (
+        *_REPLICATE,
+        *columns.axes,
+        column("metric", WORD, "name of the figure"),
+        column("value", pa.float64(), "the figure"),
+        column("lower", pa.float64(), "lower end of the 95 % interval over samples (Wilson); null where none applies"),
+        column("upper", pa.float64(), "upper end of it"),
+        column("samples", pa.int32(), "N the figure is over; 0 for one of no samples"),
+        column("artifact", pa.string(), "artifact key of the stage the figure is from"),
+    )
+
+
+def stage_columns(columns: Columns) -> tuple[pa.Field, ...]:
+    """The columns of the stages table."""
+    return (
+        *_REPLICATE,
+        column("stage", pa.string(), "its name, and behind an @ the step that it goes to where it is one of several"),
+        column("key", pa.string(), "artifact key of its product"),
+        column("found", pa.bool_(), "the product was already in the store: nothing was run"),
+        column("started_at", _TIME, "start"),
+        column("finished_at", _TIME, "end"),
+        column("wall_s", pa.float64(), "elapsed time", "seconds"),
+        column("core_s", pa.float64(), "processor time of the process", "seconds"),
+        *columns.activities,
+        column("pid", pa.int64(), "process that ran it"),
+        column("node", WORD, "host that ran it"),
+    )
 
 
 def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     """The schema of every table for one question; parameters become ``param_NAME`` columns, constraints ``excess_NAME``."""
+    own = procedures.named(space.procedure).columns()
     parameters = [
         column(
             f"param_{p.name}",
@@ -155,21 +141,37 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
         *_STATE,
         SETTINGS,
         *parameters,
-        *figure_columns(),
+        *own.fields,
         *excesses,
         column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
         column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
         column("asked_at", _TIME, "when the sampler proposed it"),
         column("told_at", _TIME, "when its outcome was recorded"),
     ]
-    tables = {"trials": trials, "replicates": replicate_columns(), "curves": CURVES, "stages": STAGES}
-    facts = {"schema_version": str(SCHEMA_VERSION), "space": space.name, "space_fingerprint": space.fingerprint()}
-    return {name: _schema(name, columns, facts) for name, columns in tables.items()}
+    facts = {"space": space.name, "space_fingerprint": space.fingerprint()}
+    facts |= {"procedure": space.procedure} if space.procedure != procedures.DEFAULT else {}
+    tables = {"trials": trials, **replicate_tables(own)}
+    return {name: schema_of(name, columns, facts) for name, columns in tables.items()}
 
 
-def _schema(table: str, columns: Iterable[pa.Field], facts: Mapping[str, str]) -> pa.Schema:
+def replicate_tables(columns: Columns) -> dict[str, tuple[pa.Field, ...]]:
+    """The columns of the tables of replicates, by table."""
+    return {
+        "replicates": replicate_columns(columns),
+        "curves": curve_columns(columns),
+        "stages": stage_columns(columns),
+    }
+
+
+def empty_table(table: str, columns: Columns) -> pa.Table:
+    """A table of replicates without rows."""
+    return pa.schema(replicate_tables(columns)[table]).empty_table()
+
+
+def schema_of(table: str, columns: Iterable[pa.Field], facts: Mapping[str, str] | None = None) -> pa.Schema:
     """A table's schema. UsageError for two columns of one name: no reader would open the table again."""
-    schema = pa.schema(list(columns), metadata={**facts, "table": table})
+    version = {"schema_version": str(SCHEMA_VERSION)}
+    schema = pa.schema(list(columns), metadata={**version, **(facts or {}), "table": table})
     names = [name.lower() for name in schema.names]  # SQL folds case
     for twice in {n for n in names if names.count(n) > 1}:
         raise UsageError(
@@ -178,18 +180,12 @@ def _schema(table: str, columns: Iterable[pa.Field], facts: Mapping[str, str]) -
     return schema
 
 
-def _known(table: str) -> dict[str, pa.Field]:
+def _known(table: str, schema: pa.Schema) -> dict[str, pa.Field]:
     """Columns by name: what a migration adds has no description of its own."""
-    columns = {"trials": figure_columns, "replicates": replicate_columns}.get(table)
-    return {f.name: f for f in columns()} if columns else {}
-
-
-def track_schemas() -> dict[str, pa.Schema]:
-    """The schema of every table of a relearning track: a sweep's, each row with what was forgotten."""
-    forget = column("forget", _WORD, "what is forgotten: classes, attribute:NAME or instances:INDEX,…")
-    tables = {"replicates": replicate_columns(), "curves": CURVES, "stages": STAGES}
-    facts = {"schema_version": str(SCHEMA_VERSION)}
-    return {name: _schema(name, [*c, forget], facts) for name, c in tables.items()}
+    name = (schema.metadata or {}).get(b"procedure", procedures.DEFAULT.encode()).decode(errors="replace")
+    columns = procedures.named(name).columns()
+    fields = {"trials": columns.fields, "replicates": replicate_columns(columns)}.get(table, ())
+    return {field.name: field for field in fields}
 
 
 class Writer:
@@ -237,7 +233,7 @@ def read(
     `columns` and `trials` (ids): only these. Raises UsageError where `run_dir` is no run folder or has no rows yet.
     """
     found = files.read_table(run_folder(run_dir) / "records" / table, columns, trials)
-    known = _known(table)
+    known = _known(table, found.schema)
     fields = [
         f.with_metadata(known[f.name].metadata) if f.name in known and not f.metadata else f for f in found.schema
     ]
@@ -304,4 +300,4 @@ def now() -> dt.datetime:
 
 
 def _parameter_type(parameter: Parameter) -> pa.DataType:
-    return {"real": pa.float64(), "numbers": pa.float64(), "whole": pa.int64(), "words": _WORD}[kind(parameter)]
+    return {"real": pa.float64(), "numbers": pa.float64(), "whole": pa.int64(), "words": WORD}[kind(parameter)]

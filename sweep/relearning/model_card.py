@@ -10,7 +10,6 @@ from huggingface_hub import EvalResult, ModelCardData
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import interval, meaning, number
-from sweep.records import fact, figure_names
 from sweep.records.names import BASE, RETRAIN
 from sweep.space import CONTROL
 
@@ -84,7 +83,7 @@ def _figures(sweep: Sweep, row: Row, curves: Sequence[Row]) -> Iterator[str]:
     n = {c["metric"]: c["samples"] for c in curves if c["attack"] == "none"}
     rung = {c["metric"]: c["samples"] for c in curves if c["attack"] != "none"}
     yield "\n| figure | value | N | better | what it is |\n|---|---|---|---|---|"
-    for name in figure_names():
+    for name in sweep.columns.names:
         if row.get(name) is not None:
             attacked = name.removeprefix("attacked_")
             if name.endswith("robustness") or attacked != name:
@@ -92,7 +91,7 @@ def _figures(sweep: Sweep, row: Row, curves: Sequence[Row]) -> Iterator[str]:
                 over = f"{rung[of]} a rung" if of in rung else "—"
             else:
                 over = n.get(name) or n.get(name.partition("_")[0]) or "—"  # fid_delta is over what fid is
-            better = {"maximise": "higher", "minimise": "lower"}.get(fact(name, "direction"), "")
+            better = {"maximise": "higher", "minimise": "lower"}.get(sweep.columns.fact(name, "direction"), "")
             yield _line(name, _number(row[name]), over, better, meaning(sweep, name))
 
 

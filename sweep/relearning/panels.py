@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from sweep.procedures import START
+from sweep.procedures.panels import Axes, Curve, Curves, Panel, Series
 from sweep.reading.arm_against_arm import FEW_ARMS, standings
 from sweep.reading.best import leader
-from sweep.reading.curves import relearning, rungs_of
-from sweep.reading.samples import RELEARNED
 from sweep.reading.sweep import Sweep
 from sweep.records.names import BASE, RETRAIN
+from sweep.relearning.columns import RELEARNED
+from sweep.relearning.curves import relearning, rungs_of
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import share_estimate
 
 
-@dataclass(frozen=True)
-class Series:
-    """Relearning accuracy of one model over the steps of one attack."""
-
-    label: str
-    role: str  # main, baseline, base or retrain
-    arm: str
-    trial_id: str
-    steps: tuple[int, ...]
-    values: tuple[Estimate, ...]
+def axes(rungs: Sequence[int]) -> Axes:
+    """What recovery curves are drawn against."""
+    return Axes(
+        "attack step k, spaced by log2(k + 1)", "relearning accuracy", tuple(rungs), "k", doubling=True, share=True
+    )
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One attack's curves: the best of each arm, the base model and the retrain control."""
+def attack_series(name: str, counts: bool) -> Series:
+    """An attack as it is named over its curves."""
+    return Series(name) if counts else Series(name, "does not count", "its data hold what was forgotten")
 
-    attack: str
-    counts: bool
-    confirmed: bool  # intervals over seeds; otherwise over the samples of the search's one seed
-    series: tuple[Series, ...]
+
+def curves(sweep: Sweep) -> Curves:
+    """Every attack with curves, in the order of the plan."""
+    counts = {p["attack"]: bool(p["counts"]) for p in sweep.places if p["attack"] != START}
+    planned = [*sweep.plan["attacks"]["confirm"], *sweep.plan["attacks"]["search"]]
+    order = {name: i for i, name in reversed(list(enumerate(planned)))}
+    attacks = sorted(counts, key=lambda a: (order.get(a, len(order)), a))
+    return Curves(
+        RELEARNED,
+        axes(sweep.plan["rungs"]),
+        tuple(attack_series(name, counts[name]) for name in attacks),
+        title="Relearning after k attack steps",
+        nothing="No attack recorded yet",
+        heading="under attack",
+        told="Relearning accuracy after k attack steps, spaced by log2(k + 1): lower is better. Bands are 95 %.",
+        label="Relearning accuracy of {trial}, base model and retrain control under {series}",
+    )
 
 
 def recovery_panels(sweep: Sweep) -> tuple[Panel, ...]:
@@ -49,23 +59,22 @@ def recovery_panels(sweep: Sweep) -> tuple[Panel, ...]:
         else [s.arm for s in standings(sweep)]
     )
     label = "{} (best of {})" if len(sweep.arms) <= FEW_ARMS else "{}"
-    chosen = [(label.format(m.trial_id, a), "baseline" if m.baseline else "main", a, m.trial_id)
-              for a in order if (m := leader(sweep, a))]  # fmt: skip
-    chosen += [(BASE, "base", CONTROL, BASE), (RETRAIN, "retrain", CONTROL, RETRAIN)]
+    chosen = [(label.format(m.trial_id, a), a, m.trial_id) for a in order if (m := leader(sweep, a))]
+    chosen += [(BASE, CONTROL, BASE), (RETRAIN, CONTROL, RETRAIN)]
     confirm = any(sweep.arms[a].confirmed for a in sweep.arms)
-    curves = {trial_id: _estimates(sweep, trial_id, confirm) for *_, trial_id in chosen}
+    estimates = {trial_id: _estimates(sweep, trial_id, confirm) for *_, trial_id in chosen}
     attacks = {a: counts for a, _, counts in rungs_of(sweep)}
     found = []
     for attack, counts in attacks.items():
-        series = []
-        for label, role, arm, trial_id in chosen:
-            own = {step: e for (name, step), e in curves[trial_id].items() if name == attack}
+        drawn = []
+        for label, arm, trial_id in chosen:
+            own = {step: e for (name, step), e in estimates[trial_id].items() if name == attack}
             if own:
-                own = {step: e for (name, step), e in curves[trial_id].items() if name == "none"} | own
+                own = {step: e for (name, step), e in estimates[trial_id].items() if name == START} | own
                 steps = tuple(sorted(own))
-                series.append(Series(label, role, arm, trial_id, steps, tuple(own[s] for s in steps)))
-        if series:
-            found.append(Panel(attack, counts, confirm, tuple(series)))
+                drawn.append(Curve(label, arm, trial_id, steps, tuple(own[s] for s in steps)))
+        if drawn:
+            found.append(Panel(attack_series(attack, counts), confirm, tuple(drawn)))
     return tuple(found)
 
 

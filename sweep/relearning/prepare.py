@@ -6,16 +6,15 @@ import datetime as dt
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from sweep.errors import UsageError
-from sweep.jobs import Tell, attack_plan
 from sweep.plan.plan import SEEDS_A_SWEEP, Plan
-from sweep.records import read_json
+from sweep.procedures import Execute, Tell
+from sweep.relearning.attacks import attack_plan
 from sweep.relearning.setup import AUTO, CALIBRATION_SEEDS, Setup
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
@@ -26,25 +25,15 @@ from trainables.denoisers.sizes import SIZES
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
+from trainables.judges import judge_of
 from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import check_beside_base
-from trainables.relearning.stages.score import make_score, score_key
+from trainables.relearning.shared_products import CLASSIFIER, SYNTHETIC, VAE, models_of, products_of, score_of
 from trainables.relearning.stages.trajectory import check_images
+from trainables.running.products import Product, waves
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
-
-_MODEL_NAMES = {"base": "base model", "retrain": "retrain control"}
-
-Task = Callable[..., Artifact]
-Tasks = dict[str, tuple[Task, tuple[Any, ...]]]
-Execute = Callable[[Tasks], dict[str, Artifact]]
-"""Runs independent tasks by name and gives their artifacts: on Ray, or one after the other here."""
-
-
-def here(tasks: Tasks) -> dict[str, Artifact]:
-    """Runs tasks one after the other in this process."""
-    return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
 
 
 def experiment_of(plan: Plan) -> Experiment:
@@ -65,6 +54,7 @@ def experiment_of(plan: Plan) -> Experiment:
         sampling_steps=setup.sampling_steps,
         guidance=setup.guidance,
         features=setup.fid_features,
+        judge=setup.judge,
         weights_file=setup.inception_weights,
         weights_sha256=setup.inception_sha256,
         shadow_models=setup.shadow_models,
@@ -124,6 +114,8 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     forgetting = parse_forget(setup.forget, data)
     with mistake_in("--forget"):
         forgetting.split(train)
+    with mistake_in(f"--judge {setup.judge}"):
+        judge_of(forgetting.kind, setup.judge)
     _check_forgets(setup, space, forgetting)
     for arm in space.arms:
         _check_arm(arm, f"space {space.name!r}, arm {arm.name!r}")
@@ -185,16 +177,10 @@ def needed(space: SearchSpace) -> list[str]:
     return sorted({name for arm in space.arms for name in METHODS[arm.method].needs})
 
 
-def models_of(experiment: Experiment) -> dict[str, str]:
-    """The models that every sweep prepares, θ₀ and where there is one θ*, by what ``prepared.json`` calls them."""
-    whiches = ("base",) if experiment.without_control else ("base", "retrain")
-    return {_MODEL_NAMES[which]: which for which in whiches}
-
-
 def keys_of(experiment: Experiment) -> dict[str, str]:
-    """The artifact keys of those models and of the classifier, as this code makes them; makes nothing."""
-    keys = {name: products.model_key(experiment, which) for name, which in models_of(experiment).items()}
-    return keys | {"classifier": products.classifier_key(experiment)}
+    """The artifact keys of the models and of the classifier that every sweep prepares, as this code makes them; makes nothing."""
+    graph = products_of(experiment)
+    return {name: graph[name].key() for name in (*models_of(experiment), CLASSIFIER)}
 
 
 def code_differs(prepared: Mapping[str, Any], experiment: Experiment) -> str:
@@ -203,85 +189,74 @@ def code_differs(prepared: Mapping[str, Any], experiment: Experiment) -> str:
     return ", ".join(name for name, key in keys_of(experiment).items() if recorded.get(name, key) != key)
 
 
-def refuse_other_code(plan: Plan) -> None:
-    """UsageError where the plan's run was prepared by other code or libraries: before anything of it is changed."""
-    path = Path(plan.run_dir) / "prepared.json"
-    if path.is_file():
-        other = code_differs(read_json(path), experiment_of(plan))
-        if other:
-            raise UsageError(f"{path}: {other}: made by other code or libraries than these; start a new run")
+def make_all(graph: Mapping[str, Product], execute: Execute) -> dict[str, Artifact]:
+    """Every product, found or made, by its name: those that are made of others once these are there."""
+    made: dict[str, Artifact] = {}
+    for wave in waves(graph):
+        made |= execute({product.name: (product.make, ()) for product in wave})
+    return made
 
 
 def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, tell: Tell) -> dict[str, Any]:
     """Find or make every shared artifact; returns what ``prepared.json`` holds, the FID budget among it."""
-    start, store = time.monotonic(), Store(experiment.store)
-    setup: Setup = plan.setup
-    models = models_of(experiment)
-    whiches, keys = tuple(models.values()), keys_of(experiment)
-    cached = [name for name, key in keys.items() if store.find(key)]
-    todo = [name for name in keys if name not in cached]
-    said = ["found " + ", ".join(cached)] * bool(cached) + ["training " + ", ".join(todo)] * bool(todo)
-    tell(f"prepare: {'; '.join(said)}")
-    if experiment.without_control:
-        tell(f"prepare: no retrain control: {experiment.without_control}")
-    if isinstance(experiment.base, Pretrained):  # here, for no other machine need see its folder
-        for which in whiches:
-            with mistake_in("--base" if which == "base" else "--retrain-control"):
-                products.make_model(experiment, which)
-    shadows = range(experiment.shadow_models)
-    made = execute(
-        {
-            "classifier": (products.make_classifier, (experiment,)),
-            **{name: (products.make_model, (experiment, which)) for name, which in models.items()},
-            **{f"{products.SHADOW}{i} model": (products.make_shadow, (experiment, i)) for i in shadows},
-        }
-    )
-    accuracy = made["classifier"].facts["held_out_accuracy"]
+    start, setup = time.monotonic(), plan.setup
+    keys = keys_of(experiment)
+    _tell_of_models(experiment, keys, tell)
+    _import_pretrained(experiment)
+    graph = products_of(experiment, needed(space))
+    made = make_all(graph, execute)
+    judge = made[CLASSIFIER].facts
     tell(
-        f"prepare: classifier is right on {accuracy:.1%} of {made['classifier'].facts['held_out_images']} held-out images"
+        f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
     )
-    once: Tasks = {"reference statistics": (products.make_reference, (experiment,))}
-    if shadows:
-        once["shadow losses"] = (products.make_shadows, (experiment,))
-    once |= {name: (products.make_shared, (experiment, name)) for name in needed(space)}
-    made_once = execute(once)
-    seeds = calibration_seeds(plan)
-    samples, confirm = Samples(setup.samples_forgotten, setup.samples_per_retained), Samples(*setup.confirm_samples)
-    tasks: Tasks = {"synthetic set": (products.make_synthetic, (experiment,))}
-    for which in whiches:
-        model = products.model_key(experiment, which)
-        tasks |= {f"{which} on seed {s}": (make_score, (experiment, model, samples, s)) for s in seeds}
-    base = keys["base model"]
-    confirm_seeds = plan.replicate_seeds[1:]
-    tasks |= {f"base on confirm seed {s}": (make_score, (experiment, base, confirm, s)) for s in confirm_seeds}
-    tell(f"prepare: synthetic set; noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
-    scores = execute(tasks)
-    fids = {w: [scores[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
+    tell(f"prepare: noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
+    seeds, confirm = calibration_seeds(plan), Samples(*setup.confirm_samples)
+    samples = Samples(setup.samples_forgotten, setup.samples_per_retained)
+    whiches = list(models_of(experiment).values())
+    scores = [score_of(experiment, f"{w} on seed {s}", w, samples, s) for w in whiches for s in seeds]
+    scores += [score_of(experiment, f"base on confirm seed {s}", "base", confirm, s) for s in plan.replicate_seeds[1:]]
+    scored = execute({score.name: (score.make, ()) for score in scores})
+    fids = {w: [scored[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
+    first = scored[f"base on seed {seeds[0]}"]
+    figures = first.facts["figures"]
     prepared = _budget(setup.fid_budget, fids["base"], fids.get("retrain"))
-    figures = scores[f"base on seed {seeds[0]}"].facts["figures"]
     prepared |= {
         "without_control": experiment.without_control,
-        "classifier_accuracy": accuracy,
-        "classifier_held_out": made["classifier"].facts["held_out_images"],
+        "classifier_accuracy": judge["held_out_accuracy"],
+        "classifier_held_out": judge["held_out_images"],
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
         "base_forgotten_accuracy": figures["relearning_accuracy"],
         "calibration_seeds": seeds,
         "finished_at": dt.datetime.now(dt.UTC).isoformat(),
         "keys": keys
-        | {"base score": score_key(experiment, base, samples, seeds[0])}
-        | {"synthetic set": products.synthetic_key(experiment)}
-        | {f"shared {name}": products.shared_key(experiment, name) for name in needed(space)},
-        "shared": sorted({a.key for of in (made, made_once, scores) for a in of.values()} | _imported(experiment)),
+        | {"base score": first.key}
+        | {name: graph[name].key() for name in (SYNTHETIC, *(f"shared {need}" for need in needed(space)))},
+        "shared": sorted({product.key() for product in (*graph.values(), *scores)}),
         "seconds": {"prepare": time.monotonic() - start}
-        | {f"{n} core": a.facts.get("core_s", 0.0) for n, a in made.items()},
+        | {f"{name} core": a.facts["core_s"] for name, a in made.items() if name != VAE and "core_s" in a.facts},
     }
     tell(f"prepare: {prepared['fid_budget_rule']}")
     return prepared
 
 
-def _imported(experiment: Experiment) -> set[str]:
-    """What comes with a base model beside it: of one of latents, its VAE."""
-    return {products.vae_key(experiment)} if experiment.in_latents else set()
+def _tell_of_models(experiment: Experiment, keys: Mapping[str, str], tell: Tell) -> None:
+    """Which of the models are there, and which are trained now."""
+    store = Store(experiment.store)
+    cached = [name for name, key in keys.items() if store.find(key)]
+    todo = [name for name in keys if name not in cached]
+    parts = [f"{verb} {', '.join(names)}" for verb, names in (("found", cached), ("training", todo)) if names]
+    tell(f"prepare: {'; '.join(parts)}")
+    if experiment.without_control:
+        tell(f"prepare: no retrain control: {experiment.without_control}")
+
+
+def _import_pretrained(experiment: Experiment) -> None:
+    """Take pretrained models into the store, from here: no other machine need see their folders."""
+    if not isinstance(experiment.base, Pretrained):
+        return
+    for which in models_of(experiment).values():
+        with mistake_in("--base" if which == "base" else "--retrain-control"):
+            products.make_model(experiment, which)
 
 
 def _budget(asked: float | str, base: list[float], retrain: list[float] | None) -> dict[str, Any]:

@@ -14,15 +14,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from sweep.reading.samples import RELEARNED, curve_point, over_seeds
+from sweep.procedures import START
+from sweep.reading.samples import curve_point, over_seeds
 from sweep.records import COMPLETE
+from sweep.relearning.columns import RELEARNED, columns
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import Interval, Point, ratio_estimate, share_difference, share_estimate
 from trainables.metrics import REVIVED, aurc, revival_step
 
 Rows: TypeAlias = "pa.Table | Iterable[Mapping[str, Any]]"
 
-BEFORE = "none"  # the attack of figures from before any attack
 SPAN = 0.2  # RA(θ₀) - RA_k(θ*) below which excess recovery as a ratio says nothing
 
 
@@ -83,8 +84,8 @@ def recoveries(
         seed = seeds.get((row["trial_id"], row["replicate"]))
         if seed is None or row["metric"] != metric or row["value"] is None:
             continue
-        point = curve_point(row)
-        if row["attack"] == BEFORE:
+        point = curve_point(columns(), row)
+        if row["attack"] == START:
             before[row["trial_id"], seed] = point
         else:
             by_seed = found.setdefault((row["trial_id"], row["attack"]), {})
@@ -185,7 +186,7 @@ def after_attack(recovery: Recovery, metric: str) -> Estimate | None:
     """
     last = max((k for own in recovery.values() for k in own), default=0)
     points = [own[last] for own in recovery.values() if last in own] if last else []
-    return over_seeds(metric, points)
+    return over_seeds(columns(), metric, points)
 
 
 def _rows(table: Rows) -> Iterable[Mapping[str, Any]]:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sweep.errors import UsageError
 from sweep.plan import flags
-from sweep.plan.flags import MODELS, QUESTION, SEARCH, Words, at_least, flag, one_of
+from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, one_of
 from sweep.plan.paths import absolute
-from sweep.space import find
+from sweep.relearning import targets
+from sweep.space import Arm, Attack, SearchSpace, find
 from trainables.data import DATASETS, Dataset, dataset
 from trainables.data._class_names import few
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
@@ -53,6 +54,12 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise UsageError(f"--base-classes {text}: write whole numbers such as 0,217,482") from None
+
+
+def _target(target: str) -> str:
+    """``RUN:TRIAL`` with the run as every process finds it."""
+    run, colon, trial = target.rpartition(":")
+    return f"{absolute(run)}:{trial}" if colon else target
 
 
 def _budget(text: str) -> float | str:
@@ -90,9 +97,24 @@ def _control_words(control: str, setup: Setup) -> str:
     return control or "none: without --retrain-control nothing can be said in excess of it"
 
 
+# The headings of the printed plan that are relearning's, each by the one that it stands before.
+HEADINGS = {
+    "target": Line("search", wrap=False),
+    "FID budget": Line("confirm", wrap=False),
+    "attacks": Line("confirm"),
+    "samples": Line("confirm", wrap=False),
+    "confirm attacks": Line("arms", label="", opening="attacked by "),
+    "base model": Line("arms", wrap=False),
+    "control": Line("arms", wrap=False),
+    "audit": Line("runs on", wrap=False),
+}
+
+
 @dataclass(frozen=True)
 class Setup:
     """What trials are about, from a sweep's or a track's command line."""
+
+    headings: ClassVar[Mapping[str, Line]] = HEADINGS
 
     data: str = flag(
         "digits",
@@ -139,6 +161,14 @@ class Setup:
         ungiven=None,
         metavar="WHAT",
         words=Words("data", lambda _, setup: f"forget {setup.forget_text()}"),
+    )
+    target: str = flag(
+        "",
+        "--target",
+        "the unlearned model that a search of the attack attacks (default: the question's own)",
+        QUESTION,
+        metavar="METHOD|RUN:TRIAL",
+        read=_target,
     )
     fid_budget: float | str = flag(
         AUTO,
@@ -229,6 +259,15 @@ class Setup:
         metavar="N",
         check=at_least(2),
         words=Words("samples", lambda n, _: f"{n} of each retained one", joined=", "),
+    )
+    judge: str = flag(
+        "",
+        "--judge",
+        "what says which samples show what was forgotten (default: the classifier; of single images, copy detection)",
+        MODELS,
+        metavar="NAME",
+        check=lambda name: "" if not name else one_of(lambda: find.members("judges"))(name),
+        words=Words("samples", lambda name, _: f"judged by {name}" if name else ""),
     )
     fid_features: str = flag(
         "classifier",
@@ -343,8 +382,34 @@ class Setup:
                 except ValueError as error:
                     raise UsageError(f"{flag_of} {error}") from None
 
-    def more_words(self) -> Iterator[tuple[Words, str]]:
-        """What the printed plan says beside the flags' own words: what lies in the data folder, and samples to confirm by."""
+    def question(self, space: SearchSpace) -> SearchSpace:
+        """The question with the target that its attacks are searched on."""
+        return targets.aimed(space, self.target)
+
+    def recorded(self, space: SearchSpace) -> dict[str, Any]:
+        """What ``plan.json`` says of the question's attacks."""
+        return {
+            "attacked": {a.name: {"method": a.method, "settings": dict(a.held)} for a in space.arms if a.attack},
+            "attacks": {
+                "search": [a.name for a in space.search_attacks],
+                "confirm": [a.name for a in space.confirm_attacks],
+            },
+            "attack_settings": {a.name: dict(a.settings) for a in (*space.search_attacks, *space.confirm_attacks)},
+            "rungs": list(space.rungs),
+        }
+
+    def arm_words(self, arm: Arm) -> str:
+        """What an arm's trials do."""
+        return f"attack {arm.attack} on {arm.method}" if arm.attack else f"method {arm.method}"
+
+    def more_words(self, space: SearchSpace) -> Iterator[tuple[Words, str]]:
+        """What the printed plan says beside the flags' own words: of the data folder, the attacks, and samples to confirm by."""
+        attacked = targets.describe(space)
+        if attacked:
+            yield Words("target"), attacked
+        rungs = f"scored after {list(space.rungs)} steps"
+        yield Words("attacks"), f"{_suite_text(space, space.search_attacks)}; {rungs}"
+        yield Words("confirm attacks"), _suite_text(space, space.confirm_attacks)
         for heading, text in self.found_facts():
             yield Words(heading), text
         forgotten, retained = self.confirm_samples
@@ -388,6 +453,12 @@ class Setup:
                 raise UsageError(f"--data {self.data}: {error}") from error
             facts.append(("images", ", ".join(f"{n} {split}" for split, n in counts.items())))
         return facts + list(data.found[1:])
+
+
+def _suite_text(space: SearchSpace, attacks: tuple[Attack, ...]) -> str:
+    """The suite; of arms that search the attack, each trial has its own and only the controls the suite."""
+    told = ", ".join(attack.name + ("" if attack.counts else " (does not count)") for attack in attacks)
+    return f"each trial by its own; the controls by {told}" if any(arm.attack for arm in space.arms) else told
 
 
 def _check_file(option: str, path: str) -> None:

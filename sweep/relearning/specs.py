@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.jobs import attack_plan, gate_limit
 from sweep.plan.plan import Plan
+from sweep.procedures import Row
 from sweep.records.names import control_name
+from sweep.relearning.attacks import attack_plan
 from sweep.relearning.setup import Setup
-from sweep.space import Arm, SearchSpace
-from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec
+from sweep.space import Arm, Constraint, SearchSpace
+from trainables.relearning.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
+from trainables.relearning.stages.attack import attack_key
+from trainables.relearning.stages.trajectory import trajectory_key
+from trainables.relearning.stages.unlearn import unlearned_key
+from trainables.store import Store
 
 
 @dataclass(frozen=True)
@@ -21,22 +27,64 @@ class Specs:
     plan: Plan
     space: SearchSpace
     experiment: Experiment
-    fid_delta_sd: float
+    fid_delta_sd: float = math.inf
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """What is attacked beside the trials: θ₀ and, where there is one, θ*."""
+        return ("base",) if self.experiment.without_control else ("base", "retrain")
 
     def of(
+        self, trial_id: str, replicate: int, arm: Arm, parameters: Mapping[str, Any], gate: bool = False
+    ) -> TrialSpec:
+        """A replicate of a trial with these parameters, of the method's or of the attack's."""
+        if arm.attack:
+            attacks = (AttackPlan(arm.name, arm.attack, dict(parameters)),)
+            return self._spec(trial_id, replicate, arm.method, arm.held, attacks, gate)
+        return self._spec(trial_id, replicate, arm.method, parameters, self._suite(replicate), gate)
+
+    def of_control(self, control: str, replicate: int) -> TrialSpec:
+        """A replicate of a control: nothing is unlearned."""
+        return self._spec(control_name(control), replicate, "none", {}, self._suite(replicate), False, control)
+
+    def parameters_of(self, arm: Arm, replicate: Row) -> dict[str, Any] | None:
+        """A trial's of a method, by its unlearned model's sidecar; an attack's are in none."""
+        key = replicate.get("unlearned_model")
+        if arm.attack or not key:
+            return None
+        artifact = Store(self.plan.artifacts).find(key)
+        settings = artifact.facts.get("settings") if artifact else None
+        return dict(settings) if isinstance(settings, dict) else None
+
+    def keys_used(self, spec: TrialSpec) -> set[str]:
+        """The unlearned model's."""
+        return {unlearned_key(spec)}
+
+    def keys_made(self, spec: TrialSpec, arm: Arm, stages: Iterable[str]) -> Iterator[str]:
+        """Those of its stages, of the rungs that ended after it was stopped, and of the checkpoints between rungs.
+
+        The model that an attack is searched on is shared by all of its trials, and so not among them.
+        """
+        model = unlearned_key(spec)
+        for attack in spec.attacks:
+            yield trajectory_key(spec, attack, model)
+            yield from (attack_key(spec, attack, step, model) for step in spec.rungs[1:])
+        if not arm.attack:
+            yield from stages
+
+    def _suite(self, replicate: int) -> tuple[AttackPlan, ...]:
+        return tuple(map(attack_plan, self.space.confirm_attacks if replicate else self.space.search_attacks))
+
+    def _spec(
         self,
         trial_id: str,
         replicate: int,
-        arm: Arm | None,
-        parameters: Mapping[str, Any],
+        method: str,
+        settings: Mapping[str, Any],
+        attacks: tuple[AttackPlan, ...],
+        gate: bool,
         start: str = "base",
-        gate: bool = False,
     ) -> TrialSpec:
-        """A replicate of a trial with these parameters, of the method's or of the attack's; without an arm, of a control."""
-        confirm = replicate > 0
-        attacks = tuple(attack_plan(a) for a in (self.space.confirm_attacks if confirm else self.space.search_attacks))
-        if arm and arm.attack:
-            attacks, parameters = (AttackPlan(arm.name, arm.attack, dict(parameters)),), arm.held
         setup: Setup = self.plan.setup
         forgotten, per_retained = setup.samples_forgotten, setup.samples_per_retained
         limits = [gate_limit(c, self.plan.gate_margin) for c in self.space.constraints if gate]
@@ -44,23 +92,21 @@ class Specs:
             trial_id=trial_id,
             replicate=replicate,
             experiment=self.experiment,
-            method=arm.method if arm else "none",
-            settings=dict(parameters),
+            method=method,
+            settings=dict(settings),
             seed=self.plan.replicate_seeds[replicate],
             attacks=attacks,
             rungs=self.space.rungs,
-            samples=Samples(*setup.confirm_samples) if confirm else Samples(forgotten, per_retained),
-            attacked_per_retained=setup.confirm_samples[1] if confirm else per_retained,
+            samples=Samples(*setup.confirm_samples) if replicate else Samples(forgotten, per_retained),
+            attacked_per_retained=setup.confirm_samples[1] if replicate else per_retained,
             start=start,
             gate=tuple(limits),
             fid_delta_sd=self.fid_delta_sd,
         )
 
-    @property
-    def controls(self) -> tuple[str, ...]:
-        """What is attacked beside the trials: θ₀ and, where there is one, θ*."""
-        return ("base",) if self.experiment.without_control else ("base", "retrain")
 
-    def of_control(self, start: str, replicate: int) -> TrialSpec:
-        """A replicate of a control: nothing is unlearned."""
-        return self.of(control_name(start), replicate, None, {}, start=start)
+def gate_limit(constraint: Constraint, margin: float = 0.0) -> Limit:
+    """The constraint as a gate takes it, which stops what surely breaks it by more than `margin`, a share of the bound."""
+    slack = margin * constraint.unit
+    assert constraint.bound is not None  # its unit is known
+    return Limit(constraint.metric, constraint.bound, constraint.side == "at_most", slack)

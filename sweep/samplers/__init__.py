@@ -36,8 +36,8 @@ class Question:
 class Observation:
     """What is known of one trial that ended, COMPLETE, PRUNED or FAIL.
 
-    `figures` holds the objectives that were measured, means over `replicates` seeds: a trial stopped under attack has its
-    `fid_delta` and no robustness. `excesses` are the constraints' violations in units of their bounds, ≤ 0 where they
+    `figures` holds the objectives that were measured, means over `replicates` seeds: a trial that was stopped may lack
+    some. `excesses` are the constraints' violations in units of their bounds, ≤ 0 where they
     hold, as far as they were scored. `bounds` holds, for an objective never reached, the value it cannot be better than.
     `sems` are standard errors by metric, where they are known: of the figure, or of the excess where the metric is no
     objective.

@@ -39,7 +39,7 @@ class Nehvi:
 
     >>> sampler = Nehvi(question, seed=0)              # doctest: +SKIP
     >>> settings = sampler.ask(0)                      # doctest: +SKIP
-    >>> sampler.tell(Observation(0, settings, "COMPLETE", {"robustness": 0.7}))  # doctest: +SKIP
+    >>> sampler.tell(Observation(0, settings, "COMPLETE", {"accuracy": 0.7}))  # doctest: +SKIP
     """
 
     def __init__(

@@ -16,11 +16,11 @@ from sweep.reading.arm import ArmFront
 from sweep.reading.best import corner, merit
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
-from sweep.records import COMPLETE, PRUNED, RUNNING, fact, read_json
+from sweep.records import COMPLETE, PRUNED, RUNNING, read_json
 from sweep.records.folder import write_json
 from sweep.records.names import number_of
 from sweep.space import SearchSpace
-from sweep.statistics.expected_front import Candidates, Noise, in_order
+from sweep.statistics.expected_front import Candidates, in_order
 
 NAMED = "confirm.json"
 
@@ -74,7 +74,7 @@ def _of_arm(sweep: Sweep, arm: ArmFront, space: SearchSpace, most: int, neighbou
         return sorted(scored, key=lambda m: (_violation(sweep, m), m.trial_id))[:1]
     best = max(feasible, key=lambda m: (merit(sweep, m.search[sweep.objectives[0].metric]), m.trial_id))
     kinds = [0 if m.search_feasible else 1 for m in complete]
-    order = in_order(_candidates(sweep, complete), complete.index(best), kinds, (most, neighbours))
+    order = in_order(_candidates(sweep, space, complete), complete.index(best), kinds, (most, neighbours))
     return sorted([best, *(complete[row] for row, _ in order)], key=lambda m: not m.search_feasible)
 
 
@@ -93,14 +93,13 @@ def _metrics(sweep: Sweep) -> list[str]:
     return list(dict.fromkeys([*(o.metric for o in sweep.objectives), *(c.metric for c in sweep.constraints)]))
 
 
-def _candidates(sweep: Sweep, trials: Sequence[Trial]) -> Candidates:
+def _candidates(sweep: Sweep, space: SearchSpace, trials: Sequence[Trial]) -> Candidates:
     reference = corner(sweep)
     assert reference is not None, "a plan's objectives have a corner, and the prepare phase has fixed the budget"
     names = _metrics(sweep)
-    noise = Noise(sweep.prepared.get("fid_delta_sd", math.inf), sweep.plan.get("samples_forgotten") or 0)
+    knowledge = sweep.knowledge(space)
     figures = np.array([_figures(sweep, m) for m in trials], dtype=float)
-    share = [fact(name, "unit") == "share" for name in names]
-    sds = [[noise.of(n, v, s) for n, v, s in zip(names, row, share, strict=True)] for row in figures]
+    sds = [[knowledge.sd(name, value) for name, value in zip(names, row, strict=True)] for row in figures]
     first, second = (-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives)
     return Candidates(
         numbers=[number_of(m.trial_id) for m in trials],
@@ -118,7 +117,7 @@ def _candidates(sweep: Sweep, trials: Sequence[Trial]) -> Candidates:
 
 
 def _scored(space: SearchSpace, trial: Trial) -> bool:
-    """Whether the search scored the member at all: some constraints' figures are known only after the attack."""
+    """Whether the search scored the member at all: some constraints' figures are known only at its end."""
     return any(trial.search.get(c.metric) is not None for c in space.constraints)
 
 

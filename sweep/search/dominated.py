@@ -1,7 +1,7 @@
 """Which running trial can no longer matter: one that the present front of its arm dominates, with high probability.
 
-Between two attack rungs a trial's `fid_delta` is known and its robustness is bounded by the rungs it has shown
-(`sweep.search.observations.bounds_of`). Where a feasible, COMPLETE trial is better than both, what is left of the attack can
+Between two stages some figures of a trial are known and others are bounded by what it has shown
+(`sweep.procedures.Knowledge.possible`). Where a feasible, COMPLETE trial is better than all of them, what is left can
 only say by how much. The rule is a function of records, so a restarted sweep stops what the first one would have.
 """
 

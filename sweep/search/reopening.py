@@ -12,16 +12,16 @@ from pathlib import Path
 from sweep import records
 from sweep.errors import UsageError
 from sweep.records import FAIL, RUNNING, Writer
-from sweep.records.names import BASE, RETRAIN, name_of
-from sweep.space import SearchSpace
+from sweep.records.names import name_of, parts_of
+from sweep.space import CONTROL, SearchSpace
 
 
 def without_controls(run_dir: Path, names: Sequence[str]) -> list[str]:
     """The names that are trials'. UsageError for a control of which nothing failed: it runs beside whatever is confirmed."""
     for name in names:
-        if name in (BASE, RETRAIN) and not _failed(run_dir, [name]):
+        if _is_control(name) and not _failed(run_dir, [name]):
             raise UsageError(f"--confirm {name}: none of its replicates on fresh seeds failed; name a trial")
-    return [name for name in names if name not in (BASE, RETRAIN)]
+    return [name for name in names if not _is_control(name)]
 
 
 def reopen(run_dir: Path, space: SearchSpace, names: Iterable[str]) -> list[str]:
@@ -35,6 +35,10 @@ def reopen(run_dir: Path, space: SearchSpace, names: Iterable[str]) -> list[str]
         writer.replicate(row | {"state": RUNNING, "cause": None}, [], records.rows(run_dir, "stages", name))
         told.append(f"{name} runs again on seed {row['seed']}; it had failed: {row['cause']}")
     return told
+
+
+def _is_control(trial_id: str) -> bool:
+    return parts_of(trial_id)[0] == CONTROL
 
 
 def _failed(run_dir: Path, names: Iterable[str]) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ counted as one of this sweep.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from sweep.records import FAIL, RUNNING, read_json
 from sweep.records.folder import write_json
 from sweep.samplers import Observation
 from sweep.search.dominated import present_front
-from sweep.search.observations import Yardstick, curves_of, observation
-from sweep.space import FID_BUDGET, Arm, SearchSpace, Settings
+from sweep.search.observations import observation
+from sweep.space import Arm, SearchSpace, Settings
 
 FILE = "warm_start.json"
 BEST = 3  # settings of each earlier study that are tried first
@@ -34,6 +35,7 @@ def gather(runs: Sequence[str], space: SearchSpace) -> Studies:
     studies: Studies = {}
     for run in runs:
         sweep = read_sweep(run)
+        _check(sweep, run, space)
         found = {arm.name: _study(sweep, arm, space) for arm in space.arms if arm.name in sweep.arms}
         if not any(found.values()):
             names = ", ".join(a.name for a in space.arms)
@@ -44,6 +46,20 @@ def gather(runs: Sequence[str], space: SearchSpace) -> Studies:
             if study:
                 studies.setdefault(arm, []).append(study)
     return studies
+
+
+def _check(sweep: Sweep, run: str, space: SearchSpace) -> None:
+    """UsageError for a run of another kind of trial, or one whose bounds nobody knows."""
+    if sweep.procedure.name != space.procedure:
+        raise UsageError(
+            f"--warm-start {run}: its trials are {sweep.procedure.name}'s, the question's {space.procedure}'s"
+        )
+    unknown = [c.name for c in space.bounded(sweep.bounds).constraints if c.bound is None]
+    if unknown:
+        mend = f"python -m sweep.repair {shlex.quote(run)} makes it again"
+        raise UsageError(
+            f"--warm-start {run}: it has no prepared.json, so the bound of {unknown[0]} is not known; {mend}"
+        )
 
 
 def write(run_dir: Path, studies: Studies) -> None:
@@ -82,8 +98,8 @@ def _study(sweep: Sweep, arm: Arm, space: SearchSpace) -> list[Observation]:
 
     A failure may be of the other data; what was scored is a figure there and a hint here.
     """
-    space = space.bounded({FID_BUDGET: sweep.budget or 0.0})  # its figures are held against its own budget
-    yardstick = Yardstick(sweep.prepared.get("fid_delta_sd", float("inf")), sweep.plan.get("samples_forgotten", 0))
+    space = space.bounded(sweep.bounds)  # its figures are held against its own bounds
+    knowledge = sweep.knowledge(space)
     curves: dict[str, list[Mapping[str, Any]]] = {}
     for row in sweep.curves:
         if row["replicate"] == 0:
@@ -94,7 +110,6 @@ def _study(sweep: Sweep, arm: Arm, space: SearchSpace) -> list[Observation]:
             settings = arm.check(member.parameters)
         except UsageError:
             continue  # another range or another parameter than here: no trial of this question
-        same_rungs = tuple(sweep.rungs) == space.rungs
-        known = curves_of(curves.get(member.trial_id, ())) if same_rungs else {}
-        found.append(observation(space, number, settings, member.state, member.search, known, yardstick))
+        known = curves.get(member.trial_id, [])
+        found.append(observation(space, number, settings, member.state, member.search, known, knowledge))
     return found

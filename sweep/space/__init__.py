@@ -1,6 +1,6 @@
 """What is asked: parameters, arms, objectives and constraints, and where questions are found. Plain values."""
 
-from sweep.space.constraints import FID_BUDGET, Constraint, Objective
+from sweep.space.constraints import Constraint, Objective
 from sweep.space.parameters import Choice, Float, Int, Parameter, Settings, Value, kind
 from sweep.space.question import (
     CONTROL,
@@ -12,6 +12,6 @@ from sweep.space.question import (
 )
 
 __all__ = [
-    "CONTROL", "FID_BUDGET", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective",
+    "CONTROL", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective",
     "Parameter", "SearchSpace", "Settings", "Value", "kind", "stratified",
 ]  # fmt: skip

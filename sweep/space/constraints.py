@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from sweep.errors import UsageError
 from sweep.space.parameters import plain
 
-FID_BUDGET = "fid_budget"  # a bound that the prepare phase finds
-
 
 @dataclass(frozen=True)
 class Objective:
@@ -29,7 +27,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A figure of a trial that must stay on one side of a bound; ``"fid_budget"`` stands for the sweep's FID budget.
+    """A figure of a trial that must stay on one side of a bound: a number, or a word whose number the prepare phase finds.
 
     Its `name` is what its excess is recorded under. It is the metric's, or, of the second bound of a metric that has two,
     that with the side: see `SearchSpace`. Its `bound` is a number in the metric's units, None of a word whose number has not
@@ -46,12 +44,13 @@ class Constraint:
         if (self.at_most is None) == (self.at_least is None):
             raise UsageError(f"constraint {self.metric!r}: give exactly one of at_most and at_least")
         bound = plain(self.at_most if self.at_most is not None else self.at_least)
-        if isinstance(bound, str) and bound != FID_BUDGET:
-            raise UsageError(
-                f"constraint {self.metric!r}: {self.side} {bound!r} is no bound; write a number, or {FID_BUDGET!r}"
-            )
+        word = isinstance(bound, str) and bound.isidentifier()
         finite = isinstance(bound, int | float) and not isinstance(bound, bool) and math.isfinite(bound)
-        if bound != FID_BUDGET and not finite:
+        if isinstance(bound, str) and not word:
+            raise UsageError(
+                f"constraint {self.metric!r}: {self.side} {bound!r} is no bound; write a number, or a word that stands for one"
+            )
+        if not word and not finite:
             raise UsageError(f"constraint {self.metric!r}: {self.side} {bound!r} is not a finite number")
         object.__setattr__(self, self.side, bound)
         object.__setattr__(self, "name", self.name or self.metric)
@@ -59,13 +58,18 @@ class Constraint:
             object.__setattr__(self, "bound", float(bound))
 
     @property
+    def word(self) -> str:
+        """The word that stands for the bound; empty where it is a number."""
+        bound = self.at_most if self.at_most is not None else self.at_least
+        return bound if isinstance(bound, str) else ""
+
+    @property
     def side(self) -> str:
         return "at_most" if self.at_most is not None else "at_least"
 
     def bounded(self, found: Mapping[str, float]) -> Constraint:
         """The constraint with the number that its word stands for, where `found` has it."""
-        word = self.at_most if self.at_most is not None else self.at_least
-        number = found.get(word) if isinstance(word, str) else self.bound
+        number = found.get(self.word) if self.word else self.bound
         return dataclasses.replace(self, bound=number)
 
     @property
@@ -83,14 +87,20 @@ class Constraint:
 
 
 def named(space: str, constraints: Sequence[Constraint]) -> Iterator[Constraint]:
-    """The constraints, each under a name of its own; UsageError where two bound a metric on the same side."""
-    sides: dict[str, list[str]] = {}
+    """The constraints, each under a name of its own; UsageError where two bound a metric on the same side, or contradict."""
+    by_side: dict[str, dict[str, Constraint]] = {}
     for constraint in constraints:
-        before = sides.setdefault(constraint.metric, [])
+        before = by_side.setdefault(constraint.metric, {})
         if constraint.side in before:
             raise UsageError(
                 f"space {space!r}: two constraints bound {constraint.metric!r} by {constraint.side}; keep the tighter one"
             )
-        before.append(constraint.side)
+        before[constraint.side] = constraint
         name = constraint.metric if len(before) == 1 else f"{constraint.metric}_{constraint.side}"
         yield dataclasses.replace(constraint, name=name)
+    for metric, sides in by_side.items():
+        bounds = [sides[side].bound for side in ("at_least", "at_most") if side in sides]
+        if len(bounds) == 2 and None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]  # both are numbers
+            raise UsageError(
+                f"space {space!r}: {metric!r} is to be at least {bounds[0]:g} and at most {bounds[1]:g}, which nothing is"
+            )

@@ -71,17 +71,3 @@ def family_folder(family: str) -> Path:
 def members(family: str) -> list[str]:
     """Names of a family's files in `trainables`, found without importing them: a member's file bears its name."""
     return sorted(p.stem for p in family_folder(family).glob("*.py") if not p.stem.startswith("_"))
-
-
-def check_method(name: str) -> None:
-    """UsageError unless `name`, or both parts of a ``WRAPPER(METHOD)``, is a file of ``trainables/unlearning``.
-
-    Whether such a file wraps others or is a method is known once it is imported, as everything is before a sweep begins.
-    """
-    known = members("unlearning")
-    wrapper, bracket, inner = name.partition("(")
-    if bracket and not inner.endswith(")"):
-        raise UsageError(f"{name}: a wrapped method is written WRAPPER(METHOD)")
-    for part in (wrapper, inner[:-1]) if bracket else (name,):
-        if part not in known:
-            raise UsageError(f"{name}: unknown; {near(part, known)}")

@@ -67,6 +67,10 @@ class Int:
             bound = getattr(self, end)
             if bound != int(bound):
                 raise UsageError(f"parameter {self.name!r}: {end} {bound} is not a whole number; make it a Float")
+            if not -(2**63) <= bound < 2**63:
+                raise UsageError(
+                    f"parameter {self.name!r}: {end} {bound} is beyond what a column of whole numbers holds"
+                )
             object.__setattr__(self, end, int(bound))
 
     def suggest(self, trial: Suggests) -> int:

@@ -1,7 +1,7 @@
 """The vocabulary a question is written in.
 
-A `SearchSpace` is a static tree of parameters with the objectives, constraints, attacks and rungs that turn it into a
-question. It imports neither torch, ray nor optuna: whatever asks it in their words is generated from this one declaration.
+A `SearchSpace` is a static tree of parameters with the objectives and constraints that turn it into a question. It imports
+neither torch, ray nor optuna: whatever asks it in their words is generated from this one declaration.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ __all__ = [
 ]  # fmt: skip
 
 METHOD = "method"  # the name under which ``--fix`` chooses among arms; no setting is called so
-CONTROL = "control"  # the arm of θ₀ and θ*, which are attacked like any trial and searched by nobody
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # of an arm or an attack: it becomes part of files' names
+DEFAULT_PROCEDURE = "relearning"  # the kind of trial that a question asks of: a room of sweep
+CONTROL = "control"  # the arm of what trials are held against, which is run like any and searched by nobody
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")  # it becomes part of files' names
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,9 @@ class SearchSpace:
     arms: tuple[Arm, ...]
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
-    search_attacks: tuple[Attack, ...]
-    confirm_attacks: tuple[Attack, ...]
-    rungs: tuple[int, ...]
+    search_attacks: tuple[Attack, ...] = ()
+    confirm_attacks: tuple[Attack, ...] = ()
+    rungs: tuple[int, ...] = ()
     references: tuple[str, ...] = field(default=())
     data: str = "digits"
     forget: str = "3"
@@ -164,6 +165,7 @@ class SearchSpace:
     baseline_share: float = 0.5
     confirm_members: int = 3
     confirm_neighbours: int = 1
+    procedure: str = DEFAULT_PROCEDURE
 
     def __post_init__(self) -> None:
         if not self.arms or self.arms[0].baseline:
@@ -180,7 +182,7 @@ class SearchSpace:
         object.__setattr__(self, "rungs", _steps(self.name, self.rungs))
         for attacks in (self.search_attacks, self.confirm_attacks):
             names = [a.name for a in attacks]
-            if not any(a.counts for a in attacks) or len(set(names)) < len(names):
+            if len(set(names)) < len(names) or (attacks and not any(a.counts for a in attacks)):
                 raise UsageError(
                     f"space {self.name!r}: a suite needs distinct names and an attack that counts; it has {names}"
                 )
@@ -192,7 +194,7 @@ class SearchSpace:
         raise UsageError(f"space {self.name!r} has no arm {name!r}; {near(name, (a.name for a in self.arms))}")
 
     def bounded(self, found: Mapping[str, float]) -> SearchSpace:
-        """The same question with numbers for bounds that are words: ``{"fid_budget": 4.87}``, as ``prepared.json`` has it."""
+        """The same question with numbers for bounds that are words: ``{"budget": 4.87}``, as ``prepared.json`` has it."""
         return dataclasses.replace(self, constraints=tuple(c.bounded(found) for c in self.constraints))
 
     def _check_numbers(self) -> None:
@@ -281,14 +283,18 @@ class SearchSpace:
         for arm in told["arms"]:
             if not arm["attack"]:  # as when no arm could search an attack
                 del arm["attack"], arm["held"]
+        if self.procedure == DEFAULT_PROCEDURE:  # as when there was no other
+            del told["procedure"]
         for constraint in told["constraints"]:
             del constraint["name"], constraint["bound"]  # they follow from the others
         return hashlib.sha256(json.dumps(_sortable(told), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _steps(space: str, rungs: Iterable[object]) -> tuple[int, ...]:
-    """The rungs as whole numbers that rise from 0."""
+    """The rungs as whole numbers that rise from 0; empty of a question that has none."""
     steps = [plain(rung) for rung in rungs]
+    if not steps:
+        return ()
     whole = [step for step in steps if isinstance(step, int) and not isinstance(step, bool)]
     if whole != steps or whole != sorted(set(whole)) or len(whole) < 2 or whole[0] != 0:
         raise UsageError(f"space {space!r}: rungs {steps} must be whole numbers that rise from 0, at least two of them")

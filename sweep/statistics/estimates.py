@@ -138,7 +138,7 @@ def probability_below(values: Iterable[float], bound: float, samples: int = 0) -
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> Estimate | None:
     """Mean of a - b over the seeds both have, with its t interval; None where they share no seed.
 
-    Pairing takes out what a seed does to both: the sampling noise and the attack's batches are the same.
+    Pairing takes out what a seed does to both: the noise of its samples and its batches are the same.
     """
     return estimate([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
 

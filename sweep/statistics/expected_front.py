@@ -5,13 +5,12 @@ hypervolume that the confirmed front of it is expected to have, and the next tri
 that. A sure member adds what the others leave free; one near a bound adds it as often as its mean holds; a trial that broke a
 bound by less than noise may adds its place in a front that has room for it; one beside a member adds what the member may lose.
 
-What a trial's means may be is drawn about its figures on the search's one seed, with the noise of that seed (`Noise`). The
+What a trial's means may be is drawn about its figures on the search's one seed, with the noise of that seed (`sds`). The
 draws of a trial are its own, by its number: the choice is the same whenever it is made from the same records.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,30 +24,6 @@ MOST = 64  # of each kind that are looked at together, of very many
 WORTH = 1e-3  # of the hypervolume that all candidates together are expected to have: less decides nothing
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Standard deviations of one replicate's figures about the mean over seeds, training seeds included.
-
-    `fid_delta_sd` is over sampling seeds, as the prepare phase measured it, `samples` the N of the forgotten condition. What
-    training seeds add is taken from the recorded sweep, 50 settings on 3 seeds (benchmarks/search.md): fid_delta varies
-    1.8 times as much as over sampling seeds; shares by .28 on the logit scale beyond the binomial.
-    """
-
-    fid_delta_sd: float
-    samples: int
-    seeds_factor: float = 1.8
-    logit_sd: float = 0.28
-
-    def of(self, metric: str, value: float, share: bool) -> float:
-        """0 of a figure whose noise is not known: it is taken as it was measured."""
-        if metric == "fid_delta":
-            return self.seeds_factor * self.fid_delta_sd if math.isfinite(self.fid_delta_sd) else 0.0
-        if not share or not self.samples:
-            return 0.0
-        p = (min(max(value, 0.0), 1.0) * self.samples + 1) / (self.samples + 2)
-        return math.hypot(math.sqrt(p * (1 - p) / self.samples), self.logit_sd * p * (1 - p))
 
 
 @dataclass(frozen=True)

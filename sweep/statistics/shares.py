@@ -1,6 +1,6 @@
 """The interval of a share: of a mean over seeds of figures that are shares of samples. One for page, terminal, tables and track.
 
-**Which interval.** A share of n samples varies with the seed of training and attack, and with the samples. `seed_interval`
+**Which interval.** A share of n samples varies with the seed, and with the samples. `seed_interval`
 is Student's t over the seeds' shares, which both kinds of noise have moved, but never narrower than Wilson's over all
 samples: three seeds without one hit are no proof of zero. `bootstrap_interval` draws seeds with replacement and binomial
 samples within each; it counts sampling noise twice and seeds' noise (S - 1)/S times. Coverage of nominal 95 % intervals
@@ -21,8 +21,8 @@ ten on it is as good, and right where seeds' shares are far from normal. With fe
 **Of a paired difference.** `share_difference` is t over the differences seed by seed, which holds what pairing takes out and
 what it leaves, with the least that its samples leave open as a floor. Two models' hits on one noise differ by -1, 0 or 1,
 so however closely they are paired, their difference varies at least as much as a share of its size does: Wilson's interval
-of |difference| is that floor, to both sides. (An AURC's difference may vary less: there it errs on the safe side.) The sum of
-both binomial variances would be none, for it holds of models that are not paired.
+of |difference| is that floor, to both sides. (The difference of a mean of shares may vary less: there it errs on the safe
+side.) The sum of both binomial variances would be none, for it holds of models that are not paired.
 Coverage at 3 seeds, 20,000 simulations, seeds' shares normal with SD .28 on the logit scale; `paired` is the part of
 samples on which the same draw decides for both models, `sum` the floor of both variances (Newcombe 1998, φ = 0), and the
 widths are in those of t:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweep.records import figure_columns, now
-from sweep.space import CONTROL, Objective
+from sweep import procedures
+from sweep.records import now
+from sweep.space import CONTROL, SearchSpace
 from sweep.terminal.lines import Progress, ended_text, front_text
 from sweep.terminal.tally import outcome
 
@@ -97,11 +98,15 @@ class LogLines(Progress):
             state=row["state"],
             outcome=outcome(row) if searched else None,
             cause=row["cause"],
-            figures={f.name: row[f.name] for f in figure_columns() if row.get(f.name) is not None},
+            figures={
+                name: row[name]
+                for name in procedures.named(jobs.space.procedure).columns().names
+                if row.get(name) is not None
+            },
         )
 
-    def _front(self, objectives: Sequence[Objective]) -> None:
-        self._tell("front", front_text(self.tally.front, objectives))
+    def _front(self, space: SearchSpace) -> None:
+        self._tell("front", front_text(self.tally.front, space))
 
     def _tell(self, event: str, text: str, **facts: Any) -> None:
         jobs, tally = self.tally.jobs, self.tally

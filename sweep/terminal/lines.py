@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from sweep.records import COMPLETE, PRUNED, fact
-from sweep.space import CONTROL, Objective
+from sweep import procedures
+from sweep.records import COMPLETE, PRUNED
+from sweep.space import CONTROL, Objective, SearchSpace
 from sweep.terminal.tally import Tally
 
 if TYPE_CHECKING:  # the first line is printed before torch and Optuna are imported
@@ -83,7 +84,7 @@ class Progress:
         changed = self.tally.take(ended, jobs)
         self._ended(ended, jobs)
         if changed:
-            self._front(jobs.space.objectives)
+            self._front(jobs.space)
 
     def _running(self, jobs: Jobs) -> None:
         stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in jobs.running.items()]
@@ -92,8 +93,8 @@ class Progress:
     def _ended(self, ended: Ended, jobs: SweepJobs) -> None:
         self.line(ended_text(ended, jobs, self.tally.ended))
 
-    def _front(self, objectives: Sequence[Objective]) -> None:
-        self.line(f"front so far, all arms: {front_text(self.tally.front, objectives)}")
+    def _front(self, space: SearchSpace) -> None:
+        self.line(f"front so far, all arms: {front_text(self.tally.front, space)}")
 
     def _heard(self) -> None:
         self._last = time.monotonic()
@@ -103,32 +104,30 @@ class Progress:
 
 
 def ended_text(ended: Ended, jobs: SweepJobs, count: int) -> str:
-    """``3/24 dimum-0002-r0 done robustness 0.9 …``, or ``FAILED`` with the cause."""
+    """``3/24 dimum-0002-r0 done accuracy 0.9 …``, or ``FAILED`` with the cause."""
     job, row = ended.job, ended.row
     state = _STATE_WORDS.get(row["state"], "FAILED")
     of = f"{count}/{jobs.total} " if job.phase == "search" and job.arm != CONTROL else ""
-    told = _figures(row, jobs.space.objectives)
+    told = _figures(row, jobs.space)
     return f"{of}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}"
 
 
-def figure_format(objective: Objective) -> str:
-    """How a line shows the second objective: a share by three digits, a difference of FID by its sign, else three that matter."""
-    if fact(objective.metric, "unit") == "share":
+def figure_format(space: SearchSpace) -> str:
+    """How a line shows the second objective: a share by three digits, a difference by its sign, else three that matter."""
+    metric = space.objectives[1].metric
+    if procedures.named(space.procedure).columns().is_share(metric):
         return "{:.3f}"
-    return "{:+.1f}" if objective.metric.endswith("fid_delta") else "{:.3g}"
+    return "{:+.1f}" if metric.endswith("_delta") else "{:.3g}"
 
 
-def front_text(front: Sequence[tuple[str, float, float]], objectives: Sequence[Objective]) -> str:
-    first, second = objectives
-    told = figure_format(second)
+def front_text(front: Sequence[tuple[str, float, float]], space: SearchSpace) -> str:
+    """Every trial of the front so far with its two objectives."""
+    first, second = space.objectives
+    told = figure_format(space)
     return "; ".join(f"{t}: {first.metric} {a:.3f} at {second.metric} {told.format(b)}" for t, a, b in front)
 
 
-def _figures(row: Mapping[str, Any], objectives: Sequence[Objective]) -> str:
-    names = {o.metric: o.metric for o in objectives} | {
-        "robustness": "robustness",
-        "fid_delta": "fid_delta",
-        "unlearning_accuracy": "UA",
-        "retain_accuracy": "retain",
-    }
+def _figures(row: Mapping[str, Any], space: SearchSpace) -> str:
+    shown = procedures.named(space.procedure).columns().shown
+    names = {o.metric: o.metric for o in space.objectives} | dict(shown)
     return "  ".join(f"{short} {row[name]:.3f}" for name, short in names.items() if row.get(name) is not None)

@@ -6,7 +6,6 @@ What a trial ended with, and what begins, scrolls by above it as plain lines, so
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweep.space import Objective
+from sweep.space import SearchSpace
 from sweep.terminal.lines import Progress, figure_format
 from sweep.terminal.tally import FAILED, FEASIBLE, OUTCOMES
 
@@ -50,7 +49,7 @@ class LiveTable(Progress):
     def heartbeat(self, jobs: Jobs) -> None:
         """The table shows what runs."""
 
-    def _front(self, objectives: Sequence[Objective]) -> None:
+    def _front(self, space: SearchSpace) -> None:
         """The table shows the front."""
 
     def _print(self, text: str) -> None:
@@ -98,7 +97,7 @@ class LiveTable(Progress):
             table.add_column(name, no_wrap=True)
         sign = -1 if first.direction == "maximise" else 1
         best = sorted(self.tally.front, key=lambda p: sign * p[1])
-        told = figure_format(second)
+        told = figure_format(self.tally.jobs.space)
         for trial, a, b in best[:SHOWN]:
             table.add_row(Text(trial), f"{a:.3f}", told.format(b))
         if len(best) > SHOWN:

@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--forget", nargs="+", default=["3"], metavar="WHAT", help="what to forget, each in turn; all: every class"
     )
-    parts = (TrackPlan, Plan, procedures.setup_type(), Place, Call)
+    parts = (TrackPlan, Plan, procedures.named(procedures.DEFAULT).setup(), Place, Call)
     flags.add(p, parts, leave=OTHERWISE, titles={flags.QUESTION: TRACK})
     return p
 
@@ -85,7 +85,8 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
     if not (args.methods or args.sweep or args.model):
         raise UsageError("--methods NAME … is needed, or --from RUN, --model FOLDER or --resume RUN; try --methods all")
     run_dir = args.run_dir or default_run_dir(args.storage, "track")
-    setup = procedures.setup_type().asked(flags.values(procedures.setup_type(), args, leave=OTHERWISE))
+    kind = procedures.named(procedures.DEFAULT).setup()
+    setup = kind.asked(flags.values(kind, args, leave=OTHERWISE))
     common = Plan("", run_dir, artifacts_of(args), seed=args.seed, place=place_of(args), setup=setup)
     forgets = _forgets(args.forget, common)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
@@ -172,12 +173,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         begun.plan = Path(plan.run_dir) / "track.json"
         tracks.validate(plan)
         print(describe(plan), flush=True)
-        if args.dry_run:
-            return 0
         folders.check_folders(plan.common, new=bool(args.run_dir), holds="track.json")
         common = dataclasses.replace(plan.common, setup=plan.common.setup.fingerprinted())
         plan = dataclasses.replace(plan, common=common)
         quiet(args.verbose)
+        if args.dry_run:  # what it lets pass, runs: methods and data are asked too
+            from sweep.track.run import check_members
+
+            check_members(plan)
+            return 0
         progress = Progress(verbose=args.verbose)
         plan = _begun(plan, args, progress)
         begun.plan = Path(plan.run_dir) / "track.json"

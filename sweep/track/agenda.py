@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sweep import records
-from sweep.jobs import Ended, Job, add_report, attack_plan, replicate_row
+from sweep.jobs import Ended, Job, add_report, replicate_row
 from sweep.records import FAIL, RUNNING, Writer
 from sweep.records.names import control_name, name_of
+from sweep.relearning.attacks import attack_plan
 from sweep.space import CONTROL
 from sweep.track.plan import CONTROLS, Entry, TrackPlan, safe
+from sweep.track.tables import schemas
 from trainables.relearning.experiment import Experiment, Samples, TrialSpec
 
 PHASE = "track"
@@ -27,7 +29,7 @@ class TrackAgenda:
         """`models` are the artifact keys of the entries that are models of someone's own."""
         self.plan, self.experiments, self.models = plan, experiments, models or {}
         self.run_dir = Path(plan.run_dir)
-        self.writer = Writer(self.run_dir, records.track_schemas())
+        self.writer = Writer(self.run_dir, schemas())
         self._columns = frozenset(self.writer.schemas["replicates"].names)
         self.running: dict[str, Job] = {}
         jobs = self._jobs()

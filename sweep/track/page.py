@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sweep.page.charts import Curve, recovery_chart
-from sweep.page.figures import MARKS, distinct
+from sweep.page.charts import DrawnCurve, curves_chart
 from sweep.page.gallery import ROOM, Strip, strip
+from sweep.page.marks import CONTROL_MARKS, distinct
 from sweep.page.render import render
 from sweep.records import COMPLETE, now
 from sweep.records.names import BASE, RETRAIN
+from sweep.relearning import strips
+from sweep.relearning.panels import attack_series, axes
 from sweep.relearning.recovery import relearning
 from sweep.track.reading import Track, conditions, line_of
 from sweep.track.scoring import COLUMNS, Line, Scorer, rank, values
@@ -64,7 +66,7 @@ def render_track(track: Track, scorer: Scorer) -> str:
         "facts": [(name, str(value)) for name, value in conditions(track).items()],
         "written": now().strftime("%Y-%m-%d %H:%M UTC"),
     }
-    return render("track.html.j2", context)
+    return render("track.html.j2", context, room="sweep.track")
 
 
 def _line(line: Line, place: int) -> dict[str, Any]:
@@ -92,21 +94,22 @@ def _told(track: Track) -> list[str]:
     accuracy = track.prepared.get("classifier_accuracy")
     if accuracy is not None:
         over = track.prepared["classifier_held_out"]
-        told.append(f"The classifier that judges every sample is right on {accuracy:.1%} of {over} held-out images.")
+        told.append(
+            f"The classifier that every sample is shown to is right on {accuracy:.1%} of {over} held-out images."
+        )
     return told
 
 
 def _figure(scorer: Scorer, lines: Sequence[Line], attack: str, forgets: Sequence[str], name: str) -> dict[str, Any]:
     marks = distinct([line.entry for line in lines if not line.control])
-    marks |= {BASE: MARKS["base"], RETRAIN: MARKS["retrain"]}
+    marks |= zip((BASE, RETRAIN), CONTROL_MARKS, strict=False)
     curves = [
-        Curve(line.entry, marks[line.entry], found, not line.control and place >= DRAWN)
+        DrawnCurve(line.entry, marks[line.entry], found, not line.control and place >= DRAWN)
         for place, line in enumerate(lines)
         if (found := relearning(scorer.recovery(line.entry, attack, forgets)))
     ]
-    counts = scorer.track.attacks[attack]["counts"]
-    title = attack if counts else f"{attack} (does not count: its data hold what was forgotten)"
-    return {"id": name, "title": title, "spec": recovery_chart(curves, scorer.track.rungs)}
+    title = attack_series(attack, scorer.track.attacks[attack]["counts"]).title
+    return {"id": name, "title": title, "spec": curves_chart(axes(scorer.track.rungs), curves)}
 
 
 def _strips(track: Track, order: Sequence[str]) -> list[Strip]:
@@ -118,4 +121,5 @@ def _strips(track: Track, order: Sequence[str]) -> list[Strip]:
     seed = min(r["seed"] for r in done)
     of_seed = {line_of(r): r for r in done if r["seed"] == seed}
     order = [BASE, RETRAIN, *(e for e in order if e not in (BASE, RETRAIN))]
-    return [strip(store, of_seed[e], track.curves, room) for e in order if e in of_seed]
+    rows = [of_seed[e] for e in order if e in of_seed]
+    return [strip(store, row, strips.strip(row, track.curves), tuple(strips.KINDS), room) for row in rows]

@@ -15,7 +15,8 @@ from sweep.plan.place import Place
 from sweep.plan.plan import Plan, listed
 from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
-from sweep.space import CONTROL, Attack, find
+from sweep.relearning.question import check_method
+from sweep.space import CONTROL, Attack
 from sweep.track.suite import SUITE
 
 ALL = "all"
@@ -142,7 +143,7 @@ def validate(plan: TrackPlan) -> None:
     for entry in plan.entries:
         if not entry.model:
             try:
-                find.check_method(entry.method)
+                check_method(entry.method)
             except UsageError as error:
                 raise UsageError(f"--methods {error}") from None
     for forget in plan.forgets:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sweep.errors import UsageError
-from sweep.reading.sweep import CONDITIONS as OF_A_SWEEP
 from sweep.records import COMPLETE, read_json, rows
+from sweep.relearning.columns import columns
 
 Row: TypeAlias = dict[str, Any]
 
 # What a figure depends on besides method, seed and what is forgotten, which the reference statistics go by; two tracks are
 # compared only where these agree.
-CONDITIONS = tuple(name for name in OF_A_SWEEP if name != "reference")
+CONDITIONS = tuple(name for name in columns().compared if name != "reference")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def read_track(run: str | os.PathLike[str]) -> Track:
 def conditions(track: Track) -> Row:
     """Everything that two tracks must agree in before a figure of one is held against a figure of the other."""
     done = [r for r in track.replicates if r["state"] == COMPLETE]
-    told: Row = {name: sorted({r[name] for r in done if r[name] is not None}) for name in CONDITIONS}
+    values = {name: sorted({r[name] for r in done if r.get(name) is not None}) for name in CONDITIONS}
+    told: Row = {name: found for name, found in values.items() if found}  # an older track may lack a column
     keys = track.prepared.get("keys", {})
     told |= {f"artifact: {name}": key for name, key in sorted(keys.items())}
     told |= {f"attack {name}": attack for name, attack in sorted(track.attacks.items())}

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.driver.sweep import drive
+from sweep.driver.sweep import Shared, drive
 from sweep.errors import UsageError
-from sweep.jobs import Ended, Tell, View, attack_plan
+from sweep.jobs import Ended, View
+from sweep.procedures import Execute, Tasks, Tell
 from sweep.records import FAIL, read_json
 from sweep.records.folder import write_json
 from sweep.relearning import prepare as preparing
-from sweep.relearning.prepare import Execute, Tasks
-from sweep.relearning.watch import task_name
+from sweep.relearning.attacks import attack_plan
+from sweep.relearning.prepare import make_all
+from sweep.relearning.watch import progress as progress_of
 from sweep.terminal.lines import Progress
 from sweep.track import leaderboard
 from sweep.track.agenda import TrackAgenda
 from sweep.track.plan import Entry, TrackPlan
 from trainables.attacks import ATTACKS
 from trainables.denoisers.recipes import Pretrained
+from trainables.judges import judge_of
 from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import check_beside_base, imported_key, make_imported
-from trainables.relearning.stages.score import make_score, scoring_code
+from trainables.relearning.shared_products import (
+    CLASSIFIER,
+    MODELS,
+    REFERENCE,
+    SYNTHETIC,
+    VAE,
+    products_of,
+    score_of,
+)
+from trainables.relearning.stages.score import scoring_code
 from trainables.relearning.stages.trajectory import attack_code
+from trainables.running.products import Product
 from trainables.store import Store, machine
 from trainables.unlearning import METHODS
 
@@ -69,7 +83,10 @@ def run(plan: TrackPlan, progress: Progress) -> None:
         )
         return agenda, [Told(Path(plan.run_dir), agenda, progress.line)]
 
-    drive(plan, open_, list(experiments.values()), progress)
+    each = list(experiments.values())
+    graph, store = graph_of(plan, each), Store(each[0].store)
+    shared = Shared(each[0].store, lambda waiting: progress_of(graph, store, waiting))
+    drive(plan, open_, shared, progress)
 
 
 def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
@@ -80,6 +97,9 @@ def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
 def check_members(plan: TrackPlan) -> None:
     """UsageError where an entry's method or an attack refuses its settings, or a method cannot forget what it is to."""
     experiments = experiments_of(plan).values()
+    for experiment in experiments:
+        with preparing.mistake_in(f"--judge {experiment.judge}"):
+            judge_of(experiment.forgetting.kind, experiment.judge)
     for entry in plan.entries:
         with preparing.mistake_in(f"--model {entry.model}" if entry.model else f"--methods {entry.name}"):
             if entry.model:
@@ -108,44 +128,47 @@ def able(names: Sequence[str], experiments: Mapping[str, Experiment]) -> list[st
     return [name for name in names if kinds <= set(METHODS[name].forgets)]
 
 
+OF_ANY_FORGET = ("base model", CLASSIFIER, VAE)  # products that know nothing of what is forgotten
+
+
+def graph_of(plan: TrackPlan, experiments: Sequence[Experiment]) -> dict[str, Product]:
+    """What replicates share: of each thing to forget its own, and once what knows nothing of that."""
+    needs = sorted({need for entry in plan.entries if not entry.model for need in METHODS[entry.method].needs})
+    synthetic = any("synthetic" in ATTACKS[a.method].configure(a.settings).auxiliaries for a in plan.suite)
+    found: dict[str, Product] = {}
+    for experiment in experiments:
+        graph = products_of(experiment, needs)
+        if not synthetic:
+            del graph[SYNTHETIC]
+        names = {name: name if name in OF_ANY_FORGET else f"{name} of {experiment.forget}" for name in graph}
+        for name, product in graph.items():
+            needed = tuple(names[need] for need in product.needs)
+            found[names[name]] = dataclasses.replace(product, name=names[name], needs=needed)
+    return found
+
+
 def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Execute, tell: Tell) -> dict[str, Any]:
     """Find or make what replicates share; returns what ``prepared.json`` holds: the key of everything, and the machine."""
     start, first = time.monotonic(), experiments[0]
-    keys = {"base model": products.model_key(first, "base"), "classifier": products.classifier_key(first)}
-    controlled = [e for e in experiments if not e.without_control]
-    keys |= {f"retrain control of {e.forget}": products.model_key(e, "retrain") for e in controlled}
-    keys |= {f"reference statistics of {e.forget}": products.reference_key(e) for e in experiments}
+    graph = graph_of(plan, experiments)
+    kept = (*MODELS, CLASSIFIER, REFERENCE)
+    keys = {name: product.key() for name, product in graph.items() if name.partition(" of ")[0] in kept}
     store = Store(first.store)
     missing = [name for name, key in keys.items() if store.find(key) is None]
     tell(f"prepare: {len(keys) - len(missing)} found; making {', '.join(missing) or 'nothing'}")
-
-    def named(what: str, experiment: Experiment) -> str:
-        return task_name(what, experiment, experiments)
-
-    models: Tasks = {
-        "classifier": (products.make_classifier, (first,)),
-        "base model": (products.make_model, (first, "base")),
-    }
-    made = execute(models | {named("retrain control", e): (products.make_model, (e, "retrain")) for e in controlled})
     if first.without_control:
         tell(f"prepare: no retrain control: {first.without_control}")
-    needs = sorted({need for entry in plan.entries if not entry.model for need in METHODS[entry.method].needs})
-    once: Tasks = {named("reference statistics", e): (products.make_reference, (e,)) for e in experiments}
-    once |= {named(f"shared {need}", e): (products.make_shared, (e, need)) for need in needs for e in experiments}
-    execute(once)
+    made = make_all(graph, execute)
     samples = Samples(plan.common.setup.samples_forgotten, plan.common.setup.samples_per_retained)
-    base = keys["base model"]
-    tasks: Tasks = {
-        f"{named('base', e)} on seed {s}": (make_score, (e, base, samples, s))
+    scores = [
+        score_of(e, f"base of {e.forget} on seed {s}", "base", samples, s)
         for e in experiments
         for s in plan.replicate_seeds
-    }
-    if any("synthetic" in ATTACKS[a.method].configure(a.settings).auxiliaries for a in plan.suite):
-        tasks |= {named("synthetic set", e): (products.make_synthetic, (e,)) for e in experiments}
+    ]
     own = {e.name: _own_model(plan, e, first) for e in plan.entries if e.model}
-    tasks |= {f"model {name}": (make_imported, (first, pretrained)) for name, pretrained in own.items()}
-    execute(tasks)
-    facts = made["classifier"].facts
+    tasks: Tasks = {score.name: (score.make, ()) for score in scores}
+    execute(tasks | {f"model {name}": (make_imported, (first, pretrained)) for name, pretrained in own.items()})
+    facts = made[CLASSIFIER].facts
     code = {"scoring": scoring_code(first)}
     code |= {f"attack {a.name}": attack_code(first, attack_plan(a)) for a in plan.suite}
     return {
@@ -156,5 +179,6 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
         "classifier_accuracy": facts["held_out_accuracy"],
         "classifier_held_out": facts["held_out_images"],
         "machine": machine(),
-        "seconds": {"prepare": time.monotonic() - start} | {n: a.facts.get("core_s", 0.0) for n, a in made.items()},
+        "seconds": {"prepare": time.monotonic() - start}
+        | {name: a.facts["core_s"] for name, a in made.items() if name != VAE and "core_s" in a.facts},
     }

@@ -9,8 +9,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.reading.samples import RELEARNED, counts_of, over_seeds, points_of
+from sweep.reading.samples import over_seeds, points_of
 from sweep.records.names import BASE, RETRAIN
+from sweep.relearning.columns import RELEARNED, columns, counts_of
 from sweep.relearning.recovery import (
     Recovery,
     Revival,
@@ -110,12 +111,12 @@ class Scorer:
         counting = {name: aurcs[name] for name, attack in self.track.attacks.items() if attack["counts"]}
         worst = worst_case({name: by_seed for name, by_seed in counting.items() if by_seed})
         done = [self.track.done(entry, f) for f in forgets]
-        before = {name: over_seeds(name, self._before(name, done)) for name in BEFORE}
+        before = {name: over_seeds(columns(), name, self._before(name, done)) for name in BEFORE}
         return Line(entry, control, sum(map(len, done)), before, attacks, worst)
 
     def _before(self, figure: str, done: Sequence[dict[int, Row]]) -> list[Point]:
         """A figure before any attack, of each seed that has it for everything that is forgotten: the mean over that."""
-        by_forget = [points_of(figure, by_seed.values(), self._counts) for by_seed in done]
+        by_forget = [points_of(columns(), figure, by_seed.values(), self._counts) for by_seed in done]
         shared = set.intersection(*(set(points) for points in by_forget))
         return [_mean([points[seed] for points in by_forget]) for seed in sorted(shared)]
 

@@ -6,20 +6,23 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sweep.procedures import START, Procedure
 
-def scalars(curves: list[Mapping[str, Any]]) -> Iterable[tuple[str, int, float]]:
-    """(METRIC/ATTACK, attack step, value): each attack's curve starts from the figure before any attack.
+
+def scalars(procedure: Procedure, curves: list[Mapping[str, Any]]) -> Iterable[tuple[str, int, float]]:
+    """(METRIC/SERIES, step, value): the points of `START` begin every other series of a metric that has its curves from there.
 
     Of confirm replicate r with ``/rR`` behind it. What is not finite has no point.
     """
-    attacks = {(c["replicate"], c["attack"]) for c in curves if c["attack"] != "none"}
+    columns, traces = procedure.columns(), procedure.traces()
+    others = {(c["replicate"], c[columns.series]) for c in curves if c[columns.series] != START}
     for c in curves:
         suffix = f"/r{c['replicate']}" if c["replicate"] else ""
         if c["value"] is None or not math.isfinite(c["value"]):
             continue
-        if c["attack"] != "none":
-            yield f"{c['metric']}/{c['attack']}{suffix}", c["attack_step"], c["value"]
-        elif c["metric"] == "relearning_accuracy":
-            for replicate, attack in attacks or {(c["replicate"], "none")}:
+        if c[columns.series] != START:
+            yield f"{c['metric']}/{c[columns.series]}{suffix}", c[columns.step], c["value"]
+        elif traces.begins_at_start(c["metric"]):
+            for replicate, series in others or {(c["replicate"], START)}:
                 if replicate == c["replicate"]:
-                    yield f"{c['metric']}/{attack}{suffix}", c["attack_step"], c["value"]
+                    yield f"{c['metric']}/{series}{suffix}", c[columns.step], c["value"]

@@ -1,4 +1,4 @@
-"""A sweep as TensorBoard reads it: one run a trial under ``RUN/tensorboard/``, with scalars, HParams and sample grids.
+"""A sweep as TensorBoard reads it: one run a trial under ``RUN/tensorboard/``, with scalars, HParams and grids of images.
 
 It is a view that can be rebuilt from the records at any time: writing a trial again replaces what was written of it.
 Every call opens its event file, writes and closes it, so a sweep of a thousand trials holds no open writer.
@@ -21,13 +21,13 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from sweep import procedures
 from sweep.jobs import Ended
 from sweep.page.figures import front_figure, image_grid, recovery_figure
-from sweep.reading.sweep import read_sweep
-from sweep.records import FAIL, RUNNING, figure_columns, safe_name
+from sweep.reading.sweep import Sweep, read_sweep
+from sweep.records import FAIL, RUNNING, safe_name
 from sweep.space import Choice, Float, Int, SearchSpace
 from sweep.views.curve_points import scalars
-from sweep.views.pictures import sample_grids
 from trainables.store import Store
 
 NONE = "—"  # a conditional parameter that is not active
@@ -35,13 +35,14 @@ SWEEP = "_sweep"  # the run of figures about the whole sweep; no trial id starts
 
 
 class Board:
-    """Writes ``RUN/tensorboard/`` for one question; tags are the figures' names, and ``relearning_accuracy/ATTACK``."""
+    """Writes ``RUN/tensorboard/`` for one question; tags are the figures' names, and of curves ``METRIC/SERIES``."""
 
     def __init__(self, run_dir: str | Path, space: SearchSpace) -> None:
         self.folder = Path(run_dir) / "tensorboard"
         self.space = space
-        attacks = dict.fromkeys(a.name for a in (*space.search_attacks, *space.confirm_attacks))
-        self.metrics = [f.name for f in figure_columns()] + [f"relearning_accuracy/{a}" for a in attacks]
+        self.procedure = procedures.named(space.procedure)
+        self.columns = self.procedure.columns()
+        self.metrics = [*self.columns.names, *self.procedure.traces().tags(space)]
 
     def trial(
         self,
@@ -49,7 +50,7 @@ class Board:
         curves: Iterable[Mapping[str, Any]],
         grids: Iterable[tuple[str, np.ndarray, int]] = (),
     ) -> None:
-        """Replace a trial's run by its row of the trials table, its rows of the curves table, and sample grids.
+        """Replace a trial's run by its row of the trials table, its rows of the curves table, and grids.
 
         A grid is (tag, images as `images` takes them, step). All are one event file: a file each costs a driver more than
         what is in it. Curves of the search (replicate 0) get the plain tags; those of confirm replicate r get ``/rR`` behind.
@@ -57,10 +58,10 @@ class Board:
         folder = self._folder(row["trial_id"])
         shutil.rmtree(folder, ignore_errors=True)
         with SummaryWriter(str(folder)) as writer:
-            for name in (f.name for f in figure_columns()):
+            for name in self.columns.names:
                 if row.get(name) is not None and math.isfinite(row[name]):  # the HParams plugin cannot serve NaN
                     writer.add_scalar(name, float(row[name]), 0)
-            for tag, step, value in sorted(scalars(list(curves))):
+            for tag, step, value in sorted(scalars(self.procedure, list(curves))):
                 writer.add_scalar(tag, value, step)
             if row.get("cause"):
                 writer.add_text("cause", f"{row['state']}: {row['cause']}".replace("<", "&lt;"), 0)
@@ -72,7 +73,7 @@ class Board:
     def replicate(self, trial_id: str, replicate: int, curves: Iterable[Mapping[str, Any]]) -> None:
         """Add the curves of one of a trial's confirm replicates to its run; the same replicate replaces its own."""
         with self._writer(trial_id, f"r{replicate}") as writer:
-            for tag, step, value in sorted(scalars(list(curves))):
+            for tag, step, value in sorted(scalars(self.procedure, list(curves))):
                 writer.add_scalar(tag, value, step)
 
     def images(self, trial_id: str, tag: str, images: np.ndarray, step: int = 0) -> None:
@@ -136,7 +137,7 @@ class Board:
 
     def _described(self, experiment: Summary) -> Summary:
         """The experiment with each parameter's range and help, and each metric's meaning: torch writes neither."""
-        parameters, figures = self.space.parameters(), {f.name: f for f in figure_columns()}
+        parameters, figures = self.space.parameters(), {f.name: f for f in self.columns.fields}
         with _content(experiment) as told:
             for info in told.experiment.hparam_infos:
                 parameter = parameters.get(info.name)
@@ -151,7 +152,7 @@ class Board:
 
 
 class TensorBoard:
-    """A run's board, given every replicate that ended with its sample grids, and the front's figures at the end."""
+    """A run's board, given every replicate that ended with its pictures, and the figures of the whole sweep at the end."""
 
     name = "TensorBoard"
 
@@ -169,15 +170,23 @@ class TensorBoard:
     def finish(self) -> None:
         sweep = read_sweep(self.run_dir)
         self.board.figure("front", front_figure(sweep))
-        self.board.figure("recovery", recovery_figure(sweep))
+        for tag, figure in curve_figures(sweep):
+            self.board.figure(tag, figure)
         self.board.close()
 
     def _grids(self, ended: Ended) -> Iterator[tuple[str, np.ndarray, int]]:
-        """(tag, images, step) of the sample grids that are in the store."""
-        for key, tag, step in sample_grids(ended.job.figures, ended.job.curves, ended.job.spec.rungs[-1]):
+        """(tag, images, step) of the pictures that are in the store."""
+        traces = self.board.procedure.traces()
+        for key, tag, step in traces.pictures(self.board.space, ended.job.figures, ended.job.curves):
             found = self.store.find(key)
             for condition, images in (found.tensors() if found else {}).items():
                 yield f"{tag}/{condition}", images, step
+
+
+def curve_figures(sweep: Sweep) -> Iterator[tuple[str, Figure]]:
+    """The figures of curves that the page draws of a run, each with its tag: one with all of them in panels."""
+    for tag in sweep.procedure.traces().figures():
+        yield tag, recovery_figure(sweep)
 
 
 def _add_grid(writer: SummaryWriter, tag: str, images: np.ndarray, step: int) -> None:

@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 from sweep.driver.on_ray import OnRay, gpu_type_resource
 from sweep.plan.place import Place
 from sweep.terminal.lines import Progress
-from trainables.trial import UnlearningTrial
+from trainables.trial import Trial
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_a_gpu_type_is_looked_for(pair: Nodes) -> None:
 def test_a_trial_that_shares_a_gpu_knows_its_share_of_it(pair: Nodes, tmp_path: Path) -> None:
     """Its memory is kept to it (`trainables.training.gpu_memory`)."""
 
-    class Told(UnlearningTrial):
+    class Told(Trial):
         def step(self) -> dict[str, Any]:
             return {"share": self._gpu_share(), "node": ray.get_runtime_context().get_node_id(), "done": True}
 

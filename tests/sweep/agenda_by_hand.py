@@ -10,6 +10,7 @@ from sweep import records
 from sweep.driver.agenda import Agenda
 from sweep.jobs import Ended, Job
 from sweep.plan.plan import Plan
+from sweep.relearning.specs import Specs
 from trainables.relearning.experiment import Experiment
 
 TINY = str(Path(__file__).parents[1] / "questions" / "tiny.py")
@@ -22,7 +23,9 @@ def plan_in(folder: Path, **changes: Any) -> Plan:
 
 
 def agenda_of(plan: Plan) -> Agenda:
-    return Agenda(plan, plan.question().bounded(PREPARED), Experiment(store=plan.artifacts), PREPARED)
+    space = plan.question().bounded(PREPARED)
+    specs = Specs(plan, space, Experiment(store=plan.artifacts), PREPARED["fid_delta_sd"])
+    return Agenda(plan, space, specs, PREPARED)
 
 
 def stage(name: str, key: str, found: bool = False) -> dict[str, Any]:

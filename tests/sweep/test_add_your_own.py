@@ -1,4 +1,4 @@
-"""The README's "Add your own", word for word: its method, attack, metric, data set and question, each one new file, swept for real.
+"""The README's "Add your own", word for word: each of its members and its question is one new file, and they are swept for real.
 
 They are written into a copy of the packages, so that nothing else can have been changed for them, and run from there.
 """
@@ -18,20 +18,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SMALL = "--in-process --trials 2 --baseline-trials 1 --base-steps 20 --sampling-steps 2 --confirm-seeds 1"
-FEW = "--samples-forgotten 8 --samples-per-retained 4 --fid-features pixels"
-PIXELS = '''"""Pixels as features."""
-from trainables.features import FeatureNetwork, register
-
-
-@register("pixels")
-def pixels(source):
-    return FeatureNetwork("pixels", "0" * 64, lambda images: images.flatten(1).double().numpy())
-'''
+FEW = "--samples-forgotten 8 --samples-per-retained 4 --fid-features pixels --judge sure"
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the packages with the README's files, and a feature network, in their places."""
+    """A copy of the packages with the README's files in their places."""
     place = tmp_path_factory.mktemp("house")
     for package in ("sweep", "trainables", "search_spaces"):
         shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -40,10 +32,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trainables/unlearning/toward_null.py",
         "trainables/attacks/jitter.py",
         "trainables/metrics/contrast.py",
+        "trainables/judges/sure.py",
+        "trainables/features/pixels.py",
         "trainables/data/stripes.py",
         "my_question.py",
     ]
-    for text, name in [*blocks, (PIXELS, "trainables/features/pixels.py")]:
+    for text, name in blocks:
         assert not (place / name).exists()
         (place / name).write_text(text)
     return place
@@ -58,7 +52,7 @@ def test_the_readmes_files_are_typed_as_the_tree_is(house: Path) -> None:
     files = re.findall(r"```python\n# (trainables/\S+\.py):", README)
     checked = ["--disallow-untyped-defs", "--ignore-missing-imports", "--follow-imports=skip"]
     done = subprocess.run([sys.executable, "-m", "mypy", *checked, *files], cwd=house, capture_output=True, text=True)
-    assert len(files) == 4 and done.returncode == 0, done.stdout + done.stderr
+    assert len(files) == 6 and done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
@@ -76,6 +70,9 @@ def test_the_readmes_files_are_swept_with_their_metric_as_an_objective(house: Pa
     assert [point["attack_step"] for point in curve] == [1, 3, 7], "a curve by attack step"
     front = json.loads(run(house, "sweep.pareto", "run", "--format", "json").stdout)
     assert [o["metric"] for o in front["plan"]["objectives"]] == ["robustness", "contrast"], "an objective"
+    sql = "SELECT DISTINCT judge, feature_network FROM replicates"
+    (replicate,) = json.loads(run(house, "sweep.query", "run", sql, "--format", "json").stdout)
+    assert replicate == {"judge": "sure", "feature_network": "pixels"}
     facts = run(house, "sweep.query", "run", "--schema").stdout
     assert "mean size of their pixels" in facts
     assert "contrast" in (house / "run" / "report.html").read_text()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweep import compact, launch, pareto, query, records, repair, report, results
-from sweep.plan import targets
+from sweep.relearning import targets
 from sweep.space import find
 from sweep.track.plan import from_sweep
 

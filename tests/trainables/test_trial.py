@@ -13,7 +13,7 @@ from trainables.relearning.experiment import Experiment, TrialSpec
 from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
 from trainables.store import Store
-from trainables.trial import UnlearningTrial
+from trainables.trial import Trial
 
 MakeSpec = Callable[..., TrialSpec]
 DESTROYED = {"steps": 4, "batch": 8, "learning_rate": 1e30}
@@ -30,11 +30,11 @@ def short(experiment: Experiment, make_spec: MakeSpec) -> TrialSpec:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[TrialSpec], UnlearningTrial]]:
-    trials: list[UnlearningTrial] = []
+def start() -> Iterator[Callable[[TrialSpec], Trial]]:
+    trials: list[Trial] = []
 
-    def begin(spec: TrialSpec) -> UnlearningTrial:
-        trials.append(UnlearningTrial(config=config(spec)))
+    def begin(spec: TrialSpec) -> Trial:
+        trials.append(Trial(config=config(spec)))
         return trials[-1]
 
     yield begin
@@ -42,7 +42,7 @@ def start() -> Iterator[Callable[[TrialSpec], UnlearningTrial]]:
         trial.stop()
 
 
-def finish(trial: UnlearningTrial) -> list[dict]:
+def finish(trial: Trial) -> list[dict]:
     results = [trial.train()]
     while not results[-1]["done"]:
         results.append(trial.train())

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from trainables.data import Images
-from trainables.judges.classifier import Classifier
+from trainables.judges._classifier import Classifier
 from trainables.registry import Registry
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from trainables.judges import Evidence, register
+
 COPY_RATIO = 0.5
 
 
@@ -19,3 +21,9 @@ def copies(
     flat = images.flatten(1)
     nearest = torch.cdist(flat, instances.flatten(1)).amin(dim=1)
     return nearest <= ratio * torch.cdist(flat, others.flatten(1)).amin(dim=1)
+
+
+@register("copies", kinds=("instances",))
+def of_forgotten_instances(evidence: Evidence) -> torch.Tensor:
+    """Samples that copy a forgotten image: `copies`, the retained training images being the others."""
+    return copies(evidence.images, evidence.forgotten().images, evidence.retained().images)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainables.figures import Figure
+from trainables.figures import Figure, check_samples
 from trainables.registry import Registry
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class Metric:
     name: str
     make: Callable[[Any], Figures]
     figures: tuple[Figure, ...]
+
+    def __post_init__(self) -> None:
+        for figure in self.figures:
+            check_samples(figure)
 
     def __call__(self, what: Any) -> Figures:
         """Its figures. ValueError for one that it does not declare, which would have no column, or a share that is none."""

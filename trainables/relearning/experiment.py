@@ -48,6 +48,7 @@ class Experiment:
     data_folder: str = ""
     image_size: int = 0  # pixels a side; 0: the data set's own
     data_limit: int = 0  # images a split; 0: all
+    judge: str = ""  # a file of trainables.judges; empty: that of the kind of forgetting
     data_fingerprint: str = ""  # of the files in data_folder, taken once for all trials; see Dataset.fingerprint
 
     @property
@@ -171,6 +172,7 @@ class TrialSpec:
     start: str = "base"
     gate: tuple[Limit, ...] = ()
     fid_delta_sd: float = field(default=float("inf"))
+    procedure: str = "relearning"
 
     def __post_init__(self) -> None:
         if self.rungs[:1] != (0,) or len(self.rungs) < 2 or list(self.rungs) != sorted(set(self.rungs)):

@@ -1,17 +1,9 @@
-"""One trial: unlearn → score → gate → attack rungs, as steps that each end with a stage or after a while.
-
-Every step returns a `Report`, plain values that travel as JSON. What a stage made is in the store before its report
-exists, so a trial that is asked for again finds its finished stages and runs none of them twice.
-"""
+"""One trial: unlearn → score → gate → attack rungs, the stages of `trainables.running.pipeline` in this order."""
 
 from __future__ import annotations
 
 import math
-import os
-import platform
-import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -25,88 +17,64 @@ from trainables.relearning.gate import GLANCE, excluded
 from trainables.relearning.origins import ORIGINS
 from trainables.relearning.products import Workbench, model_key, reference_key
 from trainables.relearning.products.features import feature_module, features_of
-from trainables.relearning.stages.again import make_again
+from trainables.relearning.shared_products import make_again
 from trainables.relearning.stages.attack import AttackStage
 from trainables.relearning.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
-from trainables.relearning.stages.score import FIRST, ScoreStage, score_key
+from trainables.relearning.stages.score import FIRST, ScoreStage, judge_for, score_key
 from trainables.relearning.stages.trajectory import Trajectory, check_attack
 from trainables.relearning.stages.unlearn import UnlearnStage, unlearned_key
+from trainables.running import pipeline
 from trainables.running.report import Report
 from trainables.running.stages import Stage
-from trainables.running.stopwatch import Stopwatch
-from trainables.store import Artifact, CorruptArtifact, MissingArtifact, code_version
+from trainables.store import Artifact, code_version
 from trainables.unlearning import METHODS
 
-STEP_SECONDS = 30.0
-_MENDINGS = 2  # of one artifact by one trial: a disk that damages it every time is no disk to go on with
 _SCORED_AFTER = ("relearning_accuracy", "retain_accuracy")  # beside the Fréchet distance
 
 
-class Pipeline:
-    """The stages of one replicate, one after the other, in this process."""
+class Pipeline(pipeline.Pipeline):
+    """The stages of one replicate under relearning attacks."""
+
+    spec: TrialSpec
+    bench: Workbench
+    activities = ("training", "sampling", "scoring")
 
     def __init__(self, spec: TrialSpec, bench: Workbench | None = None) -> None:
         torch.set_num_threads(1)  # two threads on shared cores are slower than one
-        self.spec = spec
-        self.bench = bench if bench and bench.experiment == spec.experiment else Workbench(spec.experiment)
         self.unlearned = unlearned_key(spec)
         for attack in spec.attacks:  # an attack that cannot run is refused before anything is trained
             check_attack(attack)
-        self._mended: Counter[str] = Counter()
-        self._begin()
+        super().__init__(spec, bench if bench and bench.experiment == spec.experiment else Workbench(spec.experiment))
 
-    def _begin(self) -> None:
+    def sequence(self) -> Iterator[Stage]:
+        """The order of the stages; no figure is known yet."""
         self.figures: dict[str, Any] = {}
         self._accuracy_at: dict[str, dict[int, float]] = {}
         self._at_end: dict[str, Figures] = {}  # of every attack, the figures after its last step
-        self._stages = self._sequence()
-        self._stage: Stage | None = next(self._stages)
-        self._watch = Stopwatch()
-        self._started = time.time()
+        return self._sequence()
 
-    def step(self, seconds: float = STEP_SECONDS) -> Report:
-        """Run until the current stage ends or `seconds` have passed. Raises whatever the stage raises.
+    def ended(self, stage: Stage, artifact: Artifact, report: Report) -> None:
+        """Curves of a score or a rung; the cause where a gate stops the trial after a score, or after a glance at it."""
+        if isinstance(stage, GlanceStage):
+            self._take_glance(stage, artifact, report)
+        elif isinstance(stage, ScoreStage):
+            report.curves = self._take_score(stage, artifact)
+            spec, retained = self.spec, len(self.spec.experiment.retained)
+            report.cause = excluded(self.figures, spec.gate, spec.samples, retained, spec.fid_delta_sd)
+        elif isinstance(stage, AttackStage):
+            report.curves = self._take_rung(stage, artifact)
+        if self.figures:  # from the score on: a trial that dies under attack keeps what it was scored
+            report.figures = self.figures | self._dependencies() | report.figures
 
-        Where an artifact turns out to be damaged or lost it is made again, and the trial begins anew: it finds the others.
-        """
-        stage = self._stage
-        if stage is None:
-            raise RuntimeError(f"trial {self.spec.trial_id} is over: it has no stage left")
-        if self._watch.wall_s == 0:
-            self._started = time.time()
-        try:
-            with self._watch.running():
-                artifact = self.bench.store.whole(stage.key)
-                found = artifact is not None
-                if artifact is None:
-                    if not stage.advance(self._watch, time.monotonic() + seconds):
-                        stage.save_partial()
-                        return Report()
-                    artifact = stage.commit(self._watch)
-            return self._finish(stage, artifact, found)
-        except (CorruptArtifact, MissingArtifact) as error:
-            self._stage = None
-            if self._mended[error.key] == _MENDINGS:
-                raise
-            self._mended[error.key] += 1
-            make_again(self.spec, error.key)
-            self._begin()
-            return Report()
-        except Exception:
-            self._stage = None  # what a failed stage holds, diverged weights for one, must never become a checkpoint
-            raise
+    def completed(self, report: Report) -> None:
+        """How the trial withstood its attacks."""
+        self.figures |= {"robustness": self._withstood(True), "malicious_robustness": self._withstood(False)}
+        self.figures |= self._attacked()
+        report.figures = self.figures | self._dependencies()
 
-    @property
-    def next_key(self) -> str | None:
-        """Key of what the stage that comes next makes, or goes on making; None once the trial is over."""
-        return self._stage.key if self._stage else None
-
-    def save_partial(self) -> dict[str, str] | None:
-        """Leave the in-stage checkpoint of the stage being made, if any; says which stage that is."""
-        if self._stage is None or self._watch.wall_s == 0:
-            return None
-        self._stage.save_partial()
-        return {"stage": self._stage.name, "key": self._stage.key}
+    def make_again(self, key: str) -> None:
+        """A product that trials share."""
+        make_again(self.spec, key)
 
     def _sequence(self) -> Iterator[Stage]:
         spec = self.spec
@@ -121,38 +89,14 @@ class Pipeline:
             for step in spec.rungs[1:]:
                 yield AttackStage(trajectory, step)
 
-    def _finish(self, stage: Stage, artifact: Artifact, found: bool) -> Report:
-        report = Report(stage=self._stage_row(stage, found))
-        if isinstance(stage, GlanceStage):
-            self.figures = {UNLEARNED: artifact.facts["figures"][UNLEARNED]}
-            report.cause = excluded(self.figures, self.spec.gate, stage.samples, 0, math.inf, confidence=GLANCE)
-            if report.cause is None:
-                self.figures = {}  # the score's own are over these samples and all others
-            else:
-                stage.drop()
-        elif isinstance(stage, ScoreStage):
-            report.curves = self._take_score(stage, artifact)
-            report.cause = excluded(
-                self.figures,
-                self.spec.gate,
-                self.spec.samples,
-                len(self.spec.experiment.retained),
-                self.spec.fid_delta_sd,
-            )
-        elif isinstance(stage, AttackStage):
-            report.curves = self._take_rung(stage, artifact)
-        self._watch = Stopwatch()
-        self._stage = None if report.cause else next(self._stages, None)
-        if self._stage is None:
-            report.state = "PRUNED" if report.cause else "COMPLETE"
-            if report.state == "COMPLETE":
-                self.figures |= {"robustness": self._withstood(True), "malicious_robustness": self._withstood(False)}
-                self.figures |= self._attacked()
-        if self.figures:  # from the score on: a trial that dies under attack keeps what it was scored
-            report.figures = self.figures | self._dependencies()
-            if isinstance(stage, GlanceStage):
-                report.figures |= {"samples_forgotten": FIRST, "samples_per_retained": 0, "score": None}
-        return report
+    def _take_glance(self, stage: GlanceStage, artifact: Artifact, report: Report) -> None:
+        self.figures = {UNLEARNED: artifact.facts["figures"][UNLEARNED]}
+        report.cause = excluded(self.figures, self.spec.gate, stage.samples, 0, math.inf, confidence=GLANCE)
+        if report.cause is None:
+            self.figures = {}  # the score's own are over these samples and all others
+            return
+        stage.drop()
+        report.figures = {"samples_forgotten": FIRST, "samples_per_retained": 0, "score": None}
 
     def _withstood(self, counts: bool) -> float | None:
         """1 - the worst AURC of the attacks that count, or of those whose data hold what was forgotten; None without any."""
@@ -169,10 +113,6 @@ class Pipeline:
         if "fid" in worst and self.spec.attacked_per_retained == self.spec.samples.per_retained:
             found["attacked_fid_delta"] = worst["fid"] - self.figures["fid_base"]  # the same noise, equal N
         return found
-
-    def _stage_row(self, stage: Stage, found: bool) -> dict[str, Any]:
-        row = {"stage": stage.name, "key": stage.key, "found": found, "pid": os.getpid(), "node": platform.node()}
-        return row | {"started_at": self._started, "finished_at": time.time()} | self._watch.times()
 
     def _take_score(self, stage: ScoreStage, artifact: Artifact) -> list[dict[str, Any]]:
         """The figures before the attack, `fid_base` and `fid_delta` with them, and rung 0 of every curve."""
@@ -223,6 +163,7 @@ class Pipeline:
             "samples_forgotten": spec.samples.forgotten,
             "samples_per_retained": spec.samples.per_retained,
             "sampler": f"one-step@{one_step}" if one_step else experiment.sampler,
+            "judge": judge_for(experiment).name,
             "feature_network": experiment.features,
             "feature_network_hash": features_of(self.bench).weights_hash,
             "reference": reference_key(experiment),
@@ -244,3 +185,8 @@ class Pipeline:
             method = METHODS[spec.method]
             modules |= set(method.modules) | {SHARED[name].module for name in method.needs}
         return code_version(*modules)
+
+
+def pipeline_of(spec: Mapping[str, Any], bench: Workbench | None = None) -> Pipeline:
+    """The pipeline of a spec's JSON; shared products stay in memory where `bench` is of the same experiment."""
+    return Pipeline(TrialSpec.from_json(dict(spec)), bench)

@@ -36,8 +36,8 @@ class Stopwatch:
             self._since = None
 
     def times(self) -> dict[str, float]:
-        """Columns of the stages table, the span that is open now included."""
-        activities = {f"{a}_s": self.seconds.get(a, 0.0) for a in ("training", "sampling", "scoring")}
+        """Columns of the stages table, the span that is open now included; of activities those that there were."""
+        activities = {f"{activity}_s": seconds for activity, seconds in self.seconds.items()}
         wall, core = self._so_far()
         return {"wall_s": wall, "core_s": core} | activities
 

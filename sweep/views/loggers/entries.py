@@ -4,42 +4,30 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sweep import records
+from sweep import procedures, records
 from sweep.page.figures import front_figure, image_grid, png_bytes
+from sweep.procedures import Procedure
+from sweep.procedures.traces import Picture
 from sweep.reading.best import front_hypervolume
 from sweep.reading.ending import Ending
 from sweep.reading.sweep import read_sweep
-from sweep.records import FAIL, figure_columns
+from sweep.records import FAIL
 from sweep.records.names import name_of
 from sweep.space import SearchSpace
 from sweep.space.question import feasible
 from sweep.views.curve_points import scalars
-from sweep.views.pictures import sample_grids
 from trainables.store import Store
 
 Number = int | float
 
 _TAGS = ("trial_id", "replicate", "arm", "method", "phase", "state", "cause")
-_FACTS = (
-    "seed",
-    "samples_forgotten",
-    "samples_per_retained",
-    "sampler",
-    "feature_network",
-    "feature_network_hash",
-    "reference",
-    "base_model",
-    "unlearned_model",
-    "code_version",
-    "device",
-)  # what its figures depend on
 
 
 @dataclass(frozen=True)
@@ -49,9 +37,10 @@ class Entry:
     name: str
     parameters: dict[str, Any]  # what the sampler chose
     tags: dict[str, str]  # trial_id, arm, state, cause, feasible …
-    facts: dict[str, Any]  # what its figures depend on: seed, N, sampler …
+    facts: dict[str, Any]  # what its figures depend on: seed, code version, device …
     figures: dict[str, Number]  # of the replicate as a whole, as its row has them
-    curves: list[tuple[str, int, float]]  # (METRIC/ATTACK, attack step, value), step 0 before any
+    curves: list[tuple[str, int, float]]  # (METRIC/SERIES, step, value)
+    step: str  # what the curves' steps are called
     pictures: dict[str, np.ndarray]  # by WHAT/CONDITION, a grid (h, w) or (h, w, 3) uint8
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
@@ -84,18 +73,21 @@ def entry(run_dir: Path, name: str, space: SearchSpace, store: Store) -> Entry:
     curves = records.rows(run_dir, "curves", name)
     trial = next(iter(records.rows(run_dir, "trials", row["trial_id"])), {})
     verdict = feasible(space, row)
+    procedure = procedures.named(space.procedure)
+    columns, pictures = procedure.columns(), procedure.traces().pictures(space, row, curves)
+    if row["replicate"]:  # on another seed they would show the same once more
+        pictures = ()
     tags = {t: str(row[t]) for t in _TAGS if row.get(t) is not None}
     tags["feasible"] = "not scored" if verdict is None else str(verdict).lower()
     return Entry(
         name,
         parameters=records.recorded_settings(trial),
         tags=tags,
-        facts={f: row[f] for f in _FACTS if row.get(f) is not None},
-        figures={
-            f.name: row[f.name] for f in figure_columns() if row.get(f.name) is not None and math.isfinite(row[f.name])
-        },
-        curves=sorted(scalars([c | {"replicate": 0} for c in curves])),
-        pictures=_pictures(row, curves, space.rungs[-1], store),
+        facts={f: row[f] for f in _facts(procedure) if row.get(f) is not None},
+        figures={name: row[name] for name in columns.names if row.get(name) is not None and math.isfinite(row[name])},
+        curves=sorted(scalars(procedure, [c | {"replicate": 0} for c in curves])),
+        step=columns.step,
+        pictures=_grids(pictures, store),
         started_at=row["started_at"],
         finished_at=row["finished_at"],
     )
@@ -114,13 +106,18 @@ def whole(run_dir: Path) -> Whole:
     return Whole(tags, figures, png_bytes(front_figure(sweep)))
 
 
-def _pictures(row: Mapping[str, Any], curves: list[dict[str, Any]], last: int, store: Store) -> dict[str, np.ndarray]:
-    """Grids of the search's samples; those of confirm replicates would be the same kinds of picture once more."""
-    if row["replicate"]:
-        return {}
-    told = {}
-    for key, what, _ in sample_grids(row, curves, last):
+def _facts(procedure: Procedure) -> list[str]:
+    """Columns of the replicates that say what their figures depend on, in the order of the table."""
+    columns = procedure.columns()
+    told = {*columns.conditions, *procedure.traces().facts()}
+    return ["seed", *(one.name for one in columns.dependencies if one.name in told), "code_version", "device"]
+
+
+def _grids(pictures: Iterable[Picture], store: Store) -> dict[str, np.ndarray]:
+    """By WHAT/CONDITION, a grid of each picture that is in the store."""
+    grids = {}
+    for key, what, _ in pictures:
         found = store.find(key)
         for condition, images in (found.tensors() if found else {}).items():
-            told[f"{what}/{condition}"] = image_grid(images)
-    return told
+            grids[f"{what}/{condition}"] = image_grid(images)
+    return grids

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.jobs import Ended, Tell
+from sweep.jobs import Ended
+from sweep.procedures import Tell
 from sweep.records import read_json
 from sweep.space import SearchSpace
 from sweep.views.loggers import CHOICE, Logger, chosen, opener

@@ -1,8 +1,8 @@
 """A sweep in MLflow: one run for the sweep, and under it one for every replicate of every trial.
 
 The experiment bears the question's name. A replicate's run has the trial's settings and what its figures depend on as parameters,
-its figures at step 0 and every curve at the attack's steps as metrics, the search's sample grids as artifacts, and arm, state,
-cause and feasibility as tags. It is ended last: one that is still RUNNING was cut off, and is deleted and written anew.
+its figures at step 0 and every curve at its own steps as metrics, the search's pictures as artifacts, and arm, state, cause and
+feasibility as tags. It is ended last: one that is still RUNNING was cut off, and is deleted and written anew.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every replicate of every trial is a run, grouped by sweep; another holds the sweep's own. A run's config has the trial's
 settings, what its figures depend on, and arm, state, cause and feasibility; its summary the figures; its history the curves
-by attack step.
+by their steps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nothing leaves this m
 
 import wandb
 
-STEP = "attack_step"
 _TAG = 64  # most characters of a tag
 
 
@@ -51,11 +50,11 @@ class WandbLogger:
         config = entry.parameters | entry.facts | entry.tags
         run = self._begin(entry.name, phase, config, [arm[:_TAG], state, phase, *feasible])
         names = dict.fromkeys(name for name, _, _ in entry.curves)
-        run.define_metric(STEP, hidden=True)
+        run.define_metric(entry.step, hidden=True)
         for name in names:
-            run.define_metric(name, step_metric=STEP)
+            run.define_metric(name, step_metric=entry.step)
         for step, points in groupby(sorted(entry.curves, key=lambda p: p[1]), key=lambda p: p[1]):
-            run.log({STEP: step} | {name: value for name, _, value in points})
+            run.log({entry.step: step} | {name: value for name, _, value in points})
         if entry.pictures:
             run.log({what: wandb.Image(Image.fromarray(grid)) for what, grid in entry.pictures.items()})
         run.summary.update(entry.figures)

@@ -239,9 +239,10 @@ def _read_by_others(run: Path) -> None:
         assert [by_duckdb[1] or 0, by_polars[2], by_pandas[key].sum()] == pytest.approx([sum(ours)] * 3, rel=1e-12)
 
 
-def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(swept: tuple[Path, str]) -> None:
-    folder = swept[0]
-    args = command("--space", TINY, *SMALL, "--trials", 8, "--seed", 5, "--run-dir", "stopped")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_sweep_that_is_told_to_end_says_how_to_go_on(swept: tuple[Path, str], how: signal.Signals) -> None:
+    folder, name = swept[0], f"stopped-{how.name}"
+    args = command("--space", TINY, *SMALL, "--trials", 8, "--seed", 5, "--run-dir", name)
     driver = subprocess.Popen(
         args,
         cwd=folder,
@@ -250,13 +251,14 @@ def test_ctrl_c_ends_the_sweep_and_says_how_to_go_on(swept: tuple[Path, str]) ->
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite run in the background ignores it
     )
-    wait_for(lambda: (folder / "stopped" / "plan.json").exists() and records.rows(folder / "stopped", "stages"), driver)
-    driver.send_signal(signal.SIGINT)
+    wait_for(lambda: (folder / name / "plan.json").exists() and records.rows(folder / name, "stages"), driver)
+    driver.send_signal(how)
     _, error = driver.communicate(timeout=120)
-    assert driver.returncode == 130 and "go on with: python -m sweep.launch --resume stopped" in error
-    assert "Traceback" not in error
-    assert records.read_json(folder / "stopped" / "status.json")["state"] == "interrupted"
-    _read_by_others(folder / "stopped")
+    assert driver.returncode == 128 + how, error
+    assert f"stopped; go on with: python -m sweep.launch --resume {name}" in error
+    assert "Traceback" not in error and "stack" not in error.lower(), error
+    assert records.read_json(folder / name / "status.json")["state"] == "interrupted"
+    _read_by_others(folder / name)
     _read_by_others(folder / "run")
 
 

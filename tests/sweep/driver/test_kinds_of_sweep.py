@@ -8,7 +8,7 @@ import pytest
 import recorded_run
 
 from sweep import launch, records
-from sweep.plan import targets
+from sweep.relearning import targets
 from sweep.space import find
 
 QUESTIONS = Path(__file__).parents[2] / "questions"

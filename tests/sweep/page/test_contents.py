@@ -114,7 +114,8 @@ def test_the_script_is_given_the_confirmed_figures(page: str) -> None:
     assert trials["parameters"]["noise_scale"][at["dimum-0001"]] == 0.5
     assert trials["group"][at["dimum-0004"]] == explorer.STOPPED
     assert trials["group"][at["dimum-0003"]] == explorer.INFEASIBLE
-    assert (run["budget"], run["winner"], trials["seeds"][at["dimum-0001"]]) == (BUDGET, "dimum-0001", 3)
+    assert run["lines"] == [{"metric": "fid_delta", "value": BUDGET, "name": "FID budget"}]
+    assert (run["winner"], trials["seeds"][at["dimum-0001"]]) == ("dimum-0001", 3)
     assert trials["core_s"][at["dimum-0001"]] == 4 * 12.5
     assert {a["symbol"] for a in run["arms"] if a["baseline"]} == {"square"}
     curve = run["curves"]["dimum-0001"]["retain"]
@@ -180,7 +181,7 @@ def test_samples_are_of_the_confirmed_seed_or_the_searchs_with_the_controls_on_b
     strips = strips[:7]
     captions = [g.caption for g in strips[4].grids]
     assert captions == ["unlearned", "after retain@7", "after synthetic@7", "after public_all@7"]
-    assert all(g.forgotten and g.retained and not g.missing for s in strips for g in s.grids)
+    assert all(set(g.pictures) == {"forgotten", "retained"} and not g.missing for s in strips for g in s.grids)
 
 
 def test_missing_samples_are_said_to_be_missing(tmp_path: Path) -> None:
@@ -287,9 +288,7 @@ def test_neighbouring_arms_differ_in_colour_shape_and_line_and_the_plot_says_wha
         for two in itertools.pairwise(marks)
         for part in ("colour", "shape", "line")
     )
-    assert not {(m.colour, m.shape) for m in marks} & {
-        (m.colour, m.shape) for k, m in figures.MARKS.items() if k in ("base", "retrain")
-    }
+    assert not {(m.colour, m.shape) for m in marks} & {(m.colour, m.shape) for m in figures.CONTROL_MARKS}
     drawn = figures.front_figure(front)
     assert {"method_14", "control-retrain"} <= {t.get_text() for t in drawn.axes[0].texts}
     legend = [t.get_text() for t in drawn.legends[0].get_texts()]

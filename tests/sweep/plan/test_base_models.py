@@ -20,6 +20,7 @@ from sweep.plan.plan import Plan
 from sweep.plan.words import describe
 from sweep.records.folder import write_json
 from sweep.relearning.prepare import _budget, experiment_of, resolved
+from sweep.relearning.specs import Specs
 from trainables.data import DATASETS
 from trainables.denoisers.models import build
 from trainables.denoisers.recipes import BaseModel, Pretrained
@@ -100,7 +101,8 @@ def test_without_a_control_the_base_model_alone_is_attacked(tmp_path: Path) -> N
         plan = plan_in(tmp_path / Path(given or "none").name, base=base, retrain_control=given)
         create_run_dir(plan)
         write_json(Path(plan.run_dir) / "prepared.json", prepared := {"fid_budget": 5.0, "fid_delta_sd": 0.5})
-        agenda = Agenda(plan, plan.question().bounded(prepared), experiment_of(plan), prepared)
+        space = plan.question().bounded(prepared)
+        agenda = Agenda(plan, space, Specs(plan, space, experiment_of(plan), 0.5), prepared)
         names.append([j.name for j in agenda._control_jobs(0)])
     assert names == [["control-base-r0"], ["control-base-r0", "control-retrain-r0"]]
 

@@ -104,8 +104,18 @@ def test_images_that_cannot_be_read_are_found_before_anything_is_made(
         check_members(plan, validate(plan))
 
 
-def test_a_dry_run_says_which_images_and_imports_no_torch(clothes: Path) -> None:
-    code = "import sys\nfrom sweep.launch import main\ncode = main(sys.argv[1:])\nassert 'torch' not in sys.modules\nsys.exit(code)"
+def test_a_dry_run_says_which_images_before_it_imports_torch(clothes: Path) -> None:
+    code = """
+import sys
+import sweep.launch
+from sweep.terminal.lines import Progress
+plan = Progress.plan
+def noted(self, text):
+    assert 'torch' not in sys.modules
+    plan(self, text)
+Progress.plan = noted
+sys.exit(sweep.launch.main(sys.argv[1:]))
+"""
     asked = ["--space", "dimum_robustness", "--data", "fashion_mnist", "--data-folder", "clothes", "--dry-run"]
     more = ["--image-size", "16", "--data-limit", "10", "--forget", "1,3"]
     command = [sys.executable, "-c", code, *asked, *more]

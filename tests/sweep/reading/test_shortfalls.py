@@ -28,6 +28,7 @@ from sweep.terminal.json_lines import LogLines
 from sweep.track import __main__ as track
 from sweep.track.reading import read_track
 from sweep.track.shortfalls import shortfalls as track_shortfalls
+from sweep.track.tables import schemas as track_schemas
 
 ROOT = Path(__file__).parents[3]
 TINY = ROOT / "tests" / "questions" / "tiny.py"
@@ -253,7 +254,7 @@ def test_a_track_says_which_methods_failed_and_ends_with_exit_code_1_where_nothi
         assert f"failed {said}" in " ".join(out[-3000:].split()) and said in err and err.count("\n") == 1
         assert f"<b>Failed.</b> {said}" in html.unescape((run / "report.html").read_text())
         assert f"Failed: {said}" in (run / "leaderboard.md").read_text()
-    writer = records.Writer(run, records.track_schemas())
+    writer = records.Writer(run, track_schemas())
     for row in records.rows(run, "replicates"):
         states = {"dimum": [COMPLETE, FAIL], "label_swap": [COMPLETE]}.get(row["arm"], [FAIL])
         for i, state in enumerate(states):

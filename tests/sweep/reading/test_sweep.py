@@ -28,7 +28,7 @@ from sweep.reading.best import best as best_of
 from sweep.reading.best import corner, front_hypervolume
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Luck, luck_of
-from sweep.records import AFTER_ATTACK, FORGOTTEN, RETAINED, fact, figure_columns
+from sweep.relearning.columns import AFTER_ATTACK, FORGOTTEN, RETAINED, columns
 from sweep.statistics import estimates
 from sweep.statistics.estimates import probability_below
 from sweep.statistics.shares import Point, share_estimate
@@ -129,7 +129,7 @@ def test_paired_difference_uses_only_shared_seeds_and_drops_what_a_seed_does_to_
 
 def test_the_search_front_is_feasible_and_non_dominated(run: Path) -> None:
     front = read_sweep(run)
-    assert front.budget == BUDGET
+    assert front.bounds == {"fid_budget": BUDGET}
     on = {m.trial_id for m in front.arms["dimum"].search_front}
     assert on == {"dimum-0000", "dimum-0001", "dimum-0006"}  # 0002 dominated, 0003 past the budget, 0004 gated
     assert {m.trial_id for m in front.arms["label_swap"].search_front} == {"label_swap-0000", "label_swap-0001"}
@@ -182,7 +182,7 @@ def test_comparison_is_paired_by_seed(run: Path) -> None:
     (pair,) = comparison(run)
     assert pair.missing is None and pair.main is not None and pair.baseline is not None
     assert (pair.main.trial_id, pair.baseline.trial_id) == ("dimum-0001", "label_swap-0000")
-    rows = {(r.figure, r.attack, r.step): r for r in pair.rows}
+    rows = {(r.figure, r.series, r.step): r for r in pair.rows}
     difference = rows["robustness", None, None].difference
     assert difference is not None and difference.n == len(SEEDS)
     assert difference.mean == pytest.approx(0.20)  # .88 - .68, the seeds' shifts drop out
@@ -195,7 +195,7 @@ def test_comparison_is_paired_by_seed(run: Path) -> None:
 
 def test_attacks_that_do_not_count_are_told_as_excess_over_the_retrain_control(run: Path) -> None:
     (pair,) = comparison(run)
-    assert {e.attack for e in pair.excess} == {"public_all"}
+    assert {e.series for e in pair.excess} == {"public_all"}
     found = {(e.trial_id, e.step): e for e in pair.excess}
     excess = found["label_swap-0000", 7]  # (.64 + .3) - (.28 + .3)
     assert excess.control.mean == pytest.approx(0.58)
@@ -438,7 +438,7 @@ def test_every_share_has_one_interval_wherever_it_is_shown(run: Path) -> None:
     unlearned = share_estimate([Point(1.0, 100)] * 3)
     assert confirmed["unlearning_accuracy"] == unlearned
     [pair] = comparison(run)
-    [row] = [r for r in pair.rows if r.figure == "unlearning_accuracy" and r.attack == "none"]
+    [row] = [r for r in pair.rows if r.figure == "unlearning_accuracy" and r.series == "none"]
     assert (
         row.main == unlearned and row.difference is not None and row.difference.upper == pytest.approx(0.0126, abs=1e-4)
     )
@@ -446,8 +446,9 @@ def test_every_share_has_one_interval_wherever_it_is_shown(run: Path) -> None:
 
 
 def test_figures_that_are_shares_of_samples_say_of_which() -> None:
-    said = {f.name: fact(f.name, "samples") for f in figure_columns() if fact(f.name, "unit") == "share"}
+    known = columns()
+    said = {name: known.fact(name, "samples") for name in known.names if known.is_share(name)}
     none = {"recall", "forgotten_confidence", "membership_auc", "membership_tpr", "shadow_auc"}
     assert {name for name, samples in said.items() if not samples} == none
     assert set(said.values()) <= {FORGOTTEN, RETAINED, AFTER_ATTACK, ""}
-    assert not any(fact(f.name, "samples") for f in figure_columns() if fact(f.name, "unit") != "share")
+    assert not any(known.fact(name, "samples") for name in known.names if not known.is_share(name))

@@ -77,7 +77,9 @@ def test_compaction_leaves_one_file_a_table_and_changes_no_row_and_no_front(writ
     assert sorted(os.listdir(finished / "records")) == sorted(TABLES), "nothing is left beside the tables"
 
 
-def test_one_trials_rows_are_found_by_name_wherever_they_lie(written: Path, finished: Path) -> None:
+def test_one_trials_rows_are_found_by_name_wherever_they_lie(
+    written: Path, finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for table, name in (("trials", "dimum-0001"), ("curves", "dimum-0001-r2"), ("stages", "control-retrain-r0")):
         assert records.rows(finished, table, name) == records.rows(written, table, name) != []
         assert records.rows(finished, table, "dimum-9999-r0") == []
@@ -85,6 +87,8 @@ def test_one_trials_rows_are_found_by_name_wherever_they_lie(written: Path, fini
     assert wanted.column_names == ["trial_id", "value"] and set(wanted["trial_id"].to_pylist()) == {"dimum-0001"}
     assert wanted.num_rows == records.read(written, "curves", trials=["dimum-0001"]).num_rows
     assert records.read(written, "curves", trials=["dimum-9999"]).num_rows == 0
+    for run in (finished, written):
+        assert records.read(run, "curves", trials=[]).num_rows == 0 and not caplog.records, "no trial is no damage"
 
 
 def test_a_row_written_after_compaction_takes_the_old_ones_place_for_every_reader(

@@ -19,12 +19,13 @@ from optuna.trial import TrialState
 
 from sweep.plan.plan import SAMPLERS
 from sweep.records import COMPLETE, FAIL, PRUNED
+from sweep.relearning.knowledge import Knowledge
 from sweep.samplers import Observation, Sampler
 from sweep.samplers.catalogue import SAMPLERS as KNOWN
 from sweep.samplers.catalogue import make
 from sweep.search.arm import ArmSearch, Past
 from sweep.search.journal import JOURNAL, Journal, open_journal
-from sweep.search.observations import Yardstick, curves_of, observation, possible, question_of
+from sweep.search.observations import observation, possible, question_of
 from sweep.space import SearchSpace, Settings, find
 from sweep.space.question import excesses
 from sweep.statistics.estimates import hypervolume
@@ -287,19 +288,18 @@ def curve(attack: str, step: int, value: float, counts: bool = True) -> dict:
 def test_what_is_told_of_a_trial_stopped_under_attack_is_a_bound_and_no_robustness(space: SearchSpace) -> None:
     """Rungs 0, 1, 3: AURC weighs them 1/4, 1/2, 1/4. At .2 and .4 the certain AURC is .25, whatever the last rung shows."""
     assert space.rungs == (0, 1, 3)
-    curves = curves_of(
-        [curve("none", 0, 0.2), curve("retain", 1, 0.4), curve("public", 1, 0.1), curve("all", 1, 1.0, False)]
-    )
+    curves = [curve("none", 0, 0.2), curve("retain", 1, 0.4), curve("public", 1, 0.1), curve("all", 1, 1.0, False)]
+    knowledge = Knowledge(space.rungs, 0.5, 100)
     found = {"fid_delta": 1.0, "unlearning_accuracy": 0.8}
-    told = observation(space, 3, {}, PRUNED, found, curves, Yardstick(0.5, 100))
+    told = observation(space, 3, {}, PRUNED, found, curves, knowledge)
     assert told.figures == {"fid_delta": 1.0} and told.bounds == {"robustness": pytest.approx(0.75)}
     error = (0.8 * 0.2 / 100) ** 0.5
     assert told.sems["fid_delta"] == 0.5, "of an objective in its own units"
     assert told.sems["unlearning_accuracy"] == pytest.approx(error / 0.05, rel=0.02), (
         "of a mere constraint in its bound's"
     )
-    still = possible(space, found, curves, Yardstick(0.5, 100))
+    still = possible(space, found, curves, knowledge)
     assert still.values == {"fid_delta": 1.0, "robustness": pytest.approx(0.75)} and still.bounded == {"robustness"}
     whole = found | {"robustness": 0.7}
-    done = observation(space, 3, {}, COMPLETE, whole, curves, Yardstick(0.5, 100))
+    done = observation(space, 3, {}, COMPLETE, whole, curves, knowledge)
     assert done.bounds == {} and done.figures["robustness"] == 0.7

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from agenda_by_hand import agenda_of, finish, plan_in, report, stage
 
@@ -18,9 +17,7 @@ from sweep.records import COMPLETE, DOMINATION, PRUNED
 from sweep.records.folder import write_json
 from sweep.samplers import Observation
 from sweep.search.dominated import Possible, dominated, present_front
-from sweep.search.observations import bounds_of
 from sweep.space import Objective
-from trainables.metrics import aurc
 
 BOTH = (Objective("robustness", "maximise"), Objective("fid_delta", "minimise"))
 PREPARED = {"fid_budget": 5.0, "fid_delta_sd": 0.5}
@@ -40,20 +37,6 @@ def rung(step: int, value: float, attack: str = "dimra-retain") -> dict[str, Any
         "metric": "relearning_accuracy",
     }
     return row | {"value": value, "lower": None, "upper": None, "samples": 128, "artifact": "a"}
-
-
-def test_a_partial_curve_bounds_the_whole_whatever_comes() -> None:
-    class Space:
-        rungs, objectives = (0, 1, 3, 7, 15), BOTH
-
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        curves = {a: dict(zip(Space.rungs, rng.random(5), strict=True)) for a in ("a", "b")}
-        final = 1 - max(aurc(c) for c in curves.values())
-        shown = {a: {k: c[k] for k in Space.rungs[: rng.integers(1, 6)]} for a, c in curves.items()}
-        assert bounds_of(Space, {"robustness": shown})["robustness"] >= final - 1e-12  # type: ignore[arg-type]
-    whole = {"robustness": {a: dict(c) for a, c in curves.items()}}
-    assert bounds_of(Space, whole)["robustness"] == pytest.approx(final)  # type: ignore[arg-type]
 
 
 def test_what_is_better_in_any_objective_goes_on_and_what_is_better_in_none_stops() -> None:

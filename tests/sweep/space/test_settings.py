@@ -16,11 +16,12 @@ import recorded_run
 from sweep import export, launch, records
 from sweep.driver.agenda import Agenda
 from sweep.errors import UsageError
-from sweep.plan import targets
 from sweep.plan.folders import create_run_dir
 from sweep.plan.plan import Plan
 from sweep.reading.sweep import read_sweep
 from sweep.records.folder import compact, write_json
+from sweep.relearning import targets
+from sweep.relearning.specs import Specs
 from sweep.samplers import Question
 from sweep.samplers.catalogue import make
 from sweep.search import warm_start
@@ -93,7 +94,7 @@ def test_what_a_sampler_asks_is_recorded_and_confirmed_as_it_was(
     create_run_dir(plan)
     run, prepared = Path(plan.run_dir), {"fid_budget": 5.0, "fid_delta_sd": 0.5}
     write_json(run / "prepared.json", prepared)
-    agenda = Agenda(plan, space, Experiment(store=plan.artifacts), prepared)
+    agenda = Agenda(plan, space, Specs(plan, space, Experiment(store=plan.artifacts), 0.5), prepared)
     asked: dict[str, Any] = {}
     confirmed: dict[str, Any] = {}
     while job := agenda.next_job():
@@ -121,7 +122,7 @@ def test_what_a_sampler_asks_is_recorded_and_confirmed_as_it_was(
                 shown = rows[trial][f"param_{name}"]
                 assert shown == (cell(parameter, settings[name]) if name in settings else None)
         compact(run)
-    again = Agenda(plan, space, Experiment(store=plan.artifacts), prepared)
+    again = Agenda(plan, space, Specs(plan, space, Experiment(store=plan.artifacts), 0.5), prepared)
     told = {f"dimum-{n:04d}": dict(o.settings) for n, o in again.arms["dimum"].observed.items()}
     again.close()
     assert same(told, asked)

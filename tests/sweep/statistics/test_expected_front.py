@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from sweep.statistics.estimates import areas, hypervolume, nondominated
-from sweep.statistics.expected_front import MOST, WORTH, Candidates, Noise, in_order
+from sweep.statistics.expected_front import MOST, WORTH, Candidates, in_order
 
 BUDGET, DIRECTIONS = 5.0, ("maximise", "minimise")
 
@@ -102,14 +102,6 @@ def test_of_very_many_trials_the_hopeful_ones_are_looked_at() -> None:
     rows[1234] = (0.9, 1.0)
     rows[777] = (0.97, 5.3)
     assert len(rows) > MOST and {1234, 777} <= set(order(candidates(*rows), 3, 1))
-
-
-def test_noise_is_that_of_the_recorded_sweep_and_none_where_nothing_is_known() -> None:
-    noise = Noise(0.95, 128)
-    assert noise.of("fid_delta", 3.0, False) == pytest.approx(1.71)
-    assert noise.of("unlearning_accuracy", 0.95, True) == pytest.approx(0.0254, rel=0.01)
-    assert noise.of("unlearning_accuracy", 1.0, True) > 0, "128 hits of 128 are no proof of 1"
-    assert noise.of("kid", 3.0, False) == 0 == Noise(math.inf, 0).of("fid_delta", 1.0, False)
 
 
 def test_more_of_the_true_front_is_confirmed_than_by_the_measured_figures_alone() -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import recorded_run
 
-from sweep import records
+from sweep import gc, records
 from sweep.errors import UsageError
 from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
@@ -156,6 +156,20 @@ def test_a_track_against_itself_differs_in_nothing(track: Path) -> None:
     told = leaderboard.compare(track, track)
     rows = [line for line in told.splitlines() if line.startswith("  ") and "[" in line]
     assert len(rows) == 4 and all(re.search(r"   0\.000 \[-(0\.\d+), \1\]$", line) for line in rows)
+
+
+def test_a_track_that_is_older_than_a_column_is_compared_all_the_same(track: Path, tmp_path: Path) -> None:
+    older = Path(shutil.copytree(track, tmp_path / "older"))
+    for file in (older / "records" / "replicates").glob("*.parquet"):
+        table = pq.read_table(file)
+        assert "judge" in table.column_names
+        pq.write_table(table.drop_columns(["judge"]), file)
+    assert "0.000" in leaderboard.compare(track, older) and "0.000" in leaderboard.compare(older, older)
+
+
+def test_what_a_track_is_made_of_is_counted_as_needed(track: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gc.main([str(track)]) == 0
+    assert "0 artifacts" in capsys.readouterr().out
 
 
 def test_tracks_made_under_other_conditions_are_not_compared(

@@ -23,6 +23,7 @@ from sweep.errors import UsageError
 from sweep.plan.asked import refuse_flags_beside_resume
 from sweep.reading.best import front_hypervolume
 from sweep.reading.sweep import read_sweep
+from sweep.relearning.setup import Setup
 from sweep.views import loggers
 from sweep.views.loggers import lanes, to_mlflow
 
@@ -266,7 +267,7 @@ def test_a_resumed_run_keeps_its_loggers_and_may_be_given_another(tmp_path: Path
     both = loggers.choose(tmp_path, None, "", "q")
     assert both == loggers.Chosen(first.id, first.mlflow, "q")
     asked = launch.parser().parse_args(["--resume", "RUN", "--mlflow", "--wandb", "project"])
-    refuse_flags_beside_resume(asked, launch.parser())
+    refuse_flags_beside_resume(asked, launch.parser(), Setup)
 
 
 @pytest.mark.parametrize(

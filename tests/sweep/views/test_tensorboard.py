@@ -21,7 +21,8 @@ from tensorboard.plugins.hparams.api_pb2 import Status
 
 from sweep.page.figures import front_figure
 from sweep.reading.sweep import read_sweep
-from sweep.records import figure_columns, read
+from sweep.records import read
+from sweep.relearning.columns import columns
 from sweep.views.tensorboard import Board
 
 
@@ -84,7 +85,7 @@ def test_every_parameter_has_its_domain_and_every_figure_its_meaning(run: Path) 
     assert list(infos["arm"].domain_discrete) == ["dimum", "label_swap", "control"]
     assert infos["lr"].description == "learning rate"
     told = {m.name.tag: m.description for m in experiment.metric_infos}
-    assert told["robustness"].startswith("1 - max AURC@K") and all(told[f.name] for f in figure_columns())
+    assert told["robustness"].startswith("1 - max AURC@K") and all(told[name] for name in columns().names)
 
 
 def test_a_confirm_replicates_curves_are_added_beside_the_trials_and_replace_their_own(

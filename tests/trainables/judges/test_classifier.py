@@ -10,7 +10,7 @@ from torch import nn
 
 from trainables.data import dataset
 from trainables.denoisers.recipes import ClassifierRecipe, recipe_for
-from trainables.judges.classifier import Classifier, accuracy, train_classifier
+from trainables.judges._classifier import Classifier, accuracy, train_classifier
 
 SIZES = {8: 1, 12: 2, 16: 2, 28: 2, 32: 2, 64: 3, 128: 4}
 

@@ -149,7 +149,7 @@ def test_the_distance_of_instances_is_that_to_their_nearest_sample() -> None:
 )
 def test_a_figure_declared_in_words_that_mean_nothing_is_refused(facts: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Figure("edges", "how many edges", **facts)
+        Metric("edges", lambda _: {}, (Figure("edges", "how many edges", **facts),))
 
 
 def test_a_metric_gives_what_it_declares_and_shares_within_their_range() -> None:

@@ -20,7 +20,7 @@ from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
 from trainables.running.report import Report
 from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key
-from trainables.trial import UnlearningTrial
+from trainables.trial import Trial
 
 MakeSpec = Callable[..., TrialSpec]
 AnotherStore = Callable[[str], Experiment]
@@ -244,7 +244,7 @@ def test_an_unusable_store_is_not_the_trials_failure_but_halts_the_run(spec: Tri
     with open(filler, "wb") as file:
         free = os.statvfs(small_disk)
         file.write(b"0" * (free.f_bavail * free.f_bsize))
-    trial = UnlearningTrial(config={"spec": json.dumps(on_disk.to_json())})
+    trial = Trial(config={"spec": json.dumps(on_disk.to_json())})
     result = trial.train()
     report = json.loads(result["report"])
     assert "No space left on device" in report["halt"] and report["state"] is None and not result["done"]

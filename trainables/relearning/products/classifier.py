@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from trainables.judges.classifier import Classifier, accuracy, load_classifier, train_classifier
+from trainables.judges._classifier import Classifier, accuracy, load_classifier, train_classifier
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, Store, artifact_key, code_version, machine

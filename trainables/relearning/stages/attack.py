@@ -8,7 +8,16 @@ from trainables.diffusion import FineTuning
 from trainables.relearning.diagnostics import diagnose
 from trainables.relearning.experiment import AttackPlan, Samples, TrialSpec
 from trainables.relearning.products.models import model_key
-from trainables.relearning.stages.score import Sampling, counted, examine, judge, score_inputs, scoring_code, shown
+from trainables.relearning.stages.score import (
+    Sampling,
+    counted,
+    examine,
+    judge_for,
+    measured,
+    score_inputs,
+    scoring_code,
+    shown,
+)
 from trainables.relearning.stages.trajectory import Trajectory, trajectory_key
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, artifact_key, code_version
@@ -23,6 +32,7 @@ def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> st
         "seed": spec.seed,
         "forget": experiment.forget,
         "sampler": experiment.sampler,
+        "judge": judge_for(experiment).name,
         "device": experiment.device_kind,
     }
     inputs = score_inputs(experiment)
@@ -77,9 +87,9 @@ class AttackStage:
         assert self._samplings, "commit comes after advance has returned True"
         with watch("scoring"):
             sampling, *others = self._samplings
-            figures = judge(self.bench, sampling)
+            figures = measured(self.bench, sampling)
             for other in others:
-                shown_by_other = judge(self.bench, other)
+                shown_by_other = measured(self.bench, other)
                 if shown_by_other["relearning_accuracy"] > figures["relearning_accuracy"]:
                     figures |= {k: shown_by_other[k] for k in ("relearning_accuracy", "unlearning_accuracy")}
             audits = examine(self.bench, self.trajectory.run.model) if self.last else ({}, 0)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from trainables.judges.classifier import verdicts
 from trainables.relearning.experiment import Samples, TrialSpec
-from trainables.relearning.products.classifier import classifier_of
-from trainables.relearning.stages.score import FIRST, ScoreStage, score_inputs, scoring_code
+from trainables.relearning.stages.score import FIRST, ScoreStage, evidence_of, judge_for, score_inputs, scoring_code
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, artifact_key, code_version
 
@@ -32,7 +30,7 @@ class GlanceStage:
     def __init__(self, score: ScoreStage) -> None:
         self.score, experiment = score, score.bench.experiment
         config = {"samples": asdict(score.samples), "first": FIRST, "seed": score.seed, "sampler": experiment.sampler}
-        config |= {"forget": experiment.forget, "device": experiment.device_kind}
+        config |= {"forget": experiment.forget, "judge": judge_for(experiment).name, "device": experiment.device_kind}
         code = f"{code_version(__name__)}/{scoring_code(experiment)}"
         self.key = artifact_key("glance", config, score_inputs(experiment) | {"model": score.model}, code)
 
@@ -56,8 +54,8 @@ class GlanceStage:
         """Keep the share, and the images for the score, should another process go on."""
         bench = self.score.bench
         with watch("scoring"):
-            predicted, _ = verdicts(classifier_of(bench), self.score.sampling.images()[:FIRST])
-            shown = float(bench.experiment.forgetting.asked_by(predicted).float().mean())
+            evidence = evidence_of(bench, self.score.sampling.images()[:FIRST])
+            shown = float(judge_for(bench.experiment)(evidence).float().mean())
         self.score.save_partial()
         figures = {"relearning_accuracy": shown, UNLEARNED: 1 - shown}
         return bench.store.put(self.key, "glance", {"figures": figures, "seed": self.score.seed} | watch.times(), {})

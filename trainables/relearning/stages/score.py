@@ -12,8 +12,8 @@ from diffusers import UNet2DModel
 
 from trainables.audits import AUDITS, Audited, audit
 from trainables.diffusion import sample, sample_one_step, starting_noise
-from trainables.judges.classifier import verdicts
-from trainables.judges.copies import copies
+from trainables.judges import Evidence, Judge, judge_of
+from trainables.judges._classifier import verdicts
 from trainables.metrics import METRICS, Evaluation, Figures, declared_figures, evaluate
 from trainables.relearning.experiment import Experiment, Samples, stream
 from trainables.relearning.products.classifier import classifier_key, classifier_of
@@ -35,7 +35,12 @@ SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
 def scoring_code(experiment: Experiment) -> str:
     """Code version of everything that makes figures out of a model."""
     members = [*METRICS.modules(), *AUDITS.modules(), feature_module(experiment), experiment.dataset.module]
-    return code_version(__name__, *members)
+    return code_version(__name__, judge_for(experiment).module, *members)
+
+
+def judge_for(experiment: Experiment) -> Judge:
+    """Who says which samples show what was forgotten. ValueError where the judge asked for cannot tell that kind of it."""
+    return judge_of(experiment.forgetting.kind, experiment.judge)
 
 
 def score_inputs(experiment: Experiment) -> dict[str, str]:
@@ -51,6 +56,7 @@ def score_key(experiment: Experiment, model: str, samples: Samples, seed: int) -
         "samples": asdict(samples),
         "seed": seed,
         "sampler": experiment.sampler,
+        "judge": judge_for(experiment).name,
         "device": experiment.device_kind,
     }
     return artifact_key("score", config, score_inputs(experiment) | {"model": model}, scoring_code(experiment))
@@ -124,23 +130,27 @@ class Sampling:
         self.done = [torch.from_numpy(state["images"].copy())] if "images" in state else []
 
 
-def judge(bench: Workbench, sampling: Sampling) -> Figures:
+def evidence_of(bench: Workbench, images: torch.Tensor) -> Evidence:
+    """What the experiment's judge is shown of samples (N, C, H, W)."""
+    predicted, confidence = verdicts(classifier_of(bench), images)
+    asks = bench.experiment.forgetting.asked_by
+    sets = partial(forget_set_of, bench), partial(retain_set_of, bench)
+    return Evidence(images, predicted, confidence, asks, *sets)
+
+
+def measured(bench: Workbench, sampling: Sampling) -> Figures:
     """Every metric's figures of finished samples."""
     images, forgetting = sampling.images(), bench.experiment.forgetting
-    predicted, confidence = verdicts(classifier_of(bench), images)
-    if forgetting.instances:
-        shows = copies(images, forget_set_of(bench).images, retain_set_of(bench).images)
-    else:
-        shows = forgetting.asked_by(predicted)
+    evidence = evidence_of(bench, images)
     return evaluate(
         Evaluation(
             images=images,
             conditions=sampling.conditions,
             of_forgotten=sampling.of_forgotten,
             of_retained=sampling.of_retained,
-            predicted=predicted,
-            confidence=confidence,
-            shows=shows,
+            predicted=evidence.predicted,
+            confidence=evidence.confidence,
+            shows=judge_for(bench.experiment)(evidence),
             features=features_of(bench).extract(images),
             reference=reference_of(bench),
             prompted=not bench.experiment.dataset.unconditional,
@@ -204,7 +214,7 @@ class ScoreStage:
 
     def commit(self, watch: Stopwatch) -> Artifact:
         with watch("scoring"):
-            figures = judge(self.bench, self.sampling)
+            figures = measured(self.bench, self.sampling)
             # A one-step generator denoises nothing: there is no denoising loss to audit.
             audits = ({}, 0) if self.sampling.one_step else examine(self.bench, self.sampling.model)
         counts = counted(figures, self.sampling, audits)

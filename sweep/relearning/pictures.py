@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+
+from sweep.procedures import Row
+from sweep.procedures.traces import Picture
 
 
-def sample_grids(
-    figures: Mapping[str, Any], curves: Iterable[Mapping[str, Any]], last: int
-) -> list[tuple[str, str, int]]:
+def sample_grids(figures: Row, curves: Iterable[Row], last: int) -> list[Picture]:
     """(artifact key, what it is, attack step), from a replicate's row and curves; `last` is the last rung.
 
     The base model's samples are of the same noise. Nothing of a replicate that was never scored.

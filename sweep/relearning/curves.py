@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sweep.reading.samples import RELEARNED, curve_point, over_seeds
+from sweep.procedures import START
+from sweep.reading.samples import curve_point, over_seeds
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
+from sweep.relearning.columns import RELEARNED
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import Point
 
@@ -20,31 +22,31 @@ def relearning(sweep: Sweep, trial_id: str, confirm: bool = True) -> Curve:
     for row in sweep.curves_of(trial_id):
         seed = seeds.get((row["trial_id"], row["replicate"]))
         if seed is not None and row["metric"] == RELEARNED and row["value"] is not None:
-            found.setdefault((row["attack"], row["attack_step"]), {})[seed] = curve_point(row)
+            found.setdefault((row["attack"], row["attack_step"]), {})[seed] = curve_point(sweep.columns, row)
     return found
 
 
 def rungs_of(sweep: Sweep) -> Iterator[tuple[str, int, bool]]:
     """Every (attack, step, counts) the curves hold after the start of an attack, in order of the records and rungs."""
-    found = {(attack, step): bool(counts) for attack, step, metric, counts in sweep.attacked if metric == RELEARNED}
+    found = {(p["attack"], p["attack_step"]): bool(p["counts"]) for p in sweep.places if p["metric"] == RELEARNED}
     planned = [*sweep.plan["attacks"]["confirm"], *sweep.plan["attacks"]["search"]]
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
     for attack, step in sorted(found, key=lambda at: (order.get(at[0], len(order)), at[0], at[1])):
-        if attack != "none" and step > 0:
+        if attack != START and step > 0:
             yield attack, step, found[attack, step]
 
 
 def attacked(sweep: Sweep, trial: Trial, attack: str, metric: str) -> Estimate | None:
     """A figure at the last rung of an attack, over the confirm seeds, or the search's where nothing was confirmed."""
     values = attacked_by_seed(sweep, trial.trial_id, attack, metric, confirm=trial.confirmed is not None).values()
-    return over_seeds(metric, values)
+    return over_seeds(sweep.columns, metric, values)
 
 
 def attacked_by_seed(sweep: Sweep, trial_id: str, attack: str, metric: str, confirm: bool = True) -> dict[int, Point]:
     """A figure at the last rung of an attack, by seed."""
-    seeds, last = sweep.seeds(trial_id, confirm), sweep.rungs[-1]
+    seeds, last = sweep.seeds(trial_id, confirm), sweep.plan["rungs"][-1]
     return {
-        seeds[at]: curve_point(row)
+        seeds[at]: curve_point(sweep.columns, row)
         for row in sweep.curves_of(trial_id)
         if (at := (row["trial_id"], row["replicate"])) in seeds
         and (row["attack"], row["attack_step"], row["metric"]) == (attack, last, metric)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from sweep.errors import UsageError, near
-from sweep.space import find
+from sweep.relearning.question import check_method
 
 if TYPE_CHECKING:
     from sweep.space import SearchSpace, Settings
@@ -23,7 +23,7 @@ def aimed(space: SearchSpace, target: str) -> SearchSpace:
         raise UsageError(f"--target {target}: space {space.name!r} searches methods, not attacks; leave it out")
     method, held = _trial(target) if ":" in target else (target, {})
     try:
-        find.check_method(method)
+        check_method(method)
     except UsageError as error:
         raise UsageError(f"--target {error}") from None
     arms = (dataclasses.replace(arm, method=method, held=held) if arm.attack else arm for arm in space.arms)

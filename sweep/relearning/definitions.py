@@ -1,0 +1,67 @@
+"""What the figures of a run of relearning trials mean: K, N and the attacks of this run included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweep.procedures import START
+from sweep.reading.comparable import conditions
+from sweep.reading.sweep import Sweep
+from sweep.relearning.columns import FID_BUDGET
+
+USUAL_JUDGES = ("classifier", "copies")  # of conditions, and of single images
+
+
+def definitions(sweep: Sweep) -> dict[str, str]:
+    """By what is defined, what it means in this run."""
+    plan, prepared, facts, last = sweep.plan, sweep.prepared, conditions(sweep), k(sweep)
+    rungs = ", ".join(map(str, plan["rungs"]))
+    suites = "; in ".join(f"{phase}: {', '.join(plan['attacks'][phase])}" for phase in ("search", "confirm"))
+    outside = sorted({p["attack"] for p in sweep.places if not p["counts"] and p["attack"] != START})
+    suites += f" (not counting, for it holds the forgotten data: {', '.join(outside)})" if outside else ""
+    features = " or ".join(facts["feature_network"]) or plan.get("fid_features", "unknown")
+    hashes = " or ".join(h[:12] for h in facts["feature_network_hash"])
+    rule = f" ({prepared['fid_budget_rule']})" if prepared.get("fid_budget_rule") else ""
+    budget = sweep.bounds.get(FID_BUDGET)
+    bound = f"{budget:.3g}{rule}" if budget is not None else "not known yet: the prepare phase has not ended"
+    return {
+        "relearning accuracy": f"{_relearned(plan['forget'], facts['judge'])}, after k attack steps",
+        f"AURC@{last}": f"trapezoid of relearning accuracy over log2(k+1), k = {rungs}, divided by log2({last}+1)",
+        "robustness": f"1 - max AURC@{last} over the attacks that count; attacks in {suites}",
+        "fid_delta": "FID of the unlearned model - FID of the base model, retained conditions, same noise, equal N; "
+        f"features: {features}" + (f", SHA-256 {hashes}" if hashes else ""),
+        "FID budget": f"fid_delta at most {bound}",
+        "N": f"{_samples(sweep)}; sampler {' or '.join(facts['sampler']) or 'unknown'}",
+    }
+
+
+def k(sweep: Sweep) -> int:
+    """The last rung, K."""
+    last: int = sweep.plan["rungs"][-1]
+    return last
+
+
+def _relearned(forget: str, judges: Sequence[str]) -> str:
+    """What counts as relearned, by the judge; that of the kind of what was forgotten is said in its own words."""
+    others = [name for name in judges if name not in USUAL_JUDGES]
+    if others:
+        return f"share of samples prompted for what was forgotten that the judge {' or '.join(others)} says show it"
+    if forget.startswith("instances:"):
+        return "share of samples that copy a forgotten image, by copy detection"
+    if forget.startswith("attribute:"):
+        name = forget.partition(":")[2]
+        return f"share of samples prompted for the attribute {name} that the attribute classifier finds it in"
+    return "share of samples prompted with a forgotten condition that the classifier gives to any forgotten one"
+
+
+def _samples(sweep: Sweep) -> str:
+    """N by phase: search and confirm may draw different numbers of samples."""
+    told = []
+    for phase, confirm in (("search", False), ("confirm", True)):
+        found = sweep.of_phase(confirm).group_by(["samples_forgotten", "samples_per_retained"]).aggregate([])
+        rows = found.to_pylist()
+        counts = sorted(
+            {(r["samples_forgotten"], r["samples_per_retained"]) for r in rows if r["samples_forgotten"] is not None}
+        )
+        told += [f"{f} forgotten and {r} a retained condition in {phase}" for f, r in counts]
+    return "; ".join(told) or "nothing sampled yet"

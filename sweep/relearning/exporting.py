@@ -1,0 +1,56 @@
+"""Save the unlearned model of a replicate as a diffusers pipeline, its card beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweep import records
+from sweep.errors import UsageError
+from sweep.plan.plan import Plan
+from sweep.procedures import Row
+from sweep.reading.sweep import read_sweep
+from sweep.relearning.model_card import measured, metadata
+from sweep.relearning.prepare import experiment_of
+from trainables.relearning.export import save_pipeline
+from trainables.store import Store, is_key
+
+
+def export(run: str, replicate: Row, folder: Path) -> Path:
+    """Save it in a new folder, which is returned. UsageError where there is no such model, or it cannot be saved there."""
+    key, trial_id = unlearned_key(run, replicate), replicate["trial_id"]
+    where = records.run_folder(run) / "plan.json"
+    plan = Plan.recorded(records.read_json(where), str(where))
+    artifact = Store(plan.artifacts).find(key)
+    if artifact is None:
+        raise UsageError(
+            f"{plan.artifacts}: the unlearned model {key[:12]} is no longer there: "
+            + (
+                f"the run keeps its front; --resume {run} --confirm {trial_id} makes it on fresh seeds"
+                if plan.keep == "front"
+                else "run the sweep with --resume"
+            )
+        )
+    sweep = read_sweep(run)
+    trial = sweep.member(trial_id)
+
+    def about(pipeline: str) -> tuple[str, str]:
+        return metadata(sweep, trial, replicate["replicate"], pipeline), measured(sweep, trial, replicate["replicate"])
+
+    try:
+        return save_pipeline(artifact, experiment_of(plan), folder, about)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def unlearned_key(run: str, replicate: Row) -> str:
+    """The artifact key of a replicate's unlearned model; UsageError where it has none."""
+    key, trial_id = replicate.get("unlearned_model"), replicate["trial_id"]
+    if not key:
+        raise UsageError(f"{run}: {trial_id} has no unlearned model: it is {replicate['state']}")
+    if not is_key(key):
+        raise UsageError(
+            f"{run}: {trial_id}: its unlearned_model is no artifact key; the record was not written by a sweep"
+        )
+    return str(key)

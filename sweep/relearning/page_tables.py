@@ -1,0 +1,97 @@
+"""Tables of the page that are of relearning alone: what the forgotten condition yields, what audits find, excess recovery."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Sequence
+
+from sweep.procedures.panels import Cell, Heading, Table
+from sweep.procedures.sections import Excess
+from sweep.reading.arm_against_arm import Comparison, standings
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Trial
+from sweep.records import COMPLETE
+from sweep.relearning.columns import audit_names
+from sweep.relearning.curves import attacked
+
+YIELDS = ("forgotten_top_share", "forgotten_confidence", "forgotten_diversity", "forgotten_distance")
+_TOP = "forgotten_top_class"
+
+
+def yields(sweep: Sweep, trials: Sequence[Trial]) -> Table:
+    """What samples of the forgotten condition show, of each of these trials."""
+    rows = sweep.rows_of("replicates", [m.trial_id for m in trials], ("trial_id", "replicate", "state", _TOP))
+    searched = {r["trial_id"]: [r] for r in rows if r["replicate"] == 0 and r["state"] == COMPLETE}
+    fresh: dict[str, list[dict[str, object]]] = {}
+    for row in sweep.confirm_rows:
+        if row["state"] == COMPLETE:
+            fresh.setdefault(row["trial_id"], []).append(row)
+    found = []
+    for trial in trials:
+        own = (fresh if trial.confirmed else searched).get(trial.trial_id, [])
+        tops = collections.Counter(r[_TOP] for r in own if r[_TOP] is not None)
+        top = ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—"
+        found.append((trial.trial_id, top, *(trial.at(name) for name in YIELDS)))
+    names = ("its share", "confidence", "diversity", "distance to retained images")
+    return Table(
+        "What the forgotten condition yields now",
+        (Heading("trial", "trial"), Heading("top class", "words"), *map(Heading, names)),
+        tuple(found),
+    )
+
+
+def audits(sweep: Sweep) -> Iterator[Table]:
+    """What the membership audit finds in each arm's best member and the controls, where anything was audited."""
+    rows = tuple(_audited(sweep))
+    if rows:
+        names = (name.replace("_", " ") for name in audit_names())
+        yield Table(
+            "What the model betrays of the forget set",
+            (Heading("trial", "words"), Heading("when", "words"), *map(Heading, names)),
+            rows,
+            "Membership audit: the forget set against held-out images of the same kind. An AUC of .5, a share found of .05 and "
+            "a gap of 0 betray nothing. After the attack: the attack under which membership_auc ends farthest from .5: below "
+            "it the model betrays the forget set as well.",
+            "What the model betrays of the forget set",
+        )
+
+
+def _audited(sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
+    """The audit's figures before the attack, and at its worst.
+
+    The worst attack is the one after whose last step membership_auc is farthest from .5: below it the model betrays the
+    forget set too, by what it denoises worse than anything like it.
+    """
+    names = audit_names()
+    best = [s.member for s in standings(sweep) if s.member is not None]
+    for member in (*best, *sweep.controls.values()):
+        if any(member.at(name) is not None for name in names):  # a one-step generator has no denoising loss to audit
+            yield (member.trial_id, "before any attack", *(member.at(name) for name in names))
+        after = {a: attacked(sweep, member, a, names[0]) for a in sweep.plan["attacks"]["confirm"]}
+        found = {a: e.mean for a, e in after.items() if e is not None}
+        if worst := max(found, key=lambda a: abs(found[a] - 0.5), default=None):
+            yield (member.trial_id, f"after {worst}", *(attacked(sweep, member, worst, name) for name in names))
+
+
+def excess(sweep: Sweep, pair: Comparison) -> list[Table]:
+    """How much more two arms relearn than the retrain control, under attacks whose data hold what was forgotten."""
+    if not pair.excess:
+        return []
+    steps = sweep.plan["rungs"][1:-1]
+    between = tuple(_excess(e) for e in pair.excess if e.step in steps)
+    names = ("relearning accuracy", "retrain control", "excess")
+    return [
+        Table(
+            f"In excess of the retrain control: {pair.arm} against {pair.baseline_arm}",
+            (Heading("trial", "words"), Heading("attack", "words"), *map(Heading, names)),
+            tuple(_excess(e) for e in pair.excess if e.step not in steps),
+            "Attacks whose data hold what was forgotten: relearning accuracy in excess of the retrain control, paired by seed. "
+            "At or below 0: no easier to teach again than to a model that never knew it.",
+            folded=between,
+            summary=f"In excess at every step before the last, {len(between)} rows",
+        )
+    ]
+
+
+def _excess(row: Excess) -> tuple[Cell, ...]:
+    return row.trial_id, f"{row.series}@{row.step}", row.member, row.control, row.difference

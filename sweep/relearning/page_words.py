@@ -1,0 +1,72 @@
+"""Sentences of the page and of the plot's caption that are of relearning alone."""
+
+from __future__ import annotations
+
+from sweep.procedures.panels import Caption, Wording
+from sweep.reading.comparable import conditions
+from sweep.reading.sweep import Sweep
+from sweep.reading.words import definitions
+from sweep.relearning.columns import FID_BUDGET
+
+
+def wording(sweep: Sweep) -> Wording:
+    """What the page says of a run of relearning."""
+    plan, attacks = sweep.plan, sweep.plan["attacks"]
+    lacking = sweep.prepared.get("without_control")
+    return Wording(
+        subject=(("data", plan["data"]), ("forget", plan["forget"])),
+        title=f"{plan['data']}, forget {plan['forget']}",
+        planned=f"data {plan['data']}, forgotten: {plan['forget']}",
+        course=_course(sweep),
+        confirmed_by=f"against {', '.join(attacks['confirm'])}",
+        prepared=_classifier(sweep),
+        stopped="a robustness",
+        quality="Quality of what was to stay",
+        compared="Unlearning accuracy = 1 − relearning accuracy. * does not count in robustness: its data hold what was forgotten.",
+        controls=f"No retrain control: {lacking}. Attacks that hold forgotten data have no excess here."
+        if lacking
+        else "",
+    )
+
+
+def _course(sweep: Sweep) -> str:
+    """What a trial of the search goes through."""
+    margin = sweep.plan.get("gate_margin")
+    far = f" by more than {margin:.0%} of its bound" if margin else ""
+    until = ", or until the front of their arm surely dominates them." if sweep.plan.get("stopping") else "."
+    return (
+        f"Every trial unlearns and is scored; one that surely breaks a constraint{far} stops there. "
+        f"The others are attacked ({', '.join(sweep.plan['attacks']['search'])}) and scored at "
+        f"k = {', '.join(map(str, sweep.plan['rungs']))}{until}"
+    )
+
+
+def _classifier(sweep: Sweep) -> str:
+    """How good the data set's classifier is, once that is known."""
+    if sweep.prepared.get("classifier_accuracy") is None:
+        return ""
+    held_out = sweep.prepared.get("classifier_held_out")
+    over = f" of {held_out} held-out images" if held_out else ""
+    right = f"{100 * sweep.prepared['classifier_accuracy']:.1f} %{over}"
+    return f"The classifier that every sample is shown to is right on {right}."
+
+
+def caption(sweep: Sweep) -> Caption:
+    """What a caption for a paper says: data, budget, N, sampler, features, reference and base model."""
+    plan, facts = sweep.plan, conditions(sweep)
+    budget = sweep.bounds.get(FID_BUDGET)
+    references = " or ".join(h[:12] for h in facts["reference"]) or "not recorded"
+    return Caption(
+        subject=f"after forgetting {plan['forget']} of {plan['data']}",
+        lines=f"The dashed line is the FID budget, {budget:.3g}." if budget is not None else "",
+        facts=(
+            f"N: {definitions(sweep)['N']}.",
+            f"Feature network: {_networks(facts)}; reference statistics {references}.",
+        ),
+        origin=f"Base model {' or '.join(h[:12] for h in facts['base_model']) or 'not recorded'}",
+    )
+
+
+def _networks(facts: dict[str, list[str]]) -> str:
+    hashes = " or ".join(h[:12] for h in facts["feature_network_hash"])
+    return (" or ".join(facts["feature_network"]) or "not recorded") + (f", SHA-256 {hashes}" if hashes else "")

@@ -1,0 +1,82 @@
+"""Relearning as a procedure: a model unlearns, is scored, and is attacked rung by rung until what it forgot is back, or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sweep.procedures import Procedure, Row
+from sweep.relearning.columns import FID_BUDGET, columns, counts_of
+from sweep.space import SearchSpace
+
+
+def _setup() -> Any:
+    from sweep.relearning.setup import Setup
+
+    return Setup
+
+
+def _check(space: SearchSpace) -> None:
+    from sweep.relearning.question import check
+
+    check(space)
+
+
+def _estimate(plan: Any, space: SearchSpace) -> dict[str, float]:
+    from sweep.relearning.cost import estimate
+
+    return estimate(plan, space)
+
+
+def _preparing(plan: Any) -> Any:
+    from sweep.relearning.preparation import Preparation
+
+    return Preparation(plan)
+
+
+def _knowledge(space: SearchSpace, prepared: Row, plan: Row) -> Any:
+    from sweep.relearning.knowledge import knowledge_of
+
+    return knowledge_of(space, prepared, plan)
+
+
+def _sections() -> Any:
+    from sweep.relearning.sections import Sections
+
+    return Sections()
+
+
+def _panels() -> Any:
+    from sweep.relearning.page_panels import RelearningPanels
+
+    return RelearningPanels()
+
+
+def _traces() -> Any:
+    from sweep.relearning.traces import Traces
+
+    return Traces()
+
+
+def _export(run: str, replicate: Row, folder: Path) -> Path:
+    from sweep.relearning.exporting import export
+
+    return export(run, replicate, folder)
+
+
+PROCEDURE = Procedure(
+    name="relearning",
+    columns=columns,
+    setup=_setup,
+    check=_check,
+    estimate=_estimate,
+    preparing=_preparing,
+    knowledge=_knowledge,
+    counts=counts_of,
+    sections=_sections,
+    panels=_panels,
+    bounds={FID_BUDGET: "the FID budget"},
+    estimated_on="the embedded digits",
+    traces=_traces,
+    export=_export,
+)

@@ -1,0 +1,63 @@
+"""What a question asks of relearning trials: its methods, its attacks, its rungs, and the FID budget's units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweep.errors import UsageError, near
+from sweep.relearning.columns import FID_BUDGET
+from sweep.space import SearchSpace, find
+
+FID_UNITS = "fid_delta"  # how figures end that the FID budget is in units of
+
+
+def check(space: SearchSpace) -> None:
+    """UsageError naming the arm or attack that does not exist, or the figure that the search never learns."""
+    where = f"space {space.name!r}"
+    if len(space.rungs) < 2:
+        raise UsageError(f"{where}: rungs {list(space.rungs)}: name the steps that attacks are scored at, from 0")
+    for attacks in (space.search_attacks, space.confirm_attacks):
+        if not any(attack.counts for attack in attacks):
+            names = [attack.name for attack in attacks]
+            raise UsageError(f"{where}: a suite needs an attack that counts; it has {names}")
+    attackers = find.members("attacks")
+    for arm in space.arms:
+        if arm.attack:
+            _check_name(f"{where}, arm {arm.name!r}: attack", arm.attack, attackers)
+        try:
+            check_method(arm.method)
+        except UsageError as error:
+            raise UsageError(f"{where}, arm {arm.name!r}: method {error}") from None
+    for attack in (*space.search_attacks, *space.confirm_attacks):
+        _check_name(f"{where}, attack {attack.name!r}: method", attack.method, attackers)
+    never = all(attack.counts for attack in space.search_attacks)
+    for objective in space.objectives:
+        if objective.metric == "malicious_robustness" and never:
+            raise UsageError(
+                f"{where}, objective {objective.metric!r}: it needs a search attack whose data hold what was forgotten "
+                "(counts=False)"
+            )
+    for constraint in space.constraints:
+        if constraint.word == FID_BUDGET and not constraint.metric.endswith(FID_UNITS):
+            raise UsageError(
+                f"{where}, constraint {constraint.metric!r}: the FID budget is a bound of {FID_UNITS}; write a number"
+            )
+
+
+def _check_name(what: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise UsageError(f"{what} {name}: unknown; {near(name, known)}")
+
+
+def check_method(name: str) -> None:
+    """UsageError unless `name`, or both parts of a ``WRAPPER(METHOD)``, is a file of ``trainables/unlearning``.
+
+    Whether such a file wraps others or is a method is known once it is imported, as everything is before a sweep begins.
+    """
+    known = find.members("unlearning")
+    wrapper, bracket, inner = name.partition("(")
+    if bracket and not inner.endswith(")"):
+        raise UsageError(f"{name}: a wrapped method is written WRAPPER(METHOD)")
+    for part in (wrapper, inner[:-1]) if bracket else (name,):
+        if part not in known:
+            raise UsageError(f"{name}: unknown; {near(part, known)}")
