@@ -1,8 +1,9 @@
 """SQL over the tables of runs, finished or running: ``python -m sweep.query RUN [RUN...] "SELECT …"``.
 
-The SQL is DuckDB's; the tables are ``trials``, ``replicates``, ``curves`` and ``stages``, each with a column ``run``. It can read
+The SQL is DuckDB's; the tables are ``trials``, ``replicates``, ``curves`` and ``stages`` as they are recorded, and
+``confirmed``, a row a confirmed trial, each with a column ``run``. It can read
 nothing else and write nothing: the database has no access to files or the network. ``--schema`` lists the columns,
-``--export DIR`` writes all four tables as files.
+``--export DIR`` writes all of them as files.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep.errors import Parser, UsageError, command, need
-from sweep.records import TABLES, NothingRecorded
+from sweep.records import NothingRecorded
 from sweep.records.whole import write_whole
-from sweep.results import Results, columns_of, load
+from sweep.results import TABLE_NAMES, Results, columns_of, load
 
 # No file, no network, no variable of this process, nothing spilled to disk, and no way to turn any of it back on.
 _SHUT = {
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         "python -m sweep.query",
         usage='%(prog)s RUN [RUN...] "SELECT …" [--format FORMAT] [-o FILE]\n'
         "       %(prog)s RUN [RUN...] --schema | --export DIR",
-        description=f"SQL (DuckDB's) over the tables of runs: {', '.join(TABLES)}, each with a column run.",
+        description=f"SQL (DuckDB's) over the tables of runs: {', '.join(TABLE_NAMES)}, each with a column run.",
     )
     p.add_argument("runs", nargs="+", metavar="RUN", help="run folders; after them, one argument of SQL")
     p.add_argument(
@@ -82,7 +83,7 @@ def query(results: Results, sql: str) -> pa.Table:
     connection = duckdb.connect()
     try:
         words = set(re.findall(r"\w+", sql.lower()))
-        for table in (t for t in TABLES if t in words):  # reading what is not asked for takes time
+        for table in (t for t in TABLE_NAMES if t in words):  # reading what is not asked for takes time
             connection.register(table, results.table(table))
         for setting, value in _SHUT.items():
             connection.execute(f"SET {setting} = {value}")
@@ -100,7 +101,7 @@ def query(results: Results, sql: str) -> pa.Table:
 def schema(results: Results) -> pa.Table:
     """Every column of every table that has rows: its type, unit, direction and description."""
     told = []
-    for name in TABLES:
+    for name in TABLE_NAMES:
         try:
             told += [{"table": name, **facts} for facts in columns_of(results.table(name))]
         except NothingRecorded:
@@ -113,7 +114,7 @@ def schema(results: Results) -> pa.Table:
 def export(results: Results, folder: Path, format: str) -> list[Path]:
     """Write every table that has rows to `folder`, which is made; returns the files. UsageError where that cannot be."""
     written = []
-    for name in TABLES:
+    for name in TABLE_NAMES:
         try:
             table = results.table(name)
         except NothingRecorded:

@@ -10,7 +10,7 @@ running: what is read is what was recorded at that moment, each row once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ import pyarrow as pa
 from sweep import records
 from sweep.errors import UsageError, near, need
 from sweep.reading.comparable import comparable
+from sweep.reading.confirmed import confirmed_table
 from sweep.reading.sweep import read_sweep
 from sweep.records import TABLES, NothingRecorded
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
+TABLE_NAMES = (*TABLES, "confirmed")  # those that are recorded, and what is made of them
 RUN = pa.field(
     "run", pa.dictionary(pa.int32(), pa.string()), metadata={"description": "the run folder, as it was named"}
 )
@@ -62,10 +64,15 @@ class Results:
         """One row a stage of a replicate, with its times."""
         return self._read("stages")
 
+    @cached_property
+    def confirmed(self) -> pa.Table:
+        """One row a confirmed trial: means over its fresh seeds, with intervals (`sweep.reading.confirmed`)."""
+        return self._together("confirmed", lambda run: confirmed_table(read_sweep(run)))
+
     def table(self, name: str) -> pa.Table:
-        """One of the four by its name; UsageError for another name."""
-        if name not in TABLES:
-            raise UsageError(f"table {name!r}: {near(name, TABLES)}")
+        """One of them by its name; UsageError for another name."""
+        if name not in TABLE_NAMES:
+            raise UsageError(f"table {name!r}: {near(name, TABLE_NAMES)}")
         found: pa.Table = getattr(self, name)
         return found
 
@@ -99,10 +106,13 @@ class Results:
         )
 
     def _read(self, name: str) -> pa.Table:
+        return self._together(name, lambda run: records.read(run, name))
+
+    def _together(self, name: str, read: Callable[[Path], pa.Table]) -> pa.Table:
         found = []
         for run in self.runs:
             try:
-                table = records.read(run, name)
+                table = read(run)
             except NothingRecorded:
                 if not self.together:
                     raise

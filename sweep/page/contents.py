@@ -19,9 +19,9 @@ from sweep.reading import failures, spending
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, Standing, comparison, standings
 from sweep.reading.best import front_hypervolume
 from sweep.reading.comparable import comparable, conditions
-from sweep.reading.ending import Ending
 from sweep.reading.importance import importances
 from sweep.reading.nearest import held
+from sweep.reading.pick import in_short, pick_text, picks
 from sweep.reading.shortfalls import shortfalls
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
@@ -36,13 +36,13 @@ from sweep.reading.words import (
     settings,
     shown,
     standing_of,
-    within,
 )
 from sweep.records import COMPLETE, now
 from sweep.records.whole import write_whole
 from sweep.space import CONTROL, Constraint
 
 LIMIT = 8_000_000  # bytes of a page
+MOST_PICKS = 3  # arms whose best the page names first; of more, their standings follow
 STRONGEST = 10  # parameters of a figure whose importance the page lists
 _TEXT = 600_000  # bytes kept for its tables
 SCRIPTS = ("page.js", "parallel.js", "panel.js", "trials.js", "labels.js", "report.js")
@@ -177,20 +177,20 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
 
 
 def _found(sweep: Sweep) -> list[tuple[str, str]]:
-    """What was found, how sure it is and beside what, in a few lines."""
-    winner = Ending(sweep).winner
-    told = [("Best", Ending(sweep).winner_text())]
-    if winner is not None and winner.within:
-        told.append(("How sure", f"probability that its mean over all seeds keeps each bound: {within(sweep, winner)}"))
+    """What to pick, how sure it is and beside what, in a few lines: each arm's best, or of many arms those that stand first."""
+    found = picks(sweep)
+    told = [("In short", in_short(sweep, found))]
+    for pick in found[:MOST_PICKS]:
+        told.append((f"{pick.arm} (baseline)" if pick.baseline else pick.arm, pick_text(sweep, pick)))
     for pair in comparison(sweep):
         rows = [r for r in pair.rows if r.series is None and r.figure in {o.metric for o in sweep.objectives}]
         if pair.main and pair.baseline and rows and len(sweep.arms) <= FEW_ARMS:
             less = ", ".join(f"{r.figure} {interval(r.difference)}" for r in rows)
-            told.append((f"Against {pair.baseline_arm}", f"{pair.main.trial_id} less {pair.baseline.trial_id}: {less}"))
+            told.append((f"Against {pair.baseline_arm}", f"{pair.main.trial_id} - {pair.baseline.trial_id}: {less}"))
     metric = sweep.objectives[0].metric
     beside = [f"{m.trial_id} {number(m.value(metric))}" for m in sweep.controls.values()]
     if beside:
-        told.append(("Beside it", f"{metric} of {', '.join(beside)}"))
+        told.append(("Controls", f"{metric} of {', '.join(beside)}"))
     told.append(("Trials", "; ".join(f"{name}: {counted(arm)}" for name, arm in sweep.arms.items())))
     return told
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sweep.reading.arm_against_arm import standings
+from sweep.reading.pick import in_short, picks
 from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfalls
 from sweep.reading.sweep import Sweep
 from sweep.reading.texts import render
@@ -49,6 +50,12 @@ class Ending:
         baseline = ", a baseline" if member.baseline else ""
         return f"{member.trial_id} ({member.arm}{baseline}; {how}): {figures}; {settings(member)}"
 
+    def doubt(self) -> str:
+        """That the winner is not sure of its bounds, and which trial is; empty where it is, or nobody knows."""
+        found = picks(self.front)
+        winner = next((pick for pick in found if pick.best is not None and pick.best == self.winner), None)
+        return "" if winner is None or winner.chance is None or winner.sure else in_short(self.front, found)
+
     def commands(self) -> dict[str, str]:
         """By what it does, each command as a shell takes it."""
         run = self.front.run
@@ -77,7 +84,9 @@ class Ending:
         wide = max(map(len, commands.values()))
         told = [f"  {command:<{wide}}  # {what}" for what, command in commands.items()]
         board = f"also: tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
-        return "\n".join(["", render(self.front), f"winner  {self.winner_text()}", "", "next:", *told, "", board])
+        doubt = self.doubt()
+        winner = [f"winner  {self.winner_text()}", *([f"but     {doubt}"] if doubt else [])]
+        return "\n".join(["", render(self.front), *winner, "", "next:", *told, "", board])
 
 
 def _quoted(path: Path) -> str:

@@ -76,6 +76,12 @@ class Board:
             for tag, step, value in sorted(scalars(self.procedure, list(curves))):
                 writer.add_scalar(tag, value, step)
 
+    def confirmed(self, trial_id: str, means: Mapping[str, float]) -> None:
+        """Add the means over fresh seeds of a confirmed trial as ``confirmed/FIGURE``; they replace those that were there."""
+        with self._writer(trial_id, "confirmed") as writer:
+            for name, mean in sorted(means.items()):
+                writer.add_scalar(f"confirmed/{name}", mean, 0)
+
     def images(self, trial_id: str, tag: str, images: np.ndarray, step: int = 0) -> None:
         """Add samples (n, C, H, W) in [-1, 1] to a trial's run as one grid; the same tag and step replaces its grid."""
         with self._writer(trial_id, f"{tag}-{step}") as writer:
@@ -169,6 +175,10 @@ class TensorBoard:
 
     def finish(self) -> None:
         sweep = read_sweep(self.run_dir)
+        members = [trial for arm in sweep.arms.values() for trial in arm.confirmed_members]
+        for trial in (*members, *sweep.controls.values()):
+            if trial.confirmed:
+                self.board.confirmed(trial.trial_id, {name: found.mean for name, found in trial.confirmed.items()})
         self.board.figure("front", front_figure(sweep))
         for tag, figure in curve_figures(sweep):
             self.board.figure(tag, figure)

@@ -23,7 +23,8 @@ from sweep.page.figures import front_figure
 from sweep.reading.sweep import read_sweep
 from sweep.records import read
 from sweep.relearning.columns import columns
-from sweep.views.tensorboard import Board
+from sweep.views.tensorboard import Board, TensorBoard
+from trainables.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +243,19 @@ def test_a_real_tensorboard_serves_scalars_hparams_samples_and_the_front(served:
     assert len(groups) == 13, "every trial and both controls are a line of the table"
     values = {g["sessions"][0]["name"]: g["hparams"] for g in groups.values()}
     assert values["dimum-0001"]["lr"] == pytest.approx(2e-4) and values["dimum-0001"]["replacement"] == "noise"
+
+
+def test_what_was_confirmed_has_its_means_on_the_board(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", artifacts=False)
+    view = TensorBoard(run, space(), Store(run / "artifacts"))
+    for _ in range(2):  # written again, they take the place of what was there
+        view.finish()
+    sweep = read_sweep(run)
+    told = load(run / "tensorboard" / "dimum-0001")
+    found = sweep.member("dimum-0001").confirmed
+    assert found is not None
+    for name in ("robustness", "fid_delta", "retain_accuracy"):
+        assert [(e.step, e.value) for e in told.Scalars(f"confirmed/{name}")] == [(0, pytest.approx(found[name].mean))]
+    assert "confirmed/robustness" in load(run / "tensorboard" / "control-base").Tags()["scalars"]
+    searched = next(m.trial_id for m in sweep.members if m.confirmed is None)
+    assert not (run / "tensorboard" / searched).exists()

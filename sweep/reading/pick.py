@@ -1,0 +1,125 @@
+"""What a reader should pick: each arm's best trial, how sure it is that it keeps its bounds, and a surer one where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.reading.arm_against_arm import standings
+from sweep.reading.best import merit
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Trial
+from sweep.reading.words import interval, number, settings
+
+SURE = 0.9  # a trial that keeps every bound with less has not been shown to keep them
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Of one arm the best trial by the first objective, None where nothing was scored, and how sure it is.
+
+    `chance` is the least probability with which its means over all seeds keep every bound, by Bonferroni's inequality from
+    those of each; None where it was not confirmed. `surer` is, where that is below `SURE`, another of the arm's confirmed
+    trials: the best one that is sure, or, without any, the surest.
+    """
+
+    arm: str
+    baseline: bool
+    best: Trial | None
+    chance: float | None
+    surer: Trial | None
+    reason: str | None  # why so few are on the arm's front
+
+    @property
+    def sure(self) -> bool:
+        return self.chance is not None and self.chance >= SURE
+
+
+def picks(sweep: Sweep) -> tuple[Pick, ...]:
+    """Every arm's, in the order in which the arms stand."""
+    found = []
+    for standing in standings(sweep):
+        best, chance = standing.member, None if standing.member is None else chance_of(sweep, standing.member)
+        surer = None
+        if best is not None and chance is not None and chance < SURE:
+            surer = _surest(sweep, standing.arm, chance)
+        found.append(Pick(standing.arm, standing.baseline, best, chance, surer, standing.reason))
+    return tuple(found)
+
+
+def chance_of(sweep: Sweep, trial: Trial) -> float | None:
+    """The least probability that a confirmed trial keeps every bound; None where seeds do not say that of each."""
+    if not sweep.constraints or any(c.name not in trial.within for c in sweep.constraints):
+        return None
+    return max(0.0, 1.0 - sum(1.0 - trial.within[c.name] for c in sweep.constraints))
+
+
+def pick_text(sweep: Sweep, pick: Pick) -> str:
+    """The pick in words, with figures, intervals and settings."""
+    if pick.best is None:
+        return f"nothing was scored ({pick.reason})" if pick.reason else "nothing was scored"
+    seeds = len(sweep.seeds(pick.best.trial_id))
+    if pick.best.confirmed is None:
+        how = "on the search's one seed, not confirmed"
+    else:
+        how = f"on {seeds} fresh seed{'s' if seeds != 1 else ''}"
+    words = [f"{pick.best.trial_id}, {how}: {_figures(sweep, pick.best)}; {settings(pick.best)}"]
+    if pick.best.feasible is False:
+        words.append("It breaks a constraint: nothing of this arm keeps them all")
+    elif pick.chance is not None:
+        sure = "" if pick.sure else ", which is not sure"
+        words.append(f"It keeps every bound with probability {number(pick.chance)} or more{sure}")
+    if pick.surer is not None:
+        chance = chance_of(sweep, pick.surer)
+        words.append(
+            f"Surer: {pick.surer.trial_id} ({number(chance)} or more), {_figures(sweep, pick.surer)}; {settings(pick.surer)}"
+        )
+    elif pick.chance is not None and not pick.sure and pick.best.feasible:
+        words.append("No trial of this arm that was confirmed is surer")
+    return ". ".join(words)
+
+
+def in_short(sweep: Sweep, found: Sequence[Pick]) -> str:
+    """Which trial to pick, in a sentence or two: the best that surely keeps its bounds, and what is better but not sure."""
+    metric = sweep.objectives[0].metric
+    feasible = [(pick, pick.best) for pick in found if pick.best is not None and pick.best.feasible]
+    if not feasible:
+        return f"Nothing is feasible ({sweep.reason})" if sweep.reason else "Nothing is feasible yet"
+    first, trial = feasible[0]
+    best = f"{trial.trial_id} ({first.arm})"
+    if trial.confirmed is None:
+        return f"{best} is best by {metric} on one seed; no fresh seed has confirmed it"
+    if first.chance is None or first.sure:
+        return f"{best}: the best by {metric}" + (", and sure of its bounds" if first.sure else "")
+    sure = [
+        one for pick, of_arm in feasible for one in (of_arm, pick.surer) if one is not None and _is_sure(sweep, one)
+    ]
+    doubt = f"{best} is best by {metric}, but keeps every bound with probability {number(first.chance)} or more only"
+    if not sure:
+        return f"{doubt}, and no other is sure either: more seeds would tell (--confirm-seeds)"
+    return (
+        f"{doubt}; the best that is sure is {sure[0].trial_id} ({sure[0].arm}), {metric} {interval(sure[0].at(metric))}"
+    )
+
+
+def _is_sure(sweep: Sweep, trial: Trial) -> bool:
+    chance = chance_of(sweep, trial)
+    return chance is not None and chance >= SURE
+
+
+def _surest(sweep: Sweep, arm: str, chance: float) -> Trial | None:
+    """Of the arm's feasible confirmed trials that are surer than this the best one that is sure, else the surest."""
+    surer = [
+        (trial, known)
+        for trial in sweep.arms[arm].confirmed_members
+        if trial.feasible and (known := chance_of(sweep, trial)) is not None and known > chance
+    ]
+    sure = [trial for trial, known in surer if known >= SURE]
+    metric = sweep.objectives[0].metric
+    if sure:
+        return max(sure, key=lambda trial: (merit(sweep, trial.value(metric)), trial.trial_id))
+    return max(surer, key=lambda found: (found[1], found[0].trial_id), default=(None, 0.0))[0]
+
+
+def _figures(sweep: Sweep, trial: Trial) -> str:
+    return ", ".join(f"{o.metric} {interval(trial.at(o.metric))}" for o in sweep.objectives)

@@ -1,0 +1,100 @@
+"""What a reader should pick: each arm's best, how sure it is, and a surer one where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from recorded_run import write_run
+
+from sweep.page.contents import _found
+from sweep.reading.ending import Ending
+from sweep.reading.pick import SURE, chance_of, in_short, pick_text, picks
+from sweep.reading.sweep import Sweep, read_sweep
+
+BOUNDS = ("fid_delta", "unlearning_accuracy")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    run = tmp_path_factory.mktemp("picked") / "run"
+    write_run(run)
+    return read_sweep(run)
+
+
+def with_chances(sweep: Sweep, chances: Mapping[str, tuple[float, float]]) -> Sweep:
+    """The sweep with other probabilities of its confirmed trials, by constraint."""
+    arms = {}
+    for name, arm in sweep.arms.items():
+        confirmed = tuple(
+            replace(t, within=dict(zip(BOUNDS, chances[t.trial_id], strict=True))) if t.trial_id in chances else t
+            for t in arm.confirmed_members
+        )
+        arms[name] = replace(arm, confirmed_members=confirmed)
+    return replace(sweep, arms=arms)
+
+
+def test_the_best_of_every_arm_is_told_with_its_settings_and_how_sure_it_is(sweep: Sweep) -> None:
+    found = picks(sweep)
+    assert [pick.arm for pick in found] == ["dimum", "label_swap"] and all(pick.sure for pick in found)
+    assert all(pick.surer is None for pick in found)
+    for pick in found:
+        said = pick_text(sweep, pick)
+        assert pick.best is not None and said.startswith(f"{pick.best.trial_id}, on 3 fresh seeds: robustness ")
+        assert "lr=" in said and "keeps every bound with probability 0.99" in said and "not sure" not in said
+    assert in_short(sweep, found) == "dimum-0001 (dimum): the best by robustness, and sure of its bounds"
+
+
+def test_chances_of_several_bounds_add_up_to_the_least_that_they_allow(sweep: Sweep) -> None:
+    doubtful = with_chances(sweep, {"dimum-0001": (0.7, 0.96)})
+    trial = next(t for t in doubtful.arms["dimum"].confirmed_members if t.trial_id == "dimum-0001")
+    assert chance_of(doubtful, trial) == pytest.approx(0.66)
+    assert chance_of(doubtful, replace(trial, within={"fid_delta": 0.7})) is None, "not known of each"
+    assert chance_of(doubtful, replace(trial, within=dict.fromkeys(BOUNDS, 0.3))) == 0.0
+
+
+def test_where_the_best_is_not_sure_a_surer_one_is_named(sweep: Sweep) -> None:
+    feasible = [t.trial_id for t in sweep.arms["dimum"].confirmed_members if t.feasible]
+    assert "dimum-0001" in feasible and len(feasible) >= 2
+    other = next(t for t in feasible if t != "dimum-0001")
+    rest = dict.fromkeys(feasible, (0.6, 0.99))
+    doubtful = with_chances(sweep, rest | {"dimum-0001": (0.7, 0.96), other: (0.995, 0.999)})
+    found = picks(doubtful)
+    first = found[0]
+    assert first.best is not None and first.best.trial_id == "dimum-0001" and not first.sure
+    assert first.surer is not None and first.surer.trial_id == other
+    said = pick_text(doubtful, first)
+    assert (
+        "probability 0.660 or more, which is not sure" in said and f"Surer: {other} (0.994 or more), robustness" in said
+    )
+    short = in_short(doubtful, found)
+    assert short.startswith("dimum-0001 (dimum) is best by robustness, but keeps every bound with probability 0.660")
+    assert f"the best that is sure is {other} (dimum), robustness" in short
+    surest = with_chances(sweep, dict.fromkeys(feasible, (0.6, 0.99)) | {"dimum-0001": (0.5, 0.9), other: (0.8, 0.99)})
+    assert (pick := picks(surest)[0]).surer is not None and pick.surer.trial_id == other, "none is sure: the surest"
+    assert f"\nbut     {short}\n" in Ending(doubtful).text() and Ending(sweep).doubt() == ""
+    told = dict(_found(doubtful))
+    assert told["In short"] == short and told["dimum"] == said and "label_swap (baseline)" in told
+
+
+def test_where_nothing_is_sure_it_is_said(sweep: Sweep) -> None:
+    every = [t.trial_id for arm in sweep.arms.values() for t in arm.confirmed_members]
+    doubtful = with_chances(sweep, dict.fromkeys(every, (0.8, 0.9)))
+    found = picks(doubtful)
+    assert all(pick.chance == pytest.approx(0.7) and pick.chance < SURE and pick.surer is None for pick in found)
+    assert "no other is sure either: more seeds would tell (--confirm-seeds)" in in_short(doubtful, found)
+    assert "No trial of this arm that was confirmed is surer" in pick_text(doubtful, found[0])
+
+
+def test_what_no_fresh_seed_has_confirmed_is_said_to_be_of_one(sweep: Sweep, tmp_path: Path) -> None:
+    arms = {name: replace(arm, confirmed_members=()) for name, arm in sweep.arms.items()}
+    searched = replace(sweep, arms=arms)
+    found = picks(searched)
+    if found[0].best is not None and found[0].best.confirmed is None:
+        assert "on one seed; no fresh seed has confirmed it" in in_short(searched, found)
+        assert "on the search's one seed, not confirmed" in pick_text(searched, found[0])
+    none = replace(sweep, arms={n: replace(a, confirmed_members=(), search_best=None) for n, a in sweep.arms.items()})
+    assert in_short(none, picks(none)).startswith("Nothing is feasible")
+    assert pick_text(none, picks(none)[0]).startswith("nothing was scored")
