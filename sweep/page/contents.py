@@ -181,7 +181,7 @@ def _found(sweep: Sweep) -> list[tuple[str, str]]:
     found = picks(sweep)
     told = [("In short", in_short(sweep, found))]
     for pick in found[:MOST_PICKS]:
-        told.append((f"{pick.arm} (baseline)" if pick.baseline else pick.arm, pick_text(sweep, pick)))
+        told.append(("Arm", f"{pick.arm}{' (baseline)' if pick.baseline else ''}: {pick_text(sweep, pick)}"))
     for pair in comparison(sweep):
         rows = [r for r in pair.rows if r.series is None and r.figure in {o.metric for o in sweep.objectives}]
         if pair.main and pair.baseline and rows and len(sweep.arms) <= FEW_ARMS:

@@ -9,7 +9,7 @@ from sweep.reading.arm_against_arm import standings
 from sweep.reading.best import merit
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import interval, number, settings
+from sweep.reading.words import interval, number, settings, within
 
 SURE = 0.9  # a trial that keeps every bound with less has not been shown to keep them
 
@@ -68,7 +68,8 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
         words.append("It breaks a constraint: nothing of this arm keeps them all")
     elif pick.chance is not None:
         sure = "" if pick.sure else ", which is not sure"
-        words.append(f"It keeps every bound with probability {number(pick.chance)} or more{sure}")
+        each = within(sweep, pick.best)
+        words.append(f"It keeps every bound with probability {number(pick.chance)} or more{sure} ({each})")
     if pick.surer is not None:
         chance = chance_of(sweep, pick.surer)
         words.append(
