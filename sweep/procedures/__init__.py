@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sweep.errors import UsageError, near
 from sweep.procedures.columns import START, Columns, column, facts_of
-from sweep.procedures.panels import Panels
-from sweep.procedures.sections import Sections
 from sweep.procedures.traces import NoTraces, Traces
 from sweep.space import Arm, SearchSpace
 from sweep.space.question import DEFAULT_PROCEDURE as DEFAULT
+
+if TYPE_CHECKING:  # both import scipy, and a plan is to be checked in no time
+    from sweep.procedures.panels import Panels
+    from sweep.procedures.sections import Sections
 
 __all__ = [
     "DEFAULT", "START", "Columns", "Counts", "Execute", "Knowledge", "Preparing", "Procedure", "Row", "Spec", "Specs", "Task",
