@@ -20,7 +20,8 @@ class Pick:
 
     `chance` is the least probability with which its means over all seeds keep every bound, by Bonferroni's inequality from
     those of each; None where it was not confirmed. `surer` is, where that is below `SURE`, another of the arm's confirmed
-    trials: the best one that is sure, or, without any, the surest.
+    trials: the best one that is sure, or, without any, the surest. It is chosen by the very seeds that it is told by, which
+    flatters it a little; the best is chosen by the search's.
     """
 
     arm: str
