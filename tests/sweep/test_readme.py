@@ -23,6 +23,7 @@ SAID = {  # of each block, what its output tells of the recorded run
         "confirmed front, 2 of 7 trials",
         "label_swap",
         "report.html",
+        "tables/confirmed.csv",
         "tables/curves.csv",
         "maximise",
     ),
@@ -68,7 +69,7 @@ def test_each_block_runs_as_it_is_written_and_tells_what_it_promises(folder: Pat
         assert (folder / "trials.csv").read_text().count("\n") == 14 and (folder / "RUN" / "report.html").stat().st_size
         assert (folder / "front.pdf").stat().st_size and "sampler ddim-20" in (folder / "front.txt").read_text()
         assert sorted(f.name for f in (folder / "tables").iterdir()) == [
-            f"{t}.csv" for t in ("curves", "replicates", "stages", "trials")
+            f"{t}.csv" for t in ("confirmed", "curves", "replicates", "stages", "trials")
         ]
         last = done.stdout[done.stdout.rindex("[\n") :]
         assert {r["attack_step"] for r in json.loads(last)} == {0, 1, 3, 7}
