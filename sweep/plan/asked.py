@@ -23,13 +23,16 @@ LOGGERS = ("mlflow", "wandb")  # their flags, too, may stand beside --resume: no
 def procedure_of(argv: Sequence[str] | None) -> str:
     """The procedure whose flags a command line is read by: that of its question, or of the run that goes on.
 
-    UsageError where neither can be read. What is wrong with a path itself is told once the command line is read.
+    UsageError where neither can be read. What is wrong with a path itself, or with both at once, is told once the command
+    line is read.
     """
     given = list(sys.argv[1:] if argv is None else argv)
     space, run = _value_of("--space", given), _value_of("--resume", given)
     wants_help = not {"-h", "--help"}.isdisjoint(given)
+    if (space and run) or "\0" in space + run:
+        return procedures.DEFAULT
     try:
-        if space and not run:
+        if space:
             return find.load(space).procedure
         if run:
             plan = records.read_json(records.run_folder(run) / "plan.json")
