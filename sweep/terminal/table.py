@@ -18,7 +18,7 @@ from sweep.terminal.lines import Progress, figure_format
 from sweep.terminal.tally import FAILED, FEASIBLE, OUTCOMES
 
 if TYPE_CHECKING:
-    from sweep.jobs import Job, Jobs
+    from sweep.jobs import Job, Jobs, SweepJobs
 
 SHOWN = 8  # rows of running trials, and of members of the front; of more, the others are counted
 _A_SECOND = 2  # redrawn so often: what is shown changes no faster
@@ -45,6 +45,11 @@ class LiveTable(Progress):
 
     def __exit__(self, *error: object) -> None:
         self._live.stop()
+
+    def begin(self, jobs: SweepJobs) -> None:
+        """Drawn at once: a search whose trials are all found is over before the table would be drawn again."""
+        super().begin(jobs)
+        self._live.refresh()
 
     def heartbeat(self, jobs: Jobs) -> None:
         """The table shows what runs."""

@@ -251,7 +251,7 @@ def test_a_sweep_that_is_told_to_end_says_how_to_go_on(swept: tuple[Path, str], 
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite run in the background ignores it
     )
-    wait_for(lambda: (folder / name / "plan.json").exists() and records.rows(folder / name, "stages"), driver)
+    wait_for(lambda: (folder / name / "plan.json").exists() and records.rows(folder / name, "replicates"), driver)
     driver.send_signal(how)
     _, error = driver.communicate(timeout=120)
     assert driver.returncode == 128 + how, error
