@@ -14,10 +14,8 @@ from sweep.page.marks import CONTROL_MARKS, MARKS, marks
 
 __all__ = [
     "CONTROL_MARKS", "LABELLED", "MARKS", "SHOWN_CURVES", "curves_figure", "front_figure", "image_grid", "marks", "pdf_bytes",
-    "png_bytes", "recovery_figure",
+    "png_bytes",
 ]  # fmt: skip
-
-recovery_figure = curves_figure  # the name that the views know
 
 
 def png_bytes(figure: Figure) -> bytes:

@@ -23,7 +23,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from sweep import procedures
 from sweep.jobs import Ended
-from sweep.page.figures import front_figure, image_grid, recovery_figure
+from sweep.page.figures import curves_figure, front_figure, image_grid
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.records import FAIL, RUNNING, safe_name
 from sweep.space import Choice, Float, Int, SearchSpace
@@ -196,7 +196,7 @@ class TensorBoard:
 def curve_figures(sweep: Sweep) -> Iterator[tuple[str, Figure]]:
     """The figures of curves that the page draws of a run, each with its tag: one with all of them in panels."""
     for tag in sweep.procedure.traces().figures():
-        yield tag, recovery_figure(sweep)
+        yield tag, curves_figure(sweep)
 
 
 def _add_grid(writer: SummaryWriter, tag: str, images: np.ndarray, step: int) -> None:

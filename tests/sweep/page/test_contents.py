@@ -216,7 +216,7 @@ def test_grids_keep_one_scale_for_all_images() -> None:
 
 def test_figures_are_pictures_with_something_on_them(run: Path) -> None:
     front = read_sweep(run)
-    for png in ((run / "front.png").read_bytes(), figures.png_bytes(figures.recovery_figure(front))):
+    for png in ((run / "front.png").read_bytes(), figures.png_bytes(figures.curves_figure(front))):
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
         assert pixels.shape[1] >= 1000 and (pixels != 255).any(axis=2).mean() > 0.01
     drawn = {t.get_text() for t in figures.front_figure(front).axes[0].texts}
