@@ -65,8 +65,8 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
         "parameters": _parameters(sweep),
         "trials": _columns(sweep, trials, replicates, panels.exported),
         "curves": _curves(sweep, curves.metric, trials) if curves else {},
-        "curves_told": _curves_told(curves) if curves else None,
-        "pictures_told": _pictures_told(pictures) if pictures else None,
+        "curves_facts": _curves_facts(curves) if curves else None,
+        "pictures_facts": _pictures_facts(pictures) if pictures else None,
         "climbs": [{"arm": c.arm, "trials": c.trials, "hours": _short(c.core_hours), "volume": _short(c.volume)}
                    for c in climbs(sweep)],
         "corner": corner_text(sweep),
@@ -137,18 +137,18 @@ def _exported(rows: list[Row], kept_in: str) -> int | None:
     return min((r for r in found if r >= 1), default=min(found, default=None))
 
 
-def _curves_told(curves: Curves) -> dict[str, Any]:
+def _curves_facts(curves: Curves) -> dict[str, Any]:
     """What the curves are drawn against, and what is written about them."""
     axes = curves.axes
     return {
         "steps": axes.steps, "symbol": axes.symbol, "doubling": axes.doubling, "share": axes.share,
         "series": [{"name": one.name, "brief": one.brief} for one in curves.series],
-        "heading": curves.heading, "told": curves.told, "label": curves.label,
+        "heading": curves.heading, "note": curves.note, "label": curves.label,
     }  # fmt: skip
 
 
-def _pictures_told(pictures: Pictures) -> dict[str, Any]:
-    return {"kinds": list(pictures.kinds), "told": pictures.told_of_one, "reference": pictures.reference}
+def _pictures_facts(pictures: Pictures) -> dict[str, Any]:
+    return {"kinds": list(pictures.kinds), "note": pictures.note_of_one, "reference": pictures.reference}
 
 
 def _curves(sweep: Sweep, metric: str, trials: list[Trial]) -> dict[str, dict[str, Any]]:

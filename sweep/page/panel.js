@@ -38,24 +38,24 @@ function listed(pairs) {
 }
 
 function showCurves(run, row, place) {
-  const fresh = run.trials.seeds[row.i] > 0 || row.group === GROUP.control, curves = run.curves[row.id], told = run.curves_told;
+  const fresh = run.trials.seeds[row.i] > 0 || row.group === GROUP.control, curves = run.curves[row.id], facts = run.curves_facts;
   const control = (id) => run.curves[fresh ? id : `${id}/search`] ?? run.curves[id];
-  const series = (told?.series ?? []).filter(({ name }) => curves?.[name]);
+  const series = (facts?.series ?? []).filter(({ name }) => curves?.[name]);
   if (!series.length) return;
-  place.append(element("h3", {}, `${row.id} ${told.heading}`), element("p", { class: "soft" }, told.told));
+  place.append(element("h3", {}, `${row.id} ${facts.heading}`), element("p", { class: "soft" }, facts.note));
   const grid = place.appendChild(element("div", { class: "curves" }));
   const drawn = Object.entries(run.controls).map(([id, look]) => [look, control(id)]);
   if (row.group !== GROUP.control) drawn.push([{ ...lookOf(run, row), name: row.id }, curves]);
-  const label = (name) => told.label.split(/(\{trial\}|\{series\})/).map((part) => ({ "{trial}": row.id, "{series}": name })[part] ?? part).join("");
+  const label = (name) => facts.label.split(/(\{trial\}|\{series\})/).map((part) => ({ "{trial}": row.id, "{series}": name })[part] ?? part).join("");
   const charts = series.map(({ name }) => element("div", { class: "chart", role: "img", "aria-label": label(name) }));
   // all of them are in place before any is drawn: each takes the width that it will keep
   grid.append(...series.map((one, i) => element("figure", {}, element("figcaption", {}, one.brief), charts[i])));
-  const at = (step) => (told.doubling ? Math.log2(step + 1) : step), shares = told.share ? { range: [-0.03, 1.03], dtick: 0.5 } : {};
+  const at = (step) => (facts.doubling ? Math.log2(step + 1) : step), shares = facts.share ? { range: [-0.03, 1.03], dtick: 0.5 } : {};
   series.forEach(({ name }, i) => {
-    const traces = drawn.filter(([, own]) => own?.[name] ?? own?.none).flatMap(([look, own]) => curve(look, own[name] ?? own.none, at, told.symbol));
+    const traces = drawn.filter(([, own]) => own?.[name] ?? own?.none).flatMap(([look, own]) => curve(look, own[name] ?? own.none, at, facts.symbol));
     const layout = {
       margin: { l: 34, r: 8, t: 4, b: 22 }, showlegend: false, hovermode: "closest",
-      xaxis: { tickvals: told.steps.map(at), ticktext: told.steps.map(String), zeroline: false },
+      xaxis: { tickvals: facts.steps.map(at), ticktext: facts.steps.map(String), zeroline: false },
       yaxis: { ...shares, zeroline: false },
     };
     plot(charts[i], traces, layout, { responsive: true, displayModeBar: false });
@@ -80,14 +80,14 @@ function legend(looks) {
 
 // Those of the reference of the same seed come first: every model of one seed draws from the same noise.
 function showSamples(run, row, place) {
-  const told = run.pictures_told, own = run.samples[row.id];
-  if (!told) return;
+  const facts = run.pictures_facts, own = run.samples[row.id];
+  if (!facts) return;
   if (!own) return place.append(element("p", { class: "soft" }, run.samples_left_out ? "Its samples are left out: the page is full." : "No samples of it are recorded."));
-  const first = run.samples[`${told.reference}/${own.replicate}`] ?? run.samples[told.reference];
-  const grids = [...(first && row.id !== told.reference && first.seed === own.seed ? first.grids.slice(0, 1) : []), ...own.grids];
-  place.append(element("h3", {}, `What ${row.id} draws`), element("p", { class: "soft" }, `Seed ${own.seed}, ${told.told}`));
+  const first = run.samples[`${facts.reference}/${own.replicate}`] ?? run.samples[facts.reference];
+  const grids = [...(first && row.id !== facts.reference && first.seed === own.seed ? first.grids.slice(0, 1) : []), ...own.grids];
+  place.append(element("h3", {}, `What ${row.id} draws`), element("p", { class: "soft" }, `Seed ${own.seed}, ${facts.note}`));
   place.append(element("div", { class: "strip" }, ...grids.map((grid) => {
-    const pictures = told.kinds.map((kind, i) => [kind, grid.pictures[i]]).filter(([, picture]) => picture !== null)
+    const pictures = facts.kinds.map((kind, i) => [kind, grid.pictures[i]]).filter(([, picture]) => picture !== null)
       .map(([kind, picture]) => element("img", { src: data.pictures[picture], alt: `${row.id}, ${grid.caption}: ${kind}` }));
     return element("figure", {}, element("figcaption", { title: grid.caption }, grid.caption), ...(grid.missing ? [element("div", { class: "missing" }, grid.missing)] : pictures));
   })));

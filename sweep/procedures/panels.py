@@ -97,7 +97,7 @@ class Curves:
     title: str  # over the plot of the best
     nothing: str  # over that plot as long as there is no curve
     heading: str  # over the curves of one trial, behind its name
-    told: str  # below that
+    note: str  # below that
     label: str  # of one of its charts, for who cannot see it; with ``{trial}`` and ``{series}``
 
 
@@ -136,7 +136,7 @@ class Table:
     label: str
     headings: tuple[Heading, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    told: str = ""
+    note: str = ""
     heading: str = ""
     folded: tuple[tuple[Cell, ...], ...] = ()
     summary: str = ""
@@ -154,8 +154,8 @@ class Pictures:
     replicate: tuple[str, ...]  # columns of the replicates that `Panels.strip` reads
     curves: tuple[str, ...]  # columns of the curves that it reads
     grids: int  # of a trial, as many as it is likely to have
-    told: str
-    told_of_one: str  # of one trial's, all of one seed
+    note: str  # of several trials'
+    note_of_one: str  # of one trial's, all of one seed
     heading: str = "Samples"
     nothing: str = "No samples are recorded."
     reference: str = ""
@@ -167,7 +167,7 @@ class Section:
 
     key: str  # its place in the page's addresses
     heading: str
-    told: str = ""
+    note: str = ""
     panels: tuple[Panel, ...] = ()
     nothing: str = ""  # said where panels are expected and there is none
     label: str = ""  # of a panel's chart, for who cannot see it; its title follows

@@ -42,7 +42,7 @@ def curves(sweep: Sweep) -> Curves:
         title="Relearning after k attack steps",
         nothing="No attack recorded yet",
         heading="under attack",
-        told="Relearning accuracy after k attack steps, spaced by log2(k + 1): lower is better. Bands are 95 %.",
+        note="Relearning accuracy after k attack steps, spaced by log2(k + 1): lower is better. Bands are 95 %.",
         label="Relearning accuracy of {trial}, base model and retrain control under {series}",
     )
 

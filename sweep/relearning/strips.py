@@ -19,9 +19,9 @@ def pictures(attacks: int) -> Pictures:
         replicate=("score",),
         curves=("attack", "attack_step", "artifact"),
         grids=1 + attacks,
-        told="Upper picture: the forgotten condition; lower: retained conditions. Every model of one seed draws from the same "
+        note="Upper picture: the forgotten condition; lower: retained conditions. Every model of one seed draws from the same "
         "noise; −1 is black and 1 white in all of them.",
-        told_of_one="the same noise in each. Upper: what was to be forgotten; lower: retained conditions.",
+        note_of_one="the same noise in each. Upper: what was to be forgotten; lower: retained conditions.",
         reference=BASE,
     )
 
