@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from sweep.procedures import Row
 from sweep.procedures.traces import Picture
 from sweep.relearning.columns import RELEARNED
-from sweep.relearning.pictures import sample_grids
 from sweep.space import SearchSpace
 
 
@@ -28,8 +27,16 @@ class Traces:
         return ("unlearned_model",)
 
     def pictures(self, space: SearchSpace, replicate: Row, curves: Iterable[Row]) -> Sequence[Picture]:
-        """Sample grids before unlearning, after it, and after the last rung of each attack."""
-        return sample_grids(replicate, curves, space.rungs[-1])
+        """Sample grids before unlearning, after it, and after each attack's last rung, those before it of the same noise.
+
+        None of a replicate that was never scored.
+        """
+        last = space.rungs[-1]
+        attacked = {r["attack"]: r["artifact"] for r in curves if r["attack_step"] == last and r["artifact"]}
+        before, score = replicate.get("base_score"), replicate.get("score")
+        pictures = [(before, "before unlearning", 0)] if before else []
+        pictures += [(score, "unlearned", 0)] if score else []
+        return pictures + [(key, f"after {attack}", last) for attack, key in attacked.items()]
 
     def figures(self) -> Sequence[str]:
         """The recovery curves."""
