@@ -18,13 +18,12 @@ from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, one_of
 from sweep.plan.paths import absolute
-from sweep.relearning import targets
-from sweep.space import Arm, Attack, SearchSpace, find
+from sweep.relearning import plan_words, targets
+from sweep.space import Arm, SearchSpace, find
 from trainables.data import DATASETS, Dataset, dataset
-from trainables.data._class_names import few
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.sizes import SIZES, fitting
-from trainables.forgetting import numbers_are_names, parse_forget
+from trainables.forgetting import parse_forget
 from trainables.sampling.sampler import Sampler
 
 AUTO = "auto"
@@ -56,12 +55,6 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise UsageError(f"--base-classes {text}: write whole numbers such as 0,217,482") from None
 
 
-def _target(target: str) -> str:
-    """``RUN:TRIAL`` with the run as every process finds it."""
-    run, colon, trial = target.rpartition(":")
-    return f"{absolute(run)}:{trial}" if colon else target
-
-
 def _budget(text: str) -> float | str:
     """``auto`` or a positive number; UsageError for anything else."""
     if text == AUTO:
@@ -81,40 +74,17 @@ def _budget_words(budget: float | str, _: Setup) -> str:
     return f"auto: max(.25 × FID(θ₀), 2 × SD of fid_delta over {CALIBRATION_SEEDS} sampling seeds)"
 
 
-def _data_words(_: str, setup: Setup) -> str:
-    """``fashion_mnist (1×16×16, at most 1000 images a split, in DIR)``."""
-    name, *facts = setup.data_facts()
-    return f"{name} ({', '.join(facts)})"
-
-
-def _base_words(base: str, setup: Setup) -> str:
-    return f"{base} at {setup.base_revision}" if setup.base_revision else base
-
-
 def _control_words(control: str, setup: Setup) -> str:
     if not setup.base:
         return ""
     return control or "none: without --retrain-control nothing can be said in excess of it"
 
 
-# The headings of the printed plan that are relearning's, each by the one that it stands before.
-HEADINGS = {
-    "target": Line("search", wrap=False),
-    "FID budget": Line("confirm", wrap=False),
-    "attacks": Line("confirm"),
-    "samples": Line("confirm", wrap=False),
-    "confirm attacks": Line("arms", label="", opening="attacked by "),
-    "base model": Line("arms", wrap=False),
-    "control": Line("arms", wrap=False),
-    "audit": Line("runs on", wrap=False),
-}
-
-
 @dataclass(frozen=True)
 class Setup:
     """What trials are about, from a sweep's or a track's command line."""
 
-    headings: ClassVar[Mapping[str, Line]] = HEADINGS
+    headings: ClassVar[Mapping[str, Line]] = plan_words.HEADINGS
 
     data: str = flag(
         "digits",
@@ -124,7 +94,9 @@ class Setup:
         ungiven=None,
         metavar="NAME",
         check=_data_wrong,
-        words=Words("data", _data_words),
+        words=Words(
+            "data", lambda _, setup: plan_words.data_text(setup.dataset(), setup.data_limit, setup.data_folder)
+        ),
     )
     data_folder: str = flag(
         "",
@@ -160,7 +132,7 @@ class Setup:
         QUESTION,
         ungiven=None,
         metavar="WHAT",
-        words=Words("data", lambda _, setup: f"forget {setup.forget_text()}"),
+        words=Words("data", lambda forget, setup: f"forget {plan_words.forget_text(forget, setup.dataset())}"),
     )
     target: str = flag(
         "",
@@ -168,7 +140,7 @@ class Setup:
         "the unlearned model that a search of the attack attacks (default: the question's own)",
         QUESTION,
         metavar="METHOD|RUN:TRIAL",
-        read=_target,
+        read=targets.absolute_target,
     )
     fid_budget: float | str = flag(
         AUTO,
@@ -206,7 +178,7 @@ class Setup:
         MODELS,
         metavar="FOLDER|ID",
         read=_pipeline,
-        words=Words("base model", _base_words),
+        words=Words("base model", lambda base, setup: plan_words.base_text(base, setup.base_revision)),
     )
     base_revision: str = flag(
         "", "--base-revision", "revision of a hub id (default: its newest)", MODELS, metavar="REV"
@@ -408,57 +380,12 @@ class Setup:
         if attacked:
             yield Words("target"), attacked
         rungs = f"scored after {list(space.rungs)} steps"
-        yield Words("attacks"), f"{_suite_text(space, space.search_attacks)}; {rungs}"
-        yield Words("confirm attacks"), _suite_text(space, space.confirm_attacks)
-        for heading, text in self.found_facts():
+        yield Words("attacks"), f"{plan_words.suite_text(space, space.search_attacks)}; {rungs}"
+        yield Words("confirm attacks"), plan_words.suite_text(space, space.confirm_attacks)
+        for heading, text in plan_words.folder_facts(self.dataset()):
             yield Words(heading), text
         forgotten, retained = self.confirm_samples
         yield Words("confirm", joined=", "), f"{forgotten} and {retained} samples"
-
-    def data_facts(self) -> list[str]:
-        """``fashion_mnist``, ``1×16×16``, ``at most 1000 images a split``, ``in DIR``."""
-        facts = [self.data, "×".join(map(str, self.dataset().shape))]
-        if self.data_limit:
-            facts.append(f"at most {self.data_limit} images a split")
-        if self.data_folder:
-            facts.append(f"in {self.data_folder}")
-        return facts
-
-    def forget_text(self) -> str:
-        """``3 (dress)``, ``dress (condition 3)``; where numbers are names ``2 (named 2: condition 1 of 0 to 2)``."""
-        data = self.dataset()
-        if not data.classes:
-            return self.forget
-        conditions = parse_forget(self.forget, data).conditions
-        names, numbers = ", ".join(data.classes[c] for c in conditions), ", ".join(map(str, conditions))
-        if numbers_are_names(data):
-            return f"{self.forget} (named {names}: condition {numbers} of 0 to {data.conditions - 1})"
-        if names == numbers:
-            return self.forget
-        return f"{self.forget} ({f'condition {numbers}' if names == self.forget else names})"
-
-    def found_facts(self) -> list[tuple[str, str]]:
-        """What in the data folder was taken for what: headings with texts, for the plan. None where data are embedded.
-
-        UsageError where the files that tell cannot be read.
-        """
-        data = self.dataset()
-        facts = list(data.found[:1])
-        if data.classes:
-            facts.append(("classes", f"{len(data.classes)}: {few(data.classes, 10)}"))
-        if data.counts is not None:
-            try:
-                counts = data.counts()
-            except ValueError as error:
-                raise UsageError(f"--data {self.data}: {error}") from error
-            facts.append(("images", ", ".join(f"{n} {split}" for split, n in counts.items())))
-        return facts + list(data.found[1:])
-
-
-def _suite_text(space: SearchSpace, attacks: tuple[Attack, ...]) -> str:
-    """The suite; of arms that search the attack, each trial has its own and only the controls the suite."""
-    told = ", ".join(attack.name + ("" if attack.counts else " (does not count)") for attack in attacks)
-    return f"each trial by its own; the controls by {told}" if any(arm.attack for arm in space.arms) else told
 
 
 def _check_file(option: str, path: str) -> None:

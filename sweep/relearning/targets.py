@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from sweep.errors import UsageError, near
+from sweep.plan.paths import absolute
 from sweep.relearning.question import check_method
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ def aimed(space: SearchSpace, target: str) -> SearchSpace:
         raise UsageError(f"--target {error}") from None
     arms = (dataclasses.replace(arm, method=method, held=held) if arm.attack else arm for arm in space.arms)
     return dataclasses.replace(space, arms=tuple(arms))
+
+
+def absolute_target(target: str) -> str:
+    """``RUN:TRIAL`` with the run's absolute path, which every process finds; a METHOD as it is."""
+    run, colon, trial = target.rpartition(":")
+    return f"{absolute(run)}:{trial}" if colon else target
 
 
 def describe(space: SearchSpace) -> str:

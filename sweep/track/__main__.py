@@ -22,6 +22,7 @@ from sweep.plan.words import wrapped
 from sweep.records import read_json
 from sweep.records.claim import claimed
 from sweep.records.folder import write_json
+from sweep.relearning import plan_words
 from sweep.terminal.lines import Progress
 from sweep.terminal.quiet import quiet
 from sweep.track import plan as tracks
@@ -144,11 +145,13 @@ def _methods(asked: list[str], common: Plan, forgets: list[str]) -> list[str]:
 def describe(plan: TrackPlan) -> str:
     """The whole track in words."""
     setup = plan.common.setup
+    data = setup.dataset()
+    data_facts = ", ".join(plan_words.data_facts(data, setup.data_limit, setup.data_folder))
     n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
     lines = [
-        f"data        {', '.join(setup.data_facts())}; seeds {', '.join(map(str, plan.replicate_seeds))}",
-        *(line for heading, text in setup.found_facts() for line in wrapped(heading, text)),
-        *wrapped("forget", "; ".join(plan.of(forget).setup.forget_text() for forget in plan.forgets)),
+        f"data        {data_facts}; seeds {', '.join(map(str, plan.replicate_seeds))}",
+        *(line for heading, text in plan_words.folder_facts(data) for line in wrapped(heading, text)),
+        *wrapped("forget", "; ".join(plan_words.forget_text(forget, data) for forget in plan.forgets)),
         *wrapped("methods", ", ".join(f"{e.name} ({e.source})" for e in plan.entries)),
         *wrapped("attacks", ", ".join(a.name + ("" if a.counts else " (does not count)") for a in plan.suite)),
         f"rungs       {', '.join(map(str, plan.rungs))}",

@@ -1,0 +1,84 @@
+"""The words of the printed plan that are relearning's: its headings, and texts of the data, what is forgotten and the attacks.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweep.errors import UsageError
+from sweep.plan.flags import Line
+from sweep.space import Attack, SearchSpace
+from trainables.data import Dataset
+from trainables.data._class_names import few
+from trainables.forgetting import numbers_are_names, parse_forget
+
+# The headings of the printed plan that are relearning's, each by the one that it stands before.
+HEADINGS = {
+    "target": Line("search", wrap=False),
+    "FID budget": Line("confirm", wrap=False),
+    "attacks": Line("confirm"),
+    "samples": Line("confirm", wrap=False),
+    "confirm attacks": Line("arms", label="", opening="attacked by "),
+    "base model": Line("arms", wrap=False),
+    "control": Line("arms", wrap=False),
+    "audit": Line("runs on", wrap=False),
+}
+
+
+def data_facts(data: Dataset, limit: int, folder: str) -> list[str]:
+    """``fashion_mnist``, ``1×16×16``, ``at most 1000 images a split``, ``in DIR``; a limit of 0 is none."""
+    facts = [data.name, "×".join(map(str, data.shape))]
+    if limit:
+        facts.append(f"at most {limit} images a split")
+    if folder:
+        facts.append(f"in {folder}")
+    return facts
+
+
+def data_text(data: Dataset, limit: int, folder: str) -> str:
+    """``fashion_mnist (1×16×16, at most 1000 images a split, in DIR)``."""
+    name, *facts = data_facts(data, limit, folder)
+    return f"{name} ({', '.join(facts)})"
+
+
+def base_text(base: str, revision: str) -> str:
+    """``FOLDER``, or ``ID at REVISION``."""
+    return f"{base} at {revision}" if revision else base
+
+
+def forget_text(forget: str, data: Dataset) -> str:
+    """``3 (dress)``, ``dress (condition 3)``; where numbers are names ``2 (named 2: condition 1 of 0 to 2)``."""
+    if not data.classes:
+        return forget
+    conditions = parse_forget(forget, data).conditions
+    names, numbers = ", ".join(data.classes[c] for c in conditions), ", ".join(map(str, conditions))
+    if numbers_are_names(data):
+        return f"{forget} (named {names}: condition {numbers} of 0 to {data.conditions - 1})"
+    if names == numbers:
+        return forget
+    return f"{forget} ({f'condition {numbers}' if names == forget else names})"
+
+
+def folder_facts(data: Dataset) -> list[tuple[str, str]]:
+    """What in the data folder was taken for what: headings with texts. None where data are embedded.
+
+    UsageError where the files that tell cannot be read.
+    """
+    facts = list(data.found[:1])
+    if data.classes:
+        facts.append(("classes", f"{len(data.classes)}: {few(data.classes, 10)}"))
+    if data.counts is not None:
+        try:
+            counts = data.counts()
+        except ValueError as error:
+            raise UsageError(f"--data {data.name}: {error}") from error
+        facts.append(("images", ", ".join(f"{n} {split}" for split, n in counts.items())))
+    return facts + list(data.found[1:])
+
+
+def suite_text(space: SearchSpace, attacks: Sequence[Attack]) -> str:
+    """The suite; of arms that search the attack, each trial has its own and only the controls the suite."""
+    names = ", ".join(attack.name + ("" if attack.counts else " (does not count)") for attack in attacks)
+    return f"each trial by its own; the controls by {names}" if any(arm.attack for arm in space.arms) else names
