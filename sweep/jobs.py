@@ -176,7 +176,7 @@ def identity(spec: Spec) -> dict[str, Any]:
 def add_report(job: Job, report: Mapping[str, Any]) -> None:
     """Add a report's rows to a job's. A restarted process reports its stages again, as found: they are already here."""
     if report["stage"] and report["stage"]["key"] not in {s["key"] for s in job.stages}:
-        job.stages.append(_stage_row(job.spec, report["stage"]))
+        job.stages.append(_stage_row(job.spec, report["stage"]) | {"points": len(report["curves"])})
     columns = procedures.named(job.spec.procedure).columns()
     at = (columns.series, columns.step, "metric")
     known = {tuple(row[name] for name in at) for row in job.curves}

@@ -58,8 +58,16 @@ class Rows:
                 return True
         elif own is None:
             return True
-        scored = own is not None and own["state"] in (COMPLETE, PRUNED)
-        return scored and (name not in self.curves or name not in self.stages)
+        if own is None or own["state"] not in (COMPLETE, PRUNED):
+            return False
+        return name not in self.stages or (name not in self.curves and self._has_points(name, own["state"]))
+
+    def _has_points(self, name: str, state: str) -> bool:
+        """Whether curves of the replicate were recorded: a gate may stop a trial at a glance, which gives none."""
+        points = [row.get("points") for row in self.stages[name]]
+        if None in points:  # a run of schema 3 or before
+            return state == COMPLETE
+        return any(points)
 
 
 @dataclass

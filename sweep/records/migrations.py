@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from sweep.errors import UsageError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Columns = Sequence[tuple[str, pa.DataType]]
 
@@ -107,8 +107,14 @@ def _settings_and_what_stopped(table: pa.Table, name: str) -> pa.Table:
     return with_columns(table, [("stopped_by", pa.string()), ("settings", pa.string())]) if name == "trials" else table
 
 
+def _points_of_a_stage(table: pa.Table, name: str) -> pa.Table:
+    """3 → 4. A stage says how many points of curves it gave, so that a reader knows whether any are lost."""
+    return with_columns(table, [("stage", pa.string()), ("points", pa.int32())]) if name == "stages" else table
+
+
 MIGRATIONS: dict[int, Callable[[pa.Table, str], pa.Table]] = {
     1: _figures_added_under_version_1,
     2: _settings_and_what_stopped,
+    3: _points_of_a_stage,
 }
 """By the version it starts from: a table and its name to the same table one version later."""

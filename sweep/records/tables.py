@@ -103,6 +103,7 @@ def stage_columns(columns: Columns) -> tuple[pa.Field, ...]:
     return (
         *_REPLICATE,
         column("stage", pa.string(), "its name, and behind an @ the step that it goes to where it is one of several"),
+        column("points", pa.int32(), "points of curves that it gave; null in old runs"),
         column("key", pa.string(), "artifact key of its product"),
         column("found", pa.bool_(), "the product was already in the store: nothing was run"),
         column("started_at", _TIME, "start"),

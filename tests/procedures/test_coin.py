@@ -438,7 +438,9 @@ def _ended(run: Path) -> dict[str, Row]:
     """The trials whose rows say that they have ended, while a driver may be writing others."""
     found = {}
     for file in (run / "records" / "trials").glob("*.parquet"):
-        for row in pq.read_table(file).to_pylist():
+        with file.open("rb") as opened:  # by its path it would be opened twice, and may be another file by then
+            rows_of_file = pq.read_table(opened).to_pylist()
+        for row in rows_of_file:
             if row["state"] != "RUNNING" and row["arm"] != "control":
                 found[row["trial_id"]] = row
     return found

@@ -10,6 +10,7 @@ from agenda_by_hand import PREPARED, TINY, agenda_of, drain, finish, plan_in, re
 from optuna.trial import TrialState
 
 from sweep import records
+from sweep.driver.mend import Rows
 from sweep.driver.tune import AgendaSearcher
 from sweep.errors import UsageError
 from sweep.jobs import Ended
@@ -163,6 +164,28 @@ def test_after_a_crash_finished_trials_stay_and_unfinished_ones_go_on_under_thei
     names = drain(again)
     assert not {j.name for j in started} & set(names), "nothing that ran runs again"
     assert len([n for n in names if n.endswith("r0")]) == 2
+
+
+def test_a_trial_that_gave_no_curve_lacks_none_and_one_whose_curves_are_lost_does(plan: Plan) -> None:
+    agenda, run = agenda_of(plan), Path(plan.run_dir)
+    jobs = {}
+    while len(jobs) < 2:
+        job = agenda.next_job()
+        if job.arm == "control":
+            finish(agenda, job)
+        else:
+            jobs[job.name] = job
+    glanced, scored = jobs
+    point = {"attack": "none", "attack_step": 0, "metric": "unlearning_accuracy", "value": 0.1, "samples": 32}
+    agenda.take(glanced, report() | {"stage": stage("unlearn", "k1")})
+    agenda.take(glanced, report(records.PRUNED, "its unlearning accuracy") | {"stage": stage("glance", "k2")})
+    agenda.take(scored, report() | {"stage": stage("unlearn", "k3")})
+    agenda.take(scored, report(records.PRUNED, "its FID") | {"stage": stage("score", "k4"), "curves": [point]})
+    assert not {glanced, scored} & set(Rows.of(run).incomplete())
+    (run / "records" / "curves" / f"{scored}.parquet").unlink()
+    assert {glanced, scored} & set(Rows.of(run).incomplete()) == {scored}
+    (run / "records" / "stages" / f"{glanced}.parquet").unlink()
+    assert {glanced, scored} <= set(Rows.of(run).incomplete())
 
 
 def test_a_resumed_confirm_phase_runs_only_what_is_missing(plan: Plan) -> None:
