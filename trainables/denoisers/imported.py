@@ -53,9 +53,9 @@ def imported_model(pretrained: Pretrained, dataset: Dataset) -> torch.nn.Module:
     if not pretrained.classes:
         return model
     table = model.class_embedding.weight.detach()
-    own = table[: dataset.conditions] if not pretrained.rows else table[list(pretrained.rows)]
-    null = table[dataset.conditions :] if pretrained.null else own.mean(dim=0, keepdim=True)
-    table = torch.cat([own, null])
+    classes = table[: dataset.conditions] if not pretrained.rows else table[list(pretrained.rows)]
+    null = table[dataset.conditions :] if pretrained.null else classes.mean(dim=0, keepdim=True)
+    table = torch.cat([classes, null])
     ours = build(plain_config(model) | {"num_class_embeds": len(table)})
     ours.load_state_dict(dict(model.state_dict()) | {"class_embedding.weight": table})
     return _with_attributes(ours, len(dataset.attributes)) if dataset.attributes else ours
@@ -75,11 +75,11 @@ def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
     """A part of the pipeline. ValueError where its files are damaged, or lack weights: diffusers would make some up."""
     where, folder = f"{pretrained.source}: {part}", folder_of(Path(pretrained.folder), part)
     try:
-        model, found = kind.from_pretrained(folder, use_safetensors=True, **_READ)
+        model, loading = kind.from_pretrained(folder, use_safetensors=True, **_READ)
     except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{where} cannot be read ({type(error).__name__}: {reason})") from error
-    if missing := sorted(found["missing_keys"]):
+    if missing := sorted(loading["missing_keys"]):
         raise ValueError(
             f"{where} lacks {len(missing)} of its weights, {missing[0]} among them; save the pipeline again"
         )

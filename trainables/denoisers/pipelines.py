@@ -63,9 +63,9 @@ def fitted(pretrained: Pretrained, dataset: Dataset) -> Pretrained:
     """
     where = pretrained.source
     if pretrained.image_shape != dataset.shape:
-        told = " of its VAE's images" * pretrained.in_latents
+        whose = " of its VAE's images" if pretrained.in_latents else ""
         raise ValueError(
-            f"{where}: it makes {_size(pretrained.image_shape)}{told}, but {dataset.name} has {_size(dataset.shape)}"
+            f"{where}: it makes {_size(pretrained.image_shape)}{whose}, but {dataset.name} has {_size(dataset.shape)}"
         )
     conditions = len(pretrained.rows) or dataset.conditions
     if pretrained.rows and len(pretrained.rows) != dataset.conditions:
@@ -78,12 +78,12 @@ def fitted(pretrained: Pretrained, dataset: Dataset) -> Pretrained:
         raise ValueError(f"{where}: it is unconditional, but {dataset.name} has {dataset.conditions} conditions")
     if dataset.unconditional or pretrained.rows:
         return pretrained
-    own = pretrained.classes - pretrained.null
-    if pretrained.kind == UNET and own == conditions + 1:
+    classes = pretrained.classes - pretrained.null
+    if pretrained.kind == UNET and classes == conditions + 1:
         return replace(pretrained, null=True)
-    if own != conditions:
+    if classes != conditions:
         raise ValueError(
-            f"{where}: it has {own} classes, but {dataset.name} has {conditions} conditions; "
+            f"{where}: it has {classes} classes, but {dataset.name} has {conditions} conditions; "
             f"say which of its classes they are, or take a data set with as many"
         )
     return pretrained
@@ -225,14 +225,14 @@ def _weights(folder: Path) -> list[Path]:
 
 def _json(path: Path, without: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))  # with a byte order mark or without
+        values = json.loads(path.read_text(encoding="utf-8-sig"))  # with a byte order mark or without
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: {without}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise ValueError(f"{path}: not a JSON object")
-    return found
+    return values
 
 
 def _whole(config: dict[str, Any], name: str, default: int, where: Path) -> int:

@@ -47,7 +47,7 @@ class BaseModel:
         """Arguments of `UNet2DModel` for a data set's shape and number of conditions."""
         channels, height, _ = dataset.shape
         blocks = len(self.channels)
-        kinds = ["Attn" * (height >> i <= self.attention_below) for i in range(blocks)]
+        kinds = ["Attn" if height >> i <= self.attention_below else "" for i in range(blocks)]
         return {
             "sample_size": height,
             "in_channels": channels,

@@ -18,9 +18,9 @@ def nearest_squared_distance(points: np.ndarray, targets: np.ndarray) -> np.ndar
 
 def neighbour_squared_distance(points: np.ndarray, k: int) -> np.ndarray:
     """(N,) squared distance of each point (N, d) to its k-th nearest other one; needs N > k."""
-    found = []
+    distances = []
     for rows in np.array_split(np.arange(len(points)), len(points) // 1024 + 1):
         squared = squared_distances(points[rows], points)
         squared[np.arange(len(rows)), rows] = np.inf  # a point is no neighbour of its own
-        found.append(np.partition(squared, k - 1, axis=1)[:, k - 1])
-    return np.concatenate(found)
+        distances.append(np.partition(squared, k - 1, axis=1)[:, k - 1])
+    return np.concatenate(distances)

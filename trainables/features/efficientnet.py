@@ -50,10 +50,10 @@ def efficientnet(source: FeatureSource) -> FeatureNetwork:
 
 def weights_file() -> Path:
     """Where the package keeps the weights; ValueError with the command that installs what is missing."""
-    found = {name: importlib.util.find_spec(name) for name in ("timm", PACKAGE)}
-    if missing := [name.replace("_", "-") for name, spec in found.items() if spec is None]:
+    packages = {name: importlib.util.find_spec(name) for name in ("timm", PACKAGE)}
+    if missing := [name.replace("_", "-") for name, spec in packages.items() if spec is None]:
         raise ValueError(f"feature network 'efficientnet' needs {' and '.join(missing)}, not installed here: {INSTALL}")
-    package = found[PACKAGE]
+    package = packages[PACKAGE]
     assert package is not None and package.origin, "a package that ships a file has a place"
     return Path(package.origin).parent / FILE
 

@@ -42,8 +42,8 @@ def frechet(samples: Evaluation) -> Figures:
     if len(retained) < 2:
         return {}
     reference = samples.reference
-    own = reference.mean, reference.covariance
-    return {"fid": _distance(statistics(retained), own, _reference_root(reference))}
+    reference_statistics = reference.mean, reference.covariance
+    return {"fid": _distance(statistics(retained), reference_statistics, _reference_root(reference))}
 
 
 def _distance(a: Gaussian, b: Gaussian, root: np.ndarray) -> float:

@@ -83,20 +83,20 @@ def card(artifact: Artifact, experiment: Experiment, pipeline: str, measured: st
         if isinstance(base, Pretrained)
         else "a model trained for this experiment"
     )
-    told = {"data": experiment.data, "base model": of, "artifact": artifact.key}
+    entries = {"data": experiment.data, "base model": of, "artifact": artifact.key}
     if "method" in facts:
         title = f"{experiment.data} without {experiment.forget}"
         what = f"A diffusion model that was made to forget `{experiment.forget}` of `{experiment.data}` by `{facts['method']}`."
-        told |= {"forgotten": experiment.forget, "method": facts["method"], "seed": facts["seed"]}
-        told |= {f"setting {name}": value for name, value in sorted(facts["settings"].items())}
+        entries |= {"forgotten": experiment.forget, "method": facts["method"], "seed": facts["seed"]}
+        entries |= {f"setting {name}": value for name, value in sorted(facts["settings"].items())}
     else:
         title, what = (
             f"{experiment.data}: {facts.get('which', artifact.kind)} model",
             "A diffusion model; nothing was unlearned.",
         )
     if facts.get("one_step"):
-        told["generator"] = f"makes an image in one step, from t = {facts['one_step']}; DDIM does not sample it"
-    rows = "\n".join(f"| {name} | {value} |" for name, value in told.items())
+        entries["generator"] = f"makes an image in one step, from t = {facts['one_step']}; DDIM does not sample it"
+    rows = "\n".join(f"| {name} | {value} |" for name, value in entries.items())
     return f"# {title}\n\n{what}\n\n| | |\n|---|---|\n{rows}\n\n{measured}\n{_how_to_sample(experiment, pipeline)}"
 
 
@@ -107,10 +107,11 @@ def _how_to_sample(experiment: Experiment, pipeline: str) -> str:
     conditions = f"Conditions are 0 to {dataset.conditions - 1}; {null} is the null condition." if labels else ""
     attributes = "".join(f" Bit {i} is `{name}`." for i, name in enumerate(dataset.attributes))
     channels = experiment.model_shape[0]
+    after_vae = " after the VAE" if experiment.in_latents else ""
     return f"""## How to sample it
 
 {conditions}{attributes}
-Sampled with {experiment.sampler}. As a batch, deterministically, in [-1, 1]{" after the VAE" * experiment.in_latents}:
+Sampled with {experiment.sampler}. As a batch, deterministically, in [-1, 1]{after_vae}:
 
 ```python
 import torch

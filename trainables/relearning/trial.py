@@ -109,10 +109,10 @@ class Pipeline(pipeline.Pipeline):
         if not ends:
             return {}
         worst = max(ends, key=lambda figures: figures["relearning_accuracy"])
-        found = {f"attacked_{name}": worst[name] for name in _SCORED_AFTER if name in worst}
+        figures = {f"attacked_{name}": worst[name] for name in _SCORED_AFTER if name in worst}
         if "fid" in worst and self.spec.attacked_per_retained == self.spec.samples.per_retained:
-            found["attacked_fid_delta"] = worst["fid"] - self.figures["fid_base"]  # the same noise, equal N
-        return found
+            figures["attacked_fid_delta"] = worst["fid"] - self.figures["fid_base"]  # the same noise, equal N
+        return figures
 
     def _take_score(self, stage: ScoreStage, artifact: Artifact) -> list[dict[str, Any]]:
         """The figures before the attack, `fid_base` and `fid_delta` with them, and rung 0 of every curve."""

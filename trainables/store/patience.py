@@ -32,15 +32,15 @@ def patiently(steps: Iterable[Item]) -> list[Item]:
             answers.put(("error", error))
 
     threading.Thread(target=work, daemon=True, name="file system").start()
-    found: list[Item] = []
+    items: list[Item] = []
     while True:
         try:
             what, answer = answers.get(timeout=patience_s())
         except queue.Empty:
             raise TimeoutError(f"no answer within {patience_s():g} s") from None
         if what == "end":
-            return found
+            return items
         if what == "error":
             assert isinstance(answer, BaseException)
             raise answer
-        found.append(answer)  # type: ignore[arg-type]  # of kind "item"
+        items.append(answer)  # type: ignore[arg-type]  # of kind "item"

@@ -217,13 +217,13 @@ class Store:
     def files(self) -> list[StoredFile]:
         """All that is the store's own, sidecars first; what was set aside and whatever else lies there is left out."""
         selector = fs.FileSelector(self._place[1], recursive=True, allow_not_found=True)
-        found = []
+        stored = []
         for info in self._ask(lambda: self._files.get_file_info(selector), "list it"):
             path = info.path.removeprefix(self._place[1]).lstrip("/")
             if info.type == fs.FileType.File and (known := _FILE.fullmatch(path)):
                 what = "unfinished" if known["unfinished"] else "partial" if known["partial"] else known["suffix"]
-                found.append(StoredFile(path, known["key"] or "", what, info.size, info.mtime.timestamp()))
-        return sorted(found, key=lambda file: (file.what != "json", file.path))
+                stored.append(StoredFile(path, known["key"] or "", what, info.size, info.mtime.timestamp()))
+        return sorted(stored, key=lambda file: (file.what != "json", file.path))
 
     def _set_aside(self, key: str, what: str) -> None:
         """Move an artifact that was found damaged to ``damaged/``, unless another process has made it again meanwhile."""

@@ -76,9 +76,9 @@ def displacement(model: torch.nn.Module, moves: Mapping[str, torch.Tensor]) -> d
 
     `moves` maps names of the model's own parameters to their changes; what it lacks stands still.
     """
-    own = {n.replace(_ORIGINAL, ".weight"): n for n, _ in model.named_parameters() if not is_factor(n)}
+    parameters = {n.replace(_ORIGINAL, ".weight"): n for n, _ in model.named_parameters() if not is_factor(n)}
     plain = plain_parameters(model)
-    found = {name: moves.get(own[name], torch.zeros_like(p)).detach().clone() for name, p in plain.items()}
+    changes = {name: moves.get(parameters[name], torch.zeros_like(p)).detach().clone() for name, p in plain.items()}
     with torch.no_grad():
         for name, factors in _factored(model):
             prefix = name.removesuffix(".weight") + _FACTORS
@@ -87,8 +87,8 @@ def displacement(model: torch.nn.Module, moves: Mapping[str, torch.Tensor]) -> d
                 (factors.b, moves.get(f"{prefix}.a")),
             ):
                 if left is not None and right is not None:
-                    found[name] += (left @ right).view(found[name].shape)
-    return found
+                    changes[name] += (left @ right).view(changes[name].shape)
+    return changes
 
 
 def _factored(model: torch.nn.Module) -> list[tuple[str, LowRank]]:

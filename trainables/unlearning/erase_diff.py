@@ -113,8 +113,8 @@ def minimised(run: FineTuning, forget_loss: Loss, settings: EraseDiff) -> torch.
         for _ in range(settings.inner_steps):
             with run.device.autocast():
                 loss = forget_loss(run.model, run.generator)
-            found = gradients(loss, run)
-            torch._foreach_add_(weights, found, alpha=-settings.inner_learning_rate)
+            gradient = gradients(loss, run)
+            torch._foreach_add_(weights, gradient, alpha=-settings.inner_learning_rate)
         with torch.no_grad(), run.device.autocast():
             return forget_loss(run.model, run.generator)
     finally:

@@ -97,10 +97,10 @@ class Projected:
         with run.device.autocast():
             keep = denoising_loss(run.model, problem.schedule, x_r.images, x_r.conditions, run.generator)
             loss = lambda_f * self.forget_loss(run.model, forgotten, run.generator) + lambda_r * keep
-        found = list(torch.autograd.grad(loss, run.parameters, allow_unused=True, materialize_grads=True))
+        gradient = list(torch.autograd.grad(loss, run.parameters, allow_unused=True, materialize_grads=True))
         if project:
-            found = towards(found, self.memory)
-        for parameter, value in zip(run.parameters, found, strict=True):
+            gradient = towards(gradient, self.memory)
+        for parameter, value in zip(run.parameters, gradient, strict=True):
             parameter.grad = value
         return loss.detach()
 

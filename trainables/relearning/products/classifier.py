@@ -21,8 +21,8 @@ def classifier_key(experiment: Experiment) -> str:
 def make_classifier(experiment: Experiment) -> Artifact:
     """The classifier, with its accuracy on the held-out test split."""
     store, key = Store(experiment.store), classifier_key(experiment)
-    if found := store.whole(key):
-        return found
+    if artifact := store.whole(key):
+        return artifact
     judged, start = experiment.dataset.judge, time.process_time()
     splits = judged.load()
     model = train_classifier(judged, splits.train, experiment.classifier, experiment.base_seed)

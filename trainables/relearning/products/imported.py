@@ -26,8 +26,8 @@ def make_imported(experiment: Experiment, pretrained: Pretrained) -> Artifact:
     """
     check_beside_base(experiment, pretrained)
     store, key = Store(experiment.store), imported_key(experiment, pretrained)
-    found = store.whole(key)
-    return found or put_pretrained(
+    artifact = store.whole(key)
+    return artifact or put_pretrained(
         store, key, "imported", pretrained, experiment.dataset, {"source": pretrained.source}
     )
 
@@ -38,8 +38,8 @@ def check_beside_base(experiment: Experiment, pretrained: Pretrained) -> None:
         raise ValueError(
             f"{pretrained.source}: it denoises {pretrained.shape}, the base model {experiment.model_shape}"
         )
-    own, base = (p.noise_schedule().alphas_cumprod for p in (pretrained, experiment.base))
-    if own.shape != base.shape or not own.allclose(base, rtol=1e-4, atol=1e-7):
+    imported, base = (p.noise_schedule().alphas_cumprod for p in (pretrained, experiment.base))
+    if imported.shape != base.shape or not imported.allclose(base, rtol=1e-4, atol=1e-7):
         raise ValueError(
             f"{pretrained.source}: its noise schedule is not the base model's; give the base model it is of"
         )

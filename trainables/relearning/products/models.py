@@ -46,8 +46,8 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
     """
     store, key = Store(experiment.store), model_key(experiment, which)
     vae = vae_key(experiment) if which == "base" and experiment.in_latents else ""
-    if (found := store.whole(key)) and (not vae or store.whole(vae)):
-        return found
+    if (artifact := store.whole(key)) and (not vae or store.whole(vae)):
+        return artifact
 
     def images() -> Images:
         return training_images(experiment, which)

@@ -29,8 +29,8 @@ def reference_key(experiment: Experiment) -> str:
 def make_reference(experiment: Experiment) -> Artifact:
     """Statistics of the retained training images' features, and the features themselves in a fixed random order."""
     bench, key = Workbench(experiment), reference_key(experiment)
-    if found := bench.store.whole(key):
-        return found
+    if artifact := bench.store.whole(key):
+        return artifact
     retain, network = retain_set_of(bench), features_of(bench)
     features = network.extract(retain.images)
     mean, covariance = statistics(features)

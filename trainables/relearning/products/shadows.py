@@ -41,8 +41,8 @@ def shadows_key(experiment: Experiment) -> str:
 def make_shadow(experiment: Experiment, number: int) -> Artifact:
     """A shadow model: θ₀'s recipe on the retain set and a random half of all that the membership audit is over."""
     bench, key = Workbench(experiment), shadow_key(experiment, number)
-    if found := bench.store.whole(key):
-        return found
+    if artifact := bench.store.whole(key):
+        return artifact
     which = f"{SHADOW}{number}"
 
     def images() -> Images:
@@ -55,8 +55,8 @@ def make_shadow(experiment: Experiment, number: int) -> Artifact:
 def make_shadows(experiment: Experiment) -> Artifact:
     """Every shadow model's denoising loss of every audited image, and which it was trained on."""
     bench, key = Workbench(experiment), shadows_key(experiment)
-    if found := bench.store.whole(key):
-        return found
+    if artifact := bench.store.whole(key):
+        return artifact
     audited = together(forget_set_of(bench), strangers_of(bench))
     losses, trained_on = [], []
     for number in range(experiment.shadow_models):

@@ -27,8 +27,8 @@ def shared_key(experiment: Experiment, name: str) -> str:
 def make_shared(experiment: Experiment, name: str) -> Artifact:
     """A shared artifact, from θ₀ and the two sets and nothing else."""
     bench, key = Workbench(experiment), shared_key(experiment, name)
-    if found := bench.store.whole(key):
-        return found
+    if artifact := bench.store.whole(key):
+        return artifact
     start = time.process_time()
     problem = replace(problem_of(bench), features=_not_in_the_key, generated=_not_in_the_key)
     made = SHARED[name].make(problem, stream(experiment.base_seed, "shared", name))

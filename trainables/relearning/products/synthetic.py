@@ -26,8 +26,8 @@ def synthetic_key(experiment: Experiment) -> str:
 def make_synthetic(experiment: Experiment) -> Artifact:
     """What θ₀ makes of every retained condition, in equal numbers. Latents stay such."""
     bench, key = Workbench(experiment), synthetic_key(experiment)
-    if found := bench.store.whole(key):
-        return found
+    if artifact := bench.store.whole(key):
+        return artifact
     conditions = torch.tensor(experiment.retained).repeat_interleave(experiment.synthetic_per_condition)
     images = generate(experiment, base_of(bench), conditions, stream(experiment.base_seed, "synthetic"))
     tensors = {"images": images.numpy(), "conditions": conditions.numpy()}

@@ -93,10 +93,10 @@ class AttackStage:
                 if shown_by_other["relearning_accuracy"] > figures["relearning_accuracy"]:
                     figures |= {k: shown_by_other[k] for k in ("relearning_accuracy", "unlearning_accuracy")}
             audits = examine(self.bench, self.trajectory.run.model) if self.last else ({}, 0)
-            found, over = self.diagnosed(self.trajectory.run)
+            diagnostics, over = self.diagnosed(self.trajectory.run)
             start = self.diagnosed(self.trajectory.begin()) if self.first else ({}, {})
         counts = counted(figures, sampling, audits) | over
-        figures |= audits[0] | found
+        figures |= audits[0] | diagnostics
         if not self.last:  # before the figures: a rung without its checkpoint would make the next one train from θᵤ
             self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
         samples = _samples(self.trajectory.spec, self.step)

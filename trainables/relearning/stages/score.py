@@ -229,8 +229,8 @@ def make_score(experiment: Experiment, model: str, samples: Samples, seed: int) 
     """The score of a model, found or made: for the models that trials are compared with."""
     bench = Workbench(experiment)
     stage = ScoreStage(bench, model, samples, seed)
-    if found := bench.store.whole(stage.key):
-        return found
+    if artifact := bench.store.whole(stage.key):
+        return artifact
     watch = Stopwatch()
     with watch.running():
         stage.advance(watch, float("inf"))
