@@ -174,12 +174,12 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's; refused too is what would be a path that no file system takes, whatever it is the name of."""
-        found, rest = super().parse_known_args(args, namespace)
-        for name, value in vars(found).items():
+        values, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(values).items():
             for text in value if isinstance(value, (list, tuple)) else [value]:
                 if isinstance(text, str) and (why := _no_path(text)):
                     self.error(f"argument {name.replace('_', '-')}: {why}")
-        return found, rest
+        return values, rest
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; see {self.prog} --help\n")

@@ -31,10 +31,12 @@ def replicate_of(run: str, trial: str, replicate: int) -> Row:
     trials = sorted({r["trial_id"] for r in rows})
     if trial not in trials:
         raise UsageError(f"{run}: no trial {trial}; {near(trial, trials)}")
-    found = {r["replicate"]: r for r in rows if r["trial_id"] == trial}
-    if replicate not in found:
-        raise UsageError(f"{run}: {trial} has no replicate {replicate}; it has {', '.join(map(str, sorted(found)))}")
-    return found[replicate]
+    replicates = {r["replicate"]: r for r in rows if r["trial_id"] == trial}
+    if replicate not in replicates:
+        raise UsageError(
+            f"{run}: {trial} has no replicate {replicate}; it has {', '.join(map(str, sorted(replicates)))}"
+        )
+    return replicates[replicate]
 
 
 def output(args: argparse.Namespace) -> Path:

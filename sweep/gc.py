@@ -50,13 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         for run in {run.resolve(): run for run in runs}.values():
             held.enter_context(only_driver(run))
         try:
-            found = unneeded(store, runs, time.time() - args.age * 3600)
+            unneeded_files = unneeded(store, runs, time.time() - args.age * 3600)
             if args.delete:
-                delete(store, found)
+                delete(store, unneeded_files)
         except (StoreUnusable, OSError, ValueError) as error:
             raise UsageError(f"{store.name}: {error}") from None
-    print(f"{store.name}: {'removed' if args.delete else 'not needed'}: {found.text}")
-    if not args.delete and (found.artifacts or found.others):
+    print(f"{store.name}: {'removed' if args.delete else 'not needed'}: {unneeded_files.text}")
+    if not args.delete and (unneeded_files.artifacts or unneeded_files.others):
         print("nothing was removed; add --delete")
     return 0
 

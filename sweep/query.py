@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(file)
         return 0
     if args.schema:
-        found = schema(load(args.runs))
+        rows = schema(load(args.runs))
     else:
         if len(args.runs) < 2:
             raise UsageError('name a run and then what to ask of it: RUN "SELECT …" (or RUN --schema)')
@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = load(runs)
         if results.not_comparable:
             print(f"note: these runs differ in {', '.join(results.not_comparable)}", file=sys.stderr)
-        found = query(results, sql)
-    _put(found, args.format or "table", args.output)
+        rows = query(results, sql)
+    _put(rows, args.format or "table", args.output)
     return 0
 
 
@@ -90,25 +90,25 @@ def query(results: Results, sql: str) -> pa.Table:
         relation = connection.sql(sql)
         if relation is None:
             raise UsageError("SQL: it gives no rows; ask with SELECT")
-        found: pa.Table = relation.to_arrow_table()
+        rows: pa.Table = relation.to_arrow_table()
     except duckdb.Error as error:
         raise UsageError(f"SQL: {_one_line(str(error))}") from None
     finally:
         connection.close()
-    return found
+    return rows
 
 
 def schema(results: Results) -> pa.Table:
     """Every column of every table that has rows: its type, unit, direction and description."""
-    told = []
+    rows = []
     for name in TABLE_NAMES:
         try:
-            told += [{"table": name, **facts} for facts in columns_of(results.table(name))]
+            rows += [{"table": name, **facts} for facts in columns_of(results.table(name))]
         except NothingRecorded:
             continue  # as of `trials` in a run that has only begun
-    if not told:
+    if not rows:
         raise UsageError(f"{', '.join(map(str, results.runs))}: nothing recorded yet")
-    return pa.Table.from_pylist(told)
+    return pa.Table.from_pylist(rows)
 
 
 def export(results: Results, folder: Path, format: str) -> list[Path]:

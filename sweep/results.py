@@ -73,8 +73,8 @@ class Results:
         """One of them by its name; UsageError for another name."""
         if name not in TABLE_NAMES:
             raise UsageError(f"table {name!r}: {near(name, TABLE_NAMES)}")
-        found: pa.Table = getattr(self, name)
-        return found
+        table: pa.Table = getattr(self, name)
+        return table
 
     def to_pandas(self, name: str) -> pandas.DataFrame:
         """A table by pandas' own conversion; UsageError where pandas is not installed."""
@@ -86,9 +86,9 @@ class Results:
         need("polars", called="Polars")
         import polars
 
-        found = polars.from_arrow(self.table(name))
-        assert isinstance(found, polars.DataFrame), "a table makes a frame"
-        return found
+        frame = polars.from_arrow(self.table(name))
+        assert isinstance(frame, polars.DataFrame), "a table makes a frame"
+        return frame
 
     def front(self, arm: str) -> pa.Table:
         """The members of one arm's front, confirmed where it was, as ``sweep.pareto --format csv`` has them; each row with its run.
@@ -109,7 +109,7 @@ class Results:
         return self._together(name, lambda run: records.read(run, name))
 
     def _together(self, name: str, read: Callable[[Path], pa.Table]) -> pa.Table:
-        found = []
+        tables = []
         for run in self.runs:
             try:
                 table = read(run)
@@ -119,10 +119,10 @@ class Results:
                 continue  # of several, one may have only begun
             if self.together:
                 table = table.add_column(0, RUN, _constant(str(run), table.num_rows))
-            found.append(table)
-        if not found:
+            tables.append(table)
+        if not tables:
             raise NothingRecorded(f"{', '.join(map(str, self.runs))}: no {name} recorded yet")
-        return _concatenated(found)
+        return _concatenated(tables)
 
 
 def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Results:
@@ -146,8 +146,8 @@ def columns_of(table: pa.Table) -> Iterator[dict[str, Any]]:
     for column in table.schema:
         facts = {k.decode(): v.decode() for k, v in (column.metadata or {}).items()}
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        told = {name: facts.get(name, "") for name in ("unit", "direction", "description")}
-        yield {"column": column.name, "type": str(kind), **told}
+        words = {name: facts.get(name, "") for name in ("unit", "direction", "description")}
+        yield {"column": column.name, "type": str(kind), **words}
 
 
 def _differences(runs: Sequence[Path]) -> list[str]:
@@ -170,7 +170,7 @@ def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     kinds: dict[str, set[pa.DataType]] = {}
     for column in (f for t in tables for f in t.schema):
         kinds.setdefault(column.name, set()).add(column.type)
-    mixed = {name for name, found in kinds.items() if len(found) > 1 and any(map(_is_word, found))}
+    mixed = {name for name, kinds_there in kinds.items() if len(kinds_there) > 1 and any(map(_is_word, kinds_there))}
     cast = []
     for table in tables:
         for i, column in enumerate(table.schema):

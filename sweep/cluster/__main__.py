@@ -35,11 +35,11 @@ def check(paths: Sequence[str]) -> int:
     """Print the findings of each file; 2 where there are any."""
     wrong = 0
     for path in paths:
-        found = findings(files.read(path))
-        wrong += len(found)
-        for finding in found:
+        every = findings(files.read(path))
+        wrong += len(every)
+        for finding in every:
             print(finding)
-        print(f"{path}: {len(found)} to mend" if found else f"{path}: nothing to mend")
+        print(f"{path}: {len(every)} to mend" if every else f"{path}: nothing to mend")
     return 2 if wrong else 0
 
 

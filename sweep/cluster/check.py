@@ -10,25 +10,25 @@ from sweep.errors import UsageError
 
 def findings(file: ClusterFile) -> list[Finding]:
     """All that is wrong with the file, by line; empty where it may be used."""
-    found: list[Finding] = []
+    every: list[Finding] = []
     for document in file.documents:
         for place, line in document.repeated:
             name = ".".join(map(str, place))
-            found.append(
+            every.append(
                 Finding(file.path, line, "repeated_key", f"{name} is written twice, and the last wins", "keep one")
             )
     checks = kuberay_checks.run(file) if file.kubernetes else launcher_checks.run(file)
     for name, document, (place, what, mend) in checks:
-        found.append(Finding(file.path, document.line(*place), name, what, mend))
-    found_at = {finding.line for finding in found if finding.check == "secret"}
+        every.append(Finding(file.path, document.line(*place), name, what, mend))
+    found_at = {finding.line for finding in every if finding.check == "secret"}
     for line, text in file.comments:
         for sign in secrets.shapes(text) if line not in found_at else []:
-            found.append(Finding(file.path, line, "secret", f"{sign} stands in a comment", secrets.MEND))
-    return sorted(set(found))
+            every.append(Finding(file.path, line, "secret", f"{sign} stands in a comment", secrets.MEND))
+    return sorted(set(every))
 
 
 def refuse(file: ClusterFile) -> None:
     """UsageError with the first finding, where there is one: nothing is sent to a cluster that should not be up."""
-    if found := findings(file):
-        more = f" (and {len(found) - 1} more: python -m sweep.cluster check {file.path})" if len(found) > 1 else ""
-        raise UsageError(f"{found[0]}{more}")
+    if every := findings(file):
+        more = f" (and {len(every) - 1} more: python -m sweep.cluster check {file.path})" if len(every) > 1 else ""
+        raise UsageError(f"{every[0]}{more}")

@@ -66,8 +66,8 @@ class ClusterFile:
     def comments(self) -> Iterator[tuple[int, str]]:
         """What stands behind a # that may begin a comment, by line; YAML keeps nothing of it."""
         for number, line in enumerate(self.text.splitlines(), 1):
-            if found := re.search(r"(?:^|\s)#(.*)", line):
-                yield number, found.group(1)
+            if comment := re.search(r"(?:^|\s)#(.*)", line):
+                yield number, comment.group(1)
 
     @property
     def kubernetes(self) -> bool:
@@ -122,10 +122,10 @@ def read(path: str) -> ClusterFile:
         raise UsageError(f"{path}: not YAML that can be read: nested too deeply") from None
     if not documents or not all(isinstance(document.values, dict) for document in documents):
         raise UsageError(f"{path}: is no cluster file: it should hold keys and values")
-    found = ClusterFile(file, tuple(documents), text)
-    if not found.kubernetes and "provider" not in found.document.values:
+    cluster_file = ClusterFile(file, tuple(documents), text)
+    if not cluster_file.kubernetes and "provider" not in cluster_file.document.values:
         raise UsageError(f"{path}: is no cluster file: it has neither a provider (Ray) nor an apiVersion (KubeRay)")
-    return found
+    return cluster_file
 
 
 class _Loader(yaml.SafeLoader):

@@ -41,8 +41,8 @@ def guarded(
     """
     for check in checks:
         try:
-            for found in check(document, values):
-                yield name or check.__name__, document, found
+            for finding in check(document, values):
+                yield name or check.__name__, document, finding
         except (TypeError, ValueError, AttributeError, LookupError) as error:
             what = f"{name or check.__name__} could not be checked ({type(error).__name__}: {error})"
             yield "not_understood", document, ((), what, "write it as the shipped files do")

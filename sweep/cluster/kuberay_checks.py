@@ -62,7 +62,7 @@ def run(file: ClusterFile) -> Iterator[Said]:
     for document in documents:
         yield from guarded([secret], document, {})
         if wrong := _wrong(document):
-            yield from (("schema", document, found) for found in wrong)
+            yield from (("schema", document, finding) for finding in wrong)
             continue
         kind = _kind(document)
         if kind[1] in _BASES:
@@ -91,8 +91,8 @@ def _of_ray(document: Document, policies: Sequence[dict[str, Any]]) -> Iterator[
         yield "schema", document, (place, f"{'.'.join(map(str, place))} is missing", "see KubeRay's reference")
         return
     yield from guarded(CHECKS if kind[1] in _SWEEPS else _EXPOSURE, document, spec)
-    for found in unkept(document, spec, policies):
-        yield "open_port", document, found
+    for finding in unkept(document, spec, policies):
+        yield "open_port", document, finding
 
 
 def _kind(document: Document) -> tuple[str, str]:
@@ -111,9 +111,9 @@ def _not_understood(kind: tuple[str, str]) -> tuple[Place, str, str]:
 
 def unkept(document: Document, spec: dict[str, Any], policies: Sequence[dict[str, Any]]) -> Found:
     """Pods that no policy keeps from strangers: neither one in the file, nor KubeRay's own by ``networkPolicy``."""
-    own = spec.get("networkPolicy")
-    if isinstance(own, dict):
-        if own.get("mode", "DenyAll") in ("DenyAll", "DenyAllIngress"):
+    kuberays_policy = spec.get("networkPolicy")
+    if isinstance(kuberays_policy, dict):
+        if kuberays_policy.get("mode", "DenyAll") in ("DenyAll", "DenyAllIngress"):
             return
         policies = []
     namespace = str((document.values.get("metadata") or {}).get("namespace") or "default")
@@ -186,14 +186,16 @@ def open_port(document: Document, spec: dict[str, Any]) -> Found:
         yield from services.open_annotations(notes or {}, place)
     if head.get("enableIngress"):
         yield (*base, "enableIngress"), "an ingress opens the dashboard, which takes code", "say enableIngress: false"
-    own: Place = (*_base(document), "networkPolicy")
+    kuberays_policy: Place = (*_base(document), "networkPolicy")
     policy = spec.get("networkPolicy") or {}
     for key in ("head", "worker"):
         yield from network_policies.rules(
-            (policy.get(key) or {}).get("ingressRules") or [], (*own, key, "ingressRules")
+            (policy.get(key) or {}).get("ingressRules") or [], (*kuberays_policy, key, "ingressRules")
         )
     for i, group in enumerate(policy.get("workerGroups") or []):
-        yield from network_policies.rules(group.get("ingressRules") or [], (*own, "workerGroups", i, "ingressRules"))
+        yield from network_policies.rules(
+            group.get("ingressRules") or [], (*kuberays_policy, "workerGroups", i, "ingressRules")
+        )
 
 
 def open_pod(document: Document, spec: dict[str, Any]) -> Found:

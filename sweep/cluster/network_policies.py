@@ -45,8 +45,8 @@ def rules(ingress: Sequence[dict[str, Any]], place: Place) -> Found:
     named = [network for _, text in blocks for network in networks.networks(text)]
     wide = networks.too_wide(named)
     for inner, text in blocks:
-        found = list(networks.networks(text))
-        if not found or wide & set(found) or any(map(networks.wide_for_pods, found)):
+        of_block = list(networks.networks(text))
+        if not of_block or wide & set(of_block) or any(map(networks.wide_for_pods, of_block)):
             what = f"ipBlock {text or 'without a cidr'} lets in the internet, or every pod"
             yield inner, what, "name your own network, and a narrower one"
 

@@ -36,15 +36,15 @@ def networks(text: str) -> Iterator[Network]:
 def too_wide(named: Iterable[Network]) -> set[Network]:
     """Those of the networks that let in more of the internet than one organisation, alone or together."""
     public = {network for network in named if not _own(network)}
-    found: set[Network] = set()
+    wide: set[Network] = set()
     for version, prefix in WIDEST.items():
         of_version = [network for network in public if network.version == version]
         collapsed = ipaddress.collapse_addresses(of_version)  # type: ignore[type-var]  # all of one version
         most = 1 << ((32 if version == 4 else 128) - prefix)
         if sum(network.num_addresses for network in collapsed) > most:
             alone = {network for network in of_version if network.num_addresses > most}
-            found |= alone or set(of_version)
-    return found
+            wide |= alone or set(of_version)
+    return wide
 
 
 def wide_for_pods(network: Network) -> bool:
@@ -53,4 +53,4 @@ def wide_for_pods(network: Network) -> bool:
 
 
 def _own(network: Network) -> bool:
-    return any(network.version == own.version and network.subnet_of(own) for own in _NOT_PUBLIC)  # type: ignore[arg-type]
+    return any(network.version == private.version and network.subnet_of(private) for private in _NOT_PUBLIC)  # type: ignore[arg-type]

@@ -33,13 +33,13 @@ class Start:
 
     def values(self, name: str) -> list[str]:
         """Every value that an option is given, the last of which Ray takes."""
-        found = []
+        following_values = []
         for word, following in zip(self.options, (*self.options[1:], ""), strict=True):
             if word == f"--{name}":
-                found.append(following)
+                following_values.append(following)
             elif word.startswith(f"--{name}="):
-                found.append(word.partition("=")[2])
-        return found
+                following_values.append(word.partition("=")[2])
+        return following_values
 
     @property
     def listens_on_itself_alone(self) -> bool:
@@ -54,18 +54,18 @@ def commands(text: str) -> list[list[str]]:
     """The simple commands of a shell text, each as its words without their quotes. ValueError where a quote stays open."""
     lexer = shlex.shlex(text.replace("\\\n", " "), posix=True, punctuation_chars=";&|()<>\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
-    found: list[list[str]] = [[]]
+    words_of_each: list[list[str]] = [[]]
     comment = False
     for word in lexer:
         if set(word) <= set(";&|()<>\n"):
             comment &= "\n" not in word
             if re.search(r"[;|\n]|^\)*&&?\(*$", word):
-                found.append([])
+                words_of_each.append([])
         elif comment or word.startswith("#"):
             comment = True
         else:
-            found[-1].append(word)
-    return [words for words in found if words]
+            words_of_each[-1].append(word)
+    return [words for words in words_of_each if words]
 
 
 def ray_starts(text: str, given: Sequence[str] = ()) -> Iterator[Start]:

@@ -47,12 +47,12 @@ def write(run: Path) -> None:
     """``leaderboard.parquet``, ``recovery.parquet``, ``leaderboard.md`` and the page ``report.html`` of a track."""
     track = read_track(run)
     scorer = Scorer(track)
-    for name, schema, found in (
+    for name, schema, rows in (
         ("leaderboard", SCORES, list(score_rows(scorer))),
         ("recovery", RECOVERY, list(recovery_rows(scorer))),
     ):
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(found, schema=schema), sink)
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
         write_whole(run / f"{name}.parquet", sink.getvalue().to_pybytes())
     write_whole(run / "leaderboard.md", markdown(track, scorer))
     write_whole(run / "report.html", render_track(track, scorer))
@@ -69,10 +69,10 @@ def show(run: Path) -> int:
         ("against another", f"python -m sweep.track compare {run} OTHER"),
     ):
         print(f"{what:16s} {where}")
-    found = shortfalls(track)
-    for told in shortfall_lines(found):
-        print(told)
-    lacks = answer_lacks(found)
+    lacking = shortfalls(track)
+    for line in shortfall_lines(lacking):
+        print(line)
+    lacks = answer_lacks(lacking)
     if lacks:
         print(f"error: {lacks}", file=sys.stderr)
     return int(lacks is not None)
@@ -83,18 +83,18 @@ def score_rows(scorer: Scorer) -> Iterator[dict[str, Any]]:
     for forget in (ALL, *scorer.track.forgets):
         for line in scorer.lines(None if forget == ALL else forget):
             whose = {"entry": line.entry, "forget": forget}
-            told: dict[tuple[str | None, str], Estimate | None] = {(None, k): e for k, e in line.before.items()}
-            told["worst", "aurc"] = line.score
+            estimates: dict[tuple[str | None, str], Estimate | None] = {(None, k): e for k, e in line.before.items()}
+            estimates["worst", "aurc"] = line.score
             for name, under in line.attacks.items():
-                told |= {(name, "aurc"): under.aurc, (name, "relearning_accuracy"): under.relearned}
-                told[name, "excess"] = under.excess
-                told |= {(name, metric): e for metric, e in under.after.items()}
+                estimates |= {(name, "aurc"): under.aurc, (name, "relearning_accuracy"): under.relearned}
+                estimates[name, "excess"] = under.excess
+                estimates |= {(name, metric): e for metric, e in under.after.items()}
                 if under.revival:
                     median = under.revival.median
                     n = len(under.revival.steps)
-                    told[name, "revival_step"] = None if median is None else Estimate(median, None, None, n)
-                    told[name, "revived_share"] = Estimate(under.revival.revived / n, None, None, n)
-            for (attack, metric), e in told.items():
+                    estimates[name, "revival_step"] = None if median is None else Estimate(median, None, None, n)
+                    estimates[name, "revived_share"] = Estimate(under.revival.revived / n, None, None, n)
+            for (attack, metric), e in estimates.items():
                 if e is not None:
                     yield whose | {"attack": attack, "metric": metric} | _row(e)
 
@@ -123,10 +123,10 @@ def text(scorer: Scorer) -> str:
     ]
     for place, line in enumerate(lines, 1):
         ua, retain, fid = (number(e.mean) if e else "—" for e in values(line)[:3])
-        told = (
+        figures = (
             f"{interval(line.score):<23}{ua:<7}{retain:<7}{fid:<10}{line.strongest.attack if line.strongest else '—'}"
         )
-        out.append(f"{'—' if line.control else place:>3} {line.entry:<{wide}}{told}")
+        out.append(f"{'—' if line.control else place:>3} {line.entry:<{wide}}{figures}")
     return "\n".join(out) + "\n"
 
 
@@ -153,13 +153,13 @@ def markdown(track: Track, scorer: Scorer) -> str:
         worst = line.strongest.attack if line.strongest else "—"
         out.append(f"| {'' if line.control else place} | {line.entry} | {' | '.join(cells)} | {worst} |")
     out += [line for s in shortfalls(track) for line in ("", f"Failed: {cell(str(s))}.")]
-    found = rank(scorer)
-    if found and found.reason is None and found.critical_difference is not None:
-        order = ", ".join(f"{name} {r:.2f}" for name, r in found.mean.items())
-        out += ["", f"Mean ranks over {found.blocks} blocks: {order}. Friedman p = {found.p_value:.2g}; Nemenyi critical "
-                f"difference {found.critical_difference:.2f}."]  # fmt: skip
-    elif found:
-        out += ["", f"No critical difference of ranks: {found.reason}."]
+    ranks = rank(scorer)
+    if ranks and ranks.reason is None and ranks.critical_difference is not None:
+        order = ", ".join(f"{name} {r:.2f}" for name, r in ranks.mean.items())
+        out += ["", f"Mean ranks over {ranks.blocks} blocks: {order}. Friedman p = {ranks.p_value:.2g}; Nemenyi critical "
+                f"difference {ranks.critical_difference:.2f}."]  # fmt: skip
+    elif ranks:
+        out += ["", f"No critical difference of ranks: {ranks.reason}."]
     attacks = track.attacks
     names = [name + ("" if a["counts"] else " *") for name, a in attacks.items()]
     out += ["", f"AURC@{k} by attack; * does not count, its data hold what was forgotten.", ""]
@@ -184,9 +184,9 @@ def compare(a: Path, b: Path) -> str:
     for attack in attacks:
         out += ["", f"{attack}", f"  {'':<{wide}}{'A':<24}{'B':<24}A - B"]
         for entry in dict.fromkeys([*scorers[0].entries, *scorers[1].entries]):
-            found = [_aurcs(s, entry, attack, forgets) for s in scorers]
-            told = [interval(share_estimate(list(points.values()))) for points in found]
-            out.append(f"  {entry:<{wide}}{told[0]:<24}{told[1]:<24}{interval(share_difference(*found))}")
+            aurcs = [_aurcs(s, entry, attack, forgets) for s in scorers]
+            intervals = [interval(share_estimate(list(points.values()))) for points in aurcs]
+            out.append(f"  {entry:<{wide}}{intervals[0]:<24}{intervals[1]:<24}{interval(share_difference(*aurcs))}")
     return "\n".join(out) + "\n"
 
 

@@ -31,7 +31,7 @@ def render_track(track: Track, scorer: Scorer) -> str:
         for f, forget in enumerate(track.forgets):
             of = scorer.lines(forget)
             each.append((forget, [_figure(scorer, of, a, [forget], f"f{f}-{i}") for i, a in enumerate(track.attacks)]))
-    found = rank(scorer)
+    ranks = rank(scorer)
     context = {
         "title": f"Relearning track, {track.facts['plan']['data']}",
         "plan": track.facts["plan"],
@@ -39,16 +39,16 @@ def render_track(track: Track, scorer: Scorer) -> str:
         "seeds": sorted({r["seed"] for r in track.replicates if r["seed"] is not None}),
         "run": str(track.run),
         "state": track.status.get("state", "unknown"),
-        "told": _told(track),
+        "introduction": _introduction(track),
         "k": track.rungs[-1],
         "columns": COLUMNS,
         "lines": [_line(line, place) for place, line in enumerate(lines, 1)],
         "ranks": {
-            "reason": "no method has a figure for everything" if found is None else found.reason,
-            "blocks": found and found.blocks,
-            "p": found and found.p_value,
-            "critical_difference": found and found.critical_difference,
-            "order": list(found.mean.items()) if found else [],
+            "reason": "no method has a figure for everything" if ranks is None else ranks.reason,
+            "blocks": ranks and ranks.blocks,
+            "p": ranks and ranks.p_value,
+            "critical_difference": ranks and ranks.critical_difference,
+            "order": list(ranks.mean.items()) if ranks else [],
         },
         "attacks": [{"name": name, "counts": a["counts"]} for name, a in track.attacks.items()],
         "by_attack": [
@@ -80,33 +80,35 @@ def _line(line: Line, place: int) -> dict[str, Any]:
     }
 
 
-def _told(track: Track) -> list[str]:
+def _introduction(track: Track) -> list[str]:
     """What was asked, in sentences."""
     counting = [name for name, a in track.attacks.items() if a["counts"]]
     others = [name for name, a in track.attacks.items() if not a["counts"]]
-    told = [
+    sentences = [
         f"{len(track.entries)} ways of unlearning, each at fixed settings, forget in turn {'; '.join(track.forgets)} on "
         f"{track.facts['seeds']} training seeds. Each unlearned model, and beside it the untouched base model and the "
         f"retrain control, is attacked by {', '.join(counting)} and scored at k = {', '.join(map(str, track.rungs))}."
     ]
     if others:
-        told.append(f"{', '.join(others)} hold what was forgotten and do not count: any model learns it from them.")
+        sentences.append(
+            f"{', '.join(others)} hold what was forgotten and do not count: any model learns it from them."
+        )
     accuracy = track.prepared.get("classifier_accuracy")
     if accuracy is not None:
         over = track.prepared["classifier_held_out"]
-        told.append(
+        sentences.append(
             f"The classifier that every sample is shown to is right on {accuracy:.1%} of {over} held-out images."
         )
-    return told
+    return sentences
 
 
 def _figure(scorer: Scorer, lines: Sequence[Line], attack: str, forgets: Sequence[str], name: str) -> dict[str, Any]:
     marks = distinct([line.entry for line in lines if not line.control])
     marks |= zip((BASE, RETRAIN), CONTROL_MARKS, strict=False)
     curves = [
-        DrawnCurve(line.entry, marks[line.entry], found, not line.control and place >= DRAWN)
+        DrawnCurve(line.entry, marks[line.entry], recovery, not line.control and place >= DRAWN)
         for place, line in enumerate(lines)
-        if (found := relearning(scorer.recovery(line.entry, attack, forgets)))
+        if (recovery := relearning(scorer.recovery(line.entry, attack, forgets)))
     ]
     title = attack_series(attack, scorer.track.attacks[attack]["counts"]).title
     return {"id": name, "title": title, "spec": curves_chart(axes(scorer.track.rungs), curves)}

@@ -81,14 +81,14 @@ def conditions(track: Track) -> Row:
     """Everything that two tracks must agree in before a figure of one is held against a figure of the other."""
     done = [r for r in track.replicates if r["state"] == COMPLETE]
     values = {name: sorted({r[name] for r in done if r.get(name) is not None}) for name in CONDITIONS}
-    told: Row = {name: found for name, found in values.items() if found}  # an older track may lack a column
+    facts: Row = {name: value for name, value in values.items() if value}  # an older track may lack a column
     keys = track.prepared.get("keys", {})
-    told |= {f"artifact: {name}": key for name, key in sorted(keys.items())}
-    told |= {f"attack {name}": attack for name, attack in sorted(track.attacks.items())}
-    told |= {f"code of {name}": code for name, code in sorted(track.prepared.get("code", {}).items())}
+    facts |= {f"artifact: {name}": key for name, key in sorted(keys.items())}
+    facts |= {f"attack {name}": attack for name, attack in sorted(track.attacks.items())}
+    facts |= {f"code of {name}": code for name, code in sorted(track.prepared.get("code", {}).items())}
     plan = track.facts["plan"]
-    told |= {name.replace("_", " "): plan[name] for name in ("data", "image_size", "data_limit", "data_fingerprint")}
-    return told | {"rungs": track.rungs}
+    facts |= {name.replace("_", " "): plan[name] for name in ("data", "image_size", "data_limit", "data_fingerprint")}
+    return facts | {"rungs": track.rungs}
 
 
 def incomparable(a: Track, b: Track) -> list[str]:
@@ -98,16 +98,16 @@ def incomparable(a: Track, b: Track) -> list[str]:
     """
     first, second = conditions(a), conditions(b)
     both = first.keys() & second.keys()
-    told = [
+    differences = [
         f"{name} ({_brief(first[name])} and {_brief(second[name])})"
         for name in sorted(both)
         if first[name] != second[name]
     ]
     if not set(a.attacks) & set(b.attacks):
-        told.append("attacks (none is in both)")
+        differences.append("attacks (none is in both)")
     if not set(a.forgets) & set(b.forgets):
-        told.append("what is forgotten (nothing is in both)")
-    return told
+        differences.append("what is forgotten (nothing is in both)")
+    return differences
 
 
 def _brief(value: Any) -> str:

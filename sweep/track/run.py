@@ -54,17 +54,22 @@ class Told:
 
     def take(self, ended: Ended) -> None:
         row = ended.row
-        told = [f"{name} {row[f]:.3f}" for name, f in _TOLD.items() if row.get(f) is not None]
+        figures = [f"{name} {row[f]:.3f}" for name, f in _SHOWN.items() if row.get(f) is not None]
         state = "FAILED" if row["state"] == FAIL else "done"
         cause = f"  {row['cause']}" if row["cause"] else ""
-        self.tell(f"{self.agenda.ended}/{self.agenda.total} {ended.job.name} {state} {'  '.join(told)}{cause}")
+        self.tell(f"{self.agenda.ended}/{self.agenda.total} {ended.job.name} {state} {'  '.join(figures)}{cause}")
 
     def finish(self) -> None:
         self.tell("writing the leaderboard")
         leaderboard.write(self.run_dir)
 
 
-_TOLD = {"UA": "unlearning_accuracy", "retain": "retain_accuracy", "fid_delta": "fid_delta", "robustness": "robustness"}
+_SHOWN = {
+    "UA": "unlearning_accuracy",
+    "retain": "retain_accuracy",
+    "fid_delta": "fid_delta",
+    "robustness": "robustness",
+}
 
 
 def run(plan: TrackPlan, progress: Progress) -> None:
@@ -116,10 +121,10 @@ def check_members(plan: TrackPlan) -> None:
 
 def _own_model(plan: TrackPlan, entry: Entry, experiment: Experiment) -> Pretrained:
     """The pipeline of an entry; UsageError where its files have changed since the track was planned."""
-    found = preparing.pipeline("--model", entry.model, "", plan.common.setup, experiment)
-    if found.digest != entry.digest:
+    pretrained = preparing.pipeline("--model", entry.model, "", plan.common.setup, experiment)
+    if pretrained.digest != entry.digest:
         raise UsageError(f"--model {entry.model}: its files have changed since this track began; start a new one")
-    return found
+    return pretrained
 
 
 def able(names: Sequence[str], experiments: Mapping[str, Experiment]) -> list[str]:
@@ -135,16 +140,16 @@ def graph_of(plan: TrackPlan, experiments: Sequence[Experiment]) -> dict[str, Pr
     """What replicates share: of each thing to forget its own, and once what knows nothing of that."""
     needs = sorted({need for entry in plan.entries if not entry.model for need in METHODS[entry.method].needs})
     synthetic = any("synthetic" in ATTACKS[a.method].configure(a.settings).auxiliaries for a in plan.suite)
-    found: dict[str, Product] = {}
+    graph: dict[str, Product] = {}
     for experiment in experiments:
-        graph = products_of(experiment, needs)
+        products = products_of(experiment, needs)
         if not synthetic:
-            del graph[SYNTHETIC]
-        names = {name: name if name in OF_ANY_FORGET else f"{name} of {experiment.forget}" for name in graph}
-        for name, product in graph.items():
+            del products[SYNTHETIC]
+        names = {name: name if name in OF_ANY_FORGET else f"{name} of {experiment.forget}" for name in products}
+        for name, product in products.items():
             needed = tuple(names[need] for need in product.needs)
-            found[names[name]] = dataclasses.replace(product, name=names[name], needs=needed)
-    return found
+            graph[names[name]] = dataclasses.replace(product, name=names[name], needs=needed)
+    return graph
 
 
 def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Execute, tell: Tell) -> dict[str, Any]:
@@ -165,16 +170,16 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
         for e in experiments
         for s in plan.replicate_seeds
     ]
-    own = {e.name: _own_model(plan, e, first) for e in plan.entries if e.model}
+    own_models = {e.name: _own_model(plan, e, first) for e in plan.entries if e.model}
     tasks: Tasks = {score.name: (score.make, ()) for score in scores}
-    execute(tasks | {f"model {name}": (make_imported, (first, pretrained)) for name, pretrained in own.items()})
+    execute(tasks | {f"model {name}": (make_imported, (first, pretrained)) for name, pretrained in own_models.items()})
     facts = made[CLASSIFIER].facts
     code = {"scoring": scoring_code(first)}
     code |= {f"attack {a.name}": attack_code(first, attack_plan(a)) for a in plan.suite}
     return {
         "keys": keys,
         "code": code,
-        "models": {name: imported_key(first, pretrained) for name, pretrained in own.items()},
+        "models": {name: imported_key(first, pretrained) for name, pretrained in own_models.items()},
         "without_control": first.without_control,
         "classifier_accuracy": facts["held_out_accuracy"],
         "classifier_held_out": facts["held_out_images"],

@@ -92,9 +92,9 @@ class Scorer:
     def lines(self, forget: str | None = None) -> list[Line]:
         """Every line, over one thing to forget or over all: methods first, the least recovery first, then the controls."""
         forgets = [forget] if forget else self.track.forgets
-        found = [self._line(entry, forgets) for entry in self.entries]
+        every = [self._line(entry, forgets) for entry in self.entries]
         return sorted(
-            found, key=lambda line: (line.control, line.score is None, line.score.mean if line.score else 0.0)
+            every, key=lambda line: (line.control, line.score is None, line.score.mean if line.score else 0.0)
         )
 
     def recovery(self, entry: str, attack: str, forgets: Sequence[str], metric: str = RELEARNED) -> Recovery:
@@ -121,7 +121,7 @@ class Scorer:
         return [_mean([points[seed] for points in by_forget]) for seed in sorted(shared)]
 
     def _under(
-        self, entry: str, attack: str, forgets: Sequence[str], own: Recovery, aurcs: dict[int, Point]
+        self, entry: str, attack: str, forgets: Sequence[str], recovery: Recovery, aurcs: dict[int, Point]
     ) -> UnderAttack:
         each = [
             steps for f in forgets for steps in self._curves[RELEARNED].get((self._ids[entry, f], attack), {}).values()
@@ -129,12 +129,12 @@ class Scorer:
         excess = None
         if RETRAIN in self.entries and entry != RETRAIN:
             control = self.recovery(RETRAIN, attack, forgets)
-            excess = excess_recovery(self._last(own), self._last(control)).difference
+            excess = excess_recovery(self._last(recovery), self._last(control)).difference
         return UnderAttack(
             attack,
             bool(self.track.attacks[attack]["counts"]),
             share_estimate(list(aurcs.values())),
-            share_estimate(list(self._last(own).values())),
+            share_estimate(list(self._last(recovery).values())),
             excess,
             revival(dict(enumerate(each))) if each else None,
             {m: after_attack(self.recovery(entry, attack, forgets, m), m) for m in AFTER},

@@ -14,7 +14,7 @@ def shortfalls(track: Track) -> tuple[Shortfall, ...]:
     """As far as the track is recorded: a line of the leaderboard each, those of which nothing is left first."""
     page = {"every cause": f"xdg-open {shlex.quote(str(track.run / 'report.html'))}"}
     so_far = "" if track.status.get("state") == "finished" else "so far, "
-    found = []
+    every = []
     for line in dict.fromkeys(map(line_of, track.replicates)):
         ended = [r for r in track.replicates if line_of(r) == line and r["state"] in (COMPLETE, FAIL)]
         failed = sorted((r for r in ended if r["state"] == FAIL), key=lambda r: (r["trial_id"], r["replicate"]))
@@ -31,5 +31,5 @@ def shortfalls(track: Track) -> tuple[Shortfall, ...]:
         )
         what = f"{so_far}{line}: {how} failed, {lacks}"
         cause = f"{failed[0]['trial_id']}: {brief(failed[0]['cause'])}"
-        found.append(Shortfall(what, cause, page, fatal=whole and not control))
-    return tuple(sorted(found, key=lambda s: not s.fatal))
+        every.append(Shortfall(what, cause, page, fatal=whole and not control))
+    return tuple(sorted(every, key=lambda s: not s.fatal))
