@@ -227,7 +227,9 @@ class Plan:
         check=one_of(lambda: KEEP),
     )
     place: Place = field(default_factory=Place)
-    setup: Any = field(default_factory=lambda: procedures.named(procedures.DEFAULT).setup()())  # of its procedure
+    setup: Any = field(  # a `Setup`, of its procedure
+        default_factory=lambda: procedures.named(procedures.DEFAULT).setup()()
+    )
 
     @classmethod
     def of(cls, procedure: str = procedures.DEFAULT, **values: Any) -> Plan:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sweep.errors import UsageError, near
 from sweep.procedures.columns import START, Columns, column, facts_of
+from sweep.procedures.setup import Setup
 from sweep.procedures.traces import NoTraces, Traces
 from sweep.space import Arm, SearchSpace
 from sweep.space.question import DEFAULT_PROCEDURE as DEFAULT
@@ -25,8 +26,8 @@ if TYPE_CHECKING:  # both import scipy, and a plan is to be checked in no time
     from sweep.procedures.sections import Sections
 
 __all__ = [
-    "DEFAULT", "START", "Columns", "Counts", "Execute", "Knowledge", "Preparing", "Procedure", "Row", "Spec", "Specs", "Task",
-    "Tasks", "Tell", "column", "facts_of", "named", "names",
+    "DEFAULT", "START", "Columns", "Counts", "Execute", "Knowledge", "Preparing", "Procedure", "Row", "Setup", "Spec", "Specs",
+    "Task", "Tasks", "Tell", "column", "facts_of", "named", "names",
 ]  # fmt: skip
 
 Row: TypeAlias = Mapping[str, Any]
@@ -137,14 +138,14 @@ class Procedure:
     """A kind of trial. Its parts are functions, so that a command imports no more than it asks for.
 
     `bounds` are the words that may stand for a constraint's bound, whose numbers `Preparing.prepare` finds, each with its
-    name in words. `setup` gives the frozen dataclass of flags (`sweep.plan.flags`) that says what trials are about, see
-    `sweep.plan.plan.Plan.setup`. `check` refuses, by a UsageError, what a question asks of its trials. `estimate` are rough
-    core-seconds of a plan's phases: ``prepare``, ``search``, ``confirm``, and ``wall`` seconds of all.
+    name in words. `setup` gives the frozen dataclass of flags that says what trials are about. `check` refuses, by a UsageError,
+    what a question asks of its trials. `estimate` are rough core-seconds of a plan's phases: ``prepare``, ``search``,
+    ``confirm``, and ``wall`` seconds of all.
     """
 
     name: str
     columns: Callable[[], Columns]
-    setup: Callable[[], Any]
+    setup: Callable[[], type[Setup]]
     check: Callable[[SearchSpace], None]
     estimate: Callable[[Any, SearchSpace], dict[str, float]]
     preparing: Callable[[Any], Preparing]  # of a plan

@@ -1,0 +1,46 @@
+"""What a procedure's flags must be: the frozen dataclass that says what trials are about, beside the plan's own fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+from sweep.space import Arm, SearchSpace
+
+
+class Setup(Protocol):
+    """Flags of a procedure, each a field by `sweep.plan.flags.flag`; `Plan.setup` is a value of it.
+
+    `headings` are its own headings of the printed plan, each a `sweep.plan.flags.Line` that says where it stands.
+    """
+
+    headings: ClassVar[Mapping[str, Any]]
+
+    @classmethod
+    def asked(cls, values: dict[str, Any]) -> Self:
+        """Of the values that a command line gives, by their fields' names; the rest is decided here."""
+        ...
+
+    def check(self) -> None:
+        """UsageError for what is wrong with a value; asks nothing heavier than a file's beginning."""
+        ...
+
+    def fingerprinted(self) -> Self:
+        """With what identifies the data that trials are about, as `Plan.setup` is recorded once a run begins."""
+        ...
+
+    def question(self, space: SearchSpace) -> SearchSpace:
+        """The question as these values change it; UsageError where the two contradict."""
+        ...
+
+    def recorded(self, space: SearchSpace) -> dict[str, Any]:
+        """What ``plan.json`` says of the question beyond its arms, objectives and constraints, for readers."""
+        ...
+
+    def arm_words(self, arm: Arm) -> str:
+        """What an arm is of, in the printed plan."""
+        ...
+
+    def more_words(self, space: SearchSpace) -> Iterator[tuple[Any, str]]:
+        """What the printed plan says beyond the fields' own words, each under a `sweep.plan.flags.Words`."""
+        ...
