@@ -75,9 +75,7 @@ class Improvement:
 
     @property
     def hypervolume(self) -> float:
-        """Mean over the draws of the hypervolume at the baseline; two objectives or one."""
-        if len(self._limits) == 1:
-            return float(np.mean([np.max(self._limits[0] - f[:, 0], initial=0.0) for f in self._fronts]))
+        """Mean over the draws of the hypervolume at the baseline."""
         return float(np.mean([areas(f, self._limits) for f in self._fronts]))
 
     def __call__(self, features: Array, draws: int | None = None) -> Array:

@@ -92,9 +92,9 @@ class Nehvi:
     def expected_gain(self, batch: int) -> float | None:
         """Hypervolume that the model expects of the next `batch` trials, as a share of the present one.
 
-        None before there is a model or a feasible trial, and for three objectives or more.
+        None before there is a model or a feasible trial.
         """
-        if not self._modelled() or len(self.question.objectives) > 2:
+        if not self._modelled():
             return None
         beliefs, chosen, gain, present = self._beliefs(), self._pending(), 0.0, 0.0
         for step in range(batch):

@@ -43,10 +43,19 @@ def nondominated(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:
     if costs.shape[1] == 2:
         front[usable] = _nondominated_of_two(costs[usable])
         return front
-    others = costs[usable]
-    for i in np.flatnonzero(usable):
-        front[i] = not ((others <= costs[i]).all(axis=1) & (others < costs[i]).any(axis=1)).any()
+    front[usable] = _nondominated_of_any(costs[usable])
     return front
+
+
+def _nondominated_of_any(costs: np.ndarray) -> np.ndarray:
+    """The same of finite costs (n, m): what dominates a point comes before it in lexicographic order, and is not dominated."""
+    kept, found, many = np.zeros(len(costs), dtype=bool), np.empty_like(costs), 0
+    for i in np.lexsort(costs.T[::-1]):
+        before = found[:many]
+        if not ((before <= costs[i]).all(axis=1) & (before < costs[i]).any(axis=1)).any():
+            kept[i], found[many] = True, costs[i]
+            many += 1
+    return kept
 
 
 def _nondominated_of_two(costs: np.ndarray) -> np.ndarray:
@@ -65,9 +74,9 @@ def _nondominated_of_two(costs: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(points: np.ndarray, reference: Sequence[float], directions: Sequence[str]) -> float:
-    """Area that points (n, 2) dominate, up to the reference point; exact.
+    """Volume that points (n, m) dominate, up to the reference point; exact. Of one figure a length, of two an area.
 
-    A point that is not better than the reference in both figures adds nothing. Raises ValueError unless m = 2.
+    A point that is not better than the reference in every figure adds nothing.
     """
     costs = _costs(points, directions)
     corner = _costs(np.asarray([reference], dtype=float), directions)[0]
@@ -75,23 +84,44 @@ def hypervolume(points: np.ndarray, reference: Sequence[float], directions: Sequ
 
 
 def areas(costs: np.ndarray, corner: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Hypervolumes (...) of sets of costs (..., n, 2), less is better, up to one corner (2,).
+    """Hypervolumes (...) of sets of costs (..., n, m), less is better, up to one corner (m,).
 
-    One sweep along the first cost, in which each point adds the strip between its second cost and the least before it. Summed
-    one after the other, so that a set has the same volume alone and among many, to the last bit.
+    Of two, one sweep along the first cost, in which each point adds the strip between its second cost and the least before
+    it. Summed one after the other, so that a set has the same area alone and among many, to the last bit.
     """
-    if costs.shape[-1] != 2:
-        raise ValueError(f"hypervolume is defined here for 2 figures, not {costs.shape[-1]}")
+    limits = np.asarray(corner, dtype=float)
     if not costs.shape[-2]:
         return np.zeros(costs.shape[:-2])
-    inside = (np.isfinite(costs) & (costs < corner)).all(axis=-1)
-    first, second = (np.where(inside, costs[..., j], corner[j]) for j in (0, 1))
+    inside = (np.isfinite(costs) & (costs < limits)).all(axis=-1)
+    if len(limits) != 2:
+        return _volumes(np.where(inside[..., None], costs, limits), limits)
+    first, second = (np.where(inside, costs[..., j], limits[j]) for j in (0, 1))
     order = np.lexsort((second, first), axis=-1)
     first, second = (np.take_along_axis(cost, order, axis=-1) for cost in (first, second))
     least = np.minimum.accumulate(second, axis=-1)
-    before = np.concatenate([np.full((*least.shape[:-1], 1), corner[1]), least[..., :-1]], axis=-1)
-    strips = (corner[0] - first) * np.maximum(before - second, 0.0)
+    before = np.concatenate([np.full((*least.shape[:-1], 1), limits[1]), least[..., :-1]], axis=-1)
+    strips = (limits[0] - first) * np.maximum(before - second, 0.0)
     return np.asarray(np.add.accumulate(strips, axis=-1)[..., -1])
+
+
+def _volumes(costs: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """The same of any other number of costs, none beyond the corner, by exclusive volumes.
+
+    In rising order of the last cost a point adds what it dominates alone of those before it: a box, less what they dominate of
+    it, whose last side is the point's own (While, Bradstreet and Barone 2012, in whose algorithm WFG each point is so limited).
+    """
+    if len(limits) == 1:
+        return np.asarray(limits[0] - costs[..., 0].min(axis=-1))
+    if costs.ndim == 2:
+        costs = costs[nondominated(costs, ["minimise"] * len(limits))]
+    costs = np.take_along_axis(costs, np.argsort(costs[..., -1:], axis=-2, kind="stable"), axis=-2)
+    total = np.zeros(costs.shape[:-2])
+    for i in range(costs.shape[-2]):
+        point = costs[..., i, :]
+        limited = np.maximum(costs[..., :i, :-1], point[..., None, :-1])
+        alone = np.prod(limits[:-1] - point[..., :-1], axis=-1) - areas(limited, limits[:-1])
+        total = total + (limits[-1] - point[..., -1]) * alone
+    return total
 
 
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float | None, float | None]:
