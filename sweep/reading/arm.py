@@ -84,12 +84,14 @@ def arm_of(
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
     states = Counter(own["state"].to_pylist())
-    beaten = int((feasible & complete & ~search).sum())
-    reason = (
-        _reason(procedure.sections(), constraints, own, states, int((feasible & complete).sum()), beaten, checked)
-        if len(front) < FEW
-        else None
-    )
+    scored, beaten = int((feasible & complete).sum()), int((feasible & complete & ~search).sum())
+    behind = sum(bool(m.feasible and not m.on_front) for m in checked)
+    few = len(front) < FEW
+    if len(values) == 1:  # one trial is the best; the others being behind it is no want
+        few, beaten, behind = scored < FEW or not front, 0, 0
+    reason = None
+    if few:
+        reason = _reason(procedure.sections(), constraints, own, states, scored, beaten, behind, checked)
     return ArmFront(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
@@ -132,16 +134,20 @@ def _reason(
     counts: Counter[str],
     feasible: int,
     beaten: int,
+    behind: int,
     confirmed: Sequence[Trial],
 ) -> str:
-    """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it."""
+    """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it.
+
+    Of the feasible others dominated `beaten` in the search, and `behind` of the confirmed.
+    """
     told = [f"{feasible} of {len(own)} trials feasible" + _infeasible(sections, constraints, own, counts)]
     if beaten:
         told.append(f"{beaten} of the feasible dominated by others in the search")
     if lost := sum(not m.feasible for m in confirmed):
         told.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
-    if dominated := sum(bool(m.feasible and not m.on_front) for m in confirmed):
-        told.append(f"{dominated} of {len(confirmed)} confirmed members dominated by another")
+    if behind:
+        told.append(f"{behind} of {len(confirmed)} confirmed members dominated by another")
     return "; ".join(told)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import hypervolume
+
+RANKED = 5  # trials of an arm that are told where one objective ranks them and nothing was confirmed
 
 
 def merit(sweep: Sweep, value: float | None) -> float:
@@ -42,6 +44,31 @@ def leader(sweep: Sweep, arm: str) -> Trial | None:
     return best(sweep, arm) or sweep.arms[arm].search_best or closest(sweep, arm)
 
 
+def told_of(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
+    """The trials of an arm that its reader is told one by one: its front, or, of one objective, its best, the best first."""
+    if len(sweep.objectives) == 1:
+        return ranking(sweep, arm)
+    if len(sweep.objectives) == 2:
+        along = sweep.objectives[1].metric
+        return tuple(sorted(sweep.arms[arm].front, key=lambda m: m.value(along) or 0.0))
+    return _best_first(sweep, sweep.arms[arm].front)
+
+
+def ranking(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
+    """The feasible trials of an arm that were confirmed, the best first; where none was, the first `RANKED` on one seed."""
+    of, metric = sweep.arms[arm], sweep.objectives[0].metric
+    if of.confirmed:
+        return _best_first(sweep, [m for m in of.confirmed_members if m.feasible])
+    turned = of.members.values(metric) * (-1.0 if sweep.objectives[0].direction == "maximise" else 1.0)
+    rows = np.flatnonzero((of.members.values("feasible") > 0) & np.isfinite(turned))
+    return tuple(of.members[int(i)] for i in rows[np.argsort(turned[rows], kind="stable")][:RANKED])
+
+
+def _best_first(sweep: Sweep, trials: Iterable[Trial]) -> tuple[Trial, ...]:
+    metric = sweep.objectives[0].metric
+    return tuple(sorted(trials, key=lambda m: (-merit(sweep, m.value(metric)), m.trial_id)))
+
+
 def corner(sweep: Sweep) -> tuple[float, ...] | None:
     """The point that the front's hypervolume is measured up to: see `corner_of`."""
     return corner_of(sweep.columns, sweep.objectives, sweep.constraints)
@@ -68,7 +95,7 @@ def corner_of(
 
 
 def front_hypervolume(sweep: Sweep, arm: str) -> float | None:
-    """Area dominated by the arm's front, up to `corner`; None without one."""
+    """Volume dominated by the arm's front, up to `corner`, of two objectives an area; None without a corner."""
     reference = corner(sweep)
     if reference is None:
         return None

@@ -7,37 +7,49 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.reading.arm import ArmFront
+from sweep.reading.planes import Plane, planes
 from sweep.reading.sweep import Sweep
 
 
 @dataclass(frozen=True)
 class Points:
-    """Arrays over an arm's trials, in their order: both objectives, NaN where a trial has none, and what is known of each."""
+    """Arrays over an arm's trials, in their order: both figures of a plane, NaN where a trial has none, and what is known of each."""
 
-    first: np.ndarray
-    second: np.ndarray
+    first: np.ndarray  # upwards
+    second: np.ndarray  # rightwards
     feasible: np.ndarray  # by the confirmed means where there are any
     on_front: np.ndarray
     confirmed: np.ndarray
 
     @property
     def drawn(self) -> np.ndarray:
-        """Where both objectives are finite."""
+        """Where both figures are finite."""
         return np.isfinite(self.first) & np.isfinite(self.second)
 
 
-def points_of(sweep: Sweep, arm: ArmFront) -> Points:
-    """The arm's trials by the front's two objectives: the confirmed mean where there is one, else the search's figure."""
-    values = [arm.members.values(o.metric) for o in sweep.objectives]
+def points_of(sweep: Sweep, arm: ArmFront, plane: Plane | None = None) -> Points:
+    """The arm's trials in a plane of the front, the first one unless another is asked for."""
+    plane = plane or planes(sweep)[0]
     feasible = arm.members.values("feasible") > 0
     on_front, confirmed = np.zeros(len(feasible), bool), np.zeros(len(feasible), bool)
     ids = arm.members.ids
     for chosen, marked in ((arm.front, on_front), (arm.confirmed_members, confirmed)):
         marked[[ids[m.trial_id] for m in chosen]] = True
     for trial in arm.confirmed_members:
-        at = ids[trial.trial_id]
-        feasible[at] = bool(trial.feasible)
-        for column, objective in zip(values, sweep.objectives, strict=True):
-            found = trial.value(objective.metric)
-            column[at] = np.nan if found is None else found
-    return Points(values[0], values[1], feasible, on_front, confirmed)
+        feasible[ids[trial.trial_id]] = bool(trial.feasible)
+    if plane.right is None:
+        across = np.full(len(feasible), np.nan)
+        for trial_id, at in ids.items():
+            across[at] = sweep.order.get(trial_id, np.nan)
+    else:
+        across = figures_of(arm, plane.right.metric)
+    return Points(figures_of(arm, plane.up.metric), across, feasible, on_front, confirmed)
+
+
+def figures_of(arm: ArmFront, metric: str) -> np.ndarray:
+    """A figure of the arm's trials (n,): the confirmed mean where there is one, else the search's figure."""
+    column = arm.members.values(metric)
+    for trial in arm.confirmed_members:
+        found = trial.value(metric)
+        column[arm.members.ids[trial.trial_id]] = np.nan if found is None else found
+    return column

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.reading.arm import ArmFront
-from sweep.reading.columns import points_of
+from sweep.reading.columns import figures_of, points_of
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial, values_of
 
@@ -56,14 +56,14 @@ def held(sweep: Sweep, most: int = MOST) -> Held:
 def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
     """How far each trial of an arm is from its front (n,): -1 on it or confirmed, 0 beside it; infinite without figures.
 
-    The least improvement in both objectives at once after which no member of the front would dominate it (the additive
+    The least improvement in all objectives at once after which no member of the front would dominate it (the additive
     epsilon indicator), in units of the spread of the arm's trials, and the violations of its constraints on top.
     """
     points = points_of(sweep, arm)
     turns = [-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives]
-    costs = np.stack([points.first * turns[0], points.second * turns[1]], axis=1)
+    costs = np.stack([figures_of(arm, o.metric) * turn for o, turn in zip(sweep.objectives, turns, strict=True)], axis=1)
     found = np.full(len(costs), np.inf)
-    drawn = points.drawn
+    drawn = np.isfinite(costs).all(axis=1)
     if drawn.any():
         low, high = np.quantile(costs[drawn], (0.05, 0.95), axis=0)
         costs /= np.where(high > low, high - low, 1.0)

@@ -1,4 +1,4 @@
-"""What a sweep spent and what it had for it: time by kind of stage, and hypervolume against trials and core-hours."""
+"""What a sweep spent and what it had for it: time by kind of stage, and hypervolume, or the best value, against trials and core-hours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from sweep.reading.best import corner
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import values_of
-from sweep.statistics.estimates import hypervolume
+from sweep.statistics.estimates import areas
 
 
 def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
@@ -47,7 +47,10 @@ def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Climb:
-    """Hypervolume of one arm's search front where it rose, and at the end, by trials of the run told and core-hours spent."""
+    """What one arm's search had where it rose, and at the end, by trials of the run told and core-hours spent.
+
+    `volume` is the hypervolume of its search front, or, of one objective, its best value.
+    """
 
     arm: str
     trials: tuple[int, ...]
@@ -56,22 +59,30 @@ class Climb:
 
 
 def climbs(sweep: Sweep) -> tuple[Climb, ...]:
-    """How each arm's hypervolume rose as the search went on, by the search's own figures; nothing where there is no corner."""
+    """How each arm's hypervolume rose as the search went on, or its best value, by the search's own figures.
+
+    Nothing where several objectives have no corner.
+    """
     reference = corner(sweep)
-    if reference is None:
+    if reference is None and len(sweep.objectives) > 1:
         return ()
     table = sweep.trial_table.filter(pc.is_valid(sweep.trial_table["told_at"]))
     table = table.take(pc.sort_indices(table, sort_keys=[("told_at", "ascending"), ("trial_id", "ascending")]))
     spent = np.cumsum(np.nan_to_num(values_of(table, "core_s"))) / 3600
     told = np.cumsum([name in sweep.arms for name in table["arm"].to_pylist()])
-    directions = [o.direction for o in sweep.objectives]
-    turns = np.array([-1.0 if d == "maximise" else 1.0 for d in directions])
+    turns = np.array([-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives])
     costs = np.stack([values_of(table, o.metric) for o in sweep.objectives], axis=1) * turns
     usable = np.isfinite(costs).all(axis=1) & (values_of(table, "feasible") > 0)
     arms = np.array(table["arm"].to_pylist(), dtype=object)
     found = []
     for arm in sweep.arms:
-        rises = _rises(costs, np.flatnonzero(usable & (arms == arm)), reference, directions, turns)
+        order = np.flatnonzero(usable & (arms == arm))
+        if reference is None or len(turns) == 1:
+            rises = [(i, float(turns[0] * costs[i, 0])) for i in _records(costs[:, 0], order)]
+        elif len(turns) == 2:
+            rises = _rises(costs, order, turns * np.array(reference))
+        else:
+            rises = _rises_of_many(costs, order, turns * np.array(reference))
         if rises:
             at = [i for i, _ in rises]
             x, hours = [*told[at].tolist(), int(told[-1])], [*spent[at].tolist(), float(spent[-1])]
@@ -80,9 +91,13 @@ def climbs(sweep: Sweep) -> tuple[Climb, ...]:
     return tuple(found)
 
 
-def _rises(
-    costs: np.ndarray, order: np.ndarray, reference: tuple[float, ...], directions: list[str], turns: np.ndarray
-) -> list[tuple[int, float]]:
+def _records(costs: np.ndarray, order: np.ndarray) -> list[int]:
+    """The rows of `order` whose cost is less than that of all before."""
+    least = np.minimum.accumulate(costs[order])
+    return [int(order[i]) for i in np.flatnonzero(np.diff(least, prepend=np.inf) < 0)]
+
+
+def _rises(costs: np.ndarray, order: np.ndarray, reference: np.ndarray) -> list[tuple[int, float]]:
     """(row, hypervolume) wherever the next trial of `order` joins the front; the front is kept sorted by its first cost."""
     first: list[float] = []
     second: list[float] = []
@@ -96,8 +111,22 @@ def _rises(
         while end < len(first) and second[end] >= b:
             end += 1
         first[at:end], second[at:end] = [a], [b]
-        volume = hypervolume(np.array([first, second]).T * turns, reference, directions)
+        volume = float(areas(np.array([first, second]).T, reference))
         if not math.isclose(volume, before, rel_tol=1e-12):
             rises.append((i, volume))
             before = volume
+    return rises
+
+
+def _rises_of_many(costs: np.ndarray, order: np.ndarray, reference: np.ndarray) -> list[tuple[int, float]]:
+    """The same of three or more costs: a trial adds its box up to the corner, less what the front has of it already."""
+    found = np.zeros((0, len(reference)))
+    rises, volume = [], 0.0
+    for i in order.tolist():
+        point = costs[i]
+        if not (point < reference).all() or (found <= point).all(axis=1).any():
+            continue
+        volume += float(np.prod(reference - point)) - float(areas(np.maximum(found, point), reference))
+        found = np.vstack([found[~(point <= found).all(axis=1)], point])
+        rises.append((i, volume))
     return rises

@@ -25,6 +25,7 @@ from sweep.reading.samples import points_of
 from sweep.reading.trial import Row, Trial, constraints_of, trial_of
 from sweep.records import (
     COMPLETE,
+    RUNNING,
     SEARCH,
     NothingRecorded,
     empty_table,
@@ -139,10 +140,17 @@ class Sweep:
         return constraints_of(self.plan, self.bounds)
 
     @property
-    def objectives(self) -> tuple[Objective, Objective]:
-        """What the front is of: the first is drawn upwards and decides which member is best, the second rightwards."""
-        first, second = (Objective(o["metric"], o["direction"]) for o in self.plan["objectives"])
-        return first, second
+    def objectives(self) -> tuple[Objective, ...]:
+        """What the front is of: the first decides which member is best; of two it is drawn upwards, the second rightwards."""
+        return tuple(Objective(o["metric"], o["direction"]) for o in self.plan["objectives"])
+
+    @cached_property
+    def order(self) -> dict[str, int]:
+        """The place of every trial that ended among all of the arms', from 1, by when it was told."""
+        table = self.trial_table.select(["trial_id", "arm", "state", "told_at"])
+        table = table.filter((pc.field("arm") != CONTROL) & (pc.field("state") != RUNNING))
+        table = table.take(pc.sort_indices(table, sort_keys=[("told_at", "ascending"), ("trial_id", "ascending")]))
+        return {trial_id: place for place, trial_id in enumerate(table["trial_id"].to_pylist(), 1)}
 
     @property
     def members(self) -> tuple[Trial, ...]:

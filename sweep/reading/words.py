@@ -112,9 +112,10 @@ def counted(arm: ArmFront) -> str:
 
 def corner_text(sweep: Sweep) -> str:
     """``accuracy 0 and loss 4.100``: the point that hypervolumes are measured up to."""
-    reference, (first, second) = corner(sweep), sweep.objectives
+    reference, (first, *others) = corner(sweep), sweep.objectives
     if reference is None:
         return "no corner"
-    named = sweep.sections.corner(sweep, reference[1])
-    end = f"at {named}" if named else f"and {second.metric} {number(reference[1])}"
-    return f"{first.metric} {reference[0]:.3g} {end}"
+    told = [f"{first.metric} {reference[0]:.3g}"]
+    told += [f"{o.metric} {number(value)}" for o, value in zip(others, reference[1:], strict=True)]
+    named = sweep.sections.corner(sweep, reference[1]) if len(told) == 2 else ""
+    return f"{told[0]} at {named}" if named else listed(told)

@@ -94,20 +94,22 @@ def _metrics(sweep: Sweep) -> list[str]:
 
 
 def _candidates(sweep: Sweep, space: SearchSpace, trials: Sequence[Trial]) -> Candidates:
-    reference = corner(sweep)
-    assert reference is not None, "a plan's objectives have a corner, and the prepare phase has fixed the budget"
     names = _metrics(sweep)
     knowledge = sweep.knowledge(space)
     figures = np.array([_figures(sweep, m) for m in trials], dtype=float)
     sds = [[knowledge.sd(name, value) for name, value in zip(names, row, strict=True)] for row in figures]
-    first, second = (-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives)
+    signs = tuple(-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives)
+    reference = corner(sweep)
+    if reference is None:  # of one objective that nothing bounds: the worst trial, lest any be told apart by nothing
+        assert len(signs) == 1, "several objectives have a corner, and the prepare phase has fixed the budget"
+        reference = (signs[0] * float((signs[0] * figures[:, 0]).max()),)
     return Candidates(
         numbers=[number_of(m.trial_id) for m in trials],
         figures=figures,
         sds=np.array(sds),
-        objectives=(0, 1),
-        signs=(first, second),
-        corner=(first * reference[0], second * reference[1]),
+        objectives=tuple(range(len(signs))),
+        signs=signs,
+        corner=tuple(sign * end for sign, end in zip(signs, reference, strict=True)),
         bounds=[
             (names.index(c.metric), c.bound, 1.0 if c.side == "at_most" else -1.0)
             for c in sweep.constraints

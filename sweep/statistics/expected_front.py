@@ -38,13 +38,13 @@ class Candidates:
     numbers: Sequence[int]
     figures: Array
     sds: Array
-    objectives: tuple[int, int]
-    signs: tuple[float, float]
-    corner: tuple[float, float]
+    objectives: tuple[int, ...]
+    signs: tuple[float, ...]
+    corner: tuple[float, ...]
     bounds: Sequence[tuple[int, float, float]]
 
     def points(self, figures: Array) -> Array:
-        """(..., n, k) figures as costs (..., n, 2), at the corner where they are infeasible or beyond it."""
+        """(..., n, k) figures as costs (..., n, m), at the corner where they are infeasible or beyond it."""
         costs = figures[..., list(self.objectives)] * np.array(self.signs)
         feasible = np.ones(figures.shape[:-1], dtype=bool)
         for column, bound, sign in self.bounds:
@@ -81,7 +81,7 @@ def in_order(
 
 
 def _drawn(candidates: Candidates, row: int) -> Array:
-    """(DRAWS, 2): where the means of one candidate may be, at the corner where they are infeasible."""
+    """(DRAWS, m): where the means of one candidate may be, at the corner where they are infeasible."""
     rng = np.random.default_rng([candidates.numbers[row], 3])
     normals = rng.standard_normal((DRAWS, candidates.figures.shape[1]))
     return candidates.points((candidates.figures[row] + normals * candidates.sds[row])[:, None])[:, 0]
