@@ -7,7 +7,7 @@ from pathlib import Path
 from sweep.errors import UsageError
 from sweep.page.figures import front_figure, pdf_bytes, png_bytes
 from sweep.reading.sweep import Sweep
-from sweep.reading.words import counted, definitions, standing_of
+from sweep.reading.words import counted, definitions, listed, standing_of
 from sweep.records.whole import write_whole
 
 
@@ -21,7 +21,9 @@ def write_pictures(sweep: Sweep, png: Path | None, pdf: Path | None) -> list[Pat
 def caption(sweep: Sweep) -> str:
     """Sentences for a paper's caption: what is drawn, on which seeds, and what its figures depend on."""
     plan, said, of = sweep.plan, definitions(sweep), sweep.procedure.panels().caption(sweep)
-    first, second = sweep.objectives
+    metrics = [o.metric for o in sweep.objectives]
+    against = {1: f"{metrics[0]} of every trial, in the order in which they ended", 2: " against ".join(metrics)}
+    axes = against.get(len(metrics), f"{listed(metrics)}, two by two,")
     seeds = sweep.seeds_run()
     single = ", ".join(map(str, sweep.seeds_run(confirm=False))) or "none yet"
     how = (
@@ -31,7 +33,7 @@ def caption(sweep: Sweep) -> str:
         else f"Every point is of one seed ({single}): nothing was confirmed."
     )
     arms = "; ".join(f"{a.name} ({standing_of(sweep, a.name)}): {counted(a)}" for a in sweep.arms.values())
-    drawn = " ".join(filter(None, (f"{first.metric} against {second.metric}", of.subject)))
+    drawn = " ".join(filter(None, (axes, of.subject)))
     told = " ".join(filter(None, (f"{drawn}.", of.lines, how, "Grey points break a constraint.")))
     origin = f"{of.origin}; plan's" if of.origin else "Plan's"
     return "\n".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sweep.page.render import plotly, render
 from sweep.procedures.panels import Section
 from sweep.reading import failures, spending
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, Standing, comparison, standings
-from sweep.reading.best import front_hypervolume
+from sweep.reading.best import front_hypervolume, merit, told_of
 from sweep.reading.comparable import comparable, conditions
 from sweep.reading.importance import importances
 from sweep.reading.nearest import held
@@ -31,6 +31,7 @@ from sweep.reading.words import (
     counted,
     definitions,
     interval,
+    listed,
     meaning,
     number,
     settings,
@@ -156,6 +157,7 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
         "quality_shown": [(name.replace("_", " "), meaning(sweep, name)) for name in sweep.columns.quality],
         "bounds": [(c.name, bound_text(c)) for c in sweep.constraints],
         "axes": [axis(sweep, objective, brief=True) for objective in sweep.objectives],
+        "front_words": _front_words(sweep),
         "corner": corner_text(sweep),
         "many": len(sweep.arms) > FEW_ARMS,
         "standings": [_standing(sweep, s) for s in standings(sweep)],
@@ -236,9 +238,30 @@ def _pair(sweep: Sweep, pair: Comparison) -> dict[str, Any]:
 
 def _searched(sweep: Sweep) -> set[str]:
     """Of the members that a table tells of, those that the search's own seed completed."""
-    ids = [m.trial_id for arm in sweep.arms.values() for m in (*arm.front, *arm.confirmed_members)]
+    ids = [
+        m.trial_id
+        for arm in sweep.arms.values()
+        for m in (*told_of(sweep, arm.name), *arm.front, *arm.confirmed_members)
+    ]
     rows = sweep.rows_of("replicates", [*ids, *sweep.controls], ("trial_id", "replicate", "state"))
     return {r["trial_id"] for r in rows if r["replicate"] == 0 and r["state"] == COMPLETE}
+
+
+def _front_words(sweep: Sweep) -> dict[str, str]:
+    """What is written above the front: its title, what its axes are, and what its lines join."""
+    axes = [axis(sweep, objective, brief=True) for objective in sweep.objectives]
+    if len(axes) == 1:
+        told = f"Upwards: {axes[0]}; rightwards: trials in the order in which they ended, controls before them."
+        return {
+            "title": "The best so far",
+            "axes": told,
+            "line": "a line is an arm's best so far on the search's seed.",
+        }
+    if len(axes) == 2:
+        told = f"Upwards: {axes[0]}; rightwards: {axes[1]}."
+        return {"title": "The front", "axes": told, "line": "a line joins a front of two or more."}
+    told = f"Of {listed(axes)} two at a time: a trial is on the front where none is better in all {len(axes)}."
+    return {"title": "The front", "axes": told, "line": "a line joins those of a front that none of it beats in both."}
 
 
 def _words(sweep: Sweep) -> list[str]:
@@ -253,13 +276,22 @@ def _words(sweep: Sweep) -> list[str]:
         against = f", and {plan['baseline_trials']} shared by the baselines {', '.join(baselines)}"
     of = sweep.procedure.panels().wording(sweep)
     about, also = f"; {of.planned}" if of.planned else "", f" {of.confirmed_by}" if of.confirmed_by else ""
+    again, decided = (
+        "Members of the search front, and trials that noise may have kept off it",
+        "the front that is reported",
+    )
+    if len(sweep.objectives) == 1:
+        again, decided = (
+            "The search's best, and trials that noise may have kept behind it",
+            "which is reported as the best",
+        )
     told = [
         f"{plan['trials']} trials{shared} {', '.join(methods)}{against}, chosen by the {plan['sampler']} sampler"
         f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}{about}.",
         *([of.course] if of.course else []),
         *([f"The search ended by {sweep.ended_by}."] if sweep.ended_by else []),
-        f"Members of the search front, and trials that noise may have kept off it, run again on {plan['confirm_seeds']} "
-        f"fresh seeds{also}; means over those seeds, with 95 % intervals, decide the front that is reported.",
+        f"{again}, run again on {plan['confirm_seeds']} "
+        f"fresh seeds{also}; means over those seeds, with 95 % intervals, decide {decided}.",
     ]
     return [*told, of.prepared] if of.prepared else told
 
@@ -267,8 +299,8 @@ def _words(sweep: Sweep) -> list[str]:
 def _arm(sweep: Sweep, name: str, searched: set[str]) -> dict[str, Any]:
     arm = sweep.arms[name]
     trials = sorted(
-        {m.trial_id: m for m in (*arm.front, *arm.confirmed_members)}.values(),
-        key=lambda m: (not m.on_front, m.value(sweep.objectives[1].metric) or 0.0),
+        {m.trial_id: m for m in (*arm.front, *told_of(sweep, name), *arm.confirmed_members)}.values(),
+        key=_in_table(sweep),
     )
     return {
         "name": name,
@@ -276,16 +308,24 @@ def _arm(sweep: Sweep, name: str, searched: set[str]) -> dict[str, Any]:
         "confirmed": arm.confirmed,
         "counts": counted(arm),
         "reason": arm.reason,
-        "hypervolume": front_hypervolume(sweep, name),
+        "hypervolume": front_hypervolume(sweep, name) if len(sweep.objectives) > 1 else None,
         "members": [_line(sweep, m, searched) for m in trials],
         "parameters": list(dict.fromkeys(name for m in trials for name in m.parameters)),
     }
 
 
+def _in_table(sweep: Sweep) -> Callable[[Trial], tuple[bool, float]]:
+    """What an arm's members are sorted by: those on the front first, by the second of two objectives, else the best first."""
+    if len(sweep.objectives) == 2:
+        return lambda m: (not m.on_front, m.value(sweep.objectives[1].metric) or 0.0)
+    return lambda m: (not m.on_front, -merit(sweep, m.value(sweep.objectives[0].metric)))
+
+
 def _line(sweep: Sweep, trial: Trial, searched: set[str]) -> dict[str, Any]:
     """One row of the members' table, and of the table of quality."""
     fresh = [r for r in sweep.confirm_rows if r["trial_id"] == trial.trial_id and r["state"] == COMPLETE]
-    where = "on the front" if trial.on_front else "infeasible" if trial.feasible is False else "dominated"
+    on, off = ("on the front", "dominated") if len(sweep.objectives) > 1 else ("the best", "behind it")
+    where = on if trial.on_front else "infeasible" if trial.feasible is False else off
     return {
         "member": trial,
         "status": where if trial.arm != CONTROL else "control",

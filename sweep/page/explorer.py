@@ -20,6 +20,7 @@ from sweep.reading.arm_against_arm import FEW_ARMS
 from sweep.reading.best import leader
 from sweep.reading.ending import Ending
 from sweep.reading.nearest import Held
+from sweep.reading.planes import ORDER, Plane, planes
 from sweep.reading.samples import curve_point
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
@@ -46,8 +47,8 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
     for row in sweep.rows_of("replicates", [m.trial_id for m in trials], names):
         replicates.setdefault(row["trial_id"], []).append(row)
     winner = Ending(sweep).winner
-    x0, x1, y0, y1 = window(sweep)
     curves, pictures = panels.curves(sweep), panels.pictures(sweep)
+    crossing = list(dict.fromkeys(line for plane in planes(sweep) for line in lines(sweep, plane)))
     return {
         "run": str(sweep.run),
         "quoted": shlex.quote(str(sweep.run)),
@@ -56,8 +57,9 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
         "objectives": [
             {"metric": o.metric, "better": o.direction, "label": axis(sweep, o, brief=True)} for o in sweep.objectives
         ],
-        "lines": [{"metric": line.metric, "value": line.value, "name": line.name} for line in lines(sweep)],
-        "window": [x0, x1, y0, y1],
+        "lines": [{"metric": line.metric, "value": line.value, "name": line.name} for line in crossing],
+        "planes": [_plane(sweep, plane) for plane in planes(sweep)],
+        "standings": standing_words(sweep),
         "arms": [_arm(sweep, name) for name in sweep.arms],
         "controls": {t: {"name": c.name} | _mark(control_marks(sweep)[t]) for t, c in controls(sweep).items()},
         "labels": len(sweep.arms) <= FEW_ARMS,
@@ -69,9 +71,37 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
         "pictures_facts": _pictures_facts(pictures) if pictures else None,
         "climbs": [{"arm": c.arm, "trials": c.trials, "hours": _short(c.core_hours), "volume": _short(c.volume)}
                    for c in climbs(sweep)],
-        "corner": corner_text(sweep),
+        "climbed": _climbed(sweep),
         "winner": winner.trial_id if winner else None,
     }  # fmt: skip
+
+
+def _plane(sweep: Sweep, plane: Plane) -> dict[str, Any]:
+    """What the front is drawn in: figures upwards and rightwards, what the axes say and show."""
+    up, right = plane.labels(sweep, brief=True)
+    return {
+        "up": plane.up.metric, "right": plane.rightwards, "labels": {"up": up, "right": right},
+        "window": list(window(sweep, plane)), "better": [o.direction for o in plane.objectives],
+    }  # fmt: skip
+
+
+def standing_words(sweep: Sweep) -> list[str]:
+    """How each group of trials is called, in the order of the groups."""
+    front = ["on the front", "feasible, confirmed off the front"]
+    if len(sweep.objectives) == 1:
+        front = ["the best of its arm", "feasible, confirmed"]
+    return [*front, "feasible, on one seed", "infeasible", "stopped early", "not finished", "control"]
+
+
+def _climbed(sweep: Sweep) -> dict[str, str]:
+    """What the search's curves are of, for their axes and in a sentence."""
+    own = "by the search's own figures of one seed each"
+    if len(sweep.objectives) == 1:
+        best = f"best {sweep.objectives[0].metric}"
+        return {"label": best, "told": f"The {best} so far of each arm's feasible trials, {own}."}
+    what = "area" if len(sweep.objectives) == 2 else "volume"
+    told = f"Hypervolume of each arm's search front, up to {corner_text(sweep)}, {own}: the {what} that no trial had improved on."
+    return {"label": "hypervolume", "told": told}
 
 
 def _arm(sweep: Sweep, name: str) -> dict[str, Any]:
@@ -108,7 +138,7 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
         "state": [m.state for m in trials],
         "cause": {i: m.cause for i, m in enumerate(trials) if m.cause},
         "feasible": [m.feasible for m in trials],
-        "figures": {name: [_figure(m.at(name)) for m in trials] for name in figures},
+        "figures": {name: [_figure(m.at(name)) for m in trials] for name in figures} | _order(sweep, trials),
         "within": {i: m.within for i, m in enumerate(trials) if m.within},
         "parameters": {
             p["name"]: [_plain(m.setting(p["name"])) for m in trials] for p in _parameters(sweep)
@@ -117,6 +147,12 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
         "core_s": [_round(sum(r["core_s"] or 0.0 for r in rows)) for rows in own],
         "exported": [_exported(rows, exported) for rows in own],
     }  # fmt: skip
+
+
+def _order(sweep: Sweep, trials: list[Trial]) -> dict[str, list[float | None]]:
+    """Of one objective, what it is drawn over."""
+    (plane, *others) = planes(sweep)
+    return {} if others or plane.right else {ORDER: [plane.place(sweep, m)[0] for m in trials]}
 
 
 def _group(sweep: Sweep, trial: Trial) -> int:

@@ -1,9 +1,9 @@
-"""The front as a figure: one objective against the other, everything else of the run behind it. Matplotlib with no display."""
+"""The front as a figure: objectives against one another, everything else of the run behind it. Matplotlib with no display."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from sweep.page.marks import GREY, PALE, Mark, control_marks, controls, mark_of, marks, plain
 from sweep.procedures.panels import Line
@@ -19,65 +20,100 @@ from sweep.reading.arm import ArmFront
 from sweep.reading.arm_against_arm import FEW_ARMS
 from sweep.reading.best import leader
 from sweep.reading.columns import points_of
+from sweep.reading.planes import Plane, planes
+from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import axis, definitions
+from sweep.reading.words import definitions
+from sweep.statistics.estimates import nondominated
 
 LABELLED = 60  # feasible members of an arm; of more, the front alone is labelled
 PIXELS = 5_000  # markers of one kind; more of them would make a vector file of megabytes
+ABREAST = 3  # panels of a figure side by side
 REACH = 2  # how many times the value of a line across it the axis of the front spans
 
 
 def front_figure(sweep: Sweep) -> Figure:
-    """One objective against the other: the fronts with intervals over seeds, everything else of the run behind them."""
-    many = len(sweep.arms) > FEW_ARMS
-    figure = Figure(figsize=(8.0, 7.2 if many else 5.4), dpi=150, layout="constrained")
+    """The fronts with intervals over seeds, everything else of the run behind them.
+
+    One objective against the other; of more a panel for each two of them, of one it over the trials.
+    """
+    drawn = planes(sweep)
+    across = min(len(drawn), ABREAST)
+    down = -(-len(drawn) // across)
+    figure = Figure(figsize=_size(sweep, across, down), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    labelled: list[tuple[float, float, str, str]] = []
-    for arm in sweep.arms.values():
-        _behind(axes, sweep, arm)
-        mark = marks(sweep)[arm.name]
-        points = sorted((_x(sweep, m), _y(sweep, m)) for m in arm.front)
-        axes.plot(
-            *zip(*points, strict=True) if points else ([], []),
-            color=mark.colour,
-            alpha=0.35,
-            lw=1.2,
-            ls=mark.line,
-            zorder=2,
-        )
-    leaders = {m.trial_id for a in sweep.arms if (m := leader(sweep, a))} if many else set()
-    for member in _told(sweep):
-        mark = mark_of(sweep, member.arm, member.trial_id)
-        if member.on_front:
-            _with_bars(axes, sweep, member, mark, filled=member.confirmed is not None)
-        if not many:
-            labelled.append((_x(sweep, member), _y(sweep, member), member.trial_id, mark.colour))
-        elif member.trial_id in leaders:
-            labelled.append((_x(sweep, member), _y(sweep, member), member.arm, mark.colour))
-    for control in sweep.controls.values():
-        if math.isfinite(_y(sweep, control)) and math.isfinite(_x(sweep, control)):
-            mark = control_marks(sweep)[control.trial_id]
-            _with_bars(axes, sweep, control, mark, filled=True)
-            labelled.append((_x(sweep, control), _y(sweep, control), control.trial_id, mark.colour))
-    for line in lines(sweep):
-        _across(axes, sweep, line)
-    _finish_front(figure, axes, sweep)
-    _label(figure, axes, labelled)
+    figure_axes = [figure.add_subplot(down, across, i + 1) for i in range(len(drawn))]
+    labels = [_draw(axes, sweep, plane) for axes, plane in zip(figure_axes, drawn, strict=True)]
+    _legend(figure, figure_axes[0], sweep)
+    for axes, labelled in zip(figure_axes, labels, strict=True):
+        _label(figure, axes, labelled)
     return figure
 
 
-def lines(sweep: Sweep) -> list[Line]:
-    """The lines across the front that its procedure draws, those at a value of one of the objectives."""
-    drawn = {o.metric for o in sweep.objectives}
+def _size(sweep: Sweep, across: int, down: int) -> tuple[float, float]:
+    """Inches."""
+    legend = 1.8 if len(sweep.arms) > FEW_ARMS else 0.0
+    return (8.0, 5.4 + legend) if across == 1 else (4.6 * across, 4.2 * down + 1.0 + legend)
+
+
+def _draw(axes: Axes, sweep: Sweep, plane: Plane) -> list[tuple[float, float, str, str]]:
+    """Everything of one plane but its labels, which are returned: where, what and in which colour."""
+    many = len(sweep.arms) > FEW_ARMS
+    labelled: list[tuple[float, float, str, str]] = []
+    for arm in sweep.arms.values():
+        _behind(axes, sweep, plane, arm)
+        _joined(axes, sweep, plane, arm)
+    leaders = {m.trial_id for a in sweep.arms if (m := leader(sweep, a))} if many else set()
+    for member in _told(sweep, plane):
+        mark = mark_of(sweep, member.arm, member.trial_id)
+        if member.on_front:
+            _with_bars(axes, sweep, plane, member, mark, filled=member.confirmed is not None)
+        if not many:
+            labelled.append((*_place(sweep, plane, member), member.trial_id, mark.colour))
+        elif member.trial_id in leaders:
+            labelled.append((*_place(sweep, plane, member), member.arm, mark.colour))
+    for control in sweep.controls.values():
+        if _is_placed(sweep, plane, control):
+            mark = control_marks(sweep)[control.trial_id]
+            _with_bars(axes, sweep, plane, control, mark, filled=True)
+            labelled.append((*_place(sweep, plane, control), control.trial_id, mark.colour))
+    for line in lines(sweep, plane):
+        _across(axes, plane, line)
+    _finish(axes, sweep, plane)
+    return labelled
+
+
+def _joined(axes: Axes, sweep: Sweep, plane: Plane, arm: ArmFront) -> None:
+    """The line of an arm: through those of its front that none of it dominates in the plane, or along its best so far."""
+    mark, style = marks(sweep)[arm.name], "default" if plane.right else "steps-post"
+    if plane.right:
+        points = front_in(sweep, plane, arm.front)
+    else:
+        points = [
+            (float(x), y) for c in climbs(sweep) if c.arm == arm.name for x, y in zip(c.trials, c.volume, strict=True)
+        ]
+    x, y = zip(*points, strict=True) if points else ((), ())
+    axes.plot(x, y, color=mark.colour, alpha=0.35, lw=1.2, ls=mark.line, zorder=2, drawstyle=style)
+
+
+def front_in(sweep: Sweep, plane: Plane, front: Sequence[Trial]) -> list[tuple[float, float]]:
+    """Where those of a front are, from left to right, that none of them dominates by the two objectives of a plane."""
+    points = np.array([_place(sweep, plane, m) for m in front], dtype=float).reshape(-1, 2)
+    on = nondominated(points[:, ::-1], [o.direction for o in plane.objectives])
+    return sorted((x, y) for x, y in points[on].tolist())
+
+
+def lines(sweep: Sweep, plane: Plane) -> list[Line]:
+    """The lines across a plane of the front that its procedure draws: those at a value of an objective that is drawn."""
+    drawn = {o.metric for o in plane.objectives}
     return [line for line in sweep.procedure.panels().lines(sweep) if line.metric in drawn]
 
 
-def _across(axes: Axes, sweep: Sweep, line: Line) -> None:
+def _across(axes: Axes, plane: Plane, line: Line) -> None:
     place: dict[str, Any] = {"textcoords": "offset points", "color": "#555555", "fontsize": 8, "va": "top"}
     text = plain(f"{line.name} {line.value:.3g}")
-    if line.metric == sweep.objectives[1].metric:
+    if line.metric == plane.rightwards:
         axes.axvline(line.value, color=GREY, ls="--", lw=1)
         axes.annotate(text, (line.value, 1), xycoords=("data", "axes fraction"), xytext=(4, -3), **place)
     else:
@@ -85,32 +121,31 @@ def _across(axes: Axes, sweep: Sweep, line: Line) -> None:
         axes.annotate(text, (0, line.value), xycoords=("axes fraction", "data"), xytext=(4, -3), **place)
 
 
-def _told(sweep: Sweep) -> Iterator[Trial]:
+def _told(sweep: Sweep, plane: Plane) -> Iterator[Trial]:
     """The feasible members that may bear a label: all of them, or, of more than anyone can read, those of the fronts."""
     for arm in sweep.arms.values():
-        points = points_of(sweep, arm)
+        points = points_of(sweep, arm, plane)
         chosen = points.drawn & points.feasible
         if chosen.sum() > LABELLED:
             chosen &= points.on_front
         yield from (arm.members[int(i)] for i in np.flatnonzero(chosen))
 
 
-def _x(sweep: Sweep, trial: Trial) -> float:
-    value = trial.value(sweep.objectives[1].metric)
-    return math.nan if value is None else value
+def _place(sweep: Sweep, plane: Plane, trial: Trial) -> tuple[float, float]:
+    x, y = plane.place(sweep, trial)
+    return math.nan if x is None else x, math.nan if y is None else y
 
 
-def _y(sweep: Sweep, trial: Trial) -> float:
-    value = trial.value(sweep.objectives[0].metric)
-    return math.nan if value is None else value
+def _is_placed(sweep: Sweep, plane: Plane, trial: Trial) -> bool:
+    return all(map(math.isfinite, _place(sweep, plane, trial)))
 
 
-def _behind(axes: Axes, sweep: Sweep, arm: ArmFront) -> None:
+def _behind(axes: Axes, sweep: Sweep, plane: Plane, arm: ArmFront) -> None:
     """An arm's trials off the front: small, hollow unless confirmed, in its arm's colour, or grey where infeasible.
 
     Those of one seed have no bars, so each colour of them is one call; very many become pixels, in vector files too.
     """
-    mark, points = marks(sweep)[arm.name], points_of(sweep, arm)
+    mark, points = marks(sweep)[arm.name], points_of(sweep, arm, plane)
     for feasible, colour in ((True, mark.colour), (False, PALE)):
         chosen = points.drawn & ~points.on_front & ~points.confirmed & (points.feasible == feasible)
         at: dict[str, Any] = {
@@ -123,22 +158,23 @@ def _behind(axes: Axes, sweep: Sweep, arm: ArmFront) -> None:
         }
         axes.plot(points.second[chosen], points.first[chosen], mark.shape, **at)
     for member in arm.confirmed_members:
-        if not member.on_front and math.isfinite(_x(sweep, member)) and math.isfinite(_y(sweep, member)):
+        if not member.on_front and _is_placed(sweep, plane, member):
             pale = replace(mark, colour=mark.colour if member.feasible else PALE)
-            _with_bars(axes, sweep, member, pale, filled=True, size=4)
+            _with_bars(axes, sweep, plane, member, pale, filled=True, size=4)
 
 
-def _with_bars(axes: Axes, sweep: Sweep, trial: Trial, mark: Mark, filled: bool, size: int = 7) -> None:
+def _with_bars(axes: Axes, sweep: Sweep, plane: Plane, trial: Trial, mark: Mark, filled: bool, size: int = 7) -> None:
     """A point with 95 % bars over seeds where there are any; search-only points are hollow."""
     bars: dict[str, Any] = {
         axis: None if e is None or e.lower is None or e.upper is None else [[e.mean - e.lower], [e.upper - e.mean]]
-        for axis, e in zip(("yerr", "xerr"), (trial.at(o.metric) for o in sweep.objectives), strict=True)
+        for axis, e in zip(("yerr", "xerr"), (trial.at(o.metric) for o in plane.objectives), strict=False)
     }
     bars |= {"elinewidth": 0.6, "zorder": 1} if size < 7 else {"elinewidth": 1.2, "zorder": 3}
     face = mark.colour if filled else "none"
+    x, y = _place(sweep, plane, trial)
     axes.errorbar(
-        [_x(sweep, trial)],
-        [_y(sweep, trial)],
+        [x],
+        [y],
         **bars,
         fmt=mark.shape,
         ms=size,
@@ -148,14 +184,22 @@ def _with_bars(axes: Axes, sweep: Sweep, trial: Trial, mark: Mark, filled: bool,
     )
 
 
-def _finish_front(figure: Figure, axes: Axes, sweep: Sweep) -> None:
-    first, second = sweep.objectives
-    axes.set_xlabel(axis(sweep, second), fontsize=9)
-    axes.set_ylabel(axis(sweep, first).partition("  (")[0], fontsize=9, wrap=True)
+def _finish(axes: Axes, sweep: Sweep, plane: Plane) -> None:
+    up, right = plane.labels(sweep, brief=len(sweep.objectives) > 2)
+    axes.set_xlabel(right, fontsize=9)
+    axes.set_ylabel(up.partition("  (")[0], fontsize=9, wrap=True)
     axes.tick_params(labelsize=8)
-    _limits(axes, sweep)
+    if plane.right is None:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _limits(axes, sweep, plane)
+    axes.grid(alpha=0.25, lw=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
+    """What the marks mean, below the panels, and what all is about, above them."""
     seeds = len(sweep.seeds_run())
-    many = len(sweep.arms) > FEW_ARMS
+    many, off = len(sweep.arms) > FEW_ARMS, "off the front" if len(sweep.objectives) > 1 else "behind the best"
     for arm in sweep.arms.values():
         mark = marks(sweep)[arm.name]
         how = f"confirmed on {seeds} seeds, 95 % bars" if arm.confirmed else "search only, one seed"
@@ -163,17 +207,17 @@ def _finish_front(figure: Figure, axes: Axes, sweep: Sweep) -> None:
         label = f"{arm.name}{' (baseline)' if arm.baseline else ''}{shown if many else ': ' + how}"
         face = mark.colour if arm.confirmed else "none"
         axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=plain(label))
-    axes.plot(
-        [], [], "o", mfc="none", mec="#555555", ms=4, ls="", label="feasible, off the front (hollow: search only)"
-    )
+    axes.plot([], [], "o", mfc="none", mec="#555555", ms=4, ls="", label=f"feasible, {off} (hollow: search only)")
     axes.plot([], [], "o", mfc="none", mec=PALE, ms=4, ls="", label="infeasible (grey)")
     for trial_id, control in controls(sweep).items():
         mark = control_marks(sweep)[trial_id]
         axes.plot([], [], mark.shape, color=mark.colour, ls="", label=plain(control.name))
-    axes.grid(alpha=0.25, lw=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3 if many else 2, fontsize=7.5, frameon=False)
-    axes.set_title(plain(_title(sweep)), fontsize=8, loc="left", wrap=True)
+    title = plain(_title(sweep))
+    if len(figure.axes) == 1:
+        axes.set_title(title, fontsize=8, loc="left", wrap=True)
+    else:
+        figure.suptitle(title, fontsize=8, x=0.01, ha="left")
 
 
 def _title(sweep: Sweep) -> str:
@@ -183,13 +227,13 @@ def _title(sweep: Sweep) -> str:
     return f"{about}.  N: {samples}" if samples else about
 
 
-def _limits(axes: Axes, sweep: Sweep) -> None:
+def _limits(axes: Axes, sweep: Sweep, plane: Plane) -> None:
     """The window of `window`; what lies outside is counted where it went, a control named."""
-    x0, x1, y0, y1 = window(sweep)
+    x0, x1, y0, y1 = window(sweep, plane)
     axes.set_xlim(x0, x1)
     axes.set_ylim(y0, y1)
-    x, y, _ = _scored(sweep)
-    named, beside = controls(sweep), [(m, _x(sweep, m), _y(sweep, m)) for m in sweep.controls.values()]
+    x, y, _ = _scored(sweep, plane)
+    named, beside = controls(sweep), [(m, *_place(sweep, plane, m)) for m in sweep.controls.values()]
     x, y = (np.append(old, new) for old, new in ((x, [c[1] for c in beside]), (y, [c[2] for c in beside])))
     right, below = int((x > x1).sum()), int(((y < y0) & (x <= x1)).sum())
     place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 7.5, "color": "#555555"}
@@ -200,40 +244,47 @@ def _limits(axes: Axes, sweep: Sweep) -> None:
         axes.annotate(plain(f"↓ {below} below{next(found, '')}"), (0.005, 0.01), **place)
 
 
-def window(sweep: Sweep) -> tuple[float, float, float, float]:
+def window(sweep: Sweep, plane: Plane) -> tuple[float, float, float, float]:
     """(x0, x1, y0, y1) that show the feasible members, most controls and the lines across large enough to tell apart.
 
     Controls that are not `in_view` and ruined trials would press the front into a corner; where nothing is feasible they are
     shown.
     """
-    xs, ys, feasible = _scored(sweep)
+    xs, ys, feasible = _scored(sweep, plane)
     keep = feasible if feasible.any() else np.full(len(xs), True)
     shown = [
-        (_x(sweep, m), _y(sweep, m))
+        _place(sweep, plane, m)
         for m in sweep.controls.values()
         if controls(sweep)[m.trial_id].in_view or not feasible.any()
     ]
     shown = [(x, y) for x, y in shown if math.isfinite(x) and math.isfinite(y)]
     chosen = [*zip(xs[keep].tolist(), ys[keep].tolist(), strict=True), *shown]
-    upright, flat = (
-        [line.value for line in lines(sweep) if line.metric == o.metric] for o in reversed(sweep.objectives)
-    )
+    crossing = lines(sweep, plane)
+    upright = [line.value for line in crossing if line.metric == plane.rightwards]
+    flat = [line.value for line in crossing if line.metric == plane.up.metric]
+    low, high = _heights(sweep, plane, [*(y for _, y in chosen), *flat])
+    if plane.right is None:
+        total = max(sweep.order.values(), default=1)
+        return -0.04 * total - 0.5, 1.04 * total + 0.5, low, high
     reach = [*(x for x, _ in chosen), *upright] or [0.0]
     limit = REACH * max(upright) if upright else math.inf
     left, right = min(reach), min(max(reach), max(limit, min(reach)))
-    heights = [*(y for _, y in chosen), *flat]
-    low = min(heights, default=0.0)
-    high_end = 1.0 if sweep.columns.is_share(sweep.objectives[0].metric) else max(heights, default=1.0)
-    wide, high = max(right - left, 1e-3), max(high_end - low, 0.02)
+    wide = max(right - left, 1e-3)
+    return left - 0.25 * wide, right + 0.25 * wide, low, high
+
+
+def _heights(sweep: Sweep, plane: Plane, heights: list[float]) -> tuple[float, float]:
+    """The lower and the upper end of what is drawn upwards."""
+    low, is_share = min(heights, default=0.0), sweep.columns.is_share(plane.up.metric)
+    high_end = 1.0 if is_share else max(heights, default=1.0)
+    high = max(high_end - low, 0.02)
     floor = low - 0.35 * high
-    if sweep.columns.is_share(sweep.objectives[0].metric):
-        floor = max(floor, -0.04)
-    return left - 0.25 * wide, right + 0.25 * wide, floor, high_end + 0.25 * high
+    return max(floor, -0.04) if is_share else floor, high_end + 0.25 * high
 
 
-def _scored(sweep: Sweep) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(x, y, feasible) of every trial that has both objectives."""
-    each = [points_of(sweep, arm) for arm in sweep.arms.values()]
+def _scored(sweep: Sweep, plane: Plane) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(x, y, feasible) of every trial that has a place in the plane."""
+    each = [points_of(sweep, arm, plane) for arm in sweep.arms.values()]
     found = [(p.second[p.drawn], p.first[p.drawn], p.feasible[p.drawn]) for p in each]
     x, y, feasible = (np.concatenate(column) for column in zip(*found, strict=True))
     return x, y, feasible

@@ -7,7 +7,7 @@ function labelled(text, places) {
 
 // Labels would lie on one another and on points: each takes the first of six places that is free, or none.
 function labelPlaces(text, xs, ys, run, size) {
-  const [x0, x1, y0, y1] = run.window, [across, up] = pixels(run), high = 14, gap = size / 2, { points, labels } = labelPlaces;
+  const [x0, x1, , y1] = planeOf(run).window, [across, up] = pixels(run), high = 14, gap = size / 2, { points, labels } = labelPlaces;
   return xs.map((x, i) => {
     if (!text[i] || x === null || ys[i] === null) return "none";
     const px = (x - x0) * across, py = (y1 - ys[i]) * up, own = text[i].length * 6.2;
@@ -26,13 +26,13 @@ function labelPlaces(text, xs, ys, run, size) {
 
 // Pixels of the chart's inner part to a unit of each objective; before it was first drawn, about so many.
 function pixels(run) {
-  const [x0, x1, y0, y1] = run.window, box = byId("front"), size = box._fullLayout?._size;
+  const [x0, x1, y0, y1] = planeOf(run).window, box = byId("front"), size = box._fullLayout?._size;
   return [(size?.w ?? box.clientWidth - 70) / (x1 - x0), ((size?.h ?? box.clientHeight - 170) * (1 - RUG)) / (y1 - y0)];
 }
 
 // The points that labels keep clear of, in the pixels of `labelPlaces`.
 function clearLabels(run) {
-  const [x0, , , y1] = run.window, [first, second] = run.objectives.map((o) => o.metric), [across, up] = pixels(run);
+  const { up: first, right: second, window: [x0, , , y1] } = planeOf(run), [across, up] = pixels(run);
   labelPlaces.labels = [];
   labelPlaces.points = rowsOf(run).filter((row) => isDrawn(row) && row.group !== GROUP.infeasible)
     .map((row) => [(mean(row.figure(second)) - x0) * across, (y1 - mean(row.figure(first))) * up]);

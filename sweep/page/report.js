@@ -3,12 +3,12 @@
 "use strict";
 
 const GROUP = { front: 0, confirmed: 1, feasible: 2, infeasible: 3, stopped: 4, ended: 5, control: 6 };
-const STANDING = ["on the front", "feasible, confirmed off the front", "feasible, on one seed", "infeasible", "stopped early", "not finished", "control"];
+const ORDER = "order"; // drawn rightwards where there is one objective: trials as they ended
 const OVERLAID = ["#CC79A7", "#56B4E9", "#7E57C2", "#E69F00", "#009E73"]; // of the sweeps behind the one shown
 const GREY = "#8a8a8a", LABELLED = 40, RUG = 0.05; // RUG: share of the chart below, for trials without a first objective
 
 let data = JSON.parse(document.getElementById("data").textContent);
-const state = { run: 0, overlay: true, chosen: [], cursor: null }; // chosen: by run, a trial's id
+const state = { run: 0, plane: 0, overlay: true, chosen: [], cursor: null }; // chosen: by run, a trial's id; plane: which is drawn
 
 const byId = (id) => document.getElementById(id);
 const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -53,7 +53,8 @@ function rowsOf(run) {
 }
 
 const runShown = () => data.runs[state.run];
-const isDrawn = (row) => row.group <= GROUP.infeasible || (row.group === GROUP.control && row.figure(runShown().objectives[1].metric) !== null);
+const planeOf = (run) => run.planes[Math.min(state.plane, run.planes.length - 1)];
+const isDrawn = (row) => row.group <= GROUP.infeasible || (row.group === GROUP.control && row.figure(planeOf(runShown()).right) !== null);
 
 function lookOf(run, row) {
   if (row.group === GROUP.control) return run.controls[row.id];
@@ -63,9 +64,9 @@ function lookOf(run, row) {
 // --- the front ----------------------------------------------------------------------------------------------------
 
 function hover(run, row) {
-  const lines = [`<b>${escaped(row.id)}</b> ${STANDING[row.group]}`];
+  const lines = [`<b>${escaped(row.id)}</b> ${run.standings[row.group]}`];
   for (const { name } of run.parameters) if (row.values(name) !== null) lines.push(`${escaped(name)} = ${escaped(brief(row.values(name)))}`);
-  for (const name of run.figures.slice(0, 4)) lines.push(`${escaped(name)} ${interval(row.figure(name))}`);
+  for (const name of run.figures.slice(0, Math.max(4, run.objectives.length))) lines.push(`${escaped(name)} ${interval(row.figure(name))}`);
   const seeds = run.trials.seeds[row.i];
   return [...lines, seeds ? `mean [95 % interval] over ${seeds} fresh seeds` : "one seed, search only"].join("<br>");
 }
@@ -77,8 +78,8 @@ function bars(figures, colour, size) {
 }
 
 function trace(at, rows, name, { colour, symbol, dash }, { size, filled, line = false, text = null, extra = {} }) {
-  const run = data.runs[at], [first, second] = run.objectives.map((o) => o.metric);
-  const y = rows.map((row) => row.figure(first)), x = rows.map((row) => row.figure(second));
+  const run = data.runs[at], { up, right } = planeOf(run);
+  const y = rows.map((row) => row.figure(up)), x = rows.map((row) => row.figure(right));
   return {
     type: "scatter", mode: (line ? "lines+" : "") + "markers" + (text ? "+text" : ""), name: escaped(name),
     x: x.map(mean), y: y.map(mean), error_x: bars(x, colour, size), error_y: bars(y, colour, size),
@@ -91,24 +92,36 @@ function trace(at, rows, name, { colour, symbol, dash }, { size, filled, line = 
 }
 
 function armTraces(at) {
-  const run = data.runs[at], second = run.objectives[1].metric, found = [];
+  const run = data.runs[at], { right } = planeOf(run), single = right === ORDER, two = run.objectives.length === 2, found = [];
   for (const arm of run.arms) {
     const own = rowsOf(run).filter((row) => row.arm === arm), of = (group) => own.filter((row) => row.group === group);
     const name = arm.name + (arm.baseline ? " (baseline)" : "");
-    const front = of(GROUP.front).sort((a, b) => mean(a.figure(second)) - mean(b.figure(second)));
+    const front = of(GROUP.front).sort((a, b) => mean(a.figure(right)) - mean(b.figure(right)));
     const seeds = Math.max(0, ...front.map((row) => run.trials.seeds[row.i]));
-    const told = run.labels ? `${name}: ${arm.confirmed ? `front, ${seeds} seeds` : "search front, one seed"}` : name;
+    const told = run.labels ? `${name}: ${arm.confirmed ? `${single ? "best" : "front"}, ${seeds} seeds` : `${single ? "best" : "search front"}, one seed`}` : name;
     const group = { legendgroup: escaped(arm.name) }, also = { ...group, showlegend: run.labels }; // of many arms one entry each
     const text = front.map((row) => (run.labels ? row.id : row.id === arm.best ? arm.name : ""));
-    if (front.length) found.push(trace(at, front, told, arm, { size: arm.confirmed ? 11 : 9, filled: arm.confirmed, line: front.length > 1, text, extra: group }));
+    if (!two) found.push(...joined(at, arm, front));
+    if (front.length) found.push(trace(at, front, told, arm, { size: arm.confirmed ? 11 : 9, filled: arm.confirmed, line: two && front.length > 1, text, extra: group }));
     const off = [[GROUP.confirmed, true], [GROUP.feasible, false]];
     for (const [which, filled] of off) {
       const rows = of(which);
       const labels = run.labels && rows.length <= LABELLED ? rows.map((row) => row.id) : null;
-      if (rows.length) found.push(trace(at, rows, `${name}: ${STANDING[which]}`, arm, { size: 7, filled, text: labels, extra: front.length || which !== GROUP.feasible ? also : group }));
+      if (rows.length) found.push(trace(at, rows, `${name}: ${run.standings[which]}`, arm, { size: 7, filled, text: labels, extra: front.length || which !== GROUP.feasible ? also : group }));
     }
   }
   return found;
+}
+
+// The line of an arm where its front is no chain: along its best so far, or through those that no other of the front beats in the plane.
+function joined(at, arm, front) {
+  const run = data.runs[at], { up, right, better } = planeOf(run), shape = right === ORDER ? "hv" : "linear";
+  const [upwards, rightwards] = better.map((direction) => (direction === "maximise" ? -1 : 1));
+  const costs = (row) => [upwards * mean(row.figure(up)), rightwards * mean(row.figure(right))];
+  const beats = (a, b) => a[0] <= b[0] && a[1] <= b[1] && (a[0] < b[0] || a[1] < b[1]);
+  const climb = run.climbs.find((one) => one.arm === arm.name);
+  const [x, y] = right === ORDER ? [climb?.trials ?? [], climb?.volume ?? []] : [right, up].map((name) => front.filter((row) => !front.some((other) => beats(costs(other), costs(row)))).map((row) => mean(row.figure(name))));
+  return x.length < 2 ? [] : [{ type: "scatter", mode: "lines", x, y, line: { color: arm.colour, dash: arm.dash, width: 1, shape }, marker: {}, hoverinfo: "skip", showlegend: false, legendgroup: escaped(arm.name), customdata: [], name: "" }];
 }
 
 function greyTraces(at) {
@@ -118,16 +131,16 @@ function greyTraces(at) {
     const told = run.labels ? `${arm.name}: infeasible` : "infeasible", extra = { legendrank: 1001, legendgroup: escaped(told), showlegend: run.labels || !found.length };
     if (own.length) found.push(trace(at, own, told, { ...arm, colour: GREY }, { size: 6, filled: false, extra }));
   });
-  const second = run.objectives[1].metric;
-  const gated = rows.filter((row) => row.group === GROUP.stopped && mean(row.figure(second)) !== null);
+  const { right } = planeOf(run);
+  const gated = rows.filter((row) => row.group === GROUP.stopped && mean(row.figure(right)) !== null);
   if (gated.length) {
-    const rug = trace(at, gated, "stopped early, by their " + second, { colour: GREY, symbol: "line-ns", dash: "solid" }, { size: 11, filled: false, extra: { legendrank: 1002 } });
+    const rug = trace(at, gated, right === ORDER ? "stopped early" : "stopped early, by their " + right, { colour: GREY, symbol: "line-ns", dash: "solid" }, { size: 11, filled: false, extra: { legendrank: 1002 } });
     found.push({ ...rug, y: gated.map(() => 0), yaxis: "y2", error_x: {}, error_y: {}, marker: { ...rug.marker, line: { width: 1.5, color: GREY } } });
   }
   return found;
 }
 
-const isOfOneKind = (run, other) => run.objectives.every((objective, i) => objective.metric === other.objectives[i].metric);
+const isOfOneKind = (run, other) => run.objectives.length === other.objectives.length && run.objectives.every((objective, i) => objective.metric === other.objectives[i].metric);
 
 // Another sweep's feasible trials behind those of the one shown, in one colour; one entry of the legend switches them.
 function behind(at, colour) {
@@ -142,6 +155,15 @@ function behind(at, colour) {
 function tellOverlay() {
   const others = data.runs.filter((other) => !isOfOneKind(runShown(), other)).map(nameOf), place = byId("overlaid");
   if (place) place.textContent = others.length ? `Of other objectives, so not behind it: ${others.join(", ")}.` : "";
+}
+
+// Of three and more objectives two are drawn at a time.
+function tellPlanes() {
+  const { planes } = runShown(), select = byId("plane");
+  state.plane = Math.min(state.plane, planes.length - 1);
+  select.replaceChildren(...planes.map(({ up, right }, i) => element("option", { value: i }, `${up} against ${right}`)));
+  select.value = state.plane;
+  byId("planes").hidden = planes.length < 2;
 }
 
 function frontTraces() {
@@ -160,18 +182,18 @@ function frontTraces() {
 }
 
 function frontLayout() {
-  const run = runShown(), [first, second] = run.objectives, [x0, x1, y0, y1] = run.window;
+  const run = runShown(), { up, right, labels, window: [x0, x1, y0, y1] } = planeOf(run);
   const layout = {
-    margin: { l: 56, r: 14, t: 28, b: 48 }, hovermode: "closest", dragmode: "zoom", uirevision: `run${state.run}`,
+    margin: { l: 56, r: 14, t: 28, b: 48 }, hovermode: "closest", dragmode: "zoom", uirevision: `run${state.run}/${state.plane}`,
     legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 }, maxheight: byId("front").clientWidth < 500 ? 0.45 : 0.3 },
-    xaxis: { title: { text: escaped(second.label) }, zeroline: false, automargin: true, range: [x0, x1], anchor: "free", position: 0 },
-    yaxis: { title: { text: escaped(byId("front").clientWidth < 500 ? first.metric : first.label) }, zeroline: false, automargin: true, range: [y0, y1], domain: [RUG, 1] },
+    xaxis: { title: { text: escaped(labels.right) }, zeroline: false, automargin: true, range: [x0, x1], anchor: "free", position: 0 },
+    yaxis: { title: { text: escaped(byId("front").clientWidth < 500 ? up : labels.up) }, zeroline: false, automargin: true, range: [y0, y1], domain: [RUG, 1] },
     yaxis2: { domain: [0, RUG - 0.01], range: [-1, 1], visible: false, fixedrange: true },
     shapes: [], annotations: [],
   };
-  for (const { metric, value, name } of run.lines) {
+  for (const { metric, value, name } of run.lines.filter((line) => line.metric === up || line.metric === right)) {
     const text = escaped(`${name} ${brief(value)}`), line = { color: GREY, dash: "dash", width: 1.5 };
-    if (metric === second.metric) {
+    if (metric === right) {
       layout.shapes.push({ type: "line", xref: "x", yref: "paper", x0: value, x1: value, y0: 0, y1: 1, line });
       layout.annotations.push({ xref: "x", yref: "paper", x: value, y: 1, text, showarrow: false, xanchor: value > (x0 + x1) / 2 ? "right" : "left", yanchor: "bottom" });
     } else {
@@ -185,8 +207,8 @@ function frontLayout() {
 
 // What the window leaves out, told where it went: a double-click or zooming out shows it.
 function outside(run) {
-  const [x0, x1, y0, y1] = run.window, [first, second] = run.objectives.map((o) => o.metric);
-  const at = (row) => [mean(row.figure(second)), mean(row.figure(first))];
+  const { up, right: across, window: [, x1, y0] } = planeOf(run);
+  const at = (row) => [mean(row.figure(across)), mean(row.figure(up))];
   const rows = rowsOf(run).filter((row) => row.group === GROUP.control || row.group <= GROUP.infeasible).filter((row) => at(row).every((value) => value !== null));
   const right = rows.filter((row) => at(row)[0] > x1).length, below = rows.filter((row) => at(row)[0] <= x1 && at(row)[1] < y0);
   const control = below.find((row) => row.group === GROUP.control);
@@ -208,12 +230,12 @@ function drawFront(again = true) {
 
 // A ring about the trial that is chosen, and a thinner one about the trial the arrow keys have come to.
 function rings() {
-  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim(), run = runShown();
+  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim(), run = runShown(), { up, right } = planeOf(run);
   const marked = [[rowsOf(run).find((row) => row.id === state.chosen[state.run]), 22, 2.5], [state.cursor, 16, 1.5]];
-  return marked.filter(([row]) => row && mean(row.figure(run.objectives[1].metric)) !== null).map(([row, size, width]) => {
-    const y = mean(row.figure(run.objectives[0].metric));
+  return marked.filter(([row]) => row && mean(row.figure(right)) !== null).map(([row, size, width]) => {
+    const y = mean(row.figure(up));
     return {
-      type: "scatter", mode: "markers", x: [mean(row.figure(run.objectives[1].metric))], y: [y ?? 0], yaxis: y === null ? "y2" : "y",
+      type: "scatter", mode: "markers", x: [mean(row.figure(right))], y: [y ?? 0], yaxis: y === null ? "y2" : "y",
       hoverinfo: "skip", showlegend: false, customdata: [[state.run, row.i]], marker: { symbol: "circle-open", size, color: ink, line: { width, color: ink } },
     };
   });
@@ -253,17 +275,17 @@ function chooseByAddress() {
   return true;
 }
 
-// Arrow keys walk the points by the second objective (left, right) or the first (up, down); Enter opens one.
+// Arrow keys walk the points by what is drawn rightwards (left, right) or upwards (up, down); Enter opens one.
 function walk(event) {
   const run = runShown(), along = { ArrowRight: [1, 1], ArrowLeft: [1, -1], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
   if (event.key === "Enter" && state.cursor) choose(state.run, state.cursor.id, true);
   else if (along) {
-    const metric = run.objectives[along[0]].metric, points = rowsOf(run).filter(isDrawn);
+    const metric = planeOf(run)[["up", "right"][along[0]]], points = rowsOf(run).filter(isDrawn);
     points.sort((a, b) => mean(a.figure(metric)) - mean(b.figure(metric)) || a.i - b.i);
     const now = state.cursor ?? points.find((row) => row.id === state.chosen[state.run]), at = points.indexOf(now);
     state.cursor = points[Math.min(points.length - 1, Math.max(0, at < 0 ? 0 : at + along[1]))];
     drawFront();
-    byId("said").textContent = `${state.cursor.id}, ${STANDING[state.cursor.group]}; ${run.objectives.map((o) => `${o.metric} ${interval(state.cursor.figure(o.metric))}`).join(", ")}. Enter opens it.`;
+    byId("said").textContent = `${state.cursor.id}, ${run.standings[state.cursor.group]}; ${run.objectives.map((o) => `${o.metric} ${interval(state.cursor.figure(o.metric))}`).join(", ")}. Enter opens it.`;
   } else return;
   event.preventDefault();
 }
@@ -278,6 +300,7 @@ function showRun(at, draw = true) {
   for (const part of document.querySelectorAll("[data-run]")) part.hidden = part.dataset.run !== `run${at}`;
   for (const radio of document.querySelectorAll("input[name=sweep]")) radio.checked = Number(radio.value) === at;
   tellOverlay();
+  tellPlanes();
   state.chosen[at] ??= runShown().winner ?? runShown().trials.id.find((id, i) => runShown().trials.arm[i] >= 0) ?? null;
   if (draw) drawAll();
 }
@@ -304,11 +327,12 @@ const parallel = new Parallel(byId("parallel"), byId("ranges"), () => {
 });
 
 function drawParallel() {
-  const run = runShown(), [x0, x1, y0, y1] = run.window, limits = { [run.objectives[0].metric]: [y0, y1], [run.objectives[1].metric]: [x0, x1] };
+  const run = runShown(), limits = {};
+  for (const { up, right, window: [x0, x1, y0, y1] } of run.planes) Object.assign(limits, { [up]: [y0, y1], [right]: [x0, x1] });
   const rows = rowsOf(run).filter((row) => row.group !== GROUP.control);
   const used = run.parameters.filter(({ name }) => new Set(rows.map((row) => row.values(name))).size > 1);
   const varies = (name) => new Set(rows.map((row) => row.values(name)).filter((value) => value !== null)).size > 1;
-  const figures = run.figures.slice(0, 4).filter(varies);
+  const figures = run.figures.slice(0, Math.max(4, run.objectives.length)).filter(varies);
   const axes = [...used.map((p) => ({ ...p, label: p.name })), ...figures.map((name) => ({ name, label: name, words: false, log: false, limits: limits[name] }))];
   parallel.show(axes, rows.map((row) => ({
     values: row.values, colour: lookOf(run, row).colour,
@@ -329,22 +353,22 @@ function tellBrush() {
 }
 
 function drawClimbs() {
-  const run = runShown(), hours = run.climbs.at(-1)?.hours.at(-1) ?? 0, small = hours < 0.1;
+  const run = runShown(), begin = run.objectives.length > 1 ? [0] : [], rangemode = begin.length ? "tozero" : "normal", hours = run.climbs.at(-1)?.hours.at(-1) ?? 0, small = hours < 0.1;
   for (const [id, name, title, scale] of [["by-trials", "trials", "trials told", 1], ["by-hours", "hours", small ? "core-seconds" : "core-hours", small ? 3600 : 1]]) {
     const traces = run.climbs.map((climb) => {
       const arm = run.arms.find((one) => one.name === climb.arm);
       return {
-        type: "scatter", mode: "lines", name: escaped(climb.arm), x: [0, ...climb[name].map((value) => value * scale)], y: [0, ...climb.volume],
+        type: "scatter", mode: "lines", name: escaped(climb.arm), x: [...begin, ...climb[name].map((value) => value * scale)], y: [...begin, ...climb.volume],
         line: { shape: "hv", color: arm.colour, dash: arm.dash, width: 2 },
       };
     });
     const layout = {
       margin: { l: 52, r: 10, t: 10, b: 44 }, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, maxheight: 0.3 }, showlegend: true,
-      xaxis: { title: { text: title }, rangemode: "tozero", automargin: true }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
+      xaxis: { title: { text: title }, rangemode: "tozero", automargin: true }, yaxis: { title: { text: escaped(run.climbed.label) }, rangemode, automargin: true },
     };
     plot(byId(id), traces, layout, { responsive: true, displayModeBar: false });
   }
-  byId("corner").textContent = run.climbs.length ? run.corner : "nothing feasible yet";
+  byId("climbed").textContent = run.climbs.length ? run.climbed.told : "Nothing is feasible yet.";
 }
 
 // --- what every page of a sweep begins with -------------------------------------------------------------------------
@@ -354,6 +378,7 @@ function fillPictures(within) {
 }
 
 byId("front").addEventListener("keydown", walk);
+byId("plane").addEventListener("change", (event) => { state.plane = Number(event.target.value); drawFront(); });
 byId("clear").addEventListener("click", () => parallel.clear());
 byId("overlay")?.addEventListener("change", (event) => { state.overlay = event.target.checked; drawFront(); });
 for (const radio of document.querySelectorAll("input[name=sweep]")) radio.addEventListener("change", () => showRun(Number(radio.value)));

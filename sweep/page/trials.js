@@ -11,7 +11,7 @@ function listingColumns(run) {
   return [
     named("trial", false, (row) => row.id, (row) => element("a", { href: `#run${state.run}/${encodeURIComponent(row.id)}` }, row.id)),
     named("arm", false, (row) => row.arm?.name ?? "control"),
-    named("standing", false, (row) => STANDING[row.group]),
+    named("standing", false, (row) => runShown().standings[row.group]),
     named("seeds", true, (row) => run.trials.seeds[row.i]),
     ...run.figures.map((name) => named(name, true, (row) => mean(row.figure(name)), (row) => interval(row.figure(name)))),
     ...run.parameters.map(({ name, words }) => named(name, !words, (row) => row.values(name))),

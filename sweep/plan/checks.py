@@ -22,7 +22,7 @@ def validate(plan: Plan) -> SearchSpace:
     if plan.min_gain and plan.sampler != "nehvi":
         raise UsageError(f"--min-gain {plan.min_gain:g}: sampler {plan.sampler} expects nothing; use --sampler nehvi")
     plan.setup.check()
-    _check_question(space)
+    _check_question(space, measured=plan.min_gain > 0)
     methods = [a for a in space.arms if not a.baseline]
     if plan.trials < len(methods):
         raise UsageError(
@@ -34,16 +34,19 @@ def validate(plan: Plan) -> SearchSpace:
     return space
 
 
-def _check_question(space: SearchSpace) -> None:
-    """UsageError for a question that a front cannot answer, or that names what does not exist."""
+def _check_question(space: SearchSpace, measured: bool) -> None:
+    """UsageError for a question that a front cannot answer, or that names what does not exist.
+
+    One objective ranks trials without a worst value, unless what it gained is `measured`.
+    """
     procedure = procedures.named(space.procedure)
     columns = procedure.columns()
-    if len(space.objectives) != 2:
-        raise UsageError(f"space {space.name!r}: a front is of two objectives, not {len(space.objectives)}")
+    if not space.objectives:
+        raise UsageError(f"space {space.name!r}: it has no objective; name at least one figure to maximise or minimise")
     for metric in (*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)):
         if metric not in columns.names:
             raise UsageError(f"space {space.name!r}: metric {metric}: unknown; {near(metric, columns.names)}")
-    for objective in space.objectives:
+    for objective in space.objectives if len(space.objectives) > 1 or measured else ():
         _check_objective(space, objective, columns)
     for constraint in space.constraints:
         _check_bound(space, constraint, procedure)
@@ -51,12 +54,13 @@ def _check_question(space: SearchSpace) -> None:
 
 
 def _check_objective(space: SearchSpace, objective: Objective, columns: Columns) -> None:
-    """UsageError where a front of it has no far corner."""
+    """UsageError where a hypervolume of it has no far corner."""
     where, metric = f"space {space.name!r}, objective {objective.metric!r}", objective.metric
+    what = "a front" if len(space.objectives) > 1 else "--min-gain"
     side = "at_least" if objective.direction == "maximise" else "at_most"
     if not columns.is_share(metric) and (metric, side) not in ((c.metric, c.side) for c in space.constraints):
         raise UsageError(
-            f"{where}: it has no worst value to measure a front from; bound it by Constraint({metric!r}, {side}=…)"
+            f"{where}: it has no worst value to measure {what} from; bound it by Constraint({metric!r}, {side}=…)"
         )
 
 

@@ -157,8 +157,8 @@ class Plan:
     min_gain: float = flag(
         0.0,
         "--min-gain",
-        "nor when the next trials are expected to add less than this share of the hypervolume; nehvi alone can say "
-        "(default: 0, never)",
+        "nor when the next trials are expected to add less than this share of the hypervolume, of one objective of the "
+        "best's distance from the worst value; nehvi alone can say (default: 0, never)",
         SEARCH,
         metavar="SHARE",
         check=at_least(0),

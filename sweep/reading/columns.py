@@ -13,7 +13,7 @@ from sweep.reading.sweep import Sweep
 
 @dataclass(frozen=True)
 class Points:
-    """Arrays over an arm's trials, in their order: both figures of a plane, NaN where a trial has none, and what is known of each."""
+    """Arrays over an arm's trials, in their order: both figures of a plane, NaN where there is none, and what is known of each."""
 
     first: np.ndarray  # upwards
     second: np.ndarray  # rightwards

@@ -61,7 +61,9 @@ def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
     """
     points = points_of(sweep, arm)
     turns = [-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives]
-    costs = np.stack([figures_of(arm, o.metric) * turn for o, turn in zip(sweep.objectives, turns, strict=True)], axis=1)
+    costs = np.stack(
+        [figures_of(arm, o.metric) * turn for o, turn in zip(sweep.objectives, turns, strict=True)], axis=1
+    )
     found = np.full(len(costs), np.inf)
     drawn = np.isfinite(costs).all(axis=1)
     if drawn.any():

@@ -1,4 +1,4 @@
-"""What a sweep spent and what it had for it: time by kind of stage, and hypervolume, or the best value, against trials and core-hours."""
+"""What a sweep spent and what it had for it: time by kind of stage; hypervolume, or the best value, as trials and time went."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from sweep.errors import UsageError
 from sweep.procedures.sections import Difference, Excess
+from sweep.reading.arm import ArmFront
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, comparison, standings
-from sweep.reading.best import front_hypervolume
+from sweep.reading.best import front_hypervolume, told_of
 from sweep.reading.comparable import comparable, conditions
 from sweep.reading.shortfalls import shortfall_lines, shortfalls
 from sweep.reading.sweep import Sweep
@@ -90,20 +91,18 @@ def _text_head(sweep: Sweep) -> Iterator[str]:
 
 
 def _text_arms(sweep: Sweep) -> Iterator[str]:
-    first, second = sweep.objectives
-    wide = 2 + max([17, *(len(m.trial_id) for arm in sweep.arms.values() for m in arm.front)])
+    metrics = [o.metric for o in sweep.objectives]
+    told = {name: told_of(sweep, name) for name in sweep.arms}
+    wide = 2 + max([17, *(len(m.trial_id) for members in told.values() for m in members)])
     for arm in sweep.arms.values():
         yield ""
-        which = "confirmed front" if arm.confirmed else "search front"
-        volume = front_hypervolume(sweep, arm.name)
         role = standing_of(sweep, arm.name)
         yield from _wrap("arm", f"{arm.name} ({role}), {sum(arm.counts.values())} trials: {counted(arm)}")
-        area = f"; hypervolume {number(volume)} up to {corner_text(sweep)}" if volume is not None else ""
-        yield from _wrap("front", f"{which}, {len(arm.front)} of {len(arm.members)} trials{area}")
-        if arm.front:
-            yield f"  {'trial':<{wide}} {first.metric:<27}{second.metric}"
-        for member in sorted(arm.front, key=lambda m: m.value(second.metric) or 0.0):
-            values = f"{interval(member.at(first.metric)):<27}{interval(member.at(second.metric))}"
+        yield from _text_front(sweep, arm)
+        if told[arm.name]:
+            yield f"  {'trial':<{wide}} {_in_columns(metrics)}"
+        for member in told[arm.name]:
+            values = _in_columns([interval(member.at(metric)) for metric in metrics])
             yield f"  {member.trial_id:<{wide}} {values}"
             yield from textwrap.wrap(settings(member), WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
             if member.within:
@@ -112,13 +111,31 @@ def _text_arms(sweep: Sweep) -> Iterator[str]:
                 )
         if arm.reason:
             yield from _wrap("few because", arm.reason)
-        if told := str(luck_of(arm.confirmed_members)):
-            yield from _wrap("luck", told)
+        if luck := str(luck_of(arm.confirmed_members)):
+            yield from _wrap("luck", luck)
     for name, control in sweep.controls.items():
-        told = ", ".join(f"{o.metric} {interval(control.at(o.metric))}" for o in sweep.objectives)
-        yield from _wrap("control", f"{name}: {told}")
+        figures = ", ".join(f"{metric} {interval(control.at(metric))}" for metric in metrics)
+        yield from _wrap("control", f"{name}: {figures}")
     for missing in sweep.sections.missing_controls(sweep):
         yield from _wrap("control", missing)
+
+
+def _text_front(sweep: Sweep, arm: ArmFront) -> Iterator[str]:
+    """How many are on the arm's front, and its hypervolume; of one objective, which are ranked."""
+    shown, total = len(told_of(sweep, arm.name)), len(arm.members)
+    if len(sweep.objectives) == 1:
+        which = "feasible and confirmed" if arm.confirmed else "feasible on the search's seed"
+        yield from _wrap("ranking", f"the best first, of those {which}: {shown} of {total} trials")
+        return
+    which = "confirmed front" if arm.confirmed else "search front"
+    volume = front_hypervolume(sweep, arm.name)
+    area = f"; hypervolume {number(volume)} up to {corner_text(sweep)}" if volume is not None else ""
+    yield from _wrap("front", f"{which}, {shown} of {total} trials{area}")
+
+
+def _in_columns(words: Sequence[str], wide: int = 27) -> str:
+    """Words below one another's, the last as long as it is."""
+    return "".join([*(f"{word:<{wide}}" for word in words[:-1]), *words[-1:]])
 
 
 def _text_comparisons(sweep: Sweep) -> Iterator[str]:
@@ -168,17 +185,17 @@ def _brief(sweep: Sweep, pair: Comparison) -> str:
 def _text_standings(sweep: Sweep) -> Iterator[str]:
     if len(sweep.arms) <= FEW_ARMS:
         return
-    first, second = sweep.objectives
+    metrics = [o.metric for o in sweep.objectives]
     yield ""
-    yield from _wrap("standings", f"the best member of each arm by {first.metric}; mean [95 % interval over seeds]")
+    yield from _wrap("standings", f"the best member of each arm by {metrics[0]}; mean [95 % interval over seeds]")
     wide = 2 + max(len(name) for name in sweep.arms)
-    yield f"  {'':>2} {'arm':<{wide}}{first.metric:<24}{second.metric}"
+    yield f"  {'':>2} {'arm':<{wide}}{_in_columns(metrics, 24)}"
     for place, standing in enumerate(standings(sweep), 1):
         member = standing.member
         if member is None:
             yield f"  {'—':>2} {standing.arm:<{wide}}nothing scored"
             continue
-        values = f"{interval(member.at(first.metric)):<24}{interval(member.at(second.metric)):<22}"
+        values = f"{_in_columns([interval(member.at(metric)) for metric in metrics], 24):<{24 * len(metrics) - 2}}"
         yield f"  {place if member.feasible else '—':>2} {standing.arm:<{wide}}{values}".rstrip() + (
             "" if member.feasible else " *"
         )
@@ -292,22 +309,21 @@ def _markdown(sweeps: Sequence[Sweep]) -> str:
     for sweep in sweeps:
         lines += [f"## {cell(sweep.plan['space'])}", "", cell(sweep.plan["question"]), ""]
         lines += [f"- **{name}**: {cell(meaning)}" for name, meaning in definitions(sweep).items()]
-        first, second = sweep.objectives
+        metrics = [o.metric for o in sweep.objectives]
         lines += [
             "",
-            f"| trial | arm | values | {first.metric} | {second.metric} | within | parameters |",
-            "|---|---|---|---|---|---|---|",
+            f"| trial | arm | values | {' | '.join(metrics)} | within | parameters |",
+            "|---" * (5 + len(metrics)) + "|",
         ]
         for arm in sweep.arms.values():
-            for m in arm.front:
+            for m in arm.front if len(metrics) > 1 else told_of(sweep, arm.name):
                 values = "confirmed" if m.confirmed else "search only"
                 cells = [
                     m.trial_id,
                     m.arm + (" (baseline)" if m.baseline else ""),
                     values,
-                    interval(m.at(first.metric)),
                 ]
-                cells += [interval(m.at(second.metric)), within(sweep, m), cell(settings(m))]
+                cells += [*(interval(m.at(metric)) for metric in metrics), within(sweep, m), cell(settings(m))]
                 lines.append("| " + " | ".join(cells) + " |")
         lines += _markdown_standings(sweep)
         lines += [""] + [f"{arm.name}: {cell(arm.reason)}\n" for arm in sweep.arms.values() if arm.reason]

@@ -45,7 +45,7 @@ class RelearningPanels:
 
     def lines(self, sweep: Sweep) -> Sequence[Line]:
         budget = sweep.bounds.get(FID_BUDGET)
-        if budget is None or sweep.objectives[1].metric != _BUDGETED:
+        if budget is None or _BUDGETED not in (o.metric for o in sweep.objectives):
             return ()
         return (Line(_BUDGETED, budget, "FID budget"),)
 

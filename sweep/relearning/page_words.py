@@ -33,7 +33,12 @@ def _course(sweep: Sweep) -> str:
     """What a trial of the search goes through."""
     margin = sweep.plan.get("gate_margin")
     far = f" by more than {margin:.0%} of its bound" if margin else ""
-    until = ", or until the front of their arm surely dominates them." if sweep.plan.get("stopping") else "."
+    better = (
+        "the front of their arm surely dominates them"
+        if len(sweep.objectives) > 1
+        else "one of their arm is surely better"
+    )
+    until = f", or until {better}." if sweep.plan.get("stopping") else "."
     return (
         f"Every trial unlearns and is scored; one that surely breaks a constraint{far} stops there. "
         f"The others are attacked ({', '.join(sweep.plan['attacks']['search'])}) and scored at "
@@ -54,11 +59,11 @@ def _classifier(sweep: Sweep) -> str:
 def caption(sweep: Sweep) -> Caption:
     """What a caption for a paper says: data, budget, N, sampler, features, reference and base model."""
     plan, facts = sweep.plan, conditions(sweep)
-    budget = sweep.bounds.get(FID_BUDGET)
+    budget, drawn = sweep.bounds.get(FID_BUDGET), "fid_delta" in (o.metric for o in sweep.objectives)
     references = " or ".join(h[:12] for h in facts["reference"]) or "not recorded"
     return Caption(
         subject=f"after forgetting {plan['forget']} of {plan['data']}",
-        lines=f"The dashed line is the FID budget, {budget:.3g}." if budget is not None else "",
+        lines=f"The dashed line is the FID budget, {budget:.3g}." if budget is not None and drawn else "",
         facts=(
             f"N: {definitions(sweep)['N']}.",
             f"Feature network: {_networks(facts)}; reference statistics {references}.",

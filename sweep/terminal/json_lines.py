@@ -37,7 +37,7 @@ FIELDS: dict[str, tuple[tuple[type, ...], str]] = {
     "text": ((str,), "what a terminal shows of it"),
     "phase": ((str, type(None)), "search or confirm; null before either"),
     "counts": ((dict,), "trials: running, waiting, feasible, infeasible, gated, dominated, failed"),
-    "front": ((list,), "the search's front so far: trial_id and both objectives of each member"),
+    "front": ((list,), "the search's front so far: trial_id and the objectives of each member"),
     "core_hours": ((float,), "processor time spent"),
     "gpu_hours": ((float,), "GPU time held"),
     "left_s": ((float, type(None)), "seconds the phase may still take; null before anything ended"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from sweep import procedures
 from sweep.records import COMPLETE, PRUNED
 from sweep.space import CONTROL, Objective, SearchSpace
-from sweep.terminal.tally import Tally
+from sweep.terminal.tally import Point, Tally
 
 if TYPE_CHECKING:  # the first line is printed before torch and Optuna are imported
     from sweep.jobs import Ended, Jobs, SweepJobs
@@ -94,7 +94,8 @@ class Progress:
         self.line(ended_text(ended, jobs, self.tally.ended))
 
     def _front(self, space: SearchSpace) -> None:
-        self.line(f"front so far, all arms: {front_text(self.tally.front, space)}")
+        what = "front" if len(space.objectives) > 1 else "best"
+        self.line(f"{what} so far, all arms: {front_text(self.tally.front, space)}")
 
     def _heard(self) -> None:
         self._last = time.monotonic()
@@ -112,19 +113,19 @@ def ended_text(ended: Ended, jobs: SweepJobs, count: int) -> str:
     return f"{of}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}"
 
 
-def figure_format(space: SearchSpace) -> str:
-    """How a line shows the second objective: a share by three digits, a difference by its sign, else three that matter."""
-    metric = space.objectives[1].metric
-    if procedures.named(space.procedure).columns().is_share(metric):
+def figure_format(space: SearchSpace, place: int) -> str:
+    """How a line shows an objective: the first, and a share, by three digits, a difference by its sign, else three that matter."""
+    metric = space.objectives[place].metric
+    if place == 0 or procedures.named(space.procedure).columns().is_share(metric):
         return "{:.3f}"
     return "{:+.1f}" if metric.endswith("_delta") else "{:.3g}"
 
 
-def front_text(front: Sequence[tuple[str, float, float]], space: SearchSpace) -> str:
-    """Every trial of the front so far with its two objectives."""
-    first, second = space.objectives
-    told = figure_format(space)
-    return "; ".join(f"{t}: {first.metric} {a:.3f} at {second.metric} {told.format(b)}" for t, a, b in front)
+def front_text(front: Sequence[Point], space: SearchSpace) -> str:
+    """Every trial of the front so far with its objectives: ``a: robustness 0.900 at fid_delta +3.0 and recall 0.500``."""
+    named = [f"{o.metric} {figure_format(space, i)}" for i, o in enumerate(space.objectives)]
+    told = " at ".join([named[0], *([" and ".join(named[1:])] if named[1:] else [])])
+    return "; ".join(f"{trial}: {told.format(*values)}" for trial, *values in front)
 
 
 def _figures(row: Mapping[str, Any], space: SearchSpace) -> str:

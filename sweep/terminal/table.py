@@ -96,17 +96,16 @@ class LiveTable(Progress):
 
     def _best(self) -> Table:
         assert self.tally.jobs is not None, "there is something to draw"
-        first, second = self.tally.jobs.space.objectives
+        space = self.tally.jobs.space
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-        for name in ("best so far", first.metric, second.metric):
+        for name in ("best so far", *(o.metric for o in space.objectives)):
             table.add_column(name, no_wrap=True)
-        sign = -1 if first.direction == "maximise" else 1
+        sign = -1 if space.objectives[0].direction == "maximise" else 1
         best = sorted(self.tally.front, key=lambda p: sign * p[1])
-        told = figure_format(self.tally.jobs.space)
-        for trial, a, b in best[:SHOWN]:
-            table.add_row(Text(trial), f"{a:.3f}", told.format(b))
+        for trial, *values in best[:SHOWN]:
+            table.add_row(Text(trial), *(figure_format(space, i).format(value) for i, value in enumerate(values)))
         if len(best) > SHOWN:
-            table.add_row(f"and {len(best) - SHOWN} more", "", "")
+            table.add_row(f"and {len(best) - SHOWN} more")
         return table
 
 

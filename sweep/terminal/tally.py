@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what the terminal shows first is shown before torch and Opt
     from sweep.jobs import Ended, Job, SweepJobs
 
 FEASIBLE, INFEASIBLE, GATED, DOMINATED, FAILED = "feasible", "infeasible", "gated", "dominated", "failed"
+Point = tuple[Any, ...]  # a trial's id and its objectives, in their order
 OUTCOMES = (FEASIBLE, INFEASIBLE, GATED, DOMINATED, FAILED)
 
 
@@ -25,7 +26,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
-        self.front: list[tuple[str, float, float]] = []  # trial, first and second objective, by the second
+        self.front: list[Point] = []  # by the second objective, where there is one
         self.jobs: SweepJobs | None = None
         self._core_s, self._wall_s = 0.0, 0.0
         self._seen: dict[str, float] = {}
@@ -86,14 +87,13 @@ class Tally:
         return outcome(row) == FEASIBLE and self._extend(row, objectives)
 
     def _extend(self, row: Mapping[str, Any], objectives: Sequence[Objective]) -> bool:
-        first, second = objectives
-        point = (row["trial_id"], row[first.metric], row[second.metric])
+        point = (row["trial_id"], *(row[o.metric] for o in objectives))
         if point[1:] in [p[1:] for p in self.front]:
             return False
         points = [*self.front, point]
         on = nondominated(np.array([p[1:] for p in points]), [o.direction for o in objectives])
         if on[-1]:
-            self.front = sorted((p for p, kept in zip(points, on, strict=True) if kept), key=lambda p: p[2])
+            self.front = sorted((p for p, kept in zip(points, on, strict=True) if kept), key=lambda p: p[1:3][-1])
         return bool(on[-1])
 
 

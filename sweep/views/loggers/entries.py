@@ -15,9 +15,9 @@ from sweep import procedures, records
 from sweep.page.figures import front_figure, image_grid, png_bytes
 from sweep.procedures import Procedure
 from sweep.procedures.traces import Picture
-from sweep.reading.best import front_hypervolume
+from sweep.reading.best import front_hypervolume, leader
 from sweep.reading.ending import Ending
-from sweep.reading.sweep import read_sweep
+from sweep.reading.sweep import Sweep, read_sweep
 from sweep.records import FAIL
 from sweep.records.names import name_of
 from sweep.space import SearchSpace
@@ -55,7 +55,7 @@ class Whole:
     """What is said of a sweep that is over."""
 
     tags: dict[str, str]  # state, winner
-    figures: dict[str, Number]  # hypervolume/ARM, and how many trials ended how
+    figures: dict[str, Number]  # hypervolume/ARM, of one objective best_METRIC/ARM, and how many trials ended how
     front: bytes  # the plot, a PNG
 
 
@@ -99,11 +99,20 @@ def whole(run_dir: Path) -> Whole:
     winner = Ending(sweep).winner
     figures: dict[str, Number] = {}
     for name, arm in sweep.arms.items():
-        volume = front_hypervolume(sweep, name)
-        figures |= {f"hypervolume/{name}": volume} if volume is not None else {}
+        figures |= _reached(sweep, name)
         figures |= {f"trials/{name}/{how}": n for how, n in arm.counts.items()}
     tags = {"state": str(sweep.status.get("state", "")), "winner": winner.trial_id if winner else "none"}
     return Whole(tags, figures, png_bytes(front_figure(sweep)))
+
+
+def _reached(sweep: Sweep, arm: str) -> dict[str, Number]:
+    """How far an arm came: the hypervolume of its front, or, of one objective, its best value; nothing before there is any."""
+    if len(sweep.objectives) == 1:
+        metric, best = sweep.objectives[0].metric, leader(sweep, arm)
+        value = best.value(metric) if best and best.feasible else None
+        return {f"best_{metric}/{arm}": value} if value is not None else {}
+    volume = front_hypervolume(sweep, arm)
+    return {f"hypervolume/{arm}": volume} if volume is not None else {}
 
 
 def _facts(procedure: Procedure) -> list[str]:
