@@ -248,20 +248,20 @@ def _searched(sweep: Sweep) -> set[str]:
 
 
 def _front_words(sweep: Sweep) -> dict[str, str]:
-    """What is written above the front: its title, what its axes are, and what its lines join."""
+    """What is written of the front: its title, what its axes are, what its lines join, and which of each arm is compared."""
     axes = [axis(sweep, objective, brief=True) for objective in sweep.objectives]
+    title, compared = "The front", "the confirmed member that the search found best"
     if len(axes) == 1:
+        title, compared = "The best so far", "the confirmed member that is best"
         told = f"Upwards: {axes[0]}; rightwards: trials in the order in which they ended, controls before them."
-        return {
-            "title": "The best so far",
-            "axes": told,
-            "line": "a line is an arm's best so far on the search's seed.",
-        }
-    if len(axes) == 2:
+        line = "a line is an arm's best so far on the search's seed."
+    elif len(axes) == 2:
         told = f"Upwards: {axes[0]}; rightwards: {axes[1]}."
-        return {"title": "The front", "axes": told, "line": "a line joins a front of two or more."}
-    told = f"Of {listed(axes)} two at a time: a trial is on the front where none is better in all {len(axes)}."
-    return {"title": "The front", "axes": told, "line": "a line joins those of a front that none of it beats in both."}
+        line = "a line joins a front of two or more."
+    else:
+        told = f"Of {listed(axes)} two at a time: a trial is on the front where no other is as good in all and better in one."
+        line = "a line joins those of a front that none of it beats in both."
+    return {"title": title, "axes": told, "line": line, "compared": compared}
 
 
 def _words(sweep: Sweep) -> list[str]:

@@ -187,7 +187,7 @@ def _with_bars(axes: Axes, sweep: Sweep, plane: Plane, trial: Trial, mark: Mark,
 def _finish(axes: Axes, sweep: Sweep, plane: Plane) -> None:
     up, right = plane.labels(sweep, brief=len(sweep.objectives) > 2)
     axes.set_xlabel(right, fontsize=9)
-    axes.set_ylabel(up.partition("  (")[0], fontsize=9, wrap=True)
+    axes.set_ylabel(up if len(sweep.objectives) > 2 else up.partition("  (")[0], fontsize=9, wrap=True)
     axes.tick_params(labelsize=8)
     if plane.right is None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

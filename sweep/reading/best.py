@@ -25,8 +25,11 @@ def merit(sweep: Sweep, value: float | None) -> float:
 def best(sweep: Sweep, arm: str) -> Trial | None:
     """Of the members that fresh seeds confirm as feasible, the search's best by the first objective; None: there is none.
 
-    Chosen by the search's figures and reported by the confirmed ones: a choice by the latter would flatter its winner.
+    Chosen by the search's figures and reported by the confirmed ones: a choice by the latter would flatter its winner. Of one
+    objective the confirmed means rank what is reported, and it is the first of that ranking.
     """
+    if len(sweep.objectives) == 1:
+        return next(iter(ranking(sweep, arm)), None) if sweep.arms[arm].confirmed else None
     metric = sweep.objectives[0].metric
     found = [m for m in sweep.arms[arm].confirmed_members if m.feasible and metric in (m.confirmed or {})]
     return max(found, key=lambda m: (merit(sweep, m.search[metric]), m.trial_id), default=None)
@@ -66,7 +69,9 @@ def ranking(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
 
 def _best_first(sweep: Sweep, trials: Iterable[Trial]) -> tuple[Trial, ...]:
     metric = sweep.objectives[0].metric
-    return tuple(sorted(trials, key=lambda m: (-merit(sweep, m.value(metric)), m.trial_id)))
+    return tuple(
+        sorted(trials, key=lambda m: (-merit(sweep, m.value(metric)), -merit(sweep, m.search[metric]), m.trial_id))
+    )
 
 
 def corner(sweep: Sweep) -> tuple[float, ...] | None:

@@ -129,6 +129,11 @@ class Sweep:
         everyone = (*(m for a in self.arms.values() for m in a.confirmed_members), *self.controls.values())
         return found or any(m.value(metric) is not None for m in everyone)
 
+    @property
+    def bounds_asked(self) -> tuple[str, ...]:
+        """The words that the question has for bounds."""
+        return _bounds_asked(self.procedure, self.plan)
+
     @cached_property
     def bounds(self) -> dict[str, float]:
         """The numbers of bounds that are words, as far as the prepare phase has found them."""
@@ -259,6 +264,13 @@ def _table(
         return empty_table(table, columns)
 
 
+def _bounds_asked(procedure: Procedure, plan: Row) -> tuple[str, ...]:
+    used = {
+        bound for c in plan["constraints"] for bound in (c.get("at_most"), c.get("at_least")) if isinstance(bound, str)
+    }
+    return tuple(word for word in procedure.bounds if word in used)
+
+
 def _bounds(procedure: Procedure, plan: Row, prepared: Row) -> dict[str, float]:
-    every = {word: prepared.get(word, plan.get(word)) for word in procedure.bounds}
+    every = {word: prepared.get(word, plan.get(word)) for word in _bounds_asked(procedure, plan)}
     return {word: float(number) for word, number in every.items() if isinstance(number, int | float)}

@@ -234,8 +234,8 @@ def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[d
 
 
 def _bounds(sweep: Sweep) -> dict[str, float | None]:
-    """The bounds that are words, each with its number; None before the prepare phase has found it."""
-    return {word: sweep.bounds.get(word) for word in sweep.procedure.bounds}
+    """The bounds that the question has words for, each with its number; None before the prepare phase has found it."""
+    return {word: sweep.bounds.get(word) for word in sweep.bounds_asked}
 
 
 def _csv(sweeps: Sequence[Sweep]) -> str:

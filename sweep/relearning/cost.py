@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from sweep.plan.plan import Plan
+from sweep.relearning.question import asks_of_fid
 from sweep.relearning.setup import CALIBRATION_SEEDS
 from sweep.space import Arm, Attack, Choice, SearchSpace
 
@@ -27,7 +28,8 @@ def estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
         return (_steps(arm) if arm else 0.0) * _STEP_S["unlearn"] + everything * _SAMPLE_S + len(attacks) * attack
 
     models = 0 if setup.base else 2 + setup.shadow_models
-    prepare = models * setup.base_steps * _STEP_S["base"] + 15 + 2 * CALIBRATION_SEEDS * n_search * _SAMPLE_S
+    scored = 2 * CALIBRATION_SEEDS if asks_of_fid(space) else 1
+    prepare = models * setup.base_steps * _STEP_S["base"] + 15 + scored * n_search * _SAMPLE_S
     searching = (space.search_attacks, setup.samples_forgotten, n_search)
     confirming = (space.confirm_attacks, setup.confirm_samples[0], n_confirm)
     search, confirm = 2 * replicate(None, *searching), 2 * replicate(None, *confirming)

@@ -24,13 +24,14 @@ def definitions(sweep: Sweep) -> dict[str, str]:
     rule = f" ({prepared['fid_budget_rule']})" if prepared.get("fid_budget_rule") else ""
     budget = sweep.bounds.get(FID_BUDGET)
     bound = f"{budget:.3g}{rule}" if budget is not None else "not known yet: the prepare phase has not ended"
+    bounded = {"FID budget": f"fid_delta at most {bound}"} if FID_BUDGET in sweep.bounds_asked else {}
     return {
         "relearning accuracy": f"{_relearned(plan['forget'], facts['judge'])}, after k attack steps",
         f"AURC@{last}": f"trapezoid of relearning accuracy over log2(k+1), k = {rungs}, divided by log2({last}+1)",
         "robustness": f"1 - max AURC@{last} over the attacks that count; attacks in {suites}",
         "fid_delta": "FID of the unlearned model - FID of the base model, retained conditions, same noise, equal N; "
         f"features: {features}" + (f", SHA-256 {hashes}" if hashes else ""),
-        "FID budget": f"fid_delta at most {bound}",
+        **bounded,
         "N": f"{_samples(sweep)}; sampler {' or '.join(facts['sampler']) or 'unknown'}",
     }
 

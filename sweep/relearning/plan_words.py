@@ -18,6 +18,7 @@ from trainables.forgetting import numbers_are_names, parse_forget
 HEADINGS = {
     "target": Line("search", wrap=False),
     "FID budget": Line("confirm", wrap=False),
+    "FID": Line("confirm", wrap=False),
     "attacks": Line("confirm"),
     "samples": Line("confirm", wrap=False),
     "confirm attacks": Line("arms", label="", opening="attacked by "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -41,7 +42,7 @@ class Preparation:
         return prepare_all(self.plan, space, self.experiment, execute, tell)
 
     def specs(self, space: SearchSpace, prepared: Row) -> Specs:
-        return Specs(self.plan, space, self.experiment, prepared["fid_delta_sd"])
+        return Specs(self.plan, space, self.experiment, prepared.get("fid_delta_sd", math.inf))
 
     def code_differs(self, prepared: Row) -> str:
         return code_differs(prepared, self.experiment)

@@ -15,6 +15,7 @@ from sweep.errors import UsageError
 from sweep.plan.plan import SEEDS_A_SWEEP, Plan
 from sweep.procedures import Execute, Tell
 from sweep.relearning.attacks import attack_plan
+from sweep.relearning.question import asks_of_fid, uses_budget
 from sweep.relearning.setup import AUTO, CALIBRATION_SEEDS, Setup
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
@@ -34,6 +35,8 @@ from trainables.relearning.stages.trajectory import check_images
 from trainables.running.products import Product, waves
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
+
+NOISE = "fid_delta_noise"  # how the noise is told, where no budget's rule tells it
 
 
 def experiment_of(plan: Plan) -> Experiment:
@@ -198,7 +201,10 @@ def make_all(graph: Mapping[str, Product], execute: Execute) -> dict[str, Artifa
 
 
 def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, tell: Tell) -> dict[str, Any]:
-    """Find or make every shared artifact; returns what ``prepared.json`` holds, the FID budget among it."""
+    """Find or make every shared artifact; returns what ``prepared.json`` holds.
+
+    The noise of fid_delta is measured, and the FID budget fixed, where the question asks of them.
+    """
     start, setup = time.monotonic(), plan.setup
     keys = keys_of(experiment)
     _tell_of_models(experiment, keys, tell)
@@ -209,17 +215,24 @@ def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute:
     tell(
         f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
     )
-    tell(f"prepare: noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
-    seeds, confirm = calibration_seeds(plan), Samples(*setup.confirm_samples)
-    samples = Samples(setup.samples_forgotten, setup.samples_per_retained)
-    whiches = list(models_of(experiment).values())
+    seeds, whiches = [plan.replicate_seeds[0]], ["base"]
+    if asks_of_fid(space):
+        tell(f"prepare: noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
+        seeds, whiches = calibration_seeds(plan), list(models_of(experiment).values())
+    samples, confirm = Samples(setup.samples_forgotten, setup.samples_per_retained), Samples(*setup.confirm_samples)
     scores = [score_of(experiment, f"{w} on seed {s}", w, samples, s) for w in whiches for s in seeds]
     scores += [score_of(experiment, f"base on confirm seed {s}", "base", confirm, s) for s in plan.replicate_seeds[1:]]
     scored = execute({score.name: (score.make, ()) for score in scores})
     fids = {w: [scored[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
     first = scored[f"base on seed {seeds[0]}"]
     figures = first.facts["figures"]
-    prepared = _budget(setup.fid_budget, fids["base"], fids.get("retrain"))
+    prepared: dict[str, Any] = {"fid_base": fids["base"][0]}
+    if uses_budget(space):
+        prepared = _budget(setup.fid_budget, fids["base"], fids.get("retrain"))
+        tell(f"prepare: {prepared['fid_budget_rule']}")
+    elif asks_of_fid(space):
+        prepared = _noise(fids["base"], fids.get("retrain"))
+        tell(f"prepare: {prepared[NOISE]}")
     prepared |= {
         "without_control": experiment.without_control,
         "classifier_accuracy": judge["held_out_accuracy"],
@@ -235,7 +248,6 @@ def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute:
         "seconds": {"prepare": time.monotonic() - start}
         | {f"{name} core": a.facts["core_s"] for name, a in made.items() if name != VAE and "core_s" in a.facts},
     }
-    tell(f"prepare: {prepared['fid_budget_rule']}")
     return prepared
 
 
@@ -259,8 +271,8 @@ def _import_pretrained(experiment: Experiment) -> None:
             products.make_model(experiment, which)
 
 
-def _budget(asked: float | str, base: list[float], retrain: list[float] | None) -> dict[str, Any]:
-    """The FID budget and the noise it is measured in.
+def _noise(base: list[float], retrain: list[float] | None) -> dict[str, Any]:
+    """The noise of fid_delta over sampling seeds.
 
     SD of fid_delta is taken on θ*, the model an ideal unlearning would give, over sampling seeds. Without a θ* it is √2
     times FID(θ₀)'s, as if θᵤ's were as noisy and independent of it.
@@ -273,20 +285,23 @@ def _budget(asked: float | str, base: list[float], retrain: list[float] | None) 
         if deltas
         else f"no θ* (SD taken for {noise:.2f}"
     )
-    auto = max(0.25 * base[0], 2 * noise)
-    budget = auto if asked == AUTO else float(asked)
-    by = f"max(.25 × {base[0]:.2f}, 2 × {noise:.2f})" if asked == AUTO else f"given; auto would be {auto:.2f}"
-    rule = (
-        f"FID(θ₀) {base[0]:.2f} (SD {spread:.2f}); {told}, {len(base)} sampling seeds); FID budget {budget:.2f} = {by}"
-    )
     return {
-        "fid_budget": budget,
-        "fid_budget_rule": rule,
+        NOISE: f"FID(θ₀) {base[0]:.2f} (SD {spread:.2f}); {told}, {len(base)} sampling seeds)",
         "fid_base": base[0],
         "fid_base_sd": spread,
         "fid_delta_sd": noise,
         "fid_delta_retrain": statistics.fmean(deltas) if deltas else None,
     }
+
+
+def _budget(asked: float | str, base: list[float], retrain: list[float] | None) -> dict[str, Any]:
+    """The FID budget and the noise it is measured in."""
+    found = _noise(base, retrain)
+    noise, told = found["fid_delta_sd"], found.pop(NOISE)
+    auto = max(0.25 * base[0], 2 * noise)
+    budget = auto if asked == AUTO else float(asked)
+    by = f"max(.25 × {base[0]:.2f}, 2 × {noise:.2f})" if asked == AUTO else f"given; auto would be {auto:.2f}"
+    return {"fid_budget": budget, "fid_budget_rule": f"{told}; FID budget {budget:.2f} = {by}"} | found
 
 
 @contextmanager

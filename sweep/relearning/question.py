@@ -44,6 +44,17 @@ def check(space: SearchSpace) -> None:
             )
 
 
+def uses_budget(space: SearchSpace) -> bool:
+    """Whether a bound of the question is the FID budget."""
+    return any(constraint.word == FID_BUDGET for constraint in space.constraints)
+
+
+def asks_of_fid(space: SearchSpace) -> bool:
+    """Whether an objective or a bound is of fid_delta, whose noise over sampling seeds matters then."""
+    metrics = [*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)]
+    return any(metric.endswith(FID_UNITS) for metric in metrics)
+
+
 def _check_name(what: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise UsageError(f"{what} {name}: unknown; {near(name, known)}")

@@ -19,6 +19,7 @@ from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, one_of
 from sweep.plan.paths import absolute
 from sweep.relearning import plan_words, targets
+from sweep.relearning.question import uses_budget
 from sweep.space import Arm, SearchSpace, find
 from trainables.data import DATASETS, Dataset, dataset
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
@@ -68,7 +69,7 @@ def _budget(text: str) -> float | str:
     return budget
 
 
-def _budget_words(budget: float | str, _: Setup) -> str:
+def _budget_words(budget: float | str) -> str:
     if budget != AUTO:
         return str(budget)
     return f"auto: max(.25 × FID(θ₀), 2 × SD of fid_delta over {CALIBRATION_SEEDS} sampling seeds)"
@@ -149,7 +150,6 @@ class Setup:
         SEARCH,
         metavar="auto|FID",
         read=_budget,
-        words=Words("FID budget", _budget_words),
     )
     base_size: str = flag(
         "small",
@@ -248,7 +248,6 @@ class Setup:
         MODELS,
         metavar="NAME",
         check=one_of(lambda: find.members("features")),
-        words=Words("FID budget", lambda name, _: f"features: {name}"),
     )
     inception_weights: str = flag(
         "",
@@ -380,6 +379,11 @@ class Setup:
         if attacked:
             yield Words("target"), attacked
         rungs = f"scored after {list(space.rungs)} steps"
+        if uses_budget(space):
+            yield Words("FID budget"), f"{_budget_words(self.fid_budget)}; features: {self.fid_features}"
+        else:
+            idle = "" if self.fid_budget == AUTO else "; --fid-budget: no bound of the question is the FID budget"
+            yield Words("FID"), f"features: {self.fid_features}{idle}"
         yield Words("attacks"), f"{plan_words.suite_text(space, space.search_attacks)}; {rungs}"
         yield Words("confirm attacks"), plan_words.suite_text(space, space.confirm_attacks)
         for heading, text in plan_words.folder_facts(self.dataset()):
