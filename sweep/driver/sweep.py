@@ -164,7 +164,7 @@ def _open(
     run_dir = Path(plan.run_dir)
     prepared = preparing.prepare(space, execute, progress.line)
     if (run_dir / "prepared.json").exists():
-        bounds = procedures.named(space.procedure).bounds
+        bounds = [constraint.word for constraint in space.constraints if constraint.word]
         prepared = _same_preparation(run_dir / "prepared.json", prepared, bounds)
     write_json(run_dir / "prepared.json", prepared)
     space = space.bounded(prepared)

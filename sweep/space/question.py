@@ -168,6 +168,9 @@ class SearchSpace:
     procedure: str = DEFAULT_PROCEDURE
 
     def __post_init__(self) -> None:
+        for name in ("objectives", "constraints"):  # one alone may be written without the comma that makes it a tuple
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, Objective | Constraint) else tuple(given))
         if not self.arms or self.arms[0].baseline:
             raise UsageError(f"space {self.name!r}: the first arm must be the question's own method, not a baseline")
         names = [arm.name for arm in self.arms]

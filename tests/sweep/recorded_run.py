@@ -111,6 +111,15 @@ def write_run(folder: Path, artifacts: bool = True) -> Path:
     return folder
 
 
+def write_asked(folder: Path, *objectives: tuple[str, str], artifacts: bool = False) -> Path:
+    """The same run as if it had been asked for other objectives, each a figure and a direction."""
+    run = write_run(folder, artifacts)
+    plan = json.loads((run / "plan.json").read_text())
+    plan["objectives"] = [{"metric": metric, "direction": direction} for metric, direction in objectives]
+    (run / "plan.json").write_text(json.dumps(plan))
+    return run
+
+
 def _trial_row(
     same: dict[str, Any], robustness: float | None, fid_delta: float | None, unlearned: float | None
 ) -> dict[str, Any]:

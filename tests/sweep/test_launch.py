@@ -126,7 +126,11 @@ MISTAKES = {
     "seed below zero": (["--space", TINY, "--seed", "-1"], "--seed -1: must be from 0"),
     "GPU share that is nan": (["--space", TINY, "--gpus-per-trial", "nan"], "must be finite"),
     "unknown objective": (["--space", "objective.py"], "did you mean 'robustness'"),
-    "one objective": (["--space", "single.py"], "a front is of two objectives"),
+    "no objective": (["--space", "aimless.py"], "it has no objective"),
+    "gain of one objective without a worst value": (
+        ["--space", "single.py", "--min-gain", "0.01"],
+        "no worst value to measure --min-gain from",
+    ),
     "run folder taken": (["--space", TINY, "--run-dir", "taken"], "not an empty folder"),
     "run folder that holds a run": (["--space", TINY, "--run-dir", "older"], "continue it with --resume"),
     "run folder under a file": (["--space", TINY, "--run-dir", "empty.py/run"], "cannot write in"),
@@ -156,7 +160,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "objective.py", tiny.replace('Objective("robustness"', 'Objective("robustnes"'))
     write(folder / "boundless.py", tiny.replace('Objective("robustness", "maximise")', 'Objective("fid", "minimise")'))
     write(folder / "harmless.py", tiny.replace('Objective("robustness"', 'Objective("malicious_robustness"'))
-    write(folder / "single.py", tiny.replace(', Objective("fid_delta", "minimise")', ","))
+    both = 'Objective("robustness", "maximise"), Objective("fid_delta", "minimise")'
+    write(folder / "single.py", tiny.replace(both, 'Objective("fid", "minimise"),'))
+    write(folder / "aimless.py", tiny.replace(both, ""))
     loose = 'Constraint("fid_delta", at_most="fid_budget")'
     write(folder / "unreachable.py", tiny.replace("at_least=0.05", "at_least=2.0"))
     write(folder / "other_units.py", tiny.replace(loose, f'{loose}, Constraint("kid", at_most="fid_budget")'))

@@ -37,7 +37,15 @@ SHAPES = {
         Choice("batch", (4, 8))), attack="dimra", held={"steps": 3}),),
     objectives=(Objective("attacked_relearning_accuracy", "maximise"), Objective("attacked_fid_delta", "minimise")),
     constraints=(Constraint("attacked_fid_delta", at_most=1e6),))""",
+    "one objective that nothing bounds": """
+    arms=(Arm("dimum", "dimum", FINE_TUNING),),
+    objectives=Objective("kid", "minimise"), constraints=Constraint("retain_accuracy", at_least=0.0))""",
+    "three objectives": f"""
+    arms=(Arm("dimum", "dimum", FINE_TUNING),),
+    objectives=({ROBUST}, {CHEAP}, Objective("recall", "maximise")),
+    constraints=(Constraint("fid_delta", at_most="fid_budget"), Constraint("precision", at_least=0.0)))""",
 }  # fmt: skip
+BUDGETED = ("two bounds on one metric", "three objectives")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +63,12 @@ def test_it_is_swept_read_by_every_command_and_gone_on_with(
     question.write_text(HEAD + SHAPES[shape])
     where = ["--run-dir", str(run), "--artifacts", str(store), "--fid-budget", "1000000"]
     assert launch.main(["--space", str(question), *SMALL.split(), *where]) == 0
-    assert "winner  none" not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "winner  none" not in told
+    prepared = records.read_json(run / "prepared.json")
+    assert ("fid_budget" in prepared) == ("= given; auto would be" in told) == (shape in BUDGETED), (
+        "where it is asked for"
+    )
     trials = [t for t in records.rows(run, "trials") if t["arm"] != "control"]
     assert len(trials) == 2 and all(t["state"] == "COMPLETE" and t["feasible"] for t in trials)
     confirmed = [r for r in records.rows(run, "replicates") if r["replicate"] and r["arm"] != "control"]
