@@ -97,3 +97,24 @@ def test_a_metric_whose_figures_cannot_be_known_is_one_line(house: Path, tmp_pat
     done = run(place, "sweep.launch", "--space", "my_question.py", "--dry-run")
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert said in done.stderr and "zero.py" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_readmes_metric_is_the_one_objective_and_a_bound_and_the_run_is_read_and_gone_on_with(house: Path) -> None:
+    asked = (house / "my_question.py").read_text()
+    both = 'objectives=(Objective("robustness", "maximise"), Objective("contrast", "maximise"))'
+    bound = 'constraints=(Constraint("unlearning_accuracy", at_least=0.9),)'
+    assert both in asked and bound in asked
+    asked = asked.replace(both, 'objectives=Objective("contrast", "minimise")')
+    (house / "single.py").write_text(asked.replace(bound, 'constraints=Constraint("contrast", at_most=0.99)'))
+    question = ["--space", "single.py", *SMALL.split(), *FEW.split(), "--baseline-trials", "0"]
+    done = run(house, "sweep.launch", *question, "--run-dir", "single", "--artifacts", "artifacts")
+    assert done.returncode == 0 and "best so far, all arms: toward_null-" in done.stdout, done.stdout + done.stderr
+    assert "FID budget" not in done.stdout and "noise of fid_delta" not in done.stdout, "nobody asked for it"
+    before = run(house, "sweep.pareto", "single").stdout
+    assert (
+        "ranking      the best first" in before
+        and "contrast ≤ 0.99" in run(house, "sweep.pareto", "single", "--format", "markdown").stdout
+    )
+    assert run(house, "sweep.launch", "--resume", "single", "--in-process").returncode == 0
+    assert run(house, "sweep.pareto", "single").stdout == before
