@@ -17,7 +17,7 @@ from sweep.page.render import plotly, render
 from sweep.procedures.panels import Section
 from sweep.reading import failures, spending
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, Standing, comparison, standings
-from sweep.reading.best import front_hypervolume, merit, told_of
+from sweep.reading.best import front_hypervolume, listed_members, merit
 from sweep.reading.comparable import comparable, conditions
 from sweep.reading.importance import importances
 from sweep.reading.nearest import held
@@ -241,7 +241,7 @@ def _searched(sweep: Sweep) -> set[str]:
     ids = [
         m.trial_id
         for arm in sweep.arms.values()
-        for m in (*told_of(sweep, arm.name), *arm.front, *arm.confirmed_members)
+        for m in (*listed_members(sweep, arm.name), *arm.front, *arm.confirmed_members)
     ]
     rows = sweep.rows_of("replicates", [*ids, *sweep.controls], ("trial_id", "replicate", "state"))
     return {r["trial_id"] for r in rows if r["replicate"] == 0 and r["state"] == COMPLETE}
@@ -253,15 +253,15 @@ def _front_words(sweep: Sweep) -> dict[str, str]:
     title, compared = "The front", "the confirmed member that the search found best"
     if len(axes) == 1:
         title, compared = "The best so far", "the confirmed member that is best"
-        told = f"Upwards: {axes[0]}; rightwards: trials in the order in which they ended, controls before them."
+        directions = f"Upwards: {axes[0]}; rightwards: trials in the order in which they ended, controls before them."
         line = "a line is an arm's best so far on the search's seed."
     elif len(axes) == 2:
-        told = f"Upwards: {axes[0]}; rightwards: {axes[1]}."
+        directions = f"Upwards: {axes[0]}; rightwards: {axes[1]}."
         line = "a line joins a front of two or more."
     else:
-        told = f"Of {listed(axes)} two at a time: a trial is on the front where no other is as good in all and better in one."
+        directions = f"Of {listed(axes)} two at a time: a trial is on the front where no other is as good in all and better in one."
         line = "a line joins those of a front that none of it beats in both."
-    return {"title": title, "axes": told, "line": line, "compared": compared}
+    return {"title": title, "axes": directions, "line": line, "compared": compared}
 
 
 def _words(sweep: Sweep) -> list[str]:
@@ -299,7 +299,7 @@ def _words(sweep: Sweep) -> list[str]:
 def _arm(sweep: Sweep, name: str, searched: set[str]) -> dict[str, Any]:
     arm = sweep.arms[name]
     trials = sorted(
-        {m.trial_id: m for m in (*arm.front, *told_of(sweep, name), *arm.confirmed_members)}.values(),
+        {m.trial_id: m for m in (*arm.front, *listed_members(sweep, name), *arm.confirmed_members)}.values(),
         key=_in_table(sweep),
     )
     return {

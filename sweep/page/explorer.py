@@ -95,13 +95,14 @@ def standing_words(sweep: Sweep) -> list[str]:
 
 def _climbed(sweep: Sweep) -> dict[str, str]:
     """What the search's curves are of, for their axes and in a sentence."""
-    own = "by the search's own figures of one seed each"
+    seed = "by the search's own figures of one seed each"
     if len(sweep.objectives) == 1:
         best = f"best {sweep.objectives[0].metric}"
-        return {"label": best, "told": f"The {best} so far of each arm's feasible trials, {own}."}
+        return {"label": best, "sentence": f"The {best} so far of each arm's feasible trials, {seed}."}
     what = "area" if len(sweep.objectives) == 2 else "volume"
-    told = f"Hypervolume of each arm's search front, up to {corner_text(sweep)}, {own}: the {what} that no trial had improved on."
-    return {"label": "hypervolume", "told": told}
+    sentence = f"Hypervolume of each arm's search front, up to {corner_text(sweep)}, {seed}: "
+    sentence += f"the {what} that no trial had improved on."
+    return {"label": "hypervolume", "sentence": sentence}
 
 
 def _arm(sweep: Sweep, name: str) -> dict[str, Any]:

@@ -368,7 +368,7 @@ function drawClimbs() {
     };
     plot(byId(id), traces, layout, { responsive: true, displayModeBar: false });
   }
-  byId("climbed").textContent = run.climbs.length ? run.climbed.told : "Nothing is feasible yet.";
+  byId("climbed").textContent = run.climbs.length ? run.climbed.sentence : "Nothing is feasible yet.";
 }
 
 // --- what every page of a sweep begins with -------------------------------------------------------------------------

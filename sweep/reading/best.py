@@ -13,7 +13,7 @@ from sweep.reading.trial import Trial
 from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import hypervolume
 
-RANKED = 5  # trials of an arm that are told where one objective ranks them and nothing was confirmed
+RANKED = 5  # trials of an arm that are listed where one objective ranks them and nothing was confirmed
 
 
 def merit(sweep: Sweep, value: float | None) -> float:
@@ -47,8 +47,8 @@ def leader(sweep: Sweep, arm: str) -> Trial | None:
     return best(sweep, arm) or sweep.arms[arm].search_best or closest(sweep, arm)
 
 
-def told_of(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
-    """The trials of an arm that its reader is told one by one: its front, or, of one objective, its best, the best first."""
+def listed_members(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
+    """The trials of an arm that are listed one by one: its front, or, of one objective, its best, the best first."""
     if len(sweep.objectives) == 1:
         return ranking(sweep, arm)
     if len(sweep.objectives) == 2:

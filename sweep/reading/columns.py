@@ -50,6 +50,6 @@ def figures_of(arm: ArmFront, metric: str) -> np.ndarray:
     """A figure of the arm's trials (n,): the confirmed mean where there is one, else the search's figure."""
     column = arm.members.values(metric)
     for trial in arm.confirmed_members:
-        found = trial.value(metric)
-        column[arm.members.ids[trial.trial_id]] = np.nan if found is None else found
+        mean = trial.value(metric)
+        column[arm.members.ids[trial.trial_id]] = np.nan if mean is None else mean
     return column

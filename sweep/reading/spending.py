@@ -120,13 +120,13 @@ def _rises(costs: np.ndarray, order: np.ndarray, reference: np.ndarray) -> list[
 
 def _rises_of_many(costs: np.ndarray, order: np.ndarray, reference: np.ndarray) -> list[tuple[int, float]]:
     """The same of three or more costs: a trial adds its box up to the corner, less what the front has of it already."""
-    found = np.zeros((0, len(reference)))
+    front = np.zeros((0, len(reference)))
     rises, volume = [], 0.0
     for i in order.tolist():
         point = costs[i]
-        if not (point < reference).all() or (found <= point).all(axis=1).any():
+        if not (point < reference).all() or (front <= point).all(axis=1).any():
             continue
-        volume += float(np.prod(reference - point)) - float(areas(np.maximum(found, point), reference))
-        found = np.vstack([found[~(point <= found).all(axis=1)], point])
+        volume += float(np.prod(reference - point)) - float(areas(np.maximum(front, point), reference))
+        front = np.vstack([front[~(point <= front).all(axis=1)], point])
         rises.append((i, volume))
     return rises

@@ -16,7 +16,7 @@ from sweep.errors import UsageError
 from sweep.procedures.sections import Difference, Excess
 from sweep.reading.arm import ArmFront
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, comparison, standings
-from sweep.reading.best import front_hypervolume, told_of
+from sweep.reading.best import front_hypervolume, listed_members
 from sweep.reading.comparable import comparable, conditions
 from sweep.reading.shortfalls import shortfall_lines, shortfalls
 from sweep.reading.sweep import Sweep
@@ -92,16 +92,16 @@ def _text_head(sweep: Sweep) -> Iterator[str]:
 
 def _text_arms(sweep: Sweep) -> Iterator[str]:
     metrics = [o.metric for o in sweep.objectives]
-    told = {name: told_of(sweep, name) for name in sweep.arms}
-    wide = 2 + max([17, *(len(m.trial_id) for members in told.values() for m in members)])
+    members = {name: listed_members(sweep, name) for name in sweep.arms}
+    wide = 2 + max([17, *(len(m.trial_id) for listed in members.values() for m in listed)])
     for arm in sweep.arms.values():
         yield ""
         role = standing_of(sweep, arm.name)
         yield from _wrap("arm", f"{arm.name} ({role}), {sum(arm.counts.values())} trials: {counted(arm)}")
         yield from _text_front(sweep, arm)
-        if told[arm.name]:
+        if members[arm.name]:
             yield f"  {'trial':<{wide}} {_in_columns(metrics)}"
-        for member in told[arm.name]:
+        for member in members[arm.name]:
             values = _in_columns([interval(member.at(metric)) for metric in metrics])
             yield f"  {member.trial_id:<{wide}} {values}"
             yield from textwrap.wrap(settings(member), WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
@@ -122,7 +122,7 @@ def _text_arms(sweep: Sweep) -> Iterator[str]:
 
 def _text_front(sweep: Sweep, arm: ArmFront) -> Iterator[str]:
     """How many are on the arm's front, and its hypervolume; of one objective, which are ranked."""
-    shown, total = len(told_of(sweep, arm.name)), len(arm.members)
+    shown, total = len(listed_members(sweep, arm.name)), len(arm.members)
     if len(sweep.objectives) == 1:
         which = "feasible and confirmed" if arm.confirmed else "feasible on the search's seed"
         yield from _wrap("ranking", f"the best first, of those {which}: {shown} of {total} trials")
@@ -316,7 +316,7 @@ def _markdown(sweeps: Sequence[Sweep]) -> str:
             "|---" * (5 + len(metrics)) + "|",
         ]
         for arm in sweep.arms.values():
-            for m in arm.front if len(metrics) > 1 else told_of(sweep, arm.name):
+            for m in arm.front if len(metrics) > 1 else listed_members(sweep, arm.name):
                 values = "confirmed" if m.confirmed else "search only"
                 cells = [
                     m.trial_id,

@@ -115,7 +115,7 @@ def corner_text(sweep: Sweep) -> str:
     reference, (first, *others) = corner(sweep), sweep.objectives
     if reference is None:
         return "no corner"
-    told = [f"{first.metric} {reference[0]:.3g}"]
-    told += [f"{o.metric} {number(value)}" for o, value in zip(others, reference[1:], strict=True)]
-    named = sweep.sections.corner(sweep, reference[1]) if len(told) == 2 else ""
-    return f"{told[0]} at {named}" if named else listed(told)
+    ends = [f"{first.metric} {reference[0]:.3g}"]
+    ends += [f"{o.metric} {number(value)}" for o, value in zip(others, reference[1:], strict=True)]
+    named = sweep.sections.corner(sweep, reference[1]) if len(ends) == 2 else ""
+    return f"{ends[0]} at {named}" if named else listed(ends)

@@ -36,7 +36,7 @@ from trainables.running.products import Product, waves
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
 
-NOISE = "fid_delta_noise"  # how the noise is told, where no budget's rule tells it
+NOISE = "fid_delta_noise"  # the noise in words, where no rule of a budget says them
 
 
 def experiment_of(plan: Plan) -> Experiment:
@@ -296,12 +296,12 @@ def _noise(base: list[float], retrain: list[float] | None) -> dict[str, Any]:
 
 def _budget(asked: float | str, base: list[float], retrain: list[float] | None) -> dict[str, Any]:
     """The FID budget and the noise it is measured in."""
-    found = _noise(base, retrain)
-    noise, told = found["fid_delta_sd"], found.pop(NOISE)
+    facts = _noise(base, retrain)
+    noise, measured = facts["fid_delta_sd"], facts.pop(NOISE)
     auto = max(0.25 * base[0], 2 * noise)
     budget = auto if asked == AUTO else float(asked)
     by = f"max(.25 × {base[0]:.2f}, 2 × {noise:.2f})" if asked == AUTO else f"given; auto would be {auto:.2f}"
-    return {"fid_budget": budget, "fid_budget_rule": f"{told}; FID budget {budget:.2f} = {by}"} | found
+    return {"fid_budget": budget, "fid_budget_rule": f"{measured}; FID budget {budget:.2f} = {by}"} | facts
 
 
 @contextmanager

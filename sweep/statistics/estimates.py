@@ -49,11 +49,11 @@ def nondominated(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:
 
 def _nondominated_of_any(costs: np.ndarray) -> np.ndarray:
     """The same of finite costs (n, m): what dominates a point comes before it in lexicographic order, and is not dominated."""
-    kept, found, many = np.zeros(len(costs), dtype=bool), np.empty_like(costs), 0
+    kept, front, many = np.zeros(len(costs), dtype=bool), np.empty_like(costs), 0
     for i in np.lexsort(costs.T[::-1]):
-        before = found[:many]
+        before = front[:many]
         if not ((before <= costs[i]).all(axis=1) & (before < costs[i]).any(axis=1)).any():
-            kept[i], found[many] = True, costs[i]
+            kept[i], front[many] = True, costs[i]
             many += 1
     return kept
 

@@ -122,10 +122,10 @@ def figure_format(space: SearchSpace, place: int) -> str:
 
 
 def front_text(front: Sequence[Point], space: SearchSpace) -> str:
-    """Every trial of the front so far with its objectives: ``a: robustness 0.900 at fid_delta +3.0 and recall 0.500``."""
+    """Every trial of the front so far with its objectives: ``a: accuracy 0.900 at loss 3.1 and width 12``."""
     named = [f"{o.metric} {figure_format(space, i)}" for i, o in enumerate(space.objectives)]
-    told = " at ".join([named[0], *([" and ".join(named[1:])] if named[1:] else [])])
-    return "; ".join(f"{trial}: {told.format(*values)}" for trial, *values in front)
+    text = " at ".join([named[0], *([" and ".join(named[1:])] if named[1:] else [])])
+    return "; ".join(f"{trial}: {text.format(*values)}" for trial, *values in front)
 
 
 def _figures(row: Mapping[str, Any], space: SearchSpace) -> str:

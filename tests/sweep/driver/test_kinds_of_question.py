@@ -15,6 +15,7 @@ import recorded_run
 
 from sweep import compact, launch, pareto, query, records, repair, report
 from sweep.reading.sweep import read_sweep
+from sweep.records.folder import write_json
 
 SMALL = "--in-process --trials 2 --base-steps 2 --samples-forgotten 4 --samples-per-retained 2 --sampling-steps 2 --confirm-seeds 1"
 HEAD = """
@@ -89,6 +90,10 @@ def test_it_is_swept_read_by_every_command_and_gone_on_with(
         told = capsys.readouterr().out
         if "json" in arguments:
             assert json.loads(told)
+    if shape not in BUDGETED:  # earlier versions measured it all the same
+        write_json(run / "prepared.json", prepared | {"fid_budget": 1.5, "fid_budget_rule": "unasked"})
+        assert pareto.main([str(run)]) == 0
+        assert "unasked" not in capsys.readouterr().out
     before = records.rows(run, "trials")
     assert launch.main(["--resume", str(run), "--in-process"]) == 0
     assert records.rows(run, "trials") == before
