@@ -84,9 +84,9 @@ def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
 
 
 def _write_what_can_be() -> None:
-    """Have a terminal that is not UTF-8 show ``?`` for what it cannot, where it would else end the program."""
+    """Have a terminal show ``?`` for what it cannot, such as a file's name that is not UTF-8; else it would end the program."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
@@ -189,6 +189,8 @@ def _no_path(text: str) -> str | None:
     """Why no file can be called so. Lists, settings and SQL, which name none, may be as long as they like."""
     if "\0" in text:
         return f"{text[:40]!r} holds a NUL, which no name may"
+    if any("\udc80" <= character <= "\udcff" for character in text):  # how Python spells a byte that is no UTF-8
+        return f"{ascii(text)[:60]} is not UTF-8; rename it, or name it by a link"
     longest = max(map(len, map(str.encode, text.split("/"))))
     if longest > _LONGEST and not re.search(r"[\s,=]", text):
         return f"{text[:40]}… has a name of {longest} bytes; a file's may have {_LONGEST}"

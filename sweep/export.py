@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sweep import records
 from sweep.errors import Parser, UsageError, command, near
+from sweep.plan.paths import absolute
 from sweep.procedures import Row
 from sweep.reading.sweep import procedure_of
 
@@ -21,6 +22,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("folder", metavar="DIR", nargs="?", help="the same, without -o")
     p.add_argument(
         "--replicate", type=int, default=0, metavar="N", help="0: the search's seed; 1, 2, …: the confirm phase's"
+    )
+    p.add_argument(
+        "--artifacts", default="", metavar="DIR|URI", help="where the run's artifact store lies now, if it was moved"
     )
     return p
 
@@ -60,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(
             f"{args.run}: a trial of {procedure.name} leaves nothing to export: what it says is in the run's tables"
         )
-    print(procedure.export(args.run, replicate, folder))
+    print(procedure.export(args.run, replicate, folder, absolute(args.artifacts) if args.artifacts else ""))
     return 0
 
 

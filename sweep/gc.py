@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from sweep.driver.store_place import check_named
 from sweep.driver.unneeded import check, delete, store_of, unneeded
 from sweep.errors import Parser, UsageError, command
 from sweep.records.folder import only_driver
@@ -27,7 +28,12 @@ def parser() -> Parser:
     p.add_argument(
         "runs", nargs="+", metavar="RUN", help="run folders that count; what no record of theirs names may go"
     )
-    p.add_argument("--artifacts", default="", metavar="DIR|URI", help="artifact store (default: the one of the runs)")
+    p.add_argument(
+        "--artifacts",
+        default="",
+        metavar="DIR|URI",
+        help="artifact store (default: where the runs began with it)",
+    )
     p.add_argument(
         "--age", type=float, default=AGE_H, metavar="H", help=f"spare what is younger, in hours (default: {AGE_H:g})"
     )
@@ -44,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for run in runs:
         check(run)
     store = store_of(runs, args.artifacts)
+    check_named(store, runs)
     from trainables.store import StoreUnusable
 
     with ExitStack() as held:

@@ -66,13 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_dir = Path(plan.run_dir)
         to = loggers.choose(run_dir, args.mlflow, args.wandb, space.name)
         progress.plan(describe(plan, space) + (f"\nloggers     {to.text(run_dir)}" if to else ""))
+        if args.resume:
+            from sweep.driver.store_place import check_store
+
+            if lost := check_store(run_dir, plan.artifacts, bool(args.artifacts)):
+                progress.line(lost)
         folders.check_folders(plan, new=bool(args.run_dir))  # a name of our own is taken when the run begins
-        plan = dataclasses.replace(plan, setup=plan.setup.fingerprinted())
+        with progress.while_busy(lambda: progress.line("reading the data")):
+            plan = dataclasses.replace(plan, setup=plan.setup.fingerprinted())
         quiet(args.verbose)
         if args.dry_run:  # what it lets pass, runs: methods and data are asked too
             from sweep.search.warm_start import gather
 
-            procedures.named(space.procedure).preparing(plan).check(space)
+            with progress.while_busy(lambda: progress.line("checking methods and data")):
+                procedures.named(space.procedure).preparing(plan).check(space)
             gather(plan.warm_start, space)
             return 0
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
@@ -93,16 +100,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:
     """The plan checked by its methods and data, in the run folder that it got; a resumed one has its own."""
+    from sweep.driver.store_place import record_store
     from sweep.search.confirm import name_trials
     from sweep.search.reopening import reopen, without_controls
     from sweep.search.warm_start import gather, write
 
     preparing = procedures.named(space.procedure).preparing(plan)
-    preparing.check(space)
+    with progress.while_busy(lambda: progress.line("checking methods and data")):
+        preparing.check(space)
     if args.resume:
         run_dir = Path(plan.run_dir)
         with only_driver(run_dir):  # a driver that is refused, for another runs or for its code, changes nothing
             _refuse_other_code(run_dir, preparing)
+            record_store(run_dir, plan.artifacts)
             loggers.keep(run_dir, to)
             if args.confirm:
                 name_trials(run_dir, without_controls(run_dir, args.confirm))

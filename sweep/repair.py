@@ -1,4 +1,4 @@
-"""Rebuild what can be rebuilt of a run: ``python -m sweep.repair RUN [--dry-run]``.
+"""Rebuild what can be rebuilt of a run: ``python -m sweep.repair RUN [--dry-run] [--artifacts DIR]``.
 
 The truth of a run is its plan, its records and its artifacts. A damaged file is named and moved to ``RUN/damaged/``; rows that
 it held are read again from the artifacts that they were about; and everything that is a view of the records is written anew:
@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.driver.rebuild import foresee, plan_of, repair
+from sweep.driver.store_place import check_store, record_store
 from sweep.errors import Parser, command
+from sweep.plan.paths import absolute
 from sweep.records.folder import only_driver
 
 
@@ -24,13 +26,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("python -m sweep.repair", description="Rebuild what can be rebuilt of a run.")
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument("--dry-run", action="store_true", help="say what is damaged and would be done; change nothing")
+    parser.add_argument(
+        "--artifacts", default="", metavar="DIR|URI", help="where the run's artifact store lies now, if it was moved"
+    )
     args = parser.parse_args(argv)
     run = Path(args.run)
-    plan_of(run)  # before a lock is written where there is no run
+    plan, _ = plan_of(run)  # before a lock is written where there is no run
+    artifacts = absolute(args.artifacts) if args.artifacts else plan.artifacts
+    if lost := check_store(run, artifacts, bool(args.artifacts)):
+        print(lost)
     if args.dry_run:
-        done = foresee(run, print)
+        done = foresee(run, artifacts, print)
     else:
         with only_driver(run):
+            record_store(run, artifacts)
             done = repair(run, print)
     nothing = not (done.damaged or done.rebuilt or done.left)
     print(

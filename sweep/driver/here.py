@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self
 
 from sweep.errors import UsageError
@@ -23,8 +25,8 @@ def here(tasks: Tasks) -> dict[str, Any]:
 class Here:
     """This process as the place where tasks and jobs run; `sweep.driver.on_ray.OnRay` has the same interface."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, preparation: Callable[[Sequence[str]], str], progress: Progress) -> None:
+        self.preparation, self.progress = preparation, progress
 
     def __enter__(self) -> Self:
         import torch
@@ -36,8 +38,17 @@ class Here:
         """Nothing is open."""
 
     def execute(self, tasks: Tasks) -> dict[str, Any]:
-        """Do the tasks; returns their artifacts by name."""
-        return here(tasks)
+        """Do the tasks, saying now and then how far a long one is; returns their artifacts by name."""
+        made: dict[str, Any] = {}
+        for name, (task, arguments) in tasks.items():
+            tell = partial(self._tell, [n for n in tasks if n not in made])
+            with self.progress.while_busy(tell):
+                made[name] = task(*arguments)
+        return made
+
+    def _tell(self, waiting: Sequence[str]) -> None:
+        with contextlib.suppress(StoreUnusable):  # which the task itself will meet
+            self.progress.line(f"prepare: {self.preparation(waiting)}")
 
     def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None:
         """Do every job; `take` hears of each that ended."""
@@ -47,13 +58,13 @@ class Here:
             pipeline: Pipeline | None = None
             while ended is None:
                 try:
-                    pipeline = pipeline or pipeline_of(job.spec.to_json(), bench)
-                    bench = pipeline.bench
-                    report = pipeline.step()
+                    with self.progress.while_busy(partial(self.progress.heartbeat, jobs)):
+                        pipeline = pipeline or pipeline_of(job.spec.to_json(), bench)
+                        bench = pipeline.bench
+                        report = pipeline.step()
                 except (StoreUnusable, UsageError):
                     raise
                 except Exception:  # as in trainables.trial: what a stage raises is the trial's recorded cause
                     report = failure_report()
                 ended = jobs.take(job.name, report.to_json())  # what this raises is the run's, not the trial's
-                self.progress.heartbeat(jobs)
             take(ended)

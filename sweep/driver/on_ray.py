@@ -13,6 +13,7 @@ from typing import Any, Self
 from sweep.driver.ray_health import RayHealth
 from sweep.errors import UsageError, listen_to_signals
 from sweep.jobs import Ended, Jobs, Place, Planned
+from sweep.plan.place import temporary_folder
 from sweep.procedures import Task, Tasks
 from sweep.terminal.lines import Progress
 from trainables.store import CorruptArtifact, StoreUnusable
@@ -157,13 +158,22 @@ def _start(place: Place, run_dir: Path, verbose: bool) -> None:
             # A Ray of its own, whatever cluster the machine or its environment names.
             with contextlib.chdir(_begun_in(run_dir)):
                 ray.init(address="local", num_cpus=max(place.workers, 1), include_dashboard=False, **said)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"--address {place.address or 'local'}: cannot reach Ray: {str(error).splitlines()[0]}"
-        ) from error
+    except Exception as error:  # a Ray that does not start in time raises no kind of its own
+        if not place.address:
+            ray.shutdown()  # of what has started
+        raise UsageError(_not_started(place, error)) from error
     have = ray.cluster_resources().get("GPU", 0)
     if place.gpus_per_trial > have and not place.address:
         raise UsageError(f"--gpus-per-trial {place.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
+
+
+def _not_started(place: Place, error: Exception) -> str:
+    """That Ray could not be started or reached, by the first sentence of what it says."""
+    said = (" ".join(str(error).split()) or type(error).__name__).partition(". ")[0]
+    if place.address:
+        return f"--address {place.address}: cannot reach Ray: {said}; is the cluster up?"
+    logs = temporary_folder() / "ray" / "session_latest" / "logs"
+    return f"Ray did not start on this machine: {said}; its logs are in {logs}; try again, or use --in-process"
 
 
 def _begun_in(run_dir: Path) -> Path:

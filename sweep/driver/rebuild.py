@@ -54,20 +54,19 @@ def repair(run: Path, tell: Tell) -> Repair:
     return done
 
 
-def foresee(run: Path, tell: Tell) -> Repair:
-    """What `repair` would find and do; changes nothing."""
+def foresee(run: Path, artifacts: str, tell: Tell) -> Repair:
+    """What `repair` would find and do of a run whose store lies there; changes nothing."""
     from trainables.store import Store
 
     done = Repair()
-    plan, _ = plan_of(run)
     for damaged in damaged_files(run):
         done.damaged.append(f"{damaged.file}: damaged ({damaged.why}); would be moved to {run.name}/damaged")
-    store = Store(plan.artifacts)
+    store = Store(artifacts)
     path = run / "prepared.json"
     known = not any(d.startswith("prepared.json") for d in done.damaged) and path.exists()
     for key in _keys(run, records.read_json(path) if known else {}):
         if store.examine(key) == "damaged":
-            done.damaged.append(f"artifact {key[:12]}: damaged; would be moved to {plan.artifacts}/damaged")
+            done.damaged.append(f"artifact {key[:12]}: damaged; would be moved to {artifacts}/damaged")
     done.rebuilt = [f"{name}: would be read again from its artifacts" for name in Rows.of(run).incomplete()]
     for line in (*done.damaged, *done.rebuilt):
         tell(line)

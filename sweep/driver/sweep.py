@@ -101,7 +101,7 @@ def _workers(plan: Planned, shared: Shared, progress: Progress, trainable: Any) 
     if plan.place.in_process:
         from sweep.driver.here import Here
 
-        return Here(progress)
+        return Here(shared.progress, progress)
     from sweep.driver.on_ray import OnRay
 
     return OnRay(plan, shared.progress, progress, trainable)

@@ -84,7 +84,7 @@ def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
 def resumed(plan: Plan, folder: Path, args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
     """A run's own plan in the folder where it lies now, with what may be given anew; its figures stay the same."""
     refuse_flags_beside_resume(args, known, type(plan.setup))
-    return plan.but(run_dir=str(folder.resolve()), **flags.again((Place, type(plan.setup)), args))
+    return plan.but(run_dir=str(folder.resolve()), **flags.again((Plan, Place, type(plan.setup)), args))
 
 
 def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser, setup: type) -> None:

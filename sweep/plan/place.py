@@ -8,11 +8,16 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.flags import WHERE, Words, at_least, finite, flag
+
+_LONGEST_SOCKET = 107  # bytes of a socket's path, on Linux
+_SOCKET = "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # a process has at most seven digits
 
 
 def _gpus_wrong(number: float) -> str:
@@ -93,6 +98,8 @@ class Place:
                     f"--gpus-per-trial {self.gpus_per_trial:g}: this machine has {have} GPU(s); ask for fewer, or give --address"
                 )
         _check_address(self.address)
+        if not (self.address or self.in_process):
+            _check_temporary_folder()
 
 
 def default_workers(gpus_per_trial: float) -> int:
@@ -126,3 +133,30 @@ def _check_address(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, OverflowError) as error:
         raise UsageError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from None
+
+
+def temporary_folder() -> Path:
+    """Where a Ray of this machine keeps its sockets and logs, as Ray itself chooses it."""
+    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+
+
+def _check_temporary_folder() -> None:
+    """UsageError where Ray could not make its sockets: it would say so by a traceback, and only when it is started."""
+    folder = temporary_folder()
+    name = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
+    mend = f"set {name}=/tmp, say, or use --in-process"
+    if not folder.is_dir():
+        raise UsageError(f"{name} {folder}: no such folder, and Ray keeps its sockets there; {mend}")
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        said = error.strerror
+        raise UsageError(
+            f"{name} {folder}: cannot be written ({said}), and Ray keeps its sockets there; {mend}"
+        ) from None
+    longest = _LONGEST_SOCKET - len(_SOCKET)
+    if len(os.fsencode(folder.absolute())) > longest:
+        raise UsageError(
+            f"{name} {folder}: is longer than the {longest} characters that leave room for the names of Ray's sockets; {mend}"
+        )

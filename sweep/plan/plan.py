@@ -76,11 +76,13 @@ class Plan:
     artifacts: str = flag(
         MISSING,
         "--artifacts",
-        "artifact store (default: artifacts, in --storage)",
+        "artifact store (default: artifacts, in --storage); beside --resume, where it lies now",
         WHERE,
         ungiven="",
         metavar="DIR|URI",
+        read=lambda place: place and absolute(place),
         words=Words("artifacts"),
+        beside_resume=True,
     )
     seed: int = flag(
         0,

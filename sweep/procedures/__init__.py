@@ -156,7 +156,8 @@ class Procedure:
     bounds: Mapping[str, str]
     estimated_on: str = ""  # what the estimate was measured on
     traces: Callable[[], Traces] = NoTraces
-    export: Callable[[str, Row, Path], Path] | None = None  # of a run, saves a replicate by its row in a new folder
+    # Of a run, saves a replicate by its row in a new folder; last is where the artifact store lies now, if it was moved.
+    export: Callable[[str, Row, Path, str], Path] | None = None
 
 
 def names() -> list[str]:

@@ -85,13 +85,15 @@ def arm_of(
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
     states = Counter(own["state"].to_pylist())
     scored, beaten = int((feasible & complete).sum()), int((feasible & complete & ~search).sum())
+    untried = int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0
     behind = sum(bool(m.feasible and not m.on_front) for m in checked)
     few = len(front) < FEW
     if len(values) == 1:  # one trial is the best; the others being behind it is no want
-        few, beaten, behind = scored < FEW or not front, 0, 0
+        few, beaten, untried, behind = scored < FEW or not front, 0, 0, 0
     reason = None
     if few:
-        reason = _reason(procedure.sections(), constraints, own, states, scored, beaten, behind, checked)
+        sections = procedure.sections()
+        reason = _reason(sections, constraints, own, states, scored, beaten, untried, behind, checked)
     return ArmFront(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
@@ -134,21 +136,29 @@ def _reason(
     counts: Counter[str],
     feasible: int,
     beaten: int,
+    untried: int,
     behind: int,
     confirmed: Sequence[Trial],
-) -> str:
+) -> str | None:
     """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it.
 
-    Of the feasible others dominated `beaten` in the search, and `behind` of the confirmed.
+    Of the feasible others dominated `beaten` in the search, `untried` of its front were not confirmed, and others dominated
+    `behind` of the confirmed.
     """
-    told = [f"{feasible} of {len(own)} trials feasible" + _infeasible(sections, constraints, own, counts)]
+    told = []
+    if len(own) < FEW:
+        told.append(f"it has {len(own)} trial{'s' if len(own) > 1 else ''}" if len(own) else "it has no trial")
+    if feasible < len(own):
+        told.append(f"{feasible} of {len(own)} trials feasible" + _infeasible(sections, constraints, own, counts))
     if beaten:
         told.append(f"{beaten} of the feasible dominated by others in the search")
+    if untried:
+        told.append(f"{untried} of the search's front not confirmed")
     if lost := sum(not m.feasible for m in confirmed):
         told.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
     if behind:
         told.append(f"{behind} of {len(confirmed)} confirmed members dominated by another")
-    return "; ".join(told)
+    return "; ".join(told) or None
 
 
 def _infeasible(sections: Sections, constraints: Sequence[Constraint], own: pa.Table, states: Counter[str]) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from sweep.reading.arm_against_arm import standings
 from sweep.reading.pick import in_short, picks
-from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfalls
+from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfall_lines, shortfalls
 from sweep.reading.sweep import Sweep
-from sweep.reading.texts import render
 from sweep.reading.trial import Trial
 from sweep.reading.words import interval, settings
+
+_ARMS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,8 @@ class Ending:
             return f"none: no trial is feasible ({self.front.reason})"
         member, seeds = self.winner, len(self.front.seeds(self.winner.trial_id))
         how = f"confirmed on {seeds} fresh seeds" if member.confirmed else "search only, one seed: not confirmed"
-        figures = ", ".join(f"{o.metric} {interval(member.at(o.metric))}" for o in self.front.objectives)
         baseline = ", a baseline" if member.baseline else ""
-        return f"{member.trial_id} ({member.arm}{baseline}; {how}): {figures}; {settings(member)}"
+        return f"{member.trial_id} ({member.arm}{baseline}; {how}): {self._figures(member)}; {settings(member)}"
 
     def doubt(self) -> str:
         """That the winner is not sure of its bounds, and which trial is; empty where it is, or nobody knows."""
@@ -79,14 +80,37 @@ class Ending:
         return told
 
     def text(self) -> str:
-        """All of it for a terminal."""
-        commands = self.commands()
+        """All of it for a terminal, short enough to be seen at once: every arm's best, what failed, the winner, what to type."""
+        commands, run = self.commands(), _quoted(self.front.run)
+        commands["all fronts, intervals and comparisons"] = f"python -m sweep.pareto {run}"
+        commands["curves and samples"] = f"tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
         wide = max(map(len, commands.values()))
         told = [f"  {command:<{wide}}  # {what}" for what, command in commands.items()]
-        board = f"also: tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
         doubt = self.doubt()
         winner = [f"winner  {self.winner_text()}", *([f"but     {doubt}"] if doubt else [])]
-        return "\n".join(["", render(self.front), *winner, "", "next:", *told, "", board])
+        return "\n".join(["", *self._bests(), *shortfall_lines(self.shortfalls), "", *winner, "", "next:", *told])
+
+    def _bests(self) -> Iterator[str]:
+        """A line for the best of each arm, the best arms first, and for each control."""
+        found = standings(self.front)
+        controls = list(self.front.controls.values())
+        wide = max((len(t.trial_id) for t in (*(s.member for s in found if s.member), *controls)), default=0)
+        for standing in found[:_ARMS_SHOWN]:
+            arm = self.front.arms[standing.arm]
+            which = "confirmed front" if arm.confirmed else "search front"
+            front = f"{which} {len(arm.front)} of {len(arm.members)} trials"
+            if standing.member is None:
+                yield f"best    {standing.arm}: nothing was scored"
+            else:
+                broken = "" if standing.member.feasible else "; breaks a bound"
+                yield f"best    {standing.member.trial_id:<{wide}}  {self._figures(standing.member)}  ({front}{broken})"
+        if len(found) > _ARMS_SHOWN:
+            yield f"        and of {len(found) - _ARMS_SHOWN} more arms"
+        for control in controls:
+            yield f"control {control.trial_id:<{wide}}  {self._figures(control)}"
+
+    def _figures(self, trial: Trial) -> str:
+        return ", ".join(f"{o.metric} {interval(trial.at(o.metric))}" for o in self.front.objectives)
 
 
 def _quoted(path: Path) -> str:

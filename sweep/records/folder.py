@@ -17,8 +17,13 @@ from sweep.records.whole import write_whole
 
 @contextmanager
 def only_driver(run_dir: Path) -> Iterator[None]:
-    """One process writes a run's files: a second one is refused with UsageError."""
-    with open(run_dir / ".driver.lock", "w") as lock:
+    """One process writes a run's files: a second one is refused with UsageError, as is a run that cannot be written."""
+    lock_file = run_dir / ".driver.lock"
+    try:
+        lock_file.touch()
+    except OSError as error:
+        raise UsageError(f"{run_dir}: cannot be written ({error.strerror}); copy it to where it can be") from None
+    with open(lock_file, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -15,11 +15,16 @@ from trainables.relearning.export import save_pipeline
 from trainables.store import Store, is_key
 
 
-def export(run: str, replicate: Row, folder: Path) -> Path:
-    """Save it in a new folder, which is returned. UsageError where there is no such model, or it cannot be saved there."""
+def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
+    """Save it in a new folder, which is returned. UsageError where there is no such model, or it cannot be saved there.
+
+    `artifacts`: where the run's artifact store lies now, if it was moved.
+    """
     key, trial_id = unlearned_key(run, replicate), replicate["trial_id"]
     where = records.run_folder(run) / "plan.json"
     plan = Plan.recorded(records.read_json(where), str(where))
+    if artifacts:
+        plan = plan.but(artifacts=artifacts)
     artifact = Store(plan.artifacts).find(key)
     if artifact is None:
         raise UsageError(
@@ -27,7 +32,7 @@ def export(run: str, replicate: Row, folder: Path) -> Path:
             + (
                 f"the run keeps its front; --resume {run} --confirm {trial_id} makes it on fresh seeds"
                 if plan.keep == "front"
-                else "run the sweep with --resume"
+                else "say where the store lies now with --artifacts DIR, or run the sweep with --resume"
             )
         )
     sweep = read_sweep(run)

@@ -15,8 +15,9 @@ from sweep.errors import UsageError
 from sweep.plan.plan import SEEDS_A_SWEEP, Plan
 from sweep.procedures import Execute, Tell
 from sweep.relearning.attacks import attack_plan
+from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import asks_of_fid, uses_budget
-from sweep.relearning.setup import AUTO, CALIBRATION_SEEDS, Setup
+from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
@@ -49,6 +50,7 @@ def experiment_of(plan: Plan) -> Experiment:
         data_folder=setup.data_folder,
         image_size=setup.image_size,
         data_limit=setup.data_limit,
+        data_skipped=setup.data_skipped,
         data_fingerprint=setup.data_fingerprint or data.fingerprint(),
         forget=parse_forget(setup.forget, data).text,  # one spelling: it is part of every key
         classifier=recipe_for(data.judge.shape),

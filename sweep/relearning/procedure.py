@@ -58,10 +58,10 @@ def _traces() -> Any:
     return Traces()
 
 
-def _export(run: str, replicate: Row, folder: Path) -> Path:
+def _export(run: str, replicate: Row, folder: Path, artifacts: str) -> Path:
     from sweep.relearning.exporting import export
 
-    return export(run, replicate, folder)
+    return export(run, replicate, folder, artifacts)
 
 
 PROCEDURE = Procedure(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,56 +16,18 @@ from typing import Any, ClassVar
 from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, one_of
-from sweep.plan.paths import absolute
-from sweep.relearning import plan_words, targets
+from sweep.relearning import flag_values, plan_words, targets
+from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import uses_budget
 from sweep.space import Arm, SearchSpace, find
-from trainables.data import DATASETS, Dataset, dataset
+from trainables.data import Dataset, dataset
+from trainables.data._unreadable import unreadable_pictures
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.sizes import SIZES, fitting
 from trainables.forgetting import parse_forget
 from trainables.sampling.sampler import Sampler
 
-AUTO = "auto"
 CALIBRATION_SEEDS = 5  # that the noise of fid_delta is measured over
-
-
-def _data_wrong(data: str) -> str:
-    """Of ``NAME:OPTION`` the name alone is looked up, and named where it is unknown."""
-    name = data.partition(":")[0]
-    wrong = one_of(DATASETS.names)(name)
-    if wrong:
-        raise UsageError(f"--data {name}: {wrong}")
-    return ""
-
-
-def _folder(given: str) -> str:
-    return given and absolute(given)
-
-
-def _pipeline(source: str) -> str:
-    """A pipeline's folder as every process finds it; a hub id as it is."""
-    return absolute(source) if os.path.isdir(source) else source
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise UsageError(f"--base-classes {text}: write whole numbers such as 0,217,482") from None
-
-
-def _budget(text: str) -> float | str:
-    """``auto`` or a positive number; UsageError for anything else."""
-    if text == AUTO:
-        return AUTO
-    try:
-        budget = float(text)
-    except ValueError:
-        raise UsageError(f"--fid-budget {text}: neither 'auto' nor a number") from None
-    if not math.isfinite(budget) or budget <= 0:
-        raise UsageError(f"--fid-budget {text}: must be a positive, finite distance")
-    return budget
 
 
 def _budget_words(budget: float | str) -> str:
@@ -94,7 +55,7 @@ class Setup:
         QUESTION,
         ungiven=None,
         metavar="NAME",
-        check=_data_wrong,
+        check=flag_values.data_wrong,
         words=Words(
             "data", lambda _, setup: plan_words.data_text(setup.dataset(), setup.data_limit, setup.data_folder)
         ),
@@ -105,7 +66,7 @@ class Setup:
         "where it lies; beside --resume, where it lies now",
         QUESTION,
         metavar="DIR",
-        read=_folder,
+        read=flag_values.folder,
         beside_resume=True,
     )
     image_size: int = flag(
@@ -124,6 +85,13 @@ class Setup:
         metavar="N",
         check=at_least(0),
     )
+    skip_unreadable: bool = flag(
+        False,
+        "--skip-unreadable",
+        "leave out pictures that cannot be read; the plan names them",
+        QUESTION,
+    )
+    data_skipped: tuple[str, ...] = ()  # what --skip-unreadable left out when the run began, by names in the folder
     data_fingerprint: str = ""  # of the folder's files, when the run began
     forget: str = flag(
         "3",
@@ -149,7 +117,7 @@ class Setup:
         "bound on fid_delta (default: %(default)s, see --dry-run)",
         SEARCH,
         metavar="auto|FID",
-        read=_budget,
+        read=flag_values.budget,
     )
     base_size: str = flag(
         "small",
@@ -177,7 +145,7 @@ class Setup:
         "a diffusers pipeline as the base model: its folder or hub id",
         MODELS,
         metavar="FOLDER|ID",
-        read=_pipeline,
+        read=flag_values.pipeline,
         words=Words("base model", lambda base, setup: plan_words.base_text(base, setup.base_revision)),
     )
     base_revision: str = flag(
@@ -190,7 +158,7 @@ class Setup:
         MODELS,
         ungiven="",
         metavar="N,N,…",
-        read=_numbers,
+        read=flag_values.numbers,
     )
     base_digest: str = ""  # SHA-256 of its files and the control's, once they have been read
     retrain_control: str = flag(
@@ -199,7 +167,7 @@ class Setup:
         "the pipeline of a model that never saw what is forgotten, for --base",
         MODELS,
         metavar="FOLDER",
-        read=_pipeline,
+        read=flag_values.pipeline,
         words=Words("control", _control_words),
     )
     image_sampler: str = flag(
@@ -255,7 +223,7 @@ class Setup:
         "inception-2015-12-05.pt, for --fid-features inception",
         MODELS,
         metavar="FILE",
-        read=_folder,
+        read=flag_values.folder,
     )
     inception_sha256: str = flag(
         "", "--inception-sha256", "its SHA-256, if it is not the published file", MODELS, metavar="HEX"
@@ -276,7 +244,18 @@ class Setup:
         size, steps = values.get("base_size"), values.get("base_steps")
         if values.get("base") and (size or steps):
             raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
-        return cls(**values).sized(size, steps)
+        return cls(**values).without_unreadable().sized(size, steps)
+
+    def without_unreadable(self) -> Setup:
+        """The setup that leaves out the pictures that cannot be read, if that is asked for."""
+        if not self.skip_unreadable:
+            return self
+        flags.check(self, only=("data", "data_limit"))
+        try:
+            skipped = unreadable_pictures(self.data, self.data_folder, self.data_limit)
+        except (ValueError, OSError) as error:
+            raise UsageError(f"--skip-unreadable: --data {error}") from error
+        return dataclasses.replace(self, data_skipped=skipped)
 
     def sized(self, size: str | None, steps: int | None) -> Setup:
         """The setup with the size of base model asked for, or the one that fits its images, and that size's own steps."""
@@ -298,7 +277,7 @@ class Setup:
         """The data set; UsageError where there is none such, or its folder does not hold it."""
         flags.check(self, only=("data", "image_size", "data_limit"))
         try:
-            return dataset(self.data, self.data_folder, self.image_size, self.data_limit)
+            return dataset(self.data, self.data_folder, self.image_size, self.data_limit, self.data_skipped)
         except (ValueError, OSError) as error:
             elsewhere = "a folder is needed" in str(error) or "no such folder" in str(error)
             mend = "; say where with --data-folder DIR" if elsewhere else ""

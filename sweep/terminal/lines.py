@@ -6,9 +6,11 @@ On a terminal a table takes their place (`sweep.terminal.table`), for programs l
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from sweep import procedures
@@ -31,7 +33,7 @@ class Progress:
         self._stream = sys.stdout if stream is None else stream
         self.verbose = verbose
         self.tally = Tally()
-        self._start, self._last = time.monotonic(), 0.0
+        self._start = self._last = time.monotonic()
         self._told_end = False
 
     def __enter__(self) -> Self:
@@ -76,6 +78,25 @@ class Progress:
         if self.quiet_for() >= _HEARTBEAT_S:
             self._running(jobs)
 
+    @contextlib.contextmanager
+    def while_busy(self, tell: Callable[[], None]) -> Iterator[None]:
+        """While this thread is busy, have another `tell` what goes on whenever nothing has been said for a while."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(1.0):
+                if self.quiet_for() >= _HEARTBEAT_S:
+                    with contextlib.suppress(BrokenPipeError):  # nobody reads any more, which the next line will find
+                        tell()
+
+        watcher = threading.Thread(target=watch, name="progress", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
     def ended(self, ended: Ended, jobs: SweepJobs) -> None:
         """Tell of a trial or replicate that is over, and of the front whenever it changed."""
         if jobs.ended_by and not self._told_end:
@@ -87,7 +108,8 @@ class Progress:
             self._front(jobs.space)
 
     def _running(self, jobs: Jobs) -> None:
-        stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in jobs.running.items()]
+        running = list(jobs.running.items())  # another thread may add to them
+        stages = [f"{n} ({j.stages[-1]['stage'] if j.stages else 'starting'})" for n, j in running]
         self.line("running: " + (", ".join(stages) or "waiting for a worker"))
 
     def _ended(self, ended: Ended, jobs: SweepJobs) -> None:

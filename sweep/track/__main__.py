@@ -21,7 +21,7 @@ from sweep.plan.plan import Plan, pin
 from sweep.plan.words import wrapped
 from sweep.records import read_json
 from sweep.records.claim import claimed
-from sweep.records.folder import write_json
+from sweep.records.folder import only_driver, write_json
 from sweep.relearning import plan_words
 from sweep.terminal.lines import Progress
 from sweep.terminal.quiet import quiet
@@ -176,6 +176,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         begun.plan = Path(plan.run_dir) / "track.json"
         tracks.validate(plan)
         print(describe(plan), flush=True)
+        if args.resume:
+            from sweep.driver.store_place import check_store
+
+            if lost := check_store(Path(plan.run_dir), plan.common.artifacts, bool(args.artifacts)):
+                print(lost, flush=True)
         folders.check_folders(plan.common, new=bool(args.run_dir), holds="track.json")
         common = dataclasses.replace(plan.common, setup=plan.common.setup.fingerprinted())
         plan = dataclasses.replace(plan, common=common)
@@ -194,11 +199,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> TrackPlan:
     """The track checked by its methods and data, in the folder that it got; a resumed one has its own."""
     progress.line("loading torch and Ray")
+    from sweep.driver.store_place import record_store
     from sweep.relearning.prepare import resolved
     from sweep.track.run import check_members
 
-    check_members(plan)
+    with progress.while_busy(lambda: progress.line("checking methods and data")):
+        check_members(plan)
     if args.resume:
+        with only_driver(Path(plan.run_dir)):
+            record_store(Path(plan.run_dir), plan.common.artifacts, "track.json")
         return plan
     common = resolved(plan.common)
     with claimed(Path(plan.run_dir), "track.json", named=bool(args.run_dir)) as folder:

@@ -134,6 +134,15 @@ BAD: dict[str, tuple[str, list[str], str]] = {
     "launch: CIFAR-10 that is none": (
         "launch", [*SPACE, "--data", "cifar10", "--data-folder", "bare", "--forget", "0"], "bare"),
     "launch: a data folder of embedded data": ("launch", [*SPACE, "--data-folder", "bare"], "is embedded"),
+    "launch: nothing to leave out": ("launch", [*SPACE, "--skip-unreadable"], "--data digits: is embedded: there is no picture"),
+    "launch: a data folder that is not UTF-8": (
+        "launch", [*SPACE, "--data", "image_folder", "--data-folder", "caf\udce9"], "'caf\\udce9' is not UTF-8; rename it"),
+    "launch: leaving pictures out of a run that goes on": (
+        "launch", ["--resume", "run", "--skip-unreadable"], "--skip-unreadable beside --resume"),
+    "track: nothing to leave out": (
+        "track", ["--methods", "dimum", "--skip-unreadable"], "--data digits: is embedded: there is no picture"),
+    "launch: every picture unreadable": (
+        "launch", [*SPACE, "--data", "image_folder", "--data-folder", "texts", "--forget", "0", "--skip-unreadable"], "texts"),
     "launch: a data set that is none": ("launch", [*SPACE, "--data", "digit"], "did you mean 'digits'"),
     # models and figures
     "launch: a judge that is none": ("launch", [*SPACE, "--judge", "clasifier"], "did you mean 'classifier'"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.data._files.layout import Layout, choose, files_read, fingerprint
+from trainables.data._files.layout import Layout, choose, files_read, fingerprint, without
 from trainables.data._pixel_range import check_pixels, same_and_plain
 from trainables.registry import Registry
 
@@ -163,25 +163,32 @@ def register_on_disk(name: str, *, folder: str = "", option: str = "") -> Callab
     return DATASETS.decorator(name, lambda lay_out: OnDisk(name, lay_out, folder, option))
 
 
-def dataset(name: str, folder: str = "", image_size: int = 0, limit: int = 0) -> Dataset:
+def dataset(name: str, folder: str = "", image_size: int = 0, limit: int = 0, skipped: tuple[str, ...] = ()) -> Dataset:
     """The data set called `name`, found in `folder`; what an ``:option`` after the name means is the data set's own matter.
 
     `image_size`: pixels a side that images are resized to, with antialiasing (0: the data set's own). `limit`: at most so many
-    images a split, conditions in proportion, always the same ones (0: all). ValueError where there is no such data set, or
-    the folder does not hold it.
+    images a split, conditions in proportion, always the same ones (0: all). `skipped`: pictures that are left out, by their
+    names in the folder. ValueError where there is no such data set, or the folder does not hold it.
     """
     try:
-        return _dataset(name, folder, image_size, limit)
+        return _dataset(name, folder, image_size, limit, skipped)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-@cache
-def _dataset(name: str, folder: str, image_size: int, limit: int) -> Dataset:
-    member, (kind, colon, option) = DATASETS[name.partition(":")[0]], name.partition(":")
+def member_of(name: str) -> tuple[Dataset | OnDisk, str]:
+    """What is registered under a name, and the option that follows it; ValueError where it takes none."""
+    kind, colon, option = name.partition(":")
+    member = DATASETS[kind]
     known = member.option if isinstance(member, OnDisk) else ""
     if colon and not (option and known):
         raise ValueError(f"write {kind}" + f", or {kind}:{known}" * bool(known))
+    return member, option
+
+
+@cache
+def _dataset(name: str, folder: str, image_size: int, limit: int, skipped: tuple[str, ...]) -> Dataset:
+    member, option = member_of(name)
     if image_size and image_size not in SIZES:
         raise ValueError(
             f"image size {image_size}: a UNet halves it twice; give a multiple of 4 from {SIZES[0]} to {SIZES[-1]}"
@@ -189,8 +196,8 @@ def _dataset(name: str, folder: str, image_size: int, limit: int) -> Dataset:
     if limit < 0:
         raise ValueError(f"limit {limit}: must not be negative")
     if isinstance(member, OnDisk):
-        return _found(member, name, option, folder, image_size, limit)
-    if folder or limit:
+        return _found(member, name, without(layout_of(member, option, folder), skipped), image_size, limit)
+    if folder or limit or skipped:
         raise ValueError("is embedded, so it takes neither a folder nor a limit")
     channels, height, _ = member.shape
     if image_size in (0, height):
@@ -198,11 +205,15 @@ def _dataset(name: str, folder: str, image_size: int, limit: int) -> Dataset:
     return replace(member, shape=(channels, image_size, image_size), read=partial(_resized, member, image_size))
 
 
-def _found(member: OnDisk, name: str, option: str, folder: str, image_size: int, limit: int) -> Dataset:
-    """The description of a data set on disk."""
+def layout_of(member: OnDisk, option: str, folder: str) -> Layout:
+    """A data set on disk as its folder holds it; ValueError where it does not."""
     if not (folder or member.folder):
         raise ValueError("a folder is needed, the one that holds it")
-    layout = member.lay_out(Path(folder or member.folder), option)
+    return member.lay_out(Path(folder or member.folder), option)
+
+
+def _found(member: OnDisk, name: str, layout: Layout, image_size: int, limit: int) -> Dataset:
+    """The description of a data set on disk."""
     size = image_size or layout.size
     if size not in SIZES:
         raise ValueError(f"{layout.place}: its images are {size} pixels a side; give an image size of a multiple of 4")

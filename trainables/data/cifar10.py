@@ -2,14 +2,12 @@
 
 Both published forms are read: ``cifar-10-batches-bin``, plain records, and ``cifar-10-batches-py``, which are pickles. A
 pickle can run any code that it names, so these are read by an unpickler that knows arrays, bytes, numbers, lists and
-dictionaries, and refuses whatever else a file names.
+dictionaries, and refuses whatever else a file names (`trainables.data._files.pickled_arrays`).
 """
 
 from __future__ import annotations
 
 import io
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from trainables.data import register_on_disk
 from trainables.data._files.layout import Layout, Part, find_folder, read_file, require_file
+from trainables.data._files.pickled_arrays import OnlyArrays, PickledArray, Refused
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN, TEST = tuple(f"data_batch_{i}" for i in range(1, 6)), ("test_batch",)
@@ -53,11 +52,12 @@ def read_binary(path: Path) -> Batch:
 
 
 def read_pickled(path: Path) -> Batch:
-    """A dictionary with `data` (N, 3072) uint8 and `labels`, as Python 2 pickled it."""
+    """A dictionary with `data` (N, 3072) uint8 and `labels`, as Python 2 or 3 pickled it."""
     content = read_file(path)
     try:
         batch = OnlyArrays(io.BytesIO(content), encoding="bytes").load()
-        labels, pixels = np.asarray(batch[b"labels"]), np.asarray(batch[b"data"])
+        named = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+        labels, pixels = np.asarray(_plain(named["labels"])), np.asarray(_plain(named["data"]))
     except Refused as error:
         raise ValueError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle may fail in any way
@@ -65,43 +65,26 @@ def read_pickled(path: Path) -> Batch:
     return _checked(path, labels, pixels)
 
 
-class Refused(Exception):
-    """A pickle names something that a batch of images has no need of."""
-
-
-class OnlyArrays(pickle.Unpickler):
-    """Unpickles NumPy arrays and plain values. Arrays of Python objects are refused with all else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _RECONSTRUCT
-        if (module, name) == ("numpy", "ndarray"):
-            return np.ndarray
-        if (module, name) == ("numpy", "dtype"):
-            return _byte_type
-        if (module, name) == ("_codecs", "encode"):
-            return _latin_bytes  # how Python 3 writes bytes in the same protocol
-        raise Refused(f"names {module}.{name}, which a batch of images has no need of; it is not loaded")
-
-
-_RECONSTRUCT: Callable[..., np.ndarray] = np.empty(0).__reduce__()[0]  # type: ignore[assignment]
-
-
-def _byte_type(kind: Any, *rest: Any) -> np.dtype:
-    if kind not in (b"u1", "u1"):
-        raise Refused(f"holds an array of {kind!r}, not of bytes; it is not loaded")
-    return np.dtype("u1", False, True)  # a copy: the pickle goes on to set its state
-
-
-def _latin_bytes(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")
-
-
 def _checked(path: Path, labels: np.ndarray, pixels: np.ndarray) -> Batch:
-    if pixels.dtype != np.uint8 or pixels.shape != (len(labels), VALUES):
+    pixels = _in_rows(pixels)
+    if labels.ndim != 1 or pixels.dtype != np.uint8 or pixels.shape != (len(labels), VALUES):
         raise ValueError(
-            f"{path}: {len(labels)} labels and pixels {pixels.shape} {pixels.dtype}; {VALUES} bytes an image are needed"
+            f"{path}: labels {labels.shape} and pixels {pixels.shape} {pixels.dtype}; {VALUES} bytes an image are needed"
         )
     if labels.dtype.kind not in "iu" or labels.min(initial=0) < 0 or labels.max(initial=0) >= len(CLASSES):
         raise ValueError(f"{path}: its labels are not all whole numbers from 0 to {len(CLASSES) - 1}")
     return labels.astype(np.int64), pixels.reshape(-1, 3, SIDE, SIDE)
+
+
+def _in_rows(pixels: np.ndarray) -> np.ndarray:
+    """Pixels (N, 3, 32, 32) or (N, 32, 32, 3), as some write them again, as (N, 3072); others as they are."""
+    if pixels.shape[1:] == (SIDE, SIDE, 3):
+        pixels = pixels.transpose(0, 3, 1, 2)
+    return pixels.reshape(len(pixels), VALUES) if pixels.shape[1:] == (3, SIDE, SIDE) else pixels
+
+
+def _plain(value: Any) -> Any:
+    """An array of a pickle's, also those in a list, as NumPy's."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.array() if isinstance(value, PickledArray) else value

@@ -43,6 +43,11 @@ def image_folder(folder: Path, option: str) -> Layout:
             raise ValueError(
                 f"{splits.test}: its classes {few(others)} are not those of {splits.train.name}, {few(classes)}"
             )
+        for name in classes:
+            if (splits.train / name).resolve() == (splits.test / name).resolve():
+                raise ValueError(
+                    f"{splits.test / name}: is the same folder as {splits.train / name}; test images must be others"
+                )
         test = folders_part(splits.test, classes, left_out)
     found = [("folders", splits.text(place) + f", in {place.relative_to(folder)}/" * (place != folder))]
     found += [("left out", counts_text(left_out))] * bool(+left_out)

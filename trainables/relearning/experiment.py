@@ -48,12 +48,13 @@ class Experiment:
     data_folder: str = ""
     image_size: int = 0  # pixels a side; 0: the data set's own
     data_limit: int = 0  # images a split; 0: all
+    data_skipped: tuple[str, ...] = ()  # pictures that are left out, by their names in data_folder
     judge: str = ""  # a file of trainables.judges; empty: that of the kind of forgetting
     data_fingerprint: str = ""  # of the files in data_folder, taken once for all trials; see Dataset.fingerprint
 
     @property
     def dataset(self) -> Dataset:
-        return dataset(self.data, self.data_folder, self.image_size, self.data_limit)
+        return dataset(self.data, self.data_folder, self.image_size, self.data_limit, self.data_skipped)
 
     @property
     def data_identity(self) -> dict[str, Any]:
@@ -63,8 +64,10 @@ class Experiment:
             raise ValueError(
                 f"{self.data}: files of a folder are told apart by their fingerprint; set data_fingerprint"
             )
-        shape, limit = list(data.shape), self.data_limit
-        return {"name": self.data, "shape": shape, "limit": limit, "fingerprint": self.data_fingerprint}
+        identity = {"name": self.data, "shape": list(data.shape), "limit": self.data_limit}
+        if self.data_skipped:
+            identity["skipped"] = list(self.data_skipped)
+        return identity | {"fingerprint": self.data_fingerprint}
 
     @property
     def device(self) -> Device:
@@ -197,6 +200,7 @@ def experiment_from_json(values: dict[str, Any]) -> Experiment:
     v["base"] = _base_from_json(v["base"])
     v["control"] = _base_from_json(v["control"]) if v["control"] else None
     v["classifier"] = ClassifierRecipe(**v["classifier"])
+    v["data_skipped"] = tuple(v["data_skipped"])
     return Experiment(**v)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what the loggers import is heavy, and only theirs
 CHOICE = "loggers.json"
 OWN = "RUN"  # MLflow's store in the run folder, wherever that is
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_PARTS_OF_A_URI = "?%#"
 _WANDB_REFUSES = "/\\#?%:"
 
 
@@ -47,7 +48,7 @@ class Chosen:
 
     def uri(self, run_dir: Path) -> str:
         """Where MLflow's store is now."""
-        return _of_folder(run_dir) if self.mlflow == OWN else self.mlflow
+        return f"sqlite:///{_file_in(run_dir)}" if self.mlflow == OWN else self.mlflow
 
     def text(self, run_dir: Path) -> str:
         """Which are on and where they write, for the first lines of a run."""
@@ -90,6 +91,8 @@ def choose(run_dir: Path, mlflow: str | None, wandb: str | None, project: str) -
             old.mlflow if mlflow is None else tracking_uri(mlflow),
             old.wandb if wandb is None else _project(wandb or project),
         )
+    if mlflow is not None and found is not None and found.mlflow == OWN:
+        _check_folder(run_dir)
     for name in found.names if found else ():
         need(name, name, f"--{name}: it")
     return found
@@ -128,7 +131,8 @@ def tracking_uri(given: str) -> str:
     if not given:
         return OWN
     if "://" not in given:
-        return _of_folder(Path(given))
+        _check_folder(Path(given))
+        return f"sqlite:///{_file_in(Path(given))}"
     parts = urlsplit(given)
     if parts.scheme.partition("+")[0] not in (*_DATABASES, "http", "https"):
         raise UsageError(f"--mlflow {parts.scheme}://…: give a folder, an http(s) address or a database's URI")
@@ -139,8 +143,18 @@ def tracking_uri(given: str) -> str:
     return given
 
 
-def _of_folder(folder: Path) -> str:
-    return f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+def _file_in(folder: Path) -> Path:
+    return folder.absolute() / "mlflow.db"
+
+
+def _check_folder(folder: Path) -> None:
+    """UsageError for a folder whose name MLflow, which reads it as part of a URI, would take for another."""
+    odd = [character for character in _PARTS_OF_A_URI if character in str(folder.absolute())]
+    if odd:
+        raise UsageError(
+            f"--mlflow {folder.absolute()}: MLflow reads {odd[0]} as part of a URI, and would write elsewhere; name a folder "
+            f"without {' '.join(_PARTS_OF_A_URI)}"
+        )
 
 
 def _project(name: str) -> str:
@@ -155,6 +169,8 @@ def opener(name: str, found: Chosen, run_dir: Path, plan: Mapping[str, object]) 
     def open_mlflow() -> Logger:
         from sweep.views.loggers.to_mlflow import MlflowLogger
 
+        if found.mlflow == OWN:
+            _check_folder(run_dir)  # which may have been moved or renamed
         return MlflowLogger(found.uri(run_dir), found.id, run_dir, plan)
 
     def open_wandb() -> Logger:

@@ -136,13 +136,13 @@ def planned(capsys: pytest.CaptureFixture[str], folder: Path, forget: str) -> li
 def test_the_plan_says_what_in_a_folder_was_taken_for_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, each in (("Train", 8), ("Test", 3), ("val", 2)):
         write_classes(tmp_path / name, ("cat", "dog"), each)
-    (tmp_path / "Train" / "cat" / "moving.gif").write_bytes(b"")
+    (tmp_path / "Train" / "cat" / "moving.mp4").write_bytes(b"")
     assert planned(capsys, tmp_path, "dog") == [
         f"data        image_folder (3×64×64, in {tmp_path}); forget dog (condition 1); seed 0",
         "folders     Train/ is train and public, Test/ is test; not read: val/",
         "classes     2: cat, dog",
         "images      12 train, 4 public, 6 test",
-        "left out    1 .gif",
+        "left out    1 .mp4",
     ]
 
 

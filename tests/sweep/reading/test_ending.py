@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from recorded_run import space, write_run
+from recorded_run import space, write_many, write_run
 
 from sweep import records
 from sweep.reading.ending import Ending
@@ -26,10 +26,19 @@ def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Pa
     assert keep[2:] == ["sweep.export", str(tmp_path / "a run's"), "dimum-0001", "--replicate", "1", "-o",
                         str(tmp_path / "a run's" / "dimum-0001-model")]  # fmt: skip
     shown = ending.text()
-    assert "confirmed front" in shown and shown.index("winner  dimum-0001") > shown.index("confirmed front")
-    assert [line.split("  # ")[0].strip() for line in shown[shown.index("next:") :].splitlines() if "  # " in line] == [
-        *ending.commands().values()
-    ]
+    best = "best    dimum-0001       robustness 0.880 [0.830, 0.930], fid_delta 3.200 [2.703, 3.697]"
+    assert f"{best}  (confirmed front 2 of 7 trials)" in shown and "control control-retrain  robustness 0.860" in shown
+    assert shown.index("winner  dimum-0001") > shown.index("best    label_swap-0000") > shown.index(best)
+    told = [line.split("  # ")[0].strip() for line in shown[shown.index("next:") :].splitlines() if "  # " in line]
+    assert told[:3] == [*ending.commands().values()] and "tensorboard --logdir" in told[-1]
+    assert shlex.split(told[3])[2:] == ["sweep.pareto", str(tmp_path / "a run's")], "which has the rest"
+
+
+def test_the_last_words_are_few_however_many_arms_there_are(tmp_path: Path) -> None:
+    for write in (write_run, write_many):
+        shown = Ending(read_sweep(write(tmp_path / write.__name__))).text().splitlines()
+        assert len(shown) <= 24, "a terminal of 24 lines shows all of them"
+        assert any(line.startswith("winner") for line in shown[-9:])
 
 
 def test_without_a_feasible_trial_there_is_no_winner_and_the_causes_are_what_to_read_next(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from disk_formats import write_classes
+from PIL import Image
 
 from trainables.data import dataset
 from trainables.forgetting import parse_forget
@@ -74,7 +77,7 @@ def test_the_folder_an_archive_unpacks_to_is_looked_into_and_named(within: str, 
 
 def test_what_is_no_picture_is_left_out_and_counted(tmp_path: Path) -> None:
     pets(tmp_path)
-    for name in ("cat/._cat_0.png", "cat/.DS_Store", "dog/notes.txt", "dog/moving.gif", "dog/README", "stray.png"):
+    for name in ("cat/._cat_0.png", "cat/.DS_Store", "dog/notes.txt", "dog/moving.mp4", "dog/README", "stray.png"):
         (tmp_path / name).write_bytes(b"no picture")
     (tmp_path / "cat" / ".ipynb_checkpoints").mkdir()
     (tmp_path / "cat" / ".ipynb_checkpoints" / "cat_0-checkpoint.png").write_bytes(b"")
@@ -82,7 +85,7 @@ def test_what_is_no_picture_is_left_out_and_counted(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     data = dataset("image_folder", str(tmp_path))
     assert data.classes == PETS and len(data.load().train) == 6
-    assert data.found[1] == ("left out", "1 .gif, 1 .txt, 1 beside the classes, 3 hidden, 1 without suffix")
+    assert data.found[1] == ("left out", "1 .mp4, 1 .txt, 1 beside the classes, 3 hidden, 1 without suffix")
 
 
 def test_pictures_in_one_folder_within_their_class_are_the_class(tmp_path: Path) -> None:
@@ -125,8 +128,42 @@ AMBIGUOUS: dict[str, tuple[Callable[[Path], object], str]] = {
         "cat: has pictures in itself and in its kitten/",
     ),
     "a class of another format": (
-        lambda f: (pets(f), (f / "newt").mkdir(), (f / "newt" / "a.gif").write_bytes(b"")),
-        r"newt: holds no pictures \(.*\); it holds 1 .gif",
+        lambda f: (pets(f), (f / "newt").mkdir(), (f / "newt" / "a.heic").write_bytes(b"")),
+        r"newt: holds no pictures \(.*\); it holds 1 .heic",
+    ),
+    "one class under two names": (
+        lambda f: (pets(f), (f / "puppy").symlink_to(f / "dog")),
+        "dog/ and puppy/ are one folder under two names",
+    ),
+    "a class that is a link to nothing": (
+        lambda f: (pets(f), (f / "newt").symlink_to(f / "moved away")),
+        "newt: is a link that leads nowhere; mend it, or remove it",
+    ),
+    "test pictures that are the training ones": (
+        lambda f: (
+            pets(f / "train"),
+            pets(f / "test"),
+            shutil.rmtree(f / "test/cat"),
+            (f / "test/cat").symlink_to(f / "train/cat"),
+        ),
+        "test/cat: is the same folder as .*train/cat; test images must be others",
+    ),
+    "both splits one folder": (
+        lambda f: (pets(f / "train"), (f / "test").symlink_to(f / "train")),
+        "test/ and train/ are one folder under two names",
+    ),
+    "a class whose name is no UTF-8": (
+        lambda f: (pets(f), os.mkdir(os.fsencode(f) + b"/caf\xe9")),
+        r"holds a folder whose name is not UTF-8 text, 'caf\\udce9'; rename it",
+    ),
+    "pictures and linked ones in a class": (
+        lambda f: (
+            pets(f / "a"),
+            pets(f / "b"),
+            (f / "a/cat/more").symlink_to(f / "b/cat"),
+            shutil.rmtree(f / "a/dog"),
+        ),
+        "a: has pictures in cat/, cat/more/",
     ),
 }
 
@@ -138,6 +175,35 @@ def test_what_may_be_meant_in_two_ways_is_refused_with_the_mend(folder: str, tmp
     with pytest.raises(ValueError, match=said) as error:
         dataset("image_folder", str(tmp_path))
     assert str(error.value).startswith(f"image_folder: {tmp_path}") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jfif", ".jpe", ".JPEG", ".gif", ".avif", ".webp", ".pnm", ".tif"])
+def test_every_usual_kind_of_picture_is_read(suffix: str, tmp_path: Path) -> None:
+    pets(tmp_path)
+    for path in list(tmp_path.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(suffix))
+        path.unlink()
+    data = dataset("image_folder", str(tmp_path), image_size=16)
+    assert len(data.found) == 1 and sum(map(len, vars(data.load()).values())) == 10
+
+
+def test_links_are_followed_wherever_they_stand_for_a_folder_or_a_picture(tmp_path: Path) -> None:
+    real = pets(tmp_path / "real")
+    (tmp_path / "folders").mkdir()
+    for name in PETS:
+        (tmp_path / "folders" / name).symlink_to(real / name)
+        for kind in ("pictures", "within"):
+            (tmp_path / kind / name).mkdir(parents=True)
+        (tmp_path / "within" / name / "images").symlink_to(real / name)
+        (tmp_path / "within" / name / "up").symlink_to(tmp_path / "within" / name)
+        for path in (real / name).iterdir():
+            (tmp_path / "pictures" / name / path.name).symlink_to(path)
+    first = dataset("image_folder", str(real))
+    for kind in ("folders", "pictures"):
+        assert dataset("image_folder", str(tmp_path / kind)).fingerprint() == first.fingerprint()
+    within = dataset("image_folder", str(tmp_path / "within"))
+    assert within.counts is not None and within.counts() == {"train": 6, "public": 2, "test": 2}
+    assert within.found[1] == ("left out", "2 links to a folder that is read already")
 
 
 def test_classes_named_by_numbers_are_in_the_order_of_the_numbers(tmp_path: Path) -> None:

@@ -322,7 +322,12 @@ MISTAKES = {
     "no batches": ("cifar10", damaged("cifar-10-batches-py", None), r"holds no data_batch_1"),
     "list": ("celeba", damaged("list_attr_celeba.txt", None), r"list_attr_celeba.txt is missing"),
     "pictures": ("celeba", damaged("img_align_celeba", None), r"holds no img_align_celeba"),
-    "picture": ("celeba", damaged("img_align_celeba/000003.jpg", None), r"000003.jpg: cannot be read as a picture"),
+    "no list of splits": ("celeba", damaged("list_eval_partition.txt", None), r"list_eval_partition.txt is missing"),
+    "no listed picture": (
+        "celeba",
+        lambda f: [p.rename(p.with_suffix(".webp")) for p in (f / "img_align_celeba").iterdir()],
+        r"img_align_celeba: holds none of the 48 listed pictures, such as 000001.jpg",
+    ),
     "half a picture": (
         "celeba",
         lambda f: (f / "img_align_celeba/000003.jpg").write_bytes(
@@ -346,7 +351,7 @@ MISTAKES = {
         damaged("list_eval_partition.txt", b"000001.jpg 3\n"),
         r"line 1: not a picture's name and 0, 1 or 2",
     ),
-    "order": ("celeba", damaged("list_eval_partition.txt", b"000002.jpg 0\n"), r"does not list the same pictures"),
+    "no split": ("celeba", damaged("list_eval_partition.txt", b"000002.jpg 0\n"), r"which split 000001.jpg is of"),
     "attribute": (
         "celeba:Smilling",
         damaged("img_align_celeba/000003.jpg", None),

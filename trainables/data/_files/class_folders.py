@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import NoReturn
@@ -15,10 +16,29 @@ from trainables.data._files.pictures import SUFFIXES, pictures_part
 
 _OF_THE_SYSTEM = frozenset({"__MACOSX", "@eaDir", "lost+found", "System Volume Information"})  # nobody's classes
 
+_NO_TEXT = ("Cs", "Cc")  # Unicode's categories of what stands for a byte that is no UTF-8, and of control characters
+
 
 def sub_folders(folder: Path) -> list[Path]:
-    """The folders in a folder by name, without hidden ones and those that systems leave."""
-    return sorted(d for d in folder.iterdir() if not unseen(d.name) and d.is_dir())
+    """The folders in a folder by name, links to folders too, without hidden ones and those that systems leave.
+
+    ValueError for a link that leads nowhere, two names of one folder, and a name that is not UTF-8: a class may be lost by each.
+    """
+    entries = sorted(entry for entry in folder.iterdir() if not unseen(entry.name))
+    folders = [entry for entry in entries if entry.is_dir()]
+    for entry in entries:
+        if entry.is_symlink() and not entry.exists() and not is_picture(entry.name):
+            raise ValueError(f"{entry}: is a link that leads nowhere; mend it, or remove it")
+    by_place: dict[Path, Path] = {}
+    for entry in folders:
+        first = by_place.setdefault(entry.resolve(), entry)
+        if first != entry:
+            raise ValueError(
+                f"{folder}: {first.name}/ and {entry.name}/ are one folder under two names; keep one of them"
+            )
+        if any(unicodedata.category(character) in _NO_TEXT for character in entry.name):
+            raise ValueError(f"{folder}: holds a folder whose name is not UTF-8 text, {entry.name!a}; rename it")
+    return folders
 
 
 def loose_pictures(folder: Path) -> list[Path]:
@@ -58,12 +78,17 @@ def folders_part(folder: Path, classes: tuple[str, ...], left_out: Counter[str] 
 
 
 def pictures_of(folder: Path, left_out: Counter[str]) -> list[Path]:
-    """The pictures of a class, which lie in its folder or all in one within it."""
+    """The pictures of a class, which lie in its folder or all in one within it, links included."""
     places: dict[Path, list[Path]] = {}
     others: Counter[str] = Counter()
-    for place, folders, names in os.walk(folder, onerror=_unreadable):
+    walked = {folder.resolve()}
+    for place, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
         others["hidden"] += sum(map(unseen, folders))
-        folders[:] = sorted(name for name in folders if not unseen(name))
+        folders[:] = [name for name in sorted(folders) if not unseen(name)]
+        new = {name: (Path(place) / name).resolve() for name in folders}
+        others["links to a folder that is read already"] += len(walked.intersection(new.values()))
+        folders[:] = [name for name in folders if new[name] not in walked]
+        walked.update(new.values())
         for path in (Path(place, name) for name in sorted(names)):
             if unseen(path.name):
                 others["hidden"] += 1

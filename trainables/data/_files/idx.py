@@ -17,13 +17,14 @@ import numpy as np
 from trainables.data._files.layout import Layout, Part, find_folder
 
 IMAGES, LABELS = 0x0803, 0x0801  # bytes in three dimensions, bytes in one
+_GZIP = b"\x1f\x8b"  # what a gzipped file begins with
 
 
 def idx_layout(folder: Path, within: str, classes: tuple[str, ...]) -> Layout:
     """The layout of a data set in MNIST's four files, in `folder` itself or where torchvision puts them."""
-    place = find_folder(folder, (within, "raw"), "train-images-idx3-ubyte*")
+    place = find_folder(folder, (within, "raw"), "train-images-idx3-ubyte*", "train-images.idx3-ubyte*")
     files = {
-        (split, kind): _gzipped_or_plain(place, f"{split}-{kind}")
+        (split, kind): _file(place, f"{split}-{kind}")
         for split in ("train", "t10k")
         for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
     }
@@ -77,16 +78,21 @@ def _part(images: Path, labels: Path, classes: int) -> Part:
     )
 
 
-def _gzipped_or_plain(place: Path, name: str) -> Path:
-    for path in (place / name, place / f"{name}.gz"):
-        if path.is_file():
-            return path
+def _file(place: Path, name: str) -> Path:
+    """A file under one of the names that it goes by: ``-idx3`` or ``.idx3``, in a folder of its own name as Kaggle's, or .gz."""
+    for own in (name, name.replace("-idx", ".idx")):
+        for path in (place / own, place / own / own, place / name / own, place / f"{own}.gz"):
+            if path.is_file():
+                return path
     raise ValueError(f"{place}: {name} is missing, gzipped (.gz) or plain")
 
 
 def _bytes(path: Path, most: int = -1) -> bytes:
+    """A file's content or the beginning of it, unpacked where it is gzipped, whatever its suffix says."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            return stream.read(most)
+        with path.open("rb") as file:
+            gzipped = file.peek(2)[:2] == _GZIP
+            with gzip.open(file) if gzipped else file as stream:
+                return stream.read(most)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: cannot be read ({error})") from None

@@ -6,11 +6,14 @@ What is here is arrays and paths; a data set's own file says where its images an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
+from trainables.data._class_names import few
 
 PUBLIC_SHARE = 0.25  # of the official training images, where the data set has its own test images
 FLAT_SHARES = (0.2, 0.2)  # test and public, where it has none
@@ -21,12 +24,14 @@ class Part:
     """One official split: reading its labels is cheap, its pixels are read for chosen images only.
 
     `labels()` gives (N,) int64, `pixels(indices, size)` (n, C, H, W) uint8 of these images, which a part that decodes
-    pictures makes `size` × `size` itself; `files(indices)` are the files that both have been read from.
+    pictures makes `size` × `size` itself; `files(indices)` are the files that both have been read from. Where image i is a
+    file of its own, that is `pictures[i]`.
     """
 
     labels: Callable[[], np.ndarray]
     pixels: Callable[[np.ndarray, int], np.ndarray]
     files: Callable[[np.ndarray], list[Path]]
+    pictures: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +85,39 @@ def choose(layout: Layout, limit: int) -> Chosen:
     return Chosen(*(np.sort(part[: limit or None]) for part in (train, public, test)))
 
 
+def name_in(layout: Layout, file: Path) -> str:
+    """A file's name within the data set's place."""
+    return file.relative_to(layout.place).as_posix()
+
+
+def without(layout: Layout, names: Collection[str]) -> Layout:
+    """The same data set without these pictures, of which it says so."""
+    if not names:
+        return layout
+    train = _part_without(layout, layout.train, frozenset(names))
+    test = _part_without(layout, layout.test, frozenset(names)) if layout.test else None
+    shown = [os.fsencode(name).decode(errors="replace") for name in sorted(names)]
+    said = ("left out", f"{len(names)} unreadable: {few(shown)}")
+    return replace(layout, train=train, test=test, found=(*layout.found, said))
+
+
+def _part_without(layout: Layout, part: Part, names: frozenset[str]) -> Part:
+    kept = np.array([i for i, path in enumerate(part.pictures) if name_in(layout, path) not in names], np.int64)
+    return Part(
+        labels=lambda: part.labels()[kept],
+        pixels=lambda indices, size: part.pixels(kept[indices], size),
+        files=lambda indices: part.files(kept[indices]),
+        pictures=tuple(part.pictures[i] for i in kept),
+    )
+
+
 def files_read(layout: Layout, chosen: Chosen) -> dict[str, Path]:
     """The files that these images are read from, by their name within the data set's place."""
     if layout.test is None:
         files = layout.train.files(np.concatenate([chosen.train, chosen.public, chosen.test]))
     else:
         files = layout.train.files(np.concatenate([chosen.train, chosen.public])) + layout.test.files(chosen.test)
-    return {file.relative_to(layout.place).as_posix(): file for file in files}
+    return {name_in(layout, file): file for file in files}
 
 
 def fingerprint(files: dict[str, Path]) -> str:
@@ -98,19 +129,19 @@ def fingerprint(files: dict[str, Path]) -> str:
                 content = hashlib.file_digest(stream, "sha256").digest()
         except OSError as error:
             raise ValueError(f"{files[name]}: cannot be read ({error.strerror})") from None
-        digest.update(hashlib.sha256(name.encode()).digest() + content)
+        digest.update(hashlib.sha256(os.fsencode(name)).digest() + content)
     return digest.hexdigest()
 
 
-def find_folder(folder: Path, within: tuple[str, ...], holds: str) -> Path:
-    """`folder` or the first of its sub-folders `within` that holds the file or folder `holds`, a glob pattern.
+def find_folder(folder: Path, within: tuple[str, ...], holds: str, or_holds: str = "") -> Path:
+    """`folder` or the first of its sub-folders `within` that holds the file or folder `holds`, a glob pattern, or another.
 
     ValueError names the folder that is not there, or what was looked for and where.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
     for place in (folder, *(folder / name for name in within)):
-        if any(place.glob(holds)):
+        if any(place.glob(holds)) or (or_holds and any(place.glob(or_holds))):
             return place
     looked = ", ".join(["it", *(f"its {name}/" for name in within)])
     raise ValueError(f"{folder}: holds no {holds} (looked in {looked})")

@@ -18,7 +18,10 @@ from trainables.data._files.layout import Part
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})  # torchvision's
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}  # torchvision's
+    | {".jpe", ".jfif", ".gif", ".avif", ".pbm", ".pnm"}
+)
 
 _BACKGROUND = (255, 255, 255)  # what shows through a transparent picture: the white of a page
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # Pillow's modes of one channel with more than eight bits
@@ -36,17 +39,24 @@ def pictures_part(paths: Sequence[Path], labels: np.ndarray, also: Sequence[Path
         labels=lambda: labels,
         pixels=lambda indices, size: read_pictures([paths[i] for i in indices], size),
         files=lambda indices: [*also, *(paths[i] for i in indices)],
+        pictures=tuple(paths),
     )
 
 
 def read_pictures(paths: Sequence[Path], size: int) -> np.ndarray:
     """(n, 3, size, size) uint8: of each picture the largest square in its middle, resized with antialiasing.
 
-    ValueError names the first file that is no whole picture, or none of a known range.
+    ValueError names the first file that is no whole picture, or none of a known range, and says how many there are.
     """
-    images = np.empty((len(paths), 3, size, size), np.uint8)
+    images, faults = np.empty((len(paths), 3, size, size), np.uint8), []
     for i, path in enumerate(paths):
-        images[i] = read_picture(path, size)
+        try:
+            images[i] = read_picture(path, size)
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        share = f"{len(faults)} of {len(paths)} pictures cannot be"
+        raise ValueError(f"{faults[0]}; {share}: mend them, or leave them out by --skip-unreadable")
     return images
 
 
