@@ -92,7 +92,8 @@ class OnRay:
         scheduler = AgendaScheduler(searcher)
         gpus = {"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}
         resources = {"cpu": 1.0, **gpus, **gpu_type_resource(place)}
-        log, told_once = logging.getLogger("ray.tune.execution.tune_controller"), ToldOnce(searcher)
+        log = logging.getLogger("ray.tune.execution.tune_controller")
+        told_once = ToldOnce(searcher, None if progress.verbose else progress.line)
         log.addFilter(told_once)
         try:
             tune.Tuner(

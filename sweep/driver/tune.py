@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -173,11 +174,22 @@ class LostTrials(tune.Callback):
 
 
 class ToldOnce(logging.Filter):
-    """Keeps what ends the run out of Tune's log, where it would stand with its traceback: whoever ends tells it."""
+    """Keeps out of Tune's log, where it would stand with its traceback, what is told otherwise.
 
-    def __init__(self, searcher: AgendaSearcher) -> None:
+    That is what ends the run, which whoever ends it tells, and, where there is a `tell`, a worker that died: a line of it.
+    """
+
+    def __init__(self, searcher: AgendaSearcher, tell: Callable[[str], None] | None) -> None:
         super().__init__()
-        self.searcher = searcher
+        self.searcher, self.tell = searcher, tell
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and record.exc_info[1] is not None and record.exc_info[1] is self.searcher.error)
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return True
+        if error is self.searcher.error:
+            return False
+        if self.tell and isinstance(error, ray.exceptions.RayActorError):
+            self.tell("a worker's process ended: what it was at goes on in another, a few times at most")
+            return False
+        return True

@@ -72,12 +72,19 @@ def _every_word(plan: Plan, space: SearchSpace) -> Iterator[tuple[Words, str]]:
 
 def _cost(plan: Plan, space: SearchSpace) -> list[str]:
     procedure = procedures.named(space.procedure)
-    cost, measured = procedure.estimate(plan, space), f", for {on}" if (on := procedure.estimated_on) else ""
+    cost, measured = procedure.estimate(plan, space), f"; {on}" if (on := procedure.estimated_on) else ""
     return [
         f"cost        about {cost['prepare']:.0f} core-s to prepare (0 where cached), at most {cost['search']:.0f} to search, "
         f"{cost['confirm']:.0f} to confirm;",
-        f"            about {cost['wall'] / 60:.0f} minutes in all on {plan.place.workers} cores{measured}",
+        f"            about {_duration(cost['wall'])} in all on {plan.place.workers} cores{measured}",
     ]
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "hours")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 60:.0f} minutes"
 
 
 def _budgets(plan: Plan, space: SearchSpace) -> str:

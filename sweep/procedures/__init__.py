@@ -154,7 +154,7 @@ class Procedure:
     sections: Callable[[], Sections]
     panels: Callable[[], Panels]
     bounds: Mapping[str, str]
-    estimated_on: str = ""  # what the estimate was measured on
+    estimated_on: str = ""  # what the estimate rests on, in words
     traces: Callable[[], Traces] = NoTraces
     # Of a run, saves a replicate by its row in a new folder; last is where the artifact store lies now, if it was moved.
     export: Callable[[str, Row, Path, str], Path] | None = None

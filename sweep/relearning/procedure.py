@@ -76,7 +76,7 @@ PROCEDURE = Procedure(
     sections=_sections,
     panels=_panels,
     bounds={FID_BUDGET: "the FID budget"},
-    estimated_on="the embedded digits",
+    estimated_on="timed with digits on a CPU, scaled by the size of base model and images",
     traces=_traces,
     export=_export,
 )

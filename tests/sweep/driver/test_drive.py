@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -300,3 +301,25 @@ def test_a_killed_worker_and_a_killed_driver_cost_no_finished_stage(swept: tuple
     store = Store(tmp_path / "runs" / "artifacts")
     assert all(store.find(key) for key in stages)
     assert not list((tmp_path / "runs" / "artifacts" / "partial").glob("*")), "no in-stage checkpoint is left behind"
+
+
+def test_a_store_that_was_moved_is_named_to_export_and_to_resume_and_nothing_is_made_again(
+    swept: tuple[Path, str], tmp_path: Path
+) -> None:
+    shutil.copytree(swept[0] / "run", tmp_path / "run")
+    moved = shutil.copytree(swept[0] / "runs" / "artifacts", tmp_path / "moved")
+    values = records.read_json(tmp_path / "run" / "plan.json")
+    values["plan"]["artifacts"] = str(tmp_path / "gone")
+    (tmp_path / "run" / "plan.json").write_text(json.dumps(values))
+    asked = ["run", "dimum-0000", "-o", "model"]
+    for more, code in ([], 2), (["--artifacts", "moved"], 0):
+        done = subprocess.run(
+            [sys.executable, "-m", "sweep.export", *asked, *more], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stderr
+        assert code == 0 or "say where the store lies now with --artifacts DIR" in done.stderr
+    assert (tmp_path / "model" / "model_index.json").is_file()
+    files = sorted(moved.rglob("*.safetensors"))
+    launch(tmp_path, "--resume", "run", "--artifacts", "moved", "--in-process")
+    assert sorted(moved.rglob("*.safetensors")) == files and not (tmp_path / "gone").exists()
+    assert records.read_json(tmp_path / "run" / "plan.json")["plan"]["artifacts"] == str(moved)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import threading
+import time
 
 import pytest
 import recorded_run
 
 from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING
 from sweep.space import Objective
+from sweep.terminal import lines
 from sweep.terminal.lines import Progress, front_text
 from sweep.terminal.tally import Tally
 
@@ -69,3 +72,29 @@ def test_what_an_earlier_driver_found_is_counted_in_silence() -> None:
     outcomes = {"feasible": 1, "infeasible": 1, "gated": 1, "dominated": 1, "failed": 1}
     assert progress.tally.counts() == {"running": 0, "waiting": 0} | outcomes
     assert progress.tally.left_s() is None
+
+
+def test_while_a_thread_is_busy_another_tells_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    progress = Progress(out)
+    monkeypatch.setattr(lines, "_HEARTBEAT_S", 0.5)
+    before = threading.active_count()
+    with progress.while_busy(lambda: progress.line("training")):
+        time.sleep(2.5)
+    told = out.getvalue().splitlines()
+    assert 1 <= len(told) <= 2 and all(line.endswith("training") for line in told)
+    assert threading.active_count() == before, "and is over with it"
+    with progress.while_busy(lambda: progress.line("another")):
+        pass
+    assert out.getvalue().splitlines() == told, "what is soon over says nothing"
+
+
+def test_in_this_process_a_long_task_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sweep.driver.here import Here
+
+    out = io.StringIO()
+    monkeypatch.setattr(lines, "_HEARTBEAT_S", 0.5)
+    here = Here(lambda waiting: f"waiting for {', '.join(waiting)}", Progress(out))
+    tasks = {"base": (time.sleep, (1.5,)), "retrain": (int, ("3",))}
+    assert here.execute(tasks) == {"base": None, "retrain": 3}
+    assert out.getvalue().splitlines()[0].endswith("prepare: waiting for base, retrain")

@@ -292,3 +292,16 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path, monkeypatch
     for name, asked in (("mlflow", ("", None)), ("wandb", (None, ""))):
         with pytest.raises(UsageError, match=rf"--{name}: it is not installed: pip install .*\[{name}\]"):
             loggers.choose(tmp_path, *asked, "q")
+
+
+@pytest.mark.parametrize("odd", ["why?", "50%", "no#1", "a%20b"])
+def test_a_folder_that_mlflow_would_take_for_another_is_refused_and_nothing_is_written(
+    odd: str, tmp_path: Path
+) -> None:
+    for run_dir, asked in ((tmp_path / odd, ""), (tmp_path, str(tmp_path / odd))):
+        with pytest.raises(UsageError, match=r"MLflow reads . as part of a URI, and would write elsewhere"):
+            loggers.choose(run_dir, asked, None, "q")
+    renamed = loggers.Chosen("id", loggers.OWN)  # since it was chosen
+    with pytest.raises(UsageError, match=r"name a folder without \? % #"):
+        loggers.opener("mlflow", renamed, tmp_path / odd, {"space": "q"})()
+    assert not list(tmp_path.iterdir())
