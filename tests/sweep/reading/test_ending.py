@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
+import pytest
 from recorded_run import space, write_many, write_run
 
 from sweep import records
@@ -53,3 +55,22 @@ def test_without_a_feasible_trial_there_is_no_winner_and_the_causes_are_what_to_
     for row in records.rows(run, "trials"):
         writer.trial(row | {"state": records.FAIL, "cause": "Diverged"})
     assert Ending(read_sweep(run)).failure == "every trial failed; the first: Diverged"
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        (("dimum-0000",), "it has 1 trial"),
+        (("dimum-0000", "dimum-0001", "dimum-0006"), "1 of 3 confirmed members dominated by another"),
+        (("dimum-0000", "dimum-0001", "dimum-0002"), "1 of the feasible dominated by others in the search"),
+        (("dimum-0000", "dimum-0003", "dimum-0004"), "1 of 3 trials feasible: 2 exceeded the FID budget"),
+    ],
+)
+def test_few_members_have_a_reason_that_is_one(keep: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", artifacts=False)
+    rows = [row for row in records.rows(run, "trials") if row["arm"] != "dimum" or row["trial_id"] in keep]
+    shutil.rmtree(run / "records" / "trials")
+    writer = records.Writer(run, records.schemas(space()))
+    for row in rows:
+        writer.trial(row)
+    assert read_sweep(run).arms["dimum"].reason == said
