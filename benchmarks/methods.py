@@ -62,7 +62,7 @@ def methods_for(question: Question) -> list[str]:
     experiment = Experiment(store="", data=question.data, forget=question.forget)
     kind = experiment.forgetting.kind
     names = [m for m in METHODS.names() if kind in METHODS[m].forgets]
-    wrapped = [f"{wrapper}({inner})" for wrapper in METHODS.wrappers for inner in ("dimum", "salun")]
+    wrapped = [f"{wrapper}({inner})" for wrapper in METHODS.wrappers.names() for inner in ("dimum", "salun")]
     return names + ([w for w in wrapped if kind in METHODS[w].forgets] if kind == "conditions" else [])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sweep import records
 from sweep.errors import Parser, UsageError, command, near
+from sweep.plan import members
 from sweep.plan.paths import absolute
 from sweep.procedures import Row
 from sweep.reading.sweep import procedure_of
@@ -25,6 +26,13 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--artifacts", default="", metavar="DIR|URI", help="where the run's artifact store lies now, if it was moved"
+    )
+    p.add_argument(
+        "--members",
+        action="append",
+        default=[],
+        metavar="FILE|FOLDER",
+        help="members of its own that the run is of, where one is its data set; the run's copies are RUN/members",
     )
     return p
 
@@ -64,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(
             f"{args.run}: a trial of {procedure.name} leaves nothing to export: what it says is in the run's tables"
         )
+    members.use(args.members)
     print(procedure.export(args.run, replicate, folder, absolute(args.artifacts) if args.artifacts else ""))
     return 0
 

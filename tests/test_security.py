@@ -31,6 +31,7 @@ from unsafe_code import findings
 from sweep import export, launch, pareto, query, records, report
 from sweep.cluster.remote import _name as name_on_a_cluster
 from sweep.errors import UsageError
+from sweep.reading.sweep import read_sweep
 from sweep.search import warm_start
 from sweep.search.journal import open_journal
 from sweep.space import Arm, Attack, Float
@@ -51,8 +52,8 @@ SMALL = ("--trials", "1", "--baseline-trials", "1", "--base-steps", "2", "--samp
 ALLOWED = {
     ("sweep/space/find.py", "importlib.import_module: imports by a computed name"): (
         2, "questions of the project's own folder, by a name that is in its list"),
-    ("sweep/space/find.py", "exec_module: runs a file"): (
-        1, "--space FILE.py: a question is code, and its user names the file"),
+    ("trainables/members.py", "importlib.import_module: imports by a computed name"): (
+        1, "--space FILE.py and --members: questions and members are code, and their user names the files"),
     ("sweep/__main__.py", "importlib.import_module: imports by a computed name"): (
         1, "the project's own commands, by a name that is in their list"),
     ("sweep/procedures/__init__.py", "importlib.import_module: imports by a computed name"): (
@@ -268,17 +269,60 @@ def test_reading_a_run_runs_no_code_of_its_question_and_going_on_with_it_does(
     whole = Plan(space=str(question), run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
     (recorded / "plan.json").write_text(json.dumps(whole | plan))
     question.write_text(f"open({str(ran)!r}, 'w').close()\n" + question.read_text())
-    for command, args in (
-        (pareto, [str(recorded)]),
-        (report, [str(recorded), "-o", str(tmp_path / "page.html")]),
-        (query, [str(recorded), "SELECT * FROM trials"]),
-        (export, [str(recorded), "dimum-0000", "-o", str(tmp_path / "model")]),
-    ):
-        command.main(args)  # type: ignore[attr-defined]
+    read_only(recorded, tmp_path)
     assert not ran.exists()
     assert launch.main(["--resume", str(recorded)]) == 2  # the fingerprint is another: it is refused, but it ran
     assert ran.exists(), "SECURITY.md says so"
     capsys.readouterr()
+
+
+def read_only(run: Path, out: Path) -> None:
+    """Every command that reads a run and runs nothing that it brings along."""
+    for command, args in (
+        (pareto, [str(run)]),
+        (report, [str(run), "-o", str(out / "page.html")]),
+        (query, [str(run), "SELECT * FROM trials"]),
+        (export, [str(run), "dimum-0000", "-o", str(out / "model")]),
+    ):
+        command.main(args)  # type: ignore[attr-defined]
+
+
+def test_members_that_a_run_brings_along_are_run_by_going_on_with_it_alone(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sweep.plan.plan import Plan
+
+    ran, code = tmp_path / "ran", b"from trainables.metrics import register\n"
+    (recorded / "members").mkdir()
+    (recorded / "members" / "mine.py").write_bytes(code + f"open({str(ran)!r}, 'w').close()\n".encode())
+    plan = Plan(space=QUICK, run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
+    figure = {"name": "mine", "description": "what a metric of the run's own says", "unit": "share"}
+    found = {"name": "mine.py", "sha256": hashlib.sha256((recorded / "members" / "mine.py").read_bytes()).hexdigest()}
+    own = json.loads((recorded / "plan.json").read_text())
+    brought = {"member_files": [found], "member_figures": [figure]}
+    (recorded / "plan.json").write_text(json.dumps(plan | own | brought))
+    read_only(recorded, tmp_path)
+    assert read_sweep(recorded).columns.is_share("mine"), "what it declares is read from the plan, as plain words"
+    assert not ran.exists()
+    assert launch.main(["--resume", str(recorded)]) == 2  # it registers nothing: it is refused, but it ran
+    assert ran.exists(), "SECURITY.md says so"
+    ran.unlink()
+    (recorded / "members" / "mine.py").write_bytes(code + f"\nopen({str(ran)!r}, 'w').close()\n".encode())
+    assert launch.main(["--resume", str(recorded)]) == 2
+    assert not ran.exists() and "is not the file that this run began with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "figures", [3, [3], [{}], [{"name": "a/b", "description": "x"}], [{"name": "a", "description": "x", "unit": 3}]]
+)
+def test_figures_that_a_plan_cannot_have_are_one_line(
+    figures: object, recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = json.loads((recorded / "plan.json").read_text())
+    (recorded / "plan.json").write_text(json.dumps(plan | {"member_figures": figures}))
+    assert pareto.main([str(recorded)]) == 2
+    error = capsys.readouterr().err
+    assert "plan.json: not a plan of this version" in error and error.count("\n") == 1
 
 
 WEIGHTS = {

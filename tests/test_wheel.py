@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SMALL = (
     "--trials 1 --baseline-trials 0 --base-steps 2 --sampling-steps 2 --samples-forgotten 4 --samples-per-retained 2 "
-    "--confirm-seeds 1 --workers 1"
+    "--confirm-seeds 1 --workers 1 --fix steps=10 --judge sure --fid-features pixels"
 )
 
 
@@ -60,13 +61,18 @@ def run(command: Path, place: Path, *arguments: str) -> subprocess.CompletedProc
 def test_a_sweep_runs_from_a_wheel_beside_files_of_the_same_names_on_rays_workers_too(
     command: Path, crowded: Path
 ) -> None:
-    shutil.copy(ROOT / "tests" / "questions" / "quick.py", crowded)
-    done = run(command, crowded, "launch", "--space", "quick.py", *SMALL.split(), "--run-dir", "run")
+    """It is of the README's question and members, none of which is put into the packages."""
+    for text, name in re.findall(r"```python\n(# (\S+\.py):.+?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        place = crowded / ("mine" if "/" in name else "") / Path(name).name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(text)
+    question = ("--space", "my_question.py", "--members", "mine")
+    done = run(command, crowded, "launch", *question, *SMALL.split(), "--run-dir", "run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the wrong file was run" not in done.stdout + done.stderr
     assert (crowded / "run" / "report.html").is_file()
     shown = run(command, crowded, "pareto", "run")
-    assert shown.returncode == 0 and "dimum-0000" in shown.stdout
+    assert shown.returncode == 0 and "toward_null-0000" in shown.stdout and "contrast" in shown.stdout
 
 
 def test_the_cluster_files_and_the_tested_versions_are_installed_too(command: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import platform
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from trainables.members import Source, use
 from trainables.running.pipeline import STEP_SECONDS, Pipeline
 from trainables.running.procedures import pipeline_of
 from trainables.running.report import Report
@@ -30,11 +31,13 @@ class Trial(tune.Trainable):
 
     An exception in a stage is an outcome of the trial, not of the process: it is reported as FAIL with its cause and is
     not retried. A process that dies is Tune's to restart; the trial then finds its stages in the store. With ``timeout_s`` in
-    the config a process that makes no report for so long ends itself, whatever it hangs in.
+    the config a process that makes no report for so long ends itself, whatever it hangs in. `members` are the files from outside
+    whose members its trials name.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], members: Sequence[Source] = ()) -> None:
         gpu_memory.keep_to(self._gpu_share())
+        self.members = members
         self.bench: Any = None
         self.kept_bytes = 0  # what shared models hold on the GPU once the first trial is over
         self.failure: Report | None = None
@@ -79,6 +82,7 @@ class Trial(tune.Trainable):
         self.held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
         with last_breath(self.timeout_s):
             try:
+                use(self.members)
                 self.pipeline = pipeline_of(json.loads(config["spec"]), self.bench)
                 self.bench = self.pipeline.bench
             except Exception as error:  # a setting that a method refuses is the trial's failure, not the actor's

@@ -25,6 +25,7 @@ from sweep.cluster import files
 from sweep.cluster.check import refuse
 from sweep.cluster.files import ClusterFile
 from sweep.errors import UsageError
+from sweep.plan.members import FOLDER, given
 from sweep.plan.paths import default_run_dir, in_storage
 
 STORAGE = "/mnt/shared"  # on every node, by the shipped files
@@ -42,6 +43,7 @@ _OWN = (
     "address",
     "resume",
     "space",
+    "members",
 )
 _CODE = ("sweep", "trainables", "search_spaces")
 _MARK = "sweep-says:"
@@ -280,6 +282,8 @@ def remote_command(args: argparse.Namespace, known: argparse.ArgumentParser, nam
     workers = args.workers or file.capacity(args.gpus_per_trial)
     if not workers:
         raise UsageError("--workers N is needed: the cluster file doesn't say how many trials its nodes can take")
+    if args.resume and args.members:
+        raise UsageError("--members beside --resume: the run has its own copies; leave it out, or start a new run")
     if args.resume:
         return [
             "python",
@@ -294,9 +298,10 @@ def remote_command(args: argparse.Namespace, known: argparse.ArgumentParser, nam
             *_given(args, known),
         ]
     space = f"../{Path(args.space).name}" if args.space.endswith(".py") else args.space
+    brought = ["--members", f"../{FOLDER}"] if given(args.members, args.space) else []
     places = ["--run-dir", folder, "--artifacts", args.artifacts or in_storage(storage, "artifacts")]
     where = ["--address", "auto", "--workers", str(workers)]
-    return ["python", "-m", "sweep.launch", "--space", space, *places, *where, *_given(args, known)]
+    return ["python", "-m", "sweep.launch", "--space", space, *brought, *places, *where, *_given(args, known)]
 
 
 def _given(args: argparse.Namespace, known: argparse.ArgumentParser) -> list[str]:
@@ -317,7 +322,7 @@ def _given(args: argparse.Namespace, known: argparse.ArgumentParser) -> list[str
 
 
 def _stage(folder: Path, args: argparse.Namespace) -> None:
-    """What the head is sent: the packages that run here, and a question of the user's own."""
+    """What the head is sent: the packages that run here, and a question and members of the user's own."""
     project = Path(__file__).parents[2]
     for package in _CODE:
         shutil.copytree(project / package, folder / "code" / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -325,6 +330,9 @@ def _stage(folder: Path, args: argparse.Namespace) -> None:
         if not Path(args.space).is_file():
             raise UsageError(f"--space {args.space}: no such file")
         shutil.copy(args.space, folder)
+    for file in given(args.members, args.space):
+        (folder / FOLDER).mkdir(exist_ok=True)
+        (folder / FOLDER / file.name).write_bytes(file.data)
 
 
 def _name(run: str) -> str:

@@ -16,6 +16,7 @@ from sweep.jobs import Ended, Jobs, Place, Planned
 from sweep.plan.place import temporary_folder
 from sweep.procedures import Task, Tasks
 from sweep.terminal.lines import Progress
+from trainables.members import MemberError, in_use
 from trainables.store import CorruptArtifact, StoreUnusable
 
 _KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
@@ -56,13 +57,15 @@ class OnRay:
         def call(task: Task, arguments: tuple[Any, ...]) -> Any:
             import torch
 
+            from trainables.members import use
             from trainables.training import gpu_memory
 
             torch.set_num_threads(1)
+            use(files)
             gpu_memory.keep_to(share)
             return task(*arguments)
 
-        share, mark = self.place.gpus_per_trial, gpu_type_resource(self.place)
+        share, mark, files = self.place.gpus_per_trial, gpu_type_resource(self.place), in_use()
         # Spread over the nodes: what is prepared at the same time is as heavy as a trial each.
         remote = ray.remote(num_cpus=1, num_gpus=share, resources=mark, scheduling_strategy="SPREAD")(call)
         waiting = {remote.remote(*task): name for name, task in tasks.items()}
@@ -75,7 +78,8 @@ class OnRay:
                 try:
                     made[waiting.pop(reference)] = ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
-                    raise error.cause if isinstance(error.cause, StoreUnusable | CorruptArtifact) else error from None
+                    clear = isinstance(error.cause, StoreUnusable | CorruptArtifact | MemberError)
+                    raise error.cause if clear else error from None
             if waiting and self.progress.quiet_for() > 10:
                 self.progress.line(f"prepare: {self.preparation(list(waiting.values()))}")
         return made
@@ -97,7 +101,7 @@ class OnRay:
         log.addFilter(told_once)
         try:
             tune.Tuner(
-                tune.with_resources(self.trainable or Trial, resources),
+                tune.with_resources(self._with_members(self.trainable or Trial), resources),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     scheduler=scheduler,
@@ -122,6 +126,13 @@ class OnRay:
             raise searcher.error  # Tune's own has it as text
         if not jobs.finished:
             raise RuntimeError(f"Ray Tune ended before the run did; continue it with --resume {self.run_dir}")
+
+    def _with_members(self, trainable: Any) -> Any:
+        """The trainable with the members from outside that this process uses, which Ray carries to every worker once."""
+        from ray import tune
+
+        files = in_use()
+        return tune.with_parameters(trainable, members=files) if files else trainable
 
 
 def gpu_type_resource(place: Place) -> dict[str, float]:

@@ -29,6 +29,7 @@ from sweep.reading.sweep import read_sweep
 from sweep.records.folder import compact, only_driver, write_json
 from sweep.space import SearchSpace
 from sweep.terminal.lines import Progress
+from trainables.members import MemberError
 from trainables.store import CorruptArtifact, Store, StoreUnusable
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
@@ -131,7 +132,7 @@ def _told_in_one_line(run_dir: Path) -> Iterator[None]:
     """Storage that fails is the user's to mend: a UsageError that says what failed, and how to go on."""
     try:
         yield
-    except (StoreUnusable, CorruptArtifact, RayDied) as error:
+    except (StoreUnusable, CorruptArtifact, RayDied, MemberError) as error:
         reason: object = error
     except OSError as error:
         if error.errno not in _DISK_ERRORS:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sweep import procedures, records
 from sweep.errors import UsageError
-from sweep.plan import flags
+from sweep.plan import flags, members
 from sweep.plan.options import Call
 from sweep.plan.paths import absolute, default_run_dir, in_storage, own_artifacts
 from sweep.plan.place import Place, default_workers
@@ -69,6 +69,7 @@ def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     values = flags.values(Plan, args)
     space = find.load(args.space)
+    members.use(values["members"], args.space)
     kind = procedures.named(space.procedure).setup()
     setup = kind.asked(_questions_own(kind, space) | flags.values(kind, args))
     question = setup.question(space).fix(dict(values["fix"]))

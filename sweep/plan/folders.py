@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sweep.errors import UsageError
+from sweep.plan import members
 from sweep.plan.paths import absolute, own_artifacts
 from sweep.plan.plan import Plan
 from sweep.records.claim import check_untaken, check_writable, claimed
@@ -50,6 +51,7 @@ def create_run_dir(plan: Plan, named: bool = True, others: Callable[[Path], None
     """
     with claimed(Path(plan.run_dir), "plan.json", named) as folder:
         plan = placed(plan, folder)
+        members.keep(folder)
         if others:
             others(folder)
         write_json(folder / "plan.json", plan.to_json())

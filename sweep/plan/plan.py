@@ -9,6 +9,7 @@ from typing import Any
 
 from sweep import procedures
 from sweep.errors import UsageError
+from sweep.plan import members as outside
 from sweep.plan.flags import QUESTION, SEARCH, WHERE, Words, at_least, flag, one_of
 from sweep.plan.paths import absolute
 from sweep.plan.place import Place
@@ -100,6 +101,16 @@ class Plan:
         action="append",
         metavar="NAME=VALUE",
         read=pins,
+    )
+    members: tuple[str, ...] = flag(
+        (),
+        "--members",
+        "a file of members of your own, methods and metrics say, or a folder of such files, beside those that are shipped",
+        QUESTION,
+        action="append",
+        metavar="FILE|FOLDER",
+        read=lambda paths: tuple(absolute(path) for path in paths),
+        words=Words("members", lambda *_: outside.text()),
     )
     trials: int = flag(
         16,
@@ -275,7 +286,8 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The plan with the question spelled out: what ``plan.json`` holds."""
         space = self.question()
-        values = self.flat()
+        kept = outside.recorded(self.space)
+        values = self.flat() | {name: value for name, value in kept.items() if name == "space"}
         return {
             "plan": values,
             **{name: value for name, value in values.items() if name != "fix"},
@@ -289,12 +301,14 @@ class Plan:
             "objectives": [dataclasses.asdict(o) for o in space.objectives],
             "constraints": [dataclasses.asdict(c) for c in space.constraints],
             **self.setup.recorded(space),
+            **kept,
         }
 
     @classmethod
     def from_json(cls, values: dict[str, Any], where: str) -> Plan:
         """The plan a ``plan.json`` holds; UsageError where it is not one, or its question has changed since."""
         plan = cls.recorded(values, where)
+        outside.use_recorded(values, where)
         if plan.question().fingerprint() != values["space_fingerprint"]:
             raise UsageError(f"{where}: the space {plan.space!r} has changed since this run began; start a new run")
         return plan
@@ -305,6 +319,8 @@ class Plan:
         try:
             fields = dict(values["plan"])
             fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
+            if "space" in fields:
+                fields["space"] = outside.question_file(fields["space"], where)
             fields.setdefault("gate_margin", 0.0)  # of runs that began before there was one
             procedure = values.get("procedure", procedures.DEFAULT)
             plan, _ = cls.of(procedure, **listed(fields)), values["space_fingerprint"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -108,6 +108,24 @@ def figure_column(figure: Figure) -> pa.Field:
     """The column of a figure; its ``samples`` are those that its share is of, empty where it is of none."""
     kind = pa.int32() if figure.whole else pa.float64()
     return column(figure.name, kind, figure.description, figure.unit, figure.direction, samples=figure.samples)
+
+
+def recorded_figures(values: object) -> tuple[Figure, ...]:
+    """Figures as JSON holds them; ValueError or TypeError where that is none."""
+    if not isinstance(values, list):
+        raise TypeError("its figures are no list")
+    figures = tuple(Figure(**one) for one in values)
+    for figure in figures:
+        for word in (figure.unit, figure.over, figure.samples):
+            if not isinstance(word, str):
+                raise ValueError(f"figure {figure.name!r}: {word!r} is no word")
+    return figures
+
+
+def with_figures(columns: Columns, figures: Iterable[Figure]) -> Columns:
+    """The columns with those of further figures, as far as they lack them."""
+    more = tuple(figure for figure in figures if figure.name not in columns.names)
+    return replace(columns, figures=(*columns.figures, *more)) if more else columns
 
 
 def figures_of(files: Iterable[Path]) -> list[Figure]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from sweep import procedures
 from sweep.errors import UsageError
 from sweep.procedures import Columns, Counts, Knowledge, Procedure
+from sweep.procedures.columns import recorded_figures, with_figures
 from sweep.procedures.sections import Sections
 from sweep.reading.arm import ArmFront, arm_of
 from sweep.reading.samples import points_of
@@ -57,12 +58,12 @@ class Sweep:
     replicate_facts: pa.Table  # of every replicate what tells it from others, and what its figures depend on
     counts: Counts  # N of the confirm phase's replicates
 
-    @property
+    @cached_property
     def procedure(self) -> Procedure:
         """The kind of trial that the run is of."""
         return procedure_of(self.plan, self.run)
 
-    @property
+    @cached_property
     def columns(self) -> Columns:
         """What its tables hold beside those of every procedure."""
         return self.procedure.columns()
@@ -228,7 +229,10 @@ def read_sweep(run: str | os.PathLike[str]) -> Sweep:
 
 
 def procedure_of(plan: object, run: Path) -> Procedure:
-    """The kind of trial of a run, by its ``plan.json``; UsageError where that is no plan, or of a kind that is not here."""
+    """The kind of trial of a run, by its ``plan.json``, with the figures of the members that it brought along, which are not run.
+
+    UsageError where that is no plan, or of a kind that is not here.
+    """
     path = run / "plan.json"
     if not isinstance(plan, dict):
         raise UsageError(f"{path}: not a plan of this version")
@@ -236,9 +240,12 @@ def procedure_of(plan: object, run: Path) -> Procedure:
     if not isinstance(name, str):
         raise UsageError(f"{path}: procedure {name!r} is no name of one")
     try:
-        return procedures.named(name)
+        procedure, figures = procedures.named(name), recorded_figures(plan.get("member_figures", []))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path}: not a plan of this version ({error})") from None
+    return replace(procedure, columns=lambda: with_figures(procedure.columns(), figures)) if figures else procedure
 
 
 def _counted(folder: Path, columns: Columns, trials: Iterable[str]) -> list[Row]:

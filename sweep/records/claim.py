@@ -43,7 +43,9 @@ def claimed(folder: Path, holds: str, named: bool = True) -> Iterator[Path]:
                     yield found
                 except BaseException:
                     for file in found.iterdir():
-                        if file.name != MARK:
+                        if file.is_dir():
+                            shutil.rmtree(file)
+                        elif file.name != MARK:
                             file.unlink()
                     raise
         except BaseException:

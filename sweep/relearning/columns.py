@@ -12,7 +12,8 @@ from sweep.procedures import START, Columns, Counts, Row, column
 from sweep.procedures.columns import WORD, figures_of
 from sweep.records.migrations import FIGURES_OF_2
 from sweep.space.find import family_folder
-from trainables.figures import check_samples
+from trainables.figures import Figure, check_samples
+from trainables.registry import outside
 
 FID_BUDGET = "fid_budget"  # a bound that the prepare phase finds
 FAMILIES = ("metrics", "audits")  # every file of which declares figures
@@ -60,12 +61,17 @@ _ACTIVITIES = (
 )
 
 
-@cache
 def columns() -> Columns:
-    """The columns, their figures in the order of schema 2, then those that came later, by name.
+    """The columns, their figures in the order of schema 2, then those that came later, by name; of members in use from outside too.
 
     UsageError naming the file where declarations cannot be read, or two files declare the same figure.
     """
+    return _columns(tuple((one.name, one.member.figures) for one in outside() if one.family in FAMILIES))
+
+
+@cache
+def _columns(others: tuple[tuple[str, tuple[Figure, ...]], ...]) -> Columns:
+    """`others` are the members from outside, by name, with what they declare."""
     folders = [family_folder(family) for family in FAMILIES]
     files = [file for folder in folders for file in sorted(folder.glob("*.py")) if not file.stem.startswith("_")]
     figures = figures_of((*files, folders[0].parent / TRIAL))
@@ -74,6 +80,13 @@ def columns() -> Columns:
             check_samples(figure)
         except ValueError as error:
             raise UsageError(str(error)) from None
+    for member, declared in others:
+        for figure in declared:
+            if figure.name in (known.name for known in figures):
+                raise UsageError(
+                    f"--members: {member}: figure {figure.name!r} is declared in another file too; rename one of them"
+                )
+            figures.append(figure)
     early = {name: place for place, (name, _) in enumerate(FIGURES_OF_2)}
     figures.sort(key=lambda figure: (early.get(figure.name, len(early)), figure.name))
     return Columns(

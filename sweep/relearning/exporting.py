@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from sweep import records
 from sweep.errors import UsageError
+from sweep.plan.members import FOLDER
 from sweep.plan.plan import Plan
 from sweep.procedures import Row
 from sweep.reading.sweep import read_sweep
 from sweep.relearning.model_card import measured, metadata
 from sweep.relearning.prepare import experiment_of
+from trainables.data import DATASETS
 from trainables.relearning.export import save_pipeline
 from trainables.store import Store, is_key
 
@@ -25,6 +28,7 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
     plan = Plan.recorded(records.read_json(where), str(where))
     if artifacts:
         plan = plan.but(artifacts=artifacts)
+    _check_data(plan, Path(run))
     artifact = Store(plan.artifacts).find(key)
     if artifact is None:
         raise UsageError(
@@ -47,6 +51,16 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def _check_data(plan: Plan, run: Path) -> None:
+    """UsageError where the data set is one that the run brought along: that is code, which runs only where it is named."""
+    data = plan.setup.data.partition(":")[0]
+    if data not in DATASETS.names():
+        raise UsageError(
+            f"--data {data}: is none of those that are shipped; if it is the run's own, look at that code, then add "
+            f"--members {shlex.quote(str(run / FOLDER))}"
+        )
 
 
 def unlearned_key(run: str, replicate: Row) -> str:

@@ -1,17 +1,17 @@
-"""Find a question by name or by path, without ever importing one by name in code."""
+"""Find a question by name or by path, without ever importing one by name in code; and the names of families' members."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import pkgutil
-import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 
 from sweep.errors import UsageError, near
 from sweep.space.question import SearchSpace
+from trainables.members import Source, line_of, no_question, question
+from trainables.registry import NameTaken, outside
 
 FOLDER = "search_spaces"
 
@@ -22,10 +22,14 @@ def names() -> list[str]:
 
 
 def load(name_or_path: str) -> SearchSpace:
-    """The question called so, or in the file at that path. UsageError where there is none or the file does not import."""
+    """The question called so, or in the file at that path, which a process runs once as long as it stays the same.
+
+    UsageError where there is none or the file does not import.
+    """
     if name_or_path.endswith(".py"):
         module = _import_file(Path(name_or_path))
     elif name_or_path in names():
+        no_question()  # whose file registers members
         module = _import(lambda: importlib.import_module(f"{FOLDER}.{name_or_path}"), f"space {name_or_path!r}")
     else:
         raise UsageError(
@@ -40,13 +44,11 @@ def load(name_or_path: str) -> SearchSpace:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"--space {path}: no such file")
-    spec = importlib.util.spec_from_file_location(f"space_{path.stem}", path)
-    assert spec and spec.loader, "a .py file always has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    loader = spec.loader
-    _import(lambda: loader.exec_module(module), f"--space {path}")
-    return module
+    try:
+        source = Source(str(path.resolve()), path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"--space {path}: cannot be read: {error.strerror}") from None
+    return _import(lambda: question(source), f"--space {path}")
 
 
 def _import(load_module, what: str) -> ModuleType:  # type: ignore[no-untyped-def]
@@ -54,11 +56,10 @@ def _import(load_module, what: str) -> ModuleType:  # type: ignore[no-untyped-de
         return load_module()
     except UsageError as error:
         raise UsageError(f"{what}: {error}") from error
+    except NameTaken as error:
+        raise UsageError(f"{what}: {error}") from error
     except Exception as error:  # any exception of the user's own file is that file's mistake
-        frames = traceback.extract_tb(error.__traceback__)
-        line = f" (line {frames[-1].lineno} of {Path(frames[-1].filename).name})" if frames else ""
-        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else line
-        raise UsageError(f"{what} does not import: {type(error).__name__}: {error}{line}") from error
+        raise UsageError(f"{what} does not import: {type(error).__name__}: {error}{line_of(error)}") from error
 
 
 def family_folder(family: str) -> Path:
@@ -69,5 +70,8 @@ def family_folder(family: str) -> Path:
 
 
 def members(family: str) -> list[str]:
-    """Names of a family's files in `trainables`, found without importing them: a member's file bears its name."""
-    return sorted(p.stem for p in family_folder(family).glob("*.py") if not p.stem.startswith("_"))
+    """Names of a family's members: its files in `trainables`, which bear them, found without importing them; and those from
+    outside that are in use.
+    """
+    files = {path.stem for path in family_folder(family).glob("*.py") if not path.stem.startswith("_")}
+    return sorted(files | {one.name for one in outside() if one.family == family})

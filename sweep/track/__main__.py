@@ -12,7 +12,7 @@ from typing import Any
 
 from sweep import procedures
 from sweep.errors import Parser, UsageError, command, resumable
-from sweep.plan import credentials, flags, folders
+from sweep.plan import credentials, flags, folders, members
 from sweep.plan.asked import artifacts_of, place_of, resumed
 from sweep.plan.options import Call
 from sweep.plan.paths import default_run_dir
@@ -28,6 +28,8 @@ from sweep.terminal.quiet import quiet
 from sweep.track import plan as tracks
 from sweep.track.plan import ALL, Entry, TrackPlan
 from trainables.forgetting import class_text, parse_forget
+from trainables.members import no_question
+from trainables.registry import outside
 
 TRACK = "track"
 # A sweep's flags that a track has no use for, or that say something else in it: it has its own of the latter.
@@ -85,17 +87,24 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
         return _resumed(args)
     if not (args.methods or args.sweep or args.model):
         raise UsageError("--methods NAME … is needed, or --from RUN, --model FOLDER or --resume RUN; try --methods all")
+    no_question()
+    values = flags.values(Plan, args, leave=OTHERWISE)
+    members.use(values["members"])
     run_dir = args.run_dir or default_run_dir(args.storage, "track")
     kind = procedures.named(procedures.DEFAULT).setup()
     setup = kind.asked(flags.values(kind, args, leave=OTHERWISE))
-    common = Plan("", run_dir, artifacts_of(args), seed=args.seed, place=place_of(args), setup=setup)
+    common = Plan(
+        "", run_dir, artifacts_of(args), seed=args.seed, members=values["members"], place=place_of(args), setup=setup
+    )
     forgets = _forgets(args.forget, common)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
     entries += [tracks.own_model(folder) for folder in args.model]
     settings = dict(_setting(text) for text in args.fix)
-    source = "shipped" + "".join(f", {name} {value}" for name, value in settings.items())
+    changed = "".join(f", {name} {value}" for name, value in settings.items())
+    brought = {one.name for one in outside()}
     methods = _methods(args.methods or [], common, forgets)
-    entries += [Entry(name, name, settings, source=source) for name in methods]
+    for name in methods:
+        entries.append(Entry(name, name, settings, source=("own file" if name in brought else "shipped") + changed))
     return TrackPlan(
         common, tuple(entries), tracks.chosen_attacks(args.attacks), tuple(forgets), args.seeds, args.steps
     )
@@ -139,7 +148,7 @@ def _methods(asked: list[str], common: Plan, forgets: list[str]) -> list[str]:
     from trainables.unlearning import METHODS
 
     experiments = experiments_of(TrackPlan(common, (), (), tuple(forgets)))
-    return able([*METHODS.names(), *(f"{wrapper}(dimum)" for wrapper in METHODS.wrappers)], experiments)
+    return able([*METHODS.names(), *(f"{wrapper}(dimum)" for wrapper in METHODS.wrappers.names())], experiments)
 
 
 def describe(plan: TrackPlan) -> str:
@@ -152,6 +161,7 @@ def describe(plan: TrackPlan) -> str:
         f"data        {data_facts}; seeds {', '.join(map(str, plan.replicate_seeds))}",
         *(line for heading, text in plan_words.folder_facts(data) for line in wrapped(heading, text)),
         *wrapped("forget", "; ".join(plan_words.forget_text(forget, data) for forget in plan.forgets)),
+        *(wrapped("members", from_outside) if (from_outside := members.text()) else []),
         *wrapped("methods", ", ".join(f"{e.name} ({e.source})" for e in plan.entries)),
         *wrapped("attacks", ", ".join(a.name + ("" if a.counts else " (does not count)") for a in plan.suite)),
         f"rungs       {', '.join(map(str, plan.rungs))}",
@@ -212,6 +222,7 @@ def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> Tra
     common = resolved(plan.common)
     with claimed(Path(plan.run_dir), "track.json", named=bool(args.run_dir)) as folder:
         placed = dataclasses.replace(plan, common=folders.placed(common, folder))
+        members.keep(folder)
         write_json(folder / "track.json", placed.to_json())
     if placed.run_dir != plan.run_dir:
         progress.line(f"run: {plan.run_dir} was taken meanwhile; this one is {placed.run_dir}")

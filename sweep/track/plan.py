@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import UsageError, near
-from sweep.plan import flags
+from sweep.plan import flags, members
 from sweep.plan.flags import QUESTION, at_least, flag
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan, listed
@@ -33,7 +33,7 @@ class Entry:
     settings: dict[str, Any] = field(default_factory=dict)
     model: str = ""
     digest: str = ""  # of the model's files: a changed model is another line
-    source: str = "shipped"  # where its settings are from: the method's own file, a sweep, or the folder
+    source: str = "shipped"  # where its settings are from: the method's file, shipped or own, a sweep, or the folder
 
 
 def _steps_wrong(steps: int) -> str:
@@ -112,6 +112,7 @@ class TrackPlan:
             "seeds": self.seeds,
             "steps": self.steps,
             "rungs": list(self.rungs),
+            **members.recorded(),
         }
 
     @classmethod
@@ -119,6 +120,7 @@ class TrackPlan:
         """The plan a ``track.json`` holds; UsageError where it is not one, or the suite has changed since."""
         try:
             common = Plan.of(**{**listed(values["plan"]), "fix": ()})
+            members.use_recorded(values, where)
             entries = tuple(Entry(**e) for e in values["entries"])
             plan = cls(
                 common, entries, tuple(values["attacks"]), tuple(values["forgets"]), values["seeds"], values["steps"]

@@ -23,14 +23,19 @@ from benchmarks.hosts import missing
 from sweep.records import rows
 
 TINY = str(ROOT / "tests" / "questions" / "tiny.py")
-SMALL = ("--space", TINY, "--base-steps", "20", "--samples-forgotten", "8", "--samples-per-retained", "4",
+METRIC = str(ROOT / "tests" / "questions" / "brightness.py")
+SMALL = ("--space", TINY, "--members", METRIC, "--base-steps", "20", "--samples-forgotten", "8", "--samples-per-retained", "4",
          "--confirm-seeds", "0", "--baseline-trials", "0", "--fid-budget", "100000", "--sampler", "random", "--trials", "2",
          "--workers", "1")  # fmt: skip
 ASKED = (  # by --cluster: what is printed, and the exit code
-    ((*SMALL, "--run-dir", "plan", "--dry-run"), "runs on     auto; 1 trials at a time", 0),
-    (("--space", TINY, "--sampler", "radnom", "--workers", "1", "--run-dir", "plan"), "did you mean 'random'", 2),
-    (("--fetch", "plan"), "plan has no results", 2),
-    (("--attach", "plan"), "no run plan on this cluster", 2),
+    (
+        (*SMALL, "--run-dir", "plan", "--dry-run"),
+        ("runs on     auto; 1 trials at a time", "members     metric brightness"),
+        0,
+    ),
+    (("--space", TINY, "--sampler", "radnom", "--workers", "1", "--run-dir", "plan"), ("did you mean 'random'",), 2),
+    (("--fetch", "plan"), ("plan has no results",), 2),
+    (("--attach", "plan"), ("no run plan on this cluster",), 2),
 )
 
 
@@ -75,6 +80,7 @@ def test_a_sweep_outlives_the_laptop_is_stopped_resumed_and_fetched(up: Cluster)
     assert (here / "report.html").is_file()
     assert states(here) == Counter(COMPLETE=4), rows(here, "trials")  # with the base model and the retrain control
     assert not made_twice(here)
+    assert all(row["brightness"] is not None for row in rows(here, "trials")), "the worker had the metric from outside"
 
 
 @pytest.mark.slow
@@ -84,7 +90,7 @@ def test_workers_join_strangers_do_not_a_plan_is_checked_there_and_ray_down_leav
         for words, said, code in ASKED:
             command = up.sweep(*words)
             printed = says(command)
-            assert command.returncode == code and said in printed, printed
+            assert command.returncode == code and all(words in printed for words in said), printed
         wait_for(lambda: up.nodes() == 1, 120, "a worker")
         assert stranger.result(), "a driver without the token was let in"
     up.ray("down", "-y", str(up.file))

@@ -8,6 +8,7 @@ import pytest
 
 from sweep import launch
 from sweep.cluster import files, remote
+from sweep.errors import UsageError
 from sweep.plan.place import trials_on
 
 FOLDER = Path(__file__).parents[2] / "cluster"
@@ -39,6 +40,25 @@ def test_what_the_head_runs_is_a_command_line_that_it_can_parse() -> None:
     args = launch.parser().parse_args(line[3:])
     assert (args.space, args.trials, args.gpu_type, args.workers) == ("../tiny.py", 7, "A10G", 3)
     assert not args.cluster
+
+
+def test_members_from_outside_are_sent_and_named_where_the_head_finds_them(tmp_path: Path) -> None:
+    for name, text in (("mine.py", "1"), ("_helps.py", "2"), ("tiny.py", Path(TINY).read_text()), ("note.txt", "3")):
+        (tmp_path / name).write_text(text)
+    known = launch.parser()
+    words = ["--cluster", str(GPU), "--space", str(tmp_path / "tiny.py"), "--members", str(tmp_path), "--workers", "1"]
+    args = known.parse_args(words)
+    line = remote.remote_command(args, known, "first", files.read(args.cluster))
+    assert " ".join(line).startswith("python -m sweep.launch --space ../tiny.py --members ../members --run-dir ")
+    remote._stage(tmp_path / "staged", args)
+    assert sorted(f.name for f in (tmp_path / "staged" / "members").iterdir()) == ["_helps.py", "mine.py"]
+    assert (tmp_path / "staged" / "tiny.py").is_file(), "a question's own file is sent as the question"
+    again = known.parse_args(["--cluster", str(GPU), "--resume", "first", "--workers", "1"])
+    assert "--members" not in remote.remote_command(again, known, "first", files.read(again.cluster)), (
+        "the run has copies"
+    )
+    with pytest.raises(UsageError, match="--members beside --resume: the run has its own copies"):
+        asked("--resume", "first", "--members", str(tmp_path))
 
 
 def test_beside_an_object_store_the_run_lies_on_the_head() -> None:

@@ -1,6 +1,7 @@
 """The README's "Add your own", word for word: each of its members and its question is one new file, and they are swept for real.
 
-They are written into a copy of the packages, so that nothing else can have been changed for them, and run from there.
+They are written into a copy of the packages, so that nothing else can have been changed for them, and run from there. Then the
+same files lie in a folder of their own, and the packages are as they are.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from sweep import export, launch, pareto, records
+from trainables import members
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SMALL = "--in-process --trials 2 --baseline-trials 1 --base-steps 20 --sampling-steps 2 --confirm-seeds 1"
+SMALL = "--sampler random --fix steps=10 --trials 2 --baseline-trials 1 --base-steps 20 --sampling-steps 2 --confirm-seeds 1"
 FEW = "--samples-forgotten 8 --samples-per-retained 4 --fid-features pixels --judge sure"
 
 
@@ -37,15 +42,27 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trainables/data/stripes.py",
         "my_question.py",
     ]
+    (place / "away" / "mine").mkdir(parents=True)
     for text, name in blocks:
         assert not (place / name).exists()
         (place / name).write_text(text)
+        (place / "away" / ("mine" if "/" in name else "") / Path(name).name).write_text(text)
     return place
 
 
-def run(house: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(house)}
-    return subprocess.run([sys.executable, "-m", *command], cwd=house, env=environment, capture_output=True, text=True)
+def run(folder: Path, *command: str, packages: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A command run in a folder by its own packages, or where it has none by others."""
+    environment = os.environ | {"PYTHONPATH": str(packages or folder)}
+    return subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def inside(house: Path) -> str:
+    """The run of the question by members within the packages."""
+    question = ["--space", "my_question.py", *SMALL.split(), *FEW.split()]
+    done = run(house, "sweep.launch", *question, "--in-process", "--run-dir", "run", "--artifacts", "artifacts")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return "run"
 
 
 def test_the_readmes_files_are_typed_as_the_tree_is(house: Path) -> None:
@@ -56,10 +73,7 @@ def test_the_readmes_files_are_typed_as_the_tree_is(house: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_readmes_files_are_swept_with_their_metric_as_an_objective(house: Path) -> None:
-    question = ["--space", "my_question.py", *SMALL.split(), *FEW.split()]
-    done = run(house, "sweep.launch", *question, "--run-dir", "run", "--artifacts", "artifacts")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_readmes_files_are_swept_with_their_metric_as_an_objective(house: Path, inside: str) -> None:
     rows = json.loads(run(house, "sweep.query", "run", "SELECT * FROM trials", "--format", "json").stdout)
     trials = [row for row in rows if row["arm"] != "control"]
     assert {row["method"] for row in trials} == {"toward_null", "dimum"}
@@ -76,6 +90,42 @@ def test_the_readmes_files_are_swept_with_their_metric_as_an_objective(house: Pa
     facts = run(house, "sweep.query", "run", "--schema").stdout
     assert "mean size of their pixels" in facts
     assert "contrast" in (house / "run" / "report.html").read_text()
+
+
+FIGURES = ("trial_id", "replicate", "state", "contrast", "fid", "unlearning_accuracy", "robustness")
+
+
+def rows(run_dir: Path, table: str, columns: Sequence[str]) -> list[list[object]]:
+    return sorted([row[name] for name in columns] for row in records.rows(run_dir, table))
+
+
+@pytest.mark.slow
+def test_outside_the_packages_they_have_the_same_keys_and_figures(
+    house: Path, inside: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the packages as they are. The artifacts are those of the run before: that all is found shows that keys are the same.
+
+    On Ray's workers, and from a wheel, they are swept in tests/test_wheel.py.
+    """
+    away, within = house / "away", house / inside
+    monkeypatch.chdir(away)
+    question = ["--space", "my_question.py", "--members", "mine", *SMALL.split(), *FEW.split(), "--in-process"]
+    assert launch.main([*question, "--run-dir", "run", "--artifacts", "../artifacts"]) == 0
+    assert "metric contrast, attack jitter" in capsys.readouterr().out, "the plan names them"
+    for table, columns in (("stages", ("trial_id", "replicate", "stage", "key")), ("replicates", FIGURES)):
+        assert rows(away / "run", table, columns) == rows(within, table, columns) != []
+    assert all(row["found"] for row in records.rows(away / "run", "stages"))
+
+    for file in (away / "mine").iterdir():
+        file.write_text("edited after the run began\n")
+    assert launch.main(["--resume", "run"]) == 0, "by the run's own copies"
+    members.use([])  # as in a process that has not run them
+    assert pareto.main(["run"]) == 0 and "mean size of their pixels" in capsys.readouterr().out
+    saved = ["run", "toward_null-0000", "-o", "model"]
+    assert export.main(saved) == 2
+    assert "look at that code, then add --members run/members" in capsys.readouterr().err
+    assert export.main([*saved, "--members", "run/members"]) == 0 and Path("model/model_index.json").is_file()
+    members.use([])
 
 
 @pytest.mark.parametrize(

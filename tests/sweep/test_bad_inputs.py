@@ -197,6 +197,54 @@ BAD: dict[str, tuple[str, list[str], str]] = {
     "launch: a setting that an attack lacks": ("launch", ["--space", "attacking.py"], "has no setting"),
     "launch: a question without attacks": ("launch", ["--space", "unattacked.py"], "a suite needs an attack that counts"),
     "launch: a question without rungs": ("launch", ["--space", "rungless.py"], "rungs []: name the steps"),
+    # members from outside
+    "launch: members that are nowhere": ("launch", [*SPACE, "--members", "nowhere"], "nowhere: no such file or folder"),
+    "launch: members that are a text": ("launch", [*SPACE, "--members", "picture.png.txt"], "is no .py file"),
+    "launch: members in a folder without any": ("launch", [*SPACE, "--members", "bare"], "holds no file of members"),
+    "launch: members that register nothing": (
+        "launch", [*SPACE, "--members", "members/idle.py"], "idle.py: registers no member"),
+    "launch: members that do not import": (
+        "launch", [*SPACE, "--members", "members/broken.py"], "broken.py does not import: ZeroDivisionError: division by zero"),
+    "launch: members that are no Python": ("launch", [*SPACE, "--members", "picture.py"], "picture.py does not import"),
+    "launch: members with a library that is not here": (
+        "launch", [*SPACE, "--members", "members/library.py"], "ModuleNotFoundError: No module named 'no_such_library'"),
+    "launch: a member of a shipped one's name": (
+        "launch", [*SPACE, "--members", "members/kid.py"], "the metric 'kid' is already registered by"),
+    "launch: two members of one name": (
+        "launch", [*SPACE, "--members", "members/mine.py", "--members", "members/mine_too.py"],
+        "the metric 'mine' is already registered by"),
+    "launch: a member that the question has too": (
+        "launch", ["--space", "asking.py", "--members", "members/mine.py"], "the metric 'mine' is already registered by"),
+    "launch: a question with a shipped one's name": (
+        "launch", ["--space", "asking_kid.py"], "--space asking_kid.py: the metric 'kid' is already registered by"),
+    "launch: two files of one name": (
+        "launch", [*SPACE, "--members", "members/mine.py", "--members", "others/mine.py"], "have one name; rename one"),
+    "launch: members with a name that no module has": (
+        "launch", [*SPACE, "--members", "members/two-words.py"], "a name of letters, digits and '_'"),
+    "launch: a question with members and a name that no module has": (
+        "launch", ["--space", "asking-two.py"], "a name of letters, digits and '_'"),
+    "launch: members in a file of the question's name": (
+        "launch", ["--space", "asking.py", "--members", "others/asking.py"], "have one name; rename one"),
+    "launch: members that import a file beside them": (
+        "launch", [*SPACE, "--members", "members/beside.py"], "imports mine, a file beside it"),
+    "launch: members that import what is not among them": (
+        "launch", [*SPACE, "--members", "members/lonely.py"], "imports ._gone, which is not beside it"),
+    "launch: a figure of a shipped one's name": (
+        "launch", [*SPACE, "--members", "members/figure.py"], "figure 'kid' is declared in another file too"),
+    "launch: a figure over no samples": (
+        "launch", [*SPACE, "--members", "members/over.py"], "over 'retain' is none of"),
+    "launch: a method that is not among the members": (
+        "launch", ["--space", "method_mine.py", "--members", "members/mine.py"], "mine: unknown"),
+    "launch: members beside a resume": (
+        "launch", ["--resume", "run", "--members", "members/mine.py"], "--members beside --resume: the run's own plan holds"),
+    "launch: resume of a run whose members are gone": ("launch", ["--resume", "robbed"], "mine.py: is gone"),
+    "launch: resume of a run whose members lie elsewhere": ("launch", ["--resume", "led"], "is no file's name"),
+    "launch: resume of a run whose members are a number": ("launch", ["--resume", "counted"], "not a plan of this version"),
+    "repair: a run whose members are gone": ("repair", ["robbed"], "mine.py: is gone"),
+    "track: members that are nowhere": (
+        "track", ["--methods", "dimum", "--members", "nowhere"], "nowhere: no such file or folder"),
+    "track: a member of a shipped one's name": (
+        "track", ["--methods", "dimum", "--members", "members/kid.py"], "the metric 'kid' is already registered by"),
     # tracks
     "track: a model that is nowhere": ("track", ["--model", "nowhere"], "nowhere"),
     "track: a sweep that confirmed nothing": ("track", ["--from", "run"], "run"),
@@ -214,7 +262,7 @@ DRY = [
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(BAD) + len(MISTAKES) >= 180
+    assert len(BAD) + len(MISTAKES) >= 200
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +277,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "rungs.py").write_text(tiny.replace("rungs=(0, 1, 3)", "rungs=(0, -1, 3)"))
     (folder / "twice.py").write_text(tiny.replace('"label_swap", "label_swap"', '"dimum", "label_swap"'))
     _questions(folder, tiny)
+    _members(folder, tiny)
     _runs(folder, tiny)
     _pipelines(folder)
     _pictures(folder)
@@ -254,17 +303,59 @@ def _questions(folder: Path, tiny: str) -> None:
         (folder / f"{name}.py").write_text(tiny.replace(old, new))
 
 
+def _members(folder: Path, tiny: str) -> None:
+    """Files of members with one thing wrong, or none where it is in how they are named together."""
+    text = "from trainables.metrics import Figure, register\n\n"
+    text += '@register("NAME", (Figure("NAME", description="x"),))\ndef it(samples):\n    return {}\n'
+    mine = text.replace("NAME", "mine")
+    files = {
+        "members/idle": "x = 1\n",
+        "members/broken": "1 / 0\n",
+        "members/library": "import no_such_library\n",
+        "members/kid": text.replace("NAME", "kid"),
+        "members/mine": mine,
+        "members/mine_too": mine,
+        "members/two-words": mine,
+        "others/mine": mine + "# another\n",
+        "members/beside": "import mine\n",
+        "members/lonely": "from ._gone import x\n",
+        "members/figure": mine.replace('Figure("mine"', 'Figure("kid"'),
+        "members/over": mine.replace('"x")', '"x", over="retain")'),
+        "asking": tiny + mine,
+        "asking-two": tiny + mine,
+        "others/asking": text.replace("NAME", "another"),
+        "asking_kid": tiny + text.replace("NAME", "kid"),
+        "method_mine": tiny.replace('Arm("label_swap", "label_swap"', 'Arm("label_swap", "mine"'),
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(text)
+    (folder / "picture.png.txt").write_text("")
+
+
 def _runs(folder: Path, tiny: str) -> None:
     """A run that has only a plan, others whose plan is damaged in some way, and one with records."""
     from recorded_run import write_run
 
     (folder / "own.py").write_text(tiny)
-    for name, space in (("run", TINY), ("driven", TINY), ("changed", str(folder / "own.py"))):
+    spaces = {
+        "run": TINY,
+        "driven": TINY,
+        "robbed": TINY,
+        "led": TINY,
+        "counted": TINY,
+        "changed": str(folder / "own.py"),
+    }
+    for name, space in spaces.items():
         create_run_dir(
             Plan.of(space=space, run_dir=str(folder / name), artifacts=str(folder / "store"), in_process=True)
         )
         (folder / name / "records").mkdir()
     (folder / "own.py").write_text(tiny.replace("steps", "step_count"))
+    brought = {"name": "mine.py", "sha256": "0" * 64}
+    for name, files in (("robbed", [brought]), ("led", [brought | {"name": "../mine.py"}]), ("counted", 3)):
+        plan = json.loads((folder / name / "plan.json").read_text())
+        (folder / name / "plan.json").write_text(json.dumps(plan | {"member_files": files}))
     damaged = {"cut": '{"plan": {"spa', "list": "[]", "a_track": "{}"}
     damaged |= {"tossed": '{"procedure": "tossed"}', "outside": '{"procedure": "../../evil"}'}
     damaged |= {"numbered": '{"procedure": 3}', "listed": '{"procedure": ["x"]}'}

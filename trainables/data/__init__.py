@@ -91,6 +91,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "present", self.present or tuple(range(self.conditions)))
+        if self.classes and len(self.classes) != self.conditions:
+            raise ValueError(f"data set {self.name!r}: {len(self.classes)} names for {self.conditions} conditions")
 
     @property
     def unconditional(self) -> bool:
@@ -150,11 +152,14 @@ def register(
     attributes: tuple[str, ...] = (),
     present: tuple[int, ...] = (),
     judged_by: str = "",
+    classes: tuple[str, ...] = (),
 ) -> Callable:
-    """Register a function that reads an embedded data set."""
+    """Register a function that reads an embedded data set; `classes` may name its conditions."""
     return DATASETS.decorator(
         name,
-        lambda read: Dataset(name, conditions, shape, read, attributes, present, judged_by, module=read.__module__),
+        lambda read: Dataset(
+            name, conditions, shape, read, attributes, present, judged_by, classes, module=read.__module__
+        ),
     )
 
 
@@ -171,7 +176,7 @@ def dataset(name: str, folder: str = "", image_size: int = 0, limit: int = 0, sk
     names in the folder. ValueError where there is no such data set, or the folder does not hold it.
     """
     try:
-        return _dataset(name, folder, image_size, limit, skipped)
+        return _dataset(*member_of(name), name, folder, image_size, limit, skipped)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -182,13 +187,15 @@ def member_of(name: str) -> tuple[Dataset | OnDisk, str]:
     member = DATASETS[kind]
     known = member.option if isinstance(member, OnDisk) else ""
     if colon and not (option and known):
-        raise ValueError(f"write {kind}" + f", or {kind}:{known}" * bool(known))
+        or_option = f", or {kind}:{known}" if known else ""
+        raise ValueError(f"write {kind}{or_option}")
     return member, option
 
 
 @cache
-def _dataset(name: str, folder: str, image_size: int, limit: int, skipped: tuple[str, ...]) -> Dataset:
-    member, option = member_of(name)
+def _dataset(
+    member: Dataset | OnDisk, option: str, name: str, folder: str, image_size: int, limit: int, skipped: tuple[str, ...]
+) -> Dataset:
     if image_size and image_size not in SIZES:
         raise ValueError(
             f"image size {image_size}: a UNet halves it twice; give a multiple of 4 from {SIZES[0]} to {SIZES[-1]}"

@@ -71,8 +71,8 @@ def _products(experiment: Experiment, shared: Iterable[str]) -> Iterator[Product
     if e.shadow_models:
         models = tuple(f"{SHADOW}{number} model" for number in range(e.shadow_models))
         yield Product(SHADOWS, partial(shadows_key, e), partial(make_shadows, e), models)
-    judged = (CLASSIFIER,) if e.features == "classifier" else ()
-    yield Product(REFERENCE, partial(reference_key, e), partial(make_reference, e), judged)
+    # Every feature network is loaded with the classifier at hand, whether it looks at it or not.
+    yield Product(REFERENCE, partial(reference_key, e), partial(make_reference, e), (CLASSIFIER,))
     encoded = (BASE, VAE) if e.in_latents else (BASE,)
     for need in shared:
         yield Product(f"shared {need}", partial(shared_key, e, need), partial(make_shared, e, need), encoded)

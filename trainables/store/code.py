@@ -7,7 +7,8 @@ Merkle tree): whatever a module reaches is in its hash. No module's name is in i
 
 What makes no product lies in one of the `NEUTRAL` rooms, and an import of those stands as a constant. A package's
 ``__init__`` counts where it is named, and its other modules do not count with it: a family's member depends on what the
-family is, not on the members beside it.
+family is, not on the members beside it. A module from outside the package (`trainables.members`) is hashed alike, the files
+beside it that it imports with it, so that wherever it lies its products' keys are those of the same file inside.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.abc import InspectLoader
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 
@@ -122,11 +125,12 @@ class Code:
         return self._parsed[module]
 
     def source(self, module: str) -> str:
-        """A module's text; ValueError where the package has no such module."""
-        path = self._path(module)
-        if path is None:
+        """A module's text, of one from outside as it was run; ValueError where there is no such module."""
+        path = self._path(module) if self._is_inside(module) else None
+        text = path.read_text(encoding="utf-8") if path else _text_as_run(sys.modules.get(module))
+        if text is None:
             raise ValueError(f"{module}: no module of {self.root}")
-        return path.read_text(encoding="utf-8")
+        return text
 
     def _digest(self, module: str, hashes: dict[str, str]) -> str:
         parsed = self.parsed(module)
@@ -186,13 +190,15 @@ class Code:
                         raise ValueError(f"{module}: import {alias.name} hides what is used; name it in a from-import")
                     yield Import(alias.name, "", alias.asname)
             return
-        if statement.level:
-            raise ValueError(f"{module}: a relative import hides what it depends on; write it out in full")
         source = statement.module or ""
-        if source.partition(".")[0] == package:
+        if statement.level and self._is_inside(module):
+            raise ValueError(f"{module}: a relative import hides what it depends on; write it out in full")
+        if statement.level:
+            source = ".".join([module.rsplit(".", statement.level)[0], *filter(None, [source])])
+        if statement.level or source.partition(".")[0] == package:
             for alias in statement.names:
                 inner = f"{source}.{alias.name}"
-                if self._path(inner) is not None:  # ``from trainables.denoisers import models``: a module
+                if self._exists(inner):  # ``from trainables.denoisers import models``: a module
                     yield Import(inner, "", alias.asname or alias.name)
                 else:  # ``from trainables.denoisers.models import load``: a name of one
                     yield Import(source, alias.name, alias.asname or alias.name)
@@ -201,10 +207,13 @@ class Code:
         package, _, inside = module.partition(".")
         return package == self.root.name and inside.partition(".")[0] in NEUTRAL
 
+    def _is_inside(self, module: str) -> bool:
+        return module.partition(".")[0] == self.root.name
+
+    def _exists(self, module: str) -> bool:
+        return self._path(module) is not None if self._is_inside(module) else module in sys.modules
+
     def _path(self, module: str) -> Path | None:
-        if module.partition(".")[0] != self.root.name:  # a member of a family that somebody's own file registered
-            file = getattr(sys.modules.get(module), "__file__", None)
-            return Path(file) if file else None
         stem = self.root.joinpath(*module.split(".")[1:])
         files = (stem.with_suffix(".py"), stem / "__init__.py")
         return next((file for file in files if file.is_file()), None)
@@ -242,6 +251,14 @@ class _Executed(ast.NodeTransformer):
         if isinstance(node.test, ast.Name) and node.test.id in self._names:
             return node.orelse
         return node
+
+
+def _text_as_run(module: ModuleType | None) -> str | None:
+    """The text of a module from outside: what its loader has run, whatever its file holds by now; else its file's."""
+    loader, file = getattr(module, "__loader__", None), getattr(module, "__file__", None)
+    if module is not None and isinstance(loader, InspectLoader):
+        return loader.get_source(module.__name__)
+    return Path(file).read_text(encoding="utf-8") if file else None
 
 
 def _is_text(node: ast.expr) -> bool:

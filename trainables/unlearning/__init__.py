@@ -137,21 +137,17 @@ class Method:
 class Methods(Registry[Method]):
     """The methods by name; ``WRAPPER(METHOD)`` is a method too: what a registered wrapper makes of another."""
 
-    wrappers: dict[str, Callable[[Method], Method]]
-
     def __init__(self) -> None:
         super().__init__("unlearning method", __name__)
-        self.wrappers = {}
+        self.wrappers: Registry[Callable[[Method], Method]] = Registry("wrapper of methods", __name__)
 
     def __getitem__(self, name: str) -> Method:
         wrapper, bracket, inner = name.partition("(")
         if not bracket:
             return super().__getitem__(name)
-        self._import_folder()
-        if wrapper not in self.wrappers or not inner.endswith(")"):
-            raise ValueError(
-                f"unknown unlearning method {name!r}: write one of {', '.join(self.wrappers)} as NAME(METHOD)"
-            )
+        wrappers = self.wrappers.names()
+        if wrapper not in wrappers or not inner.endswith(")"):
+            raise ValueError(f"unknown unlearning method {name!r}: write one of {', '.join(wrappers)} as NAME(METHOD)")
         return self.wrappers[wrapper](super().__getitem__(inner[:-1]))
 
 
@@ -192,12 +188,7 @@ def register_run(
 
 def register_wrapper(name: str) -> Callable:
     """Register ``wrap(method) -> Method``: `name` around any method, called ``NAME(METHOD)``."""
-
-    def register_it(wrap: Callable[[Method], Method]) -> Callable[[Method], Method]:
-        METHODS.wrappers[name] = wrap
-        return wrap
-
-    return register_it
+    return METHODS.wrappers.decorator(name, lambda wrap: wrap)
 
 
 def fine_tuning(

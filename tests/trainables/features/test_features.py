@@ -20,6 +20,7 @@ from trainables.relearning.products import Workbench, make_reference, model_key,
 from trainables.relearning.products.classifier import classifier_of
 from trainables.relearning.products.features import features_of
 from trainables.relearning.products.images import splits_of
+from trainables.relearning.shared_products import CLASSIFIER, REFERENCE, products_of
 from trainables.relearning.stages.score import make_score, score_key
 
 
@@ -100,6 +101,13 @@ def test_the_classifiers_features_are_its_penultimate_layers(bench: Workbench) -
     with torch.no_grad():
         logits = classifier_of(bench).head(torch.from_numpy(features).float())
         torch.testing.assert_close(logits, classifier_of(bench)(images))
+
+
+@pytest.mark.parametrize("features", ["classifier", "efficientnet", "inception"])
+def test_every_feature_network_is_loaded_once_the_classifier_is_there(bench: Workbench, features: str) -> None:
+    """Which loads every network's source; side by side on two workers, the reference was made before it."""
+    graph = products_of(replace(bench.experiment, features=features, weights_sha256="0" * 64))
+    assert CLASSIFIER in graph[REFERENCE].needs
 
 
 def test_figures_of_another_feature_network_have_other_keys(

@@ -72,7 +72,7 @@ def problem_for(problem: Problem, instances: Problem) -> Callable[[str], Problem
     return lambda method: problem if CONDITIONS in METHODS[method].forgets else instances
 
 
-METHODS_UNDER_TEST = [*METHODS.names(), *(f"{wrapper}(dimum)" for wrapper in METHODS.wrappers)]
+METHODS_UNDER_TEST = [*METHODS.names(), *(f"{wrapper}(dimum)" for wrapper in METHODS.wrappers.names())]
 
 
 @pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda c: c.__name__)
