@@ -29,7 +29,8 @@ def procedure_of(argv: Sequence[str] | None) -> str:
     given = list(sys.argv[1:] if argv is None else argv)
     space, run = _value_of("--space", given), _value_of("--resume", given)
     wants_help = not {"-h", "--help"}.isdisjoint(given)
-    if (space and run) or "\0" in space + run:
+    elsewhere = bool(run and _value_of("--cluster", given))  # the run's folder is on the cluster
+    if (space and run) or elsewhere or "\0" in space + run:
         return procedures.DEFAULT
     try:
         if space:

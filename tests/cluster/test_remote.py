@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sweep import launch
+from sweep import launch, procedures
 from sweep.cluster import files, remote
 from sweep.errors import UsageError
+from sweep.plan.asked import procedure_of
 from sweep.plan.place import trials_on
 
 FOLDER = Path(__file__).parents[2] / "cluster"
@@ -69,6 +70,15 @@ def test_beside_an_object_store_the_run_lies_on_the_head() -> None:
 def test_a_resumed_run_is_asked_for_by_its_name() -> None:
     line = " ".join(asked("--resume", "first", "--workers", "2"))
     assert line == "python -m sweep.launch --resume /mnt/shared/first --address auto --workers 2"
+
+
+def test_a_run_on_a_cluster_is_resumed_from_where_its_folder_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert procedure_of(["--cluster", str(GPU), "--resume", "first"]) == procedures.DEFAULT
+    with pytest.raises(UsageError, match="first: does not exist"):
+        procedure_of(["--resume", "first"])
 
 
 @pytest.mark.parametrize("share, trials", [(0.5, 12), (1.0, 6), (0.0, 24)])
