@@ -330,7 +330,7 @@ def _stage(folder: Path, args: argparse.Namespace) -> None:
         if not Path(args.space).is_file():
             raise UsageError(f"--space {args.space}: no such file")
         shutil.copy(args.space, folder)
-    for file in given(args.members, args.space):
+    for file in given(args.members, args.space or ""):
         (folder / FOLDER).mkdir(exist_ok=True)
         (folder / FOLDER / file.name).write_bytes(file.data)
 

@@ -58,6 +58,8 @@ def test_members_from_outside_are_sent_and_named_where_the_head_finds_them(tmp_p
     assert "--members" not in remote.remote_command(again, known, "first", files.read(again.cluster)), (
         "the run has copies"
     )
+    remote._stage(tmp_path / "again", again)
+    assert [f.name for f in (tmp_path / "again").iterdir()] == ["code"]
     with pytest.raises(UsageError, match="--members beside --resume: the run has its own copies"):
         asked("--resume", "first", "--members", str(tmp_path))
 
