@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from accessibility import faults, grave_faults
 from playwright.sync_api import Page, expect
 from recorded_run import write_default, write_run
 
@@ -167,3 +168,10 @@ def test_contents_lead_everywhere_and_steps_before_the_last_are_folded(opened: O
     assert "public_all@7" in excess.inner_text() and "public_all@3" not in excess.inner_text()
     page.get_by_text("At every step before the last").first.click()
     expect(folded).to_contain_text("after retain@3")
+
+
+def test_nothing_grave_bars_readers_from_the_page(opened: Open, written: Path) -> None:
+    page = opened(written)
+    assert grave_faults(page) == []
+    page.locator(".scroll").first.evaluate("box => { box.style.width = '90px'; box.tabIndex = -1; }")
+    assert "serious scrollable-region-focusable" in str(list(faults(page))), "what would bar them is found"

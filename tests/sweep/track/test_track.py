@@ -6,12 +6,15 @@ import json
 import re
 import shutil
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import recorded_run
+from accessibility import grave_faults
+from playwright.sync_api import Page
 
 from sweep import gc, records
 from sweep.errors import UsageError
@@ -146,6 +149,10 @@ def test_the_page_is_whole_and_shows_every_line_and_attack(track: Path) -> None:
     names = {trace["name"] for chart in charts for trace in chart["data"] if trace.get("showlegend", True)}
     assert names == {"dimum", "label_swap", "control-base", "control-retrain"}
     assert page.count("data:image/png;base64,") >= 4 * 3
+
+
+def test_nothing_grave_bars_readers_from_the_tracks_page(opened: Callable[..., Page], track: Path) -> None:
+    assert grave_faults(opened(track / "report.html", ready=".chart .main-svg")) == []
 
 
 def test_too_few_blocks_carry_no_critical_difference_and_it_is_said(track: Path) -> None:
