@@ -44,7 +44,7 @@ def caption(sweep: Sweep) -> str:
             f"Intervals: {said['interval']}.",
             *of.facts,
             f"Trials: {arms}.",
-            f"{origin} seed {plan['seed']}; space {plan['space'].rpartition('/')[2]}, fingerprint "
+            f"{origin} seed {plan['seed']}; space {sweep.space_name}, fingerprint "
             f"{plan.get('space_fingerprint', 'not recorded')}.",
         ]
     )

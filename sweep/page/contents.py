@@ -14,11 +14,12 @@ from sweep.page import charts, gallery
 from sweep.page.explorer import explored
 from sweep.page.figures import front_figure, png_bytes
 from sweep.page.render import plotly, render
+from sweep.procedures import facts_of
 from sweep.procedures.panels import Section
 from sweep.reading import failures, spending
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, Standing, comparison, standings
 from sweep.reading.best import front_hypervolume, listed_members, merit
-from sweep.reading.comparable import comparable, conditions
+from sweep.reading.comparable import comparable, holders
 from sweep.reading.importance import importances
 from sweep.reading.nearest import held
 from sweep.reading.pick import in_short, pick_text, picks
@@ -27,6 +28,7 @@ from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import (
     axis,
+    brief,
     corner_text,
     counted,
     definitions,
@@ -89,7 +91,7 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
         shown_here = _of_the_front(sweep, numbered)
         runs.append(_run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": own.told})
     return {
-        "title": ", ".join(dict.fromkeys(sweep.plan["space"] for sweep in sweeps)),
+        "title": ", ".join(dict.fromkeys(sweep.space_name for sweep in sweeps)),
         "runs": runs,
         "several": len(sweeps) > 1,
         "differs": comparable(sweeps) if len(sweeps) > 1 else [],
@@ -173,7 +175,7 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
         "failures": failures.failures(sweep),
         "time": spending.stage_times(sweep),
         "activities": [*(a.name.removesuffix("_s") for a in sweep.columns.activities), "other"],
-        "prepared": sweep.prepared,
+        "prepared": spending.preparing_times(sweep),
         "facts": _facts(sweep),
     }
 
@@ -187,8 +189,9 @@ def _found(sweep: Sweep) -> list[tuple[str, str]]:
     for pair in comparison(sweep):
         rows = [r for r in pair.rows if r.series is None and r.figure in {o.metric for o in sweep.objectives}]
         if pair.main and pair.baseline and rows and len(sweep.arms) <= FEW_ARMS:
-            less = ", ".join(f"{r.figure} {interval(r.difference)}" for r in rows)
-            told.append((f"Against {pair.baseline_arm}", f"{pair.main.trial_id} - {pair.baseline.trial_id}: {less}"))
+            differences = ", ".join(f"{r.figure} {interval(r.difference)}" for r in rows)
+            trials = f"{pair.main.trial_id} minus {pair.baseline.trial_id}"
+            told.append((f"Against {pair.baseline_arm}", f"{trials}: {differences}"))
     metric = sweep.objectives[0].metric
     beside = [f"{m.trial_id} {number(m.value(metric))}" for m in sweep.controls.values()]
     if beside:
@@ -199,7 +202,7 @@ def _found(sweep: Sweep) -> list[tuple[str, str]]:
 
 def bound_text(constraint: Constraint) -> str:
     """``error ≤ 4.1``, or the bound's name where its number is not known yet."""
-    bound = "its bound" if constraint.bound is None else f"{constraint.bound:.3g}"
+    bound = "its bound" if constraint.bound is None else brief(constraint.bound)
     return f"{constraint.metric} {'≤' if constraint.side == 'at_most' else '≥'} {bound}"
 
 
@@ -343,15 +346,17 @@ def _standing(sweep: Sweep, standing: Standing) -> dict[str, Any]:
     return {"standing": standing, "status": status, "figures": figures, "settings": settings(member) if member else ""}
 
 
-def _facts(sweep: Sweep) -> list[tuple[str, str]]:
-    """What every figure depends on; more than one value in a row means figures that may not be compared."""
-    plan = sweep.plan
-    stated = [
-        ("question", f"{plan['space']}, fingerprint {plan['space_fingerprint']}"),
-        ("plan's seed", str(plan["seed"])),
-    ]
+def _facts(sweep: Sweep) -> list[tuple[str, str, str]]:
+    """What every figure depends on, and what that is; of several values whose each is: such figures may not be compared."""
+    plan, schema = sweep.plan, sweep.replicate_facts.schema
     seeds = sorted({*sweep.seeds_run(False), *sweep.seeds_run(True)})
-    stated.append(("seeds run", ", ".join(map(str, seeds)) or "none yet"))
-    return stated + [
-        (name.replace("_", " "), ", ".join(values) or "not recorded") for name, values in conditions(sweep).items()
+    stated = [
+        ("question", f"{sweep.space_name}, fingerprint {plan['space_fingerprint']}", "hash of all that it declares"),
+        ("plan's seed", str(plan["seed"]), ""),
+        ("seeds run", ", ".join(map(str, seeds)) or "none yet", ""),
     ]
+    for name in sweep.columns.conditions:
+        about = facts_of(schema.field(name)).get("description", "") if name in schema.names else ""
+        values = [f"{value} ({of})" if of else value for value, of in holders(sweep, name).items()]
+        stated.append((name.replace("_", " "), ", ".join(values) or "not recorded", about))
+    return stated

@@ -52,7 +52,7 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
     return {
         "run": str(sweep.run),
         "quoted": shlex.quote(str(sweep.run)),
-        "space": sweep.plan["space"],
+        "space": sweep.space_name,
         "state": sweep.status.get("state", "unknown"),
         "objectives": [
             {"metric": o.metric, "better": o.direction, "label": axis(sweep, o, brief=True)} for o in sweep.objectives

@@ -24,7 +24,7 @@ from sweep.reading.planes import Plane, planes
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import definitions
+from sweep.reading.words import axis, brief, definitions
 from sweep.statistics.estimates import nondominated
 
 LABELLED = 60  # feasible members of an arm; of more, the front alone is labelled
@@ -112,7 +112,7 @@ def lines(sweep: Sweep, plane: Plane) -> list[Line]:
 
 def _across(axes: Axes, plane: Plane, line: Line) -> None:
     place: dict[str, Any] = {"textcoords": "offset points", "color": "#555555", "fontsize": 8, "va": "top"}
-    text = plain(f"{line.name} {line.value:.3g}")
+    text = plain(f"{line.name} {brief(line.value)}")
     if line.metric == plane.rightwards:
         axes.axvline(line.value, color=GREY, ls="--", lw=1)
         axes.annotate(text, (line.value, 1), xycoords=("data", "axes fraction"), xytext=(4, -3), **place)
@@ -222,7 +222,7 @@ def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
 
 def _title(sweep: Sweep) -> str:
     """``question, data, what is forgotten.  N: 100``, as far as the run's procedure says so."""
-    about = ", ".join(filter(None, (sweep.plan["space"], sweep.procedure.panels().wording(sweep).title)))
+    about = ", ".join(filter(None, (sweep.space_name, sweep.procedure.panels().wording(sweep).title)))
     samples = definitions(sweep).get("N")
     return f"{about}.  N: {samples}" if samples else about
 

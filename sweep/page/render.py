@@ -14,8 +14,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from sweep.reading.words import interval, number
-from sweep.statistics.estimates import Estimate
+from sweep.reading.words import brief, ends, interval, mean, number
 
 
 def render(
@@ -38,7 +37,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "interval": interval, "mean": _mean, "ends": _ends, "setting": _setting}
+    environment.filters |= {"number": number, "interval": interval, "mean": mean, "ends": ends, "setting": _setting}
     environment.filters |= {"script_json": script_json}
     sources = [plotly(), "".join(own_script(name) for name in scripts)] if whole else []
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in sources]
@@ -48,17 +47,8 @@ def render(
     )
 
 
-def _mean(figure: Estimate | None) -> str:
-    return "—" if figure is None else number(figure.mean)
-
-
-def _ends(figure: Estimate) -> str:
-    """The interval alone: in a narrow column it stands below its mean."""
-    return f"[{number(figure.lower)}, {number(figure.upper)}]"
-
-
 def _setting(value: object) -> str:
-    return "—" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "—" if value is None else brief(value, 4) if isinstance(value, float) else str(value)
 
 
 @lru_cache(maxsize=1)

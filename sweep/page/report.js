@@ -24,20 +24,25 @@ function brief(value) {
   if (value === null || value === undefined) return "—";
   if (typeof value !== "number") return String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 0.001 || size >= 1e5)) return value.toExponential(2).replace(/\.?0+e/, "e");
-  return String(Number(value.toPrecision(4)));
+  if (size !== 0 && size < 0.001) return value.toExponential(2).replace(/\.?0+e/, "e");
+  return size >= 1e4 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
 }
 
 const mean = (figure) => (Array.isArray(figure) ? figure[0] : figure);
 
-// As the tables write figures: a thousandth is enough for those below 10.
+// As the tables write figures (sweep.reading.words): one without an interval has three digits or so, half an interval two up to 3.5 and one beyond.
 function figured(value) {
   if (value === null || value === undefined) return "—";
-  return value.toFixed(Math.abs(value) >= 1000 ? 0 : Math.abs(value) < 10 ? 3 : 1);
+  const size = Math.abs(value);
+  return value.toFixed(size >= 1000 ? 0 : size >= 10 ? 1 : size > 0 && size < 0.01 ? 4 : 3);
 }
 
 function interval(figure) {
-  return Array.isArray(figure) ? `${figured(figure[0])} [${figured(figure[1])}, ${figured(figure[2])}]` : figured(figure);
+  if (!Array.isArray(figure)) return figured(figure);
+  const half = (figure[2] - figure[1]) / 2, place = Math.floor(Math.log10(half));
+  const decimals = half > 0 ? Math.min(5, Math.max(0, (half < 3.55 * 10 ** place ? 1 : 0) - place)) : 0;
+  const [middle, low, high] = figure.map((value) => (half > 0 ? value.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1") : figured(value)));
+  return `${middle} [${low}, ${high}]`;
 }
 
 // --- a run's trials, as objects with one way to ask for any parameter or figure ------------------------------------

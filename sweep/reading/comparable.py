@@ -9,6 +9,15 @@ import pyarrow.compute as pc
 
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
+from sweep.reading.words import listed
+from sweep.records import COMPLETE
+from sweep.space import CONTROL
+
+
+def whole(replicates: pa.Table) -> pa.Table:
+    """The replicates that were scored to the end, or all where none was: one that is stopped at its first samples has few."""
+    found = replicates.filter(pc.field("state") == COMPLETE)
+    return found if found.num_rows else replicates
 
 
 def conditions(
@@ -18,11 +27,35 @@ def conditions(
     found = sweep.of_phase(True) if confirm_only else sweep.replicate_facts
     if trial_ids is not None:
         found = found.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
+    found = whole(found)
     values = {
         name: pc.unique(found[name]).to_pylist() if name in found.column_names else []
         for name in sweep.columns.conditions
     }
     return {name: sorted({str(v) for v in told if v is not None}) for name, told in values.items()}
+
+
+def holders(sweep: Sweep, condition: str) -> dict[str, str]:
+    """Of each value of a condition whose replicates have it, in words: a phase, arms; empty where all have the same."""
+    facts = whole(sweep.replicate_facts)
+    if condition not in facts.column_names:
+        return {}
+    arms = pc.take(sweep.trial_table["arm"], pc.index_in(facts["trial_id"], sweep.trial_table["trial_id"]))
+    rows = pa.table({"value": facts[condition], "arm": arms, "confirm": pc.greater_equal(facts["replicate"], 1)})
+    everyone: tuple[set[str], set[str]] = (set(), set())
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for row in rows.group_by(["value", "arm", "confirm"]).aggregate([]).to_pylist():
+        if row["value"] is not None:
+            arm = "controls" if row["arm"] == CONTROL else str(row["arm"])
+            for own in (everyone, found.setdefault(str(row["value"]), (set(), set()))):
+                own[0].add("confirm" if row["confirm"] else "search")
+                own[1].add(arm)
+    return {
+        value: "; ".join(
+            listed(sorted(mine)) for mine, all_of_them in zip(own, everyone, strict=True) if mine != all_of_them
+        )
+        for value, own in sorted(found.items())
+    }
 
 
 def differing(sweep: Sweep, *trials: Trial) -> list[str]:

@@ -16,6 +16,8 @@ from sweep.reading.sweep import Sweep
 from sweep.reading.trial import values_of
 from sweep.statistics.estimates import areas
 
+_CORE = " core"  # behind the name of what was prepared, where its seconds are of processor time
+
 
 def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
     """A row a kind of stage: how many were made and found, and the seconds (wall, core, and the parts of wall) of those made.
@@ -43,6 +45,18 @@ def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
     first = list(sweep.sections.first_stages)
     order = {kind: place - len(first) for place, kind in enumerate(first)}
     return sorted(kinds.values(), key=lambda r: (order.get(r["kind"], 0), -r["wall"], r["kind"]))
+
+
+def preparing_times(sweep: Sweep) -> list[dict[str, Any]]:
+    """A row of everything that was prepared: the elapsed (wall) and processor (core) seconds of it, as far as they are recorded."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, seconds in (sweep.prepared.get("seconds") or {}).items():
+        if isinstance(seconds, int | float):
+            kind = name.removesuffix(_CORE)
+            rows.setdefault(kind, {"kind": kind, "wall": None, "core": None})[
+                "core" if name.endswith(_CORE) else "wall"
+            ] = seconds
+    return list(rows.values())
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,12 @@ class Sweep:
         table = table.take(pc.sort_indices(table, sort_keys=[("told_at", "ascending"), ("trial_id", "ascending")]))
         return {trial_id: place for place, trial_id in enumerate(table["trial_id"].to_pylist(), 1)}
 
+    @cached_property
+    def space_name(self) -> str:
+        """The question's own name: the plan's is how its file was asked for."""
+        facts = self.trial_table.schema.metadata or {}
+        return str(facts[b"space"].decode() if b"space" in facts else self.plan["space"])
+
     @property
     def members(self) -> tuple[Trial, ...]:
         return tuple(m for arm in self.arms.values() for m in arm.members)

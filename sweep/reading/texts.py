@@ -65,7 +65,7 @@ def _text(sweeps: Sequence[Sweep]) -> str:
 
 def _text_head(sweep: Sweep) -> Iterator[str]:
     plan = sweep.plan
-    yield from _wrap("", f"{plan['space']}: {plan['question']}")
+    yield from _wrap("", f"{sweep.space_name}: {plan['question']}")
     about = sweep.sections.about(sweep)
     yield from _wrap("run", f"{sweep.run} ({sweep.status.get('state', 'unknown')})" + (f"; {about}" if about else ""))
     if sweep.ended_by:
@@ -307,7 +307,7 @@ def _placed(sweep: Sweep, row: Difference | Excess, names: Sequence[str]) -> dic
 def _markdown(sweeps: Sequence[Sweep]) -> str:
     lines: list[str] = []
     for sweep in sweeps:
-        lines += [f"## {cell(sweep.plan['space'])}", "", cell(sweep.plan["question"]), ""]
+        lines += [f"## {cell(sweep.space_name)}", "", cell(sweep.plan["question"]), ""]
         lines += [f"- **{name}**: {cell(meaning)}" for name, meaning in definitions(sweep).items()]
         metrics = [o.metric for o in sweep.objectives]
         lines += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sweep.reading.arm import ArmFront
@@ -11,6 +12,8 @@ from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, FAIL, PRUNED
 from sweep.space import Objective
 from sweep.statistics.estimates import Estimate
+
+MOST_DECIMALS = 5
 
 
 def cell(text: str) -> str:
@@ -71,17 +74,53 @@ def _listed(sweep: Sweep, confirm: bool) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits below 1000, without a needless exponent; an em dash for nothing."""
+    """A figure that has no interval: three significant digits, of one below .1 fewer; an em dash for nothing."""
     if value is None:
         return "—"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    size = abs(value)
+    return f"{value:.{0 if size >= 1000 else 1 if size >= 10 else 4 if 0 < size < 0.01 else 3}f}"
+
+
+def brief(value: float, digits: int = 3) -> str:
+    """So many significant digits; a large number has all of its own, for nobody reads ``5e+03``."""
+    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
 def interval(value: Estimate | None) -> str:
-    """``0.912 [0.880, 0.944]``; without the brackets where one seed gives no interval."""
+    """``0.91 [0.84, 0.98]``: see `mean` and `ends`; without the brackets where one seed gives no interval."""
+    told = mean(value)
+    return told if value is None or value.lower is None else f"{told} {ends(value)}"
+
+
+def mean(value: Estimate | None) -> str:
+    """The mean with the digits that its interval lets stand; without an interval, as `number` has it."""
     if value is None:
         return "—"
-    return number(value.mean) + ("" if value.lower is None else f" [{number(value.lower)}, {number(value.upper)}]")
+    decimals = _decimals(value)
+    return number(value.mean) if decimals is None else f"{value.mean:z.{decimals}f}"
+
+
+def ends(value: Estimate) -> str:
+    """``[0.84, 0.98]``: the ends of an interval."""
+    decimals = _decimals(value)
+    told = (
+        number(end) if decimals is None or end is None else f"{end:z.{decimals}f}" for end in (value.lower, value.upper)
+    )
+    return f"[{', '.join(told)}]"
+
+
+def _decimals(value: Estimate) -> int | None:
+    """So many that half the interval has two significant digits up to 3.5 and one beyond; None where it has no width.
+
+    It is the Particle Data Group's rule: what is rounded off is small beside what is not known.
+    """
+    if value.lower is None or value.upper is None or math.isclose(value.lower, value.upper, abs_tol=1e-12):
+        return None
+    half = (value.upper - value.lower) / 2
+    if not math.isfinite(half):
+        return None
+    place = math.floor(math.log10(half))
+    return min(MOST_DECIMALS, max(0, (1 if half < 3.55 * 10.0**place else 0) - place))
 
 
 def within(sweep: Sweep, trial: Trial) -> str:
@@ -90,15 +129,13 @@ def within(sweep: Sweep, trial: Trial) -> str:
     for constraint in sweep.constraints:
         if constraint.name in trial.within:
             sign = "≤" if constraint.side == "at_most" else "≥"
-            told.append(f"{constraint.metric} {sign} {constraint.bound:.3g}: {trial.within[constraint.name]:.2f}")
+            told.append(f"{constraint.metric} {sign} {brief(constraint.bound)}: {trial.within[constraint.name]:.2f}")
     return ", ".join(told) or "—"
 
 
 def settings(trial: Trial) -> str:
     """The member's parameters as ``name=value`` words."""
-    return (
-        " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in trial.parameters.items()) or "none"
-    )
+    return " ".join(f"{k}={brief(v, 4) if isinstance(v, float) else v}" for k, v in trial.parameters.items()) or "none"
 
 
 def counted(arm: ArmFront) -> str:
@@ -115,7 +152,7 @@ def corner_text(sweep: Sweep) -> str:
     reference, (first, *others) = corner(sweep), sweep.objectives
     if reference is None:
         return "no corner"
-    ends = [f"{first.metric} {reference[0]:.3g}"]
+    ends = [f"{first.metric} {brief(reference[0])}"]
     ends += [f"{o.metric} {number(value)}" for o, value in zip(others, reference[1:], strict=True)]
     named = sweep.sections.corner(sweep, reference[1]) if len(ends) == 2 else ""
     return f"{ends[0]} at {named}" if named else listed(ends)

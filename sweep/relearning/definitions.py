@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.procedures import START
-from sweep.reading.comparable import conditions
+from sweep.reading.comparable import conditions, whole
 from sweep.reading.sweep import Sweep
+from sweep.reading.words import brief
 from sweep.relearning.columns import FID_BUDGET
 
 USUAL_JUDGES = ("classifier", "copies")  # of conditions, and of single images
@@ -23,7 +24,7 @@ def definitions(sweep: Sweep) -> dict[str, str]:
     hashes = " or ".join(h[:12] for h in facts["feature_network_hash"])
     rule = f" ({prepared['fid_budget_rule']})" if prepared.get("fid_budget_rule") else ""
     budget = sweep.bounds.get(FID_BUDGET)
-    bound = f"{budget:.3g}{rule}" if budget is not None else "not known yet: the prepare phase has not ended"
+    bound = f"{brief(budget)}{rule}" if budget is not None else "not known yet: the prepare phase has not ended"
     bounded = {"FID budget": f"fid_delta at most {bound}"} if FID_BUDGET in sweep.bounds_asked else {}
     return {
         "relearning accuracy": f"{_relearned(plan['forget'], facts['judge'])}, after k attack steps",
@@ -56,10 +57,10 @@ def _relearned(forget: str, judges: Sequence[str]) -> str:
 
 
 def _samples(sweep: Sweep) -> str:
-    """N by phase: search and confirm may draw different numbers of samples."""
+    """N by phase: search and confirm may draw different numbers of samples, and a trial that was stopped fewer."""
     told = []
     for phase, confirm in (("search", False), ("confirm", True)):
-        found = sweep.of_phase(confirm).group_by(["samples_forgotten", "samples_per_retained"]).aggregate([])
+        found = whole(sweep.of_phase(confirm)).group_by(["samples_forgotten", "samples_per_retained"]).aggregate([])
         rows = found.to_pylist()
         counts = sorted(
             {(r["samples_forgotten"], r["samples_per_retained"]) for r in rows if r["samples_forgotten"] is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sweep.procedures.panels import Caption, Wording
 from sweep.reading.comparable import conditions
 from sweep.reading.sweep import Sweep
-from sweep.reading.words import definitions
+from sweep.reading.words import brief, definitions
 from sweep.relearning.columns import FID_BUDGET
 
 
@@ -63,7 +63,7 @@ def caption(sweep: Sweep) -> Caption:
     references = " or ".join(h[:12] for h in facts["reference"]) or "not recorded"
     return Caption(
         subject=f"after forgetting {plan['forget']} of {plan['data']}",
-        lines=f"The dashed line is the FID budget, {budget:.3g}." if budget is not None and drawn else "",
+        lines=f"The dashed line is the FID budget, {brief(budget)}." if budget is not None and drawn else "",
         facts=(
             f"N: {definitions(sweep)['N']}.",
             f"Feature network: {_networks(facts)}; reference statistics {references}.",

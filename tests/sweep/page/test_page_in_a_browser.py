@@ -56,7 +56,7 @@ def test_a_click_on_a_point_shows_all_of_its_trial(opened: Open, written: Path, 
     expect(panel.locator("h3")).to_have_text("dimum-0001")  # the winner, until another is chosen
     page.mouse.click(*place(page, 2.2, 0.79))
     expect(panel.locator("h3")).to_have_text("dimum-0000")
-    for told in ("1e-4", "one_image", "0.790 [0.740, 0.840]", "P(fid_delta within its bound)", "50 core-seconds"):
+    for told in ("1e-4", "one_image", "0.79 [0.74, 0.84]", "P(fid_delta within its bound)", "50 core-seconds"):
         expect(panel).to_contain_text(told)
     expect(panel).to_contain_text(f"python -m sweep.launch --resume {run} --confirm dimum-0000")
     assert wide.locator(".curves .chart").count() == 3  # retain, synthetic, public_all

@@ -20,7 +20,7 @@ def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Pa
     assert ending.winner and ending.winner.trial_id == "dimum-0001" and ending.failure is None
     said = ending.winner_text()
     assert said.startswith(
-        "dimum-0001 (dimum; confirmed on 3 fresh seeds): robustness 0.880 [0.830, 0.930], fid_delta 3.2"
+        "dimum-0001 (dimum; confirmed on 3 fresh seeds): robustness 0.88 [0.83, 0.93], fid_delta 3.2"
     )
     assert "replacement=noise" in said
     page, table, keep = (shlex.split(c) for c in ending.commands().values())

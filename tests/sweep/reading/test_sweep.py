@@ -235,7 +235,7 @@ def test_text_fits_a_terminal_and_says_what_it_shows(run: Path) -> None:
         "101, 102, 103",
         "classifier, SHA-256 abababababab",
         "label_swap (baseline)",
-        "0.880 [0.830, 0.930]",
+        "0.88 [0.83, 0.93]",
         "confirmed on 3 fresh seeds",
     ):
         assert said in flat
@@ -280,7 +280,7 @@ def test_csv_and_json_hold_the_same_figures(run: Path) -> None:
 
 def test_markdown_escapes_what_a_question_may_hold(run: Path) -> None:
     text = texts.render(read_sweep(run), "markdown")
-    assert "<more>" not in text and "&lt;more>" in text and "| dimum-0001 | dimum | confirmed | 0.880" in text
+    assert "<more>" not in text and "&lt;more>" in text and "| dimum-0001 | dimum | confirmed | 0.88 [" in text
 
 
 def test_runs_under_other_conditions_are_said_to_be_incomparable(run: Path, tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: Sweep) -> N
         < table.index("— method_15")
         < table.index("nothing scored")
     )
-    assert "| 1 | method_14 | method_14-0000 | 0.780 [0.730, 0.830]" in texts.render(many, "markdown")
+    assert "| 1 | method_14 | method_14-0000 | 0.78 [0.73, 0.83]" in texts.render(many, "markdown")
     told = json.loads(texts.render(many, "json"))["standings"]
     assert told[0] == {"arm": "method_14", "trial_id": "method_14-0000", "behind_first": None}
     rows = {r["trial_id"]: r for r in csv.DictReader(io.StringIO(texts.render(many, "csv")))}
