@@ -24,6 +24,7 @@ from sweep.reading.planes import ORDER, Plane, planes
 from sweep.reading.samples import curve_point
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
+from sweep.reading.timeline import timeline
 from sweep.reading.trial import Row, Trial
 from sweep.reading.words import axis, corner_text, shown
 from sweep.records import COMPLETE, PRUNED
@@ -65,6 +66,7 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
         "labels": len(sweep.arms) <= FEW_ARMS,
         "figures": list(dict.fromkeys([*shown(sweep), *sweep.columns.quality])),
         "parameters": _parameters(sweep),
+        "total": kept.total,
         "trials": _columns(sweep, trials, replicates, panels.exported),
         "curves": _curves(sweep, curves.metric, trials) if curves else {},
         "curves_facts": _curves_facts(curves) if curves else None,
@@ -72,6 +74,7 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
         "climbs": [{"arm": c.arm, "trials": c.trials, "hours": _short(c.core_hours), "volume": _short(c.volume)}
                    for c in climbs(sweep)],
         "climbed": _climbed(sweep),
+        "timeline": _timeline(sweep, trials),
         "winner": winner.trial_id if winner else None,
     }  # fmt: skip
 
@@ -117,15 +120,30 @@ def _mark(mark: Mark) -> dict[str, str]:
 
 
 def _parameters(sweep: Sweep) -> list[dict[str, Any]]:
-    """Every parameter that any trial has, and the scale it is drawn on."""
-    found = []
+    """Every parameter that any trial has, and the scale and range it is drawn on: the declared one, where the plan tells it."""
+    found, ranges = [], sweep.plan.get("ranges", {})
     for field in sweep.trial_table.schema:
         column = sweep.trial_table[field.name]
         if field.name.startswith("param_") and column.null_count < len(column):
             words = pa.types.is_dictionary(field.type) or pa.types.is_string(field.type)
             log = (field.metadata or {}).get(b"unit") == b"log scale"
-            found.append({"name": field.name.removeprefix("param_"), "words": words, "log": log})
+            name = field.name.removeprefix("param_")
+            found.append({"name": name, "words": words, "log": log, "range": None if words else ranges.get(name)})
     return found
+
+
+def _timeline(sweep: Sweep, trials: list[Trial]) -> dict[str, Any] | None:
+    """The stretches of the trials that the page draws, each as [trial, replicate, worker, began, ended]."""
+    found, at = timeline(sweep), {m.trial_id: i for i, m in enumerate(trials)}
+    if found is None:
+        return None
+    stretches = [
+        [at[one.trial_id], one.replicate, one.worker, round(one.began, 1), round(one.ended, 1)]
+        for one in found.stretches
+        if one.trial_id in at
+    ]
+    end = max((one.ended for one in found.stretches), default=0.0)
+    return {"start": found.start, "end": end, "workers": found.workers, "stretches": stretches}
 
 
 def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]], exported: str) -> dict[str, Any]:

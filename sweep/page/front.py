@@ -24,7 +24,8 @@ from sweep.reading.planes import Plane, planes
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import axis, brief, definitions
+from sweep.reading.words import brief, definitions
+from sweep.records import PRUNED
 from sweep.statistics.estimates import nondominated
 
 LABELLED = 60  # feasible members of an arm; of more, the front alone is labelled
@@ -76,7 +77,7 @@ def _draw(axes: Axes, sweep: Sweep, plane: Plane) -> list[tuple[float, float, st
     for control in sweep.controls.values():
         if _is_placed(sweep, plane, control):
             mark = control_marks(sweep)[control.trial_id]
-            _with_bars(axes, sweep, plane, control, mark, filled=True)
+            _with_bars(axes, sweep, plane, control, mark, filled=control.confirmed is not None)
             labelled.append((*_place(sweep, plane, control), control.trial_id, mark.colour))
     for line in lines(sweep, plane):
         _across(axes, plane, line)
@@ -208,7 +209,10 @@ def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
         face = mark.colour if arm.confirmed else "none"
         axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=plain(label))
     axes.plot([], [], "o", mfc="none", mec="#555555", ms=4, ls="", label=f"feasible, {off} (hollow: search only)")
-    axes.plot([], [], "o", mfc="none", mec=PALE, ms=4, ls="", label="infeasible (grey)")
+    axes.plot([], [], "o", mfc="none", mec=PALE, ms=4, ls="", label="infeasible (grey; hollow: search only)")
+    stopped = sum(arm.counts.get(PRUNED, 0) for arm in sweep.arms.values())
+    if stopped:
+        axes.plot([], [], ls="", label=f"not drawn: {stopped} stopped early")
     for trial_id, control in controls(sweep).items():
         mark = control_marks(sweep)[trial_id]
         axes.plot([], [], mark.shape, color=mark.colour, ls="", label=plain(control.name))

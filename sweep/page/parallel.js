@@ -24,7 +24,7 @@ class Parallel {
     for (const event of ["beforeprint", "afterprint"]) addEventListener(event, () => this.draw());
   }
 
-  // axes: [{name, label, words, log, limits?}]; rows: [{values(name), colour, weight}]
+  // axes: [{name, label, words, log, range?, limits?}]; rows: [{values(name), colour, weight}]
   show(axes, rows) {
     const known = new Set(axes.map((axis) => axis.name));
     for (const name of Object.keys(this.brush)) if (!known.has(name)) delete this.brush[name];
@@ -45,6 +45,7 @@ class Parallel {
       return { ...axis, options, missing, bottom, at, ticks: options.map((option) => [at(option), String(option)]) };
     }
     let low = Math.min(...found), high = Math.max(...found);
+    if (axis.range) [low, high] = [Math.min(low, axis.range[0]), Math.max(high, axis.range[1])]; // as the question declares it
     if (axis.limits) [low, high] = [Math.max(low, axis.limits[0]), Math.min(high, axis.limits[1])];
     if (!(high > low)) [low, high] = [low - (Math.abs(low) || 1) / 2, low + (Math.abs(low) || 1) / 2];
     const log = axis.log && low > 0;

@@ -132,9 +132,12 @@ function joined(at, arm, front) {
 function greyTraces(at) {
   const run = data.runs[at], rows = rowsOf(run), found = [];
   run.arms.forEach((arm, i) => {
-    const own = rows.filter((row) => row.arm === arm && row.group === GROUP.infeasible);
-    const told = run.labels ? `${arm.name}: infeasible` : "infeasible", extra = { legendrank: 1001, legendgroup: escaped(told), showlegend: run.labels || !found.length };
-    if (own.length) found.push(trace(at, own, told, { ...arm, colour: GREY }, { size: 6, filled: false, extra }));
+    for (const filled of [true, false]) {
+      const own = rows.filter((row) => row.arm === arm && row.group === GROUP.infeasible && run.trials.seeds[row.i] > 0 === filled);
+      const kind = filled ? "infeasible, confirmed" : "infeasible", told = run.labels ? `${arm.name}: ${kind}` : kind;
+      const extra = { legendrank: 1001, legendgroup: escaped(told), showlegend: run.labels || !found.some((one) => one.name === escaped(told)) };
+      if (own.length) found.push(trace(at, own, told, { ...arm, colour: GREY }, { size: 6, filled, extra }));
+    }
   });
   const { right } = planeOf(run);
   const gated = rows.filter((row) => row.group === GROUP.stopped && mean(row.figure(right)) !== null);
@@ -155,6 +158,15 @@ function behind(at, colour) {
     marker: { ...one.marker, color: colour, size: Math.min(8, one.marker.size) }, line: { ...one.line, color: colour },
     error_x: { ...one.error_x, color: colour }, error_y: { ...one.error_y, color: colour },
   }));
+}
+
+// Trials that are nowhere in the front, for they lack its figures, are counted below it.
+function tellUndrawn() {
+  const run = runShown(), { right } = planeOf(run);
+  const lacking = (group) => rowsOf(run).filter((row) => row.group === group && mean(row.figure(right)) === null).length;
+  const early = lacking(GROUP.stopped), ended = rowsOf(run).filter((row) => row.group === GROUP.ended).length;
+  const told = [...(early ? [`${early} that stopped early before ${right} was measured`] : []), ...(ended ? [`${ended} that did not finish`] : [])];
+  byId("undrawn").textContent = told.length ? `Not drawn: ${told.join(", ")}.` : "";
 }
 
 function tellOverlay() {
@@ -181,7 +193,7 @@ function frontTraces() {
   traces.push(...greyTraces(at), ...armTraces(at));
   for (const row of rowsOf(run).filter((one) => one.group === GROUP.control && isDrawn(one))) {
     const look = run.controls[row.id];
-    traces.push(trace(at, [row], look.name, look, { size: 11, filled: true, text: [look.name] }));
+    traces.push(trace(at, [row], look.name, look, { size: 11, filled: run.trials.seeds[row.i] > 0, text: [look.name] }));
   }
   return traces;
 }
@@ -212,13 +224,20 @@ function frontLayout() {
 
 // What the window leaves out, told where it went: a double-click or zooming out shows it.
 function outside(run) {
-  const { up, right: across, window: [, x1, y0] } = planeOf(run);
-  const at = (row) => [mean(row.figure(across)), mean(row.figure(up))];
-  const rows = rowsOf(run).filter((row) => row.group === GROUP.control || row.group <= GROUP.infeasible).filter((row) => at(row).every((value) => value !== null));
-  const right = rows.filter((row) => at(row)[0] > x1).length, below = rows.filter((row) => at(row)[0] <= x1 && at(row)[1] < y0);
+  const { up, right: rightwards, window: [x0, x1, y0] } = planeOf(run);
+  const at = (row) => [mean(row.figure(rightwards)), mean(row.figure(up))];
+  const scored = rowsOf(run).filter((row) => row.group === GROUP.control || row.group <= GROUP.infeasible).filter((row) => at(row).every((value) => value !== null));
+  const stopped = rowsOf(run).filter((row) => row.group === GROUP.stopped && at(row)[0] !== null);
+  const beyond = (where) => {
+    const early = stopped.filter(where).length, all = early + scored.filter(where).length;
+    return [all, early ? `, ${early} of them stopped early` : ""];
+  };
+  const below = scored.filter((row) => at(row)[0] <= x1 && at(row)[1] < y0), beside = (row) => !below.includes(row);
+  const [right, early] = beyond((row) => at(row)[0] > x1), [left, earlyLeft] = beyond((row) => at(row)[0] < x0 && beside(row));
   const control = below.find((row) => row.group === GROUP.control);
   const told = [];
-  if (right) told.push([`${right} further right →`, { x: 1, y: RUG, xanchor: "right", yanchor: "bottom" }]);
+  if (left) told.push([`← ${left} further left${earlyLeft}`, { x: 0, y: RUG + 0.05, xanchor: "left", yanchor: "bottom" }]);
+  if (right) told.push([`${right} further right${early} →`, { x: 1, y: RUG, xanchor: "right", yanchor: "bottom" }]);
   if (below.length) told.push([`↓ ${below.length} below${control ? `, ${escaped(run.controls[control.id].name)} at ${figured(at(control)[1])}` : ""}`, { x: 0, y: RUG, xanchor: "left", yanchor: "bottom" }]);
   return told;
 }
@@ -230,6 +249,7 @@ function drawFront(again = true) {
   const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
   const size = byId("front")._fullLayout?._size.w;
   plot(byId("front"), traces, frontLayout(), config);
+  tellUndrawn();
   if (again && size !== byId("front")._fullLayout._size.w) drawFront(false); // now that its size is known, labels find better places
 }
 
@@ -314,7 +334,9 @@ function drawAll() {
   drawFront();
   drawParallel();
   drawTrials();
+  setTimeout(drawAgainst);
   setTimeout(drawClimbs);
+  setTimeout(drawTimeline);
   const row = rowsOf(runShown()).find((one) => one.id === state.chosen[state.run]);
   showPanel(runShown(), row);
   for (const part of document.querySelectorAll("[data-run]:not([hidden]) .chart")) if (plots.has(part)) Plotly.Plots.resize(part);
@@ -328,6 +350,7 @@ const parallel = new Parallel(byId("parallel"), byId("ranges"), () => {
     drawFront();
     tellBrush();
     drawTrials();
+    drawAgainst();
   });
 });
 
@@ -388,6 +411,7 @@ byId("clear").addEventListener("click", () => parallel.clear());
 byId("overlay")?.addEventListener("change", (event) => { state.overlay = event.target.checked; drawFront(); });
 for (const radio of document.querySelectorAll("input[name=sweep]")) radio.addEventListener("change", () => showRun(Number(radio.value)));
 listenToTrials();
+listenToAgainst();
 addEventListener("hashchange", chooseByAddress);
 fillPictures(document);
 showRun(0);

@@ -21,6 +21,7 @@ from sweep.errors import UsageError
 from sweep.page.contents import SCRIPTS, contents
 from sweep.page.figures import front_figure, png_bytes
 from sweep.page.render import render
+from sweep.reading.progress import progress
 from sweep.reading.sweep import read_sweep
 from sweep.records import TABLES, NothingRecorded, now, read_json, run_folder
 
@@ -40,6 +41,7 @@ class Pages:
         self._seen: tuple[object, ...] = ()
         self._made_at = self._took = 0.0
         self._page = self._parts = ""
+        self._progress: list[str] = []  # of each run, as of the last change
         self.version = ""
 
     def get(self) -> tuple[str, str, str]:
@@ -50,6 +52,7 @@ class Pages:
             if seen != self._seen and (rested or not self.version or self.ended()):
                 began = time.monotonic()
                 sweeps = [read_sweep(run) for run in self.runs]
+                self._progress = [str(progress(sweep)) for sweep in sweeps]
                 context = contents(sweeps, [png_bytes(front_figure(sweep)) for sweep in sweeps])
                 version = str(int(self.version or 0) + 1)
                 live = {"every": EVERY_S, "version": version, "state": self.told()}
@@ -73,7 +76,8 @@ class Pages:
         quiet = (
             f"{(time.time() - newest) / 60:.0f} min" if time.time() - newest >= 90 else f"{time.time() - newest:.0f} s"
         )
-        return f"Live page: {told}; last record {quiet} ago, asked at {now():%H:%M:%S} UTC, every {EVERY_S} s."
+        far = f" ({'; '.join(self._progress)})" if self._progress else ""
+        return f"Live page: {told}{far}; last record {quiet} ago, asked at {now():%H:%M:%S} UTC, every {EVERY_S} s."
 
 
 def _places(run: Path) -> list[Path]:

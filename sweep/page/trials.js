@@ -53,7 +53,9 @@ function drawTrials() {
   });
   body.replaceChildren(...rows.slice(0, listing.rows).map((row) =>
     element("tr", row.group > GROUP.feasible ? { class: "off" } : {}, ...columns.map(({ number, told }) => element("td", number ? { class: "n" } : {}, told(row))))));
-  byId("trials-told").textContent = `${rows.length} of ${rowsOf(runShown()).length} rows, controls included${rows.length > listing.rows ? `; the first ${listing.rows} are shown` : ""}.`;
+  const run = runShown(), held = rowsOf(run).filter((row) => row.group !== GROUP.control).length;
+  const thinned = run.total > held ? ` They are the ${held} trials that this page draws, of ${run.total}.` : "";
+  byId("trials-told").textContent = `${rows.length} of ${rowsOf(run).length} rows, controls included${rows.length > listing.rows ? `; the first ${listing.rows} are shown` : ""}.${thinned}`;
   byId("trials-more").hidden = rows.length <= listing.rows;
 }
 

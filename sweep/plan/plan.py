@@ -13,7 +13,7 @@ from sweep.plan import members as outside
 from sweep.plan.flags import QUESTION, SEARCH, WHERE, Words, at_least, flag, one_of
 from sweep.plan.paths import absolute
 from sweep.plan.place import Place
-from sweep.space import SearchSpace, find
+from sweep.space import Float, Int, SearchSpace, find
 
 SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
 KEEP = ("all", "front")
@@ -298,6 +298,7 @@ class Plan:
             "main_arm": space.arms[0].name,
             "arms": {a.name: {"method": a.method, "baseline": a.baseline} for a in space.arms},
             "parameters": {a.name: [p.name for p in a.walk()] for a in space.arms},
+            "ranges": {n: [p.low, p.high] for n, p in space.parameters().items() if isinstance(p, Float | Int)},
             "objectives": [dataclasses.asdict(o) for o in space.objectives],
             "constraints": [dataclasses.asdict(c) for c in space.constraints],
             **self.setup.recorded(space),

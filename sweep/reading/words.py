@@ -127,7 +127,7 @@ def within(sweep: Sweep, trial: Trial) -> str:
     """``loss ≤ 4.1: 0.93, accuracy ≥ 0.9: 0.99``: how probable each constraint is; a dash unless confirmed."""
     told = []
     for constraint in sweep.constraints:
-        if constraint.name in trial.within:
+        if constraint.bound is not None and constraint.name in trial.within:
             sign = "≤" if constraint.side == "at_most" else "≥"
             told.append(f"{constraint.metric} {sign} {brief(constraint.bound)}: {trial.within[constraint.name]:.2f}")
     return ", ".join(told) or "—"

@@ -253,6 +253,7 @@ def _write_json(folder: Path, question: SearchSpace) -> None:
         "constraints": [dataclasses.asdict(c) for c in question.constraints],
         "objectives": [dataclasses.asdict(o) for o in question.objectives],
         "parameters": {a.name: [p.name for p in a.walk()] for a in question.arms},
+        "ranges": {n: [p.low, p.high] for n, p in question.parameters().items() if isinstance(p, Float | Int)},
     }  # fmt: skip
     prepared = {
         "fid_budget": BUDGET, "fid_budget_rule": "max(.25 x FID of the base, 2 SD of fid_delta)", "fid_base": FID_BASE,

@@ -76,7 +76,7 @@ def test_keys_walk_the_points_and_enter_opens_one(opened: Open, written: Path) -
     page = opened(written)
     page.locator("#front").focus()
     page.keyboard.press("ArrowLeft")  # from the winner, at 3.2, to the label swap at 3.1
-    expect(page.locator("#said")).to_contain_text("label_swap-0000, on the front; robustness 0.680")
+    expect(page.locator("#said")).to_contain_text("label_swap-0000, on the front; robustness 0.68 [")
     expect(page.locator("#panel h3")).to_have_text("dimum-0001")
     page.keyboard.press("Enter")
     expect(page.locator("#panel h3")).to_have_text("label_swap-0000")
@@ -236,7 +236,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
 def test_a_live_page_shows_what_is_new_and_keeps_what_was_chosen(opened: Open, live: tuple[Path, str]) -> None:
     run, address = live
     page = opened(address)
-    expect(page.locator("#live")).to_contain_text("run running; last record")
+    expect(page.locator("#live")).to_contain_text("run running (search: 11 of 11 trials ended); last record")
     page.mouse.click(*place(page, 2.2, 0.79))
     page.get_by_text("Ranges by keyboard").click()
     field = page.locator(
