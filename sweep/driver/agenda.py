@@ -27,7 +27,7 @@ from sweep.search import warm_start
 from sweep.search.arm import ArmSearch, Past, finite
 from sweep.search.confirm import chosen_for_confirmation
 from sweep.search.dominated import dominated, present_front
-from sweep.search.journal import Journal, open_journal
+from sweep.search.journal import Journal, confirmed_attributes, journal_in_place, open_journal
 from sweep.search.limits import Spent, StopRule
 from sweep.search.observations import observation, possible, question_of
 from sweep.space import CONTROL, Arm, SearchSpace
@@ -231,7 +231,8 @@ class Agenda:
         if (self.run_dir / SEARCH).exists():
             self.ended_by = records.read_json(self.run_dir / SEARCH)["ended_by"]
         self._waiting = [self._with_past(j) for j in self._control_jobs(0) if j.spec.trial_id not in ended]
-        storage, past = open_journal(self.run_dir), {arm.name: self._past(arm, rows) for arm in self.space.arms}
+        past = self._past_of_arms(rows)
+        storage = open_journal(self.run_dir)
         earlier = warm_start.read(self.run_dir)
         for i, arm in enumerate(self.space.arms):
             budget = self.budgets[arm.name]
@@ -248,13 +249,29 @@ class Agenda:
             unfinished = sum(p.state == RUNNING for p in trials)
             self.resumed = f"{len(trials) - unfinished} finished trials kept, {unfinished} unfinished ones go on"
 
-    def _past(self, arm: Arm, rows: list[dict[str, Any]]) -> list[Past]:
+    def write_confirmed(self) -> None:
+        """The journal once more, with what was confirmed: Optuna changes no trial that has ended. For when all jobs have."""
+        past = self._past_of_arms(records.rows(self.run_dir, "trials"))
+        if not any(p.confirmed for of_arm in past.values() for p in of_arm):
+            return
+        with journal_in_place(self.run_dir) as storage:
+            for arm in self.space.arms:
+                ended = [(p.observation, p.cause) for p in past[arm.name] if p.observation]
+                unfinished = {p.number: p.settings for p in past[arm.name] if not p.observation}
+                confirmed = {p.number: p.confirmed for p in past[arm.name]}
+                Journal(arm, self.space, storage).rebuild(ended, unfinished, confirmed)
+
+    def _past_of_arms(self, rows: list[dict[str, Any]]) -> dict[str, list[Past]]:
+        confirmed = confirmed_attributes(self.run_dir)
+        return {arm.name: self._past(arm, rows, confirmed) for arm in self.space.arms}
+
+    def _past(self, arm: Arm, rows: list[dict[str, Any]], confirmed: Mapping[str, Mapping[str, Any]]) -> list[Past]:
         found = []
         for row in (r for r in rows if r["arm"] == arm.name):
             settings = settings_of(arm, row)
             curves = records.rows(self.run_dir, "curves", f"{row['trial_id']}-r0")
             told = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
-            found.append(Past(row["number"], settings, told, row["cause"]))
+            found.append(Past(row["number"], settings, told, row["cause"], confirmed.get(row["trial_id"], {})))
         return found
 
     def _observed(

@@ -35,10 +35,26 @@ class Terminal:
         self.progress.line("writing the plot, the page and the TensorBoard run")
 
 
+class ConfirmedInJournal:
+    """What was confirmed, in ``RUN/optuna.journal``: the rest of it is written as the search goes on."""
+
+    name = "optuna.journal"
+
+    def __init__(self, agenda: Agenda) -> None:
+        self.agenda = agenda
+
+    def take(self, ended: Ended) -> None:
+        """Nothing: means are over all seeds."""
+
+    def finish(self) -> None:
+        self.agenda.write_confirmed()
+
+
 def views_of(plan: Plan, agenda: Agenda, progress: Progress) -> list[View]:
     """What a driver of the plan tells."""
     keeping = [Keeping(agenda)] if plan.keep == "front" else []  # once all views of what it removes are written
-    return [Terminal(progress, agenda), *written_views(plan, agenda.space, progress.line), *keeping]
+    written = written_views(plan, agenda.space, progress.line)
+    return [Terminal(progress, agenda), ConfirmedInJournal(agenda), *written, *keeping]
 
 
 def written_views(plan: Plan, space: SearchSpace, tell: Tell) -> list[View]:

@@ -6,9 +6,10 @@ The sampler chooses, the journal (`sweep.search.journal`) shows other tools what
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from optuna.study import Study
 
@@ -26,6 +27,7 @@ class Past:
     settings: Settings
     observation: Observation | None
     cause: str | None = None
+    confirmed: Mapping[str, Any] = field(default_factory=dict)  # attributes of its study's trial
 
     @property
     def state(self) -> str:
@@ -57,7 +59,8 @@ class ArmSearch:
         self._next = max((p.number for p in past), default=-1) + 1
         lost = sorted(set(range(self._next)) - {p.number for p in past})  # their records were damaged
         self._waiting = sorted(self._waiting + [(n, self._settings(n)) for n in lost], key=lambda trial: trial[0])
-        journal.rebuild([(p.observation, p.cause) for p in past if p.observation], dict(self._waiting))
+        ended = [(p.observation, p.cause) for p in past if p.observation]
+        journal.rebuild(ended, dict(self._waiting), {p.number: p.confirmed for p in past})
 
     @property
     def study(self) -> Study:

@@ -6,16 +6,23 @@ Nothing here chooses a trial: samplers keep their own knowledge (`sweep.samplers
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
+import pyarrow.compute as pc
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import Trial, TrialState
 
-from sweep.records import COMPLETE, FAIL
+from sweep.reading.sweep import read_sweep
+from sweep.reading.words import shown
+from sweep.records import COMPLETE, FAIL, NothingRecorded, read
+from sweep.records.whole import write_whole
 from sweep.samplers import Observation
 from sweep.samplers.optuna_samplers import DIRECTIONS, STATES, distribution
 from sweep.space import Arm, SearchSpace, Settings
@@ -30,6 +37,37 @@ def open_journal(run_dir: Path) -> JournalStorage:
     for stale in (path, Path(f"{path}.lock")):
         stale.unlink(missing_ok=True)
     return JournalStorage(JournalFileBackend(os.fspath(path), lock_obj=JournalFileOpenLock(os.fspath(path))))
+
+
+def confirmed_attributes(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """By confirmed trial, its means over the fresh seeds with their intervals, as attributes that other tools show."""
+    try:
+        replicates = read(run_dir, "replicates", ("replicate",))
+    except NothingRecorded:
+        return {}
+    if not pc.any(pc.greater_equal(replicates["replicate"], 1)).as_py():
+        return {}
+    sweep = read_sweep(run_dir)
+    told: dict[str, dict[str, Any]] = {}
+    for trial in (t for arm in sweep.arms.values() for t in arm.confirmed_members):
+        own = told[trial.trial_id] = {
+            "confirmed_seeds": len(sweep.seeds(trial.trial_id)),
+            "confirmed_feasible": trial.feasible,
+        }
+        for name in shown(sweep):
+            if found := (trial.confirmed or {}).get(name):
+                own[f"confirmed_{name}"] = found.mean
+                if found.lower is not None and found.upper is not None:
+                    own[f"confirmed_{name}_interval"] = [found.lower, found.upper]
+    return told
+
+
+@contextmanager
+def journal_in_place(run_dir: Path) -> Iterator[JournalStorage]:
+    """A new, empty journal, which takes the place of the run's once it is filled; where that fails the run's is as it was."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield open_journal(Path(folder))
+        write_whole(run_dir / JOURNAL, (Path(folder) / JOURNAL).read_bytes())
 
 
 class Journal:
@@ -53,8 +91,16 @@ class Journal:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self.study.set_metric_names([o.metric for o in space.objectives])
 
-    def rebuild(self, ended: Iterable[tuple[Observation, str | None]], unfinished: dict[int, Settings]) -> None:
-        """Put an earlier driver's trials into the empty study: those that ended with their causes, the others waiting."""
+    def rebuild(
+        self,
+        ended: Iterable[tuple[Observation, str | None]],
+        unfinished: dict[int, Settings],
+        confirmed: Mapping[int, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Put an earlier driver's trials into the empty study: those that ended with their causes, the others waiting.
+
+        `confirmed` are attributes by a trial's number; see `confirmed_attributes`.
+        """
         told = {o.number: (o, cause) for o, cause in ended}
         for number in sorted({*told, *unfinished}):
             if number in unfinished:
@@ -69,7 +115,7 @@ class Journal:
                     distributions={name: distribution(self._parameters[name]) for name in observation.settings},
                     constraints=dict(observation.excesses) if observation.state != FAIL else None,
                     system_attrs=self._for_the_dashboard(observation),
-                    user_attrs={"cause": cause} if cause else None,
+                    user_attrs=({"cause": cause} if cause else {}) | dict((confirmed or {}).get(number, {})),
                 )
             )
 

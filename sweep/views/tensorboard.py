@@ -25,12 +25,18 @@ from sweep import procedures
 from sweep.jobs import Ended
 from sweep.page.figures import curves_figure, front_figure, image_grid
 from sweep.reading.sweep import Sweep, read_sweep
-from sweep.records import FAIL, RUNNING, safe_name
+from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING, safe_name
 from sweep.space import Choice, Float, Int, SearchSpace
 from sweep.views.curve_points import scalars
 from trainables.store import Store
 
 NONE = "—"  # a conditional parameter that is not active
+_ENDED = {
+    COMPLETE: "complete",
+    PRUNED: "stopped early",
+    FAIL: "failed",
+    RUNNING: NONE,
+}  # HParams has no status for stopped
 SWEEP = "_sweep"  # the run of figures about the whole sweep; no trial id starts with '_'
 
 
@@ -119,12 +125,14 @@ class Board:
         A choice that is not active is written as '—', an option like the others. A number that is not active is left
         out of the session, though declared: the plugin cannot serve NaN, nor sort a word in a column of numbers.
         """
-        declared: dict[str, Any] = {"arm": "", "method": ""}
+        declared: dict[str, Any] = {"arm": "", "method": "", "ended": ""}
         domains: dict[str, list[Any]] = {
             "arm": [*(a.name for a in self.space.arms), "control"],
             "method": [*dict.fromkeys(a.method for a in self.space.arms), "none"],
+            "ended": list(_ENDED.values()),
         }
         present: dict[str, Any] = {"arm": str(row["arm"]), "method": str(row["method"])}
+        present["ended"] = _ENDED.get(row.get("state") or "", NONE)
         for name, parameter in self.space.parameters().items():
             value = row.get(f"param_{name}")
             options = list(parameter.branches) if isinstance(parameter, Choice) else []

@@ -10,6 +10,7 @@ from sweep import records
 from sweep.driver.agenda import Agenda
 from sweep.jobs import Ended, Job
 from sweep.plan.plan import Plan
+from sweep.records.folder import write_json
 from sweep.relearning.specs import Specs
 from trainables.relearning.experiment import Experiment
 
@@ -24,6 +25,7 @@ def plan_in(folder: Path, **changes: Any) -> Plan:
 
 def agenda_of(plan: Plan) -> Agenda:
     space = plan.question().bounded(PREPARED)
+    write_json(Path(plan.run_dir) / "plan.json", plan.to_json())  # a driver's first file
     specs = Specs(plan, space, Experiment(store=plan.artifacts), PREPARED["fid_delta_sd"])
     return Agenda(plan, space, specs, PREPARED)
 

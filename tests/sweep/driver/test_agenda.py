@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from agenda_by_hand import PREPARED, TINY, agenda_of, drain, finish, plan_in, report, stage
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from sweep import records
@@ -295,3 +298,40 @@ def test_a_setting_that_is_true_or_false_is_recorded_and_found_again(tmp_path: P
 def test_shadow_models_are_trained_only_where_the_plan_says_so(tmp_path: Path) -> None:
     assert experiment_of(plan_in(tmp_path)).shadow_models == 0
     assert experiment_of(plan_in(tmp_path, shadow_models=3)).shadow_models == 3
+
+
+def test_what_was_confirmed_is_in_the_journal_once_and_stays_there(plan: Plan) -> None:
+    """At the end of a run, after a resume that has nothing to do, and where a repair makes the journal from the records."""
+    agenda = agenda_of(plan)
+    drain(agenda)
+    agenda.close()
+    assert not any("confirmed_seeds" in attributes for attributes in attributes_of(plan).values())
+    agenda.write_confirmed()
+    told = attributes_of(plan)
+    confirmed = {name: attributes for name, attributes in told.items() if "confirmed_seeds" in attributes}
+    sweep = read_sweep(plan.run_dir)
+    assert set(confirmed) == {m.trial_id for arm in sweep.arms.values() for m in arm.confirmed_members} != set()
+    for trial_id, attributes in confirmed.items():
+        found = sweep.member(trial_id).confirmed
+        assert found is not None and attributes["confirmed_robustness"] == found["robustness"].mean
+        assert attributes["confirmed_fid_delta_interval"] == [found["fid_delta"].lower, found["fid_delta"].upper]
+        assert (attributes["confirmed_seeds"], attributes["confirmed_feasible"]) == (2, True)
+    size = (Path(plan.run_dir) / "optuna.journal").stat().st_size
+    again = agenda_of(plan)
+    again.close()
+    assert attributes_of(plan) == told, "as a resume and a repair make it"
+    again.write_confirmed()
+    assert attributes_of(plan) == told
+    assert (Path(plan.run_dir) / "optuna.journal").stat().st_size == pytest.approx(size, rel=0.01), (
+        "nothing is there twice"
+    )
+
+
+def attributes_of(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The attributes of every trial in the journal, as any tool of Optuna reads them."""
+    storage = JournalStorage(JournalFileBackend(str(Path(plan.run_dir) / "optuna.journal")))
+    return {
+        f"{arm}-{trial.number:04d}": trial.user_attrs
+        for arm in ("dimum", "label_swap")
+        for trial in optuna.load_study(study_name=f"tiny/{arm}", storage=storage).get_trials()
+    }

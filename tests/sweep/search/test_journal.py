@@ -19,7 +19,7 @@ from recorded_run import TRIALS, space, write_run
 
 from sweep import records
 from sweep.samplers import Observation
-from sweep.search.journal import JOURNAL, Journal, open_journal
+from sweep.search.journal import JOURNAL, Journal, confirmed_attributes, open_journal
 
 ENDED = {t: f for t, f in TRIALS.items() if t.startswith("dimum")}
 
@@ -37,7 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         figures = {o.metric: row[o.metric] for o in question.objectives if row[o.metric] is not None}
         seen.append((Observation(row["number"], settings, row["state"], figures, kept), row["cause"]))
     journal = Journal(arm, question, open_journal(run))
-    journal.rebuild(seen[:3], {})
+    confirmed = {int(t[-4:]): told for t, told in confirmed_attributes(run).items() if t.startswith("dimum")}
+    journal.rebuild(seen[:3], {}, confirmed)
     for observation, cause in seen[3:]:
         journal.begun(observation.number, observation.settings)
         journal.ended(observation, cause)
@@ -106,3 +107,6 @@ def test_the_dashboard_sees_each_trial_as_feasible_or_not(dashboard: str) -> Non
         assert (bool(told) and all(c <= 0 for c in told)) == feasible(trial_id), trial_id
         if trial["state"] == "Complete":
             assert trial["values"] == list(ENDED[trial_id][1:3])
+    of_one = {one["key"]: json.loads(one["value"]) for one in shown["dimum-0001"]["user_attrs"]}
+    assert of_one["confirmed_robustness"] == pytest.approx(0.88) and of_one["confirmed_seeds"] == 3
+    assert of_one["confirmed_robustness_interval"] == pytest.approx([0.83, 0.93], abs=0.001)

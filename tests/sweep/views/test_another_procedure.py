@@ -144,7 +144,7 @@ def test_the_board_has_every_trial_its_figures_and_parameters(run: Path, columns
     assert set(events.Tags()["scalars"]) == {"fairness", "weight"} | drawn and not events.Tags()["images"]
     (content,) = (c for tag, c in events.PluginTagToContent("hparams").items() if tag.endswith("/experiment"))
     experiment = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
-    assert {i.name for i in experiment.hparam_infos} == {"arm", "method", "angle"}
+    assert {i.name for i in experiment.hparam_infos} == {"arm", "method", "ended", "angle"}
     assert [m.name.tag for m in experiment.metric_infos] == ["fairness", "weight"]
     whole = EventAccumulator(str(run / "tensorboard" / "_sweep"))
     whole.Reload()

@@ -70,7 +70,7 @@ def test_every_trial_declares_every_parameter_and_the_same_metrics(run: Path) ->
         told = hparams(load(run / "tensorboard" / trial_id))
         experiment = told["experiment"].experiment
         infos = {i.name: i for i in experiment.hparam_infos}
-        assert set(infos) == {"arm", "method", "lr", "replacement", "noise_scale", "steps"}
+        assert set(infos) == {"arm", "method", "ended", "lr", "replacement", "noise_scale", "steps"}
         assert list(infos["replacement"].domain_discrete) == ["one_image", "noise", "—"]
         tags = {m.name.tag for m in experiment.metric_infos}
         assert {"robustness", "fid_delta", "relearning_accuracy/retain"} <= tags
@@ -112,6 +112,9 @@ def test_a_session_holds_the_trials_own_values_and_state(run: Path) -> None:
     assert values["arm"].string_value == "dimum" and "steps" not in values  # another arm's
     swap = hparams(load(run / "tensorboard" / "label_swap-0000"))["session_start_info"].session_start_info.hparams
     assert swap["replacement"].string_value == "—" and swap["steps"].number_value == 50
+    for trial_id, how in (("dimum-0001", "complete"), ("dimum-0004", "stopped early"), ("dimum-0005", "failed")):
+        start = hparams(load(run / "tensorboard" / trial_id))["session_start_info"].session_start_info
+        assert start.hparams["ended"].string_value == how
     for trial_id, state in (("dimum-0001", "STATUS_SUCCESS"), ("dimum-0005", "STATUS_FAILURE")):
         end = hparams(load(run / "tensorboard" / trial_id))["session_end_info"].session_end_info
         assert end.status == Status.Value(state)
