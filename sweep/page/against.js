@@ -53,7 +53,7 @@ function parameterAxis(parameter, rows) {
 function againstTraces(run, arm, rows, at) {
   const kinds = new Map();
   for (const row of rows) {
-    const kind = `${STANDING[row.group]}${row.group === GROUP.infeasible && run.trials.seeds[row.i] ? ", confirmed" : ""}`;
+    const kind = `${run.standings[row.group]}${row.group === GROUP.infeasible && run.trials.seeds[row.i] ? ", confirmed" : ""}`;
     kinds.set(kind, [...(kinds.get(kind) ?? []), row]);
   }
   const brushed = Object.keys(parallel.brush).length > 0;

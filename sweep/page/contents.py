@@ -48,7 +48,17 @@ LIMIT = 8_000_000  # bytes of a page
 MOST_PICKS = 3  # arms whose best the page names first; of more, their standings follow
 STRONGEST = 10  # parameters of a figure whose importance the page lists
 _TEXT = 600_000  # bytes kept for its tables
-SCRIPTS = ("page.js", "parallel.js", "panel.js", "trials.js", "labels.js", "against.js", "timeline.js", "report.js")
+SCRIPTS = (
+    "page.js",
+    "parallel.js",
+    "panel.js",
+    "trials.js",
+    "labels.js",
+    "outside.js",
+    "against.js",
+    "timeline.js",
+    "report.js",
+)
 
 
 def write(

@@ -1,0 +1,31 @@
+// What the front leaves out: what lies beyond its window, and trials that lack its figures.
+"use strict";
+
+// What the window leaves out, told where it went: a double-click or zooming out shows it.
+function outside(run) {
+  const { up, right: rightwards, window: [x0, x1, y0] } = planeOf(run);
+  const at = (row) => [mean(row.figure(rightwards)), mean(row.figure(up))];
+  const scored = rowsOf(run).filter((row) => row.group === GROUP.control || row.group <= GROUP.infeasible).filter((row) => at(row).every((value) => value !== null));
+  const stopped = rowsOf(run).filter((row) => row.group === GROUP.stopped && at(row)[0] !== null);
+  const beyond = (where) => {
+    const early = stopped.filter(where).length, all = early + scored.filter(where).length;
+    return [all, early ? `, ${early} of them stopped early` : ""];
+  };
+  const below = scored.filter((row) => at(row)[0] <= x1 && at(row)[1] < y0), beside = (row) => !below.includes(row);
+  const [right, early] = beyond((row) => at(row)[0] > x1), [left, earlyLeft] = beyond((row) => at(row)[0] < x0 && beside(row));
+  const control = below.find((row) => row.group === GROUP.control);
+  const told = [];
+  if (left) told.push([`← ${left} further left${earlyLeft}`, { x: 0, y: RUG + 0.05, xanchor: "left", yanchor: "bottom" }]);
+  if (right) told.push([`${right} further right${early} →`, { x: 1, y: RUG, xanchor: "right", yanchor: "bottom" }]);
+  if (below.length) told.push([`↓ ${below.length} below${control ? `, ${escaped(run.controls[control.id].name)} at ${figured(at(control)[1])}` : ""}`, { x: 0, y: RUG, xanchor: "left", yanchor: "bottom" }]);
+  return told;
+}
+
+// Trials that are nowhere in the front, for they lack its figures, are counted below it.
+function tellUndrawn() {
+  const run = runShown(), { right } = planeOf(run);
+  const lacking = (group) => rowsOf(run).filter((row) => row.group === group && mean(row.figure(right)) === null).length;
+  const early = lacking(GROUP.stopped), ended = rowsOf(run).filter((row) => row.group === GROUP.ended).length;
+  const told = [...(early ? [`${early} that stopped early before ${right} was measured`] : []), ...(ended ? [`${ended} that did not finish`] : [])];
+  byId("undrawn").textContent = told.length ? `Not drawn: ${told.join(", ")}.` : "";
+}
