@@ -28,8 +28,8 @@ def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Pa
     assert keep[2:] == ["sweep.export", str(tmp_path / "a run's"), "dimum-0001", "--replicate", "1", "-o",
                         str(tmp_path / "a run's" / "dimum-0001-model")]  # fmt: skip
     shown = ending.text()
-    best = "best    dimum-0001       robustness 0.880 [0.830, 0.930], fid_delta 3.200 [2.703, 3.697]"
-    assert f"{best}  (confirmed front 2 of 7 trials)" in shown and "control control-retrain  robustness 0.860" in shown
+    best = "best    dimum-0001       robustness 0.88 [0.83, 0.93], fid_delta 3.2 [2.7, 3.7]"
+    assert f"{best}  (confirmed front 2 of 7 trials)" in shown and "control control-retrain  robustness 0.86 [" in shown
     assert shown.index("winner  dimum-0001") > shown.index("best    label_swap-0000") > shown.index(best)
     told = [line.split("  # ")[0].strip() for line in shown[shown.index("next:") :].splitlines() if "  # " in line]
     assert told[:3] == [*ending.commands().values()] and "tensorboard --logdir" in told[-1]
