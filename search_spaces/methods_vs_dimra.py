@@ -138,11 +138,11 @@ OWN: dict[str, Settings] = {
 
 def begin(methods: Mapping[str, tuple[Parameter, ...]], values: Settings) -> dict[str, tuple[Settings]]:
     """Each method's first trial, a wrapped one's as that of the method it wraps; `values` where it has none of its own."""
-    found = {}
+    points = {}
     for method, parameters in methods.items():
         known = values | OWN.get(method.removeprefix("meta(").removesuffix(")"), {})
-        found[method] = ({p.name: known[p.name] for p in parameters},)
-    return found
+        points[method] = ({p.name: known[p.name] for p in parameters},)
+    return points
 
 
 SPACE = SearchSpace(

@@ -116,8 +116,8 @@ def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen 
             loggers.keep(run_dir, to)
             if args.confirm:
                 name_trials(run_dir, without_controls(run_dir, args.confirm))
-            for told in reopen(run_dir, space, args.confirm):
-                progress.line(told)
+            for line in reopen(run_dir, space, args.confirm):
+                progress.line(line)
         return plan
     plan, earlier = preparing.resolved(), gather(plan.warm_start, space)
 

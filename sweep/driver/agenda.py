@@ -266,13 +266,13 @@ class Agenda:
         return {arm.name: self._past(arm, rows, confirmed) for arm in self.space.arms}
 
     def _past(self, arm: Arm, rows: list[dict[str, Any]], confirmed: Mapping[str, Mapping[str, Any]]) -> list[Past]:
-        found = []
+        past = []
         for row in (r for r in rows if r["arm"] == arm.name):
             settings = settings_of(arm, row)
             curves = records.rows(self.run_dir, "curves", f"{row['trial_id']}-r0")
-            told = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
-            found.append(Past(row["number"], settings, told, row["cause"], confirmed.get(row["trial_id"], {})))
-        return found
+            observed = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
+            past.append(Past(row["number"], settings, observed, row["cause"], confirmed.get(row["trial_id"], {})))
+        return past
 
     def _observed(
         self, number: int, settings: Mapping[str, Any], row: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]

@@ -33,14 +33,14 @@ def keys_of(run: Path, but: Iterable[str] = ()) -> set[str]:
     """Every artifact that the run's records and ``prepared.json`` name, but by the search's own replicates of some trials."""
     left_out = frozenset(but)
     prepared = records.read_json(run / "prepared.json") if (run / "prepared.json").is_file() else {}
-    found = {*prepared.get("keys", {}).values(), *prepared.get("shared", ())}
+    keys = {*prepared.get("keys", {}).values(), *prepared.get("shared", ())}
     columns = _columns_of(run)
     holders = {"stages": ("key",), "replicates": columns.artifacts, "curves": ("artifact",)}
     for table, names in holders.items():
         for row in records.rows(run, table):
             if row["replicate"] or row["trial_id"] not in left_out:
-                found |= {row[name] for name in names if row.get(name)}
-    return {key for key in found if is_key(key)}
+                keys |= {row[name] for name in names if row.get(name)}
+    return {key for key in keys if is_key(key)}
 
 
 def _columns_of(run: Path) -> Columns:
@@ -52,14 +52,14 @@ def _columns_of(run: Path) -> Columns:
 
 def runs_beside(run: Path, artifacts: str) -> list[Path]:
     """The other runs of the same folder that have the same artifact store."""
-    found = []
+    others = []
     for path in run.resolve().parent.glob("*/plan.json"):
         if path.parent.name == run.resolve().name:
             continue
         plan = records.read_json(path)
         if isinstance(plan, dict) and plan.get("artifacts") == artifacts:
-            found.append(path.parent)
-    return found
+            others.append(path.parent)
+    return others
 
 
 class Keeping:

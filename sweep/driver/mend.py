@@ -47,20 +47,20 @@ class Rows:
         return [name for name in every if self._lacks(name)]
 
     def _lacks(self, name: str) -> bool:
-        own = self.replicates.get(name)
+        replicate = self.replicates.get(name)
         if is_search(name):
             trial = self.trials.get(name.removesuffix("-r0"))
             if trial is None:
                 return True
             if trial["state"] == RUNNING:
                 return False  # --resume goes on with it
-            if own is None or own["state"] != trial["state"]:
+            if replicate is None or replicate["state"] != trial["state"]:
                 return True
-        elif own is None:
+        elif replicate is None:
             return True
-        if own is None or own["state"] not in (COMPLETE, PRUNED):
+        if replicate is None or replicate["state"] not in (COMPLETE, PRUNED):
             return False
-        return name not in self.stages or (name not in self.curves and self._has_points(name, own["state"]))
+        return name not in self.stages or (name not in self.curves and self._has_points(name, replicate["state"]))
 
     def _has_points(self, name: str, state: str) -> bool:
         """Whether curves of the replicate were recorded: a gate may stop a trial at a glance, which gives none."""
@@ -108,14 +108,17 @@ def mend_rows(run: Path, space: SearchSpace, specs: Specs, done: Repair, tell: T
         if job is None:
             done.left.append(f"{name}: its parameters are lost; --resume asks for the trial again")
             continue
-        own, trial = known.replicates.get(name, {}), known.trials.get(job.spec.trial_id) if is_search(name) else None
+        replicate_before, trial = (
+            known.replicates.get(name, {}),
+            known.trials.get(job.spec.trial_id) if is_search(name) else None,
+        )
         job.stages = known.stages.get(name, [])
         state, cause, bench = replay(job, bench)
-        told = trial or own
-        if told.get("state") == FAIL or (told.get("state") == PRUNED and job.figures):
-            state, cause = told["state"], told["cause"]
+        row_before = trial or replicate_before
+        if row_before.get("state") == FAIL or (row_before.get("state") == PRUNED and job.figures):
+            state, cause = row_before["state"], row_before["cause"]
         if state == PRUNED:
-            job.stopped_by = told.get("stopped_by") or GATE
+            job.stopped_by = row_before.get("stopped_by") or GATE
         if state is None:
             done.left.append(f"{name}: not all of its artifacts are there; --resume makes it again")
             if trial is not None and trial["state"] != RUNNING:  # else it would count as ended, without its rows
@@ -144,8 +147,8 @@ def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | No
         settings: Any = settings_of(arm, known.trials[trial_id])
     else:
         rows = [known.replicates.get(name), *(r for n, r in known.replicates.items() if n.startswith(f"{trial_id}-r"))]
-        found = [specs.parameters_of(arm, r) for r in rows if r]
-        settings = next((arm.check(f) for f in found if f is not None), None)
+        candidates = [specs.parameters_of(arm, r) for r in rows if r]
+        settings = next((arm.check(f) for f in candidates if f is not None), None)
     if settings is None:
         return None
     spec = specs.of(trial_id, replicate, arm, settings, gate=replicate == 0)

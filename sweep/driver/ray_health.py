@@ -24,6 +24,6 @@ class RayHealth:
         import ray
 
         self._asked = time.monotonic()
-        own = ray.get_runtime_context().get_node_id()
-        if any(node["NodeID"] == own and not node["Alive"] for node in ray.nodes()):
+        here = ray.get_runtime_context().get_node_id()
+        if any(node["NodeID"] == here and not node["Alive"] for node in ray.nodes()):
             raise RayDied("Ray died on the driver's machine: its raylet was killed, for memory perhaps")

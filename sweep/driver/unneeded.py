@@ -56,27 +56,27 @@ def unneeded(store: Store, runs: Sequence[Path], before: float) -> Found:
     before = min([before, *(began for run in runs if (began := _unfinished_since(run)) is not None)])
     files = store.files()
     whole = {f.key for f in files if f.what == "json"}
-    found = Found([], [], [])
+    sorted_out = Found([], [], [])
     for file in files:
         artifact = file.what in ("json", "safetensors")
         if file.modified >= before or (artifact and file.key in needed and file.key in whole):
-            found.kept.append(file)
+            sorted_out.kept.append(file)
         elif artifact and file.key in whole:
-            found.artifacts.append(file)
+            sorted_out.artifacts.append(file)
         else:
-            found.others.append(file)
+            sorted_out.others.append(file)
     young = {
-        f.key for f in found.kept if f.what == "json"
+        f.key for f in sorted_out.kept if f.what == "json"
     }  # a sidecar is written last: its tensors may look old enough
-    spared = [f for f in found.artifacts if f.key in young]
-    return Found([f for f in found.artifacts if f.key not in young], found.others, found.kept + spared)
+    spared = [f for f in sorted_out.artifacts if f.key in young]
+    return Found([f for f in sorted_out.artifacts if f.key not in young], sorted_out.others, sorted_out.kept + spared)
 
 
-def delete(store: Store, found: Found) -> None:
+def delete(store: Store, files: Found) -> None:
     """Remove it, every artifact's sidecar first: whenever this is stopped, what is left is whole, or no artifact."""
-    for key in dict.fromkeys(f.key for f in found.artifacts):
+    for key in dict.fromkeys(f.key for f in files.artifacts):
         store.delete(key)
-    for file in found.others:
+    for file in files.others:
         store.remove(file.path)
 
 

@@ -34,12 +34,12 @@ def caption(sweep: Sweep) -> str:
     )
     arms = "; ".join(f"{a.name} ({standing_of(sweep, a.name)}): {counted(a)}" for a in sweep.arms.values())
     drawn = " ".join(filter(None, (axes, of.subject)))
-    told = " ".join(filter(None, (f"{drawn}.", of.lines, how, "Grey points break a constraint.")))
+    words = " ".join(filter(None, (f"{drawn}.", of.lines, how, "Grey points break a constraint.")))
     origin = f"{of.origin}; plan's" if of.origin else "Plan's"
     return "\n".join(
         [
             plan["question"],
-            told,
+            words,
             *(f"{o.metric}: {said[o.metric]}." for o in sweep.objectives),
             f"Intervals: {said['interval']}.",
             *of.facts,

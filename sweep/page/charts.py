@@ -66,9 +66,9 @@ def curves_chart(axes: Axes, curves: Iterable[DrawnCurve]) -> Spec:
             band |= {"hoverinfo": "skip", "fillcolor": curve.mark.colour, "opacity": 0.18, "line": {"width": 0}}
             traces.append(band | {"showlegend": False, "legendgroup": curve.label})
         label = html.escape(curve.label)
-        told = [f"{label}<br>{html.escape(axes.symbol)} = {k}: {interval(e)}" for k, e in curve.values.items()]
+        texts = [f"{label}<br>{html.escape(axes.symbol)} = {k}: {interval(e)}" for k, e in curve.values.items()]
         line: Spec = {"type": "scatter", "mode": "lines+markers", "name": label, "x": x, "y": [e.mean for e in values]}
-        line |= {"hovertext": told, "hoverinfo": "text", "legendgroup": curve.label}
+        line |= {"hovertext": texts, "hoverinfo": "text", "legendgroup": curve.label}
         line |= {"line": {"color": curve.mark.colour, "dash": curve.mark.dash, "width": 2}}
         traces.append(line | {"marker": {"symbol": curve.mark.symbol, "size": 7, "color": curve.mark.colour}} | hidden)
     ticks = {"tickvals": places(axes, axes.steps), "ticktext": [str(k) for k in axes.steps]}

@@ -86,20 +86,20 @@ def write(
 def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
     """What the template needs of the runs, with as many samples as keep the page within its limit."""
     kept = [held(sweep) for sweep in sweeps]
-    data: list[dict[str, Any]] = [explored(sweep, own) for sweep, own in zip(sweeps, kept, strict=True)]
+    data: list[dict[str, Any]] = [explored(sweep, kept_of_run) for sweep, kept_of_run in zip(sweeps, kept, strict=True)]
     taken = len(plotly()) + len(json.dumps(data)) + sum(map(len, pngs)) * 4 // 3 + _TEXT
     room = max(0, LIMIT - taken) // len(sweeps)
     pictures: dict[str, int] = {}  # each once, by its data URI
     runs = []
-    for i, (sweep, own, png) in enumerate(zip(sweeps, kept, pngs, strict=True)):
-        strips = gallery.gallery(sweep, own.members, room)
+    for i, (sweep, kept_of_run, png) in enumerate(zip(sweeps, kept, pngs, strict=True)):
+        strips = gallery.gallery(sweep, kept_of_run.members, room)
         shown_of = sweep.procedure.panels().pictures(sweep)
         kinds = list(shown_of.kinds) if shown_of else []
         numbered = [_numbered(strip, kinds, pictures) for strip in strips]
         data[i]["samples"] = _by_trial(numbered)
-        data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(own.members)
+        data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(kept_of_run.members)
         shown_here = _of_the_front(sweep, numbered)
-        runs.append(_run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": own.told})
+        runs.append(_run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": kept_of_run.told})
     return {
         "title": ", ".join(dict.fromkeys(sweep.space_name for sweep in sweeps)),
         "runs": runs,
@@ -129,21 +129,21 @@ def _numbered(strip: gallery.Strip, kinds: Iterable[str], pictures: dict[str, in
 
 def _by_trial(strips: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """By trial; a control's by ``ID/REPLICATE`` too, for it has one a phase."""
-    found: dict[str, dict[str, Any]] = {}
+    strips_of: dict[str, dict[str, Any]] = {}
     for strip in strips:
-        own = {k: strip[k] for k in ("seed", "replicate", "grids")}
-        found.setdefault(strip["trial_id"], own)
+        facts = {k: strip[k] for k in ("seed", "replicate", "grids")}
+        strips_of.setdefault(strip["trial_id"], facts)
         if strip["arm"] == CONTROL:
-            found[f"{strip['trial_id']}/{strip['replicate']}"] = own
-    return found
+            strips_of[f"{strip['trial_id']}/{strip['replicate']}"] = facts
+    return strips_of
 
 
 def _of_the_front(sweep: Sweep, strips: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The strips that the page shows without a click: of the fronts and the controls, each once, of one phase."""
     fresh = any(arm.confirmed for arm in sweep.arms.values())
     on = {m.trial_id for arm in sweep.arms.values() for m in arm.front}
-    found = [s for s in strips if s["trial_id"] in on or (s["arm"] == CONTROL and (s["replicate"] >= 1) == fresh)]
-    return [s for s in found if any(g["missing"] is None or "page is full" not in g["missing"] for g in s["grids"])]
+    of_front = [s for s in strips if s["trial_id"] in on or (s["arm"] == CONTROL and (s["replicate"] >= 1) == fresh)]
+    return [s for s in of_front if any(g["missing"] is None or "page is full" not in g["missing"] for g in s["grids"])]
 
 
 def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
@@ -192,22 +192,22 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
 
 def _found(sweep: Sweep) -> list[tuple[str, str]]:
     """What to pick, how sure it is and beside what, in a few lines: each arm's best, or of many arms those that stand first."""
-    found = picks(sweep)
-    told = [("In short", in_short(sweep, found))]
-    for pick in found[:MOST_PICKS]:
-        told.append(("Arm", f"{pick.arm}{' (baseline)' if pick.baseline else ''}: {pick_text(sweep, pick)}"))
+    every = picks(sweep)
+    answers = [("In short", in_short(sweep, every))]
+    for pick in every[:MOST_PICKS]:
+        answers.append(("Arm", f"{pick.arm}{' (baseline)' if pick.baseline else ''}: {pick_text(sweep, pick)}"))
     for pair in comparison(sweep):
         rows = [r for r in pair.rows if r.series is None and r.figure in {o.metric for o in sweep.objectives}]
         if pair.main and pair.baseline and rows and len(sweep.arms) <= FEW_ARMS:
             differences = ", ".join(f"{r.figure} {interval(r.difference)}" for r in rows)
             trials = f"{pair.main.trial_id} minus {pair.baseline.trial_id}"
-            told.append((f"Against {pair.baseline_arm}", f"{trials}: {differences}"))
+            answers.append((f"Against {pair.baseline_arm}", f"{trials}: {differences}"))
     metric = sweep.objectives[0].metric
     beside = [f"{m.trial_id} {number(m.value(metric))}" for m in sweep.controls.values()]
     if beside:
-        told.append(("Controls", f"{metric} of {', '.join(beside)}"))
-    told.append(("Trials", "; ".join(f"{name}: {counted(arm)}" for name, arm in sweep.arms.items())))
-    return told
+        answers.append(("Controls", f"{metric} of {', '.join(beside)}"))
+    answers.append(("Trials", "; ".join(f"{name}: {counted(arm)}" for name, arm in sweep.arms.items())))
+    return answers
 
 
 def bound_text(constraint: Constraint) -> str:
@@ -223,16 +223,16 @@ def _heading(sweep: Sweep, figure: str) -> str:
 
 def _section(sweep: Sweep, section: Section, run: str) -> dict[str, Any]:
     """A part of the page that the run's procedure names, with its charts as Plotly draws them."""
-    told = sweep.procedure.panels().curves(sweep)
-    drawn = section.panels if told else ()
+    curves = sweep.procedure.panels().curves(sweep)
+    drawn = section.panels if curves else ()
     figures = [
         {
             "id": f"{run}-{section.key}{i}",
             "title": panel.series.title,
-            "spec": charts.panel_chart(sweep, told.axes, panel),
+            "spec": charts.panel_chart(sweep, curves.axes, panel),
         }
         for i, panel in enumerate(drawn)
-        if told
+        if curves
     ]
     return {"of": section, "figures": figures}
 
@@ -298,7 +298,7 @@ def _words(sweep: Sweep) -> list[str]:
             "The search's best, and trials that noise may have kept behind it",
             "which is reported as the best",
         )
-    told = [
+    parts = [
         f"{plan['trials']} trials{shared} {', '.join(methods)}{against}, chosen by the {plan['sampler']} sampler"
         f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}{about}.",
         *([of.course] if of.course else []),
@@ -306,7 +306,7 @@ def _words(sweep: Sweep) -> list[str]:
         f"{again}, run again on {plan['confirm_seeds']} "
         f"fresh seeds{also}; means over those seeds, with 95 % intervals, decide {decided}.",
     ]
-    return [*told, of.prepared] if of.prepared else told
+    return [*parts, of.prepared] if of.prepared else parts
 
 
 def _arm(sweep: Sweep, name: str, searched: set[str]) -> dict[str, Any]:

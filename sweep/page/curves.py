@@ -23,8 +23,8 @@ SHOWN_CURVES = 6  # arms whose curves are drawn; of more, the best
 def curves_figure(sweep: Sweep) -> Figure:
     """The best trials' curves over the steps of every series of a run's procedure; an empty figure where there are none."""
     shown = sweep.procedure.panels()
-    told = shown.curves(sweep)
-    panels = [best_of(panel) for panel in shown.panels(sweep)] if told else []
+    shown_curves = shown.curves(sweep)
+    panels = [best_of(panel) for panel in shown.panels(sweep)] if shown_curves else []
     columns = min(3, max(1, len(panels)))
     rows = math.ceil(max(1, len(panels)) / columns)
     figure = Figure(figsize=(max(1.2 + 3.2 * columns, 7.0), 0.9 + 2.8 * rows), dpi=150, layout="constrained")
@@ -32,16 +32,18 @@ def curves_figure(sweep: Sweep) -> Figure:
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     handles: dict[str, Artist] = {}
     for i, plot in enumerate(grid.flat):
-        if told and i < len(panels):
-            _panel(plot, sweep, told.axes, panels[i], handles)
+        if shown_curves and i < len(panels):
+            _panel(plot, sweep, shown_curves.axes, panels[i], handles)
         else:
             plot.set_axis_off()
     for plot in grid[:, 0]:
-        plot.set_ylabel(told.axes.y if told else "")
+        plot.set_ylabel(shown_curves.axes.y if shown_curves else "")
     over = "seeds" if panels and panels[0].confirmed else "samples of one seed (search only)"
     of = f", the {SHOWN_CURVES} best arms" if len(sweep.arms) > SHOWN_CURVES else ""
-    nothing = told.nothing if told else "No curves"
-    figure.suptitle(f"{told.title}{of}; bands: 95 % over {over}" if told and panels else nothing, fontsize=9)
+    nothing = shown_curves.nothing if shown_curves else "No curves"
+    figure.suptitle(
+        f"{shown_curves.title}{of}; bands: 95 % over {over}" if shown_curves and panels else nothing, fontsize=9
+    )
     if handles:
         figure.legend(
             list(handles.values()), list(handles), loc="outside lower center", ncols=2, fontsize=8, frameon=False

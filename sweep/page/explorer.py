@@ -111,8 +111,13 @@ def _climbed(sweep: Sweep) -> dict[str, str]:
 def _arm(sweep: Sweep, name: str) -> dict[str, Any]:
     arm, best = sweep.arms[name], leader(sweep, name)
     mark = _mark(marks(sweep)[name])
-    told = {"name": name, "baseline": arm.baseline, "confirmed": arm.confirmed, "best": best.trial_id if best else None}
-    return told | mark
+    facts = {
+        "name": name,
+        "baseline": arm.baseline,
+        "confirmed": arm.confirmed,
+        "best": best.trial_id if best else None,
+    }
+    return facts | mark
 
 
 def _mark(mark: Mark) -> dict[str, str]:
@@ -121,15 +126,15 @@ def _mark(mark: Mark) -> dict[str, str]:
 
 def _parameters(sweep: Sweep) -> list[dict[str, Any]]:
     """Every parameter that any trial has, and the scale and range it is drawn on: the declared one, where the plan tells it."""
-    found, ranges = [], sweep.plan.get("ranges", {})
+    parameters, ranges = [], sweep.plan.get("ranges", {})
     for field in sweep.trial_table.schema:
         column = sweep.trial_table[field.name]
         if field.name.startswith("param_") and column.null_count < len(column):
             words = pa.types.is_dictionary(field.type) or pa.types.is_string(field.type)
             log = (field.metadata or {}).get(b"unit") == b"log scale"
             name = field.name.removeprefix("param_")
-            found.append({"name": name, "words": words, "log": log, "range": None if words else ranges.get(name)})
-    return found
+            parameters.append({"name": name, "words": words, "log": log, "range": None if words else ranges.get(name)})
+    return parameters
 
 
 def _timeline(sweep: Sweep, trials: list[Trial]) -> dict[str, Any] | None:
@@ -149,7 +154,7 @@ def _timeline(sweep: Sweep, trials: list[Trial]) -> dict[str, Any] | None:
 def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]], exported: str) -> dict[str, Any]:
     arms = {name: i for i, name in enumerate(sweep.arms)}
     figures = list(dict.fromkeys([*shown(sweep), *sweep.columns.quality]))
-    own = [replicates.get(m.trial_id, []) for m in trials]
+    rows_of = [replicates.get(m.trial_id, []) for m in trials]
     return {
         "id": [m.trial_id for m in trials],
         "arm": [arms.get(m.arm, -1) for m in trials],
@@ -162,9 +167,9 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
         "parameters": {
             p["name"]: [_plain(m.setting(p["name"])) for m in trials] for p in _parameters(sweep)
         },
-        "seeds": [len([r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]) for rows in own],
-        "core_s": [_round(sum(r["core_s"] or 0.0 for r in rows)) for rows in own],
-        "exported": [_exported(rows, exported) for rows in own],
+        "seeds": [len([r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]) for rows in rows_of],
+        "core_s": [_round(sum(r["core_s"] or 0.0 for r in rows)) for rows in rows_of],
+        "exported": [_exported(rows, exported) for rows in rows_of],
     }  # fmt: skip
 
 
@@ -188,8 +193,8 @@ def _group(sweep: Sweep, trial: Trial) -> int:
 
 def _exported(rows: list[Row], kept_in: str) -> int | None:
     """The replicate that can be exported, a confirmed one first; None where what it made was not kept."""
-    found = [r["replicate"] for r in rows if kept_in and r[kept_in] and r["state"] == COMPLETE]
-    return min((r for r in found if r >= 1), default=min(found, default=None))
+    replicates_kept = [r["replicate"] for r in rows if kept_in and r[kept_in] and r["state"] == COMPLETE]
+    return min((r for r in replicates_kept if r >= 1), default=min(replicates_kept, default=None))
 
 
 def _curves_facts(curves: Curves) -> dict[str, Any]:
@@ -214,18 +219,18 @@ def _curves(sweep: Sweep, metric: str, trials: list[Trial]) -> dict[str, dict[st
     series, step = sweep.columns.series, sweep.columns.step
     names = ["trial_id", "replicate", series, step, "metric", "value", "lower", "upper", "samples"]
     ids = [m.trial_id for m in trials]
-    found: dict[tuple[str, bool], dict[str, dict[int, list[Row]]]] = {}
+    points: dict[tuple[str, bool], dict[str, dict[int, list[Row]]]] = {}
     for row in sweep.rows_of("curves", ids, names, metric):
-        at = found.setdefault((row["trial_id"], row["replicate"] >= 1), {})
+        at = points.setdefault((row["trial_id"], row["replicate"] >= 1), {})
         at.setdefault(row[series], {}).setdefault(row[step], []).append(row)
-    told: dict[str, dict[str, Any]] = {}
+    curves: dict[str, dict[str, Any]] = {}
     for trial in trials:
         of = trial.trial_id
         for confirm in (True, False):
-            if own := found.get((of, confirm)):
+            if points_of_trial := points.get((of, confirm)):
                 name = f"{of}/search" if not confirm and trial.arm == CONTROL else of
-                told.setdefault(name, _by_series(sweep.columns, own, confirm))
-    return told
+                curves.setdefault(name, _by_series(sweep.columns, points_of_trial, confirm))
+    return curves
 
 
 def _by_series(
@@ -244,8 +249,10 @@ def _ends(columns: Columns, rows: list[Row], confirm: bool) -> list[float | None
     """Mean and interval over seeds; of one seed the recorded interval over its samples."""
     if not confirm:
         return [_round(rows[0]["value"]), _round(rows[0]["lower"]), _round(rows[0]["upper"])]
-    found = share_estimate([curve_point(columns, r) for r in rows if r["value"] is not None])
-    return [None, None, None] if found is None else [_round(v) for v in (found.mean, found.lower, found.upper)]
+    estimate = share_estimate([curve_point(columns, r) for r in rows if r["value"] is not None])
+    return (
+        [None, None, None] if estimate is None else [_round(v) for v in (estimate.mean, estimate.lower, estimate.upper)]
+    )
 
 
 def _figure(value: Estimate | None) -> Any:

@@ -244,8 +244,8 @@ def _limits(axes: Axes, sweep: Sweep, plane: Plane) -> None:
     if right:
         axes.annotate(f"{right} further right →", (0.995, 0.01), ha="right", **place)
     if below:
-        found = (f", {named[m.trial_id].name} at {y:.2f}" for m, x, y in beside if y < y0 and x <= x1)
-        axes.annotate(plain(f"↓ {below} below{next(found, '')}"), (0.005, 0.01), **place)
+        names = (f", {named[m.trial_id].name} at {y:.2f}" for m, x, y in beside if y < y0 and x <= x1)
+        axes.annotate(plain(f"↓ {below} below{next(names, '')}"), (0.005, 0.01), **place)
 
 
 def window(sweep: Sweep, plane: Plane) -> tuple[float, float, float, float]:
@@ -289,8 +289,8 @@ def _heights(sweep: Sweep, plane: Plane, heights: list[float]) -> tuple[float, f
 def _scored(sweep: Sweep, plane: Plane) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(x, y, feasible) of every trial that has a place in the plane."""
     each = [points_of(sweep, arm, plane) for arm in sweep.arms.values()]
-    found = [(p.second[p.drawn], p.first[p.drawn], p.feasible[p.drawn]) for p in each]
-    x, y, feasible = (np.concatenate(column) for column in zip(*found, strict=True))
+    parts = [(p.second[p.drawn], p.first[p.drawn], p.feasible[p.drawn]) for p in each]
+    x, y, feasible = (np.concatenate(column) for column in zip(*parts, strict=True))
     return x, y, feasible
 
 

@@ -69,16 +69,16 @@ def gallery(sweep: Sweep, trials: Iterable[Trial] = (), room: int = ROOM) -> tup
 
 def _strips(sweep: Sweep, shown: Pictures, ids: list[str], room: list[int], images: int) -> Iterator[Strip]:
     """The strips of some trials, one each; of a control one a phase."""
-    found: dict[str, list[Row]] = {}
+    rows_of: dict[str, list[Row]] = {}
     for row in sweep.rows_of("replicates", ids, (*_REPLICATE, *shown.replicate)):
         if row["state"] == COMPLETE or any(row[name] for name in shown.replicate):
-            found.setdefault(row["trial_id"], []).append(row)
+            rows_of.setdefault(row["trial_id"], []).append(row)
     curves: dict[str, list[Row]] = {}
     for row in sweep.rows_of("curves", ids, ("trial_id", "replicate", *shown.curves)):
         curves.setdefault(row["trial_id"], []).append(row)
     store, panels = Store(sweep.plan["artifacts"]), sweep.procedure.panels()
     for trial_id in ids:
-        rows = sorted(found.get(trial_id, []), key=lambda r: r["replicate"])
+        rows = sorted(rows_of.get(trial_id, []), key=lambda r: r["replicate"])
         fresh = [r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE][:1]
         searched = [r for r in rows if r["replicate"] == 0]
         for row in fresh + searched if trial_id in controls(sweep) else fresh or searched:

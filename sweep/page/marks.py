@@ -66,11 +66,11 @@ def marks(sweep: Sweep) -> dict[str, Mark]:
 
 def distinct(names: Iterable[str]) -> dict[str, Mark]:
     """A mark of its own for each name: up to 40 of them differ in colour or shape, neighbours in both."""
-    found = {}
+    marks = {}
     for i, name in enumerate(names):
         (shape, symbol), (dash, line) = _SHAPES[i % len(_SHAPES)], _DASHES[i % len(_DASHES)]
-        found[name] = Mark(_COLOURS[i % len(_COLOURS)], shape, symbol, dash, line)
-    return found
+        marks[name] = Mark(_COLOURS[i % len(_COLOURS)], shape, symbol, dash, line)
+    return marks
 
 
 def controls(sweep: Sweep) -> dict[str, Control]:

@@ -153,19 +153,19 @@ def server(runs: Sequence[str], port: int = 0) -> ThreadingHTTPServer:
     """A server on the loopback address, not yet serving. UsageError where a run is no run folder or the port is taken."""
     pages = Pages(runs)
     try:
-        found = ThreadingHTTPServer(("127.0.0.1", port), type("OurHandler", (Handler,), {"pages": pages}))
+        server_here = ThreadingHTTPServer(("127.0.0.1", port), type("OurHandler", (Handler,), {"pages": pages}))
     except (OSError, OverflowError) as error:
         raise UsageError(f"--port {port}: {error}; leave it out for a free one") from None
-    found.daemon_threads = True
-    return found
+    server_here.daemon_threads = True
+    return server_here
 
 
 def serve(runs: Sequence[str], port: int = 0) -> int:
     """Serve until Ctrl-C; prints the page's address."""
-    with server(runs, port) as found:
-        print(f"http://127.0.0.1:{found.server_address[1]}/  (Ctrl-C ends)", flush=True)
+    with server(runs, port) as listening:
+        print(f"http://127.0.0.1:{listening.server_address[1]}/  (Ctrl-C ends)", flush=True)
         try:
-            found.serve_forever()
+            listening.serve_forever()
         except KeyboardInterrupt:
             print(file=sys.stderr)
     return 0

@@ -115,5 +115,5 @@ def place_of(args: argparse.Namespace) -> Place:
 
 def _questions_own(part: Any, question: SearchSpace) -> dict[str, Any]:
     """What the question says of the fields of a part whose flags have no default, such as its trials and its data."""
-    own = [name for name, declared in flags.flags_of(part) if declared.arguments["default"] is None]
-    return {name: getattr(question, name) for name in own if hasattr(question, name)}
+    names = [name for name, declared in flags.flags_of(part) if declared.arguments["default"] is None]
+    return {name: getattr(question, name) for name in names if hasattr(question, name)}

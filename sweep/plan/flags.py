@@ -124,12 +124,12 @@ def add(
 
 def values(part: Any, args: argparse.Namespace, leave: Collection[str] = ()) -> dict[str, Any]:
     """The values of a dataclass's fields that a command line gives or has a default for; UsageError for one that is none."""
-    found = {}
+    values_given = {}
     for name, declared in flags_of(part):
         given = getattr(args, declared.name, None)
         if given is not None and name not in leave:
-            found[name] = declared.read(given)
-    return found
+            values_given[name] = declared.read(given)
+    return values_given
 
 
 def free(parts: Iterable[Any]) -> set[str]:
@@ -139,15 +139,15 @@ def free(parts: Iterable[Any]) -> set[str]:
 
 def again(parts: Iterable[Any], args: argparse.Namespace) -> dict[str, Any]:
     """The values that a resumed run takes of its command line: what is given, and a switch as it stands."""
-    found = {}
+    values_given = {}
     for part in parts:
         for name, declared in flags_of(part):
             given = getattr(args, declared.name, None)
             if declared.beside_resume and (
                 isinstance(given, bool) or given not in (None, declared.arguments["default"])
             ):
-                found[name] = declared.read(given)
-    return found
+                values_given[name] = declared.read(given)
+    return values_given
 
 
 def check(part: Any, only: Collection[str] = ()) -> None:

@@ -16,8 +16,8 @@ from sweep.records.folder import write_json
 
 def placed(plan: Plan, run_dir: Path) -> Plan:
     """The plan in the run folder that it got; an artifact store that is to lie in the run folder goes along."""
-    own = plan.artifacts == absolute(own_artifacts("", plan.run_dir))
-    artifacts = absolute(own_artifacts("", str(run_dir))) if own else plan.artifacts
+    in_the_run = plan.artifacts == absolute(own_artifacts("", plan.run_dir))
+    artifacts = absolute(own_artifacts("", str(run_dir))) if in_the_run else plan.artifacts
     return dataclasses.replace(plan, run_dir=str(run_dir), artifacts=artifacts)
 
 

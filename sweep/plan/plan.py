@@ -35,11 +35,11 @@ def pin(text: str) -> tuple[str, str]:
 
 def pins(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Every ``NAME=VALUE``; UsageError for a name that is given two values."""
-    found = [pin(text) for text in texts]
-    names = [name for name, _ in found]
+    pairs = [pin(text) for text in texts]
+    names = [name for name, _ in pairs]
     for twice in {name for name in names if names.count(name) > 1}:
         raise UsageError(f"--fix {twice}: is given twice; a parameter is held at one value")
-    return tuple(found)
+    return tuple(pairs)
 
 
 def _seed_wrong(seed: int) -> str:

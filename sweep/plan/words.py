@@ -51,10 +51,10 @@ def describe(plan: Plan, space: SearchSpace) -> str:
 
 def _in_order(plan: Plan, said: Collection[str]) -> Iterator[tuple[str, Line]]:
     """The headings in the order of the printed plan."""
-    own: dict[str, Line] = dict(plan.setup.headings)
-    own = {heading: Line() for heading in said if heading not in _HEADINGS and heading not in own} | own
+    lines_of: dict[str, Line] = dict(plan.setup.headings)
+    lines_of = {heading: Line() for heading in said if heading not in _HEADINGS and heading not in lines_of} | lines_of
     for heading, line in _HEADINGS.items():
-        yield from ((name, of) for name, of in own.items() if of.before == heading)
+        yield from ((name, of) for name, of in lines_of.items() if of.before == heading)
         yield heading, line
 
 
@@ -92,8 +92,8 @@ def _budgets(plan: Plan, space: SearchSpace) -> str:
     each = {arm.name: plan.budget_of(space, arm.name) for arm in space.arms}
     if len(each) <= _FEW_ARMS:
         return ", ".join(f"{name} {n} trials" for name, n in each.items())
-    told = {n: [name for name, m in each.items() if m == n] for n in dict.fromkeys(each.values())}
-    return "; ".join(f"{n} trials each of {', '.join(names)}" for n, names in told.items())
+    arms_of = {n: [name for name, m in each.items() if m == n] for n in dict.fromkeys(each.values())}
+    return "; ".join(f"{n} trials each of {', '.join(names)}" for n, names in arms_of.items())
 
 
 def _arms(plan: Plan, space: SearchSpace) -> list[str]:
@@ -101,11 +101,11 @@ def _arms(plan: Plan, space: SearchSpace) -> list[str]:
     lines = []
     for arm in space.arms:
         what = plan.setup.arm_words(arm)
-        told = f"{arm.name}{' (baseline)' if arm.baseline else ''}: {what}"
+        words = f"{arm.name}{' (baseline)' if arm.baseline else ''}: {what}"
         if len(space.arms) <= _FEW_ARMS:
-            lines += [f"arm         {told}", *(f"              {_parameter_text(p)}" for p in arm.walk())]
+            lines += [f"arm         {words}", *(f"              {_parameter_text(p)}" for p in arm.walk())]
         else:
-            lines += wrapped("arm", f"{told}; " + ", ".join(p.name for p in arm.walk()))
+            lines += wrapped("arm", f"{words}; " + ", ".join(p.name for p in arm.walk()))
     if len(space.arms) > _FEW_ARMS:
         ranges: dict[str, list[str]] = {}
         for arm in space.arms:

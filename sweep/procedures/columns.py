@@ -88,8 +88,8 @@ class Columns:
     @cached_property
     def conditions(self) -> tuple[str, ...]:
         """What figures depend on besides the seed, as it is told beside them."""
-        own = (one.name for one in self.dependencies if "compares" in facts_of(one))
-        return (*own, "code_version", "device")
+        names = (one.name for one in self.dependencies if "compares" in facts_of(one))
+        return (*names, "code_version", "device")
 
     @cached_property
     def artifacts(self) -> tuple[str, ...]:
@@ -130,13 +130,13 @@ def with_figures(columns: Columns, figures: Iterable[Figure]) -> Columns:
 
 def figures_of(files: Iterable[Path]) -> list[Figure]:
     """The figures that files declare. UsageError where one cannot be read, or two of them declare the same figure."""
-    found: dict[str, Figure] = {}
+    by_name: dict[str, Figure] = {}
     for file in files:
         for figure in figures_in(file):
-            if figure.name in found:
+            if figure.name in by_name:
                 raise UsageError(f"{file}: figure {figure.name!r} is declared in another file too; rename one of them")
-            found[figure.name] = figure
-    return list(found.values())
+            by_name[figure.name] = figure
+    return list(by_name.values())
 
 
 def figures_in(file: Path) -> list[Figure]:

@@ -51,16 +51,16 @@ def arm_of(
     counts: Counts,
 ) -> ArmFront:
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
-    columns, own = procedure.columns(), _of_arm(trials, name)
-    found = pc.fill_null(own["feasible"], False).to_numpy(), pc.equal(own["state"], COMPLETE).to_numpy()
-    feasible, complete = (column.astype(bool) for column in found)
-    values = [values_of(own, o["metric"]) for o in plan["objectives"]]
+    columns, table = procedure.columns(), _of_arm(trials, name)
+    masks = pc.fill_null(table["feasible"], False).to_numpy(), pc.equal(table["state"], COMPLETE).to_numpy()
+    feasible, complete = (column.astype(bool) for column in masks)
+    values = [values_of(table, o["metric"]) for o in plan["objectives"]]
     directions = [o["direction"] for o in plan["objectives"]]
-    ids = own["trial_id"]
+    ids = table["trial_id"]
     kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
     at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in kept.items() if rows], pa.string())).to_numpy())
     confirmed = {
-        int(i): trial_of(columns, plan, constraints, own.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()], counts)
+        int(i): trial_of(columns, plan, constraints, table.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()], counts)
         for i in at
     }
     confirmed = {i: replace(m, feasible=_holds(constraints, m)) for i, m in confirmed.items()}
@@ -71,19 +71,19 @@ def arm_of(
     if confirmed:
         held = [i for i, m in confirmed.items() if m.feasible]
         points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
-        final = np.zeros(len(own), dtype=bool)
+        final = np.zeros(len(table), dtype=bool)
         final[held] = nondominated(np.array(points, dtype=float), directions)
 
     def make(i: int, row: Row) -> Trial:
         member = confirmed.get(i) or trial_of(columns, plan, constraints, row, (), counts)
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
-    members = Trials(own, make)
+    members = Trials(table, make)
     merits = np.where(feasible & complete, values[0] * (1 if directions[0] == "maximise" else -1), np.nan)
     best_at = None if np.isnan(merits).all() else int(np.nanargmax(merits))
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
-    states = Counter(own["state"].to_pylist())
+    states = Counter(table["state"].to_pylist())
     scored, beaten = int((feasible & complete).sum()), int((feasible & complete & ~search).sum())
     untried = int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0
     behind = sum(bool(m.feasible and not m.on_front) for m in checked)
@@ -93,7 +93,7 @@ def arm_of(
     reason = None
     if few:
         sections = procedure.sections()
-        reason = _reason(sections, constraints, own, states, scored, beaten, untried, behind, checked)
+        reason = _reason(sections, constraints, table, states, scored, beaten, untried, behind, checked)
     return ArmFront(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
@@ -109,9 +109,9 @@ def arm_of(
 
 def _of_arm(trials: pa.Table, name: str) -> pa.Table:
     """The rows of one arm's trials in order of their numbers."""
-    own = trials.filter(pc.field("arm") == name)
-    order = pa.table({"number": pc.fill_null(own["number"], 0), "trial_id": own["trial_id"]})
-    return own.take(pc.sort_indices(order, sort_keys=[("number", "ascending"), ("trial_id", "ascending")]))
+    table = trials.filter(pc.field("arm") == name)
+    order = pa.table({"number": pc.fill_null(table["number"], 0), "trial_id": table["trial_id"]})
+    return table.take(pc.sort_indices(order, sort_keys=[("number", "ascending"), ("trial_id", "ascending")]))
 
 
 def _number(value: float | None) -> float:
@@ -121,10 +121,10 @@ def _number(value: float | None) -> float:
 def _holds(constraints: Sequence[Constraint], trial: Trial) -> bool | None:
     """Whether the confirmed means satisfy every constraint; None where a figure or a bound is missing."""
     for constraint in constraints:
-        found = (trial.confirmed or {}).get(constraint.metric)
-        if found is None or constraint.bound is None:
+        estimate = (trial.confirmed or {}).get(constraint.metric)
+        if estimate is None or constraint.bound is None:
             return None
-        if constraint.violation(found.mean) > 0:
+        if constraint.violation(estimate.mean) > 0:
             return False
     return True
 
@@ -132,7 +132,7 @@ def _holds(constraints: Sequence[Constraint], trial: Trial) -> bool | None:
 def _reason(
     sections: Sections,
     constraints: Sequence[Constraint],
-    own: pa.Table,
+    table: pa.Table,
     counts: Counter[str],
     feasible: int,
     beaten: int,
@@ -145,31 +145,33 @@ def _reason(
     Of the feasible others dominated `beaten` in the search, `untried` of its front were not confirmed, and others dominated
     `behind` of the confirmed.
     """
-    told = []
-    if len(own) < FEW:
-        told.append(f"it has {len(own)} trial{'s' if len(own) > 1 else ''}" if len(own) else "it has no trial")
-    if feasible < len(own):
-        told.append(f"{feasible} of {len(own)} trials feasible" + _infeasible(sections, constraints, own, counts))
+    reasons = []
+    if len(table) < FEW:
+        reasons.append(f"it has {len(table)} trial{'s' if len(table) > 1 else ''}" if len(table) else "it has no trial")
+    if feasible < len(table):
+        reasons.append(
+            f"{feasible} of {len(table)} trials feasible" + _infeasible(sections, constraints, table, counts)
+        )
     if beaten:
-        told.append(f"{beaten} of the feasible dominated by others in the search")
+        reasons.append(f"{beaten} of the feasible dominated by others in the search")
     if untried:
-        told.append(f"{untried} of the search's front not confirmed")
+        reasons.append(f"{untried} of the search's front not confirmed")
     if lost := sum(not m.feasible for m in confirmed):
-        told.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
+        reasons.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
     if behind:
-        told.append(f"{behind} of {len(confirmed)} confirmed members dominated by another")
-    return "; ".join(told) or None
+        reasons.append(f"{behind} of {len(confirmed)} confirmed members dominated by another")
+    return "; ".join(reasons) or None
 
 
-def _infeasible(sections: Sections, constraints: Sequence[Constraint], own: pa.Table, states: Counter[str]) -> str:
+def _infeasible(sections: Sections, constraints: Sequence[Constraint], table: pa.Table, states: Counter[str]) -> str:
     """``: 9 had loss above its bound, 4 failed``, counted from the records; a trial can have broken several constraints."""
-    told = []
+    reasons = []
     for constraint in constraints:
-        over = int((values_of(own, f"excess_{constraint.name}") > 0).sum())
-        told += [f"{over} {sections.broke(constraint) or _broke(constraint)}"] if over else []
-    told += [f"{states[FAIL]} failed"] if states[FAIL] else []
-    told += [f"{states[RUNNING]} still running"] if states[RUNNING] else []
-    return f": {', '.join(told)}" if told else ""
+        over = int((values_of(table, f"excess_{constraint.name}") > 0).sum())
+        reasons += [f"{over} {sections.broke(constraint) or _broke(constraint)}"] if over else []
+    reasons += [f"{states[FAIL]} failed"] if states[FAIL] else []
+    reasons += [f"{states[RUNNING]} still running"] if states[RUNNING] else []
+    return f": {', '.join(reasons)}" if reasons else ""
 
 
 def _broke(constraint: Constraint) -> str:

@@ -72,23 +72,23 @@ def pairs(sweep: Sweep) -> list[tuple[str, str]]:
 def standings(sweep: Sweep) -> tuple[Standing, ...]:
     """Every arm's best member, the best first: feasible ones by the first objective, then what breaks a constraint."""
     metric = sweep.objectives[0].metric
-    found = {name: leader(sweep, name) for name in sweep.arms}
+    leaders = {name: leader(sweep, name) for name in sweep.arms}
 
     def place(name: str) -> tuple[int, float]:
-        member = found[name]
+        member = leaders[name]
         if member is None:
             return 2, 0.0
         return (0 if member.feasible else 1), -merit(sweep, member.value(metric))
 
-    order = sorted(found, key=place)
-    first = found[order[0]]
+    order = sorted(leaders, key=place)
+    first = leaders[order[0]]
     lead = sweep.points(first.trial_id, metric) if first else {}
-    told = []
+    every = []
     for name in order:
-        member, arm = found[name], sweep.arms[name]
-        own = sweep.points(member.trial_id, metric) if member and member is not first else {}
-        told.append(Standing(name, arm.baseline, member, share_difference(lead, own), arm.reason))
-    return tuple(told)
+        member, arm = leaders[name], sweep.arms[name]
+        points = sweep.points(member.trial_id, metric) if member and member is not first else {}
+        every.append(Standing(name, arm.baseline, member, share_difference(lead, points), arm.reason))
+    return tuple(every)
 
 
 def _against(sweep: Sweep, main_arm: str, baseline_arm: str) -> Comparison:

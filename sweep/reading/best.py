@@ -31,15 +31,15 @@ def best(sweep: Sweep, arm: str) -> Trial | None:
     if len(sweep.objectives) == 1:
         return next(iter(ranking(sweep, arm)), None) if sweep.arms[arm].confirmed else None
     metric = sweep.objectives[0].metric
-    found = [m for m in sweep.arms[arm].confirmed_members if m.feasible and metric in (m.confirmed or {})]
-    return max(found, key=lambda m: (merit(sweep, m.search[metric]), m.trial_id), default=None)
+    confirmed = [m for m in sweep.arms[arm].confirmed_members if m.feasible and metric in (m.confirmed or {})]
+    return max(confirmed, key=lambda m: (merit(sweep, m.search[metric]), m.trial_id), default=None)
 
 
 def closest(sweep: Sweep, arm: str) -> Trial | None:
     """`best`, or the confirmed member whose means break the constraints least; None where nothing was confirmed."""
     metric = sweep.objectives[0].metric
-    found = [m for m in sweep.arms[arm].confirmed_members if metric in (m.confirmed or {})]
-    return best(sweep, arm) or min(found, key=lambda m: (_violation(sweep, m), m.trial_id), default=None)
+    members = [m for m in sweep.arms[arm].confirmed_members if metric in (m.confirmed or {})]
+    return best(sweep, arm) or min(members, key=lambda m: (_violation(sweep, m), m.trial_id), default=None)
 
 
 def leader(sweep: Sweep, arm: str) -> Trial | None:
@@ -110,8 +110,8 @@ def front_hypervolume(sweep: Sweep, arm: str) -> float | None:
 
 def _violation(sweep: Sweep, trial: Trial) -> float:
     """Sum of the violations of the confirmed means, in units of the bounds."""
-    violation, found = 0.0, trial.confirmed or {}
+    violation, estimates = 0.0, trial.confirmed or {}
     for constraint in sweep.constraints:
-        if constraint.metric in found and constraint.bound is not None:
-            violation += max(constraint.violation(found[constraint.metric].mean), 0.0)
+        if constraint.metric in estimates and constraint.bound is not None:
+            violation += max(constraint.violation(estimates[constraint.metric].mean), 0.0)
     return violation

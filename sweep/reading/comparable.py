@@ -24,15 +24,15 @@ def conditions(
     sweep: Sweep, trial_ids: Iterable[str] | None = None, confirm_only: bool = False
 ) -> dict[str, list[str]]:
     """What figures depend on: the values each fact of the replicates takes, sorted; one value where they compare."""
-    found = sweep.of_phase(True) if confirm_only else sweep.replicate_facts
+    facts = sweep.of_phase(True) if confirm_only else sweep.replicate_facts
     if trial_ids is not None:
-        found = found.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
-    found = whole(found)
+        facts = facts.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
+    facts = whole(facts)
     values = {
-        name: pc.unique(found[name]).to_pylist() if name in found.column_names else []
+        name: pc.unique(facts[name]).to_pylist() if name in facts.column_names else []
         for name in sweep.columns.conditions
     }
-    return {name: sorted({str(v) for v in told if v is not None}) for name, told in values.items()}
+    return {name: sorted({str(v) for v in of_name if v is not None}) for name, of_name in values.items()}
 
 
 def holders(sweep: Sweep, condition: str) -> dict[str, str]:
@@ -60,11 +60,11 @@ def holders(sweep: Sweep, condition: str) -> dict[str, str]:
 
 def differing(sweep: Sweep, *trials: Trial) -> list[str]:
     """The conditions in which the members' confirm replicates differ, so that their figures may not be compared."""
-    found = conditions(sweep, [m.trial_id for m in trials], confirm_only=True)
+    values = conditions(sweep, [m.trial_id for m in trials], confirm_only=True)
     return [
-        f"{name} ({' and '.join(v[:12] for v in found[name])})"
+        f"{name} ({' and '.join(v[:12] for v in values[name])})"
         for name in sweep.columns.compared
-        if len(found[name]) > 1
+        if len(values[name]) > 1
     ]
 
 

@@ -38,8 +38,8 @@ def _rows(sweep: Sweep) -> Iterator[dict[str, Any]]:
             "feasible": trial.feasible if trial in trials else None,
             "on_front": trial.on_front,
         }
-        for name, found in (trial.confirmed or {}).items():
-            row |= {name: found.mean, f"{name}_lower": found.lower, f"{name}_upper": found.upper}
+        for name, estimate in (trial.confirmed or {}).items():
+            row |= {name: estimate.mean, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
         yield row | {f"within_{name}": chance for name, chance in trial.within.items()}
 
 

@@ -53,31 +53,31 @@ class Ending:
 
     def doubt(self) -> str:
         """That the winner is not sure of its bounds, and which trial is; empty where it is, or nobody knows."""
-        found = picks(self.front)
-        winner = next((pick for pick in found if pick.best is not None and pick.best == self.winner), None)
-        return "" if winner is None or winner.chance is None or winner.sure else in_short(self.front, found)
+        every = picks(self.front)
+        winner = next((pick for pick in every if pick.best is not None and pick.best == self.winner), None)
+        return "" if winner is None or winner.chance is None or winner.sure else in_short(self.front, every)
 
     def commands(self) -> dict[str, str]:
         """By what it does, each command as a shell takes it."""
         run = self.front.run
-        told = {
+        by_purpose = {
             "open the page": f"xdg-open {_quoted(run / 'report.html')}",
             "every trial as a table": f"python -m sweep.pareto {_quoted(run)} --format csv",
         }
         if self.winner is not None and self.front.procedure.export is None:
             asked = f"SELECT * FROM curves WHERE trial_id = '{self.winner.trial_id}'"
-            told["the winner's curves"] = f'python -m sweep.query {_quoted(run)} "{asked}"'
+            by_purpose["the winner's curves"] = f'python -m sweep.query {_quoted(run)} "{asked}"'
         elif self.winner is not None:
             replicate = " --replicate 1" if self.winner.confirmed else ""
             folder = run / f"{self.winner.trial_id}-model"
-            told["keep the winner"] = (
+            by_purpose["keep the winner"] = (
                 f"python -m sweep.export {_quoted(run)} {self.winner.trial_id}{replicate} -o {_quoted(folder)}"
             )
         else:
-            told["why each trial failed or stopped"] = (
+            by_purpose["why each trial failed or stopped"] = (
                 f"python -m sweep.query {_quoted(run)} 'SELECT trial_id, state, cause FROM trials'"
             )
-        return told
+        return by_purpose
 
     def text(self) -> str:
         """All of it for a terminal, short enough to be seen at once: every arm's best, what failed, the winner, what to type."""
@@ -85,10 +85,10 @@ class Ending:
         commands["all fronts, intervals and comparisons"] = f"python -m sweep.pareto {run}"
         commands["curves and samples"] = f"tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
         wide = max(map(len, commands.values()))
-        told = [f"  {command:<{wide}}  # {what}" for what, command in commands.items()]
+        lines = [f"  {command:<{wide}}  # {what}" for what, command in commands.items()]
         doubt = self.doubt()
         winner = [f"winner  {self.winner_text()}", *([f"but     {doubt}"] if doubt else [])]
-        return "\n".join(["", *self._bests(), *shortfall_lines(self.shortfalls), "", *winner, "", "next:", *told])
+        return "\n".join(["", *self._bests(), *shortfall_lines(self.shortfalls), "", *winner, "", "next:", *lines])
 
     def _bests(self) -> Iterator[str]:
         """A line for the best of each arm, the best arms first, and for each control."""

@@ -46,16 +46,17 @@ def failures(sweep: Sweep) -> Failures:
         for r in sweep.confirm_rows
         if r["state"] not in (COMPLETE, RUNNING)
     ]
-    found = [*trials, *again]
-    return Failures(_causes(found), tuple(found[:LISTED]), len(found))
+    rows = [*trials, *again]
+    return Failures(_causes(rows), tuple(rows[:LISTED]), len(rows))
 
 
 def _causes(rows: Iterable[Row]) -> tuple[Cause, ...]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        told = "stopped early" if row["state"] == PRUNED else "failed"
-        groups.setdefault((told, _NUMBER.sub("…", row["cause"] or "")), []).append(row)
+        outcome = "stopped early" if row["state"] == PRUNED else "failed"
+        groups.setdefault((outcome, _NUMBER.sub("…", row["cause"] or "")), []).append(row)
     order = sorted(groups.items(), key=lambda g: (g[0][0] != "failed", -len(g[1]), g[0][1]))
     return tuple(
-        Cause(state, own[0]["cause"] or "no cause recorded", len(own), tuple(own[:NAMED])) for (state, _), own in order
+        Cause(state, alike[0]["cause"] or "no cause recorded", len(alike), tuple(alike[:NAMED]))
+        for (state, _), alike in order
     )

@@ -64,7 +64,7 @@ class Importance:
 def importances(sweep: Sweep) -> tuple[Importance, ...]:
     """Of each objective and of feasibility: in each arm with many trials of a run with few arms, else in arms together."""
     targets = (*(o.metric for o in sweep.objectives), FEASIBLE)
-    found = []
+    every = []
     for target in targets:
         for arms, table, y in _groups(sweep, target):
             reason = None
@@ -73,12 +73,12 @@ def importances(sweep: Sweep) -> tuple[Importance, ...]:
             elif np.ptp(y) == 0:
                 reason = f"the same in all {len(y)} trials"
             if reason is not None:
-                found.append(Importance(arms, target, len(y), "ranks", None, {}, reason))
+                every.append(Importance(arms, target, len(y), "ranks", None, {}, reason))
             elif len(y) >= FOREST:
-                found.append(_forest(arms, target, table, y))
+                every.append(_forest(arms, target, table, y))
             else:
-                found.append(_ranked(arms, target, table, y, 1 - (1 - LEVEL) / len(targets)))
-    return tuple(found)
+                every.append(_ranked(arms, target, table, y, 1 - (1 - LEVEL) / len(targets)))
+    return tuple(every)
 
 
 def _groups(sweep: Sweep, target: str) -> Iterator[tuple[tuple[str, ...], pa.Table, np.ndarray]]:
@@ -92,8 +92,8 @@ def _groups(sweep: Sweep, target: str) -> Iterator[tuple[tuple[str, ...], pa.Tab
     alone = [name for name in sweep.arms if (of == name).sum() >= FOREST and len(sweep.arms) <= FEW_ARMS]
     together = tuple(name for name in sweep.arms if name not in alone)
     for arms in (*((name,) for name in alone), *([together] if together else [])):
-        own = table.filter(pa.array(np.isin(of, arms)))
-        yield arms, own, values_of(own, target)
+        table_of_arms = table.filter(pa.array(np.isin(of, arms)))
+        yield arms, table_of_arms, values_of(table_of_arms, target)
 
 
 def _forest(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray) -> Importance:
@@ -101,22 +101,24 @@ def _forest(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray) 
     if n > MOST:
         kept = np.linspace(0, n - 1, MOST).astype(int)
         table, y = table.take(kept), y[kept]
-    own = [name for name in table.column_names if name.startswith("param_")]
+    names = [name for name in table.column_names if name.startswith("param_")]
     if len(arms) > 1:  # of what arms share, lest "has this parameter" stand for the arm
-        own = ["arm", *(name for name in own if table[name].null_count == 0)]
-    blocks = {name: np.stack(list(options.values()), axis=1) for name in own if (options := _columns(table, name))}
+        names = ["arm", *(name for name in names if table[name].null_count == 0)]
+    blocks = {name: np.stack(list(options.values()), axis=1) for name in names if (options := _columns(table, name))}
     if not blocks:
         return Importance(arms, target, n, "forest", None, {}, "no parameter varies")
     scores, losses = _folds(blocks, y)
     score = _corrected(scores)
-    told = {name.removeprefix("param_"): _corrected(loss) for name, loss in zip(blocks, losses.T, strict=True)}
+    losses_of = {name.removeprefix("param_"): _corrected(loss) for name, loss in zip(blocks, losses.T, strict=True)}
     reason = None
     if score.lower is not None and score.lower <= 0:
         reason = (
             f"{n} trials do not tell: held-out trials are not surely predicted better than by their mean "
             f"(R² {score.mean:.2f} [{score.lower:.2f}, {score.upper:.2f}])"
         )
-    return Importance(arms, target, n, "forest", score, dict(sorted(told.items(), key=lambda t: -t[1].mean)), reason)
+    return Importance(
+        arms, target, n, "forest", score, dict(sorted(losses_of.items(), key=lambda t: -t[1].mean)), reason
+    )
 
 
 def _ranked(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray, level: float) -> Importance:
@@ -131,37 +133,39 @@ def _ranked(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray, 
             if not option or min(with_it, np.isfinite(values).sum() - with_it) >= OPTION:
                 shown = name.removeprefix("param_") + (f" = {option}" if option else "")
                 columns[shown] = Column(values, groups)
-    n, told = len(y), rank_correlations(columns, y, level)
-    told = dict(sorted(told.items(), key=lambda t: (not _excludes_0(t[1]), -abs(t[1].mean) * math.sqrt(t[1].n))))
+    n, estimates = len(y), rank_correlations(columns, y, level)
+    estimates = dict(
+        sorted(estimates.items(), key=lambda t: (not _excludes_0(t[1]), -abs(t[1].mean) * math.sqrt(t[1].n)))
+    )
     reason = None
-    if not told:
+    if not estimates:
         reason = f"no parameter varies among {FEWEST} trials that have it"
-    elif not any(_excludes_0(e) for e in told.values()):
-        reach = _reach(max(told.values(), key=lambda e: e.n))
+    elif not any(_excludes_0(e) for e in estimates.values()):
+        reach = _reach(max(estimates.values(), key=lambda e: e.n))
         reason = (
             f"{n} trials do not tell: every interval holds 0, as it does where nothing matters; "
             f"a correlation beyond ±{reach:.2f} would have shown"
         )
-    return Importance(arms, target, n, "ranks", None, told, reason)
+    return Importance(arms, target, n, "ranks", None, estimates, reason)
 
 
-def _reach(found: Estimate) -> float:
+def _reach(estimate: Estimate) -> float:
     """The correlation beyond which an interval of this width on Fisher's scale excludes 0."""
-    if found.upper is None or found.upper >= 1:
+    if estimate.upper is None or estimate.upper >= 1:
         return 1.0
-    return math.tanh(math.atanh(found.upper) - math.atanh(found.mean))
+    return math.tanh(math.atanh(estimate.upper) - math.atanh(estimate.mean))
 
 
-def _excludes_0(found: Estimate) -> bool:
-    return found.lower is not None and found.upper is not None and (found.lower > 0 or found.upper < 0)
+def _excludes_0(estimate: Estimate) -> bool:
+    return estimate.lower is not None and estimate.upper is not None and (estimate.lower > 0 or estimate.upper < 0)
 
 
 def _columns(table: pa.Table, name: str) -> dict[str, np.ndarray]:
     """A parameter's columns (n,): itself, named "", or one a word; NaN where a trial has none. Empty where it never varies."""
     column = table[name]
     if not (pa.types.is_dictionary(column.type) or pa.types.is_string(column.type)):
-        found = values_of(table, name)
-        return {"": found} if len(np.unique(found[np.isfinite(found)])) > 1 else {}
+        numbers = values_of(table, name)
+        return {"": numbers} if len(np.unique(numbers[np.isfinite(numbers)])) > 1 else {}
     words = np.array(column.to_pylist(), dtype=object)
     has = np.array([w is not None for w in words.tolist()], dtype=bool)
     options = sorted(set(words[has].tolist()))
@@ -199,8 +203,8 @@ def _folds(blocks: dict[str, np.ndarray], y: np.ndarray) -> tuple[np.ndarray, np
 
 def _corrected(values: Sequence[float] | np.ndarray) -> Estimate:
     """Mean over folds with its t interval, the variance corrected for their overlap: 1/f + held out/learned from."""
-    found = np.asarray(values, dtype=float)
-    spread = found.std(ddof=1) * math.sqrt(1 / len(found) + 1 / (FOLDS - 1))
-    half = float(stdtrit(len(found) - 1, 0.975)) * float(spread)
-    mean = float(found.mean())
-    return Estimate(mean, mean - half, mean + half, len(found))
+    scores = np.asarray(values, dtype=float)
+    spread = scores.std(ddof=1) * math.sqrt(1 / len(scores) + 1 / (FOLDS - 1))
+    half = float(stdtrit(len(scores) - 1, 0.975)) * float(spread)
+    mean = float(scores.mean())
+    return Estimate(mean, mean - half, mean + half, len(scores))

@@ -39,7 +39,7 @@ def held(sweep: Sweep, most: int = MOST) -> Held:
     """The trials of a run that its page holds, the nearest to the front of their arm first."""
     arms = list(sweep.arms.values())
     gaps = [gap(sweep, arm) for arm in arms]
-    places = [(g, i, j) for i, found in enumerate(gaps) for j, g in enumerate(found.tolist())]
+    places = [(g, i, j) for i, of_arm in enumerate(gaps) for j, g in enumerate(of_arm.tolist())]
     places.sort(key=lambda p: (p[0], p[1], p[2]))
     if len(places) <= most:
         chosen, every, nearest = places, 1, len(places)
@@ -64,16 +64,16 @@ def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
     costs = np.stack(
         [figures_of(arm, o.metric) * turn for o, turn in zip(sweep.objectives, turns, strict=True)], axis=1
     )
-    found = np.full(len(costs), np.inf)
+    gaps = np.full(len(costs), np.inf)
     drawn = np.isfinite(costs).all(axis=1)
     if drawn.any():
         low, high = np.quantile(costs[drawn], (0.05, 0.95), axis=0)
         costs /= np.where(high > low, high - low, 1.0)
-        found[drawn] = 0.0
+        gaps[drawn] = 0.0
         for member in costs[points.on_front & drawn]:
-            np.maximum(found, (costs - member).min(axis=1), out=found, where=drawn)
+            np.maximum(gaps, (costs - member).min(axis=1), out=gaps, where=drawn)
         table = arm.members.table
         for name in (c for c in table.column_names if c.startswith("excess_")):
-            found += np.nan_to_num(np.clip(values_of(table, name), 0.0, None))
-    found[points.on_front | points.confirmed] = -1.0
-    return found
+            gaps += np.nan_to_num(np.clip(values_of(table, name), 0.0, None))
+    gaps[points.on_front | points.confirmed] = -1.0
+    return gaps

@@ -38,14 +38,14 @@ class Pick:
 
 def picks(sweep: Sweep) -> tuple[Pick, ...]:
     """Every arm's, in the order in which the arms stand."""
-    found = []
+    every = []
     for standing in standings(sweep):
         best, chance = standing.member, None if standing.member is None else chance_of(sweep, standing.member)
         surer = None
         if best is not None and chance is not None and chance < SURE:
             surer = _surest(sweep, standing.arm, chance)
-        found.append(Pick(standing.arm, standing.baseline, best, chance, surer, standing.reason))
-    return tuple(found)
+        every.append(Pick(standing.arm, standing.baseline, best, chance, surer, standing.reason))
+    return tuple(every)
 
 
 def chance_of(sweep: Sweep, trial: Trial) -> float | None:
@@ -81,10 +81,10 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
     return ". ".join(words)
 
 
-def in_short(sweep: Sweep, found: Sequence[Pick]) -> str:
+def in_short(sweep: Sweep, all_picks: Sequence[Pick]) -> str:
     """Which trial to pick, in a sentence or two: the best that surely keeps its bounds, and what is better but not sure."""
     metric = sweep.objectives[0].metric
-    feasible = [(pick, pick.best) for pick in found if pick.best is not None and pick.best.feasible]
+    feasible = [(pick, pick.best) for pick in all_picks if pick.best is not None and pick.best.feasible]
     if not feasible:
         return f"Nothing is feasible ({sweep.reason})" if sweep.reason else "Nothing is feasible yet"
     first, trial = feasible[0]
@@ -120,7 +120,7 @@ def _surest(sweep: Sweep, arm: str, chance: float) -> Trial | None:
     metric = sweep.objectives[0].metric
     if sure:
         return max(sure, key=lambda trial: (merit(sweep, trial.value(metric)), trial.trial_id))
-    return max(surer, key=lambda found: (found[1], found[0].trial_id), default=(None, 0.0))[0]
+    return max(surer, key=lambda pair: (pair[1], pair[0].trial_id), default=(None, 0.0))[0]
 
 
 def _figures(sweep: Sweep, trial: Trial) -> str:

@@ -33,5 +33,5 @@ def curve_point(columns: Columns, row: Mapping[str, Any]) -> Point:
 
 def over_seeds(columns: Columns, figure: str, points: Iterable[Point]) -> Estimate | None:
     """Mean and interval over seeds: of a share `share_estimate`'s, of any other figure Student's t."""
-    found = list(points)
-    return share_estimate(found) if columns.is_share(figure) else estimate(p.value for p in found)
+    every = list(points)
+    return share_estimate(every) if columns.is_share(figure) else estimate(p.value for p in every)

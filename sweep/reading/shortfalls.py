@@ -35,25 +35,25 @@ class Shortfall:
 
 def shortfalls(sweep: Sweep) -> tuple[Shortfall, ...]:
     """Of a sweep, as far as it is recorded: the gravest first; empty where nothing failed that anything hangs on."""
-    found = [*_arms(sweep), *_confirmation(sweep), *_controls(sweep)]
+    every = [*_arms(sweep), *_confirmation(sweep), *_controls(sweep)]
     if sweep.status.get("state") != "finished":
-        found = [replace(s, what=f"so far, {s.what}") for s in found]
-    return tuple(sorted(found, key=lambda s: not s.fatal))
+        every = [replace(s, what=f"so far, {s.what}") for s in every]
+    return tuple(sorted(every, key=lambda s: not s.fatal))
 
 
-def shortfall_lines(found: Sequence[Shortfall]) -> Iterator[str]:
+def shortfall_lines(every: Sequence[Shortfall]) -> Iterator[str]:
     """For a terminal: what failed, within its width, and the commands that follow, each once and whole, as a shell takes them."""
-    if found:
+    if every:
         yield ""
-    for shortfall in found:
+    for shortfall in every:
         yield from textwrap.wrap(f"{'failed':<12} {shortfall}", _WIDTH, subsequent_indent=" " * 13)
-    for command, what in dict.fromkeys((c, what) for s in found for what, c in s.commands.items()):
+    for command, what in dict.fromkeys((c, what) for s in every for what, c in s.commands.items()):
         yield f"  {command}  # {what}"
 
 
-def answer_lacks(found: Sequence[Shortfall]) -> str | None:
+def answer_lacks(every: Sequence[Shortfall]) -> str | None:
     """Why a run ends with exit code 1, in one line; None where it does not."""
-    return "; ".join(map(str, (s for s in found if s.fatal))) or None
+    return "; ".join(map(str, (s for s in every if s.fatal))) or None
 
 
 def brief(cause: str | None) -> str:
@@ -113,11 +113,11 @@ def _controls(sweep: Sweep) -> Iterator[Shortfall]:
 
 def _ended(rows: Iterator[Row]) -> dict[str, list[Row]]:
     """By trial, the replicates that are over, in the order of their seeds."""
-    found: dict[str, list[Row]] = {}
+    by_trial: dict[str, list[Row]] = {}
     for row in rows:
         if row["state"] in (COMPLETE, FAIL):
-            found.setdefault(row["trial_id"], []).append(row)
-    return {t: sorted(own, key=lambda r: r["replicate"]) for t, own in sorted(found.items())}
+            by_trial.setdefault(row["trial_id"], []).append(row)
+    return {t: sorted(of_trial, key=lambda r: r["replicate"]) for t, of_trial in sorted(by_trial.items())}
 
 
 def _first(failed: dict[str, list[Row]], trials: Sequence[str]) -> str:

@@ -34,14 +34,14 @@ def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
     kinds: dict[str, dict[str, Any]] = {}
     for row in sums.to_pylist():
         nothing = dict.fromkeys(("wall", "core", *parts, "other"), 0.0)
-        own = kinds.setdefault(row["kind"], {"kind": row["kind"], "made": 0, "found": 0} | nothing)
-        own["found" if row["found"] else "made"] = row["kind_count"]
+        row_of_kind = kinds.setdefault(row["kind"], {"kind": row["kind"], "made": 0, "found": 0} | nothing)
+        row_of_kind["found" if row["found"] else "made"] = row["kind_count"]
         if not row["found"]:
-            own |= {s.removesuffix("_s"): row[f"{s}_sum"] or 0.0 for s in seconds}
-            rest = own["wall"]
+            row_of_kind |= {s.removesuffix("_s"): row[f"{s}_sum"] or 0.0 for s in seconds}
+            rest = row_of_kind["wall"]
             for part in parts:
-                rest -= own[part]
-            own["other"] = max(0.0, rest)
+                rest -= row_of_kind[part]
+            row_of_kind["other"] = max(0.0, rest)
     first = list(sweep.sections.first_stages)
     order = {kind: place - len(first) for place, kind in enumerate(first)}
     return sorted(kinds.values(), key=lambda r: (order.get(r["kind"], 0), -r["wall"], r["kind"]))
@@ -83,12 +83,12 @@ def climbs(sweep: Sweep) -> tuple[Climb, ...]:
     table = sweep.trial_table.filter(pc.is_valid(sweep.trial_table["told_at"]))
     table = table.take(pc.sort_indices(table, sort_keys=[("told_at", "ascending"), ("trial_id", "ascending")]))
     spent = np.cumsum(np.nan_to_num(values_of(table, "core_s"))) / 3600
-    told = np.cumsum([name in sweep.arms for name in table["arm"].to_pylist()])
+    trials = np.cumsum([name in sweep.arms for name in table["arm"].to_pylist()])
     turns = np.array([-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives])
     costs = np.stack([values_of(table, o.metric) for o in sweep.objectives], axis=1) * turns
     usable = np.isfinite(costs).all(axis=1) & (values_of(table, "feasible") > 0)
     arms = np.array(table["arm"].to_pylist(), dtype=object)
-    found = []
+    every = []
     for arm in sweep.arms:
         order = np.flatnonzero(usable & (arms == arm))
         if reference is None or len(turns) == 1:
@@ -99,10 +99,10 @@ def climbs(sweep: Sweep) -> tuple[Climb, ...]:
             rises = _rises_of_many(costs, order, turns * np.array(reference))
         if rises:
             at = [i for i, _ in rises]
-            x, hours = [*told[at].tolist(), int(told[-1])], [*spent[at].tolist(), float(spent[-1])]
+            x, hours = [*trials[at].tolist(), int(trials[-1])], [*spent[at].tolist(), float(spent[-1])]
             volumes = [v for _, v in rises]
-            found.append(Climb(arm, tuple(x), tuple(hours), (*volumes, volumes[-1])))
-    return tuple(found)
+            every.append(Climb(arm, tuple(x), tuple(hours), (*volumes, volumes[-1])))
+    return tuple(every)
 
 
 def _records(costs: np.ndarray, order: np.ndarray) -> list[int]:

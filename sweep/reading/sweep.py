@@ -98,16 +98,16 @@ class Sweep:
         self, table: str, trial_ids: Iterable[str], columns: Iterable[str] | None = None, metric: str | None = None
     ) -> list[Row]:
         """Rows of `replicates`, `curves` or `stages` of some trials, in order of the records; of curves, one metric's."""
-        found = _table(self.run, table, self.columns, columns, trial_ids)
-        return list((found if metric is None else found.filter(pc.field("metric") == metric)).to_pylist())
+        rows = _table(self.run, table, self.columns, columns, trial_ids)
+        return list((rows if metric is None else rows.filter(pc.field("metric") == metric)).to_pylist())
 
     @cached_property
     def places(self) -> tuple[Row, ...]:
         """Every place of the curves, by their axes, with each metric that some trial has there."""
         names = [*(axis.name for axis in self.columns.axes), "metric"]
-        found = _table(self.run, "curves", self.columns, names)
-        known = [name for name in names if name in found.column_names]
-        return tuple(found.group_by(known).aggregate([]).to_pylist() if found.num_rows else ())
+        table = _table(self.run, "curves", self.columns, names)
+        known = [name for name in names if name in table.column_names]
+        return tuple(table.group_by(known).aggregate([]).to_pylist() if table.num_rows else ())
 
     @cached_property
     def _curves(self) -> dict[str, tuple[Row, ...]]:
@@ -126,9 +126,11 @@ class Sweep:
 
     def has(self, metric: str) -> bool:
         """Whether any trial, control included, has the figure, on the search's seed or on others."""
-        found = metric in self.trial_table.column_names and self.trial_table[metric].null_count < len(self.trial_table)
+        in_search = metric in self.trial_table.column_names and self.trial_table[metric].null_count < len(
+            self.trial_table
+        )
         everyone = (*(m for a in self.arms.values() for m in a.confirmed_members), *self.controls.values())
-        return found or any(m.value(metric) is not None for m in everyone)
+        return in_search or any(m.value(metric) is not None for m in everyone)
 
     @property
     def bounds_asked(self) -> tuple[str, ...]:
@@ -171,8 +173,8 @@ class Sweep:
     @property
     def reason(self) -> str | None:
         """Why arms have so few feasible members, or None where every arm has enough."""
-        told = [f"{arm.name}: {arm.reason}" for arm in self.arms.values() if arm.reason]
-        return "; ".join(told) or None
+        reasons = [f"{arm.name}: {arm.reason}" for arm in self.arms.values() if arm.reason]
+        return "; ".join(reasons) or None
 
     def member(self, trial_id: str) -> Trial:
         return next(m for m in (*self.members, *self.controls.values()) if m.trial_id == trial_id)
@@ -259,8 +261,8 @@ def _counted(folder: Path, columns: Columns, trials: Iterable[str]) -> list[Row]
     if not columns.counted_by:
         return []
     names = ("trial_id", "replicate", columns.series, "metric", "samples")
-    found = _table(folder, "curves", columns, names, trials).filter(pc.field("metric") == columns.counted_by)
-    return list(found.select(list(names)).to_pylist())
+    table = _table(folder, "curves", columns, names, trials).filter(pc.field("metric") == columns.counted_by)
+    return list(table.select(list(names)).to_pylist())
 
 
 def _table(

@@ -79,15 +79,15 @@ def _text_head(sweep: Sweep) -> Iterator[str]:
     if len(sweep.arms) > FEW_ARMS:
         names = (confirmed, single)
         confirmed, single = ([f"{len(some)} of {len(sweep.arms)} arms"] if some else [] for some in names)
-    told = (
+    words = (
         f"{' and '.join(confirmed)} confirmed on {seeds} fresh seeds: mean [95 % interval over seeds]"
         if confirmed
         else ""
     )
-    told += ("; " if told and single else "") + (
+    words += ("; " if words and single else "") + (
         f"{' and '.join(single)} search only: one seed, no interval" if single else ""
     )
-    yield from _wrap("values", told)
+    yield from _wrap("values", words)
 
 
 def _text_arms(sweep: Sweep) -> Iterator[str]:
@@ -175,11 +175,11 @@ def _brief(sweep: Sweep, pair: Comparison) -> str:
     """A pair by its objectives alone: ``a - b, paired by seed: accuracy 0.1 [0, 0.2]; …``."""
     assert pair.main is not None and pair.baseline is not None, "the caller has told what is missing"
     names = [o.metric for o in sweep.objectives]
-    told = "; ".join(
+    words = "; ".join(
         f"{r.figure} {interval(r.difference)}" for r in pair.rows if r.series is None and r.figure in names
     )
     note = f" ({pair.note})" if pair.note else ""
-    return f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed: {told}{note}"
+    return f"{pair.main.trial_id} - {pair.baseline.trial_id}, paired by seed: {words}{note}"
 
 
 def _text_standings(sweep: Sweep) -> Iterator[str]:
@@ -223,11 +223,11 @@ def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[d
         row |= {"cause": m.cause, "feasible": m.feasible, "on_front": m.on_front, "on_search_front": m.on_search_front}
         row |= facts | {f"param_{p}": m.setting(p) for p in names}
         for name in figures:
-            found = (m.confirmed or {}).get(name)
-            row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": found.mean if found else None}
+            estimate = (m.confirmed or {}).get(name)
+            row |= {f"search_{name}": m.search.get(name), f"confirmed_{name}": estimate.mean if estimate else None}
             row |= {
-                f"confirmed_{name}_lower": found.lower if found else None,
-                f"confirmed_{name}_upper": found.upper if found else None,
+                f"confirmed_{name}_lower": estimate.lower if estimate else None,
+                f"confirmed_{name}_upper": estimate.upper if estimate else None,
             }
         row |= {f"within_{c.name}": m.within.get(c.name) for c in sweep.constraints}
         yield row | {"confirm_seeds": seeds[m.trial_id]}
@@ -250,7 +250,7 @@ def _csv(sweeps: Sequence[Sweep]) -> str:
 
 
 def _json(sweeps: Sequence[Sweep]) -> str:
-    told = [
+    runs = [
         {
             "run": str(sweep.run),
             "plan": sweep.plan,
@@ -284,17 +284,17 @@ def _json(sweeps: Sequence[Sweep]) -> str:
         }
         for sweep in sweeps
     ]
-    if len(told) == 1:
-        return json.dumps(told[0], indent=1) + "\n"
-    return json.dumps({"not_comparable_in": comparable(sweeps), "runs": told}, indent=1) + "\n"
+    if len(runs) == 1:
+        return json.dumps(runs[0], indent=1) + "\n"
+    return json.dumps({"not_comparable_in": comparable(sweeps), "runs": runs}, indent=1) + "\n"
 
 
 def _pair(sweep: Sweep, pair: Comparison) -> dict[str, Any]:
     """A comparison with its members by id: their figures are already under `arms`."""
-    told = {"main": pair.main and pair.main.trial_id, "baseline": pair.baseline and pair.baseline.trial_id}
+    names = {"main": pair.main and pair.main.trial_id, "baseline": pair.baseline and pair.baseline.trial_id}
     rows = [_placed(sweep, r, ("counts", "better", "main", "baseline", "difference")) for r in pair.rows]
     excess = [_placed(sweep, e, ("control", "member", "difference")) for e in pair.excess]
-    return dataclasses.asdict(pair) | told | {"rows": rows, "excess": excess}
+    return dataclasses.asdict(pair) | names | {"rows": rows, "excess": excess}
 
 
 def _placed(sweep: Sweep, row: Difference | Excess, names: Sequence[str]) -> dict[str, Any]:
@@ -327,7 +327,7 @@ def _markdown(sweeps: Sequence[Sweep]) -> str:
                 lines.append("| " + " | ".join(cells) + " |")
         lines += _markdown_standings(sweep)
         lines += [""] + [f"{arm.name}: {cell(arm.reason)}\n" for arm in sweep.arms.values() if arm.reason]
-        lines += [f"{a.name}: {told}\n" for a in sweep.arms.values() if (told := str(luck_of(a.confirmed_members)))]
+        lines += [f"{a.name}: {words}\n" for a in sweep.arms.values() if (words := str(luck_of(a.confirmed_members)))]
         lines += [f"Failed: {cell(str(s))}\n" for s in shortfalls(sweep)]
         for pair in comparison(sweep):
             if pair.missing or pair.main is None or pair.baseline is None:

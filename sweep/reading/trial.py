@@ -74,19 +74,19 @@ class Luck:
 
     def __str__(self) -> str:
         """Empty where nothing was confirmed."""
-        told = [
+        phrases = [
             f"{self.lost} of {self.feasible} trials that measured feasible in the search are not, by the confirmed means"
         ]
-        told = told if self.feasible else []
+        phrases = phrases if self.feasible else []
         if self.infeasible:
-            told.append(f"{self.won} of {self.infeasible} that measured infeasible are feasible")
-        return "; ".join(told)
+            phrases.append(f"{self.won} of {self.infeasible} that measured infeasible are feasible")
+        return "; ".join(phrases)
 
 
 def luck_of(confirmed: Iterable[Trial]) -> Luck:
     """What one seed's luck did to the feasibility of the confirmed members; those without a verdict are left out."""
-    found = [(m.search_feasible, m.feasible) for m in confirmed if None not in (m.search_feasible, m.feasible)]
-    feasible, infeasible = ([after for before, after in found if before is kind] for kind in (True, False))
+    both = [(m.search_feasible, m.feasible) for m in confirmed if None not in (m.search_feasible, m.feasible)]
+    feasible, infeasible = ([after for before, after in both if before is kind] for kind in (True, False))
     return Luck(len(feasible), feasible.count(False), len(infeasible), infeasible.count(True))
 
 
@@ -169,19 +169,19 @@ def trial_of(
 
 def constraints_of(plan: Mapping[str, Any], bounds: Mapping[str, float]) -> tuple[Constraint, ...]:
     """The constraints that a plan's file tells, with the numbers of bounds that are words once they are known."""
-    told = [
+    declared = [
         Constraint(c["metric"], c.get("at_most"), c.get("at_least"), c.get("name", "")) for c in plan["constraints"]
     ]
-    return tuple(c.bounded(bounds) for c in told)
+    return tuple(c.bounded(bounds) for c in declared)
 
 
 def _estimates(columns: Columns, confirmed: list[Row], counts: Counts) -> dict[str, Estimate]:
     """Each figure over the confirm phase's COMPLETE replicates."""
-    found = {
+    estimates = {
         name: over_seeds(columns, name, points_of(columns, name, confirmed, counts).values())
         for name in columns.quantities
     }
-    return {name: e for name, e in found.items() if e is not None}
+    return {name: e for name, e in estimates.items() if e is not None}
 
 
 def _within(
@@ -191,12 +191,12 @@ def _within(
 
     Seeds that all agree prove little of a share: the standard error is never taken below that of its samples.
     """
-    told = {}
+    chances = {}
     for constraint in constraints:
         if constraint.bound is None:
             continue
         points = points_of(columns, constraint.metric, confirmed, counts).values()
         below = probability_below([p.value for p in points], constraint.bound, sum(p.samples for p in points))
         if below is not None:
-            told[constraint.name] = below if constraint.at_most is not None else 1 - below
-    return told
+            chances[constraint.name] = below if constraint.at_most is not None else 1 - below
+    return chances

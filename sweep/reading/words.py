@@ -54,7 +54,7 @@ def standing_of(sweep: Sweep, name: str) -> str:
 
 def definitions(sweep: Sweep) -> dict[str, str]:
     """What each figure means in this run, N and seeds included: printed wherever its figures are."""
-    told = {
+    meanings = {
         **sweep.sections.definitions(sweep),
         "interval": "95 %, Student's t over the confirm seeds; of a share of samples, or of a difference of two, never narrower "
         "than Wilson's over the samples of all of them",
@@ -64,9 +64,9 @@ def definitions(sweep: Sweep) -> dict[str, str]:
     }
     further = [figure for figure in sweep.sections.further(sweep) if sweep.has(figure)]
     for metric in (*(o.metric for o in sweep.objectives), *further):
-        told.setdefault(metric, meaning(sweep, metric))
-    remarks = {name: sweep.sections.remark(name) for name in told}
-    return {name: f"{text}; {remarks[name]}" if remarks[name] else text for name, text in told.items()}
+        meanings.setdefault(metric, meaning(sweep, metric))
+    remarks = {name: sweep.sections.remark(name) for name in meanings}
+    return {name: f"{text}; {remarks[name]}" if remarks[name] else text for name, text in meanings.items()}
 
 
 def _listed(sweep: Sweep, confirm: bool) -> str:
@@ -125,12 +125,12 @@ def _decimals(value: Estimate) -> int | None:
 
 def within(sweep: Sweep, trial: Trial) -> str:
     """``loss ≤ 4.1: 0.93, accuracy ≥ 0.9: 0.99``: how probable each constraint is; a dash unless confirmed."""
-    told = []
+    phrases = []
     for constraint in sweep.constraints:
         if constraint.bound is not None and constraint.name in trial.within:
             sign = "≤" if constraint.side == "at_most" else "≥"
-            told.append(f"{constraint.metric} {sign} {brief(constraint.bound)}: {trial.within[constraint.name]:.2f}")
-    return ", ".join(told) or "—"
+            phrases.append(f"{constraint.metric} {sign} {brief(constraint.bound)}: {trial.within[constraint.name]:.2f}")
+    return ", ".join(phrases) or "—"
 
 
 def settings(trial: Trial) -> str:

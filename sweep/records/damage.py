@@ -31,13 +31,13 @@ class Damaged:
 
 def damaged_files(run: Path) -> list[Damaged]:
     """All of a run's own files that are damaged: its JSON files but the plan, and its tables. Nothing is changed."""
-    found = [Damaged(Path(name), why) for name in REBUILT if (why := _json_damage(run / name))]
+    every = [Damaged(Path(name), why) for name in REBUILT if (why := _json_damage(run / name))]
     for table in TABLES:
         folder = run / "records" / table
         for file in sorted(folder.glob("*.parquet")):
             if not file.name.startswith(".") and (why := _parquet_damage(file, table)):
-                found.append(Damaged(file.relative_to(run), why))
-    return found
+                every.append(Damaged(file.relative_to(run), why))
+    return every
 
 
 def leftovers(run: Path) -> list[Path]:

@@ -83,8 +83,8 @@ def read_name(folder: Path, name: str) -> pa.Table | None:
     """The rows of one trial or replicate by the name of its file, wherever they lie now; None where there are none."""
 
     def read(current: Path) -> pa.Table | None:
-        if (own := current / f"{name}.parquet").exists():
-            return _read_file(own, folder.name)
+        if (own_file := current / f"{name}.parquet").exists():
+            return _read_file(own_file, folder.name)
         part = _part_of(current)
         if part is None:
             return None
@@ -159,10 +159,10 @@ def _is_part(file: Path) -> bool:
 def _part_of(folder: Path) -> Path | None:
     """The part, if there is one. As every exchange brings another, its name also says which state of the folder one sees."""
     try:  # by name alone: whoever drives asks this several times a trial, among the files of a thousand others
-        found = [name for name in os.listdir(folder) if name.startswith("part-") and PART.fullmatch(name)]
+        names = [name for name in os.listdir(folder) if name.startswith("part-") and PART.fullmatch(name)]
     except FileNotFoundError:
         return None
-    return folder / min(found) if found else None
+    return folder / min(names) if names else None
 
 
 def _may_hold(name: str, table: str, ids: list[str]) -> bool:
@@ -220,14 +220,14 @@ def _at_one_moment(folder: Path, read: Callable[[Path], Read]) -> Read:
         current = _current(folder)
         before = _part_of(current)
         try:
-            found = read(current)
+            answer = read(current)
         except FileNotFoundError:
             continue  # listed before an exchange, opened after it
         except PermissionError as error:
             raise UsageError(f"{error.filename or current}: may not be read") from None
         after = _part_of(_current(folder))
         if (after and after.name) == (before and before.name):
-            return found
+            return answer
     raise UsageError(f"{folder}: its files change faster than they can be read; is something else writing there?")
 
 
@@ -254,7 +254,7 @@ def _replace(folder: Path, part: pa.Table, small: dict[str, pa.Table], without: 
     """Exchange the folder for one of a part, the files in `small`, and its others but those in `without`."""
     settle(folder)
     building, ready, before = _beside(folder, "building"), _ready(folder), _part_of(folder)
-    number = int(found[1]) + 1 if before and (found := PART.fullmatch(before.name)) else 1
+    number = int(match[1]) + 1 if before and (match := PART.fullmatch(before.name)) else 1
     gone, target = {before and before.name, *small, *without}, building / f"part-{number:05d}-all.parquet"
     building.mkdir()
     for file in _files(folder):

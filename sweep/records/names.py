@@ -17,8 +17,8 @@ def trial_name(arm: str, number: int) -> str:
 
 def parts_of(trial_id: str) -> tuple[str, str]:
     """Arm and what tells its trials apart: a number, or a control's name."""
-    arm, _, own = trial_id.rpartition("-")
-    return arm, own
+    arm, _, digits = trial_id.rpartition("-")
+    return arm, digits
 
 
 def number_of(trial_id: str) -> int:

@@ -118,7 +118,7 @@ def stage_columns(columns: Columns) -> tuple[pa.Field, ...]:
 
 def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     """The schema of every table for one question; parameters become ``param_NAME`` columns, constraints ``excess_NAME``."""
-    own = procedures.named(space.procedure).columns()
+    columns_of = procedures.named(space.procedure).columns()
     parameters = [
         column(
             f"param_{p.name}",
@@ -142,7 +142,7 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
         *_STATE,
         SETTINGS,
         *parameters,
-        *own.fields,
+        *columns_of.fields,
         *excesses,
         column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
         column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
@@ -151,7 +151,7 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     ]
     facts = {"space": space.name, "space_fingerprint": space.fingerprint()}
     facts |= {"procedure": space.procedure} if space.procedure != procedures.DEFAULT else {}
-    tables = {"trials": trials, **replicate_tables(own)}
+    tables = {"trials": trials, **replicate_tables(columns_of)}
     return {name: schema_of(name, columns, facts) for name, columns in tables.items()}
 
 
@@ -233,20 +233,20 @@ def read(
 
     `columns` and `trials` (ids): only these. Raises UsageError where `run_dir` is no run folder or has no rows yet.
     """
-    found = files.read_table(run_folder(run_dir) / "records" / table, columns, trials)
-    known = _known(table, found.schema)
+    table_read = files.read_table(run_folder(run_dir) / "records" / table, columns, trials)
+    known = _known(table, table_read.schema)
     fields = [
-        f.with_metadata(known[f.name].metadata) if f.name in known and not f.metadata else f for f in found.schema
+        f.with_metadata(known[f.name].metadata) if f.name in known and not f.metadata else f for f in table_read.schema
     ]
-    return pa.Table.from_arrays(found.columns, schema=pa.schema(fields, metadata=found.schema.metadata))
+    return pa.Table.from_arrays(table_read.columns, schema=pa.schema(fields, metadata=table_read.schema.metadata))
 
 
 def rows(run_dir: Path, table: str, name: str = "*") -> list[dict[str, Any]]:
     """Rows of one table, all of them or one trial's or replicate's by its name; empty where nothing is recorded."""
     folder = run_dir / "records" / table
     if name != "*":
-        found = files.read_name(folder, safe_name(name))
-        return found.to_pylist() if found is not None else []
+        rows_of_name = files.read_name(folder, safe_name(name))
+        return rows_of_name.to_pylist() if rows_of_name is not None else []
     try:
         return files.read_table(folder).to_pylist()
     except NothingRecorded:

@@ -103,8 +103,8 @@ def counts_of(replicates: Iterable[Row], curves: Iterable[Row]) -> Counts:
     """N of every kind of samples, by replicate, from rows of the replicates table and the curves of COUNTED_BY."""
     counts = {(row["trial_id"], row["replicate"]): {FORGOTTEN: row["samples_forgotten"] or 0} for row in replicates}
     for row in curves:
-        own = counts.get((row["trial_id"], row["replicate"]))
-        if own is not None and row["metric"] == COUNTED_BY and row["samples"]:
+        least = counts.get((row["trial_id"], row["replicate"]))
+        if least is not None and row["metric"] == COUNTED_BY and row["samples"]:
             kind = RETAINED if row["attack"] == START else AFTER_ATTACK
-            own[kind] = min(own.get(kind, row["samples"]), row["samples"])
+            least[kind] = min(least.get(kind, row["samples"]), row["samples"])
     return counts

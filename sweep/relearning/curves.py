@@ -18,22 +18,22 @@ Curve = dict[tuple[str, int], dict[int, Point]]  # (attack, step) -> seed -> rel
 def relearning(sweep: Sweep, trial_id: str, confirm: bool = True) -> Curve:
     """Relearning accuracy by (attack, step) and seed, of the confirm phase's replicates or of the search's."""
     seeds = sweep.seeds(trial_id, confirm)
-    found: Curve = {}
+    curve: Curve = {}
     for row in sweep.curves_of(trial_id):
         seed = seeds.get((row["trial_id"], row["replicate"]))
         if seed is not None and row["metric"] == RELEARNED and row["value"] is not None:
-            found.setdefault((row["attack"], row["attack_step"]), {})[seed] = curve_point(sweep.columns, row)
-    return found
+            curve.setdefault((row["attack"], row["attack_step"]), {})[seed] = curve_point(sweep.columns, row)
+    return curve
 
 
 def rungs_of(sweep: Sweep) -> Iterator[tuple[str, int, bool]]:
     """Every (attack, step, counts) the curves hold after the start of an attack, in order of the records and rungs."""
-    found = {(p["attack"], p["attack_step"]): bool(p["counts"]) for p in sweep.places if p["metric"] == RELEARNED}
+    counts_at = {(p["attack"], p["attack_step"]): bool(p["counts"]) for p in sweep.places if p["metric"] == RELEARNED}
     planned = [*sweep.plan["attacks"]["confirm"], *sweep.plan["attacks"]["search"]]
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
-    for attack, step in sorted(found, key=lambda at: (order.get(at[0], len(order)), at[0], at[1])):
+    for attack, step in sorted(counts_at, key=lambda at: (order.get(at[0], len(order)), at[0], at[1])):
         if attack != START and step > 0:
-            yield attack, step, found[attack, step]
+            yield attack, step, counts_at[attack, step]
 
 
 def attacked(sweep: Sweep, trial: Trial, attack: str, metric: str) -> Estimate | None:

@@ -58,12 +58,12 @@ def _relearned(forget: str, judges: Sequence[str]) -> str:
 
 def _samples(sweep: Sweep) -> str:
     """N by phase: search and confirm may draw different numbers of samples, and a trial that was stopped fewer."""
-    told = []
+    phrases = []
     for phase, confirm in (("search", False), ("confirm", True)):
-        found = whole(sweep.of_phase(confirm)).group_by(["samples_forgotten", "samples_per_retained"]).aggregate([])
-        rows = found.to_pylist()
+        sizes = whole(sweep.of_phase(confirm)).group_by(["samples_forgotten", "samples_per_retained"]).aggregate([])
+        rows = sizes.to_pylist()
         counts = sorted(
             {(r["samples_forgotten"], r["samples_per_retained"]) for r in rows if r["samples_forgotten"] is not None}
         )
-        told += [f"{f} forgotten and {r} a retained condition in {phase}" for f, r in counts]
-    return "; ".join(told) or "nothing sampled yet"
+        phrases += [f"{f} forgotten and {r} a retained condition in {phase}" for f, r in counts]
+    return "; ".join(phrases) or "nothing sampled yet"

@@ -46,9 +46,9 @@ def ruined(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
 
 def excess(sweep: Sweep, trial: Trial) -> Iterator[Excess]:
     """Relearning accuracy less the retrain control's, under every attack whose data hold what was forgotten."""
-    own, control = relearning(sweep, trial.trial_id), relearning(sweep, RETRAIN)
+    curve, control = relearning(sweep, trial.trial_id), relearning(sweep, RETRAIN)
     for attack, step, counts in rungs_of(sweep):
-        a, b = own.get((attack, step), {}), control.get((attack, step), {})
+        a, b = curve.get((attack, step), {}), control.get((attack, step), {})
         mean, reference = share_estimate(list(a.values())), share_estimate(list(b.values()))
         if not counts and mean is not None and reference is not None:
             brief = f"{attack.removeprefix(_EVIDENT)}@{step}"

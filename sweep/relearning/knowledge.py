@@ -59,12 +59,12 @@ class Knowledge:
         A rung not reached may still show a relearning accuracy of 0 and counts as that: the whole trapezoid is at least
         that of the rungs that are there. Nothing of a figure without a rung, not even the one before any attack.
         """
-        found = {}
+        bounds = {}
         for metric, attacks in self._curves(curves).items():
             if attacks:
                 worst = self._worst(attacks)
-                found[metric] = 1.0 - self._certain(worst), self._error(worst)
-        return found
+                bounds[metric] = 1.0 - self._certain(worst), self._error(worst)
+        return bounds
 
     def sd(self, figure: str, value: float) -> float:
         """Of one replicate about the mean over seeds."""
@@ -101,7 +101,7 @@ def knowledge_of(space: SearchSpace, prepared: Row, plan: Row) -> Knowledge:
 def curves_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Curves]:
     """The curves that each figure of WITHSTOOD is of, from one replicate's rows of the curves table."""
     before: dict[int, float] = {}
-    found: dict[str, Curves] = {metric: {} for metric in WITHSTOOD}
+    by_metric: dict[str, Curves] = {metric: {} for metric in WITHSTOOD}
     for row in rows:
         if row["metric"] != RELEARNED or row["value"] is None:
             continue
@@ -109,8 +109,10 @@ def curves_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Curves]:
             before[row["attack_step"]] = row["value"]
         else:
             metric = next(m for m, counts in WITHSTOOD.items() if counts == bool(row["counts"]))
-            found[metric].setdefault(row["attack"], {})[row["attack_step"]] = row["value"]
-    return {metric: {attack: before | curve for attack, curve in attacks.items()} for metric, attacks in found.items()}
+            by_metric[metric].setdefault(row["attack"], {})[row["attack_step"]] = row["value"]
+    return {
+        metric: {attack: before | curve for attack, curve in attacks.items()} for metric, attacks in by_metric.items()
+    }
 
 
 def binomial(share: float, n: int) -> float:

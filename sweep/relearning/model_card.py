@@ -38,7 +38,7 @@ def metadata(sweep: Sweep, trial: Trial, replicate: int, pipeline: str) -> str:
         if row.get(o.metric) is not None and trial.arm != CONTROL
     ]
     unlearning = [] if trial.arm == CONTROL else ["machine-unlearning", f"unlearned-by-{trial.method}"]
-    told = ModelCardData(
+    card_data = ModelCardData(
         library_name="diffusers",
         license="unknown",
         pipeline_tag="unconditional-image-generation",
@@ -46,7 +46,7 @@ def metadata(sweep: Sweep, trial: Trial, replicate: int, pipeline: str) -> str:
         model_name=name if results else None,
         eval_results=results or None,
     )
-    return f"---\n{told.to_yaml()}\n---\n"
+    return f"---\n{card_data.to_yaml()}\n---\n"
 
 
 def measured(sweep: Sweep, trial: Trial, replicate: int) -> str:
@@ -58,14 +58,14 @@ def measured(sweep: Sweep, trial: Trial, replicate: int) -> str:
 
 
 def _row(sweep: Sweep, trial: Trial, replicate: int) -> Row:
-    found = [r for r in sweep.replicates if (r["trial_id"], r["replicate"]) == (trial.trial_id, replicate)]
-    return found[0]
+    rows = [r for r in sweep.replicates if (r["trial_id"], r["replicate"]) == (trial.trial_id, replicate)]
+    return rows[0]
 
 
 def _conditions(row: Row) -> Iterator[str]:
     yield "## How it was measured\n"
     yield "Every figure of this model is of these weights, on:\n"
-    told = {
+    facts = {
         "N": f"{row['samples_forgotten']} samples of what was forgotten, {row['samples_per_retained']} of each retained condition",
         "seed of training, attacks and samples": row["seed"],
         "sampler": row["sampler"],
@@ -75,7 +75,7 @@ def _conditions(row: Row) -> Iterator[str]:
         "code version": row["code_version"],
         "device": row["device"],
     }
-    yield from _table(("", ""), [(name, value) for name, value in told.items() if value is not None])
+    yield from _table(("", ""), [(name, value) for name, value in facts.items() if value is not None])
 
 
 def _figures(sweep: Sweep, row: Row, curves: Sequence[Row]) -> Iterator[str]:
@@ -130,8 +130,8 @@ def _attacks(sweep: Sweep, trial: Trial, replicate: int, curves: Sequence[Row]) 
 def _points(sweep: Sweep, control: str, replicate: int) -> dict[tuple[str, int, str], float]:
     if control not in sweep.controls:
         return {}
-    own = (c for c in sweep.curves_of(control) if c["replicate"] == replicate)
-    return {(c["attack"], c["attack_step"], c["metric"]): c["value"] for c in own}
+    curves = (c for c in sweep.curves_of(control) if c["replicate"] == replicate)
+    return {(c["attack"], c["attack_step"], c["metric"]): c["value"] for c in curves}
 
 
 def _over_seeds(sweep: Sweep, trial: Trial) -> Iterator[str]:

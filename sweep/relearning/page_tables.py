@@ -26,17 +26,17 @@ def yields(sweep: Sweep, trials: Sequence[Trial]) -> Table:
     for row in sweep.confirm_rows:
         if row["state"] == COMPLETE:
             fresh.setdefault(row["trial_id"], []).append(row)
-    found = []
+    rows_of_trials = []
     for trial in trials:
-        own = (fresh if trial.confirmed else searched).get(trial.trial_id, [])
-        tops = collections.Counter(r[_TOP] for r in own if r[_TOP] is not None)
+        replicates = (fresh if trial.confirmed else searched).get(trial.trial_id, [])
+        tops = collections.Counter(r[_TOP] for r in replicates if r[_TOP] is not None)
         top = ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—"
-        found.append((trial.trial_id, top, *(trial.at(name) for name in YIELDS)))
+        rows_of_trials.append((trial.trial_id, top, *(trial.at(name) for name in YIELDS)))
     names = ("its share", "confidence", "diversity", "distance to retained images")
     return Table(
         "What the forgotten condition yields now",
         (Heading("trial", "trial"), Heading("top class", "words"), *map(Heading, names)),
-        tuple(found),
+        tuple(rows_of_trials),
     )
 
 
@@ -68,8 +68,8 @@ def _audited(sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
         if any(member.at(name) is not None for name in names):  # a one-step generator has no denoising loss to audit
             yield (member.trial_id, "before any attack", *(member.at(name) for name in names))
         after = {a: attacked(sweep, member, a, names[0]) for a in sweep.plan["attacks"]["confirm"]}
-        found = {a: e.mean for a, e in after.items() if e is not None}
-        if worst := max(found, key=lambda a: abs(found[a] - 0.5), default=None):
+        means = {a: e.mean for a, e in after.items() if e is not None}
+        if worst := max(means, key=lambda a: abs(means[a] - 0.5), default=None):
             yield (member.trial_id, f"after {worst}", *(attacked(sweep, member, worst, name) for name in names))
 
 

@@ -64,18 +64,20 @@ def recovery_panels(sweep: Sweep) -> tuple[Panel, ...]:
     confirm = any(sweep.arms[a].confirmed for a in sweep.arms)
     estimates = {trial_id: _estimates(sweep, trial_id, confirm) for *_, trial_id in chosen}
     attacks = {a: counts for a, _, counts in rungs_of(sweep)}
-    found = []
+    panels = []
     for attack, counts in attacks.items():
         drawn = []
         for label, arm, trial_id in chosen:
-            own = {step: e for (name, step), e in estimates[trial_id].items() if name == attack}
-            if own:
-                own = {step: e for (name, step), e in estimates[trial_id].items() if name == START} | own
-                steps = tuple(sorted(own))
-                drawn.append(Curve(label, arm, trial_id, steps, tuple(own[s] for s in steps)))
+            estimates_at = {step: e for (name, step), e in estimates[trial_id].items() if name == attack}
+            if estimates_at:
+                estimates_at = {
+                    step: e for (name, step), e in estimates[trial_id].items() if name == START
+                } | estimates_at
+                steps = tuple(sorted(estimates_at))
+                drawn.append(Curve(label, arm, trial_id, steps, tuple(estimates_at[s] for s in steps)))
         if drawn:
-            found.append(Panel(attack_series(attack, counts), confirm, tuple(drawn)))
-    return tuple(found)
+            panels.append(Panel(attack_series(attack, counts), confirm, tuple(drawn)))
+    return tuple(panels)
 
 
 def _estimates(sweep: Sweep, trial_id: str, confirm: bool) -> dict[tuple[str, int], Estimate]:

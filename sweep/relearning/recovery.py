@@ -79,7 +79,7 @@ def recoveries(
         if r["state"] == COMPLETE and phase in (None, r["phase"])
     }
     before: dict[tuple[str, int], Point] = {}
-    found: dict[tuple[str, str], Recovery] = {}
+    by_trial: dict[tuple[str, str], Recovery] = {}
     for row in _rows(curves):
         seed = seeds.get((row["trial_id"], row["replicate"]))
         if seed is None or row["metric"] != metric or row["value"] is None:
@@ -88,22 +88,22 @@ def recoveries(
         if row["attack"] == START:
             before[row["trial_id"], seed] = point
         else:
-            by_seed = found.setdefault((row["trial_id"], row["attack"]), {})
+            by_seed = by_trial.setdefault((row["trial_id"], row["attack"]), {})
             by_seed.setdefault(seed, {})[row["attack_step"]] = point
-    for (trial_id, _), recovery in found.items():
+    for (trial_id, _), recovery in by_trial.items():
         for seed, steps in recovery.items():
             if start := before.get((trial_id, seed)):
                 steps[0] = start
-    return found
+    return by_trial
 
 
 def relearning(recovery: Recovery, how: Interval = "t") -> dict[int, Estimate]:
     """The figure at every rung with its interval over samples and seeds, rungs in order."""
     rungs = sorted({step for steps in recovery.values() for step in steps})
     return {
-        step: found
+        step: estimate
         for step in rungs
-        if (found := share_estimate([steps[step] for steps in recovery.values() if step in steps], how))
+        if (estimate := share_estimate([steps[step] for steps in recovery.values() if step in steps], how))
     }
 
 
@@ -127,11 +127,11 @@ def revival(recovery: Recovery, threshold: float = REVIVED) -> Revival:
     if not recovery:
         raise ValueError("a revival step needs the curve of at least one seed")
     steps = {
-        seed: revival_step({k: point.value for k, point in own.items()}, threshold)
-        for seed, own in sorted(recovery.items())
+        seed: revival_step({k: point.value for k, point in points.items()}, threshold)
+        for seed, points in sorted(recovery.items())
     }
     median = float(np.median([math.inf if k is None else k for k in steps.values()]))
-    horizon = max(k for own in recovery.values() for k in own)
+    horizon = max(k for points in recovery.values() for k in points)
     return Revival(steps, median if math.isfinite(median) else None, horizon)
 
 
@@ -156,15 +156,15 @@ def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -
 
 
 def excess_recovery(
-    own: Mapping[int, Point], control: Mapping[int, Point], base: Mapping[int, Point] | None = None
+    points_of_model: Mapping[int, Point], control: Mapping[int, Point], base: Mapping[int, Point] | None = None
 ) -> Excess:
     """Relearning accuracy after k steps less the retrain control's, paired by seed: see `share_difference`.
 
     With `base`, the untouched model's accuracy, also as a share of what unlearning could have cost, wherever that span
     is at least .2. All three map seeds to points of the same attack and step.
     """
-    values = [{seed: p.value for seed, p in points.items()} for points in (own, control, base or {})]
-    difference = share_difference(own, control)
+    values = [{seed: p.value for seed, p in points.items()} for points in (points_of_model, control, base or {})]
+    difference = share_difference(points_of_model, control)
     if base is None:
         return Excess(difference, reason="no base model to measure the span by")
     seeds = sorted(set.intersection(*map(set, values)))
@@ -184,8 +184,8 @@ def after_attack(recovery: Recovery, metric: str) -> Estimate | None:
 
     None where no seed has it there. Without it, a model that the attack destroyed would pass for one that withstood it.
     """
-    last = max((k for own in recovery.values() for k in own), default=0)
-    points = [own[last] for own in recovery.values() if last in own] if last else []
+    last = max((k for by_step in recovery.values() for k in by_step), default=0)
+    points = [by_step[last] for by_step in recovery.values() if last in by_step] if last else []
     return over_seeds(columns(), metric, points)
 
 

@@ -286,15 +286,15 @@ class Setup:
     def fingerprinted(self) -> Setup:
         """The setup with the fingerprint of its data; UsageError where they are no longer those it was begun with."""
         try:
-            found = self.dataset().fingerprint()
+            digest = self.dataset().fingerprint()
         except ValueError as error:
             raise UsageError(f"--data {self.data}: {error}") from error
-        if self.data_fingerprint and found != self.data_fingerprint:
+        if self.data_fingerprint and digest != self.data_fingerprint:
             raise UsageError(
                 f"--data-folder {self.data_folder or '(default)'}: not the files that this run began with; bring those back, "
                 "or start a new run"
             )
-        return dataclasses.replace(self, data_fingerprint=found)
+        return dataclasses.replace(self, data_fingerprint=digest)
 
     def check(self) -> None:
         """UsageError where the data, what is forgotten, the base model, its control or how images are drawn cannot be."""

@@ -57,5 +57,5 @@ def _trial(target: str) -> tuple[str, Settings]:
 
 
 def _settings(held: object) -> str:
-    told = ", ".join(f"{name}={value}" for name, value in dict(held).items())  # type: ignore[call-overload]
-    return f" ({told})" if told else " at its file's settings"
+    words = ", ".join(f"{name}={value}" for name, value in dict(held).items())  # type: ignore[call-overload]
+    return f" ({words})" if words else " at its file's settings"

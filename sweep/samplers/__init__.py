@@ -68,21 +68,21 @@ class Sampler(Protocol):
     def tell(self, observation: Observation) -> None: ...
 
 
-def check_observation(question: Question, told: Observation) -> None:
+def check_observation(question: Question, observation: Observation) -> None:
     """ValueError for a state that no trial ends in, a figure that is not finite, or a COMPLETE trial without an objective."""
-    where = f"trial {told.number}"
-    if told.state not in (COMPLETE, PRUNED, FAIL):
-        raise ValueError(f"{where}: state {told.state!r} is not one of {COMPLETE}, {PRUNED}, {FAIL}")
-    if told.replicates < 1:
-        raise ValueError(f"{where}: {told.replicates} replicates; at least 1")
+    where = f"trial {observation.number}"
+    if observation.state not in (COMPLETE, PRUNED, FAIL):
+        raise ValueError(f"{where}: state {observation.state!r} is not one of {COMPLETE}, {PRUNED}, {FAIL}")
+    if observation.replicates < 1:
+        raise ValueError(f"{where}: {observation.replicates} replicates; at least 1")
     for kind in ("figures", "excesses", "bounds", "sems"):
-        for metric, value in getattr(told, kind).items():
+        for metric, value in getattr(observation, kind).items():
             if not math.isfinite(value):
                 raise ValueError(f"{where}: {metric!r} in {kind} is {value}, not a finite number")
             if kind == "sems" and value < 0:
                 raise ValueError(f"{where}: the standard error of {metric!r} is {value}, below 0")
-    if not math.isfinite(told.core_s) or told.core_s < 0:
-        raise ValueError(f"{where}: core_s is {told.core_s}, not a time")
-    missing = [o.metric for o in question.objectives if o.metric not in told.figures]
-    if told.state == COMPLETE and missing:
+    if not math.isfinite(observation.core_s) or observation.core_s < 0:
+        raise ValueError(f"{where}: core_s is {observation.core_s}, not a time")
+    missing = [o.metric for o in question.objectives if o.metric not in observation.figures]
+    if observation.state == COMPLETE and missing:
         raise ValueError(f"{where}: COMPLETE without {', '.join(missing)}")

@@ -44,8 +44,8 @@ class AxSampler(FromTold):
         self._sequence = QuasiRandom(question, seed)
 
     def _choose(self, number: int) -> Settings:
-        told = [self._told[n] for n in sorted(self._told)]
-        scored = [o for o in told if o.state != FAIL and (o.figures or o.excesses)]
+        observations = [self._told[n] for n in sorted(self._told)]
+        scored = [o for o in observations if o.state != FAIL and (o.figures or o.excesses)]
         complete = sum(o.state == COMPLETE for o in scored)
         if len(scored) < STARTUP or complete < MEASURED or not self.encoding.groups:
             return self._sequence.ask(number)
@@ -54,14 +54,14 @@ class AxSampler(FromTold):
 
         with warnings.catch_warnings():  # of scaling and of noise, at every fit
             warnings.simplefilter("ignore")
-            client = self._client(told, number)
+            client = self._client(observations, number)
             try:
                 (values,) = client.get_next_trials(max_trials=1).values()
             except (GenerationStrategyRepeatedPoints, SearchSpaceExhausted):
                 return self._sequence.ask(number)
         return settings_of(self.question.parameters, dict(values))
 
-    def _client(self, told: Sequence[Observation], number: int) -> Client:
+    def _client(self, observations: Sequence[Observation], number: int) -> Client:
         """An experiment that holds everything known, in the order of the trials' numbers."""
         from ax.api.client import Client
         from ax.utils.common.logger import set_stderr_log_level
@@ -69,7 +69,7 @@ class AxSampler(FromTold):
         set_stderr_log_level(logging.ERROR)
         client = Client(random_seed=self._stream(number))
         client.configure_experiment(parameters=declared(self.question.parameters), name="arm")
-        outputs = _Outputs(self.question, told)
+        outputs = _Outputs(self.question, observations)
         client.configure_optimization(outputs.objective, outcome_constraints=outputs.limits or None)
         client.configure_generation_strategy(method="fast", initialization_budget=0, initialize_with_center=False)
         for n in sorted({*self._told, *self._running}):
@@ -95,49 +95,49 @@ class AxSampler(FromTold):
 class _Outputs:
     """What Ax models: the objectives, and the excess of every constraint that no objective's threshold enforces."""
 
-    def __init__(self, question: Question, told: Sequence[Observation]) -> None:
-        found = corner(question, told)
+    def __init__(self, question: Question, observations: Sequence[Observation]) -> None:
+        reference = corner(question, observations)
         single = len(question.objectives) == 1  # which has no threshold in Ax
         self._objectives = {o.metric: f"objective_{j}" for j, o in enumerate(question.objectives)}
         self._excesses = {
             c: f"excess_{i}"
             for i, c in enumerate(constraint.name for constraint in question.constraints)
-            if (single or c not in found.enforced) and any(c in o.excesses for o in told)
+            if (single or c not in reference.enforced) and any(c in o.excesses for o in observations)
         }
         signed = [
             (n, o.direction == "maximise") for n, o in zip(self._objectives.values(), question.objectives, strict=True)
         ]
         self.objective = ", ".join(name if more else f"-{name}" for name, more in signed)
         self.limits = [f"{name} <= 0" for name in self._excesses.values()]
-        for (name, more), limit in zip(signed, found.limits, strict=True):
+        for (name, more), limit in zip(signed, reference.limits, strict=True):
             if not single:
                 self.limits.append(f"{name} {'>=' if more else '<='} {(-limit if more else limit):.12g}")
         self._unsure = {
             name
-            for o in told
+            for o in observations
             for name, metric in self._known(o)
             if o.state != FAIL and self._sem(o, name, metric) is None
         }
 
-    def of(self, told: Observation) -> dict[str, tuple[float, float | None]]:
+    def of(self, observation: Observation) -> dict[str, tuple[float, float | None]]:
         """Means and standard errors by output; None for the error of an output whose noise Ax is to infer."""
         return {
             name: (
-                float((told.excesses if name.startswith("excess") else told.figures)[metric]),
-                None if name in self._unsure else self._sem(told, name, metric),
+                float((observation.excesses if name.startswith("excess") else observation.figures)[metric]),
+                None if name in self._unsure else self._sem(observation, name, metric),
             )
-            for name, metric in self._known(told)
+            for name, metric in self._known(observation)
         }
 
-    def _known(self, told: Observation) -> list[tuple[str, str]]:
-        found = [(name, m) for m, name in self._objectives.items() if m in told.figures]
-        return found + [(name, m) for m, name in self._excesses.items() if m in told.excesses]
+    def _known(self, observation: Observation) -> list[tuple[str, str]]:
+        names = [(name, m) for m, name in self._objectives.items() if m in observation.figures]
+        return names + [(name, m) for m, name in self._excesses.items() if m in observation.excesses]
 
-    def _sem(self, told: Observation, name: str, metric: str) -> float | None:
+    def _sem(self, observation: Observation, name: str, metric: str) -> float | None:
         """A standard error is the figure's where the metric is an objective too, and says nothing of the excess."""
         if name.startswith("excess") and metric in self._objectives:
             return None
-        return told.sems.get(metric)
+        return observation.sems.get(metric)
 
 
 def declared(parameters: Sequence[Parameter]) -> list[Any]:
@@ -155,20 +155,20 @@ def declared(parameters: Sequence[Parameter]) -> list[Any]:
 def _configs(parameters: Sequence[Parameter]) -> list[Any]:
     from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
 
-    found: list[Any] = []
+    configs: list[Any] = []
     for p in parameters:
         if _constant(p):
             continue
         if not isinstance(p, Choice):
             kind, scale = ("int" if isinstance(p, Int) else "float"), ("log" if p.log else "linear")
-            found.append(
+            configs.append(
                 RangeParameterConfig(name=p.name, bounds=(p.low, p.high), parameter_type=kind, scaling=scale)  # type: ignore[arg-type]
             )
             continue
         options = list(p.branches)
         kind = {bool: "bool", int: "int", float: "float"}.get(type(options[0]), "str")
         children = {o: names for o, tree in p.branches.items() if (names := [c.name for c in tree if not _constant(c)])}
-        found.append(
+        configs.append(
             ChoiceParameterConfig(
                 name=p.name,
                 values=options,  # type: ignore[arg-type]
@@ -178,8 +178,8 @@ def _configs(parameters: Sequence[Parameter]) -> list[Any]:
             )
         )
         for tree in p.branches.values():
-            found += _configs(tree)
-    return found
+            configs += _configs(tree)
+    return configs
 
 
 def _constant(parameter: Parameter) -> bool:

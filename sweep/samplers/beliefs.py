@@ -91,9 +91,9 @@ class Learner:
         corner_, outputs = corner(self.question, some), []
         for f in _figures(self.question, some, corner_):
             standard = data_of(f.known, f.warp, features, self.encoding, columns)
-            found = self._fit(f.metric, fitted_to.get(f.metric, standard.data))
-            standard = replace(standard, data=replace(standard.data, trend=found.trend))
-            outputs.append(output(f.metric, f.known, f.warp, features, standard, found.hyperparameters))
+            trend_fit = self._fit(f.metric, fitted_to.get(f.metric, standard.data))
+            standard = replace(standard, data=replace(standard.data, trend=trend_fit.trend))
+            outputs.append(output(f.metric, f.known, f.warp, features, standard, trend_fit.hyperparameters))
         m = len(self.question.objectives)
         apart = {o.metric: o for o in outputs if o.metric in (FAILURE, COST)}
         return Beliefs(
@@ -112,35 +112,35 @@ class Learner:
         content = b"".join(a.tobytes() for a in (data.features, data.values, data.known, data.share))
         kept = self._fitted.get(metric)
         if kept is None or kept[0] != content:
-            found = fit(data, self.priors)
+            fitted = fit(data, self.priors)
             sources = self._sources.get(metric, ())
             if sources:
                 about = fit(replace(data, trend=Trend(sources)), self.priors)
-                found = min(found, about, key=lambda f: f.surprise)
-            kept = self._fitted[metric] = (content, found)
+                fitted = min(fitted, about, key=lambda f: f.surprise)
+            kept = self._fitted[metric] = (content, fitted)
         return kept[1]
 
 
 def _figures(question: Question, observations: Sequence[Observation], corner_: Corner) -> list[_Figure]:
     """Objectives, then constraints that the corner does not enforce and that were ever scored, then failure if it occurs,
     and cost once a few trials have run to their end."""
-    found = []
+    modelled = []
     for j, o in enumerate(question.objectives):
         known = objective(question, observations, j)
-        found.append(_Figure(o.metric, known, objective_warp(known, float(corner_.limits[j]))))
+        modelled.append(_Figure(o.metric, known, objective_warp(known, float(corner_.limits[j]))))
     shared = {o.metric for o in question.objectives}
     for constraint in question.constraints:
         name = constraint.name
         if name not in corner_.enforced:
             known = excess(observations, name, name in shared)
             if len(known.values):
-                found.append(_Figure(f"excess of {name}", known, excess_warp(known)))
+                modelled.append(_Figure(f"excess of {name}", known, excess_warp(known)))
     if any(o.state == "FAIL" for o in observations):
-        found.append(_Figure(FAILURE, failure(observations), None))
+        modelled.append(_Figure(FAILURE, failure(observations), None))
     paid = cost(observations)
     if len(paid.values) >= PRICED:
-        found.append(_Figure(COST, paid, None))
-    return found
+        modelled.append(_Figure(COST, paid, None))
+    return modelled
 
 
 def milestone(count: int) -> int:

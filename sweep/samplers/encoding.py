@@ -136,13 +136,13 @@ class Encoding:
         for i, group in self._groups:
             dimension, x, on = self.dimensions[i], points[:, i], mask[:, i]
             if dimension.options:
-                own = [(on & (x == o)) * math.sqrt(0.5) for o in range(dimension.options)]
+                columns_of_dimension = [(on & (x == o)) * math.sqrt(0.5) for o in range(dimension.options)]
             elif dimension.parent is None:
-                own = [x]
+                columns_of_dimension = [x]
             else:
-                own = [np.where(on, np.sin(x), 0.0), np.where(on, np.cos(x), 0.0)]
-            columns += own
-            groups += [group] * len(own)
+                columns_of_dimension = [np.where(on, np.sin(x), 0.0), np.where(on, np.cos(x), 0.0)]
+            columns += columns_of_dimension
+            groups += [group] * len(columns_of_dimension)
         features = np.stack(columns, axis=1) if columns else np.zeros((len(points), 0))
         return features, np.array(groups, dtype=np.intp)
 
@@ -158,14 +158,14 @@ class Encoding:
 
 
 def _dimensions(parameters: Sequence[Parameter], parent: int | None, option: int, start: int) -> list[Dimension]:
-    found: list[Dimension] = []
+    dimensions: list[Dimension] = []
     for parameter in parameters:
-        own = start + len(found)
-        found.append(Dimension(parameter, parent, option))
+        index_of_parent = start + len(dimensions)
+        dimensions.append(Dimension(parameter, parent, option))
         if isinstance(parameter, Choice):
             for index, children in enumerate(parameter.branches.values()):
-                found += _dimensions(children, own, index, start + len(found))
-    return found
+                dimensions += _dimensions(children, index_of_parent, index, start + len(dimensions))
+    return dimensions
 
 
 def _ends(parameter: Float | Int) -> tuple[float, float]:

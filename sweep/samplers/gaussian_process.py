@@ -107,7 +107,7 @@ def fit(data: Data, priors: Priors = Priors()) -> Fit:
     if len(data.values) >= 2:
         gaps, columns = _gaps(data), data.trend.at(data.features)
         residual = data.values - columns @ data.trend.means
-        found = minimize(
+        optimum = minimize(
             _negative_log_posterior,
             theta,
             args=(gaps, data, residual, (columns * data.trend.variances) @ columns.T, theta, sds),
@@ -116,7 +116,7 @@ def fit(data: Data, priors: Priors = Priors()) -> Fit:
             bounds=[(m - 5 * s, m + 5 * s) for m, s in zip(theta, sds, strict=True)],
             options={"maxiter": _ITERATIONS, "ftol": 1e-5},
         )
-        theta, surprise = found.x, float(found.fun)
+        theta, surprise = optimum.x, float(optimum.fun)
     scales = np.exp(theta)
     hyper = Hyperparameters(scales[: data.groups], float(scales[-2]), float(scales[-1]))
     return Fit(hyper, data.trend, surprise)
@@ -179,8 +179,8 @@ class GaussianProcess:
     def _kernel(self, a: Array, b: Array, trend_a: Array, trend_b: Array) -> Array:
         r2 = np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T, 0.0)
         r = np.sqrt(r2)
-        own = self.hyperparameters.signal * (1 + _SQRT5 * r + 5 / 3 * r2) * np.exp(-_SQRT5 * r)
-        return np.asarray(own + (trend_a * self._trend.variances) @ trend_b.T)
+        matern = self.hyperparameters.signal * (1 + _SQRT5 * r + 5 / 3 * r2) * np.exp(-_SQRT5 * r)
+        return np.asarray(matern + (trend_a * self._trend.variances) @ trend_b.T)
 
     def at(self, features: Array) -> Marginal:
         """The noise-free function's posterior at (m, e) features."""

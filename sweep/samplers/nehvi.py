@@ -219,10 +219,10 @@ class _Search:
         points, scores = points[closer], self._score(points[closer])
         for scale in SCALES:
             order = np.argsort(-scores, kind="stable")[:REFINED]
-            found = self._distinct(self._around(points[order], REFINED * OFFSPRING, scale))
+            refined = self._distinct(self._around(points[order], REFINED * OFFSPRING, scale))
             points, scores = (
-                np.concatenate([points[order], found]),
-                np.concatenate([scores[order], self._score(found)]),
+                np.concatenate([points[order], refined]),
+                np.concatenate([scores[order], self._score(refined)]),
             )
         winner = int(np.argmax(scores))
         return points[winner], float(self.improvement(self._encoding.embed(points[winner : winner + 1])[0])[0])

@@ -65,20 +65,26 @@ class OptunaSampler(FromTold):
         )
         generations = _Generations(sampler)
         for n in sorted({*self._told, *self._running}):
-            told = self._told.get(n)
-            study.add_trial(self._trial(told, generations.of(told)) if told else self._pending(self._running[n]))
+            observation = self._told.get(n)
+            study.add_trial(
+                self._trial(observation, generations.of(observation))
+                if observation
+                else self._pending(self._running[n])
+            )
         with warnings.catch_warnings():  # conditional parameters are drawn independently, which is said once an ask
             warnings.simplefilter("ignore")
             return suggest(self.question.parameters, study.ask())
 
-    def _trial(self, told: Observation, system_attrs: dict[str, Any]) -> FrozenTrial:
-        values = [told.figures[o.metric] for o in self.question.objectives] if told.state == COMPLETE else None
+    def _trial(self, observation: Observation, system_attrs: dict[str, Any]) -> FrozenTrial:
+        values = (
+            [observation.figures[o.metric] for o in self.question.objectives] if observation.state == COMPLETE else None
+        )
         return optuna.create_trial(
-            state=STATES[told.state],
+            state=STATES[observation.state],
             values=values,
-            params=dict(told.settings),
-            distributions=self._distributions(told.settings),
-            constraints=dict(told.excesses) if told.state != FAIL else None,
+            params=dict(observation.settings),
+            distributions=self._distributions(observation.settings),
+            constraints=dict(observation.excesses) if observation.state != FAIL else None,
             system_attrs=system_attrs,
         )
 
@@ -99,9 +105,9 @@ class _Generations:
         self._key = f"{type(sampler).__name__}:generation"
         self._complete = 0
 
-    def of(self, told: Observation) -> dict[str, Any]:
+    def of(self, observation: Observation) -> dict[str, Any]:
         """System attributes of the next trial in the order of numbers."""
-        if not self._size or told.state != COMPLETE:
+        if not self._size or observation.state != COMPLETE:
             return {}
         self._complete += 1
         return {self._key: (self._complete - 1) // self._size}

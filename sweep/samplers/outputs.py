@@ -89,9 +89,9 @@ def signs(question: Question) -> Array:
 def objective(question: Question, observations: Sequence[Observation], index: int) -> Known:
     """What is known of an objective, turned so that less is better."""
     metric, sign = question.objectives[index].metric, signs(question)[index]
-    told = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL"]
-    has = [(i, o) for i, o in told if metric in o.figures]
-    bounded = [(i, o) for i, o in told if metric in o.bounds and metric not in o.figures]
+    finished = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL"]
+    has = [(i, o) for i, o in finished if metric in o.figures]
+    bounded = [(i, o) for i, o in finished if metric in o.bounds and metric not in o.figures]
     return Known(
         rows=np.array([i for i, _ in has], dtype=np.intp),
         values=np.array([sign * o.figures[metric] for _, o in has]),

@@ -107,8 +107,8 @@ class ArmSearch:
     def expected_gain(self, batch: int) -> float | None:
         """Share of the present hypervolume that the next `batch` trials are expected to add; None of a sampler that cannot say."""
         self._wait()
-        told = getattr(self.sampler, "expected_gain", None)
-        return told(batch) if told else None
+        gain = getattr(self.sampler, "expected_gain", None)
+        return gain(batch) if gain else None
 
     def close(self) -> None:
         """End whatever is open: an interrupted run leaves no zombie, and no thread."""

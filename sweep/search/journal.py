@@ -101,12 +101,12 @@ class Journal:
 
         `confirmed` are attributes by a trial's number; see `confirmed_attributes`.
         """
-        told = {o.number: (o, cause) for o, cause in ended}
-        for number in sorted({*told, *unfinished}):
+        outcomes = {o.number: (o, cause) for o, cause in ended}
+        for number in sorted({*outcomes, *unfinished}):
             if number in unfinished:
                 self.study.enqueue_trial(unfinished[number])
                 continue
-            observation, cause = told[number]
+            observation, cause = outcomes[number]
             self.study.add_trial(
                 optuna.create_trial(
                     state=STATES[observation.state],
@@ -158,8 +158,8 @@ class Journal:
 
         Optuna's own readers take both, so its samplers see each excess twice, under its name and its place: no sign changes.
         """
-        found = [observation.excesses[c.name] for c in self.space.constraints if c.name in observation.excesses]
-        return {_DASHBOARD: found} if found and observation.state != FAIL else {}
+        excesses = [observation.excesses[c.name] for c in self.space.constraints if c.name in observation.excesses]
+        return {_DASHBOARD: excesses} if excesses and observation.state != FAIL else {}
 
     def _values(self, observation: Observation) -> list[float] | None:
         if observation.state != COMPLETE:

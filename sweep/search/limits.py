@@ -41,14 +41,16 @@ class StopRule:
             return f"core-hours: {spent.core_s / 3600:.2f} of {self.max_core_hours:g}"
         if not self.min_gain or not gains:
             return None
-        told = []
+        gains_of_arms = []
         for arm, expected in gains.items():
             gain = expected()
             if gain is None or gain >= self.min_gain:
                 self._small[arm] = 0
                 return None
             self._small[arm] = self._small.get(arm, 0) + 1
-            told.append(f"{arm} {gain:.2%}")
+            gains_of_arms.append(f"{arm} {gain:.2%}")
         if min(self._small[arm] for arm in gains) < PATIENCE:
             return None
-        return f"expected gain of the next trials below {self.min_gain:.2%} of the hypervolume: {', '.join(told)}"
+        return (
+            f"expected gain of the next trials below {self.min_gain:.2%} of the hypervolume: {', '.join(gains_of_arms)}"
+        )

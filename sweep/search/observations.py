@@ -62,11 +62,11 @@ def standard_errors(space: SearchSpace, figures: Row, curves: Sequence[Row], kno
     """
     errors = knowledge.errors(figures, curves)
     objectives = {o.metric for o in space.objectives}
-    found = dict(errors)
+    every = dict(errors)
     for constraint in space.constraints:
         if constraint.metric in errors and constraint.name not in objectives:
-            found[constraint.name] = errors[constraint.metric] / constraint.unit
-    return found
+            every[constraint.name] = errors[constraint.metric] / constraint.unit
+    return every
 
 
 def _objectives(space: SearchSpace, figures: Row) -> dict[str, float]:
@@ -79,4 +79,4 @@ def _possible(
 ) -> dict[str, tuple[float, float]]:
     """By objective that is not known yet, the best that it can still be and that bound's error."""
     wanted = {o.metric for o in space.objectives} - set(known)
-    return {metric: found for metric, found in knowledge.possible(curves).items() if metric in wanted}
+    return {metric: interval for metric, interval in knowledge.possible(curves).items() if metric in wanted}

@@ -29,12 +29,12 @@ def reopen(run_dir: Path, space: SearchSpace, names: Iterable[str]) -> list[str]
 
     For the one process that holds the run. What stages had made stays in the tables, and is found again.
     """
-    writer, told = Writer(run_dir, records.schemas(space)), []
+    writer, lines = Writer(run_dir, records.schemas(space)), []
     for row in _failed(run_dir, names):
         name = name_of(row)
         writer.replicate(row | {"state": RUNNING, "cause": None}, [], records.rows(run_dir, "stages", name))
-        told.append(f"{name} runs again on seed {row['seed']}; it had failed: {row['cause']}")
-    return told
+        lines.append(f"{name} runs again on seed {row['seed']}; it had failed: {row['cause']}")
+    return lines
 
 
 def _is_control(trial_id: str) -> bool:

@@ -36,13 +36,13 @@ def gather(runs: Sequence[str], space: SearchSpace) -> Studies:
     for run in runs:
         sweep = read_sweep(run)
         _check(sweep, run, space)
-        found = {arm.name: _study(sweep, arm, space) for arm in space.arms if arm.name in sweep.arms}
-        if not any(found.values()):
+        study_of = {arm.name: _study(sweep, arm, space) for arm in space.arms if arm.name in sweep.arms}
+        if not any(study_of.values()):
             names = ", ".join(a.name for a in space.arms)
             raise UsageError(
                 f"--warm-start {run}: none of its trials has the parameters of {names}; name a run of this space"
             )
-        for arm, study in found.items():
+        for arm, study in study_of.items():
             if study:
                 studies.setdefault(arm, []).append(study)
     return studies
@@ -65,16 +65,16 @@ def _check(sweep: Sweep, run: str, space: SearchSpace) -> None:
 def write(run_dir: Path, studies: Studies) -> None:
     """Keep the studies in the run's folder; nothing where there are none."""
     if studies:
-        told = {arm: [[dataclasses.asdict(o) for o in study] for study in each] for arm, each in studies.items()}
-        write_json(run_dir / FILE, told)
+        arms = {arm: [[dataclasses.asdict(o) for o in study] for study in each] for arm, each in studies.items()}
+        write_json(run_dir / FILE, arms)
 
 
 def read(run_dir: Path) -> Studies:
     """The studies a run began with; empty where it began cold."""
     if not (run_dir / FILE).is_file():
         return {}
-    told: Mapping[str, Any] = read_json(run_dir / FILE)
-    return {arm: [[Observation(**o) for o in study] for study in each] for arm, each in told.items()}
+    arms: Mapping[str, Any] = read_json(run_dir / FILE)
+    return {arm: [[Observation(**o) for o in study] for study in each] for arm, each in arms.items()}
 
 
 def warmed(arm: Arm, space: SearchSpace, studies: Sequence[Sequence[Observation]]) -> Arm:
@@ -86,10 +86,10 @@ def warmed(arm: Arm, space: SearchSpace, studies: Sequence[Sequence[Observation]
     return dataclasses.replace(arm, start_points=tuple(points))
 
 
-def _rank(told: Observation, space: SearchSpace) -> float:
+def _rank(observation: Observation, space: SearchSpace) -> float:
     """Best by the first objective first."""
     first = space.objectives[0]
-    value = told.figures[first.metric]
+    value = observation.figures[first.metric]
     return -value if first.direction == "maximise" else value
 
 
@@ -104,12 +104,12 @@ def _study(sweep: Sweep, arm: Arm, space: SearchSpace) -> list[Observation]:
     for row in sweep.curves:
         if row["replicate"] == 0:
             curves.setdefault(row["trial_id"], []).append(row)
-    found = []
+    observations = []
     for number, member in enumerate(m for m in sweep.arms[arm.name].members if m.state not in (FAIL, RUNNING)):
         try:
             settings = arm.check(member.parameters)
         except UsageError:
             continue  # another range or another parameter than here: no trial of this question
         known = curves.get(member.trial_id, [])
-        found.append(observation(space, number, settings, member.state, member.search, known, knowledge))
-    return found
+        observations.append(observation(space, number, settings, member.state, member.search, known, knowledge))
+    return observations

@@ -67,9 +67,9 @@ class Constraint:
     def side(self) -> str:
         return "at_most" if self.at_most is not None else "at_least"
 
-    def bounded(self, found: Mapping[str, float]) -> Constraint:
+    def bounded(self, numbers: Mapping[str, float]) -> Constraint:
         """The constraint with the number that its word stands for, where `found` has it."""
-        number = found.get(self.word) if self.word else self.bound
+        number = numbers.get(self.word) if self.word else self.bound
         return dataclasses.replace(self, bound=number)
 
     @property

@@ -196,9 +196,9 @@ class SearchSpace:
                 return arm
         raise UsageError(f"space {self.name!r} has no arm {name!r}; {near(name, (a.name for a in self.arms))}")
 
-    def bounded(self, found: Mapping[str, float]) -> SearchSpace:
+    def bounded(self, bounds: Mapping[str, float]) -> SearchSpace:
         """The same question with numbers for bounds that are words: ``{"budget": 4.87}``, as ``prepared.json`` has it."""
-        return dataclasses.replace(self, constraints=tuple(c.bounded(found) for c in self.constraints))
+        return dataclasses.replace(self, constraints=tuple(c.bounded(bounds) for c in self.constraints))
 
     def _check_numbers(self) -> None:
         """UsageError for a number of trials or members that makes no sense."""
@@ -224,10 +224,10 @@ class SearchSpace:
 
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter of every arm by name; a name that two arms share must be of one kind: it is one column."""
-        found: dict[str, Parameter] = {}
+        parameters_by_name: dict[str, Parameter] = {}
         for arm in self.arms:
             for parameter in arm.walk():
-                other = found.setdefault(parameter.name, parameter)
+                other = parameters_by_name.setdefault(parameter.name, parameter)
                 if kind(other) != kind(parameter):
                     raise UsageError(
                         f"space {self.name!r}: parameter {parameter.name!r} is of two kinds in two arms, "
@@ -235,8 +235,8 @@ class SearchSpace:
                     )
                 if isinstance(other, Choice) and isinstance(parameter, Choice):
                     merged = dict(other.branches) | dict(parameter.branches)
-                    found[parameter.name] = Choice(other.name, merged, other.help)
-        return found
+                    parameters_by_name[parameter.name] = Choice(other.name, merged, other.help)
+        return parameters_by_name
 
     def fix(self, pins: Mapping[str, object]) -> SearchSpace:
         """The same question with some parameters held at one value, in every arm that has them.
@@ -280,17 +280,17 @@ class SearchSpace:
 
         What it is asked about and how many trials are spent on it are a plan's business and not in it.
         """
-        told = dataclasses.asdict(self)
+        facts = dataclasses.asdict(self)
         for planned in ("data", "forget", "trials", "baseline_share", "confirm_members", "confirm_neighbours"):
-            del told[planned]
-        for arm in told["arms"]:
+            del facts[planned]
+        for arm in facts["arms"]:
             if not arm["attack"]:  # as when no arm could search an attack
                 del arm["attack"], arm["held"]
         if self.procedure == DEFAULT_PROCEDURE:  # as when there was no other
-            del told["procedure"]
-        for constraint in told["constraints"]:
+            del facts["procedure"]
+        for constraint in facts["constraints"]:
             del constraint["name"], constraint["bound"]  # they follow from the others
-        return hashlib.sha256(json.dumps(_sortable(told), sort_keys=True, default=str).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(_sortable(facts), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _steps(space: str, rungs: Iterable[object]) -> tuple[int, ...]:

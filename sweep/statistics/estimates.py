@@ -130,20 +130,20 @@ def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float
     The ends are None for fewer than two values: one seed says nothing of what another would give. Raises ValueError
     for no values, or for one that is not finite.
     """
-    found = np.asarray(list(values), dtype=float)
-    if found.size == 0 or not np.isfinite(found).all():
-        raise ValueError(f"an interval needs finite values, at least one; got {found.tolist()}")
-    mean = float(found.mean())
-    if found.size < 2:
+    array = np.asarray(list(values), dtype=float)
+    if array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"an interval needs finite values, at least one; got {array.tolist()}")
+    mean = float(array.mean())
+    if array.size < 2:
         return mean, None, None
-    half = float(stdtrit(found.size - 1, 0.5 + confidence / 2) * found.std(ddof=1) / math.sqrt(found.size))
+    half = float(stdtrit(array.size - 1, 0.5 + confidence / 2) * array.std(ddof=1) / math.sqrt(array.size))
     return mean, mean - half, mean + half
 
 
 def estimate(values: Iterable[float | None]) -> Estimate | None:
     """The t interval over the values that are there, or None where none is."""
-    found = [v for v in values if v is not None and math.isfinite(v)]
-    return Estimate(*t_interval(found), n=len(found)) if found else None
+    finite = [v for v in values if v is not None and math.isfinite(v)]
+    return Estimate(*t_interval(finite), n=len(finite)) if finite else None
 
 
 def probability_below(values: Iterable[float], bound: float, samples: int = 0) -> float | None:
@@ -153,16 +153,16 @@ def probability_below(values: Iterable[float], bound: float, samples: int = 0) -
     in all it is never surer than the normal distribution with the samples' own standard error, two hits and two misses
     added (Agresti and Coull 1998), makes it. None for fewer than two values.
     """
-    found = np.asarray(list(values), dtype=float)
-    if found.size < 2:
+    array = np.asarray(list(values), dtype=float)
+    if array.size < 2:
         return None
-    gap = bound - float(found.mean())
-    error = float(found.std(ddof=1)) / math.sqrt(found.size)
-    told = [float(stdtr(found.size - 1, gap / error)) if error else float(gap >= 0)]
+    gap = bound - float(array.mean())
+    error = float(array.std(ddof=1)) / math.sqrt(array.size)
+    chances = [float(stdtr(array.size - 1, gap / error)) if error else float(gap >= 0)]
     if samples:
-        share = (float(found.mean()) * samples + 2) / (samples + 4)
-        told.append(float(ndtr(gap / math.sqrt(share * (1 - share) / (samples + 4)))))
-    return min(told, key=lambda p: abs(p - 0.5))
+        share = (float(array.mean()) * samples + 2) / (samples + 4)
+        chances.append(float(ndtr(gap / math.sqrt(share * (1 - share) / (samples + 4)))))
+    return min(chances, key=lambda p: abs(p - 0.5))
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> Estimate | None:

@@ -97,6 +97,6 @@ def _hopeful(candidates: Candidates, first: int, kinds: Sequence[int]) -> list[i
     ]
     kept = {first}
     for kind in set(kinds):
-        own = np.flatnonzero(np.array(kinds) == kind)
-        kept |= set(own[np.argsort(-np.array(alone)[own], kind="stable")[:MOST]].tolist())
+        of_kind = np.flatnonzero(np.array(kinds) == kind)
+        kept |= set(of_kind[np.argsort(-np.array(alone)[of_kind], kind="stable")[:MOST]].tolist())
     return sorted(kept)

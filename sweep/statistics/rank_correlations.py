@@ -46,7 +46,7 @@ def rank_correlations(
     column of fewer than `FEWEST` trials, or without variation there, is left out.
     """
     rng, ranks = np.random.default_rng(seed), average_ranks(y)
-    found: dict[str, tuple[float, int, float]] = {}
+    by_column: dict[str, tuple[float, int, float]] = {}
     largest = np.zeros(_SHUFFLES)
     shuffled: dict[bytes, np.ndarray] = {}  # by grouping: every column of one is held against the same shuffles
     for name, column in columns.items():
@@ -55,8 +55,8 @@ def rank_correlations(
             continue
         groups = column.groups[has]
         x = _centred(average_ranks(column.values[has])[None], groups)[0]
-        told = _correlations(x, _centred(ranks[None, has], groups))[0]
-        if not math.isfinite(told):
+        rho = _correlations(x, _centred(ranks[None, has], groups))[0]
+        if not math.isfinite(rho):
             continue
         key = column.groups.tobytes()
         if key not in shuffled:
@@ -64,9 +64,9 @@ def rank_correlations(
         unit = math.sqrt(has.sum() - len(np.unique(groups)))
         by_chance = np.nan_to_num(_correlations(x, _centred(shuffled[key][:, has], groups)))
         largest = np.maximum(largest, np.abs(by_chance) * unit)
-        found[name] = float(told), int(has.sum()), unit
+        by_column[name] = float(rho), int(has.sum()), unit
     reach = float(np.quantile(largest, level, method="higher")) * (1 + 1e-9)  # what luck reaches too excludes nothing
-    return {name: _estimate(told, n, reach / unit) for name, (told, n, unit) in found.items()}
+    return {name: _estimate(rho, n, reach / unit) for name, (rho, n, unit) in by_column.items()}
 
 
 def _estimate(correlation: float, n: int, reach: float) -> Estimate:
@@ -89,9 +89,9 @@ def _centred(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def _correlations(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Of centred x (n,) with each centred row (b, n), short of ±1; NaN where either does not vary."""
     spread = np.sqrt((x**2).sum() * (rows**2).sum(axis=1))
-    told = np.full(len(rows), math.nan)
-    np.divide(rows @ x, spread, out=told, where=spread > 1e-9)
-    return np.clip(told, -_LARGEST, _LARGEST)
+    correlations = np.full(len(rows), math.nan)
+    np.divide(rows @ x, spread, out=correlations, where=spread > 1e-9)
+    return np.clip(correlations, -_LARGEST, _LARGEST)
 
 
 def _shuffled(ranks: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:

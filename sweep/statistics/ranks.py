@@ -90,8 +90,8 @@ def _friedman(costs: np.ndarray) -> tuple[float, float]:
 
     if (costs == costs[:, :1]).all():
         return 0.0, 1.0
-    found = friedmanchisquare(*costs.T)
-    return float(found.statistic), float(found.pvalue)
+    test = friedmanchisquare(*costs.T)
+    return float(test.statistic), float(test.pvalue)
 
 
 def _too_few(blocks: int, methods: int) -> str | None:

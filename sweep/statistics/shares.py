@@ -74,16 +74,21 @@ def share_estimate(points: Sequence[Point], how: Interval = "t") -> Estimate | N
 
 def share_difference(a: Mapping[int, Point], b: Mapping[int, Point]) -> Estimate | None:
     """Mean of a - b over the seeds both have, with its 95 % interval over seeds and samples; None where they share no seed."""
-    found = paired_difference({s: p.value for s, p in a.items()}, {s: p.value for s, p in b.items()})
-    if found is None or found.lower is None or found.upper is None:
-        return found
+    difference = paired_difference({s: p.value for s, p in a.items()}, {s: p.value for s, p in b.items()})
+    if difference is None or difference.lower is None or difference.upper is None:
+        return difference
     samples = sum(min(a[seed].samples, b[seed].samples) for seed in a.keys() & b.keys())
     if not samples:
-        return found
-    size = abs(found.mean)
+        return difference
+    size = abs(difference.mean)
     lower, upper = (float(end) for end in wilson(np.array(size), np.array(samples)))
     half = max(upper - size, size - lower)
-    return Estimate(found.mean, min(found.lower, found.mean - half), max(found.upper, found.mean + half), found.n)
+    return Estimate(
+        difference.mean,
+        min(difference.lower, difference.mean - half),
+        max(difference.upper, difference.mean + half),
+        difference.n,
+    )
 
 
 def seed_interval(values: np.ndarray, samples: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:

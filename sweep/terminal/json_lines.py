@@ -69,10 +69,10 @@ class LogLines(Progress):
     def result(self, ending: Ending) -> None:
         winner = ending.winner
         figures = {n: winner.value(n) for n in winner.search if winner.value(n) is not None} if winner else None
-        told = {"trial_id": winner.trial_id, "arm": winner.arm} if winner else {}
+        facts = {"trial_id": winner.trial_id, "arm": winner.arm} if winner else {}
         failed = [dataclasses.asdict(s) for s in ending.shortfalls]
         text, commands = ending.winner_text(), ending.commands()
-        self._tell("result", text, figures=figures, commands=commands, shortfalls=failed, **told)
+        self._tell("result", text, figures=figures, commands=commands, shortfalls=failed, **facts)
 
     def _running(self, jobs: Jobs) -> None:
         running = list(jobs.running.values())
@@ -112,7 +112,7 @@ class LogLines(Progress):
         jobs, tally = self.tally.jobs, self.tally
         self._heard()
         objectives = [o.metric for o in jobs.space.objectives] if jobs else []
-        told: dict[str, Any] = dict.fromkeys(FIELDS) | {
+        event_facts: dict[str, Any] = dict.fromkeys(FIELDS) | {
             "time": now().isoformat(),
             "elapsed_s": round(self.elapsed(), 3),
             "event": event,
@@ -127,7 +127,7 @@ class LogLines(Progress):
             "left_s": tally.left_s(),
         }
         assert facts.keys() <= FIELDS.keys(), "every line has the same keys"
-        self._print(json.dumps(_finite(told | facts), ensure_ascii=False, allow_nan=False))
+        self._print(json.dumps(_finite(event_facts | facts), ensure_ascii=False, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:

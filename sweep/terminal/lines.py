@@ -131,8 +131,8 @@ def ended_text(ended: Ended, jobs: SweepJobs, count: int) -> str:
     job, row = ended.job, ended.row
     state = _STATE_WORDS.get(row["state"], "FAILED")
     of = f"{count}/{jobs.total} " if job.phase == "search" and job.arm != CONTROL else ""
-    told = _figures(row, jobs.space)
-    return f"{of}{job.name:18s} {state:6s} {told}{'  ' + row['cause'] if row['cause'] else ''}"
+    figures = _figures(row, jobs.space)
+    return f"{of}{job.name:18s} {state:6s} {figures}{'  ' + row['cause'] if row['cause'] else ''}"
 
 
 def figure_format(space: SearchSpace, place: int) -> str:

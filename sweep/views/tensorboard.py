@@ -152,14 +152,14 @@ class Board:
     def _described(self, experiment: Summary) -> Summary:
         """The experiment with each parameter's range and help, and each metric's meaning: torch writes neither."""
         parameters, figures = self.space.parameters(), {f.name: f for f in self.columns.fields}
-        with _content(experiment) as told:
-            for info in told.experiment.hparam_infos:
+        with _content(experiment) as content:
+            for info in content.experiment.hparam_infos:
                 parameter = parameters.get(info.name)
                 if parameter is not None:
                     info.description = parameter.help
                 if isinstance(parameter, Float | Int):
                     info.domain_interval.min_value, info.domain_interval.max_value = parameter.low, parameter.high
-            for metric in told.experiment.metric_infos:
+            for metric in content.experiment.metric_infos:
                 if metric.name.tag in figures:
                     metric.description = figures[metric.name.tag].metadata[b"description"].decode()
         return experiment
@@ -186,7 +186,7 @@ class TensorBoard:
         members = [trial for arm in sweep.arms.values() for trial in arm.confirmed_members]
         for trial in (*members, *sweep.controls.values()):
             if trial.confirmed:
-                self.board.confirmed(trial.trial_id, {name: found.mean for name, found in trial.confirmed.items()})
+                self.board.confirmed(trial.trial_id, {name: mean_of.mean for name, mean_of in trial.confirmed.items()})
         self.board.figure("front", front_figure(sweep))
         for tag, figure in curve_figures(sweep):
             self.board.figure(tag, figure)
@@ -196,8 +196,8 @@ class TensorBoard:
         """(tag, images, step) of the pictures that are in the store."""
         traces = self.board.procedure.traces()
         for key, tag, step in traces.pictures(self.board.space, ended.job.figures, ended.job.curves):
-            found = self.store.find(key)
-            for condition, images in (found.tensors() if found else {}).items():
+            artifact = self.store.find(key)
+            for condition, images in (artifact.tensors() if artifact else {}).items():
                 yield f"{tag}/{condition}", images, step
 
 
@@ -215,8 +215,8 @@ def _add_grid(writer: SummaryWriter, tag: str, images: np.ndarray, step: int) ->
 def _ended(end: Summary, state: str | None) -> Summary:
     """The session's end with the trial's own state: torch writes success whatever happened."""
     word = {FAIL: "STATUS_FAILURE", RUNNING: "STATUS_RUNNING"}.get(state or "", "STATUS_SUCCESS")
-    with _content(end) as told:
-        told.session_end_info.status = Status.Value(word)
+    with _content(end) as content:
+        content.session_end_info.status = Status.Value(word)
     return end
 
 
@@ -224,6 +224,6 @@ def _ended(end: Summary, state: str | None) -> Summary:
 def _content(summary: Summary) -> Iterator[HParamsPluginData]:
     """What a summary tells the HParams plugin, to be changed within the block."""
     metadata = summary.value[0].metadata.plugin_data
-    told = HParamsPluginData.FromString(metadata.content)
-    yield told
-    metadata.content = told.SerializeToString()
+    content = HParamsPluginData.FromString(metadata.content)
+    yield content
+    metadata.content = content.SerializeToString()

@@ -119,10 +119,10 @@ def _load(dataset: Dataset) -> Splits:
         check_pixels(images.images, f"{dataset.place or dataset.name}: the {split} split")
     for condition in splits.train.conditions.unique().tolist():
         named = f", {dataset.classes[condition]}" if dataset.classes else ""
-        own = splits.train.of(condition)
-        if len(own) > 1 and same_and_plain(own.images):
+        alike = splits.train.of(condition)
+        if len(alike) > 1 and same_and_plain(alike.images):
             raise ValueError(
-                f"{dataset.place or dataset.name}: all {len(own)} training images of condition {condition}{named} are the same "
+                f"{dataset.place or dataset.name}: all {len(alike)} training images of condition {condition}{named} are the same "
                 f"plain colour; there is nothing to learn in them"
             )
     return splits
@@ -253,9 +253,12 @@ def _read(layout: Layout, size: int, limit: int) -> Splits:
     for label in sorted(set(range(len(layout.classes))) - set(labels[chosen.train].tolist())):
         few = f"a limit of {limit} leaves" if limit else f"{layout.place} has"
         raise ValueError(f"{few} no training image of class {label}, {layout.classes[label]}")
-    own = [chosen.train, chosen.public] + [chosen.test] * (layout.test is None)
-    pixels = np.split(layout.train.pixels(np.concatenate(own), size), np.cumsum([len(indices) for indices in own])[:-1])
-    parts = [_images(p, labels[indices], size) for p, indices in zip(pixels, own, strict=True)]
+    indices_of_parts = [chosen.train, chosen.public] + [chosen.test] * (layout.test is None)
+    pixels = np.split(
+        layout.train.pixels(np.concatenate(indices_of_parts), size),
+        np.cumsum([len(indices) for indices in indices_of_parts])[:-1],
+    )
+    parts = [_images(p, labels[indices], size) for p, indices in zip(pixels, indices_of_parts, strict=True)]
     if layout.test is not None:
         parts.append(_images(layout.test.pixels(chosen.test, size), layout.test.labels()[chosen.test], size))
     return Splits(*parts)

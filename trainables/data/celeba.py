@@ -41,11 +41,11 @@ def celeba(folder: Path, option: str) -> Layout:
     path_of = _paths(place / PICTURES, list(code_of))
     parts = {}
     for number in (TRAIN, TEST):
-        own = [name for name in path_of if part_of[name] == number]
-        if not own:
+        rows = [name for name in path_of if part_of[name] == number]
+        if not rows:
             raise ValueError(f"{partition}: has no pictures of partition {number}")
-        codes = np.array([code_of[name] for name in own], np.int64)
-        parts[number] = pictures_part([path_of[name] for name in own], codes, also=(attributes, partition))
+        codes = np.array([code_of[name] for name in rows], np.int64)
+        parts[number] = pictures_part([path_of[name] for name in rows], codes, also=(attributes, partition))
     missing = len(code_of) - len(path_of)
     found = [("left out", f"{missing} of {len(code_of)} listed pictures, which are not there")] if missing else []
     return Layout(place, 3, 64, parts[TRAIN], parts[TEST], attributes=chosen, found=tuple(found))

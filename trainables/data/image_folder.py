@@ -66,10 +66,10 @@ class SplitFolders:
         """``Train/ is train and public, Test/ is test; val/ is not read``."""
         whose = "each folder" if self.train == place else f"each folder in {self.train.name}/"
         if self.test is None:
-            told = f"{whose} is a class, split 60 : 20 : 20 into train, public and test"
+            words = f"{whose} is a class, split 60 : 20 : 20 into train, public and test"
         else:
-            told = f"{self.train.name}/ is train and public, {self.test.name}/ is test"
-        return told + (f"; not read: {few(self.unread)}" if self.unread else "")
+            words = f"{self.train.name}/ is train and public, {self.test.name}/ is test"
+        return words + (f"; not read: {few(self.unread)}" if self.unread else "")
 
 
 def unwrapped(folder: Path) -> Path:

@@ -84,8 +84,8 @@ class Code:
     def version(self, *modules: str) -> str:
         """Hash of these modules and all that they reach, with the versions of libraries."""
         digest = hashlib.sha256()
-        for found in sorted({self.hash(module) for module in modules}):
-            digest.update(found.encode())
+        for code in sorted({self.hash(module) for module in modules}):
+            digest.update(code.encode())
         for library in _LIBRARIES:
             digest.update(_release(library).encode())
         return digest.hexdigest()[:16]
@@ -100,7 +100,7 @@ class Code:
             return "neutral"
         if module not in self._hashes:
             circle = {module} | {other for other in self.reached(module) if module in self.reached(other)}
-            outside = {m: self.hash(m) for own in circle for m in self.parsed(own).modules - circle}
+            outside = {m: self.hash(m) for member in circle for m in self.parsed(member).modules - circle}
             inside = dict.fromkeys(circle, "")
             for _ in circle:
                 inside = {m: self._digest(m, outside | inside) for m in circle}
@@ -110,13 +110,13 @@ class Code:
     def reached(self, module: str) -> frozenset[str]:
         """Every module that counts in a module's hash, beside itself."""
         if module not in self._reached:
-            found: set[str] = set()
+            modules: set[str] = set()
             waiting = [module]
             while waiting:
-                new = {m for m in self.parsed(waiting.pop()).modules if not self._is_neutral(m)} - found
-                found |= new
+                new = {m for m in self.parsed(waiting.pop()).modules if not self._is_neutral(m)} - modules
+                modules |= new
                 waiting += new
-            self._reached[module] = frozenset(found)
+            self._reached[module] = frozenset(modules)
         return self._reached[module]
 
     def parsed(self, module: str) -> Parsed:
@@ -167,9 +167,9 @@ class Code:
 
         for statement in statements:
             if isinstance(statement, ast.Import | ast.ImportFrom):
-                own = list(self._imports(module, statement))
-                run += own
-                if len(own) == len(statement.names):
+                imports = list(self._imports(module, statement))
+                run += imports
+                if len(imports) == len(statement.names):
                     continue
                 names = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
                 names += [alias.name for alias in statement.names]

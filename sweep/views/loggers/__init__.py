@@ -52,8 +52,8 @@ class Chosen:
 
     def text(self, run_dir: Path) -> str:
         """Which are on and where they write, for the first lines of a run."""
-        told = [f"MLflow at {self.uri(run_dir)}"] if self.mlflow else []
-        return "; ".join([*told, *([f"Weights & Biases, offline, project {self.wandb}"] if self.wandb else [])])
+        places = [f"MLflow at {self.uri(run_dir)}"] if self.mlflow else []
+        return "; ".join([*places, *([f"Weights & Biases, offline, project {self.wandb}"] if self.wandb else [])])
 
 
 class Logger(Protocol):
@@ -83,38 +83,38 @@ def choose(run_dir: Path, mlflow: str | None, wandb: str | None, project: str) -
     """
     before = chosen(run_dir)
     if mlflow is None and wandb is None:
-        found = before
+        choice = before
     else:
         old = before or Chosen(uuid.uuid4().hex)
-        found = Chosen(
+        choice = Chosen(
             old.id,
             old.mlflow if mlflow is None else tracking_uri(mlflow),
             old.wandb if wandb is None else _project(wandb or project),
         )
-    if mlflow is not None and found is not None and found.mlflow == OWN:
+    if mlflow is not None and choice is not None and choice.mlflow == OWN:
         _check_folder(run_dir)
-    for name in found.names if found else ():
+    for name in choice.names if choice else ():
         need(name, name, f"--{name}: it")
-    return found
+    return choice
 
 
-def keep(run_dir: Path, found: Chosen | None) -> None:
+def keep(run_dir: Path, choice: Chosen | None) -> None:
     """Write what the run logs to into its folder."""
-    if found is not None:
-        write_json(run_dir / CHOICE, asdict(found))
+    if choice is not None:
+        write_json(run_dir / CHOICE, asdict(choice))
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
     """The options that name them."""
-    told = p.add_argument_group("loggers")
-    told.add_argument(
+    group = p.add_argument_group("loggers")
+    group.add_argument(
         "--mlflow",
         nargs="?",
         const="",
         metavar="FOLDER|URI",
         help="log to MLflow too: to a SQLite file in a folder, or a tracking server (default place: the run folder)",
     )
-    told.add_argument(
+    group.add_argument(
         "--wandb",
         nargs="?",
         const="",
@@ -163,19 +163,19 @@ def _project(name: str) -> str:
     return name
 
 
-def opener(name: str, found: Chosen, run_dir: Path, plan: Mapping[str, object]) -> Callable[[], Logger]:
+def opener(name: str, choice: Chosen, run_dir: Path, plan: Mapping[str, object]) -> Callable[[], Logger]:
     """What opens a logger, once it is called by the logger's own thread: its library is imported then."""
 
     def open_mlflow() -> Logger:
         from sweep.views.loggers.to_mlflow import MlflowLogger
 
-        if found.mlflow == OWN:
+        if choice.mlflow == OWN:
             _check_folder(run_dir)  # which may have been moved or renamed
-        return MlflowLogger(found.uri(run_dir), found.id, run_dir, plan)
+        return MlflowLogger(choice.uri(run_dir), choice.id, run_dir, plan)
 
     def open_wandb() -> Logger:
         from sweep.views.loggers.to_wandb import WandbLogger
 
-        return WandbLogger(found.wandb, found.id, run_dir, plan)
+        return WandbLogger(choice.wandb, choice.id, run_dir, plan)
 
     return {"mlflow": open_mlflow, "wandb": open_wandb}[name]

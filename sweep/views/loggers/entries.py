@@ -118,15 +118,15 @@ def _reached(sweep: Sweep, arm: str) -> dict[str, Number]:
 def _facts(procedure: Procedure) -> list[str]:
     """Columns of the replicates that say what their figures depend on, in the order of the table."""
     columns = procedure.columns()
-    told = {*columns.conditions, *procedure.traces().facts()}
-    return ["seed", *(one.name for one in columns.dependencies if one.name in told), "code_version", "device"]
+    names = {*columns.conditions, *procedure.traces().facts()}
+    return ["seed", *(one.name for one in columns.dependencies if one.name in names), "code_version", "device"]
 
 
 def _grids(pictures: Iterable[Picture], store: Store) -> dict[str, np.ndarray]:
     """By WHAT/CONDITION, a grid of each picture that is in the store."""
     grids = {}
     for key, what, _ in pictures:
-        found = store.find(key)
-        for condition, images in (found.tensors() if found else {}).items():
+        artifact = store.find(key)
+        for condition, images in (artifact.tensors() if artifact else {}).items():
             grids[f"{what}/{condition}"] = image_grid(images)
     return grids

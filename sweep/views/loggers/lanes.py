@@ -69,7 +69,7 @@ class Loggers:
         self.run_dir, self.tell = run_dir, tell
         self._told: set[str] = set()
         self.lanes: dict[str, Lane] = {}
-        if (found := chosen(run_dir)) is None:
+        if (choice := chosen(run_dir)) is None:
             return
         plan: dict[str, Any] = read_json(run_dir / "plan.json")["plan"]
         earlier = ended_names(run_dir)
@@ -77,7 +77,7 @@ class Loggers:
         def read(name: str) -> Entry:
             return entry(run_dir, name, space, store)
 
-        self.lanes = {name: Lane(opener(name, found, run_dir, plan), read, earlier) for name in found.names}
+        self.lanes = {name: Lane(opener(name, choice, run_dir, plan), read, earlier) for name in choice.names}
 
     def take(self, ended: Ended) -> None:
         self.put(ended.job.name)
@@ -92,9 +92,9 @@ class Loggers:
         """Wait for what is still to be written, and say where something is missing."""
         if not self.lanes:
             return
-        told = whole(self.run_dir)
+        entries = whole(self.run_dir)
         for name, lane in self.lanes.items():
-            lane.put(told)
+            lane.put(entries)
             if not lane.wait(_PATIENCE_S):
                 self._told.add(name)
                 self._missing(name, f"nothing was written for {_PATIENCE_S:g} s")

@@ -45,10 +45,10 @@ class MlflowLogger:
         self.whole: dict[str, str] = {}  # by replicate, the id of its run
         self.experiment = self._experiment(Path(str(plan["space"])).stem, uri, run_dir)
         tags = {"run": run_dir.name, _RUN_NAME: run_dir.name}
-        own = next((r.info.run_id for r in self._runs() if NAME not in r.data.tags), None)
-        self.parent = own or self._begin(None, tags, None)
-        told = {name: str(value) for name, value in plan.items() if value not in ("", (), [], None)}
-        self._batch(self.parent, [], told)
+        earlier = next((r.info.run_id for r in self._runs() if NAME not in r.data.tags), None)
+        self.parent = earlier or self._begin(None, tags, None)
+        parameters = {name: str(value) for name, value in plan.items() if value not in ("", (), [], None)}
+        self._batch(self.parent, [], parameters)
 
     def logged(self) -> set[str]:
         for run in self._runs():
@@ -89,35 +89,35 @@ class MlflowLogger:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         artifacts = str(file.parent / "mlflow-artifacts") if file is not None else None  # else the server's own place
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
+        known = self.client.get_experiment_by_name(name)
+        if known is None:
             return str(self.client.create_experiment(name, artifact_location=artifacts))
-        own = file is not None and file.parent == run_dir.absolute()
-        if own and found.artifact_location.removeprefix("file://") != artifacts:
+        in_the_run = file is not None and file.parent == run_dir.absolute()
+        if in_the_run and known.artifact_location.removeprefix("file://") != artifacts:
             raise UsageError(f"{file} was moved here, and names its old place: remove it and mlflow-artifacts")
-        return str(found.experiment_id)
+        return str(known.experiment_id)
 
     def _begin(self, name: str | None, tags: Mapping[str, str], start: dt.datetime | None) -> str:
         """A new run, of a replicate or, without a name, of the sweep."""
-        own = {NAME: name, _RUN_NAME: name, _PARENT: self.parent} if name else {}
+        names = {NAME: name, _RUN_NAME: name, _PARENT: self.parent} if name else {}
         when = _ms(start or dt.datetime.now(dt.UTC))
-        run = self.client.create_run(self.experiment, start_time=when, tags={**tags, **own, SWEEP: self.sweep_id})
+        run = self.client.create_run(self.experiment, start_time=when, tags={**tags, **names, SWEEP: self.sweep_id})
         return str(run.info.run_id)
 
     def _runs(self) -> list[Run]:
         """Every run of this sweep, its own among them: that one has no replicate's name."""
-        which, found = f"tags.{SWEEP} = '{self.sweep_id}'", list[Run]()
+        which, runs = f"tags.{SWEEP} = '{self.sweep_id}'", list[Run]()
         page = None
         while True:
             some = self.client.search_runs([self.experiment], which, max_results=_PAGE, page_token=page)
-            found += some
+            runs += some
             if not (page := some.token):
-                return found
+                return runs
 
     def _batch(self, run: str, metrics: list[Metric], parameters: Mapping[str, Any]) -> None:
-        told = [Param(_named(k), str(v)) for k, v in parameters.items()]
-        for start in range(0, len(told), _AT_ONCE["params"]):
-            self.client.log_batch(run, params=told[start : start + _AT_ONCE["params"]])
+        logged = [Param(_named(k), str(v)) for k, v in parameters.items()]
+        for start in range(0, len(logged), _AT_ONCE["params"]):
+            self.client.log_batch(run, params=logged[start : start + _AT_ONCE["params"]])
         for start in range(0, len(metrics), _AT_ONCE["metrics"]):
             self.client.log_batch(run, metrics=metrics[start : start + _AT_ONCE["metrics"]])
 

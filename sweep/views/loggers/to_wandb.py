@@ -69,8 +69,8 @@ class WandbLogger:
 
     def _begin(self, name: str, kind: str, config: Mapping[str, Any], tags: list[str]) -> Any:
         """A new offline run, in place of one of the same name that was cut off."""
-        own = f"{self.sweep_id[:12]}-{name}"
-        for old in self.ledger.parent.glob(f"offline-run-*-{own}"):
+        run_id = f"{self.sweep_id[:12]}-{name}"
+        for old in self.ledger.parent.glob(f"offline-run-*-{run_id}"):
             shutil.rmtree(old)
         settings = wandb.Settings(
             mode="offline",
@@ -84,7 +84,7 @@ class WandbLogger:
         )
         return wandb.init(
             project=self.project,
-            id=own,
+            id=run_id,
             name=name,
             group=self.run_dir.name,
             job_type=kind,

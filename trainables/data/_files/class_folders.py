@@ -71,9 +71,9 @@ def folders_part(folder: Path, classes: tuple[str, ...], left_out: Counter[str] 
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        own = pictures_of(folder / name, Counter() if left_out is None else left_out)
-        paths += own
-        labels += [label] * len(own)
+        of_class = pictures_of(folder / name, Counter() if left_out is None else left_out)
+        paths += of_class
+        labels += [label] * len(of_class)
     return pictures_part(paths, np.array(labels, np.int64))
 
 

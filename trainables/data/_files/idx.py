@@ -41,10 +41,10 @@ def idx_layout(folder: Path, within: str, classes: tuple[str, ...]) -> Layout:
 def dimensions(path: Path, magic: int) -> tuple[int, ...]:
     """The dimensions that an IDX file's header promises; ValueError where its magic number is another."""
     header = _bytes(path, 4 + 4 * (magic & 0xFF))
-    (found,) = struct.unpack(">I", header[:4].ljust(4, b"\0"))
-    if found != magic:
+    (magic_there,) = struct.unpack(">I", header[:4].ljust(4, b"\0"))
+    if magic_there != magic:
         raise ValueError(
-            f"{path}: starts with 0x{found:08x}, not with 0x{magic:08x}, the magic number of such an IDX file"
+            f"{path}: starts with 0x{magic_there:08x}, not with 0x{magic:08x}, the magic number of such an IDX file"
         )
     if len(header) < 4 + 4 * (magic & 0xFF):
         raise ValueError(f"{path}: ends within its header; it is truncated")
@@ -66,10 +66,10 @@ def _part(images: Path, labels: Path, classes: int) -> Part:
         (n,), (promised, *_) = dimensions(labels, LABELS), dimensions(images, IMAGES)
         if n != promised:
             raise ValueError(f"{labels}: {n} labels for the {promised} images of {images.name}")
-        found = read_idx(labels, LABELS)
-        if len(found) and found.max() >= classes:
-            raise ValueError(f"{labels}: label {found.max()} where there are classes 0 to {classes - 1}")
-        return found.astype(np.int64)
+        values = read_idx(labels, LABELS)
+        if len(values) and values.max() >= classes:
+            raise ValueError(f"{labels}: label {values.max()} where there are classes 0 to {classes - 1}")
+        return values.astype(np.int64)
 
     return Part(
         labels=read_labels,

@@ -68,8 +68,8 @@ def stratified(labels: np.ndarray) -> np.ndarray:
     )  # the one generator of NumPy whose stream never changes
     rank = np.empty(len(labels))
     for label in np.unique(labels):
-        own = np.flatnonzero(labels[shuffled] == label)
-        rank[own] = (np.arange(len(own)) + 0.5) / len(own)
+        of_label = np.flatnonzero(labels[shuffled] == label)
+        rank[of_label] = (np.arange(len(of_label)) + 0.5) / len(of_label)
     return shuffled[np.argsort(rank, kind="stable")]
 
 
