@@ -122,7 +122,14 @@ def _arms(plan: Plan, space: SearchSpace) -> list[str]:
 
 
 def wrapped(label: str, text: str) -> list[str]:
-    return textwrap.wrap(text, 120, initial_indent=f"{label:<12}", subsequent_indent=" " * 12, break_long_words=False)
+    return textwrap.wrap(
+        text,
+        120,
+        initial_indent=f"{label:<12}",
+        subsequent_indent=" " * 12,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _constraint_text(constraint: Constraint, words: Mapping[str, str]) -> str:

@@ -46,7 +46,9 @@ def shortfall_lines(every: Sequence[Shortfall]) -> Iterator[str]:
     if every:
         yield ""
     for shortfall in every:
-        yield from textwrap.wrap(f"{'failed':<12} {shortfall}", _WIDTH, subsequent_indent=" " * 13)
+        yield from textwrap.wrap(
+            f"{'failed':<12} {shortfall}", _WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False
+        )
     for command, what in dict.fromkeys((c, what) for s in every for what, c in s.commands.items()):
         yield f"  {command}  # {what}"
 

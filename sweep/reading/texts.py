@@ -46,8 +46,10 @@ def render(sweep: Sweep | Sequence[Sweep], format: str = "text") -> str:
 
 
 def _wrap(label: str, text: str) -> Iterator[str]:
+    """Lines of the text under its label. A folder's name is broken nowhere: it is there to be copied."""
+    first, rest = (f"{label:<12} ", " " * 13) if label else ("  ", "  ")
     yield from textwrap.wrap(
-        text, WIDTH, initial_indent=f"{label:<12} " if label else "  ", subsequent_indent=" " * 13 if label else "  "
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -298,7 +298,7 @@ def test_the_terminal_tells_of_its_trials_and_of_no_view_that_failed(house: Path
     assert len(failed) == 1 and "rolled off the table" in failed[0]
     _, _, following = told.partition("\nnext:\n")
     offered = [line.split("  #")[0].strip() for line in following.splitlines() if line.startswith("  python -m ")]
-    assert len(offered) == 2 and re.search(r"^winner  (biased|best_of)-\d{4} ", told, re.M)
+    assert len(offered) == 3 and re.search(r"^winner  (biased|best_of)-\d{4} ", told, re.M)
     for line in offered:
         line = line.replace("python", shlex.quote(sys.executable), 1)
         done = subprocess.run(line, shell=True, cwd=house, env=environment(house), capture_output=True, text=True)

@@ -240,7 +240,11 @@ def test_whatever_else_is_read_of_a_run_can_be(run: Path) -> None:
     assert {climb.arm for climb in climbs(sweep)} == {"bent", "flat"}
     assert len(held(sweep).members) == 4 and not shortfalls(sweep)
     assert {found.target for found in importances(sweep)} == {"fairness", "weight", "feasible"}
-    assert Ending(sweep).winner_text().startswith("bent-0000 (bent; confirmed on 2 fresh seeds): fairness 0.90 [0.77, 0.96]")
+    assert (
+        Ending(sweep)
+        .winner_text()
+        .startswith("bent-0000 (bent; confirmed on 2 fresh seeds): fairness 0.90 [0.77, 0.96]")
+    )
 
 
 def test_runs_of_two_procedures_are_not_comparable(run: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from trainables.auxiliary import AUXILIARY, few
 from trainables.data import Images
 from trainables.diffusion import FineTuning, Gradient, Loss
 from trainables.metrics import aurc
+from trainables.registry import outside, withdraw
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.relearning.products import Workbench
 from trainables.relearning.products.auxiliary import auxiliary_of
@@ -62,7 +63,7 @@ def test_a_new_attack_registered_by_a_stranger_conforms(ground: Ground) -> None:
         for check in attack_conformance.CHECKS:
             check("two_sided", ground)
     finally:
-        del ATTACKS._members["two_sided"]
+        withdraw(one for one in outside() if one.name == "two_sided")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_an_attack_with_a_fault_is_found_out(check: attack_conformance.Check, fa
         with pytest.raises((AssertionError, RuntimeError)):
             check("faulty", mine)
     finally:
-        del ATTACKS._members["faulty"]
+        withdraw(one for one in outside() if one.name == "faulty")
 
 
 def test_malicious_fine_tuning_is_the_denoising_loss_of_the_forgotten_images_under_their_own_condition(

@@ -15,6 +15,7 @@ from trainables.data import DATASETS
 from trainables.denoisers.recipes import ClassifierRecipe
 from trainables.diffusion import Loss
 from trainables.forgetting import parse_forget
+from trainables.registry import outside, withdraw
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.relearning.products import Workbench, model_key
 from trainables.relearning.products.auxiliary import auxiliary_of
@@ -61,7 +62,7 @@ def test_an_attacker_with_few_images_trains_on_those_and_sees_all_of_every_set_b
         plan = AttackPlan("a", "watching", {"auxiliary": "public", "images": 7})
         Trajectory(bench, make_spec(bench.experiment), plan, model_key(bench.experiment, "base")).begin()
     finally:
-        del ATTACKS._members["watching"]
+        withdraw(one for one in outside() if one.name == "watching")
     (target,) = given
     assert torch.equal(target.auxiliary.images, few(auxiliary_of(bench, "public"), 7).images)
     assert len(target.sets["public"]) == len(auxiliary_of(bench, "public"))

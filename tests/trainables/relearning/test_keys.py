@@ -59,7 +59,10 @@ AROUND = (
     "trainables.training.gpu_memory",
     "trainables.denoisers.sizes",
     "trainables.denoisers.pipelines",
+    "trainables.members",
 )
+# Every import asks it, once a test before has put it there; what it loads counts in keys by its content.
+FINDER = "trainables.members"
 
 Key = Callable[[], str]
 
@@ -235,7 +238,7 @@ def test_every_function_that_a_making_reaches_is_in_the_products_key(made: Made,
     every = {function for found in made.reached.values() for function in found}
     assert len({f for f in every if not is_neutral(f.module)}) > 200
     missed = []
-    for function in sorted(f for f in every if not is_neutral(f.module)):
+    for function in sorted(f for f in every if not is_neutral(f.module) and f.module != FINDER):
         changed = change(function.module, edited(function))
         made_by_it = {name for name, by in made.reached.items() if function in by}
         missed += [f"{function} makes {name}" for name in sorted(made_by_it - changed)]

@@ -17,6 +17,7 @@ from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import Loss, denoising_loss, noise_schedule
 from trainables.forgetting import CONDITIONS, INSTANCES, Forget
 from trainables.needs import SHARED
+from trainables.registry import outside, withdraw
 from trainables.relearning.experiment import AttackPlan, TrialSpec
 from trainables.relearning.products import Workbench
 from trainables.relearning.products.models import base_of
@@ -121,7 +122,7 @@ def test_a_new_method_registered_by_a_stranger_conforms(problem: Problem) -> Non
         for check in (*conformance.CHECKS, *conformance.STEP_CHECKS):
             check("blur", problem)
     finally:
-        del METHODS._members["blur"]
+        withdraw(one for one in outside() if one.name == "blur")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_a_method_with_a_fault_is_found_out(check: conformance.Check, fault: str
         with pytest.raises((AssertionError, RuntimeError)):
             check("faulty", mine)
     finally:
-        del METHODS._members["faulty"]
+        withdraw(one for one in outside() if one.name == "faulty")
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -289,6 +290,6 @@ def test_a_method_that_is_more_than_a_loss_begins_a_run_of_its_own(bench: Workbe
         assert stage.advance(Stopwatch(), float("inf"))
         weights = stage.commit(Stopwatch()).tensors()
     finally:
-        del METHODS._members["halving"]
+        withdraw(one for one in outside() if one.name == "halving")
     for name, base in base_of(bench).state_dict().items():
         torch.testing.assert_close(torch.from_numpy(weights[name].copy()), base / 2)
