@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import DDIMPipeline, DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from sweep import export, records
+from sweep import export, pareto, records
 from sweep.driver.agenda import Agenda
 from sweep.errors import UsageError
 from sweep.launch import main
@@ -131,6 +131,8 @@ def test_a_whole_sweep_on_a_pipeline_without_a_control(tmp_path: Path, capsys: p
     drawn = ["--sampling-steps", "2", "--guidance", "1.5", "--sampler", "random", "--fid-budget", "1e9"]
     args = ["--space", TINY, "--base", base, "--trials", "1", "--baseline-trials", "1", *small, *where, *drawn]
     assert main(args) == 0
+    capsys.readouterr()
+    assert pareto.main([str(run)]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "no retrain control:" in told and "have no excess" in told
     prepared = records.read_json(run / "prepared.json")
