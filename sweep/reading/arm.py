@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.procedures import Counts, Procedure
+from sweep.procedures import Columns, Counts, Procedure
 from sweep.procedures.sections import Sections
 from sweep.reading.trial import Row, Trial, Trials, trial_of, values_of
 from sweep.records import COMPLETE, FAIL, RUNNING
@@ -56,14 +56,7 @@ def arm_of(
     feasible, complete = (column.astype(bool) for column in masks)
     values = [values_of(table, o["metric"]) for o in plan["objectives"]]
     directions = [o["direction"] for o in plan["objectives"]]
-    ids = table["trial_id"]
-    kept = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
-    at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in kept.items() if rows], pa.string())).to_numpy())
-    confirmed = {
-        int(i): trial_of(columns, plan, constraints, table.slice(i, 1).to_pylist()[0], kept[ids[i].as_py()], counts)
-        for i in at
-    }
-    confirmed = {i: replace(m, feasible=_holds(constraints, m)) for i, m in confirmed.items()}
+    confirmed = _confirmed(columns, plan, constraints, table, confirm, counts)
 
     search = feasible & complete
     search[search] = nondominated(np.stack(values, axis=1)[search], directions)
@@ -105,6 +98,26 @@ def arm_of(
         confirmed_members=checked,
         search_best=None if best_at is None else members[best_at],
     )
+
+
+def _confirmed(
+    columns: Columns,
+    plan: Row,
+    constraints: Sequence[Constraint],
+    table: pa.Table,
+    confirm: dict[str, list[Row]],
+    counts: Counts,
+) -> dict[int, Trial]:
+    """An arm's trials that have a complete confirm replicate, by their row: feasible is what their means are."""
+    ids = table["trial_id"]
+    complete = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
+    at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in complete.items() if rows], pa.string())).to_numpy())
+    members = {}
+    for i in at:
+        row = table.slice(i, 1).to_pylist()[0]
+        member = trial_of(columns, plan, constraints, row, complete[row["trial_id"]], counts)
+        members[int(i)] = replace(member, feasible=_holds(constraints, member))
+    return members
 
 
 def _of_arm(trials: pa.Table, name: str) -> pa.Table:
