@@ -171,7 +171,7 @@ def test_a_track_that_is_older_than_a_column_is_compared_all_the_same(track: Pat
         table = pq.read_table(file)
         assert "judge" in table.column_names
         pq.write_table(table.drop_columns(["judge"]), file)
-    assert "0.000" in leaderboard.compare(track, older) and "0.000" in leaderboard.compare(older, older)
+    assert "0.00 [" in leaderboard.compare(track, older) and "0.00 [" in leaderboard.compare(older, older)
 
 
 def test_what_a_track_is_made_of_is_counted_as_needed(track: Path, capsys: pytest.CaptureFixture[str]) -> None:
