@@ -14,6 +14,7 @@ SAMPLES = ("forgotten", "retained", "retained, after an attack", "")
 class Figure:
     """A figure of a trial, as its column in the tables tells it.
 
+    `unit` is for readers; ``share`` alone means something: the figure lies between 0 and 1, and needs no bound as an objective.
     `direction` is ``maximise``, ``minimise`` or empty: neither is better. `over` says which samples it is of: for a metric
     or an audit those prompted for what was ``forgotten``, for what is ``retained``, or the ``audited`` images. Of a share of
     independent samples, to which a binomial interval applies, `samples` says which count: ``forgotten``, ``retained``, or

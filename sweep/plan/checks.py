@@ -45,7 +45,10 @@ def _check_question(space: SearchSpace, measured: bool) -> None:
         raise UsageError(f"space {space.name!r}: it has no objective; name at least one figure to maximise or minimise")
     for metric in (*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)):
         if metric not in columns.names:
-            raise UsageError(f"space {space.name!r}: metric {metric}: unknown; {near(metric, columns.names)}")
+            raise UsageError(
+                f"space {space.name!r}: metric {metric}: unknown; {near(metric, columns.names)}; "
+                "one of your own comes with --members FILE"
+            )
     for objective in space.objectives if len(space.objectives) > 1 or measured else ():
         _check_objective(space, objective, columns)
     for constraint in space.constraints:

@@ -3,6 +3,10 @@
     shadow_models: int = flag(0, "--shadow-models", "shadow models of the membership audit (default: %(default)s)", MODELS,
                               metavar="N", check=at_least(0), words=Words("audit", lambda n, _: f"{n} shadow models"))
 
+Which dataclass: `sweep.plan.plan.Plan` says what a sweep is, `sweep.plan.place.Place` where it runs, a procedure's `Setup`
+(`sweep/relearning/setup.py`) what its trials are about, and all that is kept in ``plan.json``; `sweep.plan.options.Call` has what
+one call alone asks. A heading of `Words` that nobody placed is printed before the search.
+
 From the declaration come the argument and its line of ``--help`` (`add`), the field's value (`values`), its refusal in one line
 (`check`), its part of the printed plan (`told`), and whether it may stand beside ``--resume`` (`free`, `again`).
 """
@@ -80,7 +84,8 @@ def flag(
     """A field with a flag; ``dataclasses.MISSING`` is the default of a field that has none. `arguments` are argparse's.
 
     `ungiven`: what the command line says where the flag isn't given, if not the default: None for the question's own, say.
-    `read`: from what is given to the value; `check`: what is wrong with a value; `beside_resume`: a resumed run takes it.
+    `read`: from what is given to the value; `check`: what is wrong with a value; `beside_resume`: a resumed run takes it,
+    for that call: ``plan.json`` keeps what the run began with.
     """
     if ungiven is not dataclasses.MISSING:
         arguments["default"] = ungiven

@@ -84,7 +84,8 @@ def _duration(seconds: float) -> str:
     for unit, name in ((86400, "days"), (3600, "hours")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
-    return f"{seconds / 60:.0f} minutes"
+    minutes = round(seconds / 60)
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
 def _budgets(plan: Plan, space: SearchSpace) -> str:

@@ -72,7 +72,7 @@ def arm_of(
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
     members = Trials(table, make)
-    merits = np.where(feasible & complete, values[0] * (1 if directions[0] == "maximise" else -1), np.nan)
+    merits = np.where(search, values[0] * (1 if directions[0] == "maximise" else -1), np.nan)
     best_at = None if np.isnan(merits).all() else int(np.nanargmax(merits))
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)

@@ -25,14 +25,15 @@ def merit(sweep: Sweep, value: float | None) -> float:
 def best(sweep: Sweep, arm: str) -> Trial | None:
     """Of the members that fresh seeds confirm as feasible, the search's best by the first objective; None: there is none.
 
-    Chosen by the search's figures and reported by the confirmed ones: a choice by the latter would flatter its winner. Of one
-    objective the confirmed means rank what is reported, and it is the first of that ranking.
+    Chosen by the search's figures and reported by the confirmed ones: a choice by the latter would flatter its winner. Of those
+    that tie, as shares of few samples do, one of the confirmed front. Of one objective the confirmed means rank what is
+    reported, and it is the first of that ranking.
     """
     if len(sweep.objectives) == 1:
         return next(iter(ranking(sweep, arm)), None) if sweep.arms[arm].confirmed else None
     metric = sweep.objectives[0].metric
     confirmed = [m for m in sweep.arms[arm].confirmed_members if m.feasible and metric in (m.confirmed or {})]
-    return max(confirmed, key=lambda m: (merit(sweep, m.search[metric]), m.trial_id), default=None)
+    return max(confirmed, key=lambda m: (merit(sweep, m.search[metric]), m.on_front, m.trial_id), default=None)
 
 
 def closest(sweep: Sweep, arm: str) -> Trial | None:

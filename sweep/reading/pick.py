@@ -119,7 +119,7 @@ def _surest(sweep: Sweep, arm: str, chance: float) -> Trial | None:
     sure = [trial for trial, known in surer if known >= SURE]
     metric = sweep.objectives[0].metric
     if sure:
-        return max(sure, key=lambda trial: (merit(sweep, trial.value(metric)), trial.trial_id))
+        return max(sure, key=lambda trial: (merit(sweep, trial.value(metric)), trial.on_front, trial.trial_id))
     return max(surer, key=lambda pair: (pair[1], pair[0].trial_id), default=(None, 0.0))[0]
 
 

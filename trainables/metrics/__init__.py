@@ -48,7 +48,10 @@ class Metric:
                     f"metric {self.name!r} gives {name!r}, which is not among its FIGURES; declare it there"
                 )
             if declared[name].unit == "share" and not -1e-6 <= value <= 1 + 1e-6:
-                raise ValueError(f"metric {self.name!r} gives {name!r} as {value:g}; a share lies between 0 and 1")
+                raise ValueError(
+                    f"metric {self.name!r} gives {name!r} as {value:g}; a share lies between 0 and 1: "
+                    "give it another unit if it is none"
+                )
         return made
 
 

@@ -3,7 +3,8 @@
 Most methods are a loss to fine-tune the base model with: ``@register`` takes ``loss(problem, settings) -> Loss``, and a
 `Loss` is a function of (model, generator). One whose step is more than one loss's gradient (bi-level, clipped, projected)
 gives a `Gradient` instead, by ``@register_gradient``; one that is more than fine-tuning begins a `Run` of its own, by
-``@register_run``. Its settings are a frozen dataclass that extends `FineTuningSettings`. Every loss is a mean over
+``@register_run``. Its settings are a frozen dataclass that extends `FineTuningSettings`, or `Mixture` where a
+batch mixes forgotten and retained images (`counts`, `condition_dropout`). Every loss is a mean over
 elements, so that weights compare across methods and image sizes.
 """
 

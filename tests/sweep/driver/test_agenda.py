@@ -19,6 +19,7 @@ from sweep.errors import UsageError
 from sweep.jobs import Ended
 from sweep.plan.folders import create_run_dir
 from sweep.plan.plan import Plan
+from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
 from sweep.records.folder import write_json
 from sweep.relearning.prepare import experiment_of
@@ -189,6 +190,17 @@ def test_a_trial_that_gave_no_curve_lacks_none_and_one_whose_curves_are_lost_doe
     assert {glanced, scored} & set(Rows.of(run).incomplete()) == {scored}
     (run / "records" / "stages" / f"{glanced}.parquet").unlink()
     assert {glanced, scored} <= set(Rows.of(run).incomplete())
+
+
+def test_of_trials_that_tie_in_the_first_objective_the_winner_is_one_of_the_confirmed_front(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    while job := agenda.next_job():
+        finish(agenda, job, robustness=1.0, fid_delta=1.0 + job.number)
+    sweep = read_sweep(plan.run_dir)
+    arm, winner = sweep.arms["dimum"], best(sweep, "dimum")
+    assert len(arm.confirmed_members) > 1, "there is one to be confused with"
+    assert winner is not None and winner.on_front and winner.trial_id == "dimum-0000"
+    assert arm.search_best is not None and arm.search_best.trial_id == "dimum-0000"
 
 
 def test_a_resumed_confirm_phase_runs_only_what_is_missing(plan: Plan) -> None:
