@@ -66,11 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_dir = Path(plan.run_dir)
         to = loggers.choose(run_dir, args.mlflow, args.wandb, space.name)
         progress.plan(describe(plan, space) + (f"\nloggers     {to.text(run_dir)}" if to else ""))
-        if args.resume:
-            from sweep.driver.store_place import check_store
-
-            if lost := check_store(run_dir, plan.artifacts, bool(args.artifacts)):
-                progress.line(lost)
         folders.check_folders(plan, new=bool(args.run_dir))  # a name of our own is taken when the run begins
         with progress.while_busy(lambda: progress.line("reading the data")):
             plan = dataclasses.replace(plan, setup=plan.setup.fingerprinted())
@@ -81,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             with progress.while_busy(lambda: progress.line("checking methods and data")):
                 procedures.named(space.procedure).preparing(plan).check(space)
             gather(plan.warm_start, space)
+            if args.resume:
+                _tell_of_store(plan, args, progress)
             return 0
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.search.confirm import check_named
@@ -112,6 +109,7 @@ def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen 
         run_dir = Path(plan.run_dir)
         with only_driver(run_dir):  # a driver that is refused, for another runs or for its code, changes nothing
             _refuse_other_code(run_dir, preparing)
+            _tell_of_store(plan, args, progress)
             record_store(run_dir, plan.artifacts)
             loggers.keep(run_dir, to)
             if args.confirm:
@@ -129,6 +127,15 @@ def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen 
     if placed.run_dir != plan.run_dir:
         progress.line(f"run: {plan.run_dir} was taken meanwhile; this one is {placed.run_dir}")
     return placed
+
+
+def _tell_of_store(plan: Plan, args: argparse.Namespace, progress: Progress) -> None:
+    """Say where the store of a resumed run holds nothing of what it made; UsageError where it is gone."""
+    from sweep.driver.store_place import check_store
+
+    lost = check_store(Path(plan.run_dir), plan.artifacts, bool(args.artifacts))
+    if lost:
+        progress.line(lost)
 
 
 def _refuse_other_code(run_dir: Path, preparing: Preparing) -> None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.driver.rebuild import foresee, plan_of, repair
+from sweep.driver.rebuild import foresee, made_by_other_code, plan_of, repair
 from sweep.driver.store_place import check_store, record_store
 from sweep.errors import Parser, command
 from sweep.plan.paths import absolute
@@ -31,10 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     run = Path(args.run)
-    plan, _ = plan_of(run)  # before a lock is written where there is no run
+    plan, space = plan_of(run)  # before a lock is written where there is no run
     artifacts = absolute(args.artifacts) if args.artifacts else plan.artifacts
-    if lost := check_store(run, artifacts, bool(args.artifacts)):
-        print(lost)
+    if not made_by_other_code(run, plan, space):  # whose artifacts have other keys than ours, and are not looked for
+        lost = check_store(run, artifacts, bool(args.artifacts))
+        if lost:
+            print(lost)
     if args.dry_run:
         done = foresee(run, artifacts, print)
     else:

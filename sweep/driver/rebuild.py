@@ -83,6 +83,15 @@ def plan_of(run: Path) -> tuple[Plan, SearchSpace]:
     return plan, plan.question()
 
 
+def made_by_other_code(run: Path, plan: Plan, space: SearchSpace) -> bool:
+    """Whether other code or libraries prepared the run; False where its prepared.json is damaged or not there."""
+    path = run / "prepared.json"
+    damaged = any(one.file == Path(path.name) for one in damaged_files(run))
+    if damaged or not path.is_file():
+        return False
+    return bool(procedures.named(space.procedure).preparing(plan).code_differs(records.read_json(path)))
+
+
 def _settle_status(run: Path) -> None:
     """No driver runs it, for this process holds the run: one that was killed has left it ``running``."""
     path, stamp = run / "status.json", records.now().isoformat()
