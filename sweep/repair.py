@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = Path(args.run)
     plan, space = plan_of(run)  # before a lock is written where there is no run
     artifacts = absolute(args.artifacts) if args.artifacts else plan.artifacts
-    if not made_by_other_code(run, plan, space):  # whose artifacts have other keys than ours, and are not looked for
+    # What other code made is not looked for, unless it is said where it lies: its keys are not ours.
+    if args.artifacts or not made_by_other_code(run, plan, space):
         lost = check_store(run, artifacts, bool(args.artifacts))
         if lost:
             print(lost)

@@ -170,7 +170,7 @@ def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     kinds: dict[str, set[pa.DataType]] = {}
     for column in (f for t in tables for f in t.schema):
         kinds.setdefault(column.name, set()).add(column.type)
-    mixed = {name for name, kinds_there in kinds.items() if len(kinds_there) > 1 and any(map(_is_word, kinds_there))}
+    mixed = {name for name, types in kinds.items() if len(types) > 1 and any(map(_is_word, types))}
     cast = []
     for table in tables:
         for i, column in enumerate(table.schema):

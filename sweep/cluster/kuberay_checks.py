@@ -111,9 +111,9 @@ def _not_understood(kind: tuple[str, str]) -> tuple[Place, str, str]:
 
 def unkept(document: Document, spec: dict[str, Any], policies: Sequence[dict[str, Any]]) -> Found:
     """Pods that no policy keeps from strangers: neither one in the file, nor KubeRay's own by ``networkPolicy``."""
-    kuberays_policy = spec.get("networkPolicy")
-    if isinstance(kuberays_policy, dict):
-        if kuberays_policy.get("mode", "DenyAll") in ("DenyAll", "DenyAllIngress"):
+    kuberay_policy = spec.get("networkPolicy")
+    if isinstance(kuberay_policy, dict):
+        if kuberay_policy.get("mode", "DenyAll") in ("DenyAll", "DenyAllIngress"):
             return
         policies = []
     namespace = str((document.values.get("metadata") or {}).get("namespace") or "default")
@@ -186,15 +186,15 @@ def open_port(document: Document, spec: dict[str, Any]) -> Found:
         yield from services.open_annotations(notes or {}, place)
     if head.get("enableIngress"):
         yield (*base, "enableIngress"), "an ingress opens the dashboard, which takes code", "say enableIngress: false"
-    kuberays_policy: Place = (*_base(document), "networkPolicy")
+    kuberay_policy: Place = (*_base(document), "networkPolicy")
     policy = spec.get("networkPolicy") or {}
     for key in ("head", "worker"):
         yield from network_policies.rules(
-            (policy.get(key) or {}).get("ingressRules") or [], (*kuberays_policy, key, "ingressRules")
+            (policy.get(key) or {}).get("ingressRules") or [], (*kuberay_policy, key, "ingressRules")
         )
     for i, group in enumerate(policy.get("workerGroups") or []):
         yield from network_policies.rules(
-            group.get("ingressRules") or [], (*kuberays_policy, "workerGroups", i, "ingressRules")
+            group.get("ingressRules") or [], (*kuberay_policy, "workerGroups", i, "ingressRules")
         )
 
 

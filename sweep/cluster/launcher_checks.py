@@ -80,9 +80,9 @@ def provider_key(document: Document, ready: dict[str, Any]) -> Found:
 
 def open_port(document: Document, ready: dict[str, Any]) -> Found:
     named = [(place, list(networks.networks(text))) for place, text in document.texts()]
-    wide = networks.too_wide(network for _, networks_there in named for network in networks_there)
-    for place, networks_there in named:
-        if written := [str(network) for network in networks_there if network in wide]:
+    wide = networks.too_wide(network for _, allowed in named for network in allowed)
+    for place, allowed in named:
+        if written := [str(network) for network in allowed if network in wide]:
             what = f"{', '.join(written)} lets the internet in, or more of it than is yours"
             yield place, what, "name your own network, such as 203.0.113.0/24"
     kind = ready["provider"]["type"]

@@ -108,13 +108,10 @@ def mend_rows(run: Path, space: SearchSpace, specs: Specs, done: Repair, tell: T
         if job is None:
             done.left.append(f"{name}: its parameters are lost; --resume asks for the trial again")
             continue
-        replicate_before, trial = (
-            known.replicates.get(name, {}),
-            known.trials.get(job.spec.trial_id) if is_search(name) else None,
-        )
+        trial = known.trials.get(job.spec.trial_id) if is_search(name) else None
         job.stages = known.stages.get(name, [])
         state, cause, bench = replay(job, bench)
-        row_before = trial or replicate_before
+        row_before = trial or known.replicates.get(name, {})
         if row_before.get("state") == FAIL or (row_before.get("state") == PRUNED and job.figures):
             state, cause = row_before["state"], row_before["cause"]
         if state == PRUNED:

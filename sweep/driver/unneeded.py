@@ -56,20 +56,20 @@ def unneeded(store: Store, runs: Sequence[Path], before: float) -> Found:
     before = min([before, *(began for run in runs if (began := _unfinished_since(run)) is not None)])
     files = store.files()
     whole = {f.key for f in files if f.what == "json"}
-    sorted_out = Found([], [], [])
+    by_need = Found([], [], [])
     for file in files:
         artifact = file.what in ("json", "safetensors")
         if file.modified >= before or (artifact and file.key in needed and file.key in whole):
-            sorted_out.kept.append(file)
+            by_need.kept.append(file)
         elif artifact and file.key in whole:
-            sorted_out.artifacts.append(file)
+            by_need.artifacts.append(file)
         else:
-            sorted_out.others.append(file)
+            by_need.others.append(file)
     young = {
-        f.key for f in sorted_out.kept if f.what == "json"
+        f.key for f in by_need.kept if f.what == "json"
     }  # a sidecar is written last: its tensors may look old enough
-    spared = [f for f in sorted_out.artifacts if f.key in young]
-    return Found([f for f in sorted_out.artifacts if f.key not in young], sorted_out.others, sorted_out.kept + spared)
+    spared = [f for f in by_need.artifacts if f.key in young]
+    return Found([f for f in by_need.artifacts if f.key not in young], by_need.others, by_need.kept + spared)
 
 
 def delete(store: Store, files: Found) -> None:

@@ -153,11 +153,11 @@ def server(runs: Sequence[str], port: int = 0) -> ThreadingHTTPServer:
     """A server on the loopback address, not yet serving. UsageError where a run is no run folder or the port is taken."""
     pages = Pages(runs)
     try:
-        server_here = ThreadingHTTPServer(("127.0.0.1", port), type("OurHandler", (Handler,), {"pages": pages}))
+        page_server = ThreadingHTTPServer(("127.0.0.1", port), type("OurHandler", (Handler,), {"pages": pages}))
     except (OSError, OverflowError) as error:
         raise UsageError(f"--port {port}: {error}; leave it out for a free one") from None
-    server_here.daemon_threads = True
-    return server_here
+    page_server.daemon_threads = True
+    return page_server
 
 
 def serve(runs: Sequence[str], port: int = 0) -> int:

@@ -85,7 +85,7 @@ def flag(
 
     `ungiven`: what the command line says where the flag isn't given, if not the default: None for the question's own, say.
     `read`: from what is given to the value; `check`: what is wrong with a value; `beside_resume`: a resumed run takes it,
-    for that call: ``plan.json`` keeps what the run began with.
+    for that call: ``plan.json`` keeps what the run began with (but for the store's new place, `sweep.driver.store_place`).
     """
     if ungiven is not dataclasses.MISSING:
         arguments["default"] = ungiven

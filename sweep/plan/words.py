@@ -51,10 +51,12 @@ def describe(plan: Plan, space: SearchSpace) -> str:
 
 def _in_order(plan: Plan, said: Collection[str]) -> Iterator[tuple[str, Line]]:
     """The headings in the order of the printed plan."""
-    lines_of: dict[str, Line] = dict(plan.setup.headings)
-    lines_of = {heading: Line() for heading in said if heading not in _HEADINGS and heading not in lines_of} | lines_of
+    line_by_heading: dict[str, Line] = dict(plan.setup.headings)
+    line_by_heading = {
+        heading: Line() for heading in said if heading not in _HEADINGS and heading not in line_by_heading
+    } | line_by_heading
     for heading, line in _HEADINGS.items():
-        yield from ((name, of) for name, of in lines_of.items() if of.before == heading)
+        yield from ((name, of) for name, of in line_by_heading.items() if of.before == heading)
         yield heading, line
 
 

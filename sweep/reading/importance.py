@@ -92,8 +92,8 @@ def _groups(sweep: Sweep, target: str) -> Iterator[tuple[tuple[str, ...], pa.Tab
     alone = [name for name in sweep.arms if (of == name).sum() >= FOREST and len(sweep.arms) <= FEW_ARMS]
     together = tuple(name for name in sweep.arms if name not in alone)
     for arms in (*((name,) for name in alone), *([together] if together else [])):
-        table_of_arms = table.filter(pa.array(np.isin(of, arms)))
-        yield arms, table_of_arms, values_of(table_of_arms, target)
+        table_of_group = table.filter(pa.array(np.isin(of, arms)))
+        yield arms, table_of_group, values_of(table_of_group, target)
 
 
 def _forest(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray) -> Importance:

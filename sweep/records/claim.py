@@ -35,14 +35,14 @@ def claimed(folder: Path, holds: str, named: bool = True) -> Iterator[Path]:
     anything fails before it is a run, nothing of it stays. UsageError where it is taken, or cannot be written.
     """
     try:
-        claim, made = _folder(folder, named)
+        claimed_folder, made = _folder(folder, named)
         try:
-            with _marked(claim):
-                check_untaken(claim, holds)
+            with _marked(claimed_folder):
+                check_untaken(claimed_folder, holds)
                 try:
-                    yield claim
+                    yield claimed_folder
                 except BaseException:
-                    for file in claim.iterdir():
+                    for file in claimed_folder.iterdir():
                         if file.is_dir():
                             shutil.rmtree(file)
                         elif file.name != MARK:
@@ -53,7 +53,7 @@ def claimed(folder: Path, holds: str, named: bool = True) -> Iterator[Path]:
                 with contextlib.suppress(
                     OSError
                 ):  # another has claimed it meanwhile, and it is no longer ours to remove
-                    claim.rmdir()
+                    claimed_folder.rmdir()
             raise
     except OSError as error:
         raise UsageError(f"--run-dir {folder}: cannot be written: {error.strerror}") from None

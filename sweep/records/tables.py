@@ -118,7 +118,7 @@ def stage_columns(columns: Columns) -> tuple[pa.Field, ...]:
 
 def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     """The schema of every table for one question; parameters become ``param_NAME`` columns, constraints ``excess_NAME``."""
-    columns_of = procedures.named(space.procedure).columns()
+    procedure_columns = procedures.named(space.procedure).columns()
     parameters = [
         column(
             f"param_{p.name}",
@@ -142,7 +142,7 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
         *_STATE,
         SETTINGS,
         *parameters,
-        *columns_of.fields,
+        *procedure_columns.fields,
         *excesses,
         column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
         column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
@@ -151,7 +151,7 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     ]
     facts = {"space": space.name, "space_fingerprint": space.fingerprint()}
     facts |= {"procedure": space.procedure} if space.procedure != procedures.DEFAULT else {}
-    tables = {"trials": trials, **replicate_tables(columns_of)}
+    tables = {"trials": trials, **replicate_tables(procedure_columns)}
     return {name: schema_of(name, columns, facts) for name, columns in tables.items()}
 
 
@@ -233,12 +233,12 @@ def read(
 
     `columns` and `trials` (ids): only these. Raises UsageError where `run_dir` is no run folder or has no rows yet.
     """
-    table_read = files.read_table(run_folder(run_dir) / "records" / table, columns, trials)
-    known = _known(table, table_read.schema)
+    stored = files.read_table(run_folder(run_dir) / "records" / table, columns, trials)
+    known = _known(table, stored.schema)
     fields = [
-        f.with_metadata(known[f.name].metadata) if f.name in known and not f.metadata else f for f in table_read.schema
+        f.with_metadata(known[f.name].metadata) if f.name in known and not f.metadata else f for f in stored.schema
     ]
-    return pa.Table.from_arrays(table_read.columns, schema=pa.schema(fields, metadata=table_read.schema.metadata))
+    return pa.Table.from_arrays(stored.columns, schema=pa.schema(fields, metadata=stored.schema.metadata))
 
 
 def rows(run_dir: Path, table: str, name: str = "*") -> list[dict[str, Any]]:

@@ -41,10 +41,10 @@ def idx_layout(folder: Path, within: str, classes: tuple[str, ...]) -> Layout:
 def dimensions(path: Path, magic: int) -> tuple[int, ...]:
     """The dimensions that an IDX file's header promises; ValueError where its magic number is another."""
     header = _bytes(path, 4 + 4 * (magic & 0xFF))
-    (magic_there,) = struct.unpack(">I", header[:4].ljust(4, b"\0"))
-    if magic_there != magic:
+    (first_word,) = struct.unpack(">I", header[:4].ljust(4, b"\0"))
+    if first_word != magic:
         raise ValueError(
-            f"{path}: starts with 0x{magic_there:08x}, not with 0x{magic:08x}, the magic number of such an IDX file"
+            f"{path}: starts with 0x{first_word:08x}, not with 0x{magic:08x}, the magic number of such an IDX file"
         )
     if len(header) < 4 + 4 * (magic & 0xFF):
         raise ValueError(f"{path}: ends within its header; it is truncated")
