@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(
             f"{args.run}: a trial of {procedure.name} leaves nothing to export: what it says is in the run's tables"
         )
-    members.use(args.members)
+    members.use(members.places(args.members))
     print(procedure.export(args.run, replicate, folder, absolute(args.artifacts) if args.artifacts else ""))
     return 0
 

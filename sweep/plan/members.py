@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import UsageError
+from sweep.plan.paths import absolute
 from trainables import members
 from trainables.figures import Figure
 from trainables.members import MemberError, Source
@@ -22,6 +23,17 @@ from trainables.registry import outside
 
 FOLDER = "members"  # of a run folder
 FILES, FIGURES = "member_files", "member_figures"  # in its plan.json
+
+
+def places(paths: Iterable[str]) -> tuple[str, ...]:
+    """The files and folders that ``--members`` names, as every process finds them. UsageError where one is no name at all.
+
+    An empty one would be the working directory, of which every file would be run.
+    """
+    named = tuple(paths)
+    if any(not path.strip() for path in named):
+        raise UsageError("--members '': names nothing; write a file, or a folder of files (. for this one)")
+    return tuple(absolute(path) for path in named)
 
 
 def use(paths: Sequence[str], question: str = "") -> None:

@@ -109,7 +109,7 @@ class Plan:
         QUESTION,
         action="append",
         metavar="FILE|FOLDER",
-        read=lambda paths: tuple(absolute(path) for path in paths),
+        read=outside.places,
         words=Words("members", lambda *_: outside.text()),
     )
     trials: int = flag(

@@ -71,4 +71,4 @@ def check_method(name: str) -> None:
         raise UsageError(f"{name}: a wrapped method is written WRAPPER(METHOD)")
     for part in (wrapper, inner[:-1]) if bracket else (name,):
         if part not in known:
-            raise UsageError(f"{name}: unknown; {near(part, known)}")
+            raise UsageError(f"{name}: unknown; {near(part, known)}; one of your own comes with --members FILE")

@@ -65,6 +65,8 @@ class Arm:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name == CONTROL:
             raise UsageError(f"arm {self.name!r}: a name is of letters, digits, '.', '_' and '-', and not {CONTROL!r}")
+        for name, types in (("parameters", (Float, Int, Choice)), ("start_points", (Mapping,))):
+            object.__setattr__(self, name, _parts(f"arm {self.name!r}", name, types, getattr(self, name)))
         names = [p.name for p in self.walk()]
         for twice in {n for n in names if names.count(n) > 1}:
             raise UsageError(f"arm {self.name!r}: parameter {twice!r} is declared twice")
@@ -168,9 +170,9 @@ class SearchSpace:
     procedure: str = DEFAULT_PROCEDURE
 
     def __post_init__(self) -> None:
-        for name in ("objectives", "constraints"):  # one alone may be written without the comma that makes it a tuple
-            given = getattr(self, name)
-            object.__setattr__(self, name, (given,) if isinstance(given, Objective | Constraint) else tuple(given))
+        for name, part_type in _PARTS.items():
+            where = f"space {self.name!r}"
+            object.__setattr__(self, name, _parts(where, name, (part_type,), getattr(self, name)))
         if not self.arms or self.arms[0].baseline:
             raise UsageError(f"space {self.name!r}: the first arm must be the question's own method, not a baseline")
         names = [arm.name for arm in self.arms]
@@ -291,6 +293,25 @@ class SearchSpace:
         for constraint in facts["constraints"]:
             del constraint["name"], constraint["bound"]  # they follow from the others
         return hashlib.sha256(json.dumps(_sortable(facts), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+_PARTS: dict[str, type] = {
+    "arms": Arm, "objectives": Objective, "constraints": Constraint, "search_attacks": Attack, "confirm_attacks": Attack,
+}  # fmt: skip
+
+
+def _parts(where: str, name: str, types: tuple[type, ...], given: object) -> tuple[Any, ...]:
+    """The parts of a declaration as a tuple; one alone needs no comma. UsageError for anything else."""
+    named = " or ".join(one.__name__ for one in types)
+    if isinstance(given, types):
+        return (given,)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise UsageError(f"{where}: {name} is {given!r}; write a tuple of {named}, () for none")
+    parts = tuple(given)
+    for part in parts:
+        if not isinstance(part, types):
+            raise UsageError(f"{where}: {name} has {part!r} in it; each is to be {named}")
+    return parts
 
 
 def _steps(space: str, rungs: Iterable[object]) -> tuple[int, ...]:

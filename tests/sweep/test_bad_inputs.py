@@ -201,6 +201,7 @@ BAD: dict[str, tuple[str, list[str], str]] = {
     "launch: members that are nowhere": ("launch", [*SPACE, "--members", "nowhere"], "nowhere: no such file or folder"),
     "launch: members that are a text": ("launch", [*SPACE, "--members", "picture.png.txt"], "is no .py file"),
     "launch: members in a folder without any": ("launch", [*SPACE, "--members", "bare"], "holds no file of members"),
+    "launch: members named by nothing": ("launch", [*SPACE, "--members", ""], "--members '': names nothing"),
     "launch: members that register nothing": (
         "launch", [*SPACE, "--members", "members/idle.py"], "idle.py: registers no member"),
     "launch: members that do not import": (

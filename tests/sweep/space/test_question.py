@@ -168,6 +168,15 @@ def test_fixing_a_parameter_leaves_only_that_value() -> None:
         (lambda: question(rungs=(0, 1.5, 3)), "whole numbers that rise from 0"),
         (lambda: question(rungs=(0, "1", 3)), "whole numbers that rise from 0"),
         (lambda: question(rungs=(0, True)), "whole numbers that rise from 0"),
+        (lambda: question(constraints=None), "constraints is None; write a tuple of Constraint, "),
+        (lambda: question(constraints=("fid_delta",)), "constraints has 'fid_delta' in it; each is to be Constraint"),
+        (lambda: question(objectives="robustness"), "objectives is 'robustness'; write a tuple of Objective"),
+        (lambda: question(arms=None), "arms is None; write a tuple of Arm"),
+        (lambda: question(search_attacks=3), "search_attacks is 3; write a tuple of Attack"),
+        (lambda: Arm("a", "dimum", None), "parameters is None; write a tuple of Float or Int or Choice"),
+        (lambda: Arm("a", "dimum", ("steps",)), "parameters has 'steps' in it"),
+        (lambda: Arm("a", "dimum", (), start_points=None), "start_points is None"),
+        (lambda: Arm("a", "dimum", (), start_points=(3,)), "start_points has 3 in it; each is to be Mapping"),
     ],
 )
 def test_a_declaration_that_makes_no_sense_is_refused_when_it_is_made(broken, said: str) -> None:  # type: ignore[no-untyped-def]
@@ -299,3 +308,10 @@ def test_methods_and_wrapped_methods_are_known_without_importing_them(name: str)
 def test_a_method_that_is_not_there_is_refused_by_name(name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         check_method(name)
+
+
+def test_one_part_alone_needs_no_comma() -> None:
+    steps = Int("steps", 1, 9)
+    arm = Arm("a", "dimum", steps, start_points={"steps": 3})
+    assert (arm.parameters, arm.start_points) == ((steps,), ({"steps": 3},))
+    assert question(arms=arm).arms == (arm,) and question(constraints=BELOW).constraints[0].metric == BELOW.metric
