@@ -4,7 +4,7 @@
                               metavar="N", check=at_least(0), words=Words("audit", lambda n, _: f"{n} shadow models"))
 
 Which dataclass: `sweep.plan.plan.Plan` says what a sweep is, `sweep.plan.place.Place` where it runs, a procedure's `Setup`
-(`sweep/relearning/setup.py`) what its trials are about, and all that is kept in ``plan.json``; `sweep.plan.options.Call` has what
+(`sweep.procedures.setup`) what its trials are about, and all that is kept in ``plan.json``; `sweep.plan.options.Call` has what
 one call alone asks. A heading of `Words` that nobody placed is printed before the search.
 
 From the declaration come the argument and its line of ``--help`` (`add`), the field's value (`values`), its refusal in one line
