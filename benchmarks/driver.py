@@ -180,7 +180,7 @@ def drive(args: argparse.Namespace) -> Marked:
     plan = plan_of(launch.parser().parse_args(options), launch.parser())
     space = plan.question()
     space = replace(space, arms=tuple(a for a in space.arms if not a.baseline))
-    folders.check_folders(plan, new=True)
+    folders.check_folders(plan.run, new=True)
     folders.create_run_dir(plan)
     quiet(False)
     experiment = Experiment(store=plan.artifacts)

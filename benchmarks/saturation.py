@@ -32,9 +32,11 @@ def main(run: Path, trials: int) -> None:
     space = replace(space, arms=(main_arm,), constraints=())  # without constraints there is nothing to gate
     prepared = records.read_json(run / "prepared.json")
     with tempfile.TemporaryDirectory() as folder:
-        plan = replace(plan, run_dir=folder, sampler="qmc", trials=trials, baseline_trials=0)
+        plan = plan.but(run_dir=folder, sampler="qmc", trials=trials, baseline_trials=0)
         write_json(Path(folder) / "plan.json", {})
-        agenda = Agenda(plan, space.bounded(prepared), prepare.experiment_of(plan), prepared)
+        agenda = Agenda(
+            plan, space.bounded(prepared), prepare.experiment_of(plan.setup, plan.artifacts, plan.place), prepared
+        )
         found, bench = [], None
         while len(found) < trials and (job := agenda.next_job()):
             pipeline = Pipeline(job.spec, bench)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +17,9 @@ from sweep.plan.checks import validate
 from sweep.plan.options import Call
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan
+from sweep.plan.run import RunPlan
 from sweep.plan.words import describe
-from sweep.procedures import Preparing
+from sweep.procedures import Preparing, Setup
 from sweep.records import read_json
 from sweep.records.folder import only_driver
 from sweep.space import SearchSpace
@@ -43,7 +43,7 @@ def parser(procedure: str = procedures.DEFAULT) -> Parser:
     """The command's, with the flags of a procedure's setup."""
     p = Parser("python -m sweep.launch", description=__doc__.split(":")[0] + ".", epilog=EPILOG,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    flags.add(p, (Plan, procedures.named(procedure).setup(), Place, Call))
+    flags.add(p, (Plan, RunPlan, procedures.named(procedure).setup(), Place, Call))
     remote.add_arguments(p)
     loggers.add_options(p)
     return p
@@ -66,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_dir = Path(plan.run_dir)
         to = loggers.choose(run_dir, args.mlflow, args.wandb, space.name)
         progress.plan(describe(plan, space) + (f"\nloggers     {to.text(run_dir)}" if to else ""))
-        folders.check_folders(plan, new=bool(args.run_dir))  # a name of our own is taken when the run begins
+        folders.check_folders(plan.run, new=bool(args.run_dir))  # a name of our own is taken when the run begins
         with progress.while_busy(lambda: progress.line("reading the data")):
-            plan = dataclasses.replace(plan, setup=plan.setup.fingerprinted())
+            plan = plan.but(setup=plan.setup.fingerprinted())
         quiet(args.verbose)
         if args.dry_run:  # what it lets pass, runs: methods and data are asked too
             from sweep.search.warm_start import gather
@@ -95,7 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return show(Path(plan.run_dir), progress)
 
 
-def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress) -> Plan:
+def _begun(
+    plan: Plan[Setup], space: SearchSpace, args: argparse.Namespace, to: Chosen | None, progress: Progress
+) -> Plan[Setup]:
     """The plan checked by its methods and data, in the run folder that it got; a resumed one has its own."""
     from sweep.driver.store_place import record_store
     from sweep.search.confirm import name_trials
@@ -117,7 +119,8 @@ def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen 
             for line in reopen(run_dir, space, args.confirm):
                 progress.line(line)
         return plan
-    plan, earlier = preparing.resolved(), gather(plan.warm_start, space)
+    plan = plan.but(setup=preparing.resolved())
+    earlier = gather(plan.warm_start, space)
 
     def others(folder: Path) -> None:
         write(folder, earlier)
@@ -129,7 +132,7 @@ def _begun(plan: Plan, space: SearchSpace, args: argparse.Namespace, to: Chosen 
     return placed
 
 
-def _tell_of_store(plan: Plan, args: argparse.Namespace, progress: Progress) -> None:
+def _tell_of_store(plan: Plan[Setup], args: argparse.Namespace, progress: Progress) -> None:
     """Say where the store of a resumed run holds nothing of what it made; UsageError where it is gone."""
     from sweep.driver.store_place import check_store
 

@@ -266,7 +266,7 @@ def test_reading_a_run_runs_no_code_of_its_question_and_going_on_with_it_does(
     question, ran = tmp_path / "question.py", tmp_path / "ran"
     question.write_text(Path(QUICK).read_text())
     plan = json.loads((recorded / "plan.json").read_text())
-    whole = Plan(space=str(question), run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
+    whole = Plan.of(space=str(question), run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
     (recorded / "plan.json").write_text(json.dumps(whole | plan))
     question.write_text(f"open({str(ran)!r}, 'w').close()\n" + question.read_text())
     read_only(recorded, tmp_path)
@@ -295,7 +295,7 @@ def test_members_that_a_run_brings_along_are_run_by_going_on_with_it_alone(
     ran, code = tmp_path / "ran", b"from trainables.metrics import register\n"
     (recorded / "members").mkdir()
     (recorded / "members" / "mine.py").write_bytes(code + f"open({str(ran)!r}, 'w').close()\n".encode())
-    plan = Plan(space=QUICK, run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
+    plan = Plan.of(space=QUICK, run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
     figure = {"name": "mine", "description": "what a metric of the run's own says", "unit": "share"}
     found = {"name": "mine.py", "sha256": hashlib.sha256((recorded / "members" / "mine.py").read_bytes()).hexdigest()}
     own = json.loads((recorded / "plan.json").read_text())

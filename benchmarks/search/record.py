@@ -39,6 +39,7 @@ from sweep.records.names import trial_name
 from sweep.relearning import prepare
 from sweep.relearning.attacks import attack_plan
 from sweep.relearning.columns import columns
+from sweep.relearning.setup import Setup
 from sweep.space import Arm, Choice, Float, Int, Parameter, SearchSpace, Settings
 from sweep.space.question import excesses
 from sweep.statistics.estimates import nondominated
@@ -58,7 +59,9 @@ _TABLES = ("trials", "replicates", "curves", "stages")
 class Recording:
     """Hands out every setting on the first seed, then some of them on further seeds. One process holds it."""
 
-    def __init__(self, plan: Plan, space: SearchSpace, experiment: Experiment, repeated: int, seeds: int) -> None:
+    def __init__(
+        self, plan: Plan[Setup], space: SearchSpace, experiment: Experiment, repeated: int, seeds: int
+    ) -> None:
         self.plan, self.space, self.arm, self.experiment = plan, space, space.arms[0], experiment
         self.repeated, self.seeds = repeated, seeds
         self.run_dir = Path(plan.run_dir)
@@ -69,7 +72,7 @@ class Recording:
         self.done = {
             (r["trial_id"], r["replicate"]) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING
         }
-        self._sobol = _sobol(self.arm, int(ANYWHERE * plan.trials), plan.seed)
+        self._sobol = _sobol(self.arm, int(ANYWHERE * plan.trials), plan.run.seed)
         self._again: list[Job] | None = None
 
     @property
@@ -148,7 +151,7 @@ class Recording:
             return dict(self.arm.start_points[number])
         if number < len(self._sobol):
             return self._sobol[number]
-        rng = np.random.default_rng([self.plan.seed, number])
+        rng = np.random.default_rng([self.plan.run.seed, number])
         best = self._ranked()[:PARENTS]
         return _neighbour(self.arm, self._known(best[int(rng.integers(len(best)))]) or {}, rng)
 
@@ -168,7 +171,7 @@ class Recording:
         """Half of the repeated settings are the best, half are drawn from the others; seed by seed."""
         ranked = self._ranked()
         near, others = ranked[: self.repeated // 2], sorted(ranked[self.repeated // 2 :])
-        drawn = np.random.default_rng(self.plan.seed).permutation(others)[: self.repeated - len(near)]
+        drawn = np.random.default_rng(self.plan.run.seed).permutation(others)[: self.repeated - len(near)]
         numbers = sorted([*near, *map(int, drawn)])
         jobs = [self._job(n, self._known(n) or {}, replicate) for replicate in range(1, self.seeds) for n in numbers]
         return [j for j in jobs if (j.spec.trial_id, j.spec.replicate) not in self.done]
@@ -317,14 +320,14 @@ def main(argv: list[str] | None = None) -> int:
                     fix=(("method", "dimum"),), confirm_seeds=args.seeds - 1, artifacts=absolute(args.artifacts),
                     workers=args.workers)  # fmt: skip
     space = validate(plan)
-    check_folders(plan, new=not old)
+    check_folders(plan.run, new=not old)
     quiet(False)
     progress = Progress()
     if not old:
         create_run_dir(plan)
         if args.taken:
             take_up(args.taken, run_dir, space)
-    experiment = prepare.experiment_of(plan)
+    experiment = prepare.experiment_of(plan.setup, plan.artifacts, plan.place)
 
     def open_(execute: Execute) -> tuple[Recording, list[View]]:
         prepared = prepare.prepare_all(plan, space, experiment, execute, progress.line)

@@ -17,7 +17,7 @@ from typing import Any
 from sweep import procedures, records
 from sweep.jobs import Ended, Job, add_report, replicate_row, settings_of, trial_row
 from sweep.plan.plan import Plan
-from sweep.procedures import Spec, Specs
+from sweep.procedures import Setup, Spec, Specs
 from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, number_of, trial_name
@@ -36,7 +36,7 @@ from sweep.space import CONTROL, Arm, SearchSpace
 class Agenda:
     """Hands out jobs and takes their reports. One process holds it. The question's bounds are numbers by now."""
 
-    def __init__(self, plan: Plan, space: SearchSpace, specs: Specs, prepared: Mapping[str, Any]) -> None:
+    def __init__(self, plan: Plan[Setup], space: SearchSpace, specs: Specs, prepared: Mapping[str, Any]) -> None:
         self.plan, self.space, self.specs = plan, space, specs
         self.knowledge = procedures.named(space.procedure).knowledge(space, prepared, plan.flat())
         self.run_dir = Path(plan.run_dir)
@@ -238,7 +238,7 @@ class Agenda:
             budget = self.budgets[arm.name]
             studies = earlier.get(arm.name, [])
             question = question_of(arm, self.space, budget)
-            sampler = make(self.plan.sampler, question, self.plan.seed + i, studies)
+            sampler = make(self.plan.sampler, question, self.plan.run.seed + i, studies)
             journal = Journal(arm, self.space, storage)
             ahead = self.plan.place.workers > 1 and not self.plan.place.in_process
             warm = warm_start.warmed(arm, self.space, studies)

@@ -12,7 +12,7 @@ from sweep.driver.here import here
 from sweep.driver.mend import Repair, Row, Rows, is_search, job_of, mend_rows, set_one_aside
 from sweep.errors import UsageError
 from sweep.plan.plan import Plan
-from sweep.procedures import Preparing, Specs, Tell
+from sweep.procedures import Preparing, Setup, Specs, Tell
 from sweep.records import RUNNING
 from sweep.records.damage import damaged_files, leftovers
 from sweep.records.folder import compact, write_json
@@ -73,7 +73,7 @@ def foresee(run: Path, artifacts: str, tell: Tell) -> Repair:
     return done
 
 
-def plan_of(run: Path) -> tuple[Plan, SearchSpace]:
+def plan_of(run: Path) -> tuple[Plan[Setup], SearchSpace]:
     """The plan of a run and its question, as this process goes on with it. UsageError where it is none, or a track."""
     folder = records.run_folder(run)
     if (folder / "track.json").exists():
@@ -83,7 +83,7 @@ def plan_of(run: Path) -> tuple[Plan, SearchSpace]:
     return plan, plan.question()
 
 
-def made_by_other_code(run: Path, plan: Plan, space: SearchSpace) -> bool:
+def made_by_other_code(run: Path, plan: Plan[Setup], space: SearchSpace) -> bool:
     """Whether other code or libraries prepared the run; False where its prepared.json is damaged or not there."""
     path = run / "prepared.json"
     damaged = any(one.file == Path(path.name) for one in damaged_files(run))
@@ -117,7 +117,7 @@ def _keys(run: Path, prepared: Mapping[str, Any]) -> list[str]:
     return [*dict.fromkeys((*prepared.get("keys", {}).values(), *keys))]
 
 
-def _write_views(run: Path, plan: Plan, space: SearchSpace, specs: Specs, prepared: Row, tell: Tell) -> None:
+def _write_views(run: Path, plan: Plan[Setup], space: SearchSpace, specs: Specs, prepared: Row, tell: Tell) -> None:
     """The journal, TensorBoard, the plot and the page, from the records alone; one file a table where the run is finished."""
     from sweep.driver.agenda import Agenda
     from sweep.driver.views import Telling, written_views

@@ -23,7 +23,7 @@ from sweep.driver.views import Telling, views_of
 from sweep.errors import UsageError
 from sweep.jobs import Ended, Jobs, Planned, View
 from sweep.plan.plan import Plan
-from sweep.procedures import Execute, Preparing, Specs, Tasks, Tell
+from sweep.procedures import Execute, Preparing, Setup, Specs, Tasks, Tell
 from sweep.reading.ending import Ending
 from sweep.reading.sweep import read_sweep
 from sweep.records.folder import compact, only_driver, write_json
@@ -55,7 +55,7 @@ class Workers(Protocol):
     def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None: ...
 
 
-def run(plan: Plan, space: SearchSpace, progress: Progress) -> None:
+def run(plan: Plan[Setup], space: SearchSpace, progress: Progress) -> None:
     """Run the plan in its run folder, going on from whatever is recorded there."""
     preparing = procedures.named(space.procedure).preparing(plan)
     preparing.begin()
@@ -159,7 +159,7 @@ class Damage:
 
 
 def _open(
-    plan: Plan, space: SearchSpace, preparing: Preparing, execute: Execute, progress: Progress
+    plan: Plan[Setup], space: SearchSpace, preparing: Preparing, execute: Execute, progress: Progress
 ) -> tuple[Agenda, list[View]]:
     """Prepare, then the agenda and its views, both going on from the run's records."""
     run_dir = Path(plan.run_dir)

@@ -11,7 +11,7 @@ from sweep.driver.keeping import Keeping
 from sweep.errors import UsageError
 from sweep.jobs import Ended, SweepJobs, View
 from sweep.plan.plan import Plan
-from sweep.procedures import Tell
+from sweep.procedures import Setup, Tell
 from sweep.space import SearchSpace
 from sweep.terminal.lines import Progress
 from sweep.views.loggers.lanes import Loggers
@@ -50,14 +50,14 @@ class ConfirmedInJournal:
         self.agenda.write_confirmed()
 
 
-def views_of(plan: Plan, agenda: Agenda, progress: Progress) -> list[View]:
+def views_of(plan: Plan[Setup], agenda: Agenda, progress: Progress) -> list[View]:
     """What a driver of the plan tells."""
     keeping = [Keeping(agenda)] if plan.keep == "front" else []  # once all views of what it removes are written
     written = written_views(plan, agenda.space, progress.line)
     return [Terminal(progress, agenda), ConfirmedInJournal(agenda), *written, *keeping]
 
 
-def written_views(plan: Plan, space: SearchSpace, tell: Tell) -> list[View]:
+def written_views(plan: Plan[Setup], space: SearchSpace, tell: Tell) -> list[View]:
     """Those that are files of the run folder, or a tracker's."""
     run_dir, store = Path(plan.run_dir), Store(plan.artifacts)
     return [TensorBoard(run_dir, space, store), Loggers(run_dir, space, store, tell), PlotAndPage(run_dir)]

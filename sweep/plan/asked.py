@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from sweep.plan.options import Call
 from sweep.plan.paths import absolute, default_run_dir, in_storage, own_artifacts
 from sweep.plan.place import Place, default_workers
 from sweep.plan.plan import Plan
+from sweep.plan.run import RunPlan
+from sweep.procedures.setup import Setup, SetupT
 from sweep.space import SearchSpace, find
 
 LOGGERS = ("mlflow", "wandb")  # their flags, too, may stand beside --resume: no figure depends on them
@@ -56,42 +59,44 @@ def _value_of(option: str, given: Sequence[str]) -> str:
     return ""
 
 
-def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
+def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan[Setup]:
     """The plan the arguments ask for; UsageError where they do not make one. `known` parsed them."""
     if args.resume and args.space:
         raise UsageError("--space beside --resume: the run's own plan holds; leave it out, or start a new run")
     if args.resume:
         folder = records.run_folder(args.resume)
         plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
-        return resumed(plan, folder, args, known)
+        return dataclasses.replace(plan, run=resumed(plan.run, folder, args, known))
     if args.confirm:
         raise UsageError("--confirm: is for a run that has searched; name it with --resume RUN")
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
-    values = flags.values(Plan, args)
+    values, brought = flags.values(Plan, args), flags.values(RunPlan, args)["members"]
     space = find.load(args.space)
-    members.use(values["members"], args.space)
+    members.use(brought, args.space)
     kind = procedures.named(space.procedure).setup()
     setup = kind.asked(_questions_own(kind, space) | flags.values(kind, args))
     question = setup.question(space).fix(dict(values["fix"]))
     values = _questions_own(Plan, question) | values
     values.setdefault("baseline_trials", int(values["trials"] * question.baseline_share))
-    values["run_dir"] = args.run_dir or default_run_dir(args.storage, args.space)
-    values["artifacts"] = artifacts_of(args)
+    run_dir, artifacts = args.run_dir or default_run_dir(args.storage, args.space), artifacts_of(args)
     if args.keep == "front" and not args.artifacts:  # what is removed of a store of its own, nobody else misses
-        values["artifacts"] = absolute(own_artifacts(args.storage, values["run_dir"]))
-    return Plan(**values, place=place_of(args), setup=setup)
+        artifacts = absolute(own_artifacts(args.storage, run_dir))
+    run = RunPlan(run_dir, artifacts, args.seed, brought, place_of(args), setup=setup)
+    return Plan(**values, run=run)
 
 
-def resumed(plan: Plan, folder: Path, args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
+def resumed(
+    plan: RunPlan[SetupT], folder: Path, args: argparse.Namespace, known: argparse.ArgumentParser
+) -> RunPlan[SetupT]:
     """A run's own plan in the folder where it lies now, with what may be given anew; its figures stay the same."""
     refuse_flags_beside_resume(args, known, type(plan.setup))
-    return plan.but(run_dir=str(folder.resolve()), **flags.again((Plan, Place, type(plan.setup)), args))
+    return plan.but(run_dir=str(folder.resolve()), **flags.again((RunPlan, Place, type(plan.setup)), args))
 
 
-def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser, setup: type) -> None:
+def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser, setup: type[Setup]) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
-    free = flags.free((Plan, Place, setup, Call)).union(LOGGERS)
+    free = flags.free((RunPlan, Place, setup, Call)).union(LOGGERS)
     for name, default in vars(known.parse_args([])).items():
         if name not in free and getattr(args, name) != default:
             option = "--" + name.replace("_", "-")

@@ -6,15 +6,16 @@ from sweep import procedures
 from sweep.errors import UsageError, near
 from sweep.plan import flags
 from sweep.plan.plan import Plan
-from sweep.procedures import Columns, Procedure
+from sweep.procedures import Columns, Procedure, Setup
 from sweep.records import run_folder, schemas
 from sweep.samplers.catalogue import check_installed
 from sweep.space import Constraint, Objective, SearchSpace
 
 
-def validate(plan: Plan) -> SearchSpace:
+def validate(plan: Plan[Setup]) -> SearchSpace:
     """The plan's question; UsageError for the first thing that is wrong with it, with the plan, its setup or its place."""
     space = plan.question()
+    flags.check(plan.run)
     flags.check(plan)
     check_installed(plan.sampler)
     for earlier in plan.warm_start:

@@ -3,9 +3,10 @@
     shadow_models: int = flag(0, "--shadow-models", "shadow models of the membership audit (default: %(default)s)", MODELS,
                               metavar="N", check=at_least(0), words=Words("audit", lambda n, _: f"{n} shadow models"))
 
-Which dataclass: `sweep.plan.plan.Plan` says what a sweep is, `sweep.plan.place.Place` where it runs, a procedure's `Setup`
-(`sweep.procedures.setup`) what its trials are about, and all that is kept in ``plan.json``; `sweep.plan.options.Call` has what
-one call alone asks. A heading of `Words` that nobody placed is printed before the search.
+Which dataclass: `sweep.plan.plan.Plan` says what is asked and searched, `sweep.plan.run.RunPlan` what a sweep and a track have
+alike, `sweep.plan.place.Place` where they run, a procedure's `Setup` (`sweep.procedures.setup`) what trials are about, and all
+that is kept in ``plan.json``; `sweep.plan.options.Call` has what one call alone asks. A heading of `Words` that nobody placed
+is printed before the search.
 
 From the declaration come the argument and its line of ``--help`` (`add`), the field's value (`values`), its refusal in one line
 (`check`), its part of the printed plan (`told`), and whether it may stand beside ``--resume`` (`free`, `again`).

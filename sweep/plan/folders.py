@@ -10,18 +10,20 @@ from sweep.errors import UsageError
 from sweep.plan import members
 from sweep.plan.paths import absolute, own_artifacts
 from sweep.plan.plan import Plan
+from sweep.plan.run import RunPlan
+from sweep.procedures.setup import Setup, SetupT
 from sweep.records.claim import check_untaken, check_writable, claimed
 from sweep.records.folder import write_json
 
 
-def placed(plan: Plan, run_dir: Path) -> Plan:
-    """The plan in the run folder that it got; an artifact store that is to lie in the run folder goes along."""
+def placed(plan: RunPlan[SetupT], run_dir: Path) -> RunPlan[SetupT]:
+    """What is planned in the run folder that it got; an artifact store that is to lie in the run folder goes along."""
     in_the_run = plan.artifacts == absolute(own_artifacts("", plan.run_dir))
     artifacts = absolute(own_artifacts("", str(run_dir))) if in_the_run else plan.artifacts
     return dataclasses.replace(plan, run_dir=str(run_dir), artifacts=artifacts)
 
 
-def check_folders(plan: Plan, new: bool, holds: str = "plan.json") -> None:
+def check_folders(plan: RunPlan[Setup], new: bool, holds: str = "plan.json") -> None:
     """UsageError where the run folder is taken, or it or the artifact store is unwritable or on a full disk."""
     folder = Path(plan.run_dir)
     if new:
@@ -44,13 +46,13 @@ def _check_store(uri: str) -> None:
         raise UsageError(f"--artifacts {uri.partition('?')[0]}: cannot be used: {said}") from None
 
 
-def create_run_dir(plan: Plan, named: bool = True, others: Callable[[Path], None] | None = None) -> Plan:
+def create_run_dir(plan: Plan[Setup], named: bool = True, others: Callable[[Path], None] | None = None) -> Plan[Setup]:
     """Claim the run folder and write ``plan.json`` into it, after what `others` writes; the plan in the folder that it got.
 
     `named`: see `sweep.records.claim.claimed`.
     """
     with claimed(Path(plan.run_dir), "plan.json", named) as folder:
-        plan = placed(plan, folder)
+        plan = dataclasses.replace(plan, run=placed(plan.run, folder))
         members.keep(folder)
         if others:
             others(folder)

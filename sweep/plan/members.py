@@ -69,7 +69,7 @@ def use_recorded(values: Mapping[str, Any], where: str) -> None:
         source = _read(file, str(file))
         if source.sha256 != digest:
             raise UsageError(f"{file}: is not the file that this run began with; bring that back, or start a new run")
-        if values["plan"]["space"] != f"{FOLDER}/{name}":  # the question is found by its path
+        if values["plan"].get("space") != f"{FOLDER}/{name}":  # the question is found by its path
             sources.append(source)
     _use(sources)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 from sweep import procedures
 from sweep.errors import UsageError
@@ -13,11 +13,13 @@ from sweep.plan import members as outside
 from sweep.plan.flags import QUESTION, SEARCH, WHERE, Words, at_least, flag, one_of
 from sweep.plan.paths import absolute
 from sweep.plan.place import Place
+from sweep.plan.run import SEEDS_A_SWEEP, RunPlan, taken
+from sweep.procedures import Setup
+from sweep.procedures.setup import SetupT
 from sweep.space import Float, Int, SearchSpace, find
 
 SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
 KEEP = ("all", "front")
-SEEDS_A_SWEEP = 1000
 
 
 def _space_file(space: str) -> str:
@@ -42,20 +44,16 @@ def pins(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _seed_wrong(seed: int) -> str:
-    return "" if 0 <= seed < 2**31 else f"must be from 0 to {2**31 - 1}"
-
-
 def _confirm_seeds_wrong(seeds: int) -> str:
     most = SEEDS_A_SWEEP // 2
     return at_least(0)(seeds) or ("" if seeds <= most else f"at most {most}")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One sweep: what is asked and how it is searched, where it runs (`place`), and what its trials are about (`setup`).
+class Plan(Generic[SetupT]):
+    """One sweep: what is asked and how it is searched, and what every run has (`run`): its place and its trials' setup.
 
-    Everything that decides its figures is here; the place is too, but decides none.
+    Everything that decides its figures is here.
     """
 
     space: str = flag(
@@ -66,33 +64,6 @@ class Plan:
         metavar="NAME",
         read=_space_file,
     )
-    run_dir: str = flag(
-        MISSING,
-        "--run-dir",
-        "the run folder (default: NAME-DATE-TIME, in --storage if a folder; NAME is the question's, or track)",
-        WHERE,
-        metavar="DIR",
-        words=Words("run"),
-    )
-    artifacts: str = flag(
-        MISSING,
-        "--artifacts",
-        "artifact store (default: artifacts, in --storage); beside --resume, where it lies now",
-        WHERE,
-        ungiven="",
-        metavar="DIR|URI",
-        read=lambda place: place and absolute(place),
-        words=Words("artifacts"),
-        beside_resume=True,
-    )
-    seed: int = flag(
-        0,
-        "--seed",
-        "first seed; confirm replicates, and those of a track, use the ones after it (default: %(default)s)",
-        QUESTION,
-        check=_seed_wrong,
-        words=Words("data", lambda seed, _: f"seed {seed}"),
-    )
     fix: tuple[tuple[str, str], ...] = flag(
         (),
         "--fix",
@@ -101,16 +72,6 @@ class Plan:
         action="append",
         metavar="NAME=VALUE",
         read=pins,
-    )
-    members: tuple[str, ...] = flag(
-        (),
-        "--members",
-        "a file of members of your own, methods and metrics say, or a folder of such files, beside those that are shipped",
-        QUESTION,
-        action="append",
-        metavar="FILE|FOLDER",
-        read=outside.places,
-        words=Words("members", lambda *_: outside.text()),
     )
     trials: int = flag(
         16,
@@ -239,33 +200,40 @@ class Plan:
         choices=KEEP,
         check=one_of(lambda: KEEP),
     )
-    place: Place = field(default_factory=Place)
-    setup: Any = field(  # a `Setup`, of its procedure
-        default_factory=lambda: procedures.named(procedures.DEFAULT).setup()()
-    )
+    run: RunPlan[SetupT] = field(kw_only=True)
 
     @classmethod
-    def of(cls, procedure: str = procedures.DEFAULT, **values: Any) -> Plan:
-        """A plan by the names of ``plan.json``, where the place's and the setup's stand beside its own."""
+    def of(cls, procedure: str = procedures.DEFAULT, **values: Any) -> Plan[Setup]:
+        """A plan by the names of ``plan.json``, where the run's, the place's and the setup's stand beside its own."""
         kind = procedures.named(procedure).setup()
-        place, setup = _taken(values, Place), _taken(values, kind)
-        return cls(**values, place=Place(**place), setup=kind(**setup))
+        of_run = taken(values, RunPlan) | taken(values, Place) | taken(values, kind)
+        return Plan(**values, run=RunPlan.of(kind, **of_run))
 
-    def but(self, **values: Any) -> Plan:
+    def but(self, **values: Any) -> Plan[SetupT]:
         """The same plan with other values, by the same names."""
-        place, setup = _taken(values, self.place), _taken(values, self.setup)
-        return dataclasses.replace(
-            self,
-            **values,
-            place=dataclasses.replace(self.place, **place),
-            setup=dataclasses.replace(self.setup, **setup),
-        )
+        searched = taken(values, self)
+        return dataclasses.replace(self, **searched, run=self.run.but(**values))
 
     def flat(self) -> dict[str, Any]:
-        """Every value of the plan, its place and its setup by its name."""
-        values = dataclasses.asdict(self)
-        place, setup = values.pop("place"), values.pop("setup")
-        return values | place | setup
+        """Every value of the plan, its run, its place and its setup by its name."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "run"}
+        return values | self.run.flat()
+
+    @property
+    def run_dir(self) -> str:
+        return self.run.run_dir
+
+    @property
+    def artifacts(self) -> str:
+        return self.run.artifacts
+
+    @property
+    def place(self) -> Place:
+        return self.run.place
+
+    @property
+    def setup(self) -> SetupT:
+        return self.run.setup
 
     def question(self) -> SearchSpace:
         """The search space as the setup means it, with the plan's pins applied."""
@@ -273,8 +241,8 @@ class Plan:
 
     @property
     def replicate_seeds(self) -> list[int]:
-        """Seed of replicate 0 (search), 1, 2, … (confirm); two sweeps' seeds never meet, so a fresh seed is fresh."""
-        return [self.seed * SEEDS_A_SWEEP + i for i in range(self.confirm_seeds + 1)]
+        """Seed of replicate 0 (search), 1, 2, … (confirm)."""
+        return [self.run.first_seed + i for i in range(self.confirm_seeds + 1)]
 
     def budget_of(self, space: SearchSpace, arm: str) -> int:
         """How many trials an arm gets; baselines share `baseline_trials`."""
@@ -306,7 +274,7 @@ class Plan:
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], where: str) -> Plan:
+    def from_json(cls, values: dict[str, Any], where: str) -> Plan[Setup]:
         """The plan a ``plan.json`` holds; UsageError where it is not one, or its question has changed since."""
         plan = cls.recorded(values, where)
         outside.use_recorded(values, where)
@@ -315,7 +283,7 @@ class Plan:
         return plan
 
     @classmethod
-    def recorded(cls, values: dict[str, Any], where: str) -> Plan:
+    def recorded(cls, values: dict[str, Any], where: str) -> Plan[Setup]:
         """The same, its question not looked at: a question is code, and whoever only reads a run runs none of it."""
         try:
             fields = dict(values["plan"])
@@ -333,8 +301,3 @@ class Plan:
 def listed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as JSON holds them, with tuples for its lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-
-
-def _taken(values: dict[str, Any], part: Any) -> dict[str, Any]:
-    """The values that are of this part of a plan, taken out of all."""
-    return {f.name: values.pop(f.name) for f in dataclasses.fields(part) if f.name in values}

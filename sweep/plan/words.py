@@ -9,6 +9,7 @@ from sweep import procedures
 from sweep.plan import flags
 from sweep.plan.flags import Line, Words
 from sweep.plan.plan import Plan
+from sweep.procedures import Setup
 from sweep.space import Choice, Constraint, Parameter, SearchSpace
 
 _FEW_ARMS = 4  # more than this are told in fewer words
@@ -33,7 +34,7 @@ _HEADINGS = {
 }
 
 
-def describe(plan: Plan, space: SearchSpace) -> str:
+def describe(plan: Plan[Setup], space: SearchSpace) -> str:
     """The whole plan in words, for --dry-run and the first lines of a run."""
     said: dict[str, str] = {}
     for words, text in _every_word(plan, space):
@@ -49,7 +50,7 @@ def describe(plan: Plan, space: SearchSpace) -> str:
     return "\n".join([*lines, *_cost(plan, space)])
 
 
-def _in_order(plan: Plan, said: Collection[str]) -> Iterator[tuple[str, Line]]:
+def _in_order(plan: Plan[Setup], said: Collection[str]) -> Iterator[tuple[str, Line]]:
     """The headings in the order of the printed plan."""
     line_by_heading: dict[str, Line] = dict(plan.setup.headings)
     line_by_heading = {
@@ -60,9 +61,9 @@ def _in_order(plan: Plan, said: Collection[str]) -> Iterator[tuple[str, Line]]:
         yield heading, line
 
 
-def _every_word(plan: Plan, space: SearchSpace) -> Iterator[tuple[Words, str]]:
+def _every_word(plan: Plan[Setup], space: SearchSpace) -> Iterator[tuple[Words, str]]:
     """What the plan's parts and its question say, by heading."""
-    for part in (plan.setup, plan, plan.place):
+    for part in (plan.setup, plan.run, plan, plan.place):
         yield from flags.told(part)
     yield from plan.setup.more_words(space)
     yield Words("question"), space.question
@@ -72,7 +73,7 @@ def _every_word(plan: Plan, space: SearchSpace) -> Iterator[tuple[Words, str]]:
     yield Words("constraints"), ", ".join(_constraint_text(c, words) for c in space.constraints) or "none"
 
 
-def _cost(plan: Plan, space: SearchSpace) -> list[str]:
+def _cost(plan: Plan[Setup], space: SearchSpace) -> list[str]:
     procedure = procedures.named(space.procedure)
     cost, measured = procedure.estimate(plan, space), f"; {on}" if (on := procedure.estimated_on) else ""
     return [
@@ -90,7 +91,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
-def _budgets(plan: Plan, space: SearchSpace) -> str:
+def _budgets(plan: Plan[Setup], space: SearchSpace) -> str:
     """``dimum 16 trials, label_swap 8 trials``; arms that have the same number are told it once where there are many."""
     each = {arm.name: plan.budget_of(space, arm.name) for arm in space.arms}
     if len(each) <= _FEW_ARMS:
@@ -99,7 +100,7 @@ def _budgets(plan: Plan, space: SearchSpace) -> str:
     return "; ".join(f"{n} trials each of {', '.join(names)}" for n, names in arms_of.items())
 
 
-def _arms(plan: Plan, space: SearchSpace) -> list[str]:
+def _arms(plan: Plan[Setup], space: SearchSpace) -> list[str]:
     """Every arm with its parameters; of many arms only the names, and every range once."""
     lines = []
     for arm in space.arms:

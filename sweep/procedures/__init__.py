@@ -92,8 +92,8 @@ class Preparing(Protocol):
         """UsageError for what is wrong with the plan's models, data and settings; before anything is written."""
         ...
 
-    def resolved(self) -> Any:
-        """The plan with what is fixed for good as the run begins: a commit of a hub, say."""
+    def resolved(self) -> Setup:
+        """The plan's setup with what is fixed for good as the run begins: a commit of a hub, say."""
         ...
 
     def begin(self) -> None:

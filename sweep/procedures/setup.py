@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from sweep.space import Arm, SearchSpace
 
 
 class Setup(Protocol):
-    """Flags of a procedure, each a field by `sweep.plan.flags.flag`; `Plan.setup` is a value of it.
+    """Flags of a procedure, each a field by `sweep.plan.flags.flag`; `RunPlan.setup` is a value of it.
 
     `headings` are its own headings of the printed plan, each a `sweep.plan.flags.Line` that says where it stands.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     headings: ClassVar[Mapping[str, Any]]
 
     @classmethod
@@ -26,7 +27,7 @@ class Setup(Protocol):
         ...
 
     def fingerprinted(self) -> Self:
-        """With what identifies the data that trials are about, as `Plan.setup` is recorded once a run begins."""
+        """With what identifies the data that trials are about, as a plan's is recorded once a run begins."""
         ...
 
     def question(self, space: SearchSpace) -> SearchSpace:
@@ -44,3 +45,8 @@ class Setup(Protocol):
     def more_words(self, space: SearchSpace) -> Iterator[tuple[Any, str]]:
         """What the printed plan says beyond the fields' own words, each under a `sweep.plan.flags.Words`."""
         ...
+
+
+SetupT = TypeVar("SetupT", bound=Setup, covariant=True)
+"""The setup of one procedure, where a plan is of that procedure alone."""
+OtherT = TypeVar("OtherT", bound=Setup)

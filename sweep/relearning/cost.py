@@ -25,9 +25,9 @@ _START_S = 45.0
 _SHAPE, _SAMPLING_STEPS = (1, 8, 8), 10  # that these are of
 
 
-def estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
+def estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:
     """Rough core-seconds of each phase and wall seconds of all, if nothing is cached and no trial is gated."""
-    setup: Setup = plan.setup
+    setup = plan.setup
     data = setup.dataset()
     retained = len(parse_forget(setup.forget, data).retained)
     n_search = setup.samples_forgotten + retained * setup.samples_per_retained

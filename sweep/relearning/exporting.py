@@ -13,6 +13,7 @@ from sweep.procedures import Row
 from sweep.reading.sweep import read_sweep
 from sweep.relearning.model_card import measured, metadata
 from sweep.relearning.prepare import experiment_of
+from sweep.relearning.setup import Setup
 from trainables.data import DATASETS
 from trainables.relearning.export import save_pipeline
 from trainables.store import Store, is_key
@@ -28,7 +29,9 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
     plan = Plan.recorded(records.read_json(where), str(where))
     if artifacts:
         plan = plan.but(artifacts=artifacts)
-    _check_data(plan, Path(run))
+    setup = plan.setup
+    assert isinstance(setup, Setup)  # whose run this is, its procedure was asked by
+    _check_data(setup.data, Path(run))
     artifact = Store(plan.artifacts).find(key)
     if artifact is None:
         raise UsageError(
@@ -46,16 +49,16 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
         return metadata(sweep, trial, replicate["replicate"], pipeline), measured(sweep, trial, replicate["replicate"])
 
     try:
-        return save_pipeline(artifact, experiment_of(plan), folder, about)
+        return save_pipeline(artifact, experiment_of(setup, plan.artifacts, plan.place), folder, about)
     except ValueError as error:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
-def _check_data(plan: Plan, run: Path) -> None:
+def _check_data(source: str, run: Path) -> None:
     """UsageError where the data set is one that the run brought along: that is code, which runs only where it is named."""
-    data = plan.setup.data.partition(":")[0]
+    data = source.partition(":")[0]
     if data not in DATASETS.names():
         raise UsageError(
             f"--data {data}: is none of those that are shipped; if it is the run's own, look at that code, then add "

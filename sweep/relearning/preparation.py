@@ -10,6 +10,7 @@ from typing import Any
 from sweep.plan.plan import Plan
 from sweep.procedures import Execute, Row, Tell
 from sweep.relearning.prepare import check_members, code_differs, experiment_of, prepare_all, resolved
+from sweep.relearning.setup import Setup
 from sweep.relearning.specs import Specs
 from sweep.relearning.watch import progress
 from sweep.space import SearchSpace
@@ -21,19 +22,19 @@ from trainables.store import Store
 class Preparation:
     """Of one plan: see `sweep.procedures.Preparing`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan[Setup]) -> None:
         self.plan = plan
 
     @cached_property
     def experiment(self) -> Experiment:
         """What its trials share."""
-        return experiment_of(self.plan)
+        return experiment_of(self.plan.setup, self.plan.artifacts, self.plan.place)
 
     def check(self, space: SearchSpace) -> None:
         check_members(self.plan, space)
 
-    def resolved(self) -> Plan:
-        return resolved(self.plan)
+    def resolved(self) -> Setup:
+        return resolved(self.plan.setup, self.experiment)
 
     def begin(self) -> None:
         _ = self.experiment

@@ -12,7 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from sweep.errors import UsageError
-from sweep.plan.plan import SEEDS_A_SWEEP, Plan
+from sweep.plan.place import Place
+from sweep.plan.plan import Plan
+from sweep.plan.run import SEEDS_A_SWEEP
 from sweep.procedures import Execute, Tell
 from sweep.relearning.attacks import attack_plan
 from sweep.relearning.flag_values import AUTO
@@ -40,12 +42,11 @@ from trainables.unlearning import METHODS
 NOISE = "fid_delta_noise"  # the noise in words, where no rule of a budget says them
 
 
-def experiment_of(plan: Plan) -> Experiment:
-    """What the plan's trials share. UsageError where a pipeline it names cannot be had, or has changed since."""
-    setup: Setup = plan.setup
+def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
+    """What trials of this setup share. UsageError where a pipeline it names cannot be had, or has changed since."""
     data = setup.dataset()
     experiment = Experiment(
-        store=plan.artifacts,
+        store=artifacts,
         data=setup.data,
         data_folder=setup.data_folder,
         image_size=setup.image_size,
@@ -63,7 +64,7 @@ def experiment_of(plan: Plan) -> Experiment:
         weights_file=setup.inception_weights,
         weights_sha256=setup.inception_sha256,
         shadow_models=setup.shadow_models,
-        device_name="cuda" if plan.place.gpus_per_trial else "cpu",
+        device_name="cuda" if place.gpus_per_trial else "cpu",
     )
     if not setup.base:
         return experiment
@@ -84,12 +85,11 @@ def experiment_of(plan: Plan) -> Experiment:
     return experiment
 
 
-def resolved(plan: Plan) -> Plan:
-    """The plan with what its pipelines are fixed for good: the hub's commit, and the digest of all files."""
-    experiment = experiment_of(plan)
+def resolved(setup: Setup, experiment: Experiment) -> Setup:
+    """The setup with what its pipelines are fixed for good: the hub's commit, and the digest of all files."""
     if not isinstance(experiment.base, Pretrained):
-        return plan
-    return plan.but(base_revision=experiment.base.commit, base_digest=digest_of(experiment))
+        return setup
+    return replace(setup, base_revision=experiment.base.commit, base_digest=digest_of(experiment))
 
 
 def digest_of(experiment: Experiment) -> str:
@@ -104,9 +104,9 @@ def pipeline(flag: str, source: str, revision: str, setup: Setup, experiment: Ex
         return hashed(fitted(read_pipeline(folder, source, commit, setup.base_classes), experiment.dataset))
 
 
-def check_members(plan: Plan, space: SearchSpace) -> None:
+def check_members(plan: Plan[Setup], space: SearchSpace) -> None:
     """UsageError where a method or an attack does not have a setting that the space gives it, or refuses a value."""
-    setup: Setup = plan.setup
+    setup = plan.setup
     if setup.fid_features == "inception":
         with mistake_in("--inception-weights"):
             checked_weights(setup.inception_weights, setup.inception_sha256 or PINNED_SHA256)
@@ -124,7 +124,7 @@ def check_members(plan: Plan, space: SearchSpace) -> None:
     _check_forgets(setup, space, forgetting)
     for arm in space.arms:
         _check_arm(arm, f"space {space.name!r}, arm {arm.name!r}")
-    bench = products.Workbench(experiment_of(plan))
+    bench = products.Workbench(experiment_of(setup, plan.artifacts, plan.place))
     for attack in (*space.search_attacks, *space.confirm_attacks):
         check_attack(bench, attack, f"space {space.name!r}, attack {attack.name!r}")
 
@@ -171,7 +171,7 @@ def _check_forgets(setup: Setup, space: SearchSpace, forgetting: Forget) -> None
         raise UsageError(f"--forget {setup.forget}: space {space.name!r}: {', '.join(unable)} cannot forget it; {some}")
 
 
-def calibration_seeds(plan: Plan) -> list[int]:
+def calibration_seeds(plan: Plan[Setup]) -> list[int]:
     """Sampling seeds that the noise of fid_delta is measured over: the search's own, and some that nothing else uses."""
     first = plan.replicate_seeds[0]
     return [first, *(first + SEEDS_A_SWEEP - i for i in range(1, CALIBRATION_SEEDS))]
@@ -202,7 +202,9 @@ def make_all(graph: Mapping[str, Product], execute: Execute) -> dict[str, Artifa
     return made
 
 
-def prepare_all(plan: Plan, space: SearchSpace, experiment: Experiment, execute: Execute, tell: Tell) -> dict[str, Any]:
+def prepare_all(
+    plan: Plan[Setup], space: SearchSpace, experiment: Experiment, execute: Execute, tell: Tell
+) -> dict[str, Any]:
     """Find or make every shared artifact; returns what ``prepared.json`` holds.
 
     The noise of fid_delta is measured, and the FID budget fixed, where the question asks of them.

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sweep.procedures import Procedure, Row
 from sweep.relearning.columns import FID_BUDGET, columns, counts_of
 from sweep.space import SearchSpace
 
+if TYPE_CHECKING:  # a procedure's columns are asked for without its flags and its trials
+    from sweep.plan.plan import Plan
+    from sweep.procedures import Knowledge, Preparing
+    from sweep.procedures.panels import Panels
+    from sweep.procedures.sections import Sections
+    from sweep.procedures.traces import Traces
+    from sweep.relearning.setup import Setup
 
-def _setup() -> Any:
+
+def setup_class() -> type[Setup]:
+    """The flags' frozen dataclass."""
     from sweep.relearning.setup import Setup
 
     return Setup
@@ -22,37 +31,37 @@ def _check(space: SearchSpace) -> None:
     check(space)
 
 
-def _estimate(plan: Any, space: SearchSpace) -> dict[str, float]:
+def _estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:
     from sweep.relearning.cost import estimate
 
     return estimate(plan, space)
 
 
-def _preparing(plan: Any) -> Any:
+def _preparing(plan: Plan[Setup]) -> Preparing:
     from sweep.relearning.preparation import Preparation
 
     return Preparation(plan)
 
 
-def _knowledge(space: SearchSpace, prepared: Row, plan: Row) -> Any:
+def _knowledge(space: SearchSpace, prepared: Row, plan: Row) -> Knowledge:
     from sweep.relearning.knowledge import knowledge_of
 
     return knowledge_of(space, prepared, plan)
 
 
-def _sections() -> Any:
+def _sections() -> Sections:
     from sweep.relearning.sections import Sections
 
     return Sections()
 
 
-def _panels() -> Any:
+def _panels() -> Panels:
     from sweep.relearning.page_panels import RelearningPanels
 
     return RelearningPanels()
 
 
-def _traces() -> Any:
+def _traces() -> Traces:
     from sweep.relearning.traces import Traces
 
     return Traces()
@@ -67,7 +76,7 @@ def _export(run: str, replicate: Row, folder: Path, artifacts: str) -> Path:
 PROCEDURE = Procedure(
     name="relearning",
     columns=columns,
-    setup=_setup,
+    setup=setup_class,
     check=_check,
     estimate=_estimate,
     preparing=_preparing,

@@ -17,10 +17,10 @@ from sweep.space import Constraint
 class Sections(NoSections):
     """The `sweep.procedures.sections.Sections` of relearning."""
 
-    compared = ("kid", "precision", "recall")  # beside a Fréchet distance of few samples
+    compared: Sequence[str] = ("kid", "precision", "recall")  # beside a Fréchet distance of few samples
     compared_at = "attack and rung"
     excess_note = "* holds forgotten data: relearning is judged against the retrain control"
-    first_stages = ("unlearn", "score")
+    first_stages: Sequence[str] = ("unlearn", "score")
 
     def about(self, sweep: Sweep) -> str:
         return f"data {sweep.plan['data']}, forget {sweep.plan['forget']}"

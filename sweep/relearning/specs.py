@@ -24,7 +24,7 @@ from trainables.store import Store
 class Specs:
     """Of one run, whose bounds and noise of fid_delta have been prepared."""
 
-    plan: Plan
+    plan: Plan[Setup]
     space: SearchSpace
     experiment: Experiment
     fid_delta_sd: float = math.inf
@@ -85,7 +85,7 @@ class Specs:
         gate: bool,
         start: str = "base",
     ) -> TrialSpec:
-        setup: Setup = self.plan.setup
+        setup = self.plan.setup
         forgotten, per_retained = setup.samples_forgotten, setup.samples_per_retained
         limits = [gate_limit(c, self.plan.gate_margin) for c in self.space.constraints if gate]
         return TrialSpec(

@@ -10,19 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep import procedures
 from sweep.errors import Parser, UsageError, command, resumable
 from sweep.plan import credentials, flags, folders, members
 from sweep.plan.asked import artifacts_of, place_of, resumed
 from sweep.plan.options import Call
 from sweep.plan.paths import default_run_dir
 from sweep.plan.place import Place
-from sweep.plan.plan import Plan, pin
+from sweep.plan.plan import pin
+from sweep.plan.run import RunPlan
 from sweep.plan.words import wrapped
 from sweep.records import read_json
 from sweep.records.claim import claimed
 from sweep.records.folder import only_driver, write_json
 from sweep.relearning import plan_words
+from sweep.relearning.procedure import setup_class
+from sweep.relearning.setup import Setup
 from sweep.terminal.lines import Progress
 from sweep.terminal.quiet import quiet
 from sweep.track import plan as tracks
@@ -32,10 +34,8 @@ from trainables.members import no_question
 from trainables.registry import outside
 
 TRACK = "track"
-# A sweep's flags that a track has no use for, or that say something else in it: it has its own of the latter.
-OTHERWISE = {"space", "target", "forget", "fix", "fid_budget", "confirm", "log_format", "keep"} | {
-    name for name, declared in flags.flags_of(Plan) if declared.group == flags.SEARCH
-}
+# Flags that a track has no use for, or that say something else in it: it has its own of the latter.
+OTHERWISE = {"target", "forget", "fid_budget", "confirm", "log_format"}
 
 EPILOG = """\
 examples:
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--forget", nargs="+", default=["3"], metavar="WHAT", help="what to forget, each in turn; all: every class"
     )
-    parts = (TrackPlan, Plan, procedures.named(procedures.DEFAULT).setup(), Place, Call)
+    parts = (TrackPlan, RunPlan, setup_class(), Place, Call)
     flags.add(p, parts, leave=OTHERWISE, titles={flags.QUESTION: TRACK})
     return p
 
@@ -88,26 +88,24 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
     if not (args.methods or args.sweep or args.model):
         raise UsageError("--methods NAME … is needed, or --from RUN, --model FOLDER or --resume RUN; try --methods all")
     no_question()
-    values = flags.values(Plan, args, leave=OTHERWISE)
-    members.use(values["members"])
+    brought = flags.values(RunPlan, args)["members"]
+    members.use(brought)
     run_dir = args.run_dir or default_run_dir(args.storage, "track")
-    kind = procedures.named(procedures.DEFAULT).setup()
+    kind = setup_class()
     setup = kind.asked(flags.values(kind, args, leave=OTHERWISE))
-    common = Plan(
-        "", run_dir, artifacts_of(args), seed=args.seed, members=values["members"], place=place_of(args), setup=setup
-    )
-    forgets = _forgets(args.forget, common)
+    run = RunPlan(run_dir, artifacts_of(args), args.seed, brought, place_of(args), setup=setup)
+    forgets = _forgets(args.forget, setup)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
     entries += [tracks.own_model(folder) for folder in args.model]
     settings = dict(_setting(text) for text in args.fix)
     changed = "".join(f", {name} {value}" for name, value in settings.items())
-    brought = {one.name for one in outside()}
-    methods = _methods(args.methods or [], common, forgets)
+    names_brought = {one.name for one in outside()}
+    methods = _methods(args.methods or [], run, forgets)
     for name in methods:
-        entries.append(Entry(name, name, settings, source=("own file" if name in brought else "shipped") + changed))
-    return TrackPlan(
-        common, tuple(entries), tracks.chosen_attacks(args.attacks), tuple(forgets), args.seeds, args.steps
-    )
+        entries.append(
+            Entry(name, name, settings, source=("own file" if name in names_brought else "shipped") + changed)
+        )
+    return TrackPlan(run, tuple(entries), tracks.chosen_attacks(args.attacks), tuple(forgets), args.seeds, args.steps)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -124,15 +122,15 @@ def _resumed(args: argparse.Namespace) -> TrackPlan:
     if not path.is_file():
         raise UsageError(f"--resume {args.resume}: is not a track's folder (it has no track.json)")
     plan = TrackPlan.from_json(read_json(path), str(path))
-    return dataclasses.replace(plan, common=resumed(plan.common, Path(args.resume), args, parser()))
+    return dataclasses.replace(plan, run=resumed(plan.run, Path(args.resume), args, parser()))
 
 
-def _forgets(asked: list[str], common: Plan) -> list[str]:
+def _forgets(asked: list[str], setup: Setup) -> list[str]:
     """What to forget, each in turn and once, in the one spelling that rows have; ``all``: every class or every attribute."""
-    data = common.setup.dataset()
+    data = setup.dataset()
     if ALL in asked:
         if data.unconditional:
-            raise UsageError(f"--forget all: {common.setup.data} has no classes; write instances:INDEX,…")
+            raise UsageError(f"--forget all: {setup.data} has no classes; write instances:INDEX,…")
         asked = [f"attribute:{a}" for a in data.attributes] or [class_text(c, data) for c in data.present]
     try:
         return list(dict.fromkeys(parse_forget(text, data).text for text in asked))
@@ -140,20 +138,20 @@ def _forgets(asked: list[str], common: Plan) -> list[str]:
         raise UsageError(f"--forget {error}") from error
 
 
-def _methods(asked: list[str], common: Plan, forgets: list[str]) -> list[str]:
+def _methods(asked: list[str], run: RunPlan[Setup], forgets: list[str]) -> list[str]:
     """The methods asked for; of all there are, those that can forget this, Meta-Unlearning around DiMUM among them."""
     if ALL not in asked:
         return asked
     from sweep.track.run import able, experiments_of
     from trainables.unlearning import METHODS
 
-    experiments = experiments_of(TrackPlan(common, (), (), tuple(forgets)))
+    experiments = experiments_of(TrackPlan(run, (), (), tuple(forgets)))
     return able([*METHODS.names(), *(f"{wrapper}(dimum)" for wrapper in METHODS.wrappers.names())], experiments)
 
 
 def describe(plan: TrackPlan) -> str:
     """The whole track in words."""
-    setup = plan.common.setup
+    setup = plan.run.setup
     data = setup.dataset()
     data_facts = ", ".join(plan_words.data_facts(data, setup.data_limit, setup.data_folder))
     n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
@@ -168,7 +166,7 @@ def describe(plan: TrackPlan) -> str:
         f"samples     {setup.samples_forgotten} of what is forgotten, {setup.samples_per_retained} of each "
         f"retained condition; features: {setup.fid_features}",
         f"replicates  {n}, controls included, {len(plan.suite)} attacks each; {plan.place.workers} at a time",
-        f"artifacts   {plan.common.artifacts}",
+        f"artifacts   {plan.run.artifacts}",
         f"run         {plan.run_dir}",
     ]
     return "\n".join(lines)
@@ -189,11 +187,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.resume:
             from sweep.driver.store_place import check_store
 
-            if lost := check_store(Path(plan.run_dir), plan.common.artifacts, bool(args.artifacts)):
+            if lost := check_store(Path(plan.run_dir), plan.run.artifacts, bool(args.artifacts)):
                 print(lost, flush=True)
-        folders.check_folders(plan.common, new=bool(args.run_dir), holds="track.json")
-        common = dataclasses.replace(plan.common, setup=plan.common.setup.fingerprinted())
-        plan = dataclasses.replace(plan, common=common)
+        folders.check_folders(plan.run, new=bool(args.run_dir), holds="track.json")
+        plan = dataclasses.replace(plan, run=plan.run.but(setup=plan.run.setup.fingerprinted()))
         quiet(args.verbose)
         if args.dry_run:  # what it lets pass, runs: methods and data are asked too
             from sweep.track.run import check_members
@@ -210,18 +207,19 @@ def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> Tra
     """The track checked by its methods and data, in the folder that it got; a resumed one has its own."""
     progress.line("loading torch and Ray")
     from sweep.driver.store_place import record_store
-    from sweep.relearning.prepare import resolved
+    from sweep.relearning.prepare import experiment_of, resolved
     from sweep.track.run import check_members
 
     with progress.while_busy(lambda: progress.line("checking methods and data")):
         check_members(plan)
     if args.resume:
         with only_driver(Path(plan.run_dir)):
-            record_store(Path(plan.run_dir), plan.common.artifacts, "track.json")
+            record_store(Path(plan.run_dir), plan.run.artifacts, "track.json")
         return plan
-    common = resolved(plan.common)
+    setup = plan.run.setup
+    run = plan.run.but(setup=resolved(setup, experiment_of(setup, plan.run.artifacts, plan.place)))
     with claimed(Path(plan.run_dir), "track.json", named=bool(args.run_dir)) as folder:
-        placed = dataclasses.replace(plan, common=folders.placed(common, folder))
+        placed = dataclasses.replace(plan, run=folders.placed(run, folder))
         members.keep(folder)
         write_json(folder / "track.json", placed.to_json())
     if placed.run_dir != plan.run_dir:

@@ -86,7 +86,7 @@ class TrackAgenda:
         ]
 
     def _job(self, entry: Entry, forget: str, replicate: int, arm: str, start: str) -> Job:
-        setup = self.plan.common.setup
+        setup = self.plan.run.setup
         spec = TrialSpec(
             trial_id=f"{safe(entry.name)}-forget-{safe(forget)}",
             replicate=replicate,

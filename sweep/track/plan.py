@@ -13,9 +13,12 @@ from sweep.plan import flags, members
 from sweep.plan.flags import QUESTION, at_least, flag
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan, listed
+from sweep.plan.run import RunPlan
 from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
+from sweep.relearning.procedure import setup_class
 from sweep.relearning.question import check_method
+from sweep.relearning.setup import Setup
 from sweep.space import CONTROL, Attack
 from sweep.track.suite import SUITE
 
@@ -53,9 +56,9 @@ def rungs_to(steps: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class TrackPlan:
-    """A track. `common` is what its trials share with a sweep's: data, models, sampling and where it runs."""
+    """A track: what is compared, and what every run has (`run`): data, models and sampling, and where it runs."""
 
-    common: Plan
+    run: RunPlan[Setup]
     entries: tuple[Entry, ...]
     attacks: tuple[str, ...]
     forgets: tuple[str, ...]
@@ -78,11 +81,11 @@ class TrackPlan:
 
     @property
     def run_dir(self) -> str:
-        return self.common.run_dir
+        return self.run.run_dir
 
     @property
     def place(self) -> Place:
-        return self.common.place
+        return self.run.place
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -95,17 +98,16 @@ class TrackPlan:
     @property
     def replicate_seeds(self) -> list[int]:
         """Seed of replicate 1, 2, …: those that a sweep of the same `--seed` confirms on."""
-        first = self.common.replicate_seeds[0]
-        return [first + i for i in range(1, self.seeds + 1)]
+        return [self.run.first_seed + i for i in range(1, self.seeds + 1)]
 
-    def of(self, forget: str) -> Plan:
-        """What a sweep that forgets this would share: base model, classifier, reference statistics."""
-        return self.common.but(forget=forget)
+    def setup_of(self, forget: str) -> Setup:
+        """What replicates that forget this are about, as a sweep that forgets it would say."""
+        return dataclasses.replace(self.run.setup, forget=forget)
 
     def to_json(self) -> dict[str, Any]:
         """What ``track.json`` holds: the plan, and with it all that makes two tracks comparable but what is prepared."""
         return {
-            "plan": self.common.flat(),
+            "plan": self.run.flat(),
             "entries": [dataclasses.asdict(e) for e in self.entries],
             "attacks": {a.name: dataclasses.asdict(a) for a in self.suite},
             "forgets": list(self.forgets),
@@ -119,11 +121,12 @@ class TrackPlan:
     def from_json(cls, values: dict[str, Any], where: str) -> TrackPlan:
         """The plan a ``track.json`` holds; UsageError where it is not one, or the suite has changed since."""
         try:
-            common = Plan.of(**{**listed(values["plan"]), "fix": ()})
+            searched = {f.name for f in dataclasses.fields(Plan)}  # older tracks have these, of a sweep, without a use
+            run = RunPlan.of(setup_class(), **{n: v for n, v in listed(values["plan"]).items() if n not in searched})
             members.use_recorded(values, where)
             entries = tuple(Entry(**e) for e in values["entries"])
             plan = cls(
-                common, entries, tuple(values["attacks"]), tuple(values["forgets"]), values["seeds"], values["steps"]
+                run, entries, tuple(values["attacks"]), tuple(values["forgets"]), values["seeds"], values["steps"]
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{where}: not a track of this version ({error})") from None
@@ -135,7 +138,7 @@ class TrackPlan:
 def validate(plan: TrackPlan) -> None:
     """Everything that can be wrong with a track and needs nothing heavy to see."""
     flags.check(plan)
-    flags.check(plan.common, only=("seed",))
+    flags.check(plan.run)
     names = [e.name for e in plan.entries]
     for name in names:
         if not safe(name) or safe(name).startswith(CONTROL):
@@ -149,7 +152,7 @@ def validate(plan: TrackPlan) -> None:
             except UsageError as error:
                 raise UsageError(f"--methods {error}") from None
     for forget in plan.forgets:
-        plan.of(forget).setup.check()
+        plan.setup_of(forget).check()
     plan.place.check()
 
 

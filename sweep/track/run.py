@@ -96,7 +96,8 @@ def run(plan: TrackPlan, progress: Progress) -> None:
 
 def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
     """One experiment for each thing to forget, by its text."""
-    return {forget: preparing.experiment_of(plan.of(forget)) for forget in plan.forgets}
+    artifacts, place = plan.run.artifacts, plan.place
+    return {forget: preparing.experiment_of(plan.setup_of(forget), artifacts, place) for forget in plan.forgets}
 
 
 def check_members(plan: TrackPlan) -> None:
@@ -121,7 +122,7 @@ def check_members(plan: TrackPlan) -> None:
 
 def _own_model(plan: TrackPlan, entry: Entry, experiment: Experiment) -> Pretrained:
     """The pipeline of an entry; UsageError where its files have changed since the track was planned."""
-    pretrained = preparing.pipeline("--model", entry.model, "", plan.common.setup, experiment)
+    pretrained = preparing.pipeline("--model", entry.model, "", plan.run.setup, experiment)
     if pretrained.digest != entry.digest:
         raise UsageError(f"--model {entry.model}: its files have changed since this track began; start a new one")
     return pretrained
@@ -164,7 +165,7 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
     if first.without_control:
         tell(f"prepare: no retrain control: {first.without_control}")
     made = make_all(graph, execute)
-    samples = Samples(plan.common.setup.samples_forgotten, plan.common.setup.samples_per_retained)
+    samples = Samples(plan.run.setup.samples_forgotten, plan.run.setup.samples_per_retained)
     scores = [
         score_of(e, f"base of {e.forget} on seed {s}", "base", samples, s)
         for e in experiments

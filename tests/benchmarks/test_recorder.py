@@ -23,7 +23,7 @@ FIGURES = {"unlearning_accuracy": 1.0, "retain_accuracy": 0.95}
 
 def plan_in(folder: Path) -> Plan:
     fix = (("method", "dimum"),)
-    return Plan(
+    return Plan.of(
         space=record.SPACE, run_dir=str(folder), artifacts=str(folder / "store"), trials=10, baseline_trials=0,
         sampler="qmc", fix=fix, confirm_seeds=2,
     )  # fmt: skip

@@ -19,7 +19,8 @@ import pyarrow as pa
 from sweep.errors import UsageError, near
 from sweep.plan import flags
 from sweep.plan.flags import QUESTION, WHERE, Line, Words, at_least, flag
-from sweep.plan.plan import SEEDS_A_SWEEP, Plan
+from sweep.plan.plan import Plan
+from sweep.plan.run import SEEDS_A_SWEEP
 from sweep.procedures import Columns, Counts, Execute, Procedure, Row, Tell, column
 from sweep.procedures.columns import WORD, figures_of
 from sweep.procedures.panels import NoPanels
@@ -112,7 +113,7 @@ class Setup:
 class Specs:
     """Of one run, whose budget is known."""
 
-    plan: Plan
+    plan: Plan[Setup]
     space: SearchSpace
     controls: tuple[str, ...] = (FAIR,)
 
@@ -156,14 +157,14 @@ class Specs:
 class Preparing:
     """Tosses a fair coin: what it takes to show the heads asked for is the budget."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan[Setup]) -> None:
         self.plan = plan
 
     def check(self, space: SearchSpace) -> None:
         """Nothing: whatever the question asks for can be flipped."""
 
-    def resolved(self) -> Plan:
-        return self.plan
+    def resolved(self) -> Setup:
+        return self.plan.setup
 
     def begin(self) -> None:
         """Nothing is fetched."""
@@ -258,7 +259,7 @@ def _check(space: SearchSpace) -> None:
             )
 
 
-def _estimate(plan: Plan, space: SearchSpace) -> dict[str, float]:
+def _estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:
     trial = 0.1 + plan.setup.toss_s * 2 * plan.setup.heads
     search = trial * sum(plan.budget_of(space, arm.name) for arm in space.arms)
     confirm = trial * plan.confirm_seeds * plan.confirm_members * len(space.arms)

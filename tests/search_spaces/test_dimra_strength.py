@@ -25,4 +25,4 @@ def test_every_setting_is_the_attacks_and_begins_with_dimras_defaults() -> None:
     for arm in SPACE.arms:
         (start,) = arm.start_points
         assert ATTACKS[arm.attack].configure(start).optimiser == start["optimiser"]
-    check_members(Plan(space=SPACE.name, run_dir="r", artifacts="a"), SPACE)
+    check_members(Plan.of(space=SPACE.name, run_dir="r", artifacts="a"), SPACE)

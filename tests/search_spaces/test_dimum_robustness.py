@@ -38,4 +38,4 @@ def test_the_suites_are_the_declared_ones_and_only_what_holds_the_forgotten_data
 
 
 def test_every_setting_is_one_its_method_takes() -> None:
-    check_members(Plan(space="dimum_robustness", run_dir="r", artifacts="a"), SPACE)
+    check_members(Plan.of(space="dimum_robustness", run_dir="r", artifacts="a"), SPACE)

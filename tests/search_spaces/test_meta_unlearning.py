@@ -10,7 +10,7 @@ from sweep.plan.plan import Plan
 from sweep.relearning.prepare import check_members
 from trainables.auxiliary import HOLD_FORGOTTEN
 
-PLAN = Plan(space=SPACE.name, run_dir="r", artifacts="a", trials=SPACE.trials, baseline_trials=SPACE.trials)
+PLAN = Plan.of(space=SPACE.name, run_dir="r", artifacts="a", trials=SPACE.trials, baseline_trials=SPACE.trials)
 
 
 def test_every_method_is_searched_with_meta_and_without_over_the_same_ranges_and_as_often() -> None:

@@ -25,7 +25,7 @@ def test_every_method_that_forgets_conditions_is_an_arm() -> None:
 
 
 def test_every_method_gets_as_many_trials() -> None:
-    plan = Plan(space=SPACE.name, run_dir="r", artifacts="a", trials=SPACE.trials)
+    plan = Plan.of(space=SPACE.name, run_dir="r", artifacts="a", trials=SPACE.trials)
     assert {plan.budget_of(SPACE, arm.name) for arm in SPACE.arms} == {6}
 
 
@@ -49,7 +49,7 @@ def test_it_is_flat_within_an_arm_so_that_every_sampler_applies() -> None:
 
 
 def test_every_setting_is_one_its_method_takes() -> None:
-    check_members(Plan(space=SPACE.name, run_dir="r", artifacts="a"), SPACE)
+    check_members(Plan.of(space=SPACE.name, run_dir="r", artifacts="a"), SPACE)
 
 
 def test_methods_that_cannot_forget_what_is_asked_for_are_named_with_those_that_can() -> None:

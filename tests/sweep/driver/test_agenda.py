@@ -308,8 +308,9 @@ def test_a_setting_that_is_true_or_false_is_recorded_and_found_again(tmp_path: P
 
 
 def test_shadow_models_are_trained_only_where_the_plan_says_so(tmp_path: Path) -> None:
-    assert experiment_of(plan_in(tmp_path)).shadow_models == 0
-    assert experiment_of(plan_in(tmp_path, shadow_models=3)).shadow_models == 3
+    for asked in (0, 3):
+        plan = plan_in(tmp_path, shadow_models=asked)
+        assert experiment_of(plan.setup, plan.artifacts, plan.place).shadow_models == asked
 
 
 def test_what_was_confirmed_is_in_the_journal_once_and_stays_there(plan: Plan) -> None:

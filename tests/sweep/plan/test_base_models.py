@@ -25,6 +25,7 @@ from trainables.data import DATASETS
 from trainables.denoisers.models import build
 from trainables.denoisers.recipes import BaseModel, Pretrained
 from trainables.denoisers.sizes import SIZES, fitting
+from trainables.relearning.experiment import Experiment
 
 TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")
 
@@ -44,8 +45,13 @@ def plan_in(folder: Path, **changes: Any) -> Plan:
     return Plan.of(run_dir=str(folder / "run"), artifacts=str(folder / "store"), **facts)
 
 
+def shared_by(plan: Plan) -> Experiment:
+    """What the plan's trials share."""
+    return experiment_of(plan.setup, plan.artifacts, plan.place)
+
+
 def test_the_small_base_model_is_the_one_there_has_always_been(tmp_path: Path) -> None:
-    assert experiment_of(plan_in(tmp_path)).base == BaseModel()
+    assert shared_by(plan_in(tmp_path)).base == BaseModel()
     assert plan_in(tmp_path).setup.sized(None, None) == plan_in(tmp_path).setup
 
 
@@ -62,36 +68,37 @@ def test_the_size_fits_the_images_and_steps_are_the_sizes_own_unless_given(tmp_p
     assert [fitting((1, side, side)) for side in (8, 16, 32, 64)] == ["small", "medium", "large", "large"]
     assert plan_in(tmp_path).setup.sized("medium", None).base_steps == SIZES["medium"]["train_steps"]
     plan = plan_in(tmp_path)
-    plan = replace(plan, setup=plan.setup.sized("medium", 7))
-    base = experiment_of(plan).base
+    plan = plan.but(setup=plan.setup.sized("medium", 7))
+    base = shared_by(plan).base
     assert isinstance(base, BaseModel) and (base.channels, base.train_steps) == ((32, 64), 7)
     assert "medium, 7 steps; images by ddim-10" in describe(plan, plan.question())
 
 
 def test_how_images_are_drawn_is_part_of_the_experiment(tmp_path: Path) -> None:
     plan = plan_in(tmp_path, image_sampler="dpm-solver++", sampling_steps=5, guidance=1.5)
-    assert experiment_of(plan).sampler == "dpmsolver++-5-cfg1.5"
+    assert shared_by(plan).sampler == "dpmsolver++-5-cfg1.5"
 
 
 def test_a_resumed_run_keeps_its_pipeline_or_says_that_it_has_changed(tmp_path: Path) -> None:
     folder = Path(save(tmp_path / "pipe"))
-    plan = resolved(plan_in(tmp_path, base=str(folder), base_classes=tuple(range(9, -1, -1))))
+    plan = plan_in(tmp_path, base=str(folder), base_classes=tuple(range(9, -1, -1)))
+    plan = plan.but(setup=resolved(plan.setup, shared_by(plan)))
     again = Plan.from_json(json.loads(json.dumps(plan.to_json())), "plan.json")
-    base = experiment_of(again).base
+    base = shared_by(again).base
     assert again == plan and isinstance(base, Pretrained) and base.digest == plan.setup.base_digest != ""
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("0.02", "0.03"))
     with pytest.raises(UsageError, match="have changed since this run began"):
-        experiment_of(again)
+        shared_by(again)
 
 
 def test_guidance_needs_a_null_condition_and_a_control_the_base_models_schedule(tmp_path: Path) -> None:
     base = save(tmp_path / "base", classes=10)
     with pytest.raises(UsageError, match="knows no null condition"):
-        experiment_of(plan_in(tmp_path, base=base, guidance=2.0))
+        shared_by(plan_in(tmp_path, base=base, guidance=2.0))
     control = save(tmp_path / "control", classes=10, beta_schedule="squaredcos_cap_v2")
     with pytest.raises(UsageError, match=r"--retrain-control: .*noise schedule is not the base model's"):
-        experiment_of(plan_in(tmp_path, base=base, retrain_control=control))
+        shared_by(plan_in(tmp_path, base=base, retrain_control=control))
 
 
 def test_without_a_control_the_base_model_alone_is_attacked(tmp_path: Path) -> None:
@@ -102,7 +109,7 @@ def test_without_a_control_the_base_model_alone_is_attacked(tmp_path: Path) -> N
         create_run_dir(plan)
         write_json(Path(plan.run_dir) / "prepared.json", prepared := {"fid_budget": 5.0, "fid_delta_sd": 0.5})
         space = plan.question().bounded(prepared)
-        agenda = Agenda(plan, space, Specs(plan, space, experiment_of(plan), 0.5), prepared)
+        agenda = Agenda(plan, space, Specs(plan, space, shared_by(plan), 0.5), prepared)
         names.append([j.name for j in agenda._control_jobs(0)])
     assert names == [["control-base-r0"], ["control-base-r0", "control-retrain-r0"]]
 

@@ -18,6 +18,7 @@ from sweep.plan.folders import create_run_dir
 from sweep.plan.options import Call
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan
+from sweep.plan.run import RunPlan
 from sweep.relearning.setup import Setup
 from sweep.track import __main__ as track
 
@@ -86,7 +87,7 @@ def test_a_new_flag_is_refused_in_one_line_where_its_value_cannot_be(
 def test_a_new_flag_cannot_stand_beside_resume_unless_it_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    create_run_dir(Plan(TINY, str(tmp_path / "run"), str(tmp_path / "store")))
+    create_run_dir(Plan.of(space=TINY, run_dir=str(tmp_path / "run"), artifacts=str(tmp_path / "store")))
     assert launch.main(["--resume", str(tmp_path / "run"), "--brightness", "2"]) == 2
     assert capsys.readouterr().err.startswith("error: --brightness beside --resume: the run's own plan holds")
 
@@ -106,15 +107,15 @@ def test_a_resumed_run_takes_what_may_be_given_anew_and_keeps_the_rest(tmp_path:
 
 def test_every_part_of_a_plan_has_fields_of_its_own() -> None:
     """Or they would be one in plan.json, where all stand beside one another."""
-    names = [field.name for part in (Plan, Place, Setup) for field in fields(part)]
+    names = [field.name for part in (Plan, RunPlan, Place, Setup) for field in fields(part)]
     assert len(names) == len(set(names))
-    options = [declared.option for part in (Plan, Place, Setup, Call) for _, declared in flags.flags_of(part)]
+    options = [declared.option for part in (Plan, RunPlan, Place, Setup, Call) for _, declared in flags.flags_of(part)]
     assert len(options) == len(set(options))
 
 
 def test_a_plan_by_names_is_the_plan_of_its_parts() -> None:
     place, setup = Place(workers=5), Setup(data="digits_duplicated", guidance=2.0)
-    whole = Plan("s", "r", "a", seed=4, place=place, setup=setup)
+    whole = Plan("s", run=RunPlan("r", "a", seed=4, place=place, setup=setup))
     assert Plan.of(**whole.flat()) == whole
     assert whole.but(seed=5, workers=6, guidance=1.0) == Plan.of(
         space="s", run_dir="r", artifacts="a", seed=5, workers=6, data="digits_duplicated", guidance=1.0
@@ -132,7 +133,7 @@ def test_a_plan_by_names_is_the_plan_of_its_parts() -> None:
     ],
 )
 def test_a_plan_json_of_another_version_is_one_line_that_names_the_key(change: dict[str, object], said: str) -> None:
-    values = Plan("s", "r", "a").flat() | change
+    values = Plan.of(space="s", run_dir="r", artifacts="a").flat() | change
     held = {name: value for name, value in values.items() if value is not None}
     with pytest.raises(UsageError) as refused:
         Plan.recorded({"plan": held, "space_fingerprint": ""}, "RUN/plan.json")

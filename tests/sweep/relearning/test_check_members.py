@@ -16,7 +16,7 @@ from sweep.space import Attack, Settings
 
 def check(tmp_path: Path, method: str, settings: Settings, counts: bool = True) -> None:
     space = replace(SPACE, confirm_attacks=(*SPACE.search_attacks, Attack("mine", method, settings, counts)))
-    check_members(Plan(space=SPACE.name, run_dir=str(tmp_path / "r"), artifacts=str(tmp_path / "a")), space)
+    check_members(Plan.of(space=SPACE.name, run_dir=str(tmp_path / "r"), artifacts=str(tmp_path / "a")), space)
     assert not list(tmp_path.iterdir()), "nothing is made"
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import statistics
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,12 +19,13 @@ from playwright.sync_api import Page
 
 from sweep import gc, records
 from sweep.errors import UsageError
+from sweep.plan.plan import Plan, listed
 from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
 from sweep.records import COMPLETE
 from sweep.track import leaderboard
 from sweep.track.__main__ import main
-from sweep.track.plan import from_sweep
+from sweep.track.plan import TrackPlan, from_sweep
 from sweep.track.reading import read_track
 from sweep.track.scoring import Scorer
 from trainables.metrics import aurc
@@ -196,8 +198,16 @@ def test_tracks_made_under_other_conditions_are_not_compared(
         leaderboard.compare(track, other)
 
 
+def test_a_track_from_before_it_held_no_sweeps_plan_goes_on_as_it_was(track: Path) -> None:
+    facts = records.read_json(track / "track.json")
+    searched = {f.name for f in fields(Plan)} & facts["plan"].keys()
+    assert not searched, "a track searches nothing"
+    earlier = Plan.of(space="", **listed(facts["plan"])).flat()
+    plan = TrackPlan.from_json(facts | {"plan": json.loads(json.dumps(earlier))}, "track.json")
+    assert plan == TrackPlan.from_json(facts, "track.json")
+
+
 def test_a_model_of_ones_own_is_scored_as_what_it_is(track: Path, artifacts: Path, tmp_path: Path) -> None:
-    from sweep.track.plan import TrackPlan
     from sweep.track.run import experiments_of
     from trainables.relearning.export import save_pipeline
     from trainables.store import Store
