@@ -21,6 +21,7 @@ from sweep.errors import UsageError
 from sweep.page.contents import SCRIPTS, contents
 from sweep.page.figures import front_figure, png_bytes
 from sweep.page.render import render
+from sweep.reading.durations import duration
 from sweep.reading.progress import progress
 from sweep.reading.sweep import read_sweep
 from sweep.records import TABLES, NothingRecorded, now, read_json, run_folder
@@ -73,9 +74,7 @@ class Pages:
         if self.ended():
             return f"Live page: {told}. Nothing more will come; this page stays as it is."
         newest = max((p.stat().st_mtime for run in self.runs for p in _places(run)), default=time.time())
-        quiet = (
-            f"{(time.time() - newest) / 60:.0f} min" if time.time() - newest >= 90 else f"{time.time() - newest:.0f} s"
-        )
+        quiet = duration(time.time() - newest)
         far = f" ({'; '.join(self._progress)})" if self._progress else ""
         return f"Live page: {told}{far}; last record {quiet} ago, asked at {now():%H:%M:%S} UTC, every {EVERY_S} s."
 

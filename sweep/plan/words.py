@@ -10,6 +10,7 @@ from sweep.plan import flags
 from sweep.plan.flags import Line, Words
 from sweep.plan.plan import Plan
 from sweep.procedures import Setup
+from sweep.reading.durations import duration
 from sweep.space import Choice, Constraint, Parameter, SearchSpace
 
 _FEW_ARMS = 4  # more than this are told in fewer words
@@ -79,16 +80,8 @@ def _cost(plan: Plan[Setup], space: SearchSpace) -> list[str]:
     return [
         f"cost        about {cost['prepare']:.0f} core-s to prepare (0 where cached), at most {cost['search']:.0f} to search, "
         f"{cost['confirm']:.0f} to confirm;",
-        f"            about {_duration(cost['wall'])} in all on {plan.place.workers} cores{measured}",
+        f"            about {duration(cost['wall'])} in all on {plan.place.workers} cores{measured}",
     ]
-
-
-def _duration(seconds: float) -> str:
-    for unit, name in ((86400, "days"), (3600, "hours")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.0f} {name}"
-    minutes = round(seconds / 60)
-    return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
 def _budgets(plan: Plan[Setup], space: SearchSpace) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from sweep.reading.durations import duration
 from sweep.reading.sweep import Sweep
 from sweep.reading.timeline import timeline
 from sweep.records import RUNNING
@@ -25,7 +26,7 @@ class Progress:
     left_s: float | None
 
     def __str__(self) -> str:
-        """``search: 5 of 24 trials ended, at most about 12 min left``."""
+        """``search: 5 of 24 trials ended, at most about 12 minutes left``."""
         what = "search" if self.searching else "confirmation"
         unit = "trials" if self.searching else "replicates"
         of = "" if self.planned is None else f" of {self.planned}"
@@ -35,7 +36,7 @@ class Progress:
         if self.left_s is None:
             return f"{told}, time left not known yet"
         most = "at most " if self.searching else ""  # a rule may end it before its trials
-        return f"{told}, {most}about {_duration(self.left_s)} left"
+        return f"{told}, {most}about {duration(self.left_s)} left"
 
 
 def progress(sweep: Sweep) -> Progress:
@@ -75,9 +76,3 @@ def _seconds_each(sweep: Sweep, searching: bool) -> float | None:
     table = table.filter(pc.and_(of_phase, pc.invert(pc.fill_null(table["found"], False))))
     each = table.group_by(["trial_id", "replicate"]).aggregate([("wall_s", "sum")])
     return pc.mean(each["wall_s_sum"]).as_py() if each.num_rows else None
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
