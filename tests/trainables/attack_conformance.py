@@ -17,7 +17,8 @@ from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.data import Images
 from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, trained_parameters
 from trainables.denoisers.recipes import BaseModel
-from trainables.diffusion import Diverged, FineTuning, noise_schedule
+from trainables.diffusion import Diverged, noise_schedule
+from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import Landmarks, diagnose
 from trainables.training.device import Device
 

@@ -14,7 +14,8 @@ from diffusers import UNet2DModel
 
 from trainables.data import Images
 from trainables.denoisers.models import LORA, trained_parameters
-from trainables.diffusion import Diverged, FineTuning, Run, noise_schedule
+from trainables.diffusion import Diverged, noise_schedule
+from trainables.fine_tuning import FineTuning, Run
 from trainables.forgetting import CONDITIONS, INSTANCES
 from trainables.training.device import Device
 from trainables.unlearning import METHODS, FineTuningSettings, Problem

@@ -59,7 +59,7 @@ def test_a_trial_steps_until_it_is_done(short: TrialSpec, start: Callable) -> No
 def test_an_exception_in_a_stage_is_the_trials_recorded_failure(short: TrialSpec, start: Callable) -> None:
     (report,) = finish(start(replace(short, settings=DESTROYED)))
     assert report["state"] == "FAIL"
-    assert "Diverged" in report["cause"] and "diffusion.py" in report["cause"]
+    assert "Diverged" in report["cause"] and "fine_tuning.py" in report["cause"]
     assert report["figures"] == {}
 
 

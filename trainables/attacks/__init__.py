@@ -19,7 +19,8 @@ from trainables.auxiliary import known_auxiliary
 from trainables.data import Images
 from trainables.denoisers.models import check_trained_parameters, drawn_loss, dropout_loss, parameters_to_train
 from trainables.denoisers.recipes import Recipe
-from trainables.diffusion import FineTuning, Gradient, Loss, Optimisation, descend
+from trainables.diffusion import Loss
+from trainables.fine_tuning import FineTuning, Gradient, Optimisation, descend
 from trainables.registry import Registry, configure
 from trainables.training.device import Device
 

@@ -18,7 +18,7 @@ import torch
 from trainables.attacks import AttackSettings, Target, check_counts, register_gradient
 from trainables.auxiliary import few
 from trainables.data import Images
-from trainables.diffusion import FineTuning, Gradient, descend
+from trainables.fine_tuning import FineTuning, Gradient, descend
 
 
 @dataclass(frozen=True)

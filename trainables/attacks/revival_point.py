@@ -21,7 +21,7 @@ import torch
 from trainables.attacks import AttackSettings, Target, check_counts, register_gradient
 from trainables.auxiliary import few
 from trainables.data import Images
-from trainables.diffusion import FineTuning, descend
+from trainables.fine_tuning import FineTuning, descend
 
 
 @dataclass(frozen=True)

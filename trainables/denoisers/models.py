@@ -14,7 +14,8 @@ from diffusers import DiTTransformer2DModel, UNet2DModel
 from trainables.data import Dataset, Images
 from trainables.denoisers.dit import DiT
 from trainables.denoisers.recipes import BaseModel, Recipe
-from trainables.diffusion import FineTuning, Loss, Optimisation, denoising_loss
+from trainables.diffusion import Loss, denoising_loss
+from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.store import Artifact, Tensors
 from trainables.training.device import Device
 from trainables.training.lora import add_factors, is_factor

@@ -23,7 +23,8 @@ import torch
 from diffusers import DDIMScheduler
 
 from trainables.data import Images
-from trainables.diffusion import FineTuning, Noised, Stateful
+from trainables.diffusion import Noised
+from trainables.fine_tuning import FineTuning, Stateful
 from trainables.training.lora import displacement, effective_weights, plain_parameters
 
 IMAGES = 32  # retained images of the gradient's batch

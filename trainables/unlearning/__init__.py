@@ -20,7 +20,8 @@ from diffusers import DDIMScheduler, UNet2DModel
 
 from trainables.data import Images
 from trainables.denoisers.models import LORA, check_trained_parameters, parameters_to_train, trained_parameters
-from trainables.diffusion import FineTuning, Gradient, Loss, Optimisation, Run, descend
+from trainables.diffusion import Loss
+from trainables.fine_tuning import FineTuning, Gradient, Optimisation, Run, descend
 from trainables.forgetting import CONDITIONS, Forget
 from trainables.registry import Registry, configure
 from trainables.training.device import Device

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import torch
 from diffusers import UNet2DModel
 
-from trainables.diffusion import FineTuning, Gradient, Loss, Noised, add_noise, denoising_loss, predict
+from trainables.diffusion import Loss, Noised, add_noise, denoising_loss, predict
+from trainables.fine_tuning import FineTuning, Gradient
 from trainables.forgetting import CONDITIONS, INSTANCES
 from trainables.unlearning import (
     FineTuningSettings,

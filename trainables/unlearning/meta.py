@@ -33,8 +33,9 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import Images
-from trainables.diffusion import FineTuning, Gradient, Run, Stateful, add_noise, denoising_loss
+from trainables.diffusion import add_noise, denoising_loss
 from trainables.features._distances import nearest_squared_distance
+from trainables.fine_tuning import FineTuning, Gradient, Run, Stateful
 from trainables.forgetting import CONDITIONS
 from trainables.unlearning import Method, Problem, register_wrapper
 from trainables.unlearning._replacement import conditions_by_distance

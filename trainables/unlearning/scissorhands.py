@@ -25,7 +25,8 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, trained_parameters
-from trainables.diffusion import FineTuning, add_noise, denoising_loss, predict
+from trainables.diffusion import add_noise, denoising_loss, predict
+from trainables.fine_tuning import FineTuning
 from trainables.unlearning import Mixture, Problem, balance, check_shares, register_gradient, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 

@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from diffusers import UNet2DModel
 
 from trainables.denoisers.models import trained_parameters
-from trainables.diffusion import FineTuning, denoising_loss, descend, predict
+from trainables.diffusion import denoising_loss, predict
+from trainables.fine_tuning import FineTuning, descend
 from trainables.unlearning import Problem, register_gradient, retained_batch
 from trainables.unlearning._partial_denoising import SelfSampled, partly_denoised
 

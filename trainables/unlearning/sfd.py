@@ -26,7 +26,8 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.denoisers.models import parameters_to_train
-from trainables.diffusion import FineTuning, Run, generate_in_one_step, predict
+from trainables.diffusion import generate_in_one_step, predict
+from trainables.fine_tuning import FineTuning, Run
 from trainables.unlearning import Mixture, Problem, balance, mixture_weights, register_run, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 

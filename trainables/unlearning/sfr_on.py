@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 
 from trainables.denoisers.models import trained_parameters
-from trainables.diffusion import FineTuning, Gradient, add_noise, denoising_loss, predict
+from trainables.diffusion import add_noise, denoising_loss, predict
+from trainables.fine_tuning import FineTuning, Gradient
 from trainables.forgetting import CONDITIONS, INSTANCES
 from trainables.unlearning import (
     FineTuningSettings,

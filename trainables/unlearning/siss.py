@@ -26,7 +26,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from trainables.diffusion import FineTuning, Gradient, predict
+from trainables.diffusion import predict
+from trainables.fine_tuning import FineTuning, Gradient
 from trainables.forgetting import INSTANCES
 from trainables.unlearning import FineTuningSettings, Problem, register_gradient
 

@@ -15,7 +15,8 @@ from attack_conformance import Ground
 from trainables.attacks import ATTACKS, AttackSettings, Target, register, register_gradient
 from trainables.auxiliary import AUXILIARY, few
 from trainables.data import Images
-from trainables.diffusion import FineTuning, Gradient, Loss
+from trainables.diffusion import Loss
+from trainables.fine_tuning import FineTuning, Gradient
 from trainables.metrics import aurc
 from trainables.registry import outside, withdraw
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec

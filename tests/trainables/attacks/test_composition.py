@@ -10,7 +10,7 @@ import torch
 from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.attacks.composition import Composition, personal_images
 from trainables.data import Images
-from trainables.diffusion import FineTuning
+from trainables.fine_tuning import FineTuning
 from trainables.relearning.products import Workbench
 from trainables.relearning.products.auxiliary import auxiliary_of
 from trainables.relearning.products.images import retain_set_of

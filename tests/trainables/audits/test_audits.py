@@ -16,8 +16,9 @@ from trainables.audits.shadow import LIKELIHOOD_MODELS, likelihood_ratio, per_im
 from trainables.data import DATASETS, Images
 from trainables.denoisers.models import build
 from trainables.denoisers.recipes import BaseModel
-from trainables.diffusion import Diverged, FineTuning, Optimisation, noise_schedule
+from trainables.diffusion import Diverged, noise_schedule
 from trainables.diffusion import denoising_loss as dsm
+from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.relearning.products import Workbench
 from trainables.relearning.products.images import forget_set_of, strangers_of
 from trainables.training.device import Device

@@ -11,7 +11,7 @@ from diffusers import UNet2DModel
 
 from trainables.denoisers.models import load_model, model_facts, trained_parameters, training_run, weights_of
 from trainables.denoisers.recipes import BaseModel
-from trainables.diffusion import FineTuning
+from trainables.fine_tuning import FineTuning
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.products import Workbench, make_model, model_key
 from trainables.relearning.products.models import model_of

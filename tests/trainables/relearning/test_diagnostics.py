@@ -13,7 +13,8 @@ from diffusers import UNet2DModel
 from formula import alpha_bar
 
 from trainables.attacks import ATTACKS, Target
-from trainables.diffusion import FineTuning, Optimisation, noise_schedule
+from trainables.diffusion import noise_schedule
+from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.relearning.diagnostics import IMAGES, Landmarks, diagnose
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.relearning.products import Workbench, model_key

@@ -10,7 +10,7 @@ import torch
 from diffusers import UNet2DModel
 from formula import epsilon_of, in_float64, noised, start
 
-from trainables.diffusion import FineTuning
+from trainables.fine_tuning import FineTuning
 from trainables.forgetting import Forget
 from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem

@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DModel
 from formula import in_float64, noised, start
 
-from trainables.diffusion import FineTuning, Stateful
+from trainables.fine_tuning import FineTuning, Stateful
 from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, FineTuningSettings, Method, Problem
 from trainables.unlearning.meta import MetaGradient, meta, meta_settings, related_benign

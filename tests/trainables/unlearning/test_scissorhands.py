@@ -9,7 +9,7 @@ import pytest
 import torch
 from formula import epsilon_of, in_float64, noised, start
 
-from trainables.diffusion import FineTuning
+from trainables.fine_tuning import FineTuning
 from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning.scissorhands import Projected, Scissorhands, cut, initial, towards

@@ -9,7 +9,7 @@ from diffusers import UNet2DModel
 from formula import epsilon_of, in_float64, noised, start
 
 from trainables.denoisers.models import trained_parameters
-from trainables.diffusion import FineTuning
+from trainables.fine_tuning import FineTuning
 from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 

@@ -11,7 +11,8 @@ from diffusers import UNet2DModel
 from formula import alpha_bar, epsilon_of, in_float64, noised, start
 
 from trainables.data import Images
-from trainables.diffusion import Diverged, Stateful
+from trainables.diffusion import Diverged
+from trainables.fine_tuning import Stateful
 from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning.sfd import Distillation, ScoreForgetting

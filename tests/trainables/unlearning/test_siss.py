@@ -13,7 +13,8 @@ from trainables.audits import image_losses
 from trainables.data import DATASETS, Images
 from trainables.denoisers.models import build
 from trainables.denoisers.recipes import BaseModel
-from trainables.diffusion import FineTuning, Optimisation, denoising_loss, noise_schedule
+from trainables.diffusion import denoising_loss, noise_schedule
+from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.forgetting import parse_forget
 from trainables.training.device import Device
 from trainables.unlearning import METHODS, Problem

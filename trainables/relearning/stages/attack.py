@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from trainables.diffusion import FineTuning
+from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import diagnose
 from trainables.relearning.experiment import AttackPlan, Samples, TrialSpec
 from trainables.relearning.products.models import model_key

@@ -13,7 +13,7 @@ import torch
 
 from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.auxiliary import MADE, few
-from trainables.diffusion import FineTuning
+from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import Landmarks
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec, stream
 from trainables.relearning.products.auxiliary import auxiliary_of

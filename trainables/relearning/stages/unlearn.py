@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import cached_property
 
 from trainables.denoisers.models import model_facts, weights_of
-from trainables.diffusion import Run
+from trainables.fine_tuning import Run
 from trainables.relearning.experiment import TrialSpec, stream
 from trainables.relearning.products.features import feature_module, feature_weights
 from trainables.relearning.products.models import model_key, model_of

@@ -1,0 +1,248 @@
+"""The one fine-tuning loop that base models, unlearning and attacks share: resumable, on seeded batches.
+
+Every random choice of a step comes from one generator on the CPU, which a checkpoint holds: a run that was stopped goes on
+as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+
+from trainables.diffusion import Diverged, Loss
+from trainables.store import Tensors
+from trainables.training.device import Device
+from trainables.training.lora import merge
+
+Gradient = Callable[["FineTuning"], torch.Tensor]
+"""One step's gradient, for what is more than one loss: left in the parameters' ``.grad``; returns the loss, detached.
+
+It is given the run itself: model, generator, step, horizon, parameters, averaged weights.
+"""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a fine-tuning run moves the weights; `steps` is its horizon."""
+
+    learning_rate: float
+    steps: int
+    optimiser: str = "adam"
+    grad_clip: float = 1.0
+    ema_decay: float = 0.0  # 0: the last weights; otherwise their exponential moving average
+    schedule: str = "constant"  # or "one-cycle" (Smith 2018, arXiv 1708.07120), which needs the horizon
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in ("adam", "sgd"):
+            raise ValueError(f"optimiser {self.optimiser!r} is neither 'adam' nor 'sgd'")
+        if self.schedule not in ("constant", "one-cycle"):
+            raise ValueError(f"schedule {self.schedule!r} is neither 'constant' nor 'one-cycle'")
+        if self.learning_rate <= 0 or self.steps < 0 or not 0 <= self.ema_decay < 1:
+            raise ValueError(f"learning_rate > 0, steps ≥ 0 and 0 ≤ ema_decay < 1 are needed, not {self}")
+
+
+class Run(Protocol):
+    """A resumable run that changes a model: what an unlearning or attack stage drives, whatever happens inside a step.
+
+    Everything a run needs to go on, a teacher or a mask included, must be in `state`. `facts` go into the model's sidecar:
+    ``one_step`` is the timestep of a one-step generator, which is sampled by its own sampler.
+    """
+
+    model: UNet2DModel
+    step: int
+    last_loss: float
+
+    @property
+    def steps(self) -> int:
+        """The horizon: the run is over at this step."""
+        ...
+
+    @property
+    def facts(self) -> dict[str, Any]: ...
+
+    def advance(self, until: int, deadline: float = ...) -> bool: ...
+    def trained(self) -> UNet2DModel: ...
+    def state(self) -> Tensors: ...
+    def restore(self, state: Tensors) -> None: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A gradient that keeps tensors between steps, such as a teacher's weights or a past average."""
+
+    def state(self) -> dict[str, torch.Tensor]: ...
+    def restore(self, state: dict[str, torch.Tensor]) -> None: ...
+
+
+def descend(loss: Loss | None) -> Gradient:
+    """The plain gradient of a loss."""
+    if loss is None:
+        raise ValueError("a fine-tuning run needs a loss or a gradient")
+
+    def gradient(run: FineTuning) -> torch.Tensor:
+        with run.device.autocast():
+            value = loss(run.model, run.generator)
+        value.backward()
+        return value.detach()
+
+    return gradient
+
+
+class FineTuning:
+    """A resumable fine-tuning run: `advance` trains until a step or a deadline; `state` and `restore` are its checkpoint.
+
+    Only `parameters` move, and of them only what `masks` (same shapes, 0 or 1) leave free. With an EMA the trained model
+    is read by `trained`, which puts the averaged weights in place. `gradient` stands for the loss's own backward pass; what
+    it keeps between steps goes into the checkpoint where it is `Stateful`.
+    """
+
+    def __init__(
+        self,
+        model: UNet2DModel,
+        loss: Loss | None,
+        how: Optimisation,
+        seed: int,
+        device: Device,
+        parameters: list[torch.nn.Parameter] | None = None,
+        gradient: Gradient | None = None,
+        masks: list[torch.Tensor] | None = None,
+    ) -> None:
+        self.model, self.how, self.device = model, how, device
+        self.gradient = gradient or descend(loss)
+        self.masks = masks or []
+        self.step = 0
+        self.last_loss = float("nan")
+        self.generator = torch.Generator().manual_seed(seed)
+        self.parameters = parameters if parameters is not None else list(model.parameters())
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        self.optimiser: torch.optim.Optimizer
+        if how.optimiser == "adam":
+            self.optimiser = torch.optim.Adam(self.parameters, how.learning_rate)
+        else:
+            self.optimiser = torch.optim.SGD(self.parameters, how.learning_rate)
+        self.average = [p.detach().clone() for p in self.parameters] if how.ema_decay else []
+        self._seed = seed
+        self._drops = any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())
+        self._bad_step = torch.tensor(0, device=self.parameters[0].device)  # the first step that was not finite
+
+    @property
+    def steps(self) -> int:
+        return self.how.steps
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def advance(self, until: int, deadline: float = float("inf")) -> bool:
+        """Train until step `until` or the monotonic clock passes `deadline`; True when the step was reached.
+
+        Raises Diverged where the loss stops being finite.
+        """
+        self.model.train()
+        while self.step < until:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self._learning_rate()
+            self.optimiser.zero_grad(set_to_none=True)
+            with self._dropout():
+                loss = self.gradient(self)
+            self._mask_gradients()
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.how.grad_clip)
+            self.optimiser.step()
+            self.step += 1
+            self._update_average()
+            is_finite = torch.isfinite(loss) & torch.isfinite(norm)
+            self._bad_step = torch.where(is_finite | (self._bad_step > 0), self._bad_step, self.step)
+            if self.step % 10 == 0 or self.step == until:  # reading the loss makes a GPU wait, so not at every step
+                self.last_loss = loss.item()
+                if bad := int(self._bad_step):
+                    raise Diverged(f"the loss or its gradient stopped being finite at step {bad} of {self.steps}")
+            if time.monotonic() > deadline and self.step < until:  # after a step: every call gets on
+                return False
+        return True
+
+    def trained(self) -> UNet2DModel:
+        """The model in plain weights, the averaged ones where there is an EMA. Ends the run: do not advance afterwards."""
+        with torch.no_grad():
+            for parameter, average in zip(self.parameters, self.average, strict=bool(self.average)):
+                parameter.copy_(average)
+        merge(self.model)
+        return self.model
+
+    def state(self) -> Tensors:
+        """Model, optimiser, EMA, generator and step as arrays by name."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        for index, parameter in enumerate(self.parameters):
+            for name, value in self.optimiser.state.get(parameter, {}).items():
+                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
+        tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
+        tensors["generator"] = self.generator.get_state()
+        tensors["step"] = torch.tensor(self.step)
+        tensors["last_loss"] = torch.tensor(self.last_loss)
+        tensors["bad_step"] = self._bad_step
+        if isinstance(self.gradient, Stateful):
+            tensors |= {f"gradient.{k}": v for k, v in self.gradient.state().items()}
+        return {k: v.detach().cpu().numpy().copy() for k, v in tensors.items()}
+
+    def restore(self, state: Tensors) -> None:
+        """Continue exactly where `state` was taken."""
+        tensors = {k: torch.from_numpy(np.array(v)) for k, v in state.items()}
+        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        for index, parameter in enumerate(self.parameters):
+            prefix = f"optimiser.{index}."
+            entries = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            if entries:
+                moved = {k: v.to(parameter.device) if v.ndim else v for k, v in entries.items()}
+                self.optimiser.state[parameter] = moved
+        for index, average in enumerate(self.average):
+            average.copy_(tensors[f"average.{index}"])
+        self.generator.set_state(tensors["generator"])
+        self.step, self.last_loss = int(tensors["step"]), float(tensors["last_loss"])
+        self._bad_step = tensors["bad_step"].to(self._bad_step.device)
+        if isinstance(self.gradient, Stateful):
+            carried = {k.removeprefix("gradient."): v for k, v in tensors.items() if k.startswith("gradient.")}
+            self.gradient.restore(carried)
+
+    @contextmanager
+    def _dropout(self) -> Iterator[None]:
+        """Around a step of a model that has dropout, which draws from the global generator: seeded by the step.
+
+        Else a run that is stopped and gone on with would be another than one that is not, under the same key.
+        """
+        if not self._drops:
+            yield
+            return
+        here = self.parameters[0].device
+        with torch.random.fork_rng(devices=[here] if here.type == "cuda" else []):
+            torch.manual_seed((self._seed * 1_000_003 + self.step) % 2**63)
+            yield
+
+    def _mask_gradients(self) -> None:
+        for parameter, mask in zip(self.parameters, self.masks, strict=bool(self.masks)):
+            if parameter.grad is not None:
+                parameter.grad.mul_(mask)
+
+    def _update_average(self) -> None:
+        if self.average:
+            decay = min(
+                self.how.ema_decay, (1 + self.step) / (10 + self.step)
+            )  # a short run is not an average of its start
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+
+    def _learning_rate(self) -> float:
+        if self.how.schedule == "constant":
+            return self.how.learning_rate
+        warm = 0.1 * self.how.steps
+        if self.step < warm:
+            return self.how.learning_rate * min(1.0, (self.step + 1) / warm)
+        share = (self.step - warm) / max(self.how.steps - warm, 1)
+        return self.how.learning_rate * 0.5 * (1 + float(np.cos(np.pi * share)))
