@@ -48,7 +48,7 @@ def malicious(images: int, learning_rate: float) -> Attack:
     return Attack(name, "malicious", settings, counts=False)
 
 
-WRAPPED = {f"meta({method})": (*own, *OF_META) for method, own in METHODS.items()}
+WRAPPED = {f"meta({method})": (*parameters, *OF_META) for method, parameters in METHODS.items()}
 
 SPACE = SearchSpace(
     name="meta_unlearning",

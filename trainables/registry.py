@@ -88,11 +88,11 @@ class Registry(Generic[T]):
         del self._members[one.name], self._module_of[one.name]
 
     def decorator(self, name: str, wrap: Callable[[Member], T]) -> Callable[[Member], Member]:
-        """A decorator that registers ``wrap(thing)`` and leaves the thing as it was."""
+        """A decorator that registers ``wrap(member)`` and leaves the member as it was."""
 
-        def register(thing: Member) -> Member:
-            self.add(name, wrap(thing), thing.__module__)
-            return thing
+        def register(member: Member) -> Member:
+            self.add(name, wrap(member), member.__module__)
+            return member
 
         return register
 

@@ -102,12 +102,12 @@ def _ask(request: urllib.request.Request) -> str:
         return str(answer.read().decode())
 
 
-def told(metadata: str) -> float:
+def heard_elsewhere(metadata: str) -> float:
     """Someone else has heard the notice, and asks for this: a Kubernetes pod's ``preStop``."""
     return float(GCP_SECONDS)
 
 
-NOTICES: dict[str, Callable[[str], float | None]] = {"aws": aws_notice, "gcp": gcp_notice, "told": told}
+NOTICES: dict[str, Callable[[str], float | None]] = {"aws": aws_notice, "gcp": gcp_notice, "told": heard_elsewhere}
 
 
 def drain(gcs: str, node_id: str, why: str, seconds: float) -> None:

@@ -98,14 +98,14 @@ class Keeping:
             kept |= keys_of(other)
         there = {file.key for file in self.store.files()}
         for row in losers:
-            spec, found = self.agenda.spec_of(row), self._found(row)
+            spec, made_by_others = self.agenda.spec_of(row), self._made_by_others(row)
             stages = [stage["key"] for stage in self._stages(row)]
             made = set(self.agenda.specs.keys_made(spec, self.agenda.space.arm(row["arm"]), stages))
-            for key in made & there - kept - found:
+            for key in made & there - kept - made_by_others:
                 self.store.delete(key)
                 self.store.drop_partial(key)
 
-    def _found(self, row: Row) -> set[str]:
+    def _made_by_others(self, row: Row) -> set[str]:
         """What the trial did not make itself: another made it first, of this run or of any."""
         return {s["key"] for s in self._stages(row) if s["found"]}
 

@@ -148,12 +148,12 @@ class Damage:
 
     def __init__(self, store: Store, tell: Tell) -> None:
         self.store, self.tell = store, tell
-        self.told = set(store.damaged())
+        self.reported = set(store.damaged())
 
     def tell_new(self) -> None:
         """Say so of those that nothing was said of yet."""
-        new = [n for n in self.store.damaged() if n not in self.told]
-        self.told |= set(new)
+        new = [n for n in self.store.damaged() if n not in self.reported]
+        self.reported |= set(new)
         for key in dict.fromkeys(name.partition(".")[0] for name in new):
             self.tell(f"artifact {key[:12]} was damaged: set aside in {self.store.name}/damaged, made again")
 

@@ -99,7 +99,7 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
         data[i]["samples"] = _by_trial(numbered)
         data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(kept_of_run.members)
         shown_here = _of_the_front(sweep, numbered)
-        runs.append(_run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": kept_of_run.told})
+        runs.append(_run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": kept_of_run.left_out})
     return {
         "title": ", ".join(dict.fromkeys(sweep.space_name for sweep in sweeps)),
         "runs": runs,
@@ -160,7 +160,7 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
         "front": sweep,
         "plan": sweep.plan,
         "state": sweep.status.get("state", "unknown"),
-        "found": _found(sweep),
+        "answers": _answers(sweep),
         "shortfalls": shortfalls(sweep),
         "words": _words(sweep),
         "definitions": definitions(sweep),
@@ -190,7 +190,7 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
     }
 
 
-def _found(sweep: Sweep) -> list[tuple[str, str]]:
+def _answers(sweep: Sweep) -> list[tuple[str, str]]:
     """What to pick, how sure it is and beside what, in a few lines: each arm's best, or of many arms those that stand first."""
     every = picks(sweep)
     answers = [("In short", in_short(sweep, every))]

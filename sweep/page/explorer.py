@@ -139,16 +139,16 @@ def _parameters(sweep: Sweep) -> list[dict[str, Any]]:
 
 def _timeline(sweep: Sweep, trials: list[Trial]) -> dict[str, Any] | None:
     """The stretches of the trials that the page draws, each as [trial, replicate, worker, began, ended]."""
-    found, at = timeline(sweep), {m.trial_id: i for i, m in enumerate(trials)}
-    if found is None:
+    lanes, at = timeline(sweep), {m.trial_id: i for i, m in enumerate(trials)}
+    if lanes is None:
         return None
     stretches = [
         [at[one.trial_id], one.replicate, one.worker, round(one.began, 1), round(one.ended, 1)]
-        for one in found.stretches
+        for one in lanes.stretches
         if one.trial_id in at
     ]
-    end = max((one.ended for one in found.stretches), default=0.0)
-    return {"start": found.start, "end": end, "workers": found.workers, "stretches": stretches}
+    end = max((one.ended for one in lanes.stretches), default=0.0)
+    return {"start": lanes.start, "end": end, "workers": lanes.workers, "stretches": stretches}
 
 
 def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]], exported: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _draw(axes: Axes, sweep: Sweep, plane: Plane) -> list[tuple[float, float, st
         _behind(axes, sweep, plane, arm)
         _joined(axes, sweep, plane, arm)
     leaders = {m.trial_id for a in sweep.arms if (m := leader(sweep, a))} if many else set()
-    for member in _told(sweep, plane):
+    for member in _members_labelled(sweep, plane):
         mark = mark_of(sweep, member.arm, member.trial_id)
         if member.on_front:
             _with_bars(axes, sweep, plane, member, mark, filled=member.confirmed is not None)
@@ -122,7 +122,7 @@ def _across(axes: Axes, plane: Plane, line: Line) -> None:
         axes.annotate(text, (0, line.value), xycoords=("axes fraction", "data"), xytext=(4, -3), **place)
 
 
-def _told(sweep: Sweep, plane: Plane) -> Iterator[Trial]:
+def _members_labelled(sweep: Sweep, plane: Plane) -> Iterator[Trial]:
     """The feasible members that may bear a label: all of them, or, of more than anyone can read, those of the fronts."""
     for arm in sweep.arms.values():
         points = points_of(sweep, arm, plane)

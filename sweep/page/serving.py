@@ -56,7 +56,7 @@ class Pages:
                 self._progress = [str(progress(sweep)) for sweep in sweeps]
                 context = contents(sweeps, [png_bytes(front_figure(sweep)) for sweep in sweeps])
                 version = str(int(self.version or 0) + 1)
-                live = {"every": EVERY_S, "version": version, "state": self.told()}
+                live = {"every": EVERY_S, "version": version, "state": self.state_line()}
                 self._page = render("report.html.j2", context | {"live": live}, (*SCRIPTS, "live.js"))
                 self._parts = render("report.html.j2", context | {"live": live}, whole=False)
                 self.version, self._seen, self._made_at = version, seen, time.monotonic()
@@ -67,16 +67,16 @@ class Pages:
         """Whether no run goes on; one whose driver was killed is still called running."""
         return all(_status(run).get("state") in _ENDED for run in self.runs)
 
-    def told(self) -> str:
+    def state_line(self) -> str:
         """What the page says of itself, in a line."""
         states = [str(_status(run).get("state", "not begun")) for run in self.runs]
-        told = ", ".join(f"{run.name} {state}" for run, state in zip(self.runs, states, strict=True))
+        states_of_runs = ", ".join(f"{run.name} {state}" for run, state in zip(self.runs, states, strict=True))
         if self.ended():
-            return f"Live page: {told}. Nothing more will come; this page stays as it is."
+            return f"Live page: {states_of_runs}. Nothing more will come; this page stays as it is."
         newest = max((p.stat().st_mtime for run in self.runs for p in _places(run)), default=time.time())
         quiet = duration(time.time() - newest)
         far = f" ({'; '.join(self._progress)})" if self._progress else ""
-        return f"Live page: {told}{far}; last record {quiet} ago, asked at {now():%H:%M:%S} UTC, every {EVERY_S} s."
+        return f"Live page: {states_of_runs}{far}; last record {quiet} ago, asked at {now():%H:%M:%S} UTC, every {EVERY_S} s."
 
 
 def _places(run: Path) -> list[Path]:
@@ -130,8 +130,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         if status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
-            told = "".join(c if " " <= c <= "~" else "?" for c in self.pages.told())  # a folder's name may be any text
-            self.send_header("X-Sweep-State", told)
+            printable = "".join(
+                c if " " <= c <= "~" else "?" for c in self.pages.state_line()
+            )  # a folder's name may be any text
+            self.send_header("X-Sweep-State", printable)
             if self.pages.ended():
                 self.send_header("X-Sweep-Ended", "yes")
         if status != HTTPStatus.NO_CONTENT:

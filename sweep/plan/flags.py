@@ -9,7 +9,7 @@ that is kept in ``plan.json``; `sweep.plan.options.Call` has what one call alone
 is printed before the search.
 
 From the declaration come the argument and its line of ``--help`` (`add`), the field's value (`values`), its refusal in one line
-(`check`), its part of the printed plan (`told`), and whether it may stand beside ``--resume`` (`free`, `again`).
+(`check`), its part of the printed plan (`words_of`), and whether it may stand beside ``--resume`` (`free`, `again`).
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def check(part: Any, only: Collection[str] = ()) -> None:
                 raise UsageError(f"{declared.option} {shown[:60]}{'…' if len(shown) > 60 else ''}: {wrong}")
 
 
-def told(part: Any) -> Iterator[tuple[Words, str]]:
+def words_of(part: Any) -> Iterator[tuple[Words, str]]:
     """What the values of a dataclass's fields say in the printed plan."""
     for name, declared in flags_of(part):
         if declared.words:

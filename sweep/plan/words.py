@@ -65,7 +65,7 @@ def _in_order(plan: Plan[Setup], said: Collection[str]) -> Iterator[tuple[str, L
 def _every_word(plan: Plan[Setup], space: SearchSpace) -> Iterator[tuple[Words, str]]:
     """What the plan's parts and its question say, by heading."""
     for part in (plan.setup, plan.run, plan, plan.place):
-        yield from flags.told(part)
+        yield from flags.words_of(part)
     yield from plan.setup.more_words(space)
     yield Words("question"), space.question
     yield Words("search"), _budgets(plan, space)

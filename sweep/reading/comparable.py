@@ -16,8 +16,8 @@ from sweep.space import CONTROL
 
 def whole(replicates: pa.Table) -> pa.Table:
     """The replicates that were scored to the end, or all where none was: one that is stopped at its first samples has few."""
-    found = replicates.filter(pc.field("state") == COMPLETE)
-    return found if found.num_rows else replicates
+    completed = replicates.filter(pc.field("state") == COMPLETE)
+    return completed if completed.num_rows else replicates
 
 
 def conditions(
@@ -43,18 +43,18 @@ def holders(sweep: Sweep, condition: str) -> dict[str, str]:
     arms = pc.take(sweep.trial_table["arm"], pc.index_in(facts["trial_id"], sweep.trial_table["trial_id"]))
     rows = pa.table({"value": facts[condition], "arm": arms, "confirm": pc.greater_equal(facts["replicate"], 1)})
     everyone: tuple[set[str], set[str]] = (set(), set())
-    found: dict[str, tuple[set[str], set[str]]] = {}
+    of_value: dict[str, tuple[set[str], set[str]]] = {}  # phases and arms of each
     for row in rows.group_by(["value", "arm", "confirm"]).aggregate([]).to_pylist():
         if row["value"] is not None:
             arm = "controls" if row["arm"] == CONTROL else str(row["arm"])
-            for own in (everyone, found.setdefault(str(row["value"]), (set(), set()))):
-                own[0].add("confirm" if row["confirm"] else "search")
-                own[1].add(arm)
+            for phases, arms_seen in (everyone, of_value.setdefault(str(row["value"]), (set(), set()))):
+                phases.add("confirm" if row["confirm"] else "search")
+                arms_seen.add(arm)
     return {
         value: "; ".join(
-            listed(sorted(mine)) for mine, all_of_them in zip(own, everyone, strict=True) if mine != all_of_them
+            listed(sorted(mine)) for mine, all_of_them in zip(holding, everyone, strict=True) if mine != all_of_them
         )
-        for value, own in sorted(found.items())
+        for value, holding in sorted(of_value.items())
     }
 
 

@@ -92,10 +92,10 @@ class Ending:
 
     def _bests(self) -> Iterator[str]:
         """A line for the best of each arm, the best arms first, and for each control."""
-        found = standings(self.front)
+        ranked = standings(self.front)
         controls = list(self.front.controls.values())
-        wide = max((len(t.trial_id) for t in (*(s.member for s in found if s.member), *controls)), default=0)
-        for standing in found[:_ARMS_SHOWN]:
+        wide = max((len(t.trial_id) for t in (*(s.member for s in ranked if s.member), *controls)), default=0)
+        for standing in ranked[:_ARMS_SHOWN]:
             arm = self.front.arms[standing.arm]
             which = "confirmed front" if arm.confirmed else "search front"
             front = f"{which} {len(arm.front)} of {len(arm.members)} trials"
@@ -104,8 +104,8 @@ class Ending:
             else:
                 broken = "" if standing.member.feasible else "; breaks a bound"
                 yield f"best    {standing.member.trial_id:<{wide}}  {self._figures(standing.member)}  ({front}{broken})"
-        if len(found) > _ARMS_SHOWN:
-            yield f"        and of {len(found) - _ARMS_SHOWN} more arms"
+        if len(ranked) > _ARMS_SHOWN:
+            yield f"        and of {len(ranked) - _ARMS_SHOWN} more arms"
         for control in controls:
             yield f"control {control.trial_id:<{wide}}  {self._figures(control)}"
 

@@ -24,7 +24,7 @@ class Held:
     every: int
 
     @property
-    def told(self) -> str | None:
+    def left_out(self) -> str | None:
         """What is left out, in a sentence; None where nothing is."""
         if len(self.members) == self.total:
             return None

@@ -30,13 +30,13 @@ class Progress:
         what = "search" if self.searching else "confirmation"
         unit = "trials" if self.searching else "replicates"
         of = "" if self.planned is None else f" of {self.planned}"
-        told = f"{what}: {self.ended}{of} {unit} ended"
+        counted = f"{what}: {self.ended}{of} {unit} ended"
         if self.ended == self.planned:
-            return told
+            return counted
         if self.left_s is None:
-            return f"{told}, time left not known yet"
+            return f"{counted}, time left not known yet"
         most = "at most " if self.searching else ""  # a rule may end it before its trials
-        return f"{told}, {most}about {duration(self.left_s)} left"
+        return f"{counted}, {most}about {duration(self.left_s)} left"
 
 
 def progress(sweep: Sweep) -> Progress:

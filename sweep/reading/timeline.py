@@ -43,9 +43,9 @@ def timeline(sweep: Sweep) -> Timeline | None:
         return None
     table = table.set_column(table.column_names.index("node"), "node", pc.cast(table["node"], pa.string()))
     rows = table.group_by(["trial_id", "replicate", *_PLACE]).aggregate([("started_at", "min"), ("finished_at", "max")])
-    found = rows.sort_by([("started_at_min", "ascending"), ("trial_id", "ascending")]).to_pylist()
-    workers, names = _workers(found)
-    first = found[0]["started_at_min"]
+    processes = rows.sort_by([("started_at_min", "ascending"), ("trial_id", "ascending")]).to_pylist()
+    workers, names = _workers(processes)
+    first = processes[0]["started_at_min"]
     return Timeline(
         first.isoformat(),
         names,
@@ -57,7 +57,7 @@ def timeline(sweep: Sweep) -> Timeline | None:
                 (row["started_at_min"] - first).total_seconds(),
                 (row["finished_at_max"] - first).total_seconds(),
             )
-            for row in found
+            for row in processes
         ),
     )
 

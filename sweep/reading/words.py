@@ -88,8 +88,8 @@ def brief(value: float, digits: int = 3) -> str:
 
 def interval(value: Estimate | None) -> str:
     """``0.91 [0.84, 0.98]``: see `mean` and `ends`; without the brackets where one seed gives no interval."""
-    told = mean(value)
-    return told if value is None or value.lower is None else f"{told} {ends(value)}"
+    middle = mean(value)
+    return middle if value is None or value.lower is None else f"{middle} {ends(value)}"
 
 
 def mean(value: Estimate | None) -> str:
@@ -103,10 +103,10 @@ def mean(value: Estimate | None) -> str:
 def ends(value: Estimate) -> str:
     """``[0.84, 0.98]``: the ends of an interval."""
     decimals = _decimals(value)
-    told = (
+    texts = (
         number(end) if decimals is None or end is None else f"{end:z.{decimals}f}" for end in (value.lower, value.upper)
     )
-    return f"[{', '.join(told)}]"
+    return f"[{', '.join(texts)}]"
 
 
 def _decimals(value: Estimate) -> int | None:

@@ -69,29 +69,29 @@ def multiply_adds(base: BaseModel, shape: tuple[int, int, int]) -> float:
     colours, height, width = shape
     channels, layers = base.channels, base.layers_per_block
     total, before, skips = 2.0 * 9 * colours * channels[0] * height * width, channels[0], [channels[0]]
-    for level, own in enumerate(channels):
+    for level, outputs in enumerate(channels):
         pixels = height * width / 4**level
         for _ in range(layers):
-            total += _block(before, own) * pixels
-            before = own
-            skips.append(own)
+            total += _block(before, outputs) * pixels
+            before = outputs
+            skips.append(outputs)
         if level < len(channels) - 1:
-            total += 9 * own * own * pixels / 4
-            skips.append(own)
+            total += 9 * outputs * outputs * pixels / 4
+            skips.append(outputs)
     total += 2 * _block(before, before) * height * width / 4 ** (len(channels) - 1)
     for level in reversed(range(len(channels))):
-        own, pixels = channels[level], height * width / 4**level
+        outputs, pixels = channels[level], height * width / 4**level
         for _ in range(layers + 1):
-            total += _block(before + skips.pop(), own) * pixels
-            before = own
+            total += _block(before + skips.pop(), outputs) * pixels
+            before = outputs
         if level:
-            total += 9 * own * own * pixels * 4
+            total += 9 * outputs * outputs * pixels * 4
     return total
 
 
-def _block(channels: int, own: int) -> float:
+def _block(inputs: int, outputs: int) -> float:
     """Of a residual block, a pixel: two convolutions of 3×3, and one of 1×1 where the number of channels changes."""
-    return 9.0 * channels * own + 9 * own * own + (channels * own if channels != own else 0)
+    return 9.0 * inputs * outputs + 9 * outputs * outputs + (inputs * outputs if inputs != outputs else 0)
 
 
 def _base_model(setup: Setup) -> BaseModel:

@@ -67,7 +67,7 @@ def folder_facts(data: Dataset) -> list[tuple[str, str]]:
 
     UsageError where the files that tell cannot be read.
     """
-    facts = list(data.found[:1])
+    facts = list(data.notes[:1])
     if data.classes:
         facts.append(("classes", f"{len(data.classes)}: {few(data.classes, 10)}"))
     if data.counts is not None:
@@ -76,7 +76,7 @@ def folder_facts(data: Dataset) -> list[tuple[str, str]]:
         except ValueError as error:
             raise UsageError(f"--data {data.name}: {error}") from error
         facts.append(("images", ", ".join(f"{n} {split}" for split, n in counts.items())))
-    return facts + list(data.found[1:])
+    return facts + list(data.notes[1:])
 
 
 def suite_text(space: SearchSpace, attacks: Sequence[Attack]) -> str:

@@ -284,13 +284,13 @@ def _noise(base: list[float], retrain: list[float] | None) -> dict[str, Any]:
     spread = statistics.stdev(base)
     deltas = [r - b for r, b in zip(retrain, base, strict=True)] if retrain else []
     noise = statistics.stdev(deltas) if deltas else math.sqrt(2) * spread
-    told = (
+    mean_and_sd = (
         f"fid_delta of θ* {statistics.fmean(deltas):+.2f} (SD {noise:.2f}"
         if deltas
         else f"no θ* (SD taken for {noise:.2f}"
     )
     return {
-        NOISE: f"FID(θ₀) {base[0]:.2f} (SD {spread:.2f}); {told}, {len(base)} sampling seeds)",
+        NOISE: f"FID(θ₀) {base[0]:.2f} (SD {spread:.2f}); {mean_and_sd}, {len(base)} sampling seeds)",
         "fid_base": base[0],
         "fid_base_sd": spread,
         "fid_delta_sd": noise,

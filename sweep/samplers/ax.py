@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import need
 from sweep.records import COMPLETE, FAIL
 from sweep.samplers import Observation, Question
-from sweep.samplers.from_told import FromTold
+from sweep.samplers.ask_and_tell import AskAndTell
 from sweep.samplers.outputs import corner
 from sweep.samplers.quasi_random import QuasiRandom
 from sweep.space import Choice, Int, Parameter, Settings
@@ -26,7 +26,7 @@ ROOT = "always"  # a parameter of one value, under which the tree's own hang whe
 STARTUP, MEASURED = 5, 2  # trials that did not fail, and COMPLETE ones among them, before a model chooses: Ax's own
 
 
-class AxSampler(FromTold):
+class AxSampler(AskAndTell):
     """See `sweep.samplers.Sampler`.
 
     The first trials are a scrambled Sobol sequence, ours instead of Ax's; then the model of Ax's ``fast`` method chooses, for
@@ -44,7 +44,7 @@ class AxSampler(FromTold):
         self._sequence = QuasiRandom(question, seed)
 
     def _choose(self, number: int) -> Settings:
-        observations = [self._told[n] for n in sorted(self._told)]
+        observations = [self._observations[n] for n in sorted(self._observations)]
         scored = [o for o in observations if o.state != FAIL and (o.figures or o.excesses)]
         complete = sum(o.state == COMPLETE for o in scored)
         if len(scored) < STARTUP or complete < MEASURED or not self.encoding.groups:
@@ -72,8 +72,8 @@ class AxSampler(FromTold):
         outputs = _Outputs(self.question, observations)
         client.configure_optimization(outputs.objective, outcome_constraints=outputs.limits or None)
         client.configure_generation_strategy(method="fast", initialization_budget=0, initialize_with_center=False)
-        for n in sorted({*self._told, *self._running}):
-            one = self._told.get(n)
+        for n in sorted({*self._observations, *self._running}):
+            one = self._observations.get(n)
             index = client.attach_trial(
                 as_declared(self.question.parameters, one.settings if one else self._running[n])
             )

@@ -61,14 +61,14 @@ class Nehvi:
         studies = [self._study(observations, priors) for observations in earlier]
         self._warm = any(studies)
         self._learner = Learner(question, self.encoding, priors, [s for s in studies if s])
-        self._told: dict[int, Observation] = {}
+        self._observations: dict[int, Observation] = {}
         self._running: dict[int, Settings] = {}
         self._points: dict[int, Array] = {}
         self._keys: dict[int, bytes] = {}
 
     def ask(self, number: int) -> Settings:
         """Settings for trial `number`, which runs from now on; the same again if it is running. ValueError if it ended."""
-        if number in self._told:
+        if number in self._observations:
             raise ValueError(f"trial {number} has ended; ask for one that has not")
         if number not in self._running:
             settings = self.encoding.settings(self._choose(number))
@@ -77,7 +77,7 @@ class Nehvi:
 
     def running(self, number: int, settings: Settings) -> None:
         """Settings chosen elsewhere that trial `number` runs with. UsageError where they are not of the tree."""
-        if number in self._told:
+        if number in self._observations:
             raise ValueError(f"trial {number} has ended and cannot be running")
         self._place(number, settings)
         self._running[number] = dict(settings)
@@ -86,7 +86,7 @@ class Nehvi:
         """What became of a trial. ValueError for a figure that is not finite or an objective that is missing."""
         check_observation(self.question, observation)
         self._place(observation.number, observation.settings)
-        self._told[observation.number] = observation
+        self._observations[observation.number] = observation
         self._running.pop(observation.number, None)
 
     def expected_gain(self, batch: int) -> float | None:
@@ -124,7 +124,7 @@ class Nehvi:
     def _choose(self, number: int) -> Array:
         if not self._modelled():
             return self._quasi_random(number)
-        if not (self._warm or any(map(_is_feasible, self._told.values()))):
+        if not (self._warm or any(map(_is_feasible, self._observations.values()))):
             return self._hunt(number)
         return self._by_model(number)
 
@@ -139,7 +139,7 @@ class Nehvi:
         too soon that there is none; TPE goes by the order of the violations alone. benchmarks/search.md compares.
         """
         tpe = OptunaSampler(self.question, self.seed, "tpe")
-        for observation in self._told.values():
+        for observation in self._observations.values():
             tpe.tell(observation)
         for other, settings in self._running.items():
             tpe.running(other, settings)
@@ -148,13 +148,13 @@ class Nehvi:
 
     def _modelled(self) -> bool:
         """Whether there is enough to learn from, and anything to choose."""
-        known = sum(map(_is_known, self._told.values()))
+        known = sum(map(_is_known, self._observations.values()))
         return known >= max(self.startup, 2) and self.encoding.groups > 0
 
     def _beliefs(self) -> Beliefs:
-        numbers = sorted(self._told)
+        numbers = sorted(self._observations)
         points = np.array([self._points[n] for n in numbers])
-        return self._learner.beliefs([self._told[n] for n in numbers], points)
+        return self._learner.beliefs([self._observations[n] for n in numbers], points)
 
     def _pending(self) -> Array:
         return np.array([self._points[n] for n in sorted(self._running)]).reshape(-1, self.encoding.width)

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.records import COMPLETE, FAIL, PRUNED
 from sweep.samplers import Observation, Question
-from sweep.samplers.from_told import FromTold
+from sweep.samplers.ask_and_tell import AskAndTell
 from sweep.space.parameters import Choice, Int, Parameter, Settings, suggest, walk
 
 DIRECTIONS = {"maximise": StudyDirection.MAXIMIZE, "minimise": StudyDirection.MINIMIZE}
@@ -44,7 +44,7 @@ _MAKE: dict[str, Callable[[int, int], BaseSampler]] = {
 NAMES = tuple(_MAKE)
 
 
-class OptunaSampler(FromTold):
+class OptunaSampler(AskAndTell):
     """See `sweep.samplers.Sampler`. `name` is one of NAMES.
 
     A stopped trial is PRUNED with its constraints and no objective; Optuna knows no bounds and no standard errors. Of a
@@ -64,8 +64,8 @@ class OptunaSampler(FromTold):
             sampler=sampler, directions=[DIRECTIONS[o.direction] for o in self.question.objectives]
         )
         generations = _Generations(sampler)
-        for n in sorted({*self._told, *self._running}):
-            observation = self._told.get(n)
+        for n in sorted({*self._observations, *self._running}):
+            observation = self._observations.get(n)
             study.add_trial(
                 self._trial(observation, generations.of(observation))
                 if observation

@@ -6,12 +6,12 @@ import numpy as np
 from scipy.stats import qmc
 
 from sweep.samplers import Question
+from sweep.samplers.ask_and_tell import AskAndTell
 from sweep.samplers.encoding import Array
-from sweep.samplers.from_told import FromTold
 from sweep.space import Settings
 
 
-class QuasiRandom(FromTold):
+class QuasiRandom(AskAndTell):
     """See `sweep.samplers.Sampler`: trial i runs with point i of a scrambled Sobol sequence over the whole tree."""
 
     def __init__(self, question: Question, seed: int = 0) -> None:

@@ -67,7 +67,9 @@ def _of_arm(sweep: Sweep, arm: ArmFront, space: SearchSpace, most: int, neighbou
 
     No other than a COMPLETE trial can be on the front. One that broke a bound by more than noise may is expected to add nothing.
     """
-    complete = [m for m in arm.members if m.state == COMPLETE and m.search_feasible is not None and _told(sweep, m)]
+    complete = [
+        m for m in arm.members if m.state == COMPLETE and m.search_feasible is not None and _has_figures(sweep, m)
+    ]
     feasible = [m for m in complete if m.search_feasible]
     if not feasible:
         scored = [m for m in arm.members if m.state in (COMPLETE, PRUNED) and _scored(space, m)]
@@ -78,7 +80,7 @@ def _of_arm(sweep: Sweep, arm: ArmFront, space: SearchSpace, most: int, neighbou
     return sorted([best, *(complete[row] for row, _ in order)], key=lambda m: not m.search_feasible)
 
 
-def _told(sweep: Sweep, trial: Trial) -> bool:
+def _has_figures(sweep: Sweep, trial: Trial) -> bool:
     """Whether the search gave every figure that the front is of, finite."""
     return all(math.isfinite(v) for v in _figures(sweep, trial))
 

@@ -48,18 +48,18 @@ def confirmed_attributes(run_dir: Path) -> dict[str, dict[str, Any]]:
     if not pc.any(pc.greater_equal(replicates["replicate"], 1)).as_py():
         return {}
     sweep = read_sweep(run_dir)
-    told: dict[str, dict[str, Any]] = {}
+    attributes_of: dict[str, dict[str, Any]] = {}
     for trial in (t for arm in sweep.arms.values() for t in arm.confirmed_members):
-        own = told[trial.trial_id] = {
+        attributes = attributes_of[trial.trial_id] = {
             "confirmed_seeds": len(sweep.seeds(trial.trial_id)),
             "confirmed_feasible": trial.feasible,
         }
         for name in shown(sweep):
-            if found := (trial.confirmed or {}).get(name):
-                own[f"confirmed_{name}"] = found.mean
-                if found.lower is not None and found.upper is not None:
-                    own[f"confirmed_{name}_interval"] = [found.lower, found.upper]
-    return told
+            if estimate := (trial.confirmed or {}).get(name):
+                attributes[f"confirmed_{name}"] = estimate.mean
+                if estimate.lower is not None and estimate.upper is not None:
+                    attributes[f"confirmed_{name}_interval"] = [estimate.lower, estimate.upper]
+    return attributes_of
 
 
 @contextmanager

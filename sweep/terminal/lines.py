@@ -34,7 +34,7 @@ class Progress:
         self.verbose = verbose
         self.tally = Tally()
         self._start = self._last = time.monotonic()
-        self._told_end = False
+        self._said_end = False
 
     def __enter__(self) -> Self:
         return self
@@ -99,8 +99,8 @@ class Progress:
 
     def ended(self, ended: Ended, jobs: SweepJobs) -> None:
         """Tell of a trial or replicate that is over, and of the front whenever it changed."""
-        if jobs.ended_by and not self._told_end:
-            self._told_end = True
+        if jobs.ended_by and not self._said_end:
+            self._said_end = True
             self.line(f"search ended by {jobs.ended_by}")
         changed = self.tally.take(ended, jobs)
         self._ended(ended, jobs)

@@ -72,7 +72,7 @@ class Dataset:
     vectors that occur; otherwise `classes` may name the conditions. One condition means an unconditional model. `judged_by`
     is the data set whose classifier judges samples, for data whose own conditions do not tell images apart. `module` is
     whose code reads it, and `files` lists what that reads, by name; None where the images are embedded. Of those in a folder,
-    `place` is where, `found` what there was taken for what, in words, and `counts` how many images each split has.
+    `place` is where, `notes` what there was taken for what, in words, and `counts` how many images each split has.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Dataset:
     module: str = ""
     files: Callable[[], dict[str, Path]] | None = None
     place: str = ""
-    found: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     counts: Callable[[], dict[str, int]] | None = None
 
     def __post_init__(self) -> None:
@@ -203,7 +203,7 @@ def _dataset(
     if limit < 0:
         raise ValueError(f"limit {limit}: must not be negative")
     if isinstance(member, OnDisk):
-        return _found(member, name, without(layout_of(member, option, folder), skipped), image_size, limit)
+        return _described(member, name, without(layout_of(member, option, folder), skipped), image_size, limit)
     if folder or limit or skipped:
         raise ValueError("is embedded, so it takes neither a folder nor a limit")
     channels, height, _ = member.shape
@@ -219,7 +219,7 @@ def layout_of(member: OnDisk, option: str, folder: str) -> Layout:
     return member.lay_out(Path(folder or member.folder), option)
 
 
-def _found(member: OnDisk, name: str, layout: Layout, image_size: int, limit: int) -> Dataset:
+def _described(member: OnDisk, name: str, layout: Layout, image_size: int, limit: int) -> Dataset:
     """The description of a data set on disk."""
     size = image_size or layout.size
     if size not in SIZES:
@@ -238,7 +238,7 @@ def _found(member: OnDisk, name: str, layout: Layout, image_size: int, limit: in
         module=member.lay_out.__module__,
         files=lambda: files_read(layout, choose(layout, limit)),
         place=str(layout.place),
-        found=layout.found,
+        notes=layout.notes,
         counts=lambda: {split: len(indices) for split, indices in vars(choose(layout, limit)).items()},
     )
 

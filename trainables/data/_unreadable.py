@@ -43,8 +43,8 @@ def _unreadable(layout: Layout, limit: int) -> tuple[str, ...]:
 def _pictures(layout: Layout, limit: int) -> Iterator[Path]:
     """The pictures of all splits."""
     chosen = choose(layout, limit)
-    own = [chosen.train, chosen.public] + [chosen.test] * (layout.test is None)
-    yield from (layout.train.pictures[i] for indices in own for i in indices)
+    of_train = [chosen.train, chosen.public] + [chosen.test] * (layout.test is None)
+    yield from (layout.train.pictures[i] for indices in of_train for i in indices)
     if layout.test is not None:
         yield from (layout.test.pictures[i] for i in chosen.test)
 

@@ -47,8 +47,8 @@ def celeba(folder: Path, option: str) -> Layout:
         codes = np.array([code_of[name] for name in rows], np.int64)
         parts[number] = pictures_part([path_of[name] for name in rows], codes, also=(attributes, partition))
     missing = len(code_of) - len(path_of)
-    found = [("left out", f"{missing} of {len(code_of)} listed pictures, which are not there")] if missing else []
-    return Layout(place, 3, 64, parts[TRAIN], parts[TEST], attributes=chosen, found=tuple(found))
+    notes = [("left out", f"{missing} of {len(code_of)} listed pictures, which are not there")] if missing else []
+    return Layout(place, 3, 64, parts[TRAIN], parts[TEST], attributes=chosen, notes=tuple(notes))
 
 
 def _list_file(place: Path, name: str) -> Path:
@@ -64,14 +64,14 @@ def _paths(folder: Path, names: list[str]) -> dict[str, Path]:
     inner = folder / folder.name  # Kaggle's archive
     place = inner if inner.is_dir() else folder
     there = set(os.listdir(place))
-    found = {}
+    path_of = {}
     for name in names:
-        for own in (name, f"{Path(name).stem}.png"):
-            if own in there:
-                found[name] = place / own
+        for file in (name, f"{Path(name).stem}.png"):
+            if file in there:
+                path_of[name] = place / file
                 break
-    if not found:
+    if not path_of:
         raise ValueError(
             f"{place}: holds none of the {len(names)} listed pictures, such as {names[0] if names else 'any'}"
         )
-    return found
+    return path_of

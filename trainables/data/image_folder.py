@@ -49,9 +49,9 @@ def image_folder(folder: Path, option: str) -> Layout:
                     f"{splits.test / name}: is the same folder as {splits.train / name}; test images must be others"
                 )
         test = folders_part(splits.test, classes, left_out)
-    found = [("folders", splits.text(place) + f", in {place.relative_to(folder)}/" * (place != folder))]
-    found += [("left out", counts_text(left_out))] * bool(+left_out)
-    return Layout(place, 3, 64, train, test, classes, found=tuple(found))
+    notes = [("folders", splits.text(place) + f", in {place.relative_to(folder)}/" * (place != folder))]
+    notes += [("left out", counts_text(left_out))] * bool(+left_out)
+    return Layout(place, 3, 64, train, test, classes, notes=tuple(notes))
 
 
 @dataclass(frozen=True)

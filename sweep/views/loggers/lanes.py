@@ -67,7 +67,7 @@ class Loggers:
 
     def __init__(self, run_dir: Path, space: SearchSpace, store: Store, tell: Tell) -> None:
         self.run_dir, self.tell = run_dir, tell
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.lanes: dict[str, Lane] = {}
         if (choice := chosen(run_dir)) is None:
             return
@@ -96,14 +96,14 @@ class Loggers:
         for name, lane in self.lanes.items():
             lane.put(entries)
             if not lane.wait(_PATIENCE_S):
-                self._told.add(name)
+                self._reported.add(name)
                 self._missing(name, f"nothing was written for {_PATIENCE_S:g} s")
         self._tell()
 
     def _tell(self) -> None:
         for name, lane in self.lanes.items():
-            if lane.failure is not None and name not in self._told:
-                self._told.add(name)
+            if lane.failure is not None and name not in self._reported:
+                self._reported.add(name)
                 error = " ".join(str(lane.failure).split())[:300]
                 self._missing(name, f"{type(lane.failure).__name__}: {error}")
 

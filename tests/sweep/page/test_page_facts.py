@@ -60,14 +60,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
 def test_a_page_of_few_trials_holds_them_all(tmp_path: Path) -> None:
     kept = held(read_sweep(write_run(tmp_path / "run", artifacts=False)))
-    assert len(kept.members) == kept.total == 11 and kept.told is None
+    assert len(kept.members) == kept.total == 11 and kept.left_out is None
 
 
 def test_of_very_many_trials_a_page_holds_the_fronts_the_nearest_and_a_share_of_the_rest(many: Sweep) -> None:
     kept = held(many, most=100)
     ids = [m.trial_id for m in kept.members]
     assert len(set(ids)) == len(ids) <= 100 and kept.nearest == 50
-    assert kept.told and f"Of {TRIALS} trials this page draws {len(ids)}" in kept.told
+    assert kept.left_out and f"Of {TRIALS} trials this page draws {len(ids)}" in kept.left_out
     for arm in many.arms.values():
         assert {m.trial_id for m in (*arm.front, *arm.confirmed_members)} <= set(ids)
         gaps = dict(zip(arm.members.ids, gap(many, arm).tolist(), strict=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from recorded_run import write_run
 
-from sweep.page.contents import _found
+from sweep.page.contents import _answers
 from sweep.reading.ending import Ending
 from sweep.reading.pick import SURE, chance_of, in_short, pick_text, picks
 from sweep.reading.sweep import Sweep, read_sweep
@@ -76,7 +76,7 @@ def test_where_the_best_is_not_sure_a_surer_one_is_named(sweep: Sweep) -> None:
     surest = with_chances(sweep, dict.fromkeys(feasible, (0.6, 0.99)) | {"dimum-0001": (0.5, 0.9), other: (0.8, 0.99)})
     assert (pick := picks(surest)[0]).surer is not None and pick.surer.trial_id == other, "none is sure: the surest"
     assert f"\nbut     {short}\n" in Ending(doubtful).text() and Ending(sweep).doubt() == ""
-    told = _found(doubtful)
+    told = _answers(doubtful)
     assert told[:2] == [("In short", short), ("Arm", f"dimum: {said}")]
     assert told[2][1].startswith("label_swap (baseline): label_swap-0000, on 3 fresh seeds")
 

@@ -347,7 +347,7 @@ def test_of_trials_that_promise_alike_the_cheap_ones_are_asked_for() -> None:
             figures = {"f": (float(x["a"]) - 0.6) ** 2 + 0.02 * math.sin(9 * number)}
             core_s = 10 * cost ** float(x["b"])
             sampler.tell(Observation(number, x, "COMPLETE", figures, core_s=core_s))
-        return [float(o.settings["b"]) for o in sampler._told.values() if o.number >= 10]
+        return [float(o.settings["b"]) for o in sampler._observations.values() if o.number >= 10]
 
     assert np.mean(asked(100.0)) < 0.3 < np.mean(asked(1.0))
 

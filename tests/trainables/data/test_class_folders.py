@@ -43,7 +43,7 @@ def test_a_folder_named_for_a_split_is_that_split_and_no_class(
     assert data.classes == PETS and data.counts is not None
     assert data.counts() == {"train": 12, "public": 4, "test": 6}
     told = f"{train}/ is train and public, {test}/ is test" + (f"; not read: {unread}/" if unread else "")
-    assert data.found == (("folders", told),)
+    assert data.notes == (("folders", told),)
     assert {path.split("/")[0] for path in data.files()} == {train, test}  # type: ignore[misc]
 
 
@@ -54,7 +54,7 @@ def test_a_training_folder_alone_is_split_and_said_to_be(tmp_path: Path) -> None
     data = dataset("image_folder", str(tmp_path))
     assert data.classes == PETS and data.counts is not None
     assert data.counts() == {"train": 6, "public": 2, "test": 2}
-    (told,) = data.found
+    (told,) = data.notes
     assert (
         told[1].startswith("each folder in Training/ is a class, split 60 : 20 : 20") and "not read: test/" in told[1]
     )
@@ -71,7 +71,7 @@ def test_the_folder_an_archive_unpacks_to_is_looked_into_and_named(within: str, 
     (tmp_path / "here" / "__MACOSX" / "cat").mkdir(parents=True)
     pets(tmp_path / "there")
     data, same = (dataset("image_folder", str(tmp_path / name)) for name in ("here", "there"))
-    assert data.classes == PETS and f"in {within}/" in data.found[0][1]
+    assert data.classes == PETS and f"in {within}/" in data.notes[0][1]
     assert data.fingerprint() == same.fingerprint(), "the same data, wherever they lie"
 
 
@@ -85,7 +85,7 @@ def test_what_is_no_picture_is_left_out_and_counted(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     data = dataset("image_folder", str(tmp_path))
     assert data.classes == PETS and len(data.load().train) == 6
-    assert data.found[1] == ("left out", "1 .mp4, 1 .txt, 1 beside the classes, 3 hidden, 1 without suffix")
+    assert data.notes[1] == ("left out", "1 .mp4, 1 .txt, 1 beside the classes, 3 hidden, 1 without suffix")
 
 
 def test_pictures_in_one_folder_within_their_class_are_the_class(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_every_usual_kind_of_picture_is_read(suffix: str, tmp_path: Path) -> Non
         Image.open(path).save(path.with_suffix(suffix))
         path.unlink()
     data = dataset("image_folder", str(tmp_path), image_size=16)
-    assert len(data.found) == 1 and sum(map(len, vars(data.load()).values())) == 10
+    assert len(data.notes) == 1 and sum(map(len, vars(data.load()).values())) == 10
 
 
 def test_links_are_followed_wherever_they_stand_for_a_folder_or_a_picture(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_links_are_followed_wherever_they_stand_for_a_folder_or_a_picture(tmp_pa
         assert dataset("image_folder", str(tmp_path / kind)).fingerprint() == first.fingerprint()
     within = dataset("image_folder", str(tmp_path / "within"))
     assert within.counts is not None and within.counts() == {"train": 6, "public": 2, "test": 2}
-    assert within.found[1] == ("left out", "2 links to a folder that is read already")
+    assert within.notes[1] == ("left out", "2 links to a folder that is read already")
 
 
 def test_classes_named_by_numbers_are_in_the_order_of_the_numbers(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_what_is_left_out_is_named_and_the_rest_is_the_data_without_it(pets: Pat
     data = dataset("image_folder", str(pets), skipped=skipped)
     assert data.counts is not None and sum(data.counts().values()) == 18
     assert sum(map(len, vars(data.load()).values())) == 18
-    assert data.found[-1] == ("left out", "2 unreadable: cat/cat_2.png, dog/dog_7.png")
+    assert data.notes[-1] == ("left out", "2 unreadable: cat/cat_2.png, dog/dog_7.png")
     assert data.files is not None and not set(BROKEN) & set(data.files())
     for name in BROKEN:
         (pets / name).unlink()
@@ -74,7 +74,7 @@ def test_a_name_that_is_no_utf_8_is_read_counted_and_left_out(pets: Path) -> Non
     skipped = unreadable_pictures("image_folder", str(pets))
     data = dataset("image_folder", str(pets), skipped=skipped)
     assert len(skipped) == 2 and sum(map(len, vars(data.load()).values())) == 18 and len(data.fingerprint()) == 64
-    assert "cat/caf�.png" in data.found[-1][1]
+    assert "cat/caf�.png" in data.notes[-1][1]
 
 
 def test_what_was_left_out_is_part_of_every_key_and_travels_with_the_experiment(pets: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_part_of_celebas_pictures_is_read_and_said_to_be(faces: Path, tmp_path
         (folder / "img_align_celeba" / f"{number:06d}.jpg").unlink()
     data = dataset("celeba", str(folder), image_size=8)
     assert data.counts is not None and sum(data.counts().values()) == 24 - 4 - 3
-    assert data.found == (("left out", "3 of 24 listed pictures, which are not there"),)
+    assert data.notes == (("left out", "3 of 24 listed pictures, which are not there"),)
 
 
 REFUSED: dict[str, tuple[str, bytes, str]] = {

@@ -66,12 +66,12 @@ def _code(values: list[str]) -> int:
 
 def _by_name(path: Path, rows: list[tuple[int, str, int]]) -> dict[str, int]:
     """Each picture's number; ValueError where one is listed twice."""
-    found: dict[str, int] = {}
+    value_of: dict[str, int] = {}
     for number, name, value in rows:
-        if name in found:
+        if name in value_of:
             raise ValueError(f"{path}, line {number}: lists {name} again")
-        found[name] = value
-    return found
+        value_of[name] = value
+    return value_of
 
 
 def _rows(path: Path) -> list[Row]:

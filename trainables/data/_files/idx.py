@@ -80,8 +80,8 @@ def _part(images: Path, labels: Path, classes: int) -> Part:
 
 def _file(place: Path, name: str) -> Path:
     """A file under one of the names that it goes by: ``-idx3`` or ``.idx3``, in a folder of its own name as Kaggle's, or .gz."""
-    for own in (name, name.replace("-idx", ".idx")):
-        for path in (place / own, place / own / own, place / name / own, place / f"{own}.gz"):
+    for file in (name, name.replace("-idx", ".idx")):
+        for path in (place / file, place / file / file, place / name / file, place / f"{file}.gz"):
             if path.is_file():
                 return path
     raise ValueError(f"{place}: {name} is missing, gzipped (.gz) or plain")

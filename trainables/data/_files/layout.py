@@ -38,7 +38,7 @@ class Part:
 class Layout:
     """A data set found in a folder: `place` is where its files are, `size` its images' pixels a side unless asked otherwise.
 
-    A label is the index of a name in `classes`; or, with `attributes`, their vector as bits. `found` says in words what in the
+    A label is the index of a name in `classes`; or, with `attributes`, their vector as bits. `notes` say in words what in the
     folder was taken for what, each with a heading, where that is not fixed.
     """
 
@@ -49,7 +49,7 @@ class Layout:
     test: Part | None = None
     classes: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
-    found: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def without(layout: Layout, names: Collection[str]) -> Layout:
     train = _part_without(layout, layout.train, frozenset(names))
     test = _part_without(layout, layout.test, frozenset(names)) if layout.test else None
     shown = [os.fsencode(name).decode(errors="replace") for name in sorted(names)]
-    said = ("left out", f"{len(names)} unreadable: {few(shown)}")
-    return replace(layout, train=train, test=test, found=(*layout.found, said))
+    note = ("left out", f"{len(names)} unreadable: {few(shown)}")
+    return replace(layout, train=train, test=test, notes=(*layout.notes, note))
 
 
 def _part_without(layout: Layout, part: Part, names: frozenset[str]) -> Part:

@@ -1,4 +1,4 @@
-"""Samplers that hold nothing but what they were told: who is asked for a trial chooses from that, whatever came before."""
+"""Asking and telling as samplers share it that hold nothing but their observations and what runs: a choice follows from these."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sweep.samplers.encoding import Encoding
 from sweep.space import Settings
 
 
-class FromTold(ABC):
+class AskAndTell(ABC):
     """The keeping of a `sweep.samplers.Sampler`; `_choose` is a sampler's own.
 
     ValueError for a trial that has ended, or an observation that `check_observation` refuses; UsageError for settings that
@@ -20,12 +20,12 @@ class FromTold(ABC):
     def __init__(self, question: Question, seed: int) -> None:
         self.question, self.seed = question, seed
         self.encoding = Encoding(question.parameters)
-        self._told: dict[int, Observation] = {}
+        self._observations: dict[int, Observation] = {}
         self._running: dict[int, Settings] = {}
 
     def ask(self, number: int) -> Settings:
         """Settings for trial `number`, which runs from now on; the same again if it is running."""
-        if number in self._told:
+        if number in self._observations:
             raise ValueError(f"trial {number} has ended; ask for one that has not")
         if number not in self._running:
             self._running[number] = self._choose(number)
@@ -33,7 +33,7 @@ class FromTold(ABC):
 
     def running(self, number: int, settings: Settings) -> None:
         """Settings chosen elsewhere that trial `number` runs with."""
-        if number in self._told:
+        if number in self._observations:
             raise ValueError(f"trial {number} has ended and cannot be running")
         self.encoding.point(settings)  # refuses what is not of the tree
         self._running[number] = dict(settings)
@@ -42,12 +42,12 @@ class FromTold(ABC):
         """What became of a trial."""
         check_observation(self.question, observation)
         self.encoding.point(observation.settings)
-        self._told[observation.number] = observation
+        self._observations[observation.number] = observation
         self._running.pop(observation.number, None)
 
     @abstractmethod
     def _choose(self, number: int) -> Settings:
-        """Settings for a trial that neither runs nor has ended, from `_told` and `_running` alone, in any order."""
+        """Settings for a trial that neither runs nor has ended, from `_observations` and `_running` alone, in any order."""
 
     def _stream(self, number: int) -> int:
         """A library's own seed for one trial: 32 bits, as Optuna takes them."""
