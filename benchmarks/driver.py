@@ -87,7 +87,8 @@ class Sleeper(tune.Trainable):  # type: ignore[misc]
                 "attacked_retain_accuracy": 0.9,
                 "attacked_fid_delta": 2.0,
             }
-        row = {"stage": stage, "key": key_of(self.name, stage), "found": False, "pid": os.getpid(), "node": self.node}
+        row = {"stage": stage, "kind": stage.partition("@")[0], "key": key_of(self.name, stage), "found": False}
+        row |= {"pid": os.getpid(), "node": self.node}
         row |= {"started_at": started, "finished_at": time.time(), "wall_s": time.time() - started, "core_s": 0.01}
         row |= dict.fromkeys(("training_s", "sampling_s", "scoring_s"), 0.0)
         state = None if self.left else "COMPLETE"

@@ -120,6 +120,7 @@ def tables(trials: int, seed: int = 0) -> dict[str, pa.Table]:
         "trial_id": ids[row[stage]], "replicate": replicate[stage], "key": "aa" * 32, "found": False, "wall_s": 4.0, "core_s": 4.0,
         "training_s": 2.0, "sampling_s": 1.0, "scoring_s": 0.5, "pid": 1, "node": "n", "started_at": START, "finished_at": START,
         "stage": np.tile(np.array(["unlearn", "score", f"{ATTACKED}@63"], dtype=object), len(row)),
+        "kind": np.tile(np.array(["unlearn", "score", ATTACKED], dtype=object), len(row)),
     }  # fmt: skip
     columns = {
         "trials": (same | own, trials + 2),

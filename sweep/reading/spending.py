@@ -26,9 +26,8 @@ def stage_times(sweep: Sweep) -> list[dict[str, Any]]:
     """
     activities = [one.name for one in sweep.columns.activities]
     parts, seconds = [name.removesuffix("_s") for name in activities], ["wall_s", "core_s", *activities]
-    table = sweep.stage_columns(["stage", "found", *seconds])
-    kind = pc.replace_substring_regex(pc.cast(table["stage"], pa.string()), "@.*", "")
-    table = table.set_column(0, "kind", kind)
+    table = sweep.stage_columns(["kind", "found", *seconds])
+    table = table.set_column(0, "kind", pc.cast(table["kind"], pa.string()))
     table = table.set_column(1, "found", pc.fill_null(table["found"], False))
     sums = table.group_by(["kind", "found"]).aggregate([("kind", "count"), *((s, "sum") for s in seconds)])
     kinds: dict[str, dict[str, Any]] = {}

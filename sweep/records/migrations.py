@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from sweep.errors import UsageError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 Columns = Sequence[tuple[str, pa.DataType]]
 
@@ -112,9 +112,19 @@ def _points_of_a_stage(table: pa.Table, name: str) -> pa.Table:
     return with_columns(table, [("stage", pa.string()), ("points", pa.int32())]) if name == "stages" else table
 
 
+def _kind_of_a_stage(table: pa.Table, name: str) -> pa.Table:
+    """4 → 5. A stage says of which kind it is, no longer to be read out of its name, before the @ of its step."""
+    if name != "stages" or "stage" not in table.column_names:
+        return table
+    kinds = pc.replace_substring_regex(pc.cast(table["stage"], pa.string()), "@.*", "")
+    at = table.schema.get_field_index("stage") + 1
+    return table.add_column(at, "kind", pc.cast(kinds, pa.dictionary(pa.int32(), pa.string())))
+
+
 MIGRATIONS: dict[int, Callable[[pa.Table, str], pa.Table]] = {
     1: _figures_added_under_version_1,
     2: _settings_and_what_stopped,
     3: _points_of_a_stage,
+    4: _kind_of_a_stage,
 }
 """By the version it starts from: a table and its name to the same table one version later."""

@@ -103,6 +103,7 @@ def stage_columns(columns: Columns) -> tuple[pa.Field, ...]:
     return (
         *_REPLICATE,
         column("stage", pa.string(), "its name, and behind an @ the step that it goes to where it is one of several"),
+        column("kind", WORD, "what it is one of: stages that differ in their step alone are of one kind"),
         column("points", pa.int32(), "points of curves that it gave; null in old runs"),
         column("key", pa.string(), "artifact key of its product"),
         column("found", pa.bool_(), "the product was already in the store: nothing was run"),
@@ -185,7 +186,7 @@ def _known(table: str, schema: pa.Schema) -> dict[str, pa.Field]:
     """Columns by name: what a migration adds has no description of its own."""
     name = (schema.metadata or {}).get(b"procedure", procedures.DEFAULT.encode()).decode(errors="replace")
     columns = procedures.named(name).columns()
-    fields = {"trials": columns.fields, "replicates": replicate_columns(columns)}.get(table, ())
+    fields = {"trials": columns.fields, **replicate_tables(columns)}.get(table, ())
     return {field.name: field for field in fields}
 
 

@@ -383,7 +383,9 @@ def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 for a, curve in whole.curves.items()
                 for k, v in curve.items()
             ]
-            stages = [{**name, "stage": s.name, "found": False, "core_s": s.core_s} for s in trial.stages]
+            stages = [
+                {**name, "stage": s.name, "kind": s.name, "found": False, "core_s": s.core_s} for s in trial.stages
+            ]
             state = {"arm": arm.name, "method": arm.method, "state": records.COMPLETE}
             writer.replicate({**name, **state, **whole.figures, "samples_forgotten": 128}, curves, stages)
         told = {f"param_{k}": v for k, v in settings.items()}

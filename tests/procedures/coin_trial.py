@@ -122,6 +122,7 @@ class FlipStage:
     store: Store
     spec: TrialSpec
     name: str = "flip"
+    kind: str = "flip"
     shown: list[tuple[bool, int]] = field(default_factory=list)
     begun: bool = False
 
@@ -163,6 +164,7 @@ class CountStage:
     store: Store
     spec: TrialSpec
     name: str = "count"
+    kind: str = "count"
 
     def __post_init__(self) -> None:
         self.key = count_key(self.spec)

@@ -35,6 +35,7 @@ def stage(name: str, key: str, found: bool = False) -> dict[str, Any]:
     times = {f"{t}_s": 1.0 for t in ("wall", "core", "training", "sampling", "scoring")}
     return {
         "stage": name,
+        "kind": name.partition("@")[0],
         "key": key,
         "found": found,
         "pid": 1,

@@ -217,7 +217,11 @@ def _stages(at: dict[str, Any], attacks: list[str]) -> list[dict[str, Any]]:
         at | common | {"stage": stage, "wall_s": 4.0, "training_s": 0.5, "sampling_s": 2.0, "scoring_s": 1.0}
         for stage in ("score", *(f"{a}@{k}" for a in attacks for k in RUNGS[1:]))
     ]
-    return [row | {"found": row["stage"] == "score" and at["trial_id"] == "dimum-0000"} for row in rows]
+    return [
+        row
+        | {"kind": row["stage"].partition("@")[0], "found": row["stage"] == "score" and at["trial_id"] == "dimum-0000"}
+        for row in rows
+    ]
 
 
 def _samples(store: Store | None, trial_id: str, stage: str, replicate: int) -> str | None:

@@ -75,6 +75,14 @@ def test_what_stopped_a_trial_and_its_settings_are_read_out_of_what_was_there(ru
     )
 
 
+def test_the_kind_of_a_stage_is_read_out_of_its_name(run: Path) -> None:
+    stages = records.read(run, "stages")
+    kinds = {row["stage"]: row["kind"] for row in stages.to_pylist()}
+    assert all(kind == name.partition("@")[0] for name, kind in kinds.items())
+    assert {"unlearn", "score"} < set(kinds.values()) < set(kinds) | set(kinds.values()), "and rungs of attacks"
+    assert b"description" in stages.schema.field("kind").metadata
+
+
 def test_its_trials_can_be_a_target_and_entries_of_a_track(run: Path) -> None:
     aimed = targets.aimed(find.load("dimra_strength"), f"{run}:dimum-0000")
     assert all(arm.held["replacement_images"] == 8 and type(arm.held["steps"]) is int for arm in aimed.arms)

@@ -121,6 +121,7 @@ class Pipeline:
         return report
 
     def _stage_row(self, stage: Stage, found: bool) -> dict[str, Any]:
-        row = {"stage": stage.name, "key": stage.key, "found": found, "pid": os.getpid(), "node": platform.node()}
+        row = {"stage": stage.name, "kind": stage.kind, "key": stage.key, "found": found}
+        row |= {"pid": os.getpid(), "node": platform.node()}
         times = dict.fromkeys((f"{activity}_s" for activity in self.activities), 0.0) | self._watch.times()
         return row | {"started_at": self._started, "finished_at": time.time()} | times

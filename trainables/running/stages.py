@@ -11,7 +11,8 @@ from trainables.store import Artifact
 class Stage(Protocol):
     """A stage of a trial: `advance` until done or the deadline, then `commit`; `save_partial` in between."""
 
-    name: str
+    name: str  # unique in a trial
+    kind: str  # shared by stages that differ in the step alone to which they go
     key: str
 
     def advance(self, watch: Stopwatch, deadline: float) -> bool: ...

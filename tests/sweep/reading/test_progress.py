@@ -26,7 +26,15 @@ def run(tmp_path: Path) -> Path:
 
 def stage(trial_id: str, node: str, pid: int, began: float, ended: float) -> dict[str, Any]:
     start, end = (START + dt.timedelta(seconds=s) for s in (began, ended))
-    told = {"trial_id": trial_id, "replicate": 0, "stage": "unlearn", "found": False, "node": node, "pid": pid}
+    told = {
+        "trial_id": trial_id,
+        "replicate": 0,
+        "stage": "unlearn",
+        "kind": "unlearn",
+        "found": False,
+        "node": node,
+        "pid": pid,
+    }
     return told | {"started_at": start, "finished_at": end, "wall_s": ended - began, "core_s": 1.0}
 
 

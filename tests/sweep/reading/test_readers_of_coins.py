@@ -159,7 +159,8 @@ def write_coins(run: Path, monkeypatch: pytest.MonkeyPatch, columns: Columns, se
             row |= {"code_version": "ab", "device": "cpu"} | ({"table": "oak"} if columns.dependencies else {})
             stage = {"trial_id": trial_id, "replicate": replicate, "key": "aa", "found": False, "core_s": 1.0}
             spent = {"flipping_s": 1.5} if columns.activities else {}
-            stages = [stage | {"stage": name, "wall_s": 2.0} | spent for name in ("flip@1", "flip@2", "polish")]
+            kinds = {"flip@1": "flip", "flip@2": "flip", "polish": "polish"}
+            stages = [stage | {"stage": name, "kind": kind, "wall_s": 2.0} | spent for name, kind in kinds.items()]
             point = {"trial_id": trial_id, "replicate": replicate, "metric": "fairness", "value": 0.5, "samples": FLIPS}
             writer.replicate(row, [point | {"hand": "left", "flips": 2}] if columns.axes else [], stages)
         trial = same | figures | {"number": 0 if number == "new" else int(number), "settings": json.dumps(chosen)}

@@ -53,7 +53,7 @@ class AttackStage:
         self.trajectory, self.step = trajectory, step
         spec, attack = trajectory.spec, trajectory.attack
         self.bench = trajectory.bench
-        self.name = f"{attack.name}@{step}"
+        self.name, self.kind = f"{attack.name}@{step}", attack.name
         self.first, self.last = step == spec.rungs[1], step == spec.rungs[-1]
         self.key = attack_key(spec, attack, step, trajectory.model)
         self._samplings: list[Sampling] = []

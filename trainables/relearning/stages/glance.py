@@ -25,7 +25,7 @@ def worth_a_glance(spec: TrialSpec) -> bool:
 class GlanceStage:
     """Draws the first samples of `score` and judges them; `score` goes on from there."""
 
-    name = "glance"
+    name = kind = "glance"
 
     def __init__(self, score: ScoreStage) -> None:
         self.score, experiment = score, score.bench.experiment

@@ -192,7 +192,7 @@ def shown(sampling: Sampling) -> Tensors:
 class ScoreStage:
     """Scores θᵤ before any attack."""
 
-    name = "score"
+    name = kind = "score"
 
     def __init__(self, bench: Workbench, model: str, samples: Samples, seed: int) -> None:
         self.bench, self.model, self.samples, self.seed = bench, model, samples, seed

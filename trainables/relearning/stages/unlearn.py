@@ -46,7 +46,7 @@ def unlearned_key(spec: TrialSpec) -> str:
 class UnlearnStage:
     """Trains a copy of the start model; its product is θᵤ's weights."""
 
-    name = "unlearn"
+    name = kind = "unlearn"
 
     def __init__(self, bench: Workbench, spec: TrialSpec) -> None:
         self.bench, self.spec, self.key = bench, spec, unlearned_key(spec)
