@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,13 @@ def _value_of(option: str, given: Sequence[str]) -> str:
     return ""
 
 
-def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
-    """The plan the arguments ask for; UsageError where they do not make one. `known` parsed them."""
+def plan_of(
+    args: argparse.Namespace, known: argparse.ArgumentParser, tell: Callable[[str], None] = lambda _: None
+) -> Plan:
+    """The plan the arguments ask for; UsageError where they do not make one.
+
+    `known` parsed them; `tell` hears how far it is where a look at the data takes long.
+    """
     if args.resume and args.space:
         raise UsageError("--space beside --resume: the run's own plan holds; leave it out, or start a new run")
     if args.resume:
@@ -72,7 +77,7 @@ def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan:
     space = find.load(args.space)
     members.use(values["members"], args.space)
     kind = procedures.named(space.procedure).setup()
-    setup = kind.asked(_questions_own(kind, space) | flags.values(kind, args))
+    setup = kind.asked(_questions_own(kind, space) | flags.values(kind, args), tell)
     question = setup.question(space).fix(dict(values["fix"]))
     values = _questions_own(Plan, question) | values
     values.setdefault("baseline_trials", int(values["trials"] * question.baseline_share))

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,8 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def plan_of(args: argparse.Namespace) -> TrackPlan:
-    """The track the arguments ask for; UsageError where they do not make one."""
+def plan_of(args: argparse.Namespace, tell: Callable[[str], None] = lambda _: None) -> TrackPlan:
+    """The track the arguments ask for; UsageError where they do not make one. `tell` hears how far a look at the data is."""
     if args.resume:
         return _resumed(args)
     if not (args.methods or args.sweep or args.model):
@@ -92,7 +92,7 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
     members.use(values["members"])
     run_dir = args.run_dir or default_run_dir(args.storage, "track")
     kind = procedures.named(procedures.DEFAULT).setup()
-    setup = kind.asked(flags.values(kind, args, leave=OTHERWISE))
+    setup = kind.asked(flags.values(kind, args, leave=OTHERWISE), tell)
     common = Plan(
         "", run_dir, artifacts_of(args), seed=args.seed, members=values["members"], place=place_of(args), setup=setup
     )
@@ -182,7 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _compare(argv[1:])
         args = parser().parse_args(argv)
         credentials.refuse(args)
-        plan = plan_of(args)
+        progress = Progress(verbose=args.verbose)
+        plan = plan_of(args, progress.if_quiet)
         begun.plan = Path(plan.run_dir) / "track.json"
         tracks.validate(plan)
         print(describe(plan), flush=True)
@@ -200,7 +201,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             check_members(plan)
             return 0
-        progress = Progress(verbose=args.verbose)
         plan = _begun(plan, args, progress)
         begun.plan = Path(plan.run_dir) / "track.json"
         return _run(plan, progress)
