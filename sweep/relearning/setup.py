@@ -235,7 +235,7 @@ class Setup:
         MODELS,
         metavar="N",
         check=at_least(0),
-        words=Words("audit", lambda n, _: f"{n} shadow models" if n else ""),
+        words=Words("audit", lambda n, _: f"{n} shadow model{'s' if n != 1 else ''}" if n else ""),
     )
 
     @classmethod

@@ -157,6 +157,7 @@ def describe(plan: TrackPlan) -> str:
     data = setup.dataset()
     data_facts = ", ".join(plan_words.data_facts(data, setup.data_limit, setup.data_folder))
     n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
+    attacks = f"{len(plan.suite)} attack{'s' if len(plan.suite) != 1 else ''}"
     lines = [
         f"data        {data_facts}; seeds {', '.join(map(str, plan.replicate_seeds))}",
         *(line for heading, text in plan_words.folder_facts(data) for line in wrapped(heading, text)),
@@ -167,7 +168,7 @@ def describe(plan: TrackPlan) -> str:
         f"rungs       {', '.join(map(str, plan.rungs))}",
         f"samples     {setup.samples_forgotten} of what is forgotten, {setup.samples_per_retained} of each "
         f"retained condition; features: {setup.fid_features}",
-        f"replicates  {n}, controls included, {len(plan.suite)} attacks each; {plan.place.workers} at a time",
+        f"replicates  {n}, controls included, {attacks} each; {plan.place.workers} at a time",
         f"artifacts   {plan.common.artifacts}",
         f"run         {plan.run_dir}",
     ]
