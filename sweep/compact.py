@@ -22,7 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"{run}: is not a run folder (it has no records)")
         with only_driver(Path(run)):
             done = compact(Path(run))
-        print(f"{run}: " + ", ".join(f"{n} files of {table}" for table, n in done.items()) + " compacted")
+        print(
+            f"{run}: "
+            + ", ".join(f"{n} file{'s' if n != 1 else ''} of {table}" for table, n in done.items())
+            + " compacted"
+        )
     return 0
 
 

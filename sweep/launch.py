@@ -57,12 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         credentials.refuse(args)
         if remote.wanted(args):
             return remote.run(args, known)
-        plan = plan_of(args, known)
-        begun.plan = Path(plan.run_dir) / "plan.json"
-        space = validate(plan)
         from sweep.terminal.choose import progress_for
 
         progress = progress_for(args.log_format, args.verbose)
+        plan = plan_of(args, known, progress.if_quiet)
+        begun.plan = Path(plan.run_dir) / "plan.json"
+        space = validate(plan)
         run_dir = Path(plan.run_dir)
         to = loggers.choose(run_dir, args.mlflow, args.wandb, space.name)
         progress.plan(describe(plan, space) + (f"\nloggers     {to.text(run_dir)}" if to else ""))

@@ -29,9 +29,9 @@ class Found:
     @property
     def text(self) -> str:
         keys, size = len({f.key for f in self.artifacts}), sum(f.size for f in (*self.artifacts, *self.others))
-        what = Counter("checkpoints" if f.what == "partial" else "half-written files" for f in self.others)
-        rest = "".join(f", {n} {name}" for name, n in sorted(what.items()))
-        return f"{keys} artifacts{rest}: {size} bytes; kept: {sum(f.size for f in self.kept)} bytes"
+        what = Counter("checkpoint" if f.what == "partial" else "half-written file" for f in self.others)
+        rest = "".join(f", {n} {name}{'s' if n != 1 else ''}" for name, n in sorted(what.items()))
+        return f"{keys} artifact{'s' if keys != 1 else ''}{rest}: {size} bytes; kept: {sum(f.size for f in self.kept)} bytes"
 
 
 def store_of(runs: Sequence[Path], given: str) -> Store:

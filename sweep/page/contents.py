@@ -298,8 +298,9 @@ def _words(sweep: Sweep) -> list[str]:
             "The search's best, and trials that noise may have kept behind it",
             "which is reported as the best",
         )
+    trials = f"{plan['trials']} trial{'s' if plan['trials'] != 1 else ''}"
     parts = [
-        f"{plan['trials']} trials{shared} {', '.join(methods)}{against}, chosen by the {plan['sampler']} sampler"
+        f"{trials}{shared} {', '.join(methods)}{against}, chosen by the {plan['sampler']} sampler"
         f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}{about}.",
         *([of.course] if of.course else []),
         *([f"The search ended by {sweep.ended_by}."] if sweep.ended_by else []),

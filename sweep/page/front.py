@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
@@ -31,6 +33,7 @@ from sweep.statistics.estimates import nondominated
 LABELLED = 60  # feasible members of an arm; of more, the front alone is labelled
 PIXELS = 5_000  # markers of one kind; more of them would make a vector file of megabytes
 ABREAST = 3  # panels of a figure side by side
+SAMPLES = 3  # marks that one entry of the legend has room for, side by side
 REACH = 2  # how many times the value of a line across it the axis of the front spans
 
 
@@ -200,28 +203,57 @@ def _finish(axes: Axes, sweep: Sweep, plane: Plane) -> None:
 def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
     """What the marks mean, below the panels, and what all is about, above them."""
     seeds = len(sweep.seeds_run())
-    many, off = len(sweep.arms) > FEW_ARMS, "off the front" if len(sweep.objectives) > 1 else "behind the best"
+    many = len(sweep.arms) > FEW_ARMS
+    on, off = ("on the front", "off the front") if len(sweep.objectives) > 1 else ("the best", "behind the best")
+    own = ", its arm's shape" if many else ""
+    entries: list[tuple[Any, str]] = []
     for arm in sweep.arms.values():
         mark = marks(sweep)[arm.name]
-        how = f"confirmed on {seeds} seeds, 95 % bars" if arm.confirmed else "search only, one seed"
+        how = (
+            f"confirmed on {seeds} seed{'s' if seeds != 1 else ''}, 95 % bars"
+            if arm.confirmed
+            else "search only, one seed"
+        )
         shown = "" if points_of(sweep, arm).feasible.any() else ": nothing feasible"
         label = f"{arm.name}{' (baseline)' if arm.baseline else ''}{shown if many else ': ' + how}"
-        face = mark.colour if arm.confirmed else "none"
-        axes.plot([], [], mark.shape, color=mark.colour, mfc=face, ls=mark.line, label=plain(label))
-    axes.plot([], [], "o", mfc="none", mec="#555555", ms=4, ls="", label=f"feasible, {off} (hollow: search only)")
-    axes.plot([], [], "o", mfc="none", mec=PALE, ms=4, ls="", label="infeasible (grey; hollow: search only)")
+        entries.append((_sample(mark, bool(arm.confirmed), size=6, ls=mark.line), plain(label)))
+    if hollow := [arm for arm in sweep.arms.values() if arm.confirmed and any(not m.confirmed for m in arm.front)]:
+        entries.append((_samples(marks(sweep)[arm.name] for arm in hollow), f"{on}, hollow: search only"))
+    shapes = [marks(sweep)[arm.name] for arm in sweep.arms.values()]
+    grey = [replace(mark, colour=PALE) for mark in {mark.shape: mark for mark in shapes}.values()]
+    entries.append((_samples(shapes, size=4), f"feasible, {off}{own} (hollow: search only)"))
+    entries.append((_samples(grey, size=4), f"infeasible{own} (grey; hollow: search only)"))
     stopped = sum(arm.counts.get(PRUNED, 0) for arm in sweep.arms.values())
     if stopped:
-        axes.plot([], [], ls="", label=f"not drawn: {stopped} stopped early")
+        entries.append((Line2D([], [], ls=""), f"not drawn: {stopped} stopped early"))
     for trial_id, control in controls(sweep).items():
-        mark = control_marks(sweep)[trial_id]
-        axes.plot([], [], mark.shape, color=mark.colour, ls="", label=plain(control.name))
-    figure.legend(loc="outside lower center", ncols=3 if many else 2, fontsize=7.5, frameon=False)
+        filled = trial_id not in sweep.controls or sweep.controls[trial_id].confirmed is not None
+        entries.append((_sample(control_marks(sweep)[trial_id], filled, size=6), plain(control.name)))
+    handles, labels = zip(*entries, strict=True)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=3 if many else 2,
+        fontsize=7.5,
+        frameon=False,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0.3)},
+    )
     title = plain(_title(sweep))
     if len(figure.axes) == 1:
         axes.set_title(title, fontsize=8, loc="left", wrap=True)
     else:
         figure.suptitle(title, fontsize=8, x=0.01, ha="left")
+
+
+def _sample(mark: Mark, filled: bool, size: int, ls: str = "") -> Line2D:
+    """A mark as the legend shows it."""
+    return Line2D([], [], marker=mark.shape, color=mark.colour, mfc=mark.colour if filled else "none", ms=size, ls=ls)
+
+
+def _samples(marks: Iterable[Mark], size: int = 6) -> tuple[Line2D, ...]:
+    """Hollow marks side by side, each as it is drawn: of many arms the first."""
+    return tuple(_sample(mark, filled=False, size=size) for mark in list(marks)[:SAMPLES])
 
 
 def _title(sweep: Sweep) -> str:

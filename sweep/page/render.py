@@ -22,9 +22,10 @@ def render(
     context: Mapping[str, Any],
     scripts: Iterable[str] = ("page.js",),
     whole: bool = True,
+    charts: bool = True,
     room: str = "sweep.page",
 ) -> str:
-    """The page that a template makes of the context, plotly.js and `scripts` of this folder included.
+    """The page that a template makes of the context, `scripts` of this folder included, and plotly.js if it has `charts`.
 
     The template is a file of this folder or of another `room`, which may extend and include those of this one.
     The page's policy lets these very scripts run, by their hashes, and no other. Not `whole`: without any script. An unknown
@@ -39,7 +40,7 @@ def render(
     )
     environment.filters |= {"number": number, "interval": interval, "mean": mean, "ends": ends, "setting": _setting}
     environment.filters |= {"script_json": script_json}
-    sources = [plotly(), "".join(own_script(name) for name in scripts)] if whole else []
+    sources = [*[plotly()] * charts, "".join(own_script(name) for name in scripts)] if whole else []
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in sources]
     allowed = " ".join(f"'sha256-{h}'" for h in hashes) or "'none'"
     return environment.get_template(template).render(

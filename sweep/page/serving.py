@@ -108,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
             version, page, parts = self.pages.get()
         except NothingRecorded as error:
             if asked.path == "/":
-                return self._answer(HTTPStatus.OK, _waiting(str(error)), "text/html")
+                return self._answer(HTTPStatus.OK, _waiting(str(error), self.pages.state_line()), "text/html")
             return self._answer(HTTPStatus.NO_CONTENT)
         except UsageError as error:
             return self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
@@ -145,9 +145,9 @@ class Handler(BaseHTTPRequestHandler):
         """The terminal has one line, the page's address."""
 
 
-def _waiting(why: str) -> str:
-    """A page for the time before the first record; it asks again by itself."""
-    return render("waiting.html.j2", {"why": why, "every": EVERY_S}, scripts=(), whole=False)
+def _waiting(why: str, state: str) -> str:
+    """A page for the time before the first record; it asks again by itself, and is never reloaded for nothing."""
+    return render("waiting.html.j2", {"why": why, "state": state, "every": EVERY_S}, ("waiting.js",), charts=False)
 
 
 def server(runs: Sequence[str], port: int = 0) -> ThreadingHTTPServer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,13 @@ def _value_of(option: str, given: Sequence[str]) -> str:
     return ""
 
 
-def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan[Setup]:
-    """The plan the arguments ask for; UsageError where they do not make one. `known` parsed them."""
+def plan_of(
+    args: argparse.Namespace, known: argparse.ArgumentParser, tell: Callable[[str], None] = lambda _: None
+) -> Plan[Setup]:
+    """The plan the arguments ask for; UsageError where they do not make one.
+
+    `known` parsed them; `tell` hears how far it is where a look at the data takes long.
+    """
     if args.resume and args.space:
         raise UsageError("--space beside --resume: the run's own plan holds; leave it out, or start a new run")
     if args.resume:
@@ -75,7 +80,7 @@ def plan_of(args: argparse.Namespace, known: argparse.ArgumentParser) -> Plan[Se
     space = find.load(args.space)
     members.use(brought, args.space)
     kind = procedures.named(space.procedure).setup()
-    setup = kind.asked(_questions_own(kind, space) | flags.values(kind, args))
+    setup = kind.asked(_questions_own(kind, space) | flags.values(kind, args), tell)
     question = setup.question(space).fix(dict(values["fix"]))
     values = _questions_own(Plan, question) | values
     values.setdefault("baseline_trials", int(values["trials"] * question.baseline_share))

@@ -53,7 +53,7 @@ class Place:
         metavar="N",
         ungiven=None,
         check=at_least(1),
-        words=Words("runs on", lambda n, _: f"{n} trials at a time"),
+        words=Words("runs on", lambda n, _: f"{n} trial{'s' if n != 1 else ''} at a time"),
         beside_resume=True,
     )
     gpus_per_trial: float = flag(

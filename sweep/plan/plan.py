@@ -170,7 +170,7 @@ class Plan(Generic[SetupT]):
         ungiven=None,
         metavar="N",
         check=at_least(1),
-        words=Words("confirm", lambda n, _: f"up to {n} members an arm"),
+        words=Words("confirm", lambda n, _: f"up to {n} member{'s' if n != 1 else ''} an arm"),
     )
     confirm_neighbours: int = flag(
         1,

@@ -88,9 +88,9 @@ def _budgets(plan: Plan[Setup], space: SearchSpace) -> str:
     """``dimum 16 trials, label_swap 8 trials``; arms that have the same number are told it once where there are many."""
     each = {arm.name: plan.budget_of(space, arm.name) for arm in space.arms}
     if len(each) <= _FEW_ARMS:
-        return ", ".join(f"{name} {n} trials" for name, n in each.items())
+        return ", ".join(f"{name} {n} trial{'s' if n != 1 else ''}" for name, n in each.items())
     arms_of = {n: [name for name, m in each.items() if m == n] for n in dict.fromkeys(each.values())}
-    return "; ".join(f"{n} trials each of {', '.join(names)}" for n, names in arms_of.items())
+    return "; ".join(f"{n} trial{'s' if n != 1 else ''} each of {', '.join(names)}" for n, names in arms_of.items())
 
 
 def _arms(plan: Plan[Setup], space: SearchSpace) -> list[str]:

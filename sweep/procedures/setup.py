@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from sweep.space import Arm, SearchSpace
@@ -18,8 +18,11 @@ class Setup(Protocol):
     headings: ClassVar[Mapping[str, Any]]
 
     @classmethod
-    def asked(cls, values: dict[str, Any]) -> Self:
-        """Of the values that a command line gives, by their fields' names; the rest is decided here."""
+    def asked(cls, values: dict[str, Any], tell: Callable[[str], None]) -> Self:
+        """Of the values that a command line gives, by their fields' names; the rest is decided here.
+
+        What takes long says how far it is by `tell`, as often as it likes: a line is printed every few seconds.
+        """
         ...
 
     def check(self) -> None:

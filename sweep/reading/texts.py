@@ -98,8 +98,8 @@ def _text_arms(sweep: Sweep) -> Iterator[str]:
     wide = 2 + max([17, *(len(m.trial_id) for listed in members.values() for m in listed)])
     for arm in sweep.arms.values():
         yield ""
-        role = standing_of(sweep, arm.name)
-        yield from _wrap("arm", f"{arm.name} ({role}), {sum(arm.counts.values())} trials: {counted(arm)}")
+        role, n = standing_of(sweep, arm.name), sum(arm.counts.values())
+        yield from _wrap("arm", f"{arm.name} ({role}), {n} trial{'s' if n != 1 else ''}: {counted(arm)}")
         yield from _text_front(sweep, arm)
         if members[arm.name]:
             yield f"  {'trial':<{wide}} {_in_columns(metrics)}"

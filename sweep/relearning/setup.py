@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -235,24 +235,28 @@ class Setup:
         MODELS,
         metavar="N",
         check=at_least(0),
-        words=Words("audit", lambda n, _: f"{n} shadow models" if n else ""),
+        words=Words("audit", lambda n, _: f"{n} shadow model{'s' if n != 1 else ''}" if n else ""),
     )
 
     @classmethod
-    def asked(cls, values: dict[str, Any]) -> Setup:
+    def asked(cls, values: dict[str, Any], tell: Callable[[str], None] = lambda _: None) -> Setup:
         """The setup of these values; a base model trained here has the size that fits its images, and that size's steps."""
         size, steps = values.get("base_size"), values.get("base_steps")
         if values.get("base") and (size or steps):
             raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
-        return cls(**values).without_unreadable().sized(size, steps)
+        return cls(**values).without_unreadable(tell).sized(size, steps)
 
-    def without_unreadable(self) -> Setup:
-        """The setup that leaves out the pictures that cannot be read, if that is asked for."""
+    def without_unreadable(self, tell: Callable[[str], None]) -> Setup:
+        """The setup that leaves out the pictures that cannot be read, if that is asked for; `tell` hears how far it is."""
         if not self.skip_unreadable:
             return self
         flags.check(self, only=("data", "data_limit"))
+
+        def looked_at(pictures: int, of: int, unreadable: int) -> None:
+            tell(f"--skip-unreadable: {pictures:,} of {of:,} pictures read, {unreadable:,} of them cannot be")
+
         try:
-            skipped = unreadable_pictures(self.data, self.data_folder, self.data_limit)
+            skipped = unreadable_pictures(self.data, self.data_folder, self.data_limit, looked_at)
         except (ValueError, OSError) as error:
             raise UsageError(f"--skip-unreadable: --data {error}") from error
         return dataclasses.replace(self, data_skipped=skipped)

@@ -73,6 +73,11 @@ class Progress:
         """Seconds since the last line."""
         return time.monotonic() - self._last
 
+    def if_quiet(self, text: str) -> None:
+        """Say how far something is, if nothing has been said for a while."""
+        if self.quiet_for() >= _HEARTBEAT_S:
+            self.line(text)
+
     def heartbeat(self, jobs: Jobs) -> None:
         """What is running, if nothing has been said for a while."""
         if self.quiet_for() >= _HEARTBEAT_S:

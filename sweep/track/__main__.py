@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,8 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def plan_of(args: argparse.Namespace) -> TrackPlan:
-    """The track the arguments ask for; UsageError where they do not make one."""
+def plan_of(args: argparse.Namespace, tell: Callable[[str], None] = lambda _: None) -> TrackPlan:
+    """The track the arguments ask for; UsageError where they do not make one. `tell` hears how far a look at the data is."""
     if args.resume:
         return _resumed(args)
     if not (args.methods or args.sweep or args.model):
@@ -92,7 +92,7 @@ def plan_of(args: argparse.Namespace) -> TrackPlan:
     members.use(brought)
     run_dir = args.run_dir or default_run_dir(args.storage, "track")
     kind = setup_class()
-    setup = kind.asked(flags.values(kind, args, leave=OTHERWISE))
+    setup = kind.asked(flags.values(kind, args, leave=OTHERWISE), tell)
     run = RunPlan(run_dir, artifacts_of(args), args.seed, brought, place_of(args), setup=setup)
     forgets = _forgets(args.forget, setup)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
@@ -155,6 +155,7 @@ def describe(plan: TrackPlan) -> str:
     data = setup.dataset()
     data_facts = ", ".join(plan_words.data_facts(data, setup.data_limit, setup.data_folder))
     n = plan.seeds * len(plan.forgets) * (len(plan.entries) + len(tracks.CONTROLS))
+    attacks = f"{len(plan.suite)} attack{'s' if len(plan.suite) != 1 else ''}"
     lines = [
         f"data        {data_facts}; seeds {', '.join(map(str, plan.replicate_seeds))}",
         *(line for heading, text in plan_words.folder_facts(data) for line in wrapped(heading, text)),
@@ -165,7 +166,7 @@ def describe(plan: TrackPlan) -> str:
         f"rungs       {', '.join(map(str, plan.rungs))}",
         f"samples     {setup.samples_forgotten} of what is forgotten, {setup.samples_per_retained} of each "
         f"retained condition; features: {setup.fid_features}",
-        f"replicates  {n}, controls included, {len(plan.suite)} attacks each; {plan.place.workers} at a time",
+        f"replicates  {n}, controls included, {attacks} each; {plan.place.workers} at a time",
         f"artifacts   {plan.run.artifacts}",
         f"run         {plan.run_dir}",
     ]
@@ -180,7 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _compare(argv[1:])
         args = parser().parse_args(argv)
         credentials.refuse(args)
-        plan = plan_of(args)
+        progress = Progress(verbose=args.verbose)
+        plan = plan_of(args, progress.if_quiet)
         begun.plan = Path(plan.run_dir) / "track.json"
         tracks.validate(plan)
         print(describe(plan), flush=True)
@@ -197,7 +199,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             check_members(plan)
             return 0
-        progress = Progress(verbose=args.verbose)
         plan = _begun(plan, args, progress)
         begun.plan = Path(plan.run_dir) / "track.json"
         return _run(plan, progress)

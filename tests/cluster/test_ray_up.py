@@ -30,7 +30,7 @@ SMALL = ("--space", TINY, "--members", METRIC, "--base-steps", "20", "--samples-
 ASKED = (  # by --cluster: what is printed, and the exit code
     (
         (*SMALL, "--run-dir", "plan", "--dry-run"),
-        ("runs on     auto; 1 trials at a time", "members     metric brightness"),
+        ("runs on     auto; 1 trial at a time", "members     metric brightness"),
         0,
     ),
     (("--space", TINY, "--sampler", "radnom", "--workers", "1", "--run-dir", "plan"), ("did you mean 'random'",), 2),

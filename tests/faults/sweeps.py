@@ -29,7 +29,7 @@ SETTINGS = (
     "--sampler", "qmc", "--gate-margin", "1000000", "--trials", "6", "--baseline-trials", "3", "--workers", "2",
 )  # fmt: skip
 _ENDS_WITHIN_S = 1200  # a driver; on two busy cores a sweep takes minutes
-_GONE_WITHIN_S = 180  # what a dead driver had started; Ray's agents look for their raylet now and then
+_GONE_WITHIN_S = 180  # what a dead driver had started; Ray's agents try for a minute to tell its GCS, which is dead too
 _MOST_DRIVES = 60
 Row = dict[str, Any]
 

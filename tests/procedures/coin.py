@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -87,7 +87,7 @@ class Setup:
     )
 
     @classmethod
-    def asked(cls, values: dict[str, Any]) -> Setup:
+    def asked(cls, values: dict[str, Any], tell: Callable[[str], None]) -> Setup:
         return cls(**values)
 
     def fingerprinted(self) -> Setup:

@@ -497,7 +497,7 @@ def test_what_no_run_needs_is_removed_and_all_else_stays(house: Path, run: Path)
     stray = "ab" * 32
     python(house, f"from trainables.store import Store; Store('store').put({stray!r}, 'flips', {{}})")
     done = call(house, "gc", "run --artifacts store --age 0 --delete")
-    assert done.returncode == 0 and "removed: 1 artifacts" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "removed: 1 artifact:" in done.stdout, done.stdout + done.stderr
     assert {p.name for p in (house / "store").rglob("*.json")} == before
 
 

@@ -241,6 +241,16 @@ def test_a_dry_run_prints_the_whole_plan_and_does_nothing(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_of_a_thing_is_told_in_the_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    one = "--trials 1 --baseline-trials 1 --workers 1 --confirm-members 1 --shadow-models 1"
+    assert main(["--space", TINY, *one.split(), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    for said in ("dimum 1 trial, label_swap 1 trial", "; 1 trial at a time", "up to 1 member an arm", "1 shadow model"):
+        assert said in told
+    for said in ("1 trials", "1 members", "1 shadow models"):
+        assert said not in told
+
+
 @pytest.mark.parametrize("space", ["methods_vs_dimra", "meta_unlearning"])
 def test_a_dry_run_of_many_arms_tells_every_range_once_and_what_each_arm_gets(
     space: str, capsys: pytest.CaptureFixture[str]

@@ -47,9 +47,10 @@ def partly_denoised(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """x_t (B, C, H, W) and t (B,): B chains of `steps` DDIM steps, each stopped after 0 … `steps` - 1 of them.
 
-    ε̃ = ε(x, ∅) + guidance · (ε(x, c) - ε(x, ∅)). As in the public code of both papers, t is drawn evenly from the stretch of
-    the training schedule that the last DDIM step has crossed; there one chain is a batch, here each image stops by itself.
-    That stretch begins where the chain stopped and ends below the timestep it stepped from, or the schedule's end.
+    ε̃ = ε(x, ∅) + guidance · (ε(x, c) - ε(x, ∅)). As in SDD's public code, t is drawn evenly from the stretch of the training
+    schedule that the last DDIM step has crossed; there one chain is a batch, here each image stops by itself. That stretch
+    begins where the chain stopped and ends below the timestep it stepped from, or the schedule's end. After 0 steps x_t is
+    pure noise and t lies in the noisiest stretch; what public code does at 0 is said in `esd` and `sdd`.
     """
     sampler = DDIMScheduler.from_config(problem.schedule.config)
     sampler.set_timesteps(steps)

@@ -7,6 +7,12 @@ c_f with guidance. `trained_parameters` "condition" is ESD-x (this UNet has no c
 enters), "rest" is ESD-u. Public code averages over elements, as here. Its newer version samples x_t from θ₀ and subtracts
 η · (…) from ε₀(x_t, c_f) instead of ε₀(x_t, ∅), so its η is one more than this one.
 
+Versions of public code stop a chain of 50 steps differently. The first counts from the clean end, up to 49: at least one step
+is taken, never pure noise; 0 is the whole chain, a sample with t in [0, 20); and t, drawn from a stretch of 20, lies two to
+three DDIM steps above the noise that x_t has. Another takes 1 to 48 steps, never 0, with t at the noisy end of the stretch.
+The newest takes 0 to 49 with equal chance, 0 being pure noise, and the very t where the chain stopped. Here: 0 too, and any t
+of the stretch.
+
 The paper has no retain term (λ = 0). A small model whose every weight trains needs one: on digits 50 steps without it bring
 retain accuracy to .58 and `fid_delta` to 355; with the defaults it stays at .96 and 2 to 4.
 """

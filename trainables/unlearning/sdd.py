@@ -6,6 +6,10 @@ The forgotten condition is made to predict what no condition predicts, by θ's o
 with guidance, by a teacher that is θ's moving average; the teacher is also the result. Public code averages over elements,
 as here. Its average has one decay throughout; here the decay grows towards `ema_decay` over the first steps.
 
+Public code draws 0 to 49 of 50 steps too, but its chain stops after a step whose number equals the draw, which 0 never does:
+once in 50 the chain runs to its end, and a finished sample is given t of the noisiest stretch, [980, 1000). Here 0 steps are
+pure noise, which belongs to that stretch. From 1 step on both are alike.
+
 The target still makes what is forgotten as often as it occurs without a condition (on digits, one sample in ten), so
 unlearning accuracy ends near .9 unless no condition forgets too: that is what the retain term's condition dropout does, and
 why it is high. The paper has no retain term (λ = 0); without one retain accuracy is .20 on digits after 50 steps. As in the

@@ -172,7 +172,7 @@ def test_what_no_run_needs_is_counted_then_removed(run: Path, capsys: pytest.Cap
     assert "not needed: 0 artifacts: 0 bytes" in capsys.readouterr().out, "all of it is young"
     assert collect(run, "--age", 0) == 0
     told = capsys.readouterr().out
-    assert f"not needed: 1 artifacts, 1 checkpoints, 2 half-written files: {size} bytes" in told and "--delete" in told
+    assert f"not needed: 1 artifact, 1 checkpoint, 2 half-written files: {size} bytes" in told and "--delete" in told
     assert all(p.exists() for p in paths.values())
     assert collect(run, "--age", 0, "--delete") == 0
     assert not any(p.exists() for p in paths.values()) and whole(store) == before and note.exists()

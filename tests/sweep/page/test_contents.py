@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import html
 import html.parser
@@ -10,10 +11,14 @@ import io
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from PIL import Image
 from recorded_run import BUDGET, CAUSE, GATE, MANY, write_many, write_run
 
@@ -277,6 +282,40 @@ def test_many_arms_share_a_page_each_with_a_mark_of_its_own(tmp_path: Path) -> N
         assert said in text, said
 
 
+def test_the_plots_legend_has_every_marker_that_is_drawn(run: Path) -> None:
+    drawn = figures.front_figure(read_sweep(run))
+    axes, legend = drawn.axes[0], drawn.legends[0]
+    shown = {
+        (line.get_marker(), line.get_color(), line.get_markerfacecolor())
+        for line in axes.lines
+        if len(line.get_xdata()) and line.get_marker() not in ("None", "|", "_") and isinstance(line.get_marker(), str)
+    }
+    told = {
+        (line.get_marker(), line.get_color(), line.get_markerfacecolor())
+        for line in legend.findobj(Line2D)
+        if line.get_marker() not in ("None", "")
+    }
+    filled = {(shape, colour) for shape, colour, _ in told}
+    assert len(shown) > 6
+    assert all((shape, colour) in filled for shape, colour, _ in shown), shown - told
+    off = {mark for mark in shown if mark[2] == "none"}
+    assert off and off <= told, "a hollow marker of an arm's own shape has an entry"
+
+
+def test_a_control_on_one_seed_is_hollow_in_the_plots_legend_as_in_the_plot(run: Path) -> None:
+    sweep = read_sweep(run)
+    told = {text.get_text(): line for text, line in _entries(figures.front_figure(sweep))}
+    assert told["retrain control"].get_markerfacecolor() == figures.CONTROL_MARKS[1].colour
+    sweep.controls["control-retrain"] = dataclasses.replace(sweep.controls["control-retrain"], confirmed=None)
+    told = {text.get_text(): line for text, line in _entries(figures.front_figure(sweep))}
+    assert told["retrain control"].get_markerfacecolor() == "none"
+
+
+def _entries(drawn: Figure) -> Iterator[tuple[Text, Line2D]]:
+    legend = drawn.legends[0]
+    return zip(legend.get_texts(), legend.legend_handles, strict=True)
+
+
 def test_neighbouring_arms_differ_in_colour_shape_and_line_and_the_plot_says_what_has_nothing_feasible(
     tmp_path: Path,
 ) -> None:
@@ -293,4 +332,5 @@ def test_neighbouring_arms_differ_in_colour_shape_and_line_and_the_plot_says_wha
     assert {"method_14", "control-retrain"} <= {t.get_text() for t in drawn.axes[0].texts}
     legend = [t.get_text() for t in drawn.legends[0].get_texts()]
     assert "method_16: nothing feasible" in legend and "method_03" in legend
+    assert "feasible, off the front, its arm's shape (hollow: search only)" in legend
     assert "malicious_robustness = 1 - max AURC@7" in drawn.axes[0].get_ylabel()

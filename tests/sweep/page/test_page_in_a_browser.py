@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from accessibility import grave_faults
 from playwright.sync_api import Browser, Page, expect
 from recorded_run import CAUSE, START, TRIALS, space, write_many, write_run
 
@@ -259,6 +260,34 @@ def test_a_live_page_shows_what_is_new_and_keeps_what_was_chosen(opened: Open, l
     assert abs(after - before) < 3, "what was being read is where it was"
     (run / "status.json").write_text(json.dumps({"state": "finished", "phase": ""}))
     expect(page.locator("#live")).to_contain_text("Nothing more will come", timeout=20_000)
+    asked: list[str] = []
+    page.on("request", lambda r: asked.append(r.url))
+    page.wait_for_timeout(900)
+    assert not asked
+
+
+def test_a_page_that_waits_becomes_the_sweeps_with_the_first_record(opened: Open, live: tuple[Path, str]) -> None:
+    run, address = live
+    records = (run / "records").rename(run / "later")
+    page = opened(address, ready="html[data-waiting]")
+    expect(page.locator("#live")).to_contain_text("Live page: run running; last record")
+    page.evaluate("document.body.dataset.kept = 'yes'")
+    asked_at = page.locator("#live").text_content()
+    page.wait_for_function("before => document.getElementById('live').textContent !== before", arg=asked_at)
+    assert page.evaluate("document.body.dataset.kept") == "yes", "it asks without being loaded again"
+    assert grave_faults(page) == []
+    records.rename(run / "records")
+    expect(page.locator("#panel h3")).to_have_text("dimum-0001", timeout=20_000)
+
+
+def test_a_page_that_waits_for_a_sweep_that_failed_says_so_and_asks_no_more(
+    opened: Open, live: tuple[Path, str]
+) -> None:
+    run, address = live
+    (run / "records").rename(run / "later")
+    page = opened(address, ready="html[data-waiting]")
+    (run / "status.json").write_text(json.dumps({"state": "failed", "phase": "search"}))
+    expect(page.locator("#live")).to_contain_text("run failed. Nothing more will come")
     asked: list[str] = []
     page.on("request", lambda r: asked.append(r.url))
     page.wait_for_timeout(900)

@@ -18,6 +18,8 @@ from sweep.plan.asked import plan_of
 from sweep.plan.checks import validate
 from sweep.plan.folders import create_run_dir
 from sweep.relearning.prepare import check_members
+from sweep.terminal import lines
+from sweep.track import __main__ as track
 
 TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")
 SMALL = "--in-process --trials 1 --baseline-trials 0 --base-steps 10 --samples-forgotten 4 --samples-per-retained 2"
@@ -46,6 +48,25 @@ MISTAKES = {
     "class that is not there": (["--data", "mnist", "--data-folder", "clothes", "--forget", "10"], "conditions 0 to 9"),
     "data beside resume": (["--resume", "run", "--data-limit", "3"], "--data-limit beside --resume"),
 }
+
+
+@pytest.mark.parametrize("command", ["launch", "track"])
+def test_reading_every_picture_once_says_how_far_it_is(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_classes(tmp_path / "pets", ("cat", "dog"), 6)
+    (folder / "cat" / "cat_2.png").write_bytes(b"no picture")
+    monkeypatch.chdir(tmp_path)
+    what = {"launch": ["--space", TINY], "track": ["--methods", "dimum", "--attacks", "dimra-retain-3e-4"]}[command]
+    arguments = [*what, "--data", "image_folder", "--data-folder", str(folder), "--skip-unreadable"]
+    arguments += ["--run-dir", "run", "--forget", "dog", "--dry-run"]
+    main = {"launch": launch.main, "track": track.main}[command]
+    assert main(arguments) == 0 and "--skip-unreadable" not in capsys.readouterr().out, "what is soon over says nothing"
+    monkeypatch.setattr(lines, "_HEARTBEAT_S", 0.0)
+    assert main(arguments) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "--skip-unreadable" in line]
+    assert len(told) == 12
+    assert told[-1].endswith("--skip-unreadable: 12 of 12 pictures read, 1 of them cannot be")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -166,8 +187,6 @@ def test_the_plan_says_which_class_a_number_means(
 def test_a_track_calls_a_class_by_one_spelling_however_it_was_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sweep.track import __main__ as track
-
     write_classes(tmp_path, ("1", "2", "3"), 5)
     shared = ["--methods", "dimum", "--data", "image_folder", "--data-folder", str(tmp_path), "--forget"]
     assert track.plan_of(track.parser().parse_args([*shared, "all"])).forgets == ("1", "2", "3")

@@ -51,6 +51,15 @@ def test_what_is_left_out_is_named_and_the_rest_is_the_data_without_it(pets: Pat
     assert dataset("image_folder", str(pets), image_size=64).fingerprint() == data.fingerprint()
 
 
+def test_how_many_have_been_looked_at_is_told_after_each(pets: Path) -> None:
+    told: list[tuple[int, int, int]] = []
+    unreadable_pictures("image_folder", str(pets), looked_at=lambda *counts: told.append(counts))
+    assert [n for n, _, _ in told] == list(range(1, 21)) and {of for _, of, _ in told} == {20}
+    assert [unreadable for _, _, unreadable in told] == sorted(unreadable for _, _, unreadable in told)
+    assert told[-1] == (20, 20, len(BROKEN))
+    assert all(n <= of for n, of, _ in told)
+
+
 def test_under_a_limit_only_what_would_be_read_is_looked_at_and_another_takes_its_place(pets: Path) -> None:
     skipped = unreadable_pictures("image_folder", str(pets), limit=2)
     data = dataset("image_folder", str(pets), limit=2, skipped=skipped)

@@ -61,6 +61,15 @@ def test_every_t_lies_on_the_schedule_in_the_stretch_that_the_last_step_crossed(
     assert len(torch.unique(torch.bucketize(t, starts, right=True))) == steps, "some in every stretch"
 
 
+def test_after_no_step_x_t_is_the_noise_that_the_chain_began_with_and_t_the_noisiest(problem: Problem) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x_t, t = partly_denoised(Echo(), problem, torch.full((200,), 3), 4, 3.0, generator)
+    noise = torch.randn(x_t.shape, generator=generator.manual_seed(0))
+    untouched = (x_t == noise).flatten(1).all(dim=1)
+    assert 30 < untouched.sum() < 70, "one in four"
+    assert torch.equal(untouched, t >= 750)
+
+
 def test_a_batch_erases_alone_where_nothing_is_retained() -> None:
     assert SelfSampled(batch=8, forget_share=0.25).counts == (2, 6)
     assert SelfSampled(batch=8, forget_share=0.25, retain_weight=0.0).counts == (8, 0)
