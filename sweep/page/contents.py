@@ -29,6 +29,7 @@ from sweep.reading.trial import Trial
 from sweep.reading.words import (
     axis,
     brief,
+    confirmation_text,
     corner_text,
     counted,
     definitions,
@@ -293,6 +294,8 @@ def _words(sweep: Sweep) -> list[str]:
         "Members of the search front, and trials that noise may have kept off it",
         "the front that is reported",
     )
+    adaptive = plan.get("confirm_sure", 0.0) and plan["confirm_seeds"] > 2
+    each = " each on average, more where something was open" if adaptive else ""
     if len(sweep.objectives) == 1:
         again, decided = (
             "The search's best, and trials that noise may have kept behind it",
@@ -305,7 +308,8 @@ def _words(sweep: Sweep) -> list[str]:
         *([of.course] if of.course else []),
         *([f"The search ended by {sweep.ended_by}."] if sweep.ended_by else []),
         f"{again}, run again on {plan['confirm_seeds']} "
-        f"fresh seeds{also}; means over those seeds, with 95 % intervals, decide {decided}.",
+        f"fresh seeds{each}{also}; means over those seeds, with 95 % intervals, decide {decided}.",
+        *([f"The confirmation {said}."] if (said := confirmation_text(sweep)) else []),
     ]
     return [*parts, of.prepared] if of.prepared else parts
 

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from sweep.page.front import lines, window
 from sweep.page.marks import Mark, control_marks, controls, marks
-from sweep.procedures import START, Columns
+from sweep.procedures import START
 from sweep.procedures.panels import Curves, Pictures
 from sweep.reading.arm_against_arm import FEW_ARMS
 from sweep.reading.best import leader
 from sweep.reading.ending import Ending
 from sweep.reading.nearest import Held
 from sweep.reading.planes import ORDER, Plane, planes
-from sweep.reading.samples import curve_point
+from sweep.reading.samples import curve_point, over_seeds
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.timeline import timeline
@@ -30,7 +31,6 @@ from sweep.reading.words import axis, corner_text, shown
 from sweep.records import COMPLETE, PRUNED
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
-from sweep.statistics.shares import share_estimate
 
 FRONT, CONFIRMED, FEASIBLE, INFEASIBLE, STOPPED, ENDED, CONTROLS = range(
     7
@@ -229,27 +229,38 @@ def _curves(sweep: Sweep, metric: str, trials: list[Trial]) -> dict[str, dict[st
         for confirm in (True, False):
             if points_of_trial := points.get((of, confirm)):
                 name = f"{of}/search" if not confirm and trial.arm == CONTROL else of
-                curves.setdefault(name, _by_series(sweep.columns, points_of_trial, confirm))
+                curves.setdefault(name, _by_series(points_of_trial, partial(_ends, sweep, metric, trial, confirm)))
     return curves
 
 
 def _by_series(
-    columns: Columns, curves: dict[str, dict[int, list[Row]]], confirm: bool
+    curves: dict[str, dict[int, list[Row]]], ends: Callable[[str, int, list[Row]], list[float | None]]
 ) -> dict[str, list[list[float | None]]]:
     """Each series' curve from before its first step, which all of them share, on."""
     start = curves.get(START, {})
     return {
-        series: [[step, *_ends(columns, rows, confirm)] for step, rows in sorted((start | steps).items())]
+        series: [
+            [step, *ends(series if step in steps else START, step, rows)]
+            for step, rows in sorted((start | steps).items())
+        ]
         for series, steps in curves.items()
         if series != START or len(curves) == 1
     }
 
 
-def _ends(columns: Columns, rows: list[Row], confirm: bool) -> list[float | None]:
+def _ends(
+    sweep: Sweep, metric: str, trial: Trial, confirm: bool, series: str, step: int, rows: list[Row]
+) -> list[float | None]:
     """Mean and interval over seeds; of one seed the recorded interval over its samples."""
     if not confirm:
         return [_round(rows[0]["value"]), _round(rows[0]["lower"]), _round(rows[0]["upper"])]
-    estimate = share_estimate([curve_point(columns, r) for r in rows if r["value"] is not None])
+    if trial.arm == CONTROL:
+        estimate = over_seeds(
+            sweep.columns, metric, [curve_point(sweep.columns, r) for r in rows if r["value"] is not None]
+        )
+    else:
+        moderated = sweep.moderated_curve(metric).get((series, step))
+        estimate = moderated.estimate(trial.trial_id) if moderated else None
     return (
         [None, None, None] if estimate is None else [_round(v) for v in (estimate.mean, estimate.lower, estimate.upper)]
     )

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.procedures import Columns, Counts, Procedure
+from sweep.procedures import Columns, Procedure
 from sweep.procedures.sections import Sections
-from sweep.reading.trial import Row, Trial, Trials, trial_of, values_of
+from sweep.reading.fresh_seeds import FreshSeeds, Row
+from sweep.reading.trial import Trial, Trials, trial_of, values_of
 from sweep.records import COMPLETE, FAIL, RUNNING
 from sweep.space import Constraint
 from sweep.statistics.estimates import nondominated
@@ -47,8 +48,7 @@ def arm_of(
     constraints: Sequence[Constraint],
     name: str,
     trials: pa.Table,
-    confirm: dict[str, list[Row]],
-    counts: Counts,
+    fresh: FreshSeeds,
 ) -> ArmFront:
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
     columns, table = procedure.columns(), _of_arm(trials, name)
@@ -56,7 +56,7 @@ def arm_of(
     feasible, complete = (column.astype(bool) for column in masks)
     values = [values_of(table, o["metric"]) for o in plan["objectives"]]
     directions = [o["direction"] for o in plan["objectives"]]
-    confirmed = _confirmed(columns, plan, constraints, table, confirm, counts)
+    confirmed = _confirmed(columns, plan, constraints, table, fresh)
 
     search = feasible & complete
     search[search] = nondominated(np.stack(values, axis=1)[search], directions)
@@ -68,7 +68,7 @@ def arm_of(
         final[held] = nondominated(np.array(points, dtype=float), directions)
 
     def make(i: int, row: Row) -> Trial:
-        member = confirmed.get(i) or trial_of(columns, plan, constraints, row, (), counts)
+        member = confirmed.get(i) or trial_of(columns, plan, constraints, row, fresh)
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
     members = Trials(table, make)
@@ -105,17 +105,15 @@ def _confirmed(
     plan: Row,
     constraints: Sequence[Constraint],
     table: pa.Table,
-    confirm: dict[str, list[Row]],
-    counts: Counts,
+    fresh: FreshSeeds,
 ) -> dict[int, Trial]:
     """An arm's trials that have a complete confirm replicate, by their row: feasible is what their means are."""
     ids = table["trial_id"]
-    complete = {t: [r for r in rows if r["state"] == COMPLETE] for t, rows in confirm.items()}
-    at = np.flatnonzero(pc.is_in(ids, pa.array([t for t, rows in complete.items() if rows], pa.string())).to_numpy())
+    at = np.flatnonzero(pc.is_in(ids, pa.array(list(fresh.rows), pa.string())).to_numpy())
     members = {}
     for i in at:
         row = table.slice(i, 1).to_pylist()[0]
-        member = trial_of(columns, plan, constraints, row, complete[row["trial_id"]], counts)
+        member = trial_of(columns, plan, constraints, row, fresh)
         members[int(i)] = replace(member, feasible=_holds(constraints, member))
     return members
 

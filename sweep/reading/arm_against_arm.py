@@ -9,15 +9,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sweep.procedures import Columns
 from sweep.procedures.sections import Difference, Excess
 from sweep.reading.best import closest, leader, merit
 from sweep.reading.comparable import differing
-from sweep.reading.samples import over_seeds
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.statistics.estimates import Estimate
-from sweep.statistics.shares import Point, share_difference
+from sweep.statistics.moderated import Moderated
 
 FEW_ARMS = 2  # more of them are told by their standings first, and more pairs of them by their objectives alone
 
@@ -82,12 +80,13 @@ def standings(sweep: Sweep) -> tuple[Standing, ...]:
 
     order = sorted(leaders, key=place)
     first = leaders[order[0]]
-    lead = sweep.points(first.trial_id, metric) if first else {}
     every = []
     for name in order:
         member, arm = leaders[name], sweep.arms[name]
-        points = sweep.points(member.trial_id, metric) if member and member is not first else {}
-        every.append(Standing(name, arm.baseline, member, share_difference(lead, points), arm.reason))
+        ahead = None
+        if first is not None and member is not None and member is not first:
+            ahead = sweep.fresh.difference(metric, first.trial_id, member.trial_id)
+        every.append(Standing(name, arm.baseline, member, ahead, arm.reason))
     return tuple(every)
 
 
@@ -112,28 +111,28 @@ def _figures(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]
     better = {o.metric: o.direction for o in sweep.objectives}
     better |= {name: sweep.columns.fact(name, "direction") for name in sweep.sections.compared}
     for metric, direction in better.items():
-        a, b = sweep.points(main.trial_id, metric), sweep.points(baseline.trial_id, metric)
-        yield from differences_of(sweep.columns, metric, direction, a, b)
+        moderated = sweep.fresh.moderated(metric, main.trial_id)
+        yield from differences_of(moderated, metric, direction, main.trial_id, baseline.trial_id)
 
 
 def differences_of(
-    columns: Columns,
+    moderated: Moderated,
     figure: str,
     better: str,
-    a: dict[int, Point],
-    b: dict[int, Point],
+    a: str,
+    b: str,
     place: tuple[str, int] | None = None,
     counts: bool = True,
     name: str = "",
     brief: str = "",
 ) -> Iterator[Difference]:
-    """The row of one figure by its points of two members, or nothing where one of them never reached it.
+    """The row of one figure of two trials, or nothing where one of them never reached it.
 
     `place` is the series and step of a figure of a curve; the name is the figure's where none is given.
     """
-    main, baseline = over_seeds(columns, figure, a.values()), over_seeds(columns, figure, b.values())
+    main, baseline = moderated.estimate(a), moderated.estimate(b)
     series, step = place or (None, None)
     name = name or figure
     if main is not None and baseline is not None:
-        difference = share_difference(a, b)
+        difference = moderated.difference(a, b)
         yield Difference(figure, series, step, counts, better, main, baseline, difference, name, brief or name)

@@ -18,14 +18,16 @@ import pyarrow.compute as pc
 
 from sweep import procedures
 from sweep.errors import UsageError
-from sweep.procedures import Columns, Counts, Knowledge, Procedure
+from sweep.procedures import Columns, Knowledge, Procedure
 from sweep.procedures.columns import recorded_figures, with_figures
 from sweep.procedures.sections import Sections
 from sweep.reading.arm import ArmFront, arm_of
-from sweep.reading.samples import points_of
-from sweep.reading.trial import Row, Trial, constraints_of, trial_of
+from sweep.reading.fresh_seeds import FreshSeeds, Row
+from sweep.reading.samples import curve_point
+from sweep.reading.trial import Trial, constraints_of, trial_of
 from sweep.records import (
     COMPLETE,
+    CONFIRMATION,
     RUNNING,
     SEARCH,
     NothingRecorded,
@@ -35,6 +37,7 @@ from sweep.records import (
     run_folder,
 )
 from sweep.space import CONTROL, Constraint, Objective, SearchSpace
+from sweep.statistics.moderated import Moderated
 from sweep.statistics.shares import Point
 
 _REPLICATE_FACTS = ("trial_id", "replicate", "seed", "state")  # of very many replicates the rest is read of few
@@ -53,10 +56,11 @@ class Sweep:
     arms: dict[str, ArmFront]
     controls: dict[str, Trial]
     ended_by: str  # what ended the search; empty while it goes on
+    confirmation: Row  # what ended the confirmation (`ended_by`) and what it left `open`; empty while it goes on, and of older runs
     confirm_rows: tuple[Row, ...]  # of the confirm phase's replicates
     trial_table: pa.Table
     replicate_facts: pa.Table  # of every replicate what tells it from others, and what its figures depend on
-    counts: Counts  # N of the confirm phase's replicates
+    fresh: FreshSeeds  # the confirm phase's COMPLETE replicates, and the intervals that they make together
 
     @cached_property
     def procedure(self) -> Procedure:
@@ -118,6 +122,25 @@ class Sweep:
         if trial_id not in self._curves:
             self._curves[trial_id] = tuple(_table(self.run, "curves", self.columns, trials=[trial_id]).to_pylist())
         return self._curves[trial_id]
+
+    def moderated_curve(self, metric: str) -> dict[tuple[str, int], Moderated]:
+        """A figure of the curves of the arms' confirmed trials, by (series, step), over the fresh seeds."""
+        if metric not in self._moderated_curves:
+            trials = [trial.trial_id for arm in self.arms.values() for trial in arm.confirmed_members]
+            seeds, at = self.seeds(), (self.columns.series, self.columns.step)
+            points: dict[tuple[str, int], dict[str, dict[int, Point]]] = {}
+            for row in self.rows_of("curves", trials, metric=metric):
+                seed = seeds.get((row["trial_id"], row["replicate"]))
+                if seed is not None and row["value"] is not None:
+                    of_place = points.setdefault((row[at[0]], row[at[1]]), {})
+                    of_place.setdefault(row["trial_id"], {})[seed] = curve_point(self.columns, row)
+            share = self.columns.is_share(metric)
+            self._moderated_curves[metric] = {place: Moderated(of, share) for place, of in points.items()}
+        return self._moderated_curves[metric]
+
+    @cached_property
+    def _moderated_curves(self) -> dict[str, dict[tuple[str, int], Moderated]]:
+        return {}
 
     def of_phase(self, confirm: bool) -> pa.Table:
         """The facts of the replicates of the confirm phase, or of the search."""
@@ -181,8 +204,7 @@ class Sweep:
 
     def points(self, trial_id: str, metric: str) -> dict[int, Point]:
         """A figure of a trial's COMPLETE replicates of the confirm phase, by seed, each with its N."""
-        rows = [r for r in self.confirm_rows if r["trial_id"] == trial_id and r["state"] == COMPLETE]
-        return points_of(self.columns, metric, rows, self.counts)
+        return dict(self.fresh.moderated(metric, trial_id).points.get(trial_id, {}))
 
     def seeds(self, trial_id: str | None = None, confirm: bool = True) -> dict[tuple[str, int], int]:
         """Seed of each COMPLETE (trial_id, replicate): of the confirm phase, or of the search."""
@@ -215,23 +237,22 @@ def read_sweep(run: str | os.PathLike[str]) -> Sweep:
     try:
         trials = read(folder, "trials")
         facts = _table(folder, "replicates", columns, (*_REPLICATE_FACTS, *columns.conditions))
-        confirm: dict[str, list[Row]] = {}
         again = set(facts.filter(pc.field("replicate") >= 1)["trial_id"].to_pylist())
         rows: list[Row] = []
         if again:
             rows = [r for r in _table(folder, "replicates", columns, trials=again).to_pylist() if r["replicate"] >= 1]
         counts = procedure.counts(rows, _counted(folder, columns, again))
-        for row in rows:
-            confirm.setdefault(row["trial_id"], []).append(row)
+        control_rows = trials.filter(pc.field("arm") == CONTROL).to_pylist()
+        fresh = FreshSeeds.of(columns, rows, counts, (row["trial_id"] for row in control_rows))
         constraints = constraints_of(plan, _bounds(procedure, plan, prepared))
-        arms = {name: arm_of(procedure, plan, constraints, name, trials, confirm, counts) for name in plan["arms"]}
-        controls = {
-            t["trial_id"]: trial_of(columns, plan, constraints, t, confirm.get(t["trial_id"], ()), counts)
-            for t in trials.filter(pc.field("arm") == CONTROL).to_pylist()
-        }
+        arms = {name: arm_of(procedure, plan, constraints, name, trials, fresh) for name in plan["arms"]}
+        controls = {row["trial_id"]: trial_of(columns, plan, constraints, row, fresh) for row in control_rows}
         search = read_json(folder / SEARCH) if (folder / SEARCH).is_file() else {}
         ended_by = str(search.get("ended_by", ""))
-        return Sweep(folder, plan, prepared, status, arms, controls, ended_by, tuple(rows), trials, facts, counts)
+        confirmation = read_json(folder / CONFIRMATION) if (folder / CONFIRMATION).is_file() else {}
+        return Sweep(
+            folder, plan, prepared, status, arms, controls, ended_by, confirmation, tuple(rows), trials, facts, fresh
+        )
     except KeyError as missing:
         raise UsageError(f"{run}: its plan or records lack {missing}; was it written by another version?") from None
 

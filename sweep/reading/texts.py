@@ -23,6 +23,7 @@ from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial, luck_of
 from sweep.reading.words import (
     cell,
+    confirmation_text,
     corner_text,
     counted,
     definitions,
@@ -72,6 +73,8 @@ def _text_head(sweep: Sweep) -> Iterator[str]:
     yield from _wrap("run", f"{sweep.run} ({sweep.status.get('state', 'unknown')})" + (f"; {about}" if about else ""))
     if sweep.ended_by:
         yield from _wrap("search", f"ended by {sweep.ended_by}")
+    if said := confirmation_text(sweep):
+        yield from _wrap("confirmation", said)
     for name, meaning in definitions(sweep).items():
         label = name.partition(" ")[0] if len(name) > 12 else name
         yield from _wrap(label, meaning) if len(label) <= 12 else _wrap("", f"{name}: {meaning}")

@@ -6,20 +6,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.procedures import Columns, Counts
-from sweep.reading.samples import over_seeds, points_of
-from sweep.records import COMPLETE, recorded_settings
+from sweep.procedures import Columns
+from sweep.reading.fresh_seeds import FreshSeeds, Row
+from sweep.records import recorded_settings
 from sweep.space import Constraint
 from sweep.space.parameters import word
-from sweep.statistics.estimates import Estimate, probability_below
-
-Row: TypeAlias = dict[str, Any]
+from sweep.statistics.estimates import Estimate
 
 _AT_ONCE = 1024
 
@@ -138,19 +136,11 @@ def values_of(trials: pa.Table, name: str) -> np.ndarray:
     return np.array(pc.fill_null(pc.cast(trials[name], pa.float64()), math.nan).to_numpy())
 
 
-def trial_of(
-    columns: Columns,
-    plan: Row,
-    constraints: Iterable[Constraint],
-    trial: Row,
-    replicates: Iterable[Row],
-    counts: Counts,
-) -> Trial:
-    """The member that a trial's row and its replicates make; its place on the fronts is not known yet."""
-    confirmed = [r for r in replicates if r["replicate"] >= 1 and r["state"] == COMPLETE]
-    arm = plan["arms"].get(trial["arm"], {})
+def trial_of(columns: Columns, plan: Row, constraints: Iterable[Constraint], trial: Row, fresh: FreshSeeds) -> Trial:
+    """The member that a trial's row and its fresh seeds make; its place on the fronts is not known yet."""
+    trial_id, arm = trial["trial_id"], plan["arms"].get(trial["arm"], {})
     return Trial(
-        trial_id=trial["trial_id"],
+        trial_id=trial_id,
         arm=trial["arm"],
         method=trial["method"],
         baseline=bool(arm.get("baseline", False)),
@@ -158,8 +148,8 @@ def trial_of(
         cause=trial["cause"],
         parameters=recorded_settings(trial),
         search={name: trial.get(name) for name in columns.names},  # an older run lacks the newer figures
-        confirmed=_estimates(columns, confirmed, counts) if confirmed else None,
-        within=_within(columns, constraints, confirmed, counts),
+        confirmed=fresh.estimates(trial_id) if trial_id in fresh.rows else None,
+        within=dict(fresh.within(trial_id, constraints)),
         search_feasible=trial.get("feasible"),
         feasible=trial.get("feasible"),
         on_search_front=False,
@@ -173,30 +163,3 @@ def constraints_of(plan: Mapping[str, Any], bounds: Mapping[str, float]) -> tupl
         Constraint(c["metric"], c.get("at_most"), c.get("at_least"), c.get("name", "")) for c in plan["constraints"]
     ]
     return tuple(c.bounded(bounds) for c in declared)
-
-
-def _estimates(columns: Columns, confirmed: list[Row], counts: Counts) -> dict[str, Estimate]:
-    """Each figure over the confirm phase's COMPLETE replicates."""
-    estimates = {
-        name: over_seeds(columns, name, points_of(columns, name, confirmed, counts).values())
-        for name in columns.quantities
-    }
-    return {name: e for name, e in estimates.items() if e is not None}
-
-
-def _within(
-    columns: Columns, constraints: Iterable[Constraint], confirmed: list[Row], counts: Counts
-) -> dict[str, float]:
-    """By constraint, how probable it is that the mean over all seeds keeps it; none of a figure seen on fewer than 2 seeds.
-
-    Seeds that all agree prove little of a share: the standard error is never taken below that of its samples.
-    """
-    chances = {}
-    for constraint in constraints:
-        if constraint.bound is None:
-            continue
-        points = points_of(columns, constraint.metric, confirmed, counts).values()
-        below = probability_below([p.value for p in points], constraint.bound, sum(p.samples for p in points))
-        if below is not None:
-            chances[constraint.name] = below if constraint.at_most is not None else 1 - below
-    return chances

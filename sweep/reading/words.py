@@ -56,10 +56,11 @@ def definitions(sweep: Sweep) -> dict[str, str]:
     """What each figure means in this run, N and seeds included: printed wherever its figures are."""
     meanings = {
         **sweep.sections.definitions(sweep),
-        "interval": "95 %, Student's t over the confirm seeds; of a share of samples, or of a difference of two, never narrower "
-        "than Wilson's over the samples of all of them",
-        "within": "probability that the mean over all seeds keeps the bound, given the confirmed ones: Student's t about "
-        "their mean, of shares never surer than their samples allow",
+        "interval": "95 % over the confirm seeds: t, with what a trial varies by between seeds moderated by what the others do "
+        "(Smyth 2004), and a seed's effect on all of them left in; of a share of samples, or of a difference of two, never "
+        f"narrower than Wilson's over the samples of all of them{_freedom(sweep)}",
+        "within": "probability that the mean over all seeds keeps the bound, given the confirmed ones, by the same t; of "
+        "shares never surer than their samples allow",
         "seeds": f"search {_listed(sweep, False)}; confirm {_listed(sweep, True)}",
     }
     further = [figure for figure in sweep.sections.further(sweep) if sweep.has(figure)]
@@ -67,6 +68,35 @@ def definitions(sweep: Sweep) -> dict[str, str]:
         meanings.setdefault(metric, meaning(sweep, metric))
     remarks = {name: sweep.sections.remark(name) for name in meanings}
     return {name: f"{text}; {remarks[name]}" if remarks[name] else text for name, text in meanings.items()}
+
+
+def confirmation_text(sweep: Sweep) -> str:
+    """What ended the confirmation and what it left open; empty while it goes on, and where all trials had the same seeds."""
+    if not sweep.confirmation:
+        return ""
+    left = "; ".join(sweep.confirmation["open"])
+    return f"ended by {sweep.confirmation['ended_by']}" + (f"; left open: {left}" if left else "")
+
+
+def _freedom(sweep: Sweep) -> str:
+    """``; degrees of freedom: robustness 2 of a trial's own seeds and 3 to 9 of the others'``; empty where nothing is confirmed."""
+    trials = [trial.trial_id for arm in sweep.arms.values() for trial in arm.confirmed_members]
+    phrases = []
+    for metric in shown(sweep):
+        moderated = [(t, sweep.fresh.moderated(metric, t)) for t in trials]
+        known = [
+            (m.own_freedom(t), v.freedom) for t, m in moderated if (v := m.variance(t)) is not None and v.value > 0
+        ]
+        if known:
+            of_trial, of_others = (
+                {round(n) for n in ns} for ns in zip(*((o, max(f - o, 0)) for o, f in known), strict=True)
+            )
+            phrases.append(f"{metric} {_span(of_trial)} of a trial's own seeds and {_span(of_others)} of the others'")
+    return f"; degrees of freedom: {', '.join(phrases)}" if phrases else ""
+
+
+def _span(numbers: set[int]) -> str:
+    return str(min(numbers)) if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)}"
 
 
 def _listed(sweep: Sweep, confirm: bool) -> str:

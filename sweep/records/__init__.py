@@ -3,6 +3,7 @@
 from sweep.records.files import NothingRecorded
 from sweep.records.tables import (
     COMPLETE,
+    CONFIRMATION,
     DOMINATION,
     FAIL,
     GATE,
@@ -26,8 +27,27 @@ from sweep.records.tables import (
 )
 
 __all__ = [
-    "COMPLETE", "DOMINATION", "FAIL", "GATE", "PRUNED", "REBUILT", 
-    "RUNNING", "SEARCH", "SETTINGS", "TABLES", "NothingRecorded", "Writer", "empty_table", 
-    "now", "read", "read_json", "recorded_settings", "replicate_tables", "rows", "run_folder", "safe_name",
-    "schemas", 
+    "COMPLETE",
+    "CONFIRMATION",
+    "DOMINATION",
+    "FAIL",
+    "GATE",
+    "PRUNED",
+    "REBUILT",
+    "RUNNING",
+    "SEARCH",
+    "SETTINGS",
+    "TABLES",
+    "NothingRecorded",
+    "Writer",
+    "empty_table",
+    "now",
+    "read",
+    "read_json",
+    "recorded_settings",
+    "replicate_tables",
+    "rows",
+    "run_folder",
+    "safe_name",
+    "schemas",
 ]  # fmt: skip

@@ -41,9 +41,11 @@ GATE, DOMINATION = "gate", "domination"  # what stops a trial
 
 _TIME = pa.timestamp("us", tz="UTC")
 SEARCH = "search.json"  # in the run folder: what ended the search
+CONFIRMATION = "confirmation.json"  # likewise: what ended the confirmation, and what it left open
 REBUILT = (
     "status.json",
     SEARCH,
+    CONFIRMATION,
     "prepared.json",
 )  # files of a run folder that hold nothing its records and artifacts do not
 _IDENTITY = (

@@ -15,8 +15,9 @@ from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.records.names import RETRAIN
 from sweep.relearning.columns import RELEARNED
-from sweep.relearning.curves import attacked_by_seed, relearning, rungs_of
+from sweep.relearning.curves import relearning, rungs_of
 from sweep.relearning.definitions import k
+from sweep.statistics.moderated import Moderated
 from sweep.statistics.shares import Point, share_difference, share_estimate
 
 _SHORT = {"unlearning_accuracy": "unlearning", "retain_accuracy": "retain"}
@@ -25,13 +26,16 @@ _EVIDENT = "dimra-"  # how names of attacks begin: left out where a line is shor
 
 def unlearned(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
     """Unlearning accuracy before any attack and at every rung."""
-    a, b = relearning(sweep, main.trial_id), relearning(sweep, baseline.trial_id)
+    curve = sweep.moderated_curve(RELEARNED)
     for attack, step, counts in [(START, 0, True), *rungs_of(sweep)]:
-        kept = (
-            {seed: Point(1 - p.value, p.samples) for seed, p in curve.get((attack, step), {}).items()}
-            for curve in (a, b)
+        shown = curve.get((attack, step), Moderated({}))
+        kept = {
+            trial: {seed: Point(1 - p.value, p.samples) for seed, p in points.items()}
+            for trial, points in shown.points.items()
+        }
+        yield from _row(
+            Moderated(kept, share=True), "unlearning_accuracy", attack, step, counts, "maximise", main, baseline
         )
-        yield from _row(sweep, "unlearning_accuracy", attack, step, counts, "maximise", *kept)
 
 
 def ruined(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
@@ -40,8 +44,8 @@ def ruined(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
     for attack, step, counts in rungs_of(sweep):
         for name, better in (("retain_accuracy", "maximise"), ("fid", "minimise")):
             if step == last:
-                a, b = (attacked_by_seed(sweep, m.trial_id, attack, name) for m in (main, baseline))
-                yield from _row(sweep, name, attack, step, counts, better, a, b)
+                moderated = sweep.moderated_curve(name).get((attack, step), Moderated({}))
+                yield from _row(moderated, name, attack, step, counts, better, main, baseline)
 
 
 def excess(sweep: Sweep, trial: Trial) -> Iterator[Excess]:
@@ -49,7 +53,8 @@ def excess(sweep: Sweep, trial: Trial) -> Iterator[Excess]:
     curve, control = relearning(sweep, trial.trial_id), relearning(sweep, RETRAIN)
     for attack, step, counts in rungs_of(sweep):
         a, b = curve.get((attack, step), {}), control.get((attack, step), {})
-        mean, reference = share_estimate(list(a.values())), share_estimate(list(b.values()))
+        mean = sweep.moderated_curve(RELEARNED).get((attack, step), Moderated({})).estimate(trial.trial_id)
+        reference = share_estimate(list(b.values()))
         if not counts and mean is not None and reference is not None:
             brief = f"{attack.removeprefix(_EVIDENT)}@{step}"
             difference = share_difference(a, b)
@@ -57,17 +62,19 @@ def excess(sweep: Sweep, trial: Trial) -> Iterator[Excess]:
 
 
 def _row(
-    sweep: Sweep,
+    moderated: Moderated,
     figure: str,
     attack: str,
     step: int,
     counts: bool,
     better: str,
-    a: dict[int, Point],
-    b: dict[int, Point],
+    main: Trial,
+    baseline: Trial,
 ) -> Iterator[Difference]:
     """``unlearning after retain@31``; attacks that do not count say so."""
     when = "before any attack" if attack == START else f"after {attack}@{step}"
     name = f"{_SHORT.get(figure, figure)} {when}" + ("" if counts else " *")
     brief = name.replace(_EVIDENT, "")
-    yield from differences_of(sweep.columns, figure, better, a, b, (attack, step), counts, name, brief)
+    yield from differences_of(
+        moderated, figure, better, main.trial_id, baseline.trial_id, (attack, step), counts, name, brief
+    )

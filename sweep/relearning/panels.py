@@ -83,8 +83,12 @@ def recovery_panels(sweep: Sweep) -> tuple[Panel, ...]:
 def _estimates(sweep: Sweep, trial_id: str, confirm: bool) -> dict[tuple[str, int], Estimate]:
     """Intervals over seeds where confirmed; of the search's one seed, the recorded intervals over its samples."""
     if confirm:
-        curve = relearning(sweep, trial_id)
-        return {at: e for at, by_seed in curve.items() if (e := share_estimate(list(by_seed.values())))}
+        if trial_id in sweep.controls:
+            curve = relearning(sweep, trial_id)
+            every = {at: share_estimate(list(by_seed.values())) for at, by_seed in curve.items()}
+        else:
+            every = {at: m.estimate(trial_id) for at, m in sweep.moderated_curve(RELEARNED).items()}
+        return {at: estimate for at, estimate in every.items() if estimate is not None}
     seeds = sweep.seeds(trial_id, confirm=False)
     return {
         (r["attack"], r["attack_step"]): Estimate(r["value"], r["lower"], r["upper"], 1)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr, stdtr, stdtrit  # these alone: scipy.stats costs a second to import
+from scipy.special import stdtrit  # these alone: scipy.stats costs a second to import
 
 DIRECTIONS = ("maximise", "minimise")
 
@@ -144,25 +144,6 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
     """The t interval over the values that are there, or None where none is."""
     finite = [v for v in values if v is not None and math.isfinite(v)]
     return Estimate(*t_interval(finite), n=len(finite)) if finite else None
-
-
-def probability_below(values: Iterable[float], bound: float, samples: int = 0) -> float | None:
-    """The probability that the mean over all seeds is at most `bound`, given the values of some, one a seed.
-
-    Posterior under a flat prior: Student's t about their mean (Jeffreys 1961). Of a share of `samples` independent samples
-    in all it is never surer than the normal distribution with the samples' own standard error, two hits and two misses
-    added (Agresti and Coull 1998), makes it. None for fewer than two values.
-    """
-    array = np.asarray(list(values), dtype=float)
-    if array.size < 2:
-        return None
-    gap = bound - float(array.mean())
-    error = float(array.std(ddof=1)) / math.sqrt(array.size)
-    chances = [float(stdtr(array.size - 1, gap / error)) if error else float(gap >= 0)]
-    if samples:
-        share = (float(array.mean()) * samples + 2) / (samples + 4)
-        chances.append(float(ndtr(gap / math.sqrt(share * (1 - share) / (samples + 4)))))
-    return min(chances, key=lambda p: abs(p - 0.5))
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> Estimate | None:

@@ -1,4 +1,4 @@
-"""The interval of a share: of a mean over seeds of figures that are shares of samples. One for page, terminal, tables and track.
+"""The interval of a mean over seeds of shares of samples, by these seeds alone: a control's and a track's; see `moderated`.
 
 **Which interval.** A share of n samples varies with the seed, and with the samples. `seed_interval`
 is Student's t over the seeds' shares, which both kinds of noise have moved, but never narrower than Wilson's over all

@@ -30,7 +30,6 @@ from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Luck, luck_of
 from sweep.relearning.columns import AFTER_ATTACK, FORGOTTEN, RETAINED, columns
 from sweep.statistics import estimates
-from sweep.statistics.estimates import probability_below
 from sweep.statistics.shares import Point, share_estimate
 
 BOTH = ("maximise", "minimise")
@@ -251,17 +250,6 @@ def test_every_confirmed_member_says_how_probable_it_is_within_its_bounds(run: P
     assert "within: fid_delta ≤ 4: 1.00, unlearning_accuracy ≥ 0.9: 1.00" in texts.render(front, "text")
     row = next(r for r in csv.DictReader(io.StringIO(texts.render(front, "csv"))) if r["trial_id"] == "label_swap-0001")
     assert float(row["within_fid_delta"]) == pytest.approx(over.within["fid_delta"])
-
-
-def test_the_probability_of_being_below_a_bound_is_calibrated() -> None:
-    """Where the mean is the bound itself, p or less is told p of the time, whatever the spread (probability matching)."""
-    rng = np.random.default_rng(0)
-    told = np.array([probability_below(rng.normal(2.0, spread, 3), 2.0) for spread in (0.1, 3.0) for _ in range(3000)])
-    for p in (0.05, 0.25, 0.5, 0.75, 0.95):
-        assert abs((told <= p).mean() - p) < 0.02, p
-    assert probability_below([1.0], 2.0) is None
-    assert probability_below([0.0, 0.0], 0.05) == 1.0, "seeds that agree, of what is no share"
-    assert 0.9 < probability_below([0.0, 0.0], 0.05, samples=200) < 1.0, "200 samples do not prove a share below .05"  # type: ignore[operator]
 
 
 def test_csv_and_json_hold_the_same_figures(run: Path) -> None:

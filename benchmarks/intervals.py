@@ -1,0 +1,202 @@
+"""How intervals over seeds cover, moderated by other trials and not: simulated, and on recorded trials with a seed left out.
+
+python -m benchmarks.intervals simulated        normal figures and shares, equal and unequal variances, 3 to 5 seeds
+python -m benchmarks.intervals recorded         benchmarks/search/recorded: two seeds tell the third, 8 trials at a time
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from scipy.special import expit, logit, stdtrit
+
+from sweep.errors import command
+from sweep.statistics.estimates import Estimate, estimate
+from sweep.statistics.moderated import Moderated
+from sweep.statistics.shares import Point, share_estimate
+
+Table = dict[str, dict[int, Point]]
+
+BUDGET = 4.87  # the recording's FID budget
+FIGURES = {
+    "fid_delta": 0,
+    "kid": 0,
+    "robustness": 128,
+    "unlearning_accuracy": 128,
+    "retain_accuracy": 450,
+}  # N of a share
+
+
+def normal(rng: np.random.Generator, trials: int, seeds: int, shared: float, freedom: float) -> Table:
+    """Trials of mean 0 and variance 1 on average: the part `shared` of a seed's, the rest of χ²-distributed precision."""
+    variances = np.full(trials, 1 - shared)
+    if math.isfinite(freedom):
+        variances *= (freedom - 2) / rng.chisquare(freedom, trials)
+    effects = rng.normal(0, math.sqrt(shared), seeds)
+    values = effects + rng.normal(size=(trials, seeds)) * np.sqrt(variances)[:, None]
+    return _table(values, 0)
+
+
+def shares(rng: np.random.Generator, trials: int, seeds: int, share: float, noise: float, samples: int) -> Table:
+    """Hits of `samples`, at shares that are normal on the logit scale with this standard deviation between seeds."""
+    mean = _logit_mean(share, noise)
+    chances = expit(mean + rng.normal(0, noise, (trials, seeds)))
+    return _table(rng.binomial(samples, chances) / samples, samples)
+
+
+def _logit_mean(share: float, noise: float) -> float:
+    """The mean on the logit scale at which the share's own mean is `share`."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+    weights = weights / weights.sum()
+    low, high = logit(share) - 6, logit(share) + 6
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if weights @ expit(middle + noise * nodes) < share else (low, middle)
+    return float(low)
+
+
+def _table(values: np.ndarray, samples: int) -> Table:
+    return {f"t{i}": {s: Point(float(v), samples) for s, v in enumerate(row)} for i, row in enumerate(values)}
+
+
+def covered(tables: Sequence[Table], truth: float, share: bool) -> tuple[float, float, float, float]:
+    """Of both intervals how many hold the truth, moderated first; the median of their widths' ratio, and its greatest tenth."""
+    hits, plain_hits, ratios = [], [], []
+    for table in tables:
+        moderated = Moderated(table, share)
+        for name, points in table.items():
+            one = moderated.estimate(name)
+            other = share_estimate(list(points.values())) if share else estimate(p.value for p in points.values())
+            hits.append(_holds(one, truth))
+            plain_hits.append(_holds(other, truth))
+            ratios.append(_half(one) / _half(other))
+    return float(np.mean(hits)), float(np.mean(plain_hits)), float(np.median(ratios)), float(np.quantile(ratios, 0.9))
+
+
+def wrong_verdicts(rng: np.random.Generator, tables: int, trials: int, seeds: int, shared: float) -> float:
+    """Of verdicts "feasible with P ≥ .95" the part that is wrong, of trials whose true means lie about a bound of 0 by one SD."""
+    right = wrong = 0
+    for _ in range(tables):
+        means = rng.normal(0, 1, trials)
+        noise = normal(rng, trials, seeds, shared, math.inf)
+        table = {
+            t: {s: Point(p.value + means[i], 0) for s, p in points.items()}
+            for i, (t, points) in enumerate(noise.items())
+        }
+        moderated = Moderated(table)
+        for i, t in enumerate(table):
+            if (moderated.probability_below(t, 0.0) or 0.0) >= 0.95:
+                right, wrong = right + (means[i] <= 0), wrong + (means[i] > 0)
+    return wrong / max(right + wrong, 1)
+
+
+def simulated(draws: int) -> Iterator[str]:
+    yield "| figure | trials | seeds | seed's part | variances | covers | t covers | width, of t's | greatest tenth |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for trials in (1, 2, 4, 8):
+        for seeds in (3, 5):
+            for shared in (0.0, 0.1, 0.5, 0.9):
+                for freedom in (math.inf, 4.0):
+                    rng = np.random.default_rng(0)
+                    tables = [normal(rng, trials, seeds, shared, freedom) for _ in range(draws // trials)]
+                    kind = "equal" if math.isinf(freedom) else "χ² of 4"
+                    yield _row("normal", trials, seeds, f"{shared:.1f}", kind, covered(tables, 0.0, False))
+    for share, noise, samples in ((0.5, 0.28, 128), (0.9, 0.28, 128), (0.98, 0.28, 192), (0.995, 0.5, 192)):
+        for trials in (1, 4, 8):
+            for seeds in (3, 5):
+                rng = np.random.default_rng(0)
+                tables = [shares(rng, trials, seeds, share, noise, samples) for _ in range(draws // trials)]
+                what = f"share {share:g}, N = {samples}"
+                yield _row(what, trials, seeds, "0", f"logit SD {noise:g}", covered(tables, share, True))
+    yield ""
+    for seeds in (3, 5):
+        wrong = wrong_verdicts(np.random.default_rng(1), draws // 8, 8, seeds, 0.1)
+        yield f'of "feasible with P ≥ .95" wrong, 8 trials about the bound, {seeds} seeds: {wrong:.3f}'
+
+
+def _row(what: str, trials: int, seeds: int, shared: str, kind: str, figures: tuple[float, ...]) -> str:
+    one, plain, ratio, worst = figures
+    return f"| {what} | {trials} | {seeds} | {shared} | {kind} | {one:.3f} | {plain:.3f} | {ratio:.2f} | {worst:.2f} |"
+
+
+def recorded(folder: Path, draws: int) -> Iterator[str]:
+    """Of recorded trials with a fid_delta below twice the budget, `trials` at a time, as a run confirms them."""
+    table = pq.read_table(folder / "replicates.parquet").to_pylist()
+    rows: dict[str, dict[int, dict[str, float]]] = {}
+    for row in table:
+        rows.setdefault(row["trial_id"], {})[row["replicate"]] = row
+    whole = {t: seeds for t, seeds in rows.items() if len(seeds) == 3}
+    near = [t for t in whole if np.mean([r["fid_delta"] for r in whole[t].values()]) < 2 * BUDGET]
+    yield f"{len(whole)} trials on 3 seeds, {len(near)} of them with fid_delta below {2 * BUDGET:g}"
+    yield ""
+    heads = "figure | trials | the third seed lies within | t's | width at 3 seeds, of t's: median | greatest tenth"
+    yield f"| {heads} | greatest | half-width, median | t's |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for figure, samples in FIGURES.items():
+        for names, count in ((near, 8), (near, 4), (list(whole), 8)):
+            rng = np.random.default_rng(0)
+            hits, plain_hits, ratios, halves, plain = [], [], [], [], []
+            for _ in range(draws):
+                of = [names[i] for i in rng.choice(len(names), count, replace=False)]
+                every = {t: {s: Point(r[figure], samples) for s, r in whole[t].items()} for t in of}
+                left = int(rng.integers(3))
+                two = {t: {s: p for s, p in points.items() if s != left} for t, points in every.items()}
+                for t in of:
+                    hit, plain_hit = _third(two, t, every[t][left].value, samples > 0)
+                    hits.append(hit)
+                    plain_hits.append(plain_hit)
+                moderated = Moderated(every, samples > 0)
+                for t in of:
+                    halves.append(_half(moderated.estimate(t)))
+                    points = list(every[t].values())
+                    plain.append(_half(share_estimate(points) if samples else estimate(p.value for p in points)))
+                    if plain[-1] > 0:
+                        ratios.append(halves[-1] / plain[-1])
+            kind = "near" if names is near else "all"
+            yield (
+                f"| {figure} | {count}, {kind} | {np.mean(hits):.3f} | {np.mean(plain_hits):.3f} | {np.median(ratios):.2f} "
+                f"| {np.quantile(ratios, 0.9):.2f} | {max(ratios):.1f} | {np.median(halves):.3g} | {np.median(plain):.3g} |"
+            )
+
+
+def _holds(interval: Estimate | None, truth: float) -> bool:
+    assert interval is not None and interval.lower is not None and interval.upper is not None
+    return interval.lower <= truth <= interval.upper
+
+
+def _half(interval: Estimate | None) -> float:
+    assert interval is not None and interval.lower is not None and interval.upper is not None
+    return (interval.upper - interval.lower) / 2
+
+
+def _third(two: Table, trial: str, value: float, share: bool) -> tuple[bool, bool]:
+    """Whether a third seed's value lies where two seeds' mean and variance foretell it, moderated and by Student's t."""
+    values = [p.value for p in two[trial].values()]
+    gap = abs(value - float(np.mean(values)))
+    variance = Moderated(two, share).variance(trial)
+    assert variance is not None
+    own = float(np.std(values, ddof=1)) * math.sqrt(1.5) * float(stdtrit(1, 0.975))
+    return gap <= variance.over(1 / 3).reach() + 1e-12, gap <= own + 1e-12
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser("python -m benchmarks.intervals", description="How intervals over seeds cover.")
+    p.add_argument("what", choices=("simulated", "recorded"))
+    p.add_argument("--draws", type=int, metavar="N", help="trials simulated (default: 4000), or draws (default: 400)")
+    p.add_argument("--recording", type=Path, default=Path("benchmarks/search/recorded"), metavar="FOLDER")
+    args = p.parse_args(argv)
+    lines = simulated(args.draws or 4000) if args.what == "simulated" else recorded(args.recording, args.draws or 400)
+    for line in lines:
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
