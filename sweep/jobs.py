@@ -34,6 +34,7 @@ class Job:
     curves: list[dict[str, Any]] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     stopped_by: str | None = None
+    asked_for: frozenset[str] | None = None  # the figures for whose sake it runs, where it gives no others
 
     @property
     def name(self) -> str:

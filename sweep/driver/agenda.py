@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from sweep import procedures, records
+from sweep.driver.confirmation import Confirmation
 from sweep.jobs import Ended, Job, add_report, replicate_row, settings_of, trial_row
 from sweep.plan.plan import Plan
 from sweep.procedures import Setup, Spec, Specs
 from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
 from sweep.records.folder import write_json
-from sweep.records.names import name_of, number_of, trial_name
+from sweep.records.names import name_of, trial_name
 from sweep.samplers import Observation
 from sweep.samplers.catalogue import make
 from sweep.search import warm_start
 from sweep.search.arm import ArmSearch, Past, finite
-from sweep.search.confirm import chosen_for_confirmation
 from sweep.search.dominated import dominated, present_front
 from sweep.search.journal import Journal, confirmed_attributes, journal_in_place, open_journal
 from sweep.search.limits import Spent, StopRule
@@ -38,6 +38,7 @@ class Agenda:
 
     def __init__(self, plan: Plan[Setup], space: SearchSpace, specs: Specs, prepared: Mapping[str, Any]) -> None:
         self.plan, self.space, self.specs = plan, space, specs
+        self.confirmation = Confirmation(plan, space, specs)
         self.knowledge = procedures.named(space.procedure).knowledge(space, prepared, plan.flat())
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.schemas(space))
@@ -72,8 +73,11 @@ class Agenda:
         if job is None and self.phase == "search" and not self.running:
             self.phase = "confirm"
             self._end_search(self.ended_by or f"trials: all {self.total}")
-            self._waiting = self._confirm_jobs()
+            self._waiting = self._unfinished(self.confirmation.first_jobs())
             return self.next_job()
+        if job is None and self.phase == "confirm" and not self.running and not self.confirmation.ended:
+            self._waiting = self._unfinished(self.confirmation.further_jobs())
+            return self.next_job() if self._waiting else None
         if job is not None:
             self.running[job.name] = job
             if job.phase == "search":
@@ -82,7 +86,7 @@ class Agenda:
 
     @property
     def finished(self) -> bool:
-        return self.phase == "confirm" and not self._waiting and not self.running
+        return self.phase == "confirm" and not self._waiting and not self.running and self.confirmation.ended
 
     def take(self, name: str, report: Mapping[str, Any]) -> Ended | None:
         """Record a step's report; tell the search if the trial is over, and return what became of it."""
@@ -151,28 +155,6 @@ class Agenda:
                 self.run_dir / SEARCH, {"ended_by": why, "core_s": self._core_s, "ended_at": records.now().isoformat()}
             )
 
-    def _control_jobs(self, replicate: int) -> list[Job]:
-        """What trials are held against, on the same seed."""
-        specs = [self.specs.of_control(control, replicate) for control in self.specs.controls]
-        return [Job(spec, CONTROL, 0, _phase(spec), records.now()) for spec in specs]
-
-    def _confirm_jobs(self) -> list[Job]:
-        """Every chosen member on every fresh seed, seed by seed so that what is there is paired; finished ones left out."""
-        members = chosen_for_confirmation(
-            self.run_dir, self.space, self.plan.confirm_members, self.plan.confirm_neighbours
-        )
-        jobs = []
-        for replicate in range(1, self.plan.confirm_seeds + 1):
-            for member in members:
-                arm = self.space.arm(member.arm)
-                settings = arm.check(member.parameters)
-                spec = self.specs.of(member.trial_id, replicate, arm, settings)
-                number = number_of(member.trial_id)
-                jobs.append(Job(spec, arm.name, number, "confirm", records.now(), settings))
-            jobs += self._control_jobs(replicate)
-        done = self._done_replicates()
-        return [self._with_past(j) for j in jobs if j.name not in done]
-
     def _end(self, job: Job, state: str, cause: str | None) -> Ended:
         missing = self._missing(job) if state == COMPLETE else ""
         if missing:
@@ -200,6 +182,7 @@ class Agenda:
         """
         asked = [o.metric for o in self.space.objectives]
         asked += [c.metric for c in self.space.constraints if job.arm != CONTROL]
+        asked = [metric for metric in asked if job.asked_for is None or metric in job.asked_for]
         for metric in dict.fromkeys(asked):
             value = job.figures.get(metric)
             if value is None:
@@ -230,7 +213,7 @@ class Agenda:
         self._core_s = sum(r["core_s"] or 0.0 for r in rows)
         if (self.run_dir / SEARCH).exists():
             self.ended_by = records.read_json(self.run_dir / SEARCH)["ended_by"]
-        self._waiting = [self._with_past(j) for j in self._control_jobs(0) if j.spec.trial_id not in ended]
+        self._waiting = [self._with_past(j) for j in self.confirmation.control_jobs(0) if j.spec.trial_id not in ended]
         past = self._past_of_arms(rows)
         storage = open_journal(self.run_dir)
         earlier = warm_start.read(self.run_dir)
@@ -294,10 +277,6 @@ class Agenda:
         past = [s for s in records.rows(self.run_dir, "stages", job.name) if not s["found"]]
         return replace(job, stages=past)
 
-    def _done_replicates(self) -> set[str]:
-        rows = records.rows(self.run_dir, "replicates")
-        return {name_of(r) for r in rows if r["state"] != RUNNING}
-
-
-def _phase(spec: Spec) -> str:
-    return "confirm" if spec.replicate else "search"
+    def _unfinished(self, jobs: Iterable[Job]) -> list[Job]:
+        ended = {name_of(r) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING}
+        return [self._with_past(job) for job in jobs if job.name not in ended]

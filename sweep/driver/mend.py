@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep import records
+from sweep.driver.confirmation import given_figures
 from sweep.jobs import Job, replicate_row, settings_of, trial_row
 from sweep.procedures import Specs, Tell
 from sweep.records import COMPLETE, FAIL, GATE, PRUNED, RUNNING
@@ -149,7 +150,10 @@ def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | No
     if settings is None:
         return None
     spec = specs.of(trial_id, replicate, arm, settings, gate=replicate == 0)
-    return Job(spec, arm_name, int(number), phase, asked, settings)
+    figures = given_figures(space, known.replicates[name]) if name in known.replicates else None
+    if figures is not None:
+        spec, _ = specs.reduced(spec, arm, figures)
+    return Job(spec, arm_name, int(number), phase, asked, settings, asked_for=figures)
 
 
 def is_search(name: str) -> bool:

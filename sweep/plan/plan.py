@@ -49,6 +49,13 @@ def _confirm_seeds_wrong(seeds: int) -> str:
     return at_least(0)(seeds) or ("" if seeds <= most else f"at most {most}")
 
 
+FIRST_SEEDS = 2  # that every confirmed trial has, before it is asked what they leave open
+
+
+def _confirm_sure_wrong(chance: float) -> str:
+    return "" if chance == 0 or 0.5 <= chance < 1 else "must be 0, or from 0.5 to below 1"
+
+
 @dataclass(frozen=True)
 class Plan(Generic[SetupT]):
     """One sweep: what is asked and how it is searched, and what every run has (`run`): its place and its trials' setup.
@@ -191,6 +198,20 @@ class Plan(Generic[SetupT]):
         check=_confirm_seeds_wrong,
         words=Words("confirm", lambda n, _: f"{n} fresh seeds", joined=", "),
     )
+    confirm_sure: float = flag(
+        0.95,
+        "--confirm-sure",
+        "probability with which trials of a front are to keep their bounds: after two seeds each, the replicates of the others go "
+        "where that, or which arm is ahead, is still open; 0: as many seeds for each (default: %(default)s)",
+        SEARCH,
+        metavar="P",
+        check=_confirm_sure_wrong,
+        words=Words(
+            "confirm",
+            lambda p, plan: f"from the third on where it is open whether P ≥ {p:g}" if plan.adaptive else "",
+            joined=", ",
+        ),
+    )
     keep: str = flag(
         KEEP[0],
         "--keep",
@@ -240,9 +261,15 @@ class Plan(Generic[SetupT]):
         return self.setup.question(find.load(self.space)).fix(dict(self.fix))
 
     @property
+    def adaptive(self) -> bool:
+        """Whether confirming goes on where something is open; of fewer than three seeds there is nothing to share out."""
+        return self.confirm_sure > 0 and self.confirm_seeds > FIRST_SEEDS
+
+    @property
     def replicate_seeds(self) -> list[int]:
-        """Seed of replicate 0 (search), 1, 2, … (confirm)."""
-        return [self.run.first_seed + i for i in range(self.confirm_seeds + 1)]
+        """Seed of replicate 0 (search), 1, 2, … (confirm); where confirming is adaptive a trial may take twice `confirm_seeds`."""
+        most = min(2 * self.confirm_seeds, SEEDS_A_SWEEP // 2) if self.adaptive else self.confirm_seeds
+        return [self.run.first_seed + i for i in range(most + 1)]
 
     def budget_of(self, space: SearchSpace, arm: str) -> int:
         """How many trials an arm gets; baselines share `baseline_trials`."""
@@ -291,6 +318,7 @@ class Plan(Generic[SetupT]):
             if "space" in fields:
                 fields["space"] = outside.question_file(fields["space"], where)
             fields.setdefault("gate_margin", 0.0)  # of runs that began before there was one
+            fields.setdefault("confirm_sure", 0.0)  # likewise
             procedure = values.get("procedure", procedures.DEFAULT)
             plan, _ = cls.of(procedure, **listed(fields)), values["space_fingerprint"]
         except (KeyError, TypeError, ValueError) as error:

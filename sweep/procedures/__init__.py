@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,6 +66,10 @@ class Specs(Protocol):
 
     def of(self, trial_id: str, replicate: int, arm: Arm, parameters: Mapping[str, Any], gate: bool = False) -> Any:
         """The `Spec` of a replicate of a trial with these parameters; with `gate`, stopped early where it surely is infeasible."""
+        ...
+
+    def reduced(self, spec: Any, arm: Arm, figures: Collection[str]) -> tuple[Any, float]:
+        """The cheapest spec of the same replicate that gives these figures, and what it costs as a part of the whole one."""
         ...
 
     def of_control(self, control: str, replicate: int) -> Any:

@@ -24,6 +24,11 @@ FORGOTTEN, RETAINED, AFTER_ATTACK = "forgotten", "retained", "retained, after an
 COUNTED_BY = "retain_accuracy"  # the curve whose N is that of all retained conditions; replicates tell N of each
 RELEARNED = "relearning_accuracy"  # of curves alone: a share of the samples of what was forgotten
 
+# Figures that a replicate without attacks has not.
+UNDER_ATTACK = frozenset({
+    "robustness", "malicious_robustness", "attacked_relearning_accuracy", "attacked_retain_accuracy", "attacked_fid_delta",
+})  # fmt: skip
+
 SHOWN = {
     "robustness": "robustness",
     "fid_delta": "fid_delta",

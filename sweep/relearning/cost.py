@@ -7,12 +7,14 @@ image. Measured on one core from small at 8 pixels to large at 64, a step took b
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sweep.plan.plan import Plan
 from sweep.relearning.question import asks_of_fid
 from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
-from sweep.space import Arm, Attack, Choice, SearchSpace
+from sweep.space import Arm, Choice, SearchSpace
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, fitting
 from trainables.forgetting import parse_forget
@@ -25,35 +27,60 @@ _START_S = 45.0
 _SHAPE, _SAMPLING_STEPS = (1, 8, 8), 10  # that these are of
 
 
+@dataclass(frozen=True)
+class _Costs:
+    """Core-seconds of replicates of a plan."""
+
+    plan: Plan[Setup]
+    space: SearchSpace
+
+    @cached_property
+    def larger(self) -> float:
+        """How many times as much a step or a sample takes as of what the times are of."""
+        shape = self.plan.setup.dataset().shape
+        return multiply_adds(_base_model(self.plan.setup), shape) / multiply_adds(BaseModel(), _SHAPE)
+
+    @property
+    def sample_s(self) -> float:
+        setup = self.plan.setup
+        return _SAMPLE_S * self.larger * setup.sampling_steps / _SAMPLING_STEPS * (1 if setup.guidance == 1 else 2)
+
+    def samples(self, confirm: bool) -> tuple[int, int]:
+        """N of what was forgotten, and of all conditions."""
+        setup = self.plan.setup
+        retained = len(parse_forget(setup.forget, setup.dataset()).retained)
+        forgotten, each = setup.confirm_samples if confirm else (setup.samples_forgotten, setup.samples_per_retained)
+        return forgotten, forgotten + retained * each
+
+    def before_attacks(self, arm: Arm | None, confirm: bool) -> float:
+        """Unlearning, of a control none, and the score."""
+        unlearn = _steps(arm) * _STEP_S["unlearn"] * self.larger if arm else 0.0
+        return unlearn + self.samples(confirm)[1] * self.sample_s
+
+    def attacks(self, confirm: bool) -> float:
+        forgotten, everything = self.samples(confirm)
+        samples = (len(self.space.rungs) - 2) * forgotten + everything
+        suite = self.space.confirm_attacks if confirm else self.space.search_attacks
+        return len(suite) * (self.space.rungs[-1] * _STEP_S["attack"] * self.larger + samples * self.sample_s)
+
+    def replicate(self, arm: Arm | None, confirm: bool) -> float:
+        return self.before_attacks(arm, confirm) + self.attacks(confirm)
+
+
 def estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:
     """Rough core-seconds of each phase and wall seconds of all, if nothing is cached and no trial is gated."""
-    setup = plan.setup
-    data = setup.dataset()
-    retained = len(parse_forget(setup.forget, data).retained)
-    n_search = setup.samples_forgotten + retained * setup.samples_per_retained
-    n_confirm = setup.confirm_samples[0] + retained * setup.confirm_samples[1]
-    base = _base_model(setup)
-    larger = multiply_adds(base, data.shape) / multiply_adds(BaseModel(), _SHAPE)
-    sample_s = _SAMPLE_S * larger * setup.sampling_steps / _SAMPLING_STEPS * (1 if setup.guidance == 1 else 2)
-
-    def replicate(arm: Arm | None, attacks: tuple[Attack, ...], forgotten: int, everything: int) -> float:
-        rungs = len(space.rungs) - 2
-        attack = space.rungs[-1] * _STEP_S["attack"] * larger + (rungs * forgotten + everything) * sample_s
-        unlearn = _steps(arm) * _STEP_S["unlearn"] * larger if arm else 0.0
-        return unlearn + everything * sample_s + len(attacks) * attack
-
+    costs, setup = _Costs(plan, space), plan.setup
+    base, data = _base_model(setup), setup.dataset()
     models = 0 if setup.base else 2 + setup.shadow_models
-    training = setup.base_steps * _STEP_S["base"] * larger * base.batch / BaseModel().batch
+    training = setup.base_steps * _STEP_S["base"] * costs.larger * base.batch / BaseModel().batch
     classifier = _CLASSIFIER_S * math.prod(data.shape[1:]) / math.prod(_SHAPE[1:])
     scored = 2 * CALIBRATION_SEEDS if asks_of_fid(space) else 1
-    prepare = models * training + classifier + scored * n_search * sample_s
-    searching = (space.search_attacks, setup.samples_forgotten, n_search)
-    confirming = (space.confirm_attacks, setup.confirm_samples[0], n_confirm)
-    search, confirm = 2 * replicate(None, *searching), 2 * replicate(None, *confirming)
+    prepare = models * training + classifier + scored * costs.samples(False)[1] * costs.sample_s
+    search, confirm = 2 * costs.replicate(None, False), 2 * costs.replicate(None, True)
     for arm in space.arms:
         trials = plan.budget_of(space, arm.name)
-        search += trials * replicate(arm, *searching)
-        confirm += min(trials, plan.confirm_members + plan.confirm_neighbours) * replicate(arm, *confirming)
+        search += trials * costs.replicate(arm, False)
+        confirm += min(trials, plan.confirm_members + plan.confirm_neighbours) * costs.replicate(arm, True)
     confirm *= plan.confirm_seeds
     total = prepare + search + confirm
     return {
@@ -62,6 +89,12 @@ def estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:
         "confirm": confirm,
         "wall": _START_S + total / max(plan.place.workers, 1),
     }
+
+
+def part_before_attacks(plan: Plan[Setup], space: SearchSpace, arm: Arm) -> float:
+    """What a confirm replicate of the arm costs before its attacks, as a part of all of it."""
+    costs = _Costs(plan, space)
+    return costs.before_attacks(arm, True) / costs.replicate(arm, True)
 
 
 def multiply_adds(base: BaseModel, shape: tuple[int, int, int]) -> float:

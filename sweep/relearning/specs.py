@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sweep.plan.plan import Plan
 from sweep.procedures import Row
 from sweep.records.names import control_name
 from sweep.relearning.attacks import attack_plan
+from sweep.relearning.columns import UNDER_ATTACK
+from sweep.relearning.cost import part_before_attacks
 from sweep.relearning.setup import Setup
 from sweep.space import Arm, Constraint, SearchSpace
 from trainables.relearning.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
@@ -42,6 +44,12 @@ class Specs:
             attacks = (AttackPlan(arm.name, arm.attack, dict(parameters)),)
             return self._spec(trial_id, replicate, arm.method, arm.held, attacks, gate)
         return self._spec(trial_id, replicate, arm.method, parameters, self._suite(replicate), gate)
+
+    def reduced(self, spec: TrialSpec, arm: Arm, figures: Collection[str]) -> tuple[TrialSpec, float]:
+        """Without attacks, where none of these figures is of a model under attack."""
+        if arm.attack or UNDER_ATTACK & set(figures):
+            return spec, 1.0
+        return replace(spec, attacks=()), part_before_attacks(self.plan, self.space, arm)
 
     def of_control(self, control: str, replicate: int) -> TrialSpec:
         """A replicate of a control: nothing is unlearned."""

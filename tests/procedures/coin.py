@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -126,6 +126,9 @@ class Specs:
 
     def parameters_of(self, arm: Arm, replicate: Row) -> dict[str, Any] | None:
         return None
+
+    def reduced(self, spec: Any, arm: Arm, figures: Collection[str]) -> tuple[Any, float]:
+        return spec, 1.0
 
     def keys_used(self, spec: Any) -> set[str]:
         return set()

@@ -1,0 +1,123 @@
+"""The confirm phase: which replicates run on fresh seeds, first for all that were chosen, then where something is still open.
+
+Every chosen trial has two fresh seeds, and every control as many as the plan says. What trials would have had beyond two, had all
+the same, goes where it decides something (`sweep.search.undecided`), in the cheapest form that does: whether a bound on what is
+measured before attacks holds is told by a replicate without them. Everything is asked of the records, so a run that is gone on
+with goes on here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep import records
+from sweep.jobs import Job
+from sweep.plan.plan import FIRST_SEEDS, Plan
+from sweep.procedures import Specs
+from sweep.reading.sweep import Sweep, read_sweep
+from sweep.reading.trial import Trial
+from sweep.records import COMPLETE, CONFIRMATION, RUNNING
+from sweep.records.folder import write_json
+from sweep.records.names import number_of
+from sweep.search.confirm import chosen_for_confirmation
+from sweep.search.undecided import Undecided, undecided
+from sweep.space import CONTROL, SearchSpace
+
+
+class Confirmation:
+    """Of one run. `ended` says that nothing more is to be confirmed than what was handed out."""
+
+    def __init__(self, plan: Plan[Any], space: SearchSpace, specs: Specs) -> None:
+        self.plan, self.space, self.specs = plan, space, specs
+        self.run_dir = Path(plan.run_dir)
+        self.ended = not plan.adaptive
+
+    def control_jobs(self, replicate: int) -> list[Job]:
+        """What trials are held against, on the same seed."""
+        specs = [self.specs.of_control(control, replicate) for control in self.specs.controls]
+        return [Job(spec, CONTROL, 0, "confirm" if replicate else "search", records.now()) for spec in specs]
+
+    def first_jobs(self) -> list[Job]:
+        """What all have, seed by seed so that what is there is paired: those that ended are among them."""
+        members = chosen_for_confirmation(
+            self.run_dir, self.space, self.plan.confirm_members, self.plan.confirm_neighbours
+        )
+        jobs = []
+        for replicate in range(1, self.plan.confirm_seeds + 1):
+            if replicate <= FIRST_SEEDS or not self.plan.adaptive:
+                jobs += [self._job(member, replicate) for member in members]
+            jobs += self.control_jobs(replicate)
+        return jobs
+
+    def further_jobs(self) -> list[Job]:
+        """What is still open, on one more seed each, while replicates are left; without any, why is recorded, and it has ended."""
+        sweep = read_sweep(self.run_dir)
+        members = {m.trial_id: m for arm in sweep.arms.values() for m in arm.confirmed_members}
+        rows = [r for r in sweep.confirm_rows if r["trial_id"] in members and r["state"] != RUNNING]
+        left = self._replicates_left(members, rows)
+        questions = undecided(sweep, self.plan.confirm_sure)
+        jobs: dict[str, Job] = {}
+        for question in questions:
+            following = 1 + max(r["replicate"] for r in rows if r["trial_id"] in question.trials)
+            if following >= len(self.plan.replicate_seeds):
+                continue
+            asked = {job.spec.trial_id for job in jobs.values()}
+            more = [self._job(members[t], following, question.figures) for t in question.trials if t not in asked]
+            cost = sum(self._part(job.spec, members[job.spec.trial_id], job.asked_for) for job in more)
+            if cost <= left + 1e-9:
+                jobs |= {job.name: job for job in more}
+                left -= cost
+        if not jobs:
+            self._end(sweep, questions)
+        return list(jobs.values())
+
+    def _end(self, sweep: Sweep, questions: list[Undecided]) -> None:
+        self.ended = True
+        if (self.run_dir / CONFIRMATION).exists() or not any(arm.confirmed for arm in sweep.arms.values()):
+            return
+        ended_by = (
+            f"every trial that may be on a front keeps its bounds with probability {self.plan.confirm_sure:g} or more"
+        )
+        if questions:
+            ended_by = f"its replicates, as many as of {self.plan.confirm_seeds} seeds for each trial"
+        write_json(self.run_dir / CONFIRMATION, {"ended_by": ended_by, "open": [one.text for one in questions]})
+
+    def _job(self, member: Trial, replicate: int, figures: frozenset[str] | None = None) -> Job:
+        """A trial on a fresh seed; for the sake of some figures in the cheapest form that gives them."""
+        arm = self.space.arm(member.arm)
+        settings = arm.check(member.parameters)
+        spec = self.specs.of(member.trial_id, replicate, arm, settings)
+        if figures is not None:
+            spec, part = self.specs.reduced(spec, arm, figures)
+            figures = figures if part < 1 else None
+        number = number_of(member.trial_id)
+        return Job(spec, arm.name, number, "confirm", records.now(), settings, asked_for=figures)
+
+    def _replicates_left(self, members: Mapping[str, Trial], rows: list[dict[str, Any]]) -> float:
+        """Of the seeds beyond the first, for all trials, what those that ended have not cost yet; a reduced one costs its part."""
+        spent = 0.0
+        for row in rows:
+            if row["replicate"] > FIRST_SEEDS:
+                member = members[row["trial_id"]]
+                given = given_figures(self.space, row)
+                spent += 1.0 if given is None else self._part(None, member, given)
+        return (self.plan.confirm_seeds - FIRST_SEEDS) * len(members) - spent
+
+    def _part(self, spec: Any, member: Trial, figures: frozenset[str] | None) -> float:
+        """What a replicate for the sake of these figures costs, as a part of a whole one."""
+        if figures is None:
+            return 1.0
+        arm = self.space.arm(member.arm)
+        spec = spec or self.specs.of(member.trial_id, 1, arm, arm.check(member.parameters))
+        return self.specs.reduced(spec, arm, figures)[1]
+
+
+def given_figures(space: SearchSpace, row: Mapping[str, Any]) -> frozenset[str] | None:
+    """For whose sake a confirm replicate was run, by its row: the figures that it has; None where it has all that are asked for."""
+    if row["replicate"] < 1 or row["state"] != COMPLETE:
+        return None
+    asked = {o.metric for o in space.objectives} | {c.metric for c in space.constraints}
+    given = frozenset(metric for metric in asked if row.get(metric) is not None)
+    return given if given < asked else None

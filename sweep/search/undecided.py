@@ -1,0 +1,89 @@
+"""What the confirmed seeds leave open: whether a trial of a front keeps its bounds, and which arm's best is the better.
+
+A replicate is worth its time where it decides one of these, so those that are open say which trials are run on one more seed,
+and for the sake of which figures: see `Agenda`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweep.reading.arm import ArmFront
+from sweep.reading.arm_against_arm import standings
+from sweep.reading.pick import chance_of
+from sweep.reading.sweep import Sweep
+from sweep.reading.trial import Trial
+from sweep.reading.words import number
+from sweep.statistics.estimates import Estimate, nondominated
+
+TIED = 0.02  # of a share, or of the unit of a figure's bound: means that differ by less are alike to a reader
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Of these trials, run on one more seed each, what their figures leave open, in words."""
+
+    trials: tuple[str, ...]
+    figures: frozenset[str]
+    text: str
+
+
+def undecided(sweep: Sweep, sure: float) -> list[Undecided]:
+    """Bounds first, for they are cheaper to decide; empty where every trial of a front is feasible with probability `sure`."""
+    bounds = [one for arm in sweep.arms.values() for one in _bounds(sweep, arm, sure)]
+    return [*bounds, *_order(sweep)]
+
+
+def _bounds(sweep: Sweep, arm: ArmFront, sure: float) -> Iterator[Undecided]:
+    """Trials that are on the arm's front, or would be if they kept the bounds that they may keep."""
+    if not sweep.constraints:
+        return
+    for trial in arm.confirmed_members:
+        if trial.feasible and chance_of(sweep, trial) is None:
+            figures = frozenset(c.metric for c in sweep.constraints)
+            yield Undecided((trial.trial_id,), figures, f"whether {trial.trial_id} keeps its bounds (it has one seed)")
+    chances = {m.trial_id: chance_of(sweep, m) for m in arm.confirmed_members}
+    may = [m for m in arm.confirmed_members if (chance := chances[m.trial_id]) is not None and chance > 1 - sure]
+    for trial in _front(sweep, may):
+        chance = chances[trial.trial_id]
+        assert chance is not None
+        if chance < sure:
+            share = (1 - sure) / len(sweep.constraints)
+            open_ones = [c.metric for c in sweep.constraints if 1 - trial.within[c.name] > share]
+            text = f"whether {trial.trial_id} keeps its bound{'s' if len(open_ones) > 1 else ''} on {' and '.join(open_ones)}"
+            yield Undecided((trial.trial_id,), frozenset(open_ones), f"{text} (probability {number(chance)})")
+
+
+def _front(sweep: Sweep, trials: list[Trial]) -> list[Trial]:
+    """Of these, by their means, those that none dominates."""
+    points = [[trial.value(o.metric) for o in sweep.objectives] for trial in trials]
+    if not points:
+        return []
+    kept = nondominated(np.array(points, dtype=float), [o.direction for o in sweep.objectives])
+    return [trial for trial, on in zip(trials, kept, strict=True) if on]
+
+
+def _order(sweep: Sweep) -> Iterator[Undecided]:
+    """The best of the arm in first place against the next one's, where neither is shown to be ahead nor the two to be tied."""
+    if len(sweep.arms) < 2:
+        return
+    first, second = standings(sweep)[:2]
+    if first.member is None or second.member is None or second.ahead is None:
+        return
+    if first.member.feasible and second.member.feasible and not _settled(sweep, second.ahead):
+        metric = sweep.objectives[0].metric
+        trials = (first.member.trial_id, second.member.trial_id)
+        yield Undecided(trials, frozenset({metric}), f"which of {' and '.join(trials)} has the better {metric}")
+
+
+def _settled(sweep: Sweep, ahead: Estimate) -> bool:
+    """Whether the difference excludes 0, or is surely as small as a tie."""
+    if ahead.lower is None or ahead.upper is None:
+        return False
+    metric = sweep.objectives[0].metric
+    units = [c.unit for c in sweep.constraints if c.metric == metric and c.bound is not None]
+    unit = 1.0 if sweep.columns.is_share(metric) else max(units, default=0.0)
+    return ahead.lower > 0 or ahead.upper < 0 or max(abs(ahead.lower), abs(ahead.upper)) <= TIED * unit

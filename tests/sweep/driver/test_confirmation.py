@@ -1,0 +1,129 @@
+"""Confirming until sure: two seeds for all, then the cheapest replicates where a bound or the order of arms is open."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from agenda_by_hand import PREPARED, agenda_of, finish, plan_in, report
+
+from sweep import records
+from sweep.driver.agenda import Agenda
+from sweep.driver.confirmation import given_figures
+from sweep.jobs import Job
+from sweep.plan.plan import Plan
+from sweep.reading.sweep import read_sweep
+from sweep.records.folder import write_json
+from sweep.records.names import replicate_of
+from sweep.search.undecided import undecided
+
+BUDGET = 5.0
+
+
+def _plan(folder: Path, **changes: Any) -> Plan[Any]:
+    (folder / "run").mkdir()
+    write_json(folder / "run" / "prepared.json", PREPARED)
+    return plan_in(folder, **changes)
+
+
+def _run(
+    agenda: Agenda, fid: dict[str, float], noise: float = 0.5, robust: dict[str, float] | None = None
+) -> list[Job]:
+    """Everything to its end: trials of these arms at this fid_delta, and seeds with this standard deviation."""
+    jobs = []
+    while job := agenda.next_job():
+        jobs.append(job)
+        rng = np.random.default_rng([job.number, job.spec.replicate, len(job.arm)])
+        value = fid.get(job.arm, 0.0) + (noise * rng.normal() if job.spec.replicate else 0.0)
+        robustness = (robust or {}).get(job.arm, 0.9) + (0.002 * rng.normal() if job.spec.replicate else 0.0)
+        if job.asked_for is not None:
+            assert agenda.take(
+                job.name, report(records.COMPLETE, fid_delta=value, unlearning_accuracy=1.0, seed=job.spec.seed)
+            )
+        else:
+            finish(agenda, job, robustness=robustness, fid_delta=value)
+    return jobs
+
+
+def _seeds(jobs: list[Job]) -> Counter[str]:
+    return Counter(j.spec.trial_id for j in jobs if j.phase == "confirm" and not j.arm.startswith("control"))
+
+
+def test_where_all_is_decided_two_seeds_are_enough(tmp_path: Path) -> None:
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3))
+    jobs = _run(agenda, {"dimum": 1.0, "label_swap": 1.0}, robust={"dimum": 0.9, "label_swap": 0.8})
+    assert agenda.finished and set(_seeds(jobs).values()) == {2}
+    controls = Counter(j.spec.trial_id for j in jobs if j.phase == "confirm" and j.arm == "control")
+    assert set(controls.values()) == {3}
+    sweep = read_sweep(agenda.run_dir)
+    assert sweep.confirmation["open"] == [] and "0.95" in sweep.confirmation["ended_by"]
+    assert undecided(sweep, 0.95) == []
+
+
+def test_an_open_bound_is_decided_by_replicates_without_attacks_within_what_equal_seeds_cost(tmp_path: Path) -> None:
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3))
+    jobs = _run(agenda, {"dimum": 3.6, "label_swap": 1.0}, noise=1.5, robust={"dimum": 0.9, "label_swap": 0.8})
+    further = [j for j in jobs if j.spec.replicate > 2 and j.arm != "control"]
+    assert further and all(not j.spec.attacks and j.asked_for for j in further)
+    assert max(_seeds(jobs).values()) <= 6
+    parts = [agenda.specs.reduced(j.spec, agenda.space.arm(j.arm), j.asked_for or ())[1] for j in further]
+    assert 0 < max(parts) < 0.5 and sum(parts) <= len(_seeds(jobs)) + 1e-9
+    rows = [r for r in records.rows(agenda.run_dir, "replicates") if r["replicate"] > 2 and r["arm"] != "control"]
+    assert {r["state"] for r in rows} == {records.COMPLETE} and {r["robustness"] for r in rows} == {None}
+    assert all(given_figures(agenda.space, r) == {"fid_delta", "unlearning_accuracy"} for r in rows)
+    trial = max(_seeds(jobs), key=_seeds(jobs).__getitem__)
+    confirmed = read_sweep(agenda.run_dir).member(trial).confirmed
+    assert confirmed is not None and confirmed["fid_delta"].n == _seeds(jobs)[trial] and confirmed["robustness"].n == 2
+
+
+def test_arms_whose_order_is_open_run_whole_replicates_on_the_same_seeds(tmp_path: Path) -> None:
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_members=1, confirm_neighbours=0))
+
+    def robustness(job: Job) -> float:
+        return (
+            0.9 + 0.05 * np.random.default_rng([job.spec.replicate, len(job.arm)]).normal()
+            if job.spec.replicate
+            else 0.9
+        )
+
+    jobs = []
+    while job := agenda.next_job():
+        jobs.append(job)
+        finish(agenda, job, robustness=robustness(job))
+    further = [j for j in jobs if j.spec.replicate > 2 and j.arm != "control"]
+    assert further and all(j.spec.attacks and j.asked_for is None for j in further)
+    assert Counter(j.spec.replicate for j in further) == {3: 2}
+    left = read_sweep(agenda.run_dir).confirmation
+    assert "replicates" in left["ended_by"] and any("better robustness" in text for text in left["open"])
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_a_run_that_is_gone_on_with_runs_nothing_twice(tmp_path: Path, killed_after: int) -> None:
+    plan = _plan(tmp_path, confirm_seeds=3)
+    fid, noise = {"dimum": 3.6, "label_swap": 1.0}, 1.5
+    first, begun = agenda_of(plan), []
+    while job := first.next_job():
+        rng = np.random.default_rng([job.number, job.spec.replicate, len(job.arm)])
+        value = fid.get(job.arm, 0.0) + (noise * rng.normal() if job.spec.replicate else 0.0)
+        begun.append(job.name)
+        further = [n for n in begun if replicate_of(n)[1] > 2 and not n.startswith("control")]
+        if len(further) > killed_after:
+            break
+        if job.asked_for is not None:
+            first.take(job.name, report(records.COMPLETE, fid_delta=value, unlearning_accuracy=1.0, seed=job.spec.seed))
+        else:
+            finish(first, job, fid_delta=value, robustness=0.9 if job.arm == "dimum" else 0.8)
+    again = agenda_of(plan)
+    names = [j.name for j in _run(again, fid, noise, robust={"dimum": 0.9, "label_swap": 0.8})]
+    assert not set(names) & set(begun[:-1]) and again.finished
+    assert json.loads((again.run_dir / "confirmation.json").read_text())["ended_by"]
+
+
+def test_equal_seeds_for_all_are_a_flag_away(tmp_path: Path) -> None:
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_sure=0.0))
+    jobs = _run(agenda, {"dimum": 3.6, "label_swap": 1.0}, noise=1.5)
+    assert set(_seeds(jobs).values()) == {3} and not (agenda.run_dir / "confirmation.json").exists()
