@@ -14,6 +14,7 @@ from sweep.records.tables import (
     TABLES,
     Writer,
     empty_table,
+    names_of_every_run,
     now,
     read,
     read_json,
@@ -28,6 +29,6 @@ from sweep.records.tables import (
 __all__ = [
     "COMPLETE", "DOMINATION", "FAIL", "GATE", "PRUNED", "REBUILT", 
     "RUNNING", "SEARCH", "SETTINGS", "TABLES", "NothingRecorded", "Writer", "empty_table", 
-    "now", "read", "read_json", "recorded_settings", "replicate_tables", "rows", "run_folder", "safe_name",
+    "names_of_every_run", "now", "read", "read_json", "recorded_settings", "replicate_tables", "rows", "run_folder", "safe_name",
     "schemas", 
 ]  # fmt: skip
