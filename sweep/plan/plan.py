@@ -228,7 +228,7 @@ class Plan:
         SEARCH,
         metavar="N",
         check=_confirm_seeds_wrong,
-        words=Words("confirm", lambda n, _: f"{n} fresh seeds", joined=", "),
+        words=Words("confirm", lambda n, _: f"{n} fresh seed{'s' if n != 1 else ''}", joined=", "),
     )
     keep: str = flag(
         KEEP[0],
