@@ -131,7 +131,7 @@ def resumable(command: str) -> Iterator[Begun]:
     except KeyboardInterrupt as stop:
         written = begun.plan if begun.plan is not None and begun.plan.exists() else None
         how = (
-            f"go on with: python -m {command} --resume {shlex.quote(str(written.parent))}"
+            f"go on with: {called(command)} --resume {shlex.quote(str(written.parent))}"
             if written
             else "nothing was begun"
         )
@@ -141,6 +141,12 @@ def resumable(command: str) -> Iterator[Begun]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def called(module: str) -> str:
+    """How a command is typed where this process was: ``unlearning-sweep pareto``, or by Python's ``-m``."""
+    installed = Path(sys.argv[0]).name
+    return f"{installed} {module.removeprefix('sweep.')}" if installed == "unlearning-sweep" else f"python -m {module}"
 
 
 def tell_of_interrupts() -> None:
@@ -170,7 +176,10 @@ def need(module: str, extra: str = "", called: str = "") -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line whose mistakes are one line as well; `--help` tells the rest."""
+    """A command line whose mistakes are one line as well; `--help` tells the rest. `prog` is ``python -m MODULE``."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(called(prog.removeprefix("python -m ")), **options)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's; refused too is what would be a path that no file system takes, whatever it is the name of."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweep import procedures
 from sweep.cluster import remote
-from sweep.errors import Parser, UsageError, command, resumable
+from sweep.errors import Parser, UsageError, called, command, resumable
 from sweep.plan import credentials, flags, folders
 from sweep.plan.asked import plan_of, procedure_of
 from sweep.plan.checks import validate
@@ -41,7 +41,8 @@ examples:
 
 def parser(procedure: str = procedures.DEFAULT) -> Parser:
     """The command's, with the flags of a procedure's setup."""
-    p = Parser("python -m sweep.launch", description=__doc__.split(":")[0] + ".", epilog=EPILOG,
+    epilog = EPILOG.replace("python -m sweep.launch", called("sweep.launch"))
+    p = Parser("python -m sweep.launch", description=__doc__.split(":")[0] + ".", epilog=epilog,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     flags.add(p, (Plan, RunPlan, procedures.named(procedure).setup(), Place, Call))
     remote.add_arguments(p)

@@ -13,7 +13,8 @@ import importlib
 import platform
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
@@ -28,6 +29,10 @@ PACKAGE, QUESTION = "members", "question"
 
 class MemberError(Exception):
     """What is wrong with a file of members, in one line."""
+
+
+class MemberFault(MemberError, ValueError):
+    """What a member raises, or gives and may not, in one line that names it and its file."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +225,32 @@ def _run(module: str, file: Source) -> None:
         raise MemberError(
             f"{file.origin} does not import{where}: {type(error).__name__}: {said}{line_of(error)}"
         ) from error
+
+
+_OF_CODE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, NameError, AssertionError)
+
+
+@contextmanager
+def fault_of(what: str, module: str) -> Iterator[None]:
+    """Tell what a member's code raises as its fault, with the line of its file; what storage and memory raise stays that."""
+    try:
+        yield
+    except MemberError:
+        raise
+    except Exception as error:
+        if (
+            not isinstance(error, _OF_CODE) and type(error) is not RuntimeError
+        ):  # torch's own, of shapes that do not fit
+            raise
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file_of(module)]
+        where = f"line {frames[-1].lineno} of " if frames else ""
+        said = " ".join(str(error).split())
+        raise MemberFault(f"{what}: {type(error).__name__}: {said} ({where}{file_of(module)})") from error
+
+
+def file_of(module: str) -> str:
+    """The file that a module was run from."""
+    return str(getattr(sys.modules.get(module), "__file__", None) or module)
 
 
 def line_of(error: BaseException) -> str:

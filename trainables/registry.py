@@ -12,7 +12,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -133,6 +133,8 @@ class Registry(Generic[T]):
 
 def configure(what: str, settings: type[T], values: Mapping[str, Any]) -> T:
     """A settings dataclass with these values; ValueError names a value it does not have, and those it has."""
+    if not is_dataclass(settings):
+        raise TypeError(f"{what}: its settings, {settings.__name__}, are no dataclass; register it with one")
     known = {f.name for f in fields(settings)}  # type: ignore[arg-type]
     if unknown := set(values) - known:
         raise ValueError(f"{what} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")

@@ -252,7 +252,7 @@ def unpinned_package(document: Document, ready: dict[str, Any]) -> Found:
     for key in SETS_UP:
         for _, text in _commands(ready, key):
             place = _place(document, key, text)
-            installs |= bool(re.search(r"pip install.* (\.|'\.'|\"\.\")([\s);]|$)", text))
+            installs |= bool(re.search(r"pip install.* (\.|'\.'|\"\.\"|\S+\.whl)([\s);]|$)", text))
             if re.search(moving, text) or ("pip install" in text and "-c constraints.txt" not in text):
                 yield place, f"{text.strip()!r} installs what is newest that day", "pip install -c constraints.txt …"
     if not installs:

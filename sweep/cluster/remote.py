@@ -24,7 +24,7 @@ from typing import Any
 from sweep.cluster import files
 from sweep.cluster.check import refuse
 from sweep.cluster.files import ClusterFile
-from sweep.errors import UsageError
+from sweep.errors import UsageError, called
 from sweep.plan.members import FOLDER, given
 from sweep.plan.paths import default_run_dir, in_storage
 
@@ -263,7 +263,7 @@ def fetch(head: Head, name: str, args: argparse.Namespace) -> int:
     here = Path("runs") / name
     head.ask(f"test -d {run_folder(args, name)} || {{ echo {name} has no results, or not in this --storage; false; }}")
     head.fetch(run_folder(args, name), here)
-    print(f"fetched {here}; read it: python -m sweep.pareto {here}")
+    print(f"fetched {here}; read it: {called('sweep.pareto')} {here}")
     return 0
 
 
@@ -345,4 +345,4 @@ def _name(run: str) -> str:
 
 def _command(args: argparse.Namespace, *more: str) -> str:
     storage = ["--storage", args.storage] if args.storage else []
-    return shlex.join(["python", "-m", "sweep.launch", "--cluster", args.cluster, *storage, *more])
+    return shlex.join([*called("sweep.launch").split(), "--cluster", args.cluster, *storage, *more])

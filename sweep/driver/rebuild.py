@@ -10,7 +10,7 @@ from typing import Any
 from sweep import procedures, records
 from sweep.driver.here import here
 from sweep.driver.mend import Repair, Row, Rows, is_search, job_of, mend_rows, set_one_aside
-from sweep.errors import UsageError
+from sweep.errors import UsageError, called
 from sweep.plan.plan import Plan
 from sweep.procedures import Preparing, Setup, Specs, Tell
 from sweep.records import RUNNING
@@ -77,7 +77,7 @@ def plan_of(run: Path) -> tuple[Plan[Setup], SearchSpace]:
     """The plan of a run and its question, as this process goes on with it. UsageError where it is none, or a track."""
     folder = records.run_folder(run)
     if (folder / "track.json").exists():
-        raise UsageError(f"{run}: is a track; go on with python -m sweep.track --resume {run}")
+        raise UsageError(f"{run}: is a track; go on with {called('sweep.track')} --resume {run}")
     plan = Plan.from_json(records.read_json(folder / "plan.json"), str(folder / "plan.json"))
     plan = plan.but(run_dir=str(folder.resolve()), in_process=True)
     return plan, plan.question()

@@ -29,7 +29,7 @@ from sweep.reading.sweep import read_sweep
 from sweep.records.folder import compact, only_driver, write_json
 from sweep.space import SearchSpace
 from sweep.terminal.lines import Progress
-from trainables.members import MemberError
+from trainables.members import MemberError, MemberFault
 from trainables.store import CorruptArtifact, Store, StoreUnusable
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
@@ -129,9 +129,11 @@ def _drive(workers: Workers, open_: Open, shared: Shared, progress: Progress) ->
 
 @contextlib.contextmanager
 def _told_in_one_line(run_dir: Path) -> Iterator[None]:
-    """Storage that fails is the user's to mend: a UsageError that says what failed, and how to go on."""
+    """Storage that fails is the user's to mend, as a member's fault is: a UsageError that says what failed, and how to go on."""
     try:
         yield
+    except MemberFault as error:  # the run keeps its own copy of the file
+        raise UsageError(f"{error}; mend it and start a new run, which finds what this one has trained") from error
     except (StoreUnusable, CorruptArtifact, RayDied, MemberError) as error:
         reason: object = error
     except OSError as error:

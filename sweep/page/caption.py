@@ -7,7 +7,7 @@ from pathlib import Path
 from sweep.errors import UsageError
 from sweep.page.figures import front_figure, pdf_bytes, png_bytes
 from sweep.reading.sweep import Sweep
-from sweep.reading.words import counted, definitions, listed, standing_of
+from sweep.reading.words import counted, definitions, fresh_seeds, listed, standing_of
 from sweep.records.whole import write_whole
 
 
@@ -27,7 +27,7 @@ def caption(sweep: Sweep) -> str:
     seeds = sweep.seeds_run()
     single = ", ".join(map(str, sweep.seeds_run(confirm=False))) or "none yet"
     how = (
-        f"Filled points are means over {len(seeds)} fresh seeds ({', '.join(map(str, seeds))}) with 95 % intervals; hollow "
+        f"Filled points are means over {fresh_seeds(len(seeds))} ({', '.join(map(str, seeds))}) with 95 % intervals; hollow "
         f"ones are the search's seed ({single}) alone."
         if seeds
         else f"Every point is of one seed ({single}): nothing was confirmed."

@@ -33,6 +33,7 @@ from sweep.reading.words import (
     corner_text,
     counted,
     definitions,
+    fresh_seeds,
     interval,
     listed,
     meaning,
@@ -307,8 +308,8 @@ def _words(sweep: Sweep) -> list[str]:
         f"{', one an arm' if len(methods) > 1 else ''}, seed {plan['seed']}{about}.",
         *([of.course] if of.course else []),
         *([f"The search ended by {sweep.ended_by}."] if sweep.ended_by else []),
-        f"{again}, run again on {plan['confirm_seeds']} "
-        f"fresh seeds{each}{also}; means over those seeds, with 95 % intervals, decide {decided}.",
+        f"{again}, run again on {fresh_seeds(plan['confirm_seeds'])}{each}{also}; "
+        f"means over those seeds, with 95 % intervals, decide {decided}.",
         *([f"The confirmation {said}."] if (said := confirmation_text(sweep)) else []),
     ]
     return [*parts, of.prepared] if of.prepared else parts

@@ -73,7 +73,7 @@ function hover(run, row) {
   for (const { name } of run.parameters) if (row.values(name) !== null) lines.push(`${escaped(name)} = ${escaped(brief(row.values(name)))}`);
   for (const name of run.figures.slice(0, Math.max(4, run.objectives.length))) lines.push(`${escaped(name)} ${interval(row.figure(name))}`);
   const seeds = run.trials.seeds[row.i];
-  return [...lines, seeds ? `mean [95 % interval] over ${seeds} fresh seeds` : "one seed, search only"].join("<br>");
+  return [...lines, seeds ? `mean [95 % interval] over ${seeds} fresh seed${seeds > 1 ? "s" : ""}` : "one seed, search only"].join("<br>");
 }
 
 function bars(figures, colour, size) {

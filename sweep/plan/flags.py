@@ -197,3 +197,9 @@ def one_of(known: Callable[[], Iterable[str]]) -> Check:
         return "" if name in names else f"unknown; {near(name, names)}"
 
     return wrong
+
+
+def member_of(known: Callable[[], Iterable[str]]) -> Check:
+    """One of a family's names, or of the user's own members."""
+    wrong = one_of(known)
+    return lambda name: f"{said}; one of your own comes with --members FILE" if (said := wrong(name)) else ""

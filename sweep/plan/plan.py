@@ -196,7 +196,7 @@ class Plan(Generic[SetupT]):
         SEARCH,
         metavar="N",
         check=_confirm_seeds_wrong,
-        words=Words("confirm", lambda n, _: f"{n} fresh seeds", joined=", "),
+        words=Words("confirm", lambda n, _: f"{n} fresh seed{'s' if n != 1 else ''}", joined=", "),
     )
     confirm_sure: float = flag(
         0.95,

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from sweep.errors import called
 from sweep.reading.arm_against_arm import standings
 from sweep.reading.pick import in_short, picks
 from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfall_lines, shortfalls
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import interval, settings
+from sweep.reading.words import fresh_seeds, interval, settings
 
 _ARMS_SHOWN = 5
 
@@ -47,7 +48,7 @@ class Ending:
         if self.winner is None:
             return f"none: no trial is feasible ({self.front.reason})"
         member, seeds = self.winner, len(self.front.seeds(self.winner.trial_id))
-        how = f"confirmed on {seeds} fresh seeds" if member.confirmed else "search only, one seed: not confirmed"
+        how = f"confirmed on {fresh_seeds(seeds)}" if member.confirmed else "search only, one seed: not confirmed"
         baseline = ", a baseline" if member.baseline else ""
         return f"{member.trial_id} ({member.arm}{baseline}; {how}): {self._figures(member)}; {settings(member)}"
 
@@ -62,27 +63,27 @@ class Ending:
         run = self.front.run
         by_purpose = {
             "open the page": f"xdg-open {_quoted(run / 'report.html')}",
-            "every trial as a table": f"python -m sweep.pareto {_quoted(run)} --format csv",
+            "every trial as a table": f"{called('sweep.pareto')} {_quoted(run)} --format csv",
         }
         if self.winner is not None and self.front.procedure.export is None:
             asked = f"SELECT * FROM curves WHERE trial_id = '{self.winner.trial_id}'"
-            by_purpose["the winner's curves"] = f'python -m sweep.query {_quoted(run)} "{asked}"'
+            by_purpose["the winner's curves"] = f'{called("sweep.query")} {_quoted(run)} "{asked}"'
         elif self.winner is not None:
             replicate = " --replicate 1" if self.winner.confirmed else ""
             folder = run / f"{self.winner.trial_id}-model"
             by_purpose["keep the winner"] = (
-                f"python -m sweep.export {_quoted(run)} {self.winner.trial_id}{replicate} -o {_quoted(folder)}"
+                f"{called('sweep.export')} {_quoted(run)} {self.winner.trial_id}{replicate} -o {_quoted(folder)}"
             )
         else:
             by_purpose["why each trial failed or stopped"] = (
-                f"python -m sweep.query {_quoted(run)} 'SELECT trial_id, state, cause FROM trials'"
+                f"{called('sweep.query')} {_quoted(run)} 'SELECT trial_id, state, cause FROM trials'"
             )
         return by_purpose
 
     def text(self) -> str:
         """All of it for a terminal, short enough to be seen at once: every arm's best, what failed, the winner, what to type."""
         commands, run = self.commands(), _quoted(self.front.run)
-        commands["all fronts, intervals and comparisons"] = f"python -m sweep.pareto {run}"
+        commands["all fronts, intervals and comparisons"] = f"{called('sweep.pareto')} {run}"
         commands["curves and samples"] = f"tensorboard --logdir {_quoted(self.front.run / 'tensorboard')}"
         wide = max(map(len, commands.values()))
         lines = [f"  {command:<{wide}}  # {what}" for what, command in commands.items()]

@@ -9,7 +9,7 @@ from sweep.reading.arm_against_arm import standings
 from sweep.reading.best import merit
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import interval, number, settings, within
+from sweep.reading.words import fresh_seeds, interval, number, settings, within
 
 SURE = 0.9  # a trial that keeps every bound with less has not been shown to keep them
 
@@ -60,10 +60,7 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
     if pick.best is None:
         return f"nothing was scored ({pick.reason})" if pick.reason else "nothing was scored"
     seeds = len(sweep.seeds(pick.best.trial_id))
-    if pick.best.confirmed is None:
-        how = "on the search's one seed, not confirmed"
-    else:
-        how = f"on {seeds} fresh seed{'s' if seeds != 1 else ''}"
+    how = "on the search's one seed, not confirmed" if pick.best.confirmed is None else f"on {fresh_seeds(seeds)}"
     words = [f"{pick.best.trial_id}, {how}: {_figures(sweep, pick.best)}; {settings(pick.best)}"]
     if pick.best.feasible is False:
         words.append("It breaks a constraint: nothing of this arm keeps them all")

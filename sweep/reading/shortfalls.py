@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sweep.errors import called
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Row
 from sweep.reading.words import listed
@@ -133,11 +134,11 @@ def all_of(n: int) -> str:
 def _causes(run: Path, table: str) -> str:
     replicate = ", replicate" if table == "replicates" else ""
     sql = f"SELECT trial_id{replicate}, cause FROM {table} WHERE state = 'FAIL'"
-    return f'python -m sweep.query {shlex.quote(str(run))} "{sql}"'
+    return f'{called("sweep.query")} {shlex.quote(str(run))} "{sql}"'
 
 
 def _again(sweep: Sweep) -> dict[str, str]:
     """The same of all that failed on fresh seeds: one command runs it all again."""
     failed = dict.fromkeys(r["trial_id"] for r in sweep.confirm_rows if r["state"] == FAIL)
-    resume = f"python -m sweep.launch --resume {shlex.quote(str(sweep.run))} --confirm {' '.join(failed)}"
+    resume = f"{called('sweep.launch')} --resume {shlex.quote(str(sweep.run))} --confirm {' '.join(failed)}"
     return {"every cause": _causes(sweep.run, "replicates"), "run the failed replicates again": resume}

@@ -27,6 +27,7 @@ from sweep.reading.words import (
     corner_text,
     counted,
     definitions,
+    fresh_seeds,
     interval,
     number,
     settings,
@@ -85,7 +86,7 @@ def _text_head(sweep: Sweep) -> Iterator[str]:
         names = (confirmed, single)
         confirmed, single = ([f"{len(some)} of {len(sweep.arms)} arms"] if some else [] for some in names)
     words = (
-        f"{' and '.join(confirmed)} confirmed on {seeds} fresh seeds: mean [95 % interval over seeds]"
+        f"{' and '.join(confirmed)} confirmed on {fresh_seeds(seeds)}: mean [95 % interval over seeds]"
         if confirmed
         else ""
     )

@@ -168,6 +168,11 @@ def settings(trial: Trial) -> str:
     return " ".join(f"{k}={brief(v, 4) if isinstance(v, float) else v}" for k, v in trial.parameters.items()) or "none"
 
 
+def fresh_seeds(n: int) -> str:
+    """How many fresh seeds, in words."""
+    return f"{n} fresh seed{'s' if n != 1 else ''}"
+
+
 def counted(arm: ArmFront) -> str:
     """How the arm's trials ended, in words."""
     words = {COMPLETE: "complete", PRUNED: "stopped early", FAIL: "failed"}

@@ -63,6 +63,14 @@ _STATE = (
     column("stopped_by", WORD, "what stopped it where it is PRUNED: gate, or domination by the front; null otherwise"),
 )
 
+_OF_TRIALS = (
+    column("number", pa.int32(), "order within the arm"),
+    column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
+    column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
+    column("asked_at", _TIME, "when the sampler proposed it"),
+    column("told_at", _TIME, "when its outcome was recorded"),
+)
+
 
 def replicate_columns(columns: Columns) -> tuple[pa.Field, ...]:
     """The columns of the replicates table."""
@@ -84,6 +92,11 @@ def replicate_columns(columns: Columns) -> tuple[pa.Field, ...]:
         column("started_at", _TIME, "first stage's start"),
         column("finished_at", _TIME, "last stage's end"),
     )
+
+
+def names_of_every_run() -> frozenset[str]:
+    """The columns of trials and replicates that are there whatever is asked: no figure may be called so."""
+    return frozenset(field.name for field in (*replicate_columns(Columns(())), SETTINGS, *_OF_TRIALS))
 
 
 def curve_columns(columns: Columns) -> tuple[pa.Field, ...]:
@@ -141,16 +154,13 @@ def schemas(space: SearchSpace) -> dict[str, pa.Schema]:
     ]
     trials = [
         *_IDENTITY,
-        column("number", pa.int32(), "order within the arm"),
+        _OF_TRIALS[0],
         *_STATE,
         SETTINGS,
         *parameters,
         *procedure_columns.fields,
         *excesses,
-        column("feasible", pa.bool_(), "every constraint holds for the point estimates; null where not scored"),
-        column("core_s", pa.float64(), "processor time of its stages made here", "seconds", "minimise"),
-        column("asked_at", _TIME, "when the sampler proposed it"),
-        column("told_at", _TIME, "when its outcome was recorded"),
+        *_OF_TRIALS[1:],
     ]
     facts = {"space": space.name, "space_fingerprint": space.fingerprint()}
     facts |= {"procedure": space.procedure} if space.procedure != procedures.DEFAULT else {}

@@ -10,6 +10,7 @@ import pyarrow as pa
 from sweep.errors import UsageError
 from sweep.procedures import START, Columns, Counts, Row, column
 from sweep.procedures.columns import WORD, figures_of
+from sweep.records import names_of_every_run
 from sweep.records.migrations import FIGURES_OF_2
 from sweep.space.find import family_folder
 from trainables.figures import Figure, check_samples
@@ -90,6 +91,10 @@ def _columns(others: tuple[tuple[str, tuple[Figure, ...]], ...]) -> Columns:
             if figure.name in (known.name for known in figures):
                 raise UsageError(
                     f"--members: {member}: figure {figure.name!r} is declared in another file too; rename one of them"
+                )
+            if figure.name in names_of_every_run():
+                raise UsageError(
+                    f"--members: {member}: figure {figure.name!r} is called as a column of the tables is; rename it"
                 )
             figures.append(figure)
     early = {name: place for place, (name, _) in enumerate(FIGURES_OF_2)}

@@ -6,7 +6,7 @@ import math
 import os
 
 from sweep.errors import UsageError
-from sweep.plan.flags import one_of
+from sweep.plan.flags import member_of
 from sweep.plan.paths import absolute
 from trainables.data import DATASETS
 
@@ -16,7 +16,7 @@ AUTO = "auto"
 def data_wrong(data: str) -> str:
     """Of ``NAME:OPTION`` the name alone is looked up, and named where it is unknown."""
     name = data.partition(":")[0]
-    wrong = one_of(DATASETS.names)(name)
+    wrong = member_of(DATASETS.names)(name)
     if wrong:
         raise UsageError(f"--data {name}: {wrong}")
     return ""

@@ -57,13 +57,14 @@ def asks_of_fid(space: SearchSpace) -> bool:
 
 def _check_name(what: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
-        raise UsageError(f"{what} {name}: unknown; {near(name, known)}")
+        raise UsageError(f"{what} {name}: unknown; {near(name, known)}; one of your own comes with --members FILE")
 
 
 def check_method(name: str) -> None:
-    """UsageError unless `name`, or both parts of a ``WRAPPER(METHOD)``, is a file of ``trainables/unlearning``.
+    """UsageError unless `name`, or both parts of a ``WRAPPER(METHOD)``, is registered by a file of ``trainables/unlearning``, or
+    from outside.
 
-    Whether such a file wraps others or is a method is known once it is imported, as everything is before a sweep begins.
+    Whether it wraps others or is a method is known once it is imported, as everything is before a sweep begins.
     """
     known = find.members("unlearning")
     wrapper, bracket, inner = name.partition("(")

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from sweep.errors import UsageError
 from sweep.plan import flags
-from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, one_of
+from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, member_of, one_of
 from sweep.relearning import flag_values, plan_words, targets
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import uses_budget
@@ -206,7 +206,7 @@ class Setup:
         "what says which samples show what was forgotten (default: the classifier; of single images, copy detection)",
         MODELS,
         metavar="NAME",
-        check=lambda name: "" if not name else one_of(lambda: find.members("judges"))(name),
+        check=lambda name: "" if not name else member_of(lambda: find.members("judges"))(name),
         words=Words("samples", lambda name, _: f"judged by {name}" if name else ""),
     )
     fid_features: str = flag(
@@ -215,7 +215,7 @@ class Setup:
         "feature network: classifier, efficientnet or inception",
         MODELS,
         metavar="NAME",
-        check=one_of(lambda: find.members("features")),
+        check=member_of(lambda: find.members("features")),
     )
     inception_weights: str = flag(
         "",

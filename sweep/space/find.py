@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
@@ -70,8 +71,20 @@ def family_folder(family: str) -> Path:
 
 
 def members(family: str) -> list[str]:
-    """Names of a family's members: its files in `trainables`, which bear them, found without importing them; and those from
-    outside that are in use.
+    """Names of a family's members: those that its files in `trainables` register, found without importing them; and those
+    from outside that are in use.
     """
-    files = {path.stem for path in family_folder(family).glob("*.py") if not path.stem.startswith("_")}
-    return sorted(files | {one.name for one in outside() if one.family == family})
+    files = [path for path in family_folder(family).glob("*.py") if not path.stem.startswith("_")]
+    within = {name for path in files for name in _registered_in(path)}
+    return sorted(within | {one.name for one in outside() if one.family == family})
+
+
+def _registered_in(path: Path) -> set[str]:
+    """The names that a file registers by ``register…("NAME", …)``; UsageError where it is no Python."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    given = [call.args[0] for call in calls if ast.unparse(call.func).rpartition(".")[2].startswith("register")]
+    return {name.value for name in given if isinstance(name, ast.Constant) and isinstance(name.value, str)}

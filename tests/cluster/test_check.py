@@ -203,3 +203,10 @@ def test_what_is_no_cluster_file_is_one_line(
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path / "no.yaml")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_a_wheel_is_the_project_too(tmp_path: Path) -> None:
+    text = (FOLDER / "on_premises.yaml").read_text()
+    assert "constraints.txt .\n" in text
+    (tmp_path / "wheel.yaml").write_text(text.replace("constraints.txt .\n", "constraints.txt *.whl\n"))
+    assert not findings(files.read(str(tmp_path / "wheel.yaml")))

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.errors import UsageError, command, need, resumable
+from sweep.driver.sweep import _told_in_one_line
+from sweep.errors import Parser, UsageError, called, command, need, resumable
+from trainables.members import MemberFault
 
 ROOT = Path(__file__).parents[2]
 
@@ -168,3 +170,24 @@ def test_where_neither_terminal_nor_files_are_utf_8_what_is_said_and_written_is_
         )
         assert done.returncode == 0 and done.stdout and not done.stderr, (words, done.stderr)
     assert "≤" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("program", "typed"),
+    [("/env/bin/unlearning-sweep", "unlearning-sweep pareto"), ("sweep/launch.py", "python -m sweep.pareto")],
+)
+def test_a_command_is_told_as_it_can_be_typed_here(program: str, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a sweep.py of the user's own Python's -m would run that."""
+    monkeypatch.setattr(sys, "argv", [program])
+    assert called("sweep.pareto") == typed
+    assert Parser("python -m sweep.pareto").prog == typed
+
+
+def test_a_members_fault_asks_for_a_new_run_and_no_resume(tmp_path: Path) -> None:
+    """The run keeps its own copy of the file, and goes on with no other."""
+    with (
+        pytest.raises(UsageError, match=r"^metric 'edges': odd; mend it and start a new run") as told,
+        _told_in_one_line(tmp_path),
+    ):
+        raise MemberFault("metric 'edges': odd")
+    assert "--resume" not in str(told.value)

@@ -18,6 +18,7 @@ import numpy as np
 
 from trainables.data._files.layout import Layout, choose, files_read, fingerprint, without
 from trainables.data._pixel_range import check_pixels, same_and_plain
+from trainables.members import MemberFault, fault_of, file_of
 from trainables.registry import Registry
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Dataset:
     counts: Callable[[], dict[str, int]] | None = None
 
     def __post_init__(self) -> None:
+        if len(self.shape) != 3:
+            raise ValueError(f"data set {self.name!r}: shape={self.shape}: write (channels, height, width)")
         object.__setattr__(self, "present", self.present or tuple(range(self.conditions)))
         if self.classes and len(self.classes) != self.conditions:
             raise ValueError(f"data set {self.name!r}: {len(self.classes)} names for {self.conditions} conditions")
@@ -114,7 +117,12 @@ class Dataset:
 
 @cache
 def _load(dataset: Dataset) -> Splits:
-    splits = dataset.read()
+    if dataset.files is None:
+        with fault_of(f"data set {dataset.name!r}", dataset.module):
+            splits = dataset.read()
+        _check_splits(splits, dataset)
+    else:  # what its layout says names the file that is damaged
+        splits = dataset.read()
     for split, images in vars(splits).items():
         check_pixels(images.images, f"{dataset.place or dataset.name}: the {split} split")
     for condition in splits.train.conditions.unique().tolist():
@@ -126,6 +134,25 @@ def _load(dataset: Dataset) -> Splits:
                 f"plain colour; there is nothing to learn in them"
             )
     return splits
+
+
+def _check_splits(splits: object, dataset: Dataset) -> None:
+    """MemberFault unless these are splits of images as the data set declares them."""
+    where = f"({file_of(dataset.module)})"
+    if not isinstance(splits, Splits) or not all(isinstance(one, Images) for one in vars(splits).values()):
+        raise MemberFault(f"data set {dataset.name!r}: return Splits(train, public, test), each of Images {where}")
+    for split, images in vars(splits).items():
+        if tuple(images.images.shape[1:]) != dataset.shape:
+            raise MemberFault(
+                f"data set {dataset.name!r}: the {split} split's images are {tuple(images.images.shape[1:])}, and "
+                f"shape={dataset.shape} is declared {where}"
+            )
+        strange = set(images.conditions.unique().tolist()) - set(range(dataset.conditions))
+        if strange:
+            raise MemberFault(
+                f"data set {dataset.name!r}: the {split} split has condition {min(strange)}, and conditions={dataset.conditions} "
+                f"are declared, from 0 {where}"
+            )
 
 
 @dataclass(frozen=True)

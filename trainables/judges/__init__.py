@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from trainables.data import Images
+from trainables.members import MemberFault, fault_of, file_of
 from trainables.registry import Registry
 
 BY_KIND = {"conditions": "classifier", "instances": "copies"}
@@ -44,11 +45,14 @@ class Judge:
     module: str
 
     def __call__(self, evidence: Evidence) -> torch.Tensor:
-        """(N,) bool; ValueError where the judge gives anything else."""
-        shows = self.shows(evidence)
-        if shows.dtype != torch.bool or shows.shape != (len(evidence.images),):
-            raise ValueError(
-                f"judge {self.name!r} gives {tuple(shows.shape)} of {shows.dtype}; ({len(evidence.images)},) of bool is asked for"
+        """(N,) bool; MemberFault where the judge gives anything else."""
+        with fault_of(f"judge {self.name!r}", self.module):
+            shows = self.shows(evidence)
+        is_tensor = isinstance(shows, torch.Tensor)
+        if not is_tensor or shows.dtype != torch.bool or shows.shape != (len(evidence.images),):
+            given = f"{tuple(shows.shape)} of {shows.dtype}" if is_tensor else f"a {type(shows).__name__}"
+            raise MemberFault(
+                f"judge {self.name!r} gives {given}; ({len(evidence.images)},) of bool is asked for ({file_of(self.module)})"
             )
         return shows
 

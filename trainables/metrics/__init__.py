@@ -8,13 +8,15 @@ question may name any of them as an objective or in a constraint.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainables.figures import Figure, check_samples
+from trainables.members import MemberFault, fault_of, file_of
 from trainables.registry import Registry
 
 if TYPE_CHECKING:
@@ -39,20 +41,27 @@ class Metric:
             check_samples(figure)
 
     def __call__(self, what: Any) -> Figures:
-        """Its figures. ValueError for one that it does not declare, which would have no column, or a share that is none."""
-        made = self.make(what)
+        """Its figures. MemberFault for one that it does not declare, which would have no column, for what is no number, or a
+        share that is none.
+        """
+        with fault_of(f"metric {self.name!r}", self.make.__module__):
+            made = self.make(what)
         declared = {figure.name: figure for figure in self.figures}
+        if not isinstance(made, Mapping):
+            raise self._fault(f"gives a {type(made).__name__}; return {{name: number}}")
         for name, value in made.items():
             if name not in declared:
-                raise ValueError(
-                    f"metric {self.name!r} gives {name!r}, which is not among its FIGURES; declare it there"
-                )
+                raise self._fault(f"gives {name!r}, which is not among its FIGURES; declare it there")
+            if not isinstance(value, Real):
+                raise self._fault(f"gives {name!r} as a {type(value).__name__}; return a number, or leave it out")
             if declared[name].unit == "share" and not -1e-6 <= value <= 1 + 1e-6:
-                raise ValueError(
-                    f"metric {self.name!r} gives {name!r} as {value:g}; a share lies between 0 and 1: "
-                    "give it another unit if it is none"
+                raise self._fault(
+                    f"gives {name!r} as {value:g}; a share lies between 0 and 1: give it another unit if it is none"
                 )
         return made
+
+    def _fault(self, what: str) -> MemberFault:
+        return MemberFault(f"metric {self.name!r} {what} ({file_of(self.make.__module__)})")
 
 
 @dataclass(

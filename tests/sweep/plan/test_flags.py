@@ -13,7 +13,7 @@ from sweep import launch
 from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.asked import plan_of
-from sweep.plan.flags import MODELS, Words, at_least, flag
+from sweep.plan.flags import MODELS, Words, at_least, flag, member_of
 from sweep.plan.folders import create_run_dir
 from sweep.plan.options import Call
 from sweep.plan.place import Place
@@ -144,3 +144,9 @@ def test_a_plan_json_of_another_version_is_one_line_that_names_the_key(change: d
 def test_a_number_that_is_none_is_below_everything(hours: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch.main(["--space", TINY, "--dry-run", "--max-hours", hours]) == 2
     assert capsys.readouterr().err == f"error: --max-hours {float(hours)}: must be at least 0\n"
+
+
+def test_a_member_that_is_left_out_is_asked_for_by_its_flag() -> None:
+    known = member_of(lambda: ["classifier", "copies"])
+    assert known("copies") == ""
+    assert known("sure").endswith("known: classifier, copies; one of your own comes with --members FILE")

@@ -12,7 +12,7 @@ from sweep.page.contents import _facts
 from sweep.reading.comparable import conditions, holders
 from sweep.reading.spending import preparing_times
 from sweep.reading.sweep import read_sweep
-from sweep.reading.words import brief, definitions, interval, number
+from sweep.reading.words import brief, definitions, fresh_seeds, interval, number
 from sweep.records import PRUNED, Writer, read, schemas
 from sweep.statistics.estimates import Estimate
 
@@ -91,3 +91,7 @@ def test_seconds_of_processor_time_are_not_told_as_elapsed_ones(run: Path) -> No
         {"kind": "classifier", "wall": None, "core": 8.7},
         {"kind": "base", "wall": 80.0, "core": 14.6},
     ]
+
+
+def test_one_seed_is_no_seeds() -> None:
+    assert [fresh_seeds(n) for n in (1, 3)] == ["1 fresh seed", "3 fresh seeds"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -12,9 +13,10 @@ import pytest
 from sweep.errors import UsageError
 from sweep.reading.best import corner_of
 from sweep.records import schemas
-from sweep.relearning.columns import columns
+from sweep.relearning.columns import _columns, columns
 from sweep.relearning.question import check_method
 from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, find, stratified
+from trainables.figures import Figure
 
 CONDITIONAL = Arm(
     "any",
@@ -315,3 +317,26 @@ def test_one_part_alone_needs_no_comma() -> None:
     arm = Arm("a", "dimum", steps, start_points={"steps": 3})
     assert (arm.parameters, arm.start_points) == ((steps,), ({"steps": 3},))
     assert question(arms=arm).arms == (arm,) and question(constraints=BELOW).constraints[0].metric == BELOW.metric
+
+
+def test_a_method_is_found_by_the_name_that_it_is_registered_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the file is called."""
+    (tmp_path / "mine.py").write_text('@register("toward_null", Mixture)\ndef loss(): ...\n')
+    monkeypatch.setattr(find, "family_folder", lambda family: tmp_path)
+    check_method("toward_null")
+    with pytest.raises(UsageError, match="mine: unknown; known: toward_null"):
+        check_method("mine")
+    (tmp_path / "broken.py").write_text("def loss(\n")
+    with pytest.raises(UsageError, match=r"broken\.py: cannot be read"):
+        check_method("toward_null")
+
+
+def test_a_figure_is_not_called_as_a_column_of_every_run() -> None:
+    _columns((("mine", (Figure("contrast", "mean size"),)),))
+    for name in ("state", "feasible", "settings", "seed"):
+        with pytest.raises(
+            UsageError, match=f"mine: figure '{name}' is called as a column of the tables is; rename it"
+        ):
+            _columns((("mine", (Figure(name, "mean size"),)),))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
 from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
-from trainables.data import DATASETS, Images, Splits
+from trainables.data import DATASETS, Dataset, Images, Splits
 from trainables.forgetting import parse_forget
+from trainables.members import MemberFault
 from trainables.relearning.products import Workbench
 from trainables.relearning.products.auxiliary import auxiliary_of
 from trainables.relearning.products.images import splits_of
@@ -94,3 +97,35 @@ def test_the_synthetic_set_is_equal_numbers_of_the_base_models_images(bench: Wor
 def test_an_unknown_auxiliary_set_is_refused(bench: Workbench) -> None:
     with pytest.raises(ValueError, match=r"'retained'.*known: retain, synthetic, public, unrelated, public_all"):
         auxiliary_of(bench, "retained")
+
+
+def splits_with(conditions: list[int]) -> Splits:
+    images = Images(torch.rand(len(conditions), 1, 8, 8), torch.tensor(conditions))
+    return Splits(images, images, images)
+
+
+@pytest.mark.parametrize(
+    ("shape", "read", "said"),
+    [
+        (
+            (3, 8, 8),
+            lambda: splits_with([0, 1]),
+            r"the train split's images are \(1, 8, 8\), and shape=\(3, 8, 8\) is declared",
+        ),
+        (
+            (1, 8, 8),
+            lambda: splits_with([0, 4]),
+            "the train split has condition 4, and conditions=4 are declared, from 0",
+        ),
+        ((1, 8, 8), lambda: splits_with([0, 1]).train, r"return Splits\(train, public, test\)"),
+        ((1, 8, 8), lambda: splits_with([0, 1] * 2)[0], "TypeError: .* line \\d+ of"),
+    ],
+)
+def test_images_that_are_not_as_declared_are_one_line(shape: tuple, read: Callable[[], Splits], said: str) -> None:
+    with pytest.raises(MemberFault, match=rf"data set 'odd'.*{said}.*test_data\.py".replace(" line", r"\(line")):
+        Dataset("odd", 4, shape, read, module=__name__).load()
+
+
+def test_a_shape_of_two_numbers_is_refused_where_it_is_declared() -> None:
+    with pytest.raises(ValueError, match=r"shape=\(8, 8\): write \(channels, height, width\)"):
+        Dataset("odd", 4, (8, 8), lambda: splits_with([0]))  # type: ignore[arg-type]  # the mistake

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from trainables.data import DATASETS
 from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource
+from trainables.members import MemberFault
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import Workbench, make_reference, model_key, reference_key
 from trainables.relearning.products.classifier import classifier_of
@@ -131,3 +133,33 @@ def test_figures_of_another_feature_network_have_other_keys(
 
 def own_score(experiment: Experiment, model: str, samples: Samples) -> dict[str, float]:
     return Workbench(experiment).store.get(score_key(experiment, model, samples, 0)).facts["figures"]
+
+
+def no_network(source: FeatureSource) -> object:
+    return lambda images: images
+
+
+def flat(source: FeatureSource) -> FeatureNetwork:
+    return FeatureNetwork("flat", "none", lambda images: images.flatten().numpy())
+
+
+def of_another_size(source: FeatureSource) -> FeatureNetwork:
+    return FeatureNetwork("of_another_size", "none", lambda images: images.reshape(7, -1).numpy())
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (no_network, "gives a function; return a FeatureNetwork"),
+        (flat, r"gives \(128,\) of 2 images; \(2, d\) is asked for"),
+        (of_another_size, r": RuntimeError: .* \(line \d+ of "),
+    ],
+)
+def test_a_feature_network_that_gives_anything_else_is_named(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, load: Callable, said: str
+) -> None:
+    monkeypatch.setitem(FEATURE_NETWORKS._members, "odd", load)
+    own = Workbench(replace(bench.experiment, features="odd"))
+    classifier_of(own)
+    with pytest.raises(MemberFault, match=rf"feature network 'odd'.*{said}.*test_features\.py"):
+        features_of(own).extract(torch.zeros(2, 1, 8, 8))

@@ -42,7 +42,9 @@ def test_a_kind_of_forgetting_has_its_judge_and_another_may_be_named() -> None:
         judge_of("conditions", "clasifier")
 
 
-@pytest.mark.parametrize("shows", [lambda j: j.confidence, lambda j: torch.tensor([True]), lambda j: j.images > 0])
+@pytest.mark.parametrize(
+    "shows", [lambda j: None, lambda j: j.confidence, lambda j: torch.tensor([True]), lambda j: j.images > 0]
+)
 def test_what_a_judge_says_is_a_yes_or_no_of_each_sample(shows: Callable[[Evidence], torch.Tensor]) -> None:
     with pytest.raises(ValueError, match=r"judge 'odd' gives .*; \(3,\) of bool is asked for"):
         Judge("odd", ("conditions",), shows, __name__)(samples())

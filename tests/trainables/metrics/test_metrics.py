@@ -10,8 +10,10 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from trainables.members import MemberFault
 from trainables.metrics import METRICS, Evaluation, Figure, Metric, Reference, aurc, evaluate, wilson
 from trainables.metrics.frechet import frechet_distance, statistics
+from trainables.store import StoreUnusable
 
 FORGOTTEN = 3
 
@@ -159,3 +161,28 @@ def test_a_metric_gives_what_it_declares_and_shares_within_their_range() -> None
         Metric("edges", lambda _: {"edges": 1.6}, figures)(None)
     with pytest.raises(ValueError, match="'corners', which is not among its FIGURES"):
         Metric("edges", lambda _: {"corners": 0.5}, figures)(None)
+
+
+def a_short_list(_: object) -> dict[str, float]:
+    return {"edges": [][0]}
+
+
+def test_what_a_metric_raises_names_it_and_its_line() -> None:
+    line = a_short_list.__code__.co_firstlineno + 1
+    with pytest.raises(MemberFault, match=rf"metric 'edges': IndexError: .* \(line {line} of .*test_metrics\.py\)"):
+        Metric("edges", a_short_list, ())(None)
+
+
+@pytest.mark.parametrize("given", [0.5, None, {"edges": None}, {"edges": torch.ones(3)}])
+def test_what_a_metric_gives_is_numbers_by_name(given: object) -> None:
+    figures = (Figure("edges", "how many edges"),)
+    with pytest.raises(MemberFault, match=r"metric 'edges' gives .*; return .*test_metrics\.py\)"):
+        Metric("edges", lambda _: given, figures)(None)
+
+
+def test_what_the_store_raises_is_no_metrics_fault() -> None:
+    def read(_: object) -> dict[str, float]:
+        raise StoreUnusable("the disk is full")
+
+    with pytest.raises(StoreUnusable):
+        Metric("edges", read, ())(None)

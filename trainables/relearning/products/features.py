@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+
+import numpy as np
+import torch
 
 from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource, conditions_by_distance
+from trainables.members import MemberFault, fault_of, file_of
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.products.classifier import classifier_key, classifier_of
 from trainables.relearning.products.images import forget_set_of, retain_set_of
@@ -36,7 +41,22 @@ def features_of(bench: Workbench) -> FeatureNetwork:
         experiment.weights_sha256,
         experiment.device_name,
     )
-    return FEATURE_NETWORKS[experiment.features](source)
+    what, module = f"feature network {experiment.features!r}", feature_module(experiment)
+    with fault_of(what, module):
+        network = FEATURE_NETWORKS[experiment.features](source)
+    if not isinstance(network, FeatureNetwork):
+        raise MemberFault(f"{what} gives a {type(network).__name__}; return a FeatureNetwork ({file_of(module)})")
+
+    def extract(images: torch.Tensor) -> np.ndarray:
+        with fault_of(what, module):
+            features = network.extract(images)
+        if np.ndim(features) != 2 or len(features) != len(images):
+            raise MemberFault(
+                f"{what} gives {np.shape(features)} of {len(images)} images; ({len(images)}, d) is asked for ({file_of(module)})"
+            )
+        return features
+
+    return replace(network, extract=extract)
 
 
 @kept
