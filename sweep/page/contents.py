@@ -17,6 +17,7 @@ from sweep.page.render import plotly, render
 from sweep.procedures import facts_of
 from sweep.procedures.panels import Section
 from sweep.reading import failures, spending
+from sweep.reading.arm import unsure
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, Standing, comparison, standings
 from sweep.reading.best import front_hypervolume, listed_members, merit
 from sweep.reading.comparable import comparable, holders
@@ -344,7 +345,8 @@ def _line(sweep: Sweep, trial: Trial, searched: set[str]) -> dict[str, Any]:
     """One row of the members' table, and of the table of quality."""
     fresh = [r for r in sweep.confirm_rows if r["trial_id"] == trial.trial_id and r["state"] == COMPLETE]
     on, off = ("on the front", "dominated") if len(sweep.objectives) > 1 else ("the best", "behind it")
-    where = on if trial.on_front else "infeasible" if trial.feasible is False else off
+    doubt = "not sure" if trial.feasible and unsure(sweep.plan, trial) else off
+    where = on if trial.on_front else "infeasible" if trial.feasible is False else doubt
     return {
         "member": trial,
         "status": where if trial.arm != CONTROL else "control",

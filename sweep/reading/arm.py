@@ -62,7 +62,8 @@ def arm_of(
     search[search] = nondominated(np.stack(values, axis=1)[search], directions)
     final = search
     if confirmed:
-        held = [i for i, m in confirmed.items() if m.feasible]
+        feasible_ones = [i for i, m in confirmed.items() if m.feasible]
+        held = [i for i in feasible_ones if not unsure(plan, confirmed[i])] or feasible_ones
         points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
         final = np.zeros(len(table), dtype=bool)
         final[held] = nondominated(np.array(points, dtype=float), directions)
@@ -79,7 +80,9 @@ def arm_of(
     states = Counter(table["state"].to_pylist())
     scored, beaten = int((feasible & complete).sum()), int((feasible & complete & ~search).sum())
     untried = int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0
-    behind = sum(bool(m.feasible and not m.on_front) for m in checked)
+    off = [m for m in checked if m.feasible and not m.on_front]
+    doubtful = sum(unsure(plan, m) for m in off) if any(not unsure(plan, m) for m in front) else 0
+    behind = len(off) - doubtful
     few = len(front) < FEW
     if len(values) == 1:  # one trial is the best; the others being behind it is no want
         few, beaten, untried, behind = scored < FEW or not front, 0, 0, 0
@@ -87,6 +90,9 @@ def arm_of(
     if few:
         sections = procedure.sections()
         reason = _reason(sections, constraints, table, states, scored, beaten, untried, behind, checked)
+        if doubtful:
+            few_sure = f"{doubtful} of {len(checked)} confirmed members may break a constraint"
+            reason = f"{reason}; {few_sure}" if reason else few_sure
     return ArmFront(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
@@ -98,6 +104,12 @@ def arm_of(
         confirmed_members=checked,
         search_best=None if best_at is None else members[best_at],
     )
+
+
+def unsure(plan: Row, trial: Trial) -> bool:
+    """Whether the seeds leave open that a confirmed trial breaks a constraint; never in a run whose plan does not ask for that."""
+    sure = plan.get("confirm_sure") or 0.0
+    return trial.chance is not None and trial.chance < sure
 
 
 def _confirmed(

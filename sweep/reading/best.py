@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from sweep.procedures import Columns
+from sweep.reading.arm import unsure
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.space import Constraint, Objective
@@ -32,7 +33,7 @@ def best(sweep: Sweep, arm: str) -> Trial | None:
     if len(sweep.objectives) == 1:
         return next(iter(ranking(sweep, arm)), None) if sweep.arms[arm].confirmed else None
     metric = sweep.objectives[0].metric
-    confirmed = [m for m in sweep.arms[arm].confirmed_members if m.feasible and metric in (m.confirmed or {})]
+    confirmed = [m for m in _reported(sweep, arm) if metric in (m.confirmed or {})]
     return max(confirmed, key=lambda m: (merit(sweep, m.search[metric]), m.on_front, m.trial_id), default=None)
 
 
@@ -62,10 +63,16 @@ def ranking(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
     """The feasible trials of an arm that were confirmed, the best first; where none was, the first `RANKED` on one seed."""
     of, metric = sweep.arms[arm], sweep.objectives[0].metric
     if of.confirmed:
-        return _best_first(sweep, [m for m in of.confirmed_members if m.feasible])
+        return _best_first(sweep, _reported(sweep, arm))
     turned = of.members.values(metric) * (-1.0 if sweep.objectives[0].direction == "maximise" else 1.0)
     rows = np.flatnonzero((of.members.values("feasible") > 0) & np.isfinite(turned))
     return tuple(of.members[int(i)] for i in rows[np.argsort(turned[rows], kind="stable")][:RANKED])
+
+
+def _reported(sweep: Sweep, arm: str) -> list[Trial]:
+    """The arm's confirmed trials that are feasible: those that surely are, or, without any, all of them."""
+    feasible = [m for m in sweep.arms[arm].confirmed_members if m.feasible]
+    return [m for m in feasible if not unsure(sweep.plan, m)] or feasible
 
 
 def _best_first(sweep: Sweep, trials: Iterable[Trial]) -> tuple[Trial, ...]:

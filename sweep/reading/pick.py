@@ -11,7 +11,7 @@ from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import fresh_seeds, interval, number, settings, within
 
-SURE = 0.9  # a trial that keeps every bound with less has not been shown to keep them
+SURE = 0.9  # of runs whose plan says nothing
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Pick:
     """Of one arm the best trial by the first objective, None where nothing was scored, and how sure it is.
 
     `chance` is the least probability with which its means over all seeds keep every bound, by Bonferroni's inequality from
-    those of each; None where it was not confirmed. `surer` is, where that is below `SURE`, another of the arm's confirmed
+    those of each; None where it was not confirmed. `surer` is, where that is below `least`, another of the arm's confirmed
     trials: the best one that is sure, or, without any, the surest. It is chosen by the very seeds that it is told by, which
     flatters it a little; the best is chosen by the search's.
     """
@@ -28,31 +28,31 @@ class Pick:
     baseline: bool
     best: Trial | None
     chance: float | None
+    least: float  # the probability from which on it counts as sure
     surer: Trial | None
     reason: str | None  # why so few are on the arm's front
 
     @property
     def sure(self) -> bool:
-        return self.chance is not None and self.chance >= SURE
+        return self.chance is not None and self.chance >= self.least
 
 
 def picks(sweep: Sweep) -> tuple[Pick, ...]:
     """Every arm's, in the order in which the arms stand."""
     every = []
     for standing in standings(sweep):
-        best, chance = standing.member, None if standing.member is None else chance_of(sweep, standing.member)
+        best = standing.member
+        chance = None if best is None else best.chance
         surer = None
-        if best is not None and chance is not None and chance < SURE:
+        if best is not None and chance is not None and chance < sure_of(sweep):
             surer = _surest(sweep, standing.arm, chance)
-        every.append(Pick(standing.arm, standing.baseline, best, chance, surer, standing.reason))
+        every.append(Pick(standing.arm, standing.baseline, best, chance, sure_of(sweep), surer, standing.reason))
     return tuple(every)
 
 
-def chance_of(sweep: Sweep, trial: Trial) -> float | None:
-    """The least probability that a confirmed trial keeps every bound; None where seeds do not say that of each."""
-    if not sweep.constraints or any(c.name not in trial.within for c in sweep.constraints):
-        return None
-    return max(0.0, 1.0 - sum(1.0 - trial.within[c.name] for c in sweep.constraints))
+def sure_of(sweep: Sweep) -> float:
+    """The probability of keeping every bound from which on a trial counts as sure: the plan's, of older runs `SURE`."""
+    return float(sweep.plan.get("confirm_sure") or SURE)
 
 
 def pick_text(sweep: Sweep, pick: Pick) -> str:
@@ -69,10 +69,9 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
         each = within(sweep, pick.best)
         words.append(f"It keeps every bound with probability {number(pick.chance)} or more{sure} ({each})")
     if pick.surer is not None:
-        chance = chance_of(sweep, pick.surer)
-        words.append(
-            f"Surer: {pick.surer.trial_id} ({number(chance)} or more), {_figures(sweep, pick.surer)}; {settings(pick.surer)}"
-        )
+        surer = pick.surer
+        chance = number(surer.chance)
+        words.append(f"Surer: {surer.trial_id} ({chance} or more), {_figures(sweep, surer)}; {settings(surer)}")
     elif pick.chance is not None and not pick.sure and pick.best.feasible:
         words.append("No trial of this arm that was confirmed is surer")
     return ". ".join(words)
@@ -102,8 +101,7 @@ def in_short(sweep: Sweep, all_picks: Sequence[Pick]) -> str:
 
 
 def _is_sure(sweep: Sweep, trial: Trial) -> bool:
-    chance = chance_of(sweep, trial)
-    return chance is not None and chance >= SURE
+    return trial.chance is not None and trial.chance >= sure_of(sweep)
 
 
 def _surest(sweep: Sweep, arm: str, chance: float) -> Trial | None:
@@ -111,9 +109,9 @@ def _surest(sweep: Sweep, arm: str, chance: float) -> Trial | None:
     surer = [
         (trial, known)
         for trial in sweep.arms[arm].confirmed_members
-        if trial.feasible and (known := chance_of(sweep, trial)) is not None and known > chance
+        if trial.feasible and (known := trial.chance) is not None and known > chance
     ]
-    sure = [trial for trial, known in surer if known >= SURE]
+    sure = [trial for trial, known in surer if known >= sure_of(sweep)]
     metric = sweep.objectives[0].metric
     if sure:
         return max(sure, key=lambda trial: (merit(sweep, trial.value(metric)), trial.on_front, trial.trial_id))

@@ -36,10 +36,18 @@ class Trial:
     search: dict[str, float | None]
     confirmed: dict[str, Estimate] | None
     within: dict[str, float]  # by constraint, the probability that it holds, given the confirmed seeds; see `trial_of`
+    constraints: tuple[str, ...]  # the names of all that there are
     search_feasible: bool | None  # null where the search did not score it
     feasible: bool | None  # by the confirmed means where there are any, else the search's
     on_search_front: bool
     on_front: bool  # the confirmed front where its arm has one, else the search front
+
+    @property
+    def chance(self) -> float | None:
+        """The least probability that all constraints hold, by Bonferroni's inequality; None where seeds do not say that of each."""
+        if not self.constraints or any(name not in self.within for name in self.constraints):
+            return None
+        return max(0.0, 1.0 - sum(1.0 - self.within[name] for name in self.constraints))
 
     def value(self, metric: str) -> float | None:
         """The confirmed mean where there is one, else the search's figure."""
@@ -136,7 +144,7 @@ def values_of(trials: pa.Table, name: str) -> np.ndarray:
     return np.array(pc.fill_null(pc.cast(trials[name], pa.float64()), math.nan).to_numpy())
 
 
-def trial_of(columns: Columns, plan: Row, constraints: Iterable[Constraint], trial: Row, fresh: FreshSeeds) -> Trial:
+def trial_of(columns: Columns, plan: Row, constraints: Sequence[Constraint], trial: Row, fresh: FreshSeeds) -> Trial:
     """The member that a trial's row and its fresh seeds make; its place on the fronts is not known yet."""
     trial_id, arm = trial["trial_id"], plan["arms"].get(trial["arm"], {})
     return Trial(
@@ -150,6 +158,7 @@ def trial_of(columns: Columns, plan: Row, constraints: Iterable[Constraint], tri
         search={name: trial.get(name) for name in columns.names},  # an older run lacks the newer figures
         confirmed=fresh.estimates(trial_id) if trial_id in fresh.rows else None,
         within=dict(fresh.within(trial_id, constraints)),
+        constraints=tuple(c.name for c in constraints),
         search_feasible=trial.get("feasible"),
         feasible=trial.get("feasible"),
         on_search_front=False,

@@ -13,7 +13,6 @@ import numpy as np
 
 from sweep.reading.arm import ArmFront
 from sweep.reading.arm_against_arm import standings
-from sweep.reading.pick import chance_of
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import number
@@ -42,19 +41,16 @@ def _bounds(sweep: Sweep, arm: ArmFront, sure: float) -> Iterator[Undecided]:
     if not sweep.constraints:
         return
     for trial in arm.confirmed_members:
-        if trial.feasible and chance_of(sweep, trial) is None:
+        if trial.feasible and trial.chance is None:
             figures = frozenset(c.metric for c in sweep.constraints)
             yield Undecided((trial.trial_id,), figures, f"whether {trial.trial_id} keeps its bounds (it has one seed)")
-    chances = {m.trial_id: chance_of(sweep, m) for m in arm.confirmed_members}
-    may = [m for m in arm.confirmed_members if (chance := chances[m.trial_id]) is not None and chance > 1 - sure]
+    may = [m for m in arm.confirmed_members if m.chance is not None and m.chance > 1 - sure]
     for trial in _front(sweep, may):
-        chance = chances[trial.trial_id]
-        assert chance is not None
-        if chance < sure:
+        if trial.chance is not None and trial.chance < sure:
             share = (1 - sure) / len(sweep.constraints)
             open_ones = [c.metric for c in sweep.constraints if 1 - trial.within[c.name] > share]
             text = f"whether {trial.trial_id} keeps its bound{'s' if len(open_ones) > 1 else ''} on {' and '.join(open_ones)}"
-            yield Undecided((trial.trial_id,), frozenset(open_ones), f"{text} (probability {number(chance)})")
+            yield Undecided((trial.trial_id,), frozenset(open_ones), f"{text} (probability {number(trial.chance)})")
 
 
 def _front(sweep: Sweep, trials: list[Trial]) -> list[Trial]:

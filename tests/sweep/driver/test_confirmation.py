@@ -16,7 +16,9 @@ from sweep.driver.agenda import Agenda
 from sweep.driver.confirmation import given_figures
 from sweep.jobs import Job
 from sweep.plan.plan import Plan
+from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
+from sweep.reading.texts import render
 from sweep.records.folder import write_json
 from sweep.records.names import replicate_of
 from sweep.search.undecided import undecided
@@ -127,3 +129,24 @@ def test_equal_seeds_for_all_are_a_flag_away(tmp_path: Path) -> None:
     agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_sure=0.0))
     jobs = _run(agenda, {"dimum": 3.6, "label_swap": 1.0}, noise=1.5)
     assert set(_seeds(jobs).values()) == {3} and not (agenda.run_dir / "confirmation.json").exists()
+
+
+def test_of_trials_that_may_break_a_bound_none_is_reported_beside_one_that_does_not(tmp_path: Path) -> None:
+    """dimum-0001 is the more robust, and its fid_delta is about the budget: its seeds cannot settle whether it keeps it."""
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, baseline_trials=0))
+    while job := agenda.next_job():
+        up = -1 if (job.spec.replicate + job.number // 2) % 2 else 1
+        value = (4.8 if job.number == 1 else 1.0) + (0.4 * up if job.spec.replicate else 0.0)
+        if job.asked_for is not None:
+            agenda.take(
+                job.name, report(records.COMPLETE, fid_delta=value, unlearning_accuracy=1.0, seed=job.spec.seed)
+            )
+        else:
+            finish(agenda, job, robustness=0.95 if job.number == 1 else 0.9, fid_delta=value)
+    sweep = read_sweep(agenda.run_dir)
+    arm, doubtful = sweep.arms["dimum"], sweep.member("dimum-0001")
+    assert doubtful.feasible and doubtful.chance is not None and doubtful.chance < 0.95
+    assert arm.front and all(m.chance is not None and m.chance >= 0.95 for m in arm.front)
+    assert best(sweep, "dimum") in arm.front and "may break a constraint" in (arm.reason or "")
+    assert any("dimum-0001" in text for text in sweep.confirmation["open"])
+    assert "left open: whether dimum-0001 keeps its bound on fid_delta" in " ".join(render(sweep, "text").split())

@@ -11,7 +11,7 @@ from recorded_run import write_run
 
 from sweep.page.contents import _answers
 from sweep.reading.ending import Ending
-from sweep.reading.pick import SURE, chance_of, in_short, pick_text, picks
+from sweep.reading.pick import SURE, in_short, pick_text, picks
 from sweep.reading.sweep import Sweep, read_sweep
 
 BOUNDS = ("fid_delta", "unlearning_accuracy")
@@ -50,9 +50,9 @@ def test_the_best_of_every_arm_is_told_with_its_settings_and_how_sure_it_is(swee
 def test_chances_of_several_bounds_add_up_to_the_least_that_they_allow(sweep: Sweep) -> None:
     doubtful = with_chances(sweep, {"dimum-0001": (0.7, 0.96)})
     trial = next(t for t in doubtful.arms["dimum"].confirmed_members if t.trial_id == "dimum-0001")
-    assert chance_of(doubtful, trial) == pytest.approx(0.66)
-    assert chance_of(doubtful, replace(trial, within={"fid_delta": 0.7})) is None, "not known of each"
-    assert chance_of(doubtful, replace(trial, within=dict.fromkeys(BOUNDS, 0.3))) == 0.0
+    assert trial.chance == pytest.approx(0.66)
+    assert replace(trial, within={"fid_delta": 0.7}).chance is None, "not known of each"
+    assert replace(trial, within=dict.fromkeys(BOUNDS, 0.3)).chance == 0.0
 
 
 def test_where_the_best_is_not_sure_a_surer_one_is_named(sweep: Sweep) -> None:
