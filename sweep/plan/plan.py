@@ -208,7 +208,9 @@ class Plan(Generic[SetupT]):
         check=_confirm_sure_wrong,
         words=Words(
             "confirm",
-            lambda p, plan: f"from the third on where it is open whether P ≥ {p:g}" if plan.adaptive else "",
+            lambda p, plan: (
+                f"beyond two where a bound (P ≥ {p:g}) or the order of arms is open" if plan.adaptive else ""
+            ),
             joined=", ",
         ),
     )

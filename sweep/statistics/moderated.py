@@ -26,7 +26,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, ndtr, stdtr, stdtrit
+from scipy.special import gammaln, ndtr, ndtri, stdtr, stdtrit
 
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import Point, wilson
@@ -38,6 +38,7 @@ _WEIGHTS = np.array([0.25, 0.25, 0.5])
 _SCALES = np.exp(np.linspace(-3.0, 3.0, 25))  # of its scale, in units of the pooled variance
 _TRENDS = (math.inf, 40.0, 20.0, 10.0)  # m, in units of the pooled standard deviation
 _LOGIT_NOISE = (0.0, 1.0, 4.0, 16.0, 64.0)  # τ² in units of 1/n
+_Z = float(ndtri(0.975))
 _PASSES = 2  # in which trials are weighed anew by their variances
 
 
@@ -102,7 +103,7 @@ class Moderated:
         lower, upper = mean - half, mean + half
         if samples := _samples(points):
             hits = sum(p.value * p.samples for p in points.values())
-            low, high = wilson(np.array(hits / samples), np.array(samples))
+            low, high = wilson(np.array(hits / samples), np.array(samples), _Z)
             lower, upper = min(lower, float(low)), max(upper, float(high))
         interval = Estimate(mean, lower, upper, len(points))
         return interval.as_share() if self.share else interval
@@ -137,7 +138,7 @@ class Moderated:
             return Estimate(mean, None, None, len(shared))
         half = (self._residual(a) + self._residual(b)).over(len(shared)).reach()
         if samples := sum(min(self.points[a][s].samples, self.points[b][s].samples) for s in shared):
-            low, high = (float(end) for end in wilson(np.array(abs(mean)), np.array(samples)))
+            low, high = (float(end) for end in wilson(np.array(abs(mean)), np.array(samples), _Z))
             half = max(half, high - abs(mean), abs(mean) - low)
         return Estimate(mean, mean - half, mean + half, len(shared))
 

@@ -20,7 +20,7 @@ def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Pa
     assert ending.winner and ending.winner.trial_id == "dimum-0001" and ending.failure is None
     said = ending.winner_text()
     assert said.startswith(
-        "dimum-0001 (dimum; confirmed on 3 fresh seeds): robustness 0.88 [0.83, 0.93], fid_delta 3.2"
+        "dimum-0001 (dimum; confirmed on 3 fresh seeds): robustness 0.88 [0.84, 0.92], fid_delta 3.2"
     )
     assert "replacement=noise" in said
     page, table, keep = (shlex.split(c) for c in ending.commands().values())
@@ -28,7 +28,7 @@ def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Pa
     assert keep[2:] == ["sweep.export", str(tmp_path / "a run's"), "dimum-0001", "--replicate", "1", "-o",
                         str(tmp_path / "a run's" / "dimum-0001-model")]  # fmt: skip
     shown = ending.text()
-    best = "best    dimum-0001       robustness 0.88 [0.83, 0.93], fid_delta 3.2 [2.7, 3.7]"
+    best = "best    dimum-0001       robustness 0.88 [0.84, 0.92], fid_delta 3.2 [2.7, 3.7]"
     assert f"{best}  (confirmed front 2 of 7 trials)" in shown and "control control-retrain  robustness 0.86 [" in shown
     assert shown.index("winner  dimum-0001") > shown.index("best    label_swap-0000") > shown.index(best)
     told = [line.split("  # ")[0].strip() for line in shown[shown.index("next:") :].splitlines() if "  # " in line]

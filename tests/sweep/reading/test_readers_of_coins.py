@@ -31,6 +31,7 @@ from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.texts import FORMATS, render
 from sweep.records import COMPLETE, FAIL, Writer, schemas
 from sweep.space import Arm, Constraint, Float, Objective, SearchSpace
+from sweep.statistics.moderated import Moderated
 from sweep.statistics.shares import Point
 from trainables.figures import Figure
 
@@ -100,9 +101,9 @@ class Told(NoSections):
         return ("no coin of gold: it was spent",)
 
     def differences(self, sweep: Sweep, main: Any, baseline: Any) -> Iterable[Difference]:
-        a, b = ({seed: Point(value, FLIPS) for seed in SEEDS} for value in (0.6, 0.5))
-        name = "heads of the left hand@2 *"
-        yield from differences_of(sweep.columns, "fairness", "maximise", a, b, ("left", 2), False, name, "heads@2 *")
+        points = {t: {seed: Point(value, FLIPS) for seed in SEEDS} for t, value in (("a", 0.6), ("b", 0.5))}
+        moderated, name = Moderated(points, share=True), "heads of the left hand@2 *"
+        yield from differences_of(moderated, "fairness", "maximise", "a", "b", ("left", 2), False, name, "heads@2 *")
 
     def excess(self, sweep: Sweep, trial: Any) -> Iterable[Excess]:
         found = sweep.arms["bent"].front[0].at("fairness")
