@@ -1,9 +1,9 @@
 """The confirm phase: which replicates run on fresh seeds, first for all that were chosen, then where something is still open.
 
 Every chosen trial has two fresh seeds, and every control as many as the plan says. What trials would have had beyond two, had all
-the same, goes where it decides something (`sweep.search.undecided`), in the cheapest form that does: whether a bound on what is
-measured before attacks holds is told by a replicate without them. Everything is asked of the records, so a run that is gone on
-with goes on here too.
+the same, goes where it decides something (`sweep.search.undecided`), in the cheapest form that does: a replicate need not give more
+than the figures that are in question (`Specs.reduced`). Everything is asked of the records, so a run that is gone on with goes on
+here too.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def confirmation_text(sweep: Sweep) -> str:
 
 
 def _freedom(sweep: Sweep) -> str:
-    """``; degrees of freedom: robustness 2 of a trial's own seeds and 3 to 9 of the others'``; empty where nothing is confirmed."""
+    """``; degrees of freedom: loss 2 of a trial's own seeds and 3 to 9 of the others'``; empty where nothing is confirmed."""
     trials = [trial.trial_id for arm in sweep.arms.values() for trial in arm.confirmed_members]
     phrases = []
     for metric in shown(sweep):

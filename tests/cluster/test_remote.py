@@ -31,7 +31,7 @@ def test_the_head_runs_the_same_command_with_the_clusters_places() -> None:
     line = asked(*words.split(), "--warm-start", "/mnt/shared/a", "/mnt/shared/b", "--dry-run")
     assert " ".join(line) == (
         "python -m sweep.launch --space dimum_robustness --run-dir /mnt/shared/first --artifacts /mnt/shared/artifacts "
-        "--address auto --workers 12 --seed 3 --fix method=dimum --fix lambda_m=1 --warm-start /mnt/shared/a /mnt/shared/b "
+        "--address auto --workers 12 --fix method=dimum --fix lambda_m=1 --seed 3 --warm-start /mnt/shared/a /mnt/shared/b "
         "--stop-dominated --gpus-per-trial 0.5"
     )
 

@@ -113,9 +113,9 @@ def test_the_script_is_given_the_confirmed_figures(page: str) -> None:
     on = {i for i, g in zip(trials["id"], trials["group"], strict=True) if g == explorer.FRONT}
     assert on == {"dimum-0000", "dimum-0001", "label_swap-0000"}
     assert trials["figures"]["fid_delta"][at["dimum-0000"]][0] == pytest.approx(2.2)
-    half = 4.302652729911275 * 0.02 / 3**0.5
-    expected = pytest.approx([0.88, 0.88 - half, 0.88 + half], abs=1e-4)
-    assert trials["figures"]["robustness"][at["dimum-0001"]] == expected
+    half = 4.302652729911275 * 0.02 / 3**0.5  # by its own seeds alone; the other trials' make it narrower
+    mean, lower, upper = trials["figures"]["robustness"][at["dimum-0001"]]
+    assert mean == 0.88 and 0.88 - half < lower < 0.85 and 0.91 < upper < 0.88 + half
     assert trials["parameters"]["noise_scale"][at["dimum-0001"]] == 0.5
     assert trials["group"][at["dimum-0004"]] == explorer.STOPPED
     assert trials["group"][at["dimum-0003"]] == explorer.INFEASIBLE
@@ -147,7 +147,7 @@ def test_only_the_pages_own_scripts_may_run_by_their_hashes(page: str) -> None:
 def test_tables_tell_members_intervals_reasons_and_time(page: str) -> None:
     text = " ".join(" ".join(Elements(page).words).split())
     for said in (
-        "0.88 [0.83, 0.93]",
+        "0.88 [0.84, 0.92]",
         "2 of 4 trials feasible",
         "8 (3 of 3 seeds)",
         "0.36 [0.30, 0.42]",  # excess over the retrain control

@@ -136,7 +136,7 @@ def test_a_procedure_adds_curves_lines_tables_and_pictures(
         "synthetic (in the shade: it is north)",
         "dimum-0001 day by day",
         "In cm.",
-        "dimum-0001\t<red>\t0.88 [0.83, 0.93]",
+        "dimum-0001\t<red>\t0.88 [0.84, 0.92]",
         "Seed 101, from above.",
         "Photographs",
         "Export its model",

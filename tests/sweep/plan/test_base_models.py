@@ -110,7 +110,7 @@ def test_without_a_control_the_base_model_alone_is_attacked(tmp_path: Path) -> N
         write_json(Path(plan.run_dir) / "prepared.json", prepared := {"fid_budget": 5.0, "fid_delta_sd": 0.5})
         space = plan.question().bounded(prepared)
         agenda = Agenda(plan, space, Specs(plan, space, shared_by(plan), 0.5), prepared)
-        names.append([j.name for j in agenda._control_jobs(0)])
+        names.append([j.name for j in agenda.confirmation.control_jobs(0)])
     assert names == [["control-base-r0"], ["control-base-r0", "control-retrain-r0"]]
 
 

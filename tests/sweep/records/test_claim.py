@@ -130,9 +130,9 @@ def test_a_dry_run_claims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_store_elsewhere_stays_where_it_is_when_the_run_gets_another_name(tmp_path: Path) -> None:
     args = launch.parser().parse_args(["--space", str(TINY), "--run-dir", "a", "--artifacts", "shared"])
-    assert placed(plan_of(args, launch.parser()), tmp_path / "a-2").artifacts == os.path.abspath("shared")
+    assert placed(plan_of(args, launch.parser()).run, tmp_path / "a-2").artifacts == os.path.abspath("shared")
     args = launch.parser().parse_args(["--space", str(TINY), "--run-dir", "a", "--keep", "front"])
-    assert placed(plan_of(args, launch.parser()), tmp_path / "a-2").artifacts == own_artifacts(
+    assert placed(plan_of(args, launch.parser()).run, tmp_path / "a-2").artifacts == own_artifacts(
         "", str(tmp_path / "a-2")
     )
 
