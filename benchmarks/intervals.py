@@ -96,6 +96,38 @@ def wrong_verdicts(rng: np.random.Generator, tables: int, trials: int, seeds: in
     return wrong / max(right + wrong, 1)
 
 
+def until_sure(
+    rng: np.random.Generator, runs: int, spread: float, shared: float, first: int, most: int = 6, sure: float = 0.95
+) -> tuple[float, float, float]:
+    """Six trials a run whose true means lie about a bound of 0 by `spread` SDs, each on one more seed while it is open.
+
+    Of verdicts "feasible" the part that is wrong, the part of trials that stay open, and the seeds a trial.
+    """
+    wrong, verdicts, left, seeds = 0, 0, 0, []
+    for _ in range(runs):
+        means = rng.normal(0, spread, 6)
+        noise = normal(rng, 6, most, shared, math.inf)
+        have = dict.fromkeys(noise, first)
+        while True:
+            table = {
+                t: {s: Point(points[s].value + means[i], 0) for s in range(have[t])}
+                for i, (t, points) in enumerate(noise.items())
+            }
+            moderated = Moderated(table)
+            chances = {t: moderated.probability_below(t, 0.0) or 0.0 for t in table}
+            undecided = [t for t in table if 1 - sure < chances[t] < sure and have[t] < most]
+            if not undecided:
+                break
+            for t in undecided:
+                have[t] += 1
+        sure_ones = [chances[t] >= sure for t in table]
+        verdicts += sum(sure_ones)
+        wrong += sum(is_sure and means[i] > 0 for i, is_sure in enumerate(sure_ones))
+        left += sum(1 - sure < chances[t] < sure for t in table)
+        seeds += list(have.values())
+    return wrong / max(verdicts, 1), left / (6 * runs), float(np.mean(seeds))
+
+
 def simulated(draws: int) -> Iterator[str]:
     yield "| figure | trials | seeds | seed's part | variances | covers | t covers | width, of t's | greatest tenth |"
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -118,6 +150,13 @@ def simulated(draws: int) -> Iterator[str]:
     for seeds in (3, 5):
         wrong = wrong_verdicts(np.random.default_rng(1), draws // 8, 8, seeds, 0.1)
         yield f'of "feasible with P ≥ .95" wrong, 8 trials about the bound, {seeds} seeds: {wrong:.3f}'
+    for spread in (1.0, 2.0):
+        for shared in (0.1, 0.5):
+            wrong, left, mean = until_sure(np.random.default_rng(1), draws // 12, spread, shared, 2)
+            what = (
+                f"six trials about the bound by {spread:g} SD, seed's part {shared:g}, from 2 seeds on until sure or 6"
+            )
+            yield f"{what}: wrong {wrong:.3f}, open {left:.2f}, seeds {mean:.2f}"
 
 
 def _row(what: str, trials: int, seeds: int, shared: str, kind: str, figures: tuple[float, ...]) -> str:

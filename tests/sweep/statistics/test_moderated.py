@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.intervals import covered, normal, shares, wrong_verdicts
+from benchmarks.intervals import covered, normal, shares, until_sure, wrong_verdicts
 from sweep.statistics.estimates import estimate
 from sweep.statistics.moderated import Moderated
 from sweep.statistics.shares import Point, wilson
@@ -84,6 +84,10 @@ def test_the_probability_of_being_below_a_bound_is_calibrated() -> None:
 
 def test_few_verdicts_of_feasibility_are_wrong() -> None:
     assert wrong_verdicts(np.random.default_rng(4), 150, 8, 3, 0.1) <= 0.05
+    wrong, left, seeds = until_sure(
+        np.random.default_rng(5), 40, 2.0, 0.1, 2
+    )  # looking again until it is sure costs little
+    assert wrong <= 0.05 and left < 0.5 and 2 < seeds < 5
 
 
 def test_a_seeds_effect_stays_in_a_mean_and_drops_out_of_a_difference() -> None:
