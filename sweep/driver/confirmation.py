@@ -16,11 +16,11 @@ from sweep import records
 from sweep.jobs import Job
 from sweep.plan.plan import FIRST_SEEDS, Plan
 from sweep.procedures import Specs
-from sweep.reading.sweep import Sweep, read_sweep
+from sweep.reading.sweep import read_sweep
 from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, CONFIRMATION, RUNNING
 from sweep.records.folder import write_json
-from sweep.records.names import number_of
+from sweep.records.names import name_of, number_of, replicate_of
 from sweep.search.confirm import chosen_for_confirmation
 from sweep.search.undecided import Undecided, undecided
 from sweep.space import CONTROL, SearchSpace
@@ -52,10 +52,16 @@ class Confirmation:
         return jobs
 
     def further_jobs(self) -> list[Job]:
-        """What is still open, on one more seed each, while replicates are left; without any, why is recorded, and it has ended."""
+        """What is still open, on one more seed each, while replicates are left; without any, why is recorded, and it has ended.
+
+        What was asked for already and has not ended, an earlier driver's or what failed and is to run again, comes first.
+        """
         sweep = read_sweep(self.run_dir)
         members = {m.trial_id: m for arm in sweep.arms.values() for m in arm.confirmed_members}
         rows = [r for r in sweep.confirm_rows if r["trial_id"] in members and r["state"] != RUNNING]
+        ended, asked_for = {name_of(r) for r in rows}, self._asked_for()
+        if unfinished := [name for name in asked_for if name not in ended and replicate_of(name)[0] in members]:
+            return [self._job(members[replicate_of(n)[0]], replicate_of(n)[1], asked_for[n]) for n in unfinished]
         left = self._replicates_left(members, rows)
         questions = undecided(sweep, self.plan.confirm_sure)
         jobs: dict[str, Job] = {}
@@ -63,26 +69,34 @@ class Confirmation:
             following = 1 + max(r["replicate"] for r in rows if r["trial_id"] in question.trials)
             if following >= len(self.plan.replicate_seeds):
                 continue
-            asked = {job.spec.trial_id for job in jobs.values()}
-            more = [self._job(members[t], following, question.figures) for t in question.trials if t not in asked]
+            begun = {job.spec.trial_id for job in jobs.values()}
+            more = [self._job(members[t], following, question.figures) for t in question.trials if t not in begun]
             cost = sum(self._part(job.spec, members[job.spec.trial_id], job.asked_for) for job in more)
             if cost <= left + 1e-9:
                 jobs |= {job.name: job for job in more}
                 left -= cost
-        if not jobs:
-            self._end(sweep, questions)
+        asked_for |= {name: job.asked_for for name, job in jobs.items()}
+        asked = {name: None if figures is None else sorted(figures) for name, figures in asked_for.items()}
+        self.ended = not jobs
+        outcome = self._outcome(questions) if self.ended and members else {}
+        if jobs or outcome:
+            write_json(self.run_dir / CONFIRMATION, {"asked": asked} | outcome)
         return list(jobs.values())
 
-    def _end(self, sweep: Sweep, questions: list[Undecided]) -> None:
-        self.ended = True
-        if (self.run_dir / CONFIRMATION).exists() or not any(arm.confirmed for arm in sweep.arms.values()):
-            return
+    def _outcome(self, questions: list[Undecided]) -> dict[str, Any]:
+        """What ended the confirmation and what it leaves open, in words."""
         ended_by = (
             f"every trial that may be on a front keeps its bounds with probability {self.plan.confirm_sure:g} or more"
         )
         if questions:
             ended_by = f"its replicates, as many as of {self.plan.confirm_seeds} seeds for each trial"
-        write_json(self.run_dir / CONFIRMATION, {"ended_by": ended_by, "open": [one.text for one in questions]})
+        return {"ended_by": ended_by, "open": [one.text for one in questions]}
+
+    def _asked_for(self) -> dict[str, frozenset[str] | None]:
+        """By its name every replicate that was asked for because something was open, and for the sake of which figures."""
+        file = self.run_dir / CONFIRMATION
+        asked = records.read_json(file)["asked"] if file.exists() else {}
+        return {name: None if figures is None else frozenset(figures) for name, figures in asked.items()}
 
     def _job(self, member: Trial, replicate: int, figures: frozenset[str] | None = None) -> Job:
         """A trial on a fresh seed; for the sake of some figures in the cheapest form that gives them."""

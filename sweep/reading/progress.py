@@ -65,7 +65,7 @@ def _replicates_planned(sweep: Sweep) -> int | None:
     numbers = {row["replicate"] for row in sweep.confirm_rows}
     seeds = int(sweep.plan["confirm_seeds"])
     if sweep.plan.get("confirm_sure", 0.0) and seeds > 2:  # they go where something is open: how many, the end tells
-        return len(sweep.confirm_rows) if sweep.confirmation else None
+        return len(sweep.confirm_rows) if "ended_by" in sweep.confirmation else None
     if not numbers or (max(numbers) < 2 and seeds > 1):
         return None
     return len({row["trial_id"] for row in sweep.confirm_rows}) * seeds

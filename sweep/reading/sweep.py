@@ -56,7 +56,9 @@ class Sweep:
     arms: dict[str, ArmFront]
     controls: dict[str, Trial]
     ended_by: str  # what ended the search; empty while it goes on
-    confirmation: Row  # what ended the confirmation (`ended_by`) and what it left `open`; empty while it goes on, and of older runs
+    confirmation: (
+        Row  # of one that goes where something is open: what was `asked` for it, and at its end `ended_by` and `open`
+    )
     confirm_rows: tuple[Row, ...]  # of the confirm phase's replicates
     trial_table: pa.Table
     replicate_facts: pa.Table  # of every replicate what tells it from others, and what its figures depend on

@@ -72,7 +72,7 @@ def definitions(sweep: Sweep) -> dict[str, str]:
 
 def confirmation_text(sweep: Sweep) -> str:
     """What ended the confirmation and what it left open; empty while it goes on, and where all trials had the same seeds."""
-    if not sweep.confirmation:
+    if "ended_by" not in sweep.confirmation:
         return ""
     left = "; ".join(sweep.confirmation["open"])
     return f"ended by {sweep.confirmation['ended_by']}" + (f"; left open: {left}" if left else "")

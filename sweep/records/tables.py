@@ -41,7 +41,7 @@ GATE, DOMINATION = "gate", "domination"  # what stops a trial
 
 _TIME = pa.timestamp("us", tz="UTC")
 SEARCH = "search.json"  # in the run folder: what ended the search
-CONFIRMATION = "confirmation.json"  # likewise: what ended the confirmation, and what it left open
+CONFIRMATION = "confirmation.json"  # likewise: what the confirmation asked for, what ended it, and what it left open
 REBUILT = (
     "status.json",
     SEARCH,

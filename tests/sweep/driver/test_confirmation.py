@@ -20,7 +20,8 @@ from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
 from sweep.reading.texts import render
 from sweep.records.folder import write_json
-from sweep.records.names import replicate_of
+from sweep.records.names import name_of, replicate_of
+from sweep.search.reopening import reopen
 from sweep.search.undecided import undecided
 
 BUDGET = 5.0
@@ -150,3 +151,31 @@ def test_of_trials_that_may_break_a_bound_none_is_reported_beside_one_that_does_
     assert best(sweep, "dimum") in arm.front and "may break a constraint" in (arm.reason or "")
     assert any("dimum-0001" in text for text in sweep.confirmation["open"])
     assert "left open: whether dimum-0001 keeps its bound on fid_delta" in " ".join(render(sweep, "text").split())
+
+
+def test_a_further_replicate_that_failed_runs_again_where_its_trial_is_named(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, confirm_seeds=3)
+    agenda, failed = agenda_of(plan), ""
+    while job := agenda.next_job():
+        up = -1 if job.spec.replicate % 2 else 1
+        value = (4.8 if job.arm == "dimum" else 1.0) + (0.4 * up if job.spec.replicate else 0.0)
+        if job.asked_for is None:
+            finish(agenda, job, fid_delta=value)
+        elif not failed:
+            failed = job.name
+            agenda.fail(job.name, "OSError: disk full")
+        else:
+            agenda.take(
+                job.name, report(records.COMPLETE, fid_delta=value, unlearning_accuracy=1.0, seed=job.spec.seed)
+            )
+    trial = replicate_of(failed)[0]
+    assert any(failed in line for line in reopen(agenda.run_dir, agenda.space, [trial]))
+    again = agenda_of(plan)
+    job = again.next_job()
+    assert job is not None and job.name == failed and job.asked_for and not job.spec.attacks
+    again.take(job.name, report(records.COMPLETE, fid_delta=4.8, unlearning_accuracy=1.0, seed=job.spec.seed))
+    while job := again.next_job():
+        assert job.name != failed
+        again.take(job.name, report(records.COMPLETE, fid_delta=4.8, unlearning_accuracy=1.0, seed=job.spec.seed))
+    states = {name_of(r): r["state"] for r in records.rows(again.run_dir, "replicates")}
+    assert again.finished and set(states.values()) == {records.COMPLETE}
