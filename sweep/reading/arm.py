@@ -60,13 +60,7 @@ def arm_of(
 
     search = feasible & complete
     search[search] = nondominated(np.stack(values, axis=1)[search], directions)
-    final = search
-    if confirmed:
-        feasible_ones = [i for i, m in confirmed.items() if m.feasible]
-        held = [i for i in feasible_ones if not unsure(plan, confirmed[i])] or feasible_ones
-        points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
-        final = np.zeros(len(table), dtype=bool)
-        final[held] = nondominated(np.array(points, dtype=float), directions)
+    final = _confirmed_front(plan, confirmed, len(table)) if confirmed else search
 
     def make(i: int, row: Row) -> Trial:
         member = confirmed.get(i) or trial_of(columns, plan, constraints, row, fresh)
@@ -89,10 +83,7 @@ def arm_of(
     reason = None
     if few:
         sections = procedure.sections()
-        reason = _reason(sections, constraints, table, states, scored, beaten, untried, behind, checked)
-        if doubtful:
-            few_sure = f"{doubtful} of {len(checked)} confirmed members may break a constraint"
-            reason = f"{reason}; {few_sure}" if reason else few_sure
+        reason = _reason(sections, constraints, table, states, scored, beaten, untried, behind, doubtful, checked)
     return ArmFront(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
@@ -104,6 +95,16 @@ def arm_of(
         confirmed_members=checked,
         search_best=None if best_at is None else members[best_at],
     )
+
+
+def _confirmed_front(plan: Row, confirmed: dict[int, Trial], trials: int) -> np.ndarray:
+    """(trials,) bool: of the confirmed that are feasible, surely if any is, those that none of them dominates."""
+    feasible = [i for i, m in confirmed.items() if m.feasible]
+    held = [i for i in feasible if not unsure(plan, confirmed[i])] or feasible
+    points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
+    front = np.zeros(trials, dtype=bool)
+    front[held] = nondominated(np.array(points, dtype=float), [o["direction"] for o in plan["objectives"]])
+    return front
 
 
 def unsure(plan: Row, trial: Trial) -> bool:
@@ -161,12 +162,13 @@ def _reason(
     beaten: int,
     untried: int,
     behind: int,
+    doubtful: int,
     confirmed: Sequence[Trial],
 ) -> str | None:
     """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it.
 
-    Of the feasible others dominated `beaten` in the search, `untried` of its front were not confirmed, and others dominated
-    `behind` of the confirmed.
+    Of the feasible others dominated `beaten` in the search, `untried` of its front were not confirmed, others dominated
+    `behind` of the confirmed, and `doubtful` of them may break a constraint.
     """
     reasons = []
     if len(table) < FEW:
@@ -183,6 +185,8 @@ def _reason(
         reasons.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
     if behind:
         reasons.append(f"{behind} of {len(confirmed)} confirmed members dominated by another")
+    if doubtful:
+        reasons.append(f"{doubtful} of {len(confirmed)} confirmed members may break a constraint")
     return "; ".join(reasons) or None
 
 
