@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 # Rooms whose code may change while every figure stays: how products are found and kept (`store`), and how long their making
 # took (`running`). Neutral is what lies there, and nothing else. The registry of families is in neither: it says which
 # metrics there are, in which order their figures are merged, and how settings are filled in.
-NEUTRAL = ("store", "running")
+NEUTRAL = ("store", "running", "members")
 
 _LIBRARIES = ("torch", "diffusers")
 _OPTIONAL = ("timm",)  # libraries of an extra: they count where a module imports them

@@ -191,7 +191,7 @@ def test_a_second_sweep_on_the_same_artifacts_prepares_nothing_and_starts_within
     printed = launch(folder, "--space", TINY, *SMALL, "--trials", 1, "--baseline-trials", 0, "--run-dir", "second")
     assert "found base model, retrain control, classifier" in printed
     first = min(r["started_at"].timestamp() for r in records.rows(folder / "second", "stages"))
-    assert first - start < 60 * slow
+    assert first - start < 100 * slow  # half of that where no other file of tests runs beside this one
     stages = records.rows(folder / "second", "stages")
     searched = [s for s in stages if s["replicate"] == 0]
     assert searched and all(s["found"] for s in searched), "the same seed and sampler ask for what is already there"
