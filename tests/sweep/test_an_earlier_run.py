@@ -23,6 +23,15 @@ from sweep.track.plan import from_sweep
 
 EARLIER = Path(__file__).parents[1] / "data" / "run_of_27ff86b"
 
+# The one thing that changed on purpose: of two fresh seeds a trial's probabilities are by the other trials' seeds too.
+MODERATED = {
+    "dimum-0000": {"within_fid_delta": "0.9422773879061357"},
+    "dimum-0001": {"within_fid_delta": "0.9648006177539589", "within_unlearning_accuracy": "0.8071889959274532"},
+    "dimum-0002": {"within_fid_delta": "0.9633916861728884", "within_unlearning_accuracy": "0.02579150751831416"},
+    "label_swap-0000": {"within_fid_delta": "0.7712380511772949"},
+    "label_swap-0001": {"within_fid_delta": "0.9538976630135341"},
+}
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
@@ -41,11 +50,9 @@ def test_every_figure_is_what_it_was(run: Path, capsys: pytest.CaptureFixture[st
     then = list(csv.DictReader((EARLIER / "figures.csv").open()))
     assert len(then) == len(now) == 8
     for row in then:
-        for name, value in row.items():
+        for name, value in (row | MODERATED.get(row["trial_id"], {})).items():
             read = now[row["trial_id"]][name]
             same = read == value or float(read) == pytest.approx(float(value), rel=1e-12, abs=1e-12)
-            if name.startswith("within_"):  # by the other trials' seeds too, since intervals are moderated
-                same = read == value or 0 <= float(read) <= 1
             assert same, (row["trial_id"], name, value, read)
 
 
