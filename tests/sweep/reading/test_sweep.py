@@ -354,7 +354,7 @@ def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: Sweep) -> N
         < table.index("— method_15")
         < table.index("nothing scored")
     )
-    assert "| 1 | method_14 | method_14-0000 | 0.78 [" in texts.render(many, "markdown")
+    assert "| 1 | method_14 | method_14-0000 | 0.78 [0.73, 0.82]" in texts.render(many, "markdown")
     told = json.loads(texts.render(many, "json"))["standings"]
     assert told[0] == {"arm": "method_14", "trial_id": "method_14-0000", "behind_first": None}
     rows = {r["trial_id"]: r for r in csv.DictReader(io.StringIO(texts.render(many, "csv")))}
