@@ -7,7 +7,7 @@ from pathlib import Path
 from sweep.errors import UsageError
 from sweep.page.figures import front_figure, pdf_bytes, png_bytes
 from sweep.reading.sweep import Sweep
-from sweep.reading.words import counted, definitions, fresh_seeds, listed, standing_of
+from sweep.reading.words import counted, definitions, listed, seeds_behind, standing_of
 from sweep.records.whole import write_whole
 
 
@@ -24,10 +24,10 @@ def caption(sweep: Sweep) -> str:
     metrics = [o.metric for o in sweep.objectives]
     against = {1: f"{metrics[0]} of every trial, in the order in which they ended", 2: " against ".join(metrics)}
     axes = against.get(len(metrics), f"{listed(metrics)}, two by two,")
-    seeds = sweep.seeds_run()
+    seeds, trials = sweep.seeds_run(), [trial for arm in sweep.arms.values() for trial in arm.confirmed_members]
     single = ", ".join(map(str, sweep.seeds_run(confirm=False))) or "none yet"
     how = (
-        f"Filled points are means over {fresh_seeds(len(seeds))} ({', '.join(map(str, seeds))}) with 95 % intervals; hollow "
+        f"Filled points are means over {seeds_behind(sweep, trials)} ({', '.join(map(str, seeds))}) with 95 % intervals; hollow "
         f"ones are the search's seed ({single}) alone."
         if seeds
         else f"Every point is of one seed ({single}): nothing was confirmed."

@@ -39,6 +39,7 @@ from sweep.reading.words import (
     listed,
     meaning,
     number,
+    seeds_behind,
     settings,
     shown,
     standing_of,
@@ -343,14 +344,13 @@ def _in_table(sweep: Sweep) -> Callable[[Trial], tuple[bool, float]]:
 
 def _line(sweep: Sweep, trial: Trial, searched: set[str]) -> dict[str, Any]:
     """One row of the members' table, and of the table of quality."""
-    fresh = [r for r in sweep.confirm_rows if r["trial_id"] == trial.trial_id and r["state"] == COMPLETE]
     on, off = ("on the front", "dominated") if len(sweep.objectives) > 1 else ("the best", "behind it")
     doubt = "not sure" if trial.feasible and unsure(sweep.plan, trial) else off
     where = on if trial.on_front else "infeasible" if trial.feasible is False else doubt
     return {
         "member": trial,
         "status": where if trial.arm != CONTROL else "control",
-        "seeds": len(fresh) if trial.confirmed else int(trial.trial_id in searched),
+        "seeds": seeds_behind(sweep, [trial]).partition(" fresh")[0] or int(trial.trial_id in searched),
         "quality": [trial.at(name) for name in sweep.columns.quality],
         "figures": [trial.at(name) for name in shown(sweep)],
     }

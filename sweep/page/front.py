@@ -26,7 +26,7 @@ from sweep.reading.planes import Plane, planes
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import brief, definitions
+from sweep.reading.words import brief, definitions, seeds_behind
 from sweep.records import PRUNED
 from sweep.statistics.estimates import nondominated
 
@@ -202,7 +202,6 @@ def _finish(axes: Axes, sweep: Sweep, plane: Plane) -> None:
 
 def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
     """What the marks mean, below the panels, and what all is about, above them."""
-    seeds = len(sweep.seeds_run())
     many = len(sweep.arms) > FEW_ARMS
     on, off = ("on the front", "off the front") if len(sweep.objectives) > 1 else ("the best", "behind the best")
     own = ", its arm's shape" if many else ""
@@ -210,7 +209,7 @@ def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
     for arm in sweep.arms.values():
         mark = marks(sweep)[arm.name]
         how = (
-            f"confirmed on {seeds} seed{'s' if seeds != 1 else ''}, 95 % bars"
+            f"confirmed on {seeds_behind(sweep, arm.confirmed_members)}, 95 % bars"
             if arm.confirmed
             else "search only, one seed"
         )

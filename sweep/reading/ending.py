@@ -14,7 +14,7 @@ from sweep.reading.pick import in_short, picks
 from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfall_lines, shortfalls
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import fresh_seeds, interval, settings
+from sweep.reading.words import interval, seeds_behind, settings
 
 _ARMS_SHOWN = 5
 
@@ -47,8 +47,12 @@ class Ending:
         """The winner with its intervals and settings, or why there is none."""
         if self.winner is None:
             return f"none: no trial is feasible ({self.front.reason})"
-        member, seeds = self.winner, len(self.front.seeds(self.winner.trial_id))
-        how = f"confirmed on {fresh_seeds(seeds)}" if member.confirmed else "search only, one seed: not confirmed"
+        member = self.winner
+        how = (
+            f"confirmed on {seeds_behind(self.front, [member])}"
+            if member.confirmed
+            else "search only, one seed: not confirmed"
+        )
         baseline = ", a baseline" if member.baseline else ""
         return f"{member.trial_id} ({member.arm}{baseline}; {how}): {self._figures(member)}; {settings(member)}"
 

@@ -9,7 +9,7 @@ from sweep.reading.arm_against_arm import standings
 from sweep.reading.best import merit
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import fresh_seeds, interval, number, settings, within
+from sweep.reading.words import interval, number, seeds_behind, settings, within
 
 SURE = 0.9  # of runs whose plan says nothing
 
@@ -59,8 +59,8 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
     """The pick in words, with figures, intervals and settings."""
     if pick.best is None:
         return f"nothing was scored ({pick.reason})" if pick.reason else "nothing was scored"
-    seeds = len(sweep.seeds(pick.best.trial_id))
-    how = "on the search's one seed, not confirmed" if pick.best.confirmed is None else f"on {fresh_seeds(seeds)}"
+    unconfirmed = pick.best.confirmed is None
+    how = "on the search's one seed, not confirmed" if unconfirmed else f"on {seeds_behind(sweep, [pick.best])}"
     words = [f"{pick.best.trial_id}, {how}: {_figures(sweep, pick.best)}; {settings(pick.best)}"]
     if pick.best.feasible is False:
         words.append("It breaks a constraint: nothing of this arm keeps them all")

@@ -27,9 +27,9 @@ from sweep.reading.words import (
     corner_text,
     counted,
     definitions,
-    fresh_seeds,
     interval,
     number,
+    seeds_behind,
     settings,
     shown,
     standing_of,
@@ -79,14 +79,14 @@ def _text_head(sweep: Sweep) -> Iterator[str]:
     for name, meaning in definitions(sweep).items():
         label = name.partition(" ")[0] if len(name) > 12 else name
         yield from _wrap(label, meaning) if len(label) <= 12 else _wrap("", f"{name}: {meaning}")
-    seeds = len(sweep.seeds_run())
+    trials = [trial for arm in sweep.arms.values() for trial in arm.confirmed_members]
     confirmed = [a.name for a in sweep.arms.values() if a.confirmed]
     single = [a for a in sweep.arms if a not in confirmed]
     if len(sweep.arms) > FEW_ARMS:
         names = (confirmed, single)
         confirmed, single = ([f"{len(some)} of {len(sweep.arms)} arms"] if some else [] for some in names)
     words = (
-        f"{' and '.join(confirmed)} confirmed on {fresh_seeds(seeds)}: mean [95 % interval over seeds]"
+        f"{' and '.join(confirmed)} confirmed on {seeds_behind(sweep, trials)}: mean [95 % interval over seeds]"
         if confirmed
         else ""
     )

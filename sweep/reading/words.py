@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sweep.reading.arm import ArmFront
 from sweep.reading.best import corner
@@ -171,6 +171,19 @@ def settings(trial: Trial) -> str:
 def fresh_seeds(n: int) -> str:
     """How many fresh seeds, in words."""
     return f"{n} fresh seed{'s' if n != 1 else ''}"
+
+
+def seeds_behind(sweep: Sweep, trials: Iterable[Trial]) -> str:
+    """``2 to 5 fresh seeds``: how many the confirmed figures of these trials are over, objective by objective.
+
+    A replicate that was run for the sake of a bound alone gives no others; empty where nothing is confirmed.
+    """
+    told = [(trial.confirmed or {}).get(o.metric) for trial in trials for o in sweep.objectives]
+    numbers = {estimate.n for estimate in told if estimate is not None}
+    if not numbers:
+        return ""
+    least, most = min(numbers), max(numbers)
+    return fresh_seeds(most) if least == most else f"{least} to {fresh_seeds(most)}"
 
 
 def counted(arm: ArmFront) -> str:

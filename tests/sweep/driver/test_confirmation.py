@@ -19,6 +19,7 @@ from sweep.plan.plan import Plan
 from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
 from sweep.reading.texts import render
+from sweep.reading.words import seeds_behind
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, replicate_of
 from sweep.search.reopening import reopen
@@ -81,6 +82,10 @@ def test_an_open_bound_is_decided_by_replicates_without_attacks_within_what_equa
     trial = max(_seeds(jobs), key=_seeds(jobs).__getitem__)
     confirmed = read_sweep(agenda.run_dir).member(trial).confirmed
     assert confirmed is not None and confirmed["fid_delta"].n == _seeds(jobs)[trial] and confirmed["robustness"].n == 2
+    sweep = read_sweep(agenda.run_dir)
+    assert seeds_behind(sweep, [sweep.member(trial)]) == f"2 to {_seeds(jobs)[trial]} fresh seeds", (
+        "fewer of robustness"
+    )
 
 
 def test_arms_whose_order_is_open_run_whole_replicates_on_the_same_seeds(tmp_path: Path) -> None:
