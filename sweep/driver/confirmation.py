@@ -14,13 +14,14 @@ from typing import Any
 
 from sweep import records
 from sweep.jobs import Job
-from sweep.plan.plan import FIRST_SEEDS, Plan
+from sweep.plan.plan import Plan
 from sweep.procedures import Specs
 from sweep.reading.sweep import read_sweep
 from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, CONFIRMATION, RUNNING
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, number_of, replicate_of
+from sweep.records.tables import FIRST_SEEDS
 from sweep.search.confirm import chosen_for_confirmation
 from sweep.search.undecided import Undecided, undecided
 from sweep.space import CONTROL, SearchSpace

@@ -297,8 +297,7 @@ def _words(sweep: Sweep) -> list[str]:
         "Members of the search front, and trials that noise may have kept off it",
         "the front that is reported",
     )
-    adaptive = plan.get("confirm_sure", 0.0) and plan["confirm_seeds"] > 2
-    each = " each on average, more where something was open" if adaptive else ""
+    each = " each on average, more where something was open" if sweep.adaptive else ""
     if len(sweep.objectives) == 1:
         again, decided = (
             "The search's best, and trials that noise may have kept behind it",

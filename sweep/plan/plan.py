@@ -16,6 +16,7 @@ from sweep.plan.place import Place
 from sweep.plan.run import SEEDS_A_SWEEP, RunPlan, taken
 from sweep.procedures import Setup
 from sweep.procedures.setup import SetupT
+from sweep.records.tables import FIRST_SEEDS
 from sweep.space import Float, Int, SearchSpace, find
 
 SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
@@ -47,9 +48,6 @@ def pins(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
 def _confirm_seeds_wrong(seeds: int) -> str:
     most = SEEDS_A_SWEEP // 2
     return at_least(0)(seeds) or ("" if seeds <= most else f"at most {most}")
-
-
-FIRST_SEEDS = 2  # that every confirmed trial has, before it is asked what they leave open
 
 
 def _confirm_sure_wrong(chance: float) -> str:

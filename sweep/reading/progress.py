@@ -63,9 +63,9 @@ def _trials_planned(sweep: Sweep) -> int:
 def _replicates_planned(sweep: Sweep) -> int | None:
     """It is confirmed seed by seed: who is confirmed is known once the second seed has begun."""
     numbers = {row["replicate"] for row in sweep.confirm_rows}
-    seeds = int(sweep.plan["confirm_seeds"])
-    if sweep.plan.get("confirm_sure", 0.0) and seeds > 2:  # they go where something is open: how many, the end tells
+    if sweep.adaptive:  # how many there are, the end tells
         return len(sweep.confirm_rows) if "ended_by" in sweep.confirmation else None
+    seeds = int(sweep.plan["confirm_seeds"])
     if not numbers or (max(numbers) < 2 and seeds > 1):
         return None
     return len({row["trial_id"] for row in sweep.confirm_rows}) * seeds

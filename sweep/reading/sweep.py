@@ -36,6 +36,7 @@ from sweep.records import (
     read_json,
     run_folder,
 )
+from sweep.records.tables import FIRST_SEEDS
 from sweep.space import CONTROL, Constraint, Objective, SearchSpace
 from sweep.statistics.moderated import Moderated
 from sweep.statistics.shares import Point
@@ -176,6 +177,11 @@ class Sweep:
     def objectives(self) -> tuple[Objective, ...]:
         """What the front is of: the first decides which member is best; of two it is drawn upwards, the second rightwards."""
         return tuple(Objective(o["metric"], o["direction"]) for o in self.plan["objectives"])
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether confirming goes on where something is open, so that trials have different seeds."""
+        return bool(self.plan.get("confirm_sure")) and self.plan["confirm_seeds"] > FIRST_SEEDS
 
     @cached_property
     def order(self) -> dict[str, int]:

@@ -41,6 +41,7 @@ GATE, DOMINATION = "gate", "domination"  # what stops a trial
 
 _TIME = pa.timestamp("us", tz="UTC")
 SEARCH = "search.json"  # in the run folder: what ended the search
+FIRST_SEEDS = 2  # fresh ones that every confirmed trial has, before it is asked what they leave open
 CONFIRMATION = "confirmation.json"  # likewise: what the confirmation asked for, what ended it, and what it left open
 REBUILT = (
     "status.json",
