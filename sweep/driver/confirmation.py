@@ -96,7 +96,7 @@ class Confirmation:
     def _asked_for(self) -> dict[str, frozenset[str] | None]:
         """By its name every replicate that was asked for because something was open, and for the sake of which figures."""
         file = self.run_dir / CONFIRMATION
-        asked = records.read_json(file)["asked"] if file.exists() else {}
+        asked = records.read_json(file).get("asked", {}) if file.exists() else {}
         return {name: None if figures is None else frozenset(figures) for name, figures in asked.items()}
 
     def _job(self, member: Trial, replicate: int, figures: frozenset[str] | None = None) -> Job:

@@ -74,7 +74,7 @@ def confirmation_text(sweep: Sweep) -> str:
     """What ended the confirmation and what it left open; empty while it goes on, and where all trials had the same seeds."""
     if "ended_by" not in sweep.confirmation:
         return ""
-    left = "; ".join(sweep.confirmation["open"])
+    left = "; ".join(sweep.confirmation.get("open", ()))
     return f"ended by {sweep.confirmation['ended_by']}" + (f"; left open: {left}" if left else "")
 
 
