@@ -65,13 +65,14 @@ class Confirmation:
             return [self._job(members[replicate_of(n)[0]], replicate_of(n)[1], asked_for[n]) for n in unfinished]
         left = self._replicates_left(members, rows)
         questions = undecided(sweep, self.plan.confirm_sure)
+        following = {q: 1 + max(r["replicate"] for r in rows if r["trial_id"] in q.trials) for q in questions}
+        another = [q for q in questions if following[q] < len(self.plan.replicate_seeds)]
         jobs: dict[str, Job] = {}
-        for question in questions:
-            following = 1 + max(r["replicate"] for r in rows if r["trial_id"] in question.trials)
-            if following >= len(self.plan.replicate_seeds):
-                continue
+        for question in another:
             begun = {job.spec.trial_id for job in jobs.values()}
-            more = [self._job(members[t], following, question.figures) for t in question.trials if t not in begun]
+            more = [
+                self._job(members[t], following[question], question.figures) for t in question.trials if t not in begun
+            ]
             cost = sum(self._part(job.spec, members[job.spec.trial_id], job.asked_for) for job in more)
             if cost <= left + 1e-9:
                 jobs |= {job.name: job for job in more}
@@ -79,18 +80,20 @@ class Confirmation:
         asked_for |= {name: job.asked_for for name, job in jobs.items()}
         asked = {name: None if figures is None else sorted(figures) for name, figures in asked_for.items()}
         self.ended = not jobs
-        outcome = self._outcome(questions) if self.ended and members else {}
+        outcome = self._outcome(questions, another) if self.ended and members else {}
         if jobs or outcome:
             write_json(self.run_dir / CONFIRMATION, {"asked": asked} | outcome)
         return list(jobs.values())
 
-    def _outcome(self, questions: list[Undecided]) -> dict[str, Any]:
-        """What ended the confirmation and what it leaves open, in words."""
+    def _outcome(self, questions: list[Undecided], another: list[Undecided]) -> dict[str, Any]:
+        """What ended the confirmation and what it leaves open, in words; of these questions `another` have a seed left."""
         ended_by = (
             f"every trial that may be on a front keeps its bounds with probability {self.plan.confirm_sure:g} or more"
         )
-        if questions:
+        if another:
             ended_by = f"its replicates, as many as of {self.plan.confirm_seeds} seeds for each trial"
+        elif questions:
+            ended_by = f"its seeds: what is open has had all {len(self.plan.replicate_seeds) - 1}"
         return {"ended_by": ended_by, "open": [one.text for one in questions]}
 
     def _asked_for(self) -> dict[str, frozenset[str] | None]:

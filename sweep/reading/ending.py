@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sweep.errors import called
+from sweep.reading.arm import unsure
 from sweep.reading.arm_against_arm import standings
 from sweep.reading.pick import in_short, picks
 from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfall_lines, shortfalls
@@ -29,9 +30,11 @@ class Ending:
     def winner(self) -> Trial | None:
         """The best feasible member of all arms, by the first objective: confirmed where anything was; None: nothing is feasible.
 
-        Each arm's was chosen by the search's figures and is told by the confirmed ones.
+        Each arm's was chosen by the search's figures and is told by the confirmed ones. One that may break a bound is none where
+        another arm's surely does not.
         """
-        return next((s.member for s in standings(self.front) if s.member and s.member.feasible), None)
+        feasible = [s.member for s in standings(self.front) if s.member and s.member.feasible]
+        return next((m for m in feasible if not unsure(self.front.plan, m)), feasible[0] if feasible else None)
 
     @cached_property
     def shortfalls(self) -> tuple[Shortfall, ...]:
@@ -57,10 +60,10 @@ class Ending:
         return f"{member.trial_id} ({member.arm}{baseline}; {how}): {self._figures(member)}; {settings(member)}"
 
     def doubt(self) -> str:
-        """That the winner is not sure of its bounds, and which trial is; empty where it is, or nobody knows."""
+        """That the best by the first objective is not sure of its bounds, and which trial is; empty where it is or nobody knows."""
         every = picks(self.front)
-        winner = next((pick for pick in every if pick.best is not None and pick.best == self.winner), None)
-        return "" if winner is None or winner.chance is None or winner.sure else in_short(self.front, every)
+        first = next((pick for pick in every if pick.best is not None and pick.best.feasible), None)
+        return "" if first is None or first.chance is None or first.sure else in_short(self.front, every)
 
     def commands(self) -> dict[str, str]:
         """By what it does, each command as a shell takes it."""

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -194,12 +194,24 @@ def code_differs(prepared: Mapping[str, Any], experiment: Experiment) -> str:
     return ", ".join(name for name, key in keys_of(experiment).items() if recorded.get(name, key) != key)
 
 
-def make_all(graph: Mapping[str, Product], execute: Execute) -> dict[str, Artifact]:
+def make_all(graph: Mapping[str, Product], execute: Execute, store: Store) -> dict[str, Artifact]:
     """Every product, found or made, by its name: those that are made of others once these are there."""
     made: dict[str, Artifact] = {}
     for wave in waves(graph):
-        made |= execute({product.name: (product.make, ()) for product in wave})
+        made |= found_or_made(wave, execute, store)
     return made
+
+
+def found_or_made(wave: Sequence[Product], execute: Execute, store: Store) -> dict[str, Artifact]:
+    """Products that are made side by side, by their names.
+
+    Where all are whole in the store nothing is executed: a worker that would only look takes ten seconds to begin.
+    """
+    found = {product.name: store.whole(product.key()) for product in wave}
+    whole = {name: artifact for name, artifact in found.items() if artifact is not None}
+    if len(whole) == len(wave):
+        return whole
+    return execute({product.name: (product.make, ()) for product in wave})
 
 
 def prepare_all(
@@ -214,7 +226,8 @@ def prepare_all(
     _tell_of_models(experiment, keys, tell)
     _import_pretrained(experiment)
     graph = products_of(experiment, needed(space))
-    made = make_all(graph, execute)
+    store = Store(experiment.store)
+    made = make_all(graph, execute, store)
     judge = made[CLASSIFIER].facts
     tell(
         f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
@@ -226,7 +239,7 @@ def prepare_all(
     samples, confirm = Samples(setup.samples_forgotten, setup.samples_per_retained), Samples(*setup.confirm_samples)
     scores = [score_of(experiment, f"{w} on seed {s}", w, samples, s) for w in whiches for s in seeds]
     scores += [score_of(experiment, f"base on confirm seed {s}", "base", confirm, s) for s in plan.replicate_seeds[1:]]
-    scored = execute({score.name: (score.make, ()) for score in scores})
+    scored = found_or_made(scores, execute, store)
     fids = {w: [scored[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
     first = scored[f"base on seed {seeds[0]}"]
     figures = first.facts["figures"]

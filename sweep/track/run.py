@@ -164,7 +164,7 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
     tell(f"prepare: {len(keys) - len(missing)} found; making {', '.join(missing) or 'nothing'}")
     if first.without_control:
         tell(f"prepare: no retrain control: {first.without_control}")
-    made = make_all(graph, execute)
+    made = make_all(graph, execute, store)
     samples = Samples(plan.run.setup.samples_forgotten, plan.run.setup.samples_per_retained)
     scores = [
         score_of(e, f"base of {e.forget} on seed {s}", "base", samples, s)

@@ -17,6 +17,7 @@ from sweep.driver.confirmation import given_figures
 from sweep.jobs import Job
 from sweep.plan.plan import Plan
 from sweep.reading.best import best
+from sweep.reading.ending import Ending
 from sweep.reading.sweep import read_sweep
 from sweep.reading.texts import render
 from sweep.reading.words import seeds_behind
@@ -184,3 +185,22 @@ def test_a_further_replicate_that_failed_runs_again_where_its_trial_is_named(tmp
         again.take(job.name, report(records.COMPLETE, fid_delta=4.8, unlearning_accuracy=1.0, seed=job.spec.seed))
     states = {name_of(r): r["state"] for r in records.rows(again.run_dir, "replicates")}
     assert again.finished and set(states.values()) == {records.COMPLETE}
+
+
+def test_an_arm_that_surely_keeps_its_bounds_wins_over_a_better_one_that_may_not(tmp_path: Path) -> None:
+    """The swap's best is the more robust, at the budget: it has had all its seeds, and is told behind the winner."""
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_members=1, confirm_neighbours=0))
+    while job := agenda.next_job():
+        up = -1 if job.spec.replicate % 2 else 1
+        value = (1.0 if job.arm == "dimum" else 4.8) + (0.4 * up if job.spec.replicate else 0.0)
+        if job.asked_for is None:
+            finish(agenda, job, robustness=0.9 if job.arm == "dimum" else 0.99, fid_delta=value)
+        else:
+            agenda.take(
+                job.name, report(records.COMPLETE, fid_delta=value, unlearning_accuracy=1.0, seed=job.spec.seed)
+            )
+    sweep = read_sweep(agenda.run_dir)
+    ending = Ending(sweep)
+    assert ending.winner is not None and ending.winner.arm == "dimum"
+    assert "label_swap" in ending.doubt() and "the best that is sure is dimum" in ending.doubt()
+    assert sweep.confirmation["ended_by"] == "its seeds: what is open has had all 6"
