@@ -27,7 +27,7 @@ from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.timeline import timeline
 from sweep.reading.trial import Row, Trial
-from sweep.reading.words import axis, corner_text, shown
+from sweep.reading.words import axis, corner_text, seeds_behind, shown
 from sweep.records import COMPLETE, PRUNED
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
@@ -115,6 +115,7 @@ def _arm(sweep: Sweep, name: str) -> dict[str, Any]:
         "name": name,
         "baseline": arm.baseline,
         "confirmed": arm.confirmed,
+        "seeds_in_words": seeds_behind(sweep, arm.front),
         "best": best.trial_id if best else None,
     }
     return facts | mark
@@ -168,6 +169,7 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
             p["name"]: [_plain(m.setting(p["name"])) for m in trials] for p in _parameters(sweep)
         },
         "seeds": [len([r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]) for rows in rows_of],
+        "seeds_in_words": [seeds_behind(sweep, [m]) for m in trials],
         "core_s": [_round(sum(r["core_s"] or 0.0 for r in rows)) for rows in rows_of],
         "exported": [_exported(rows, exported) for rows in rows_of],
     }  # fmt: skip

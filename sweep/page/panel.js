@@ -10,7 +10,7 @@ function showPanel(run, row) {
   if (!row) return place.replaceChildren(element("p", { class: "soft" }, "No trial is recorded yet."));
   const i = row.i, seeds = run.trials.seeds[i], look = lookOf(run, row);
   const title = element("h3", {}, element("span", { class: "dot", style: `background:${look.colour}`, "aria-hidden": "true" }), row.id);
-  const how = seeds ? `confirmed on ${seeds} fresh seed${seeds > 1 ? "s" : ""}: means with 95 % intervals` : "one seed, search only";
+  const how = seeds ? `confirmed on ${run.trials.seeds_in_words[i]}: means with 95 % intervals` : "one seed, search only";
   const told = [row.arm ? row.arm.name + (row.arm.baseline ? " (baseline)" : "") : "", runShown().standings[row.group], how].filter(Boolean).join("; ");
   place.replaceChildren(title, element("p", { class: "soft" }, told + "."));
   if (run.trials.cause[i]) place.append(element("p", { class: "note" }, run.trials.cause[i]));

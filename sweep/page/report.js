@@ -73,7 +73,7 @@ function hover(run, row) {
   for (const { name } of run.parameters) if (row.values(name) !== null) lines.push(`${escaped(name)} = ${escaped(brief(row.values(name)))}`);
   for (const name of run.figures.slice(0, Math.max(4, run.objectives.length))) lines.push(`${escaped(name)} ${interval(row.figure(name))}`);
   const seeds = run.trials.seeds[row.i];
-  return [...lines, seeds ? `mean [95 % interval] over ${seeds} fresh seed${seeds > 1 ? "s" : ""}` : "one seed, search only"].join("<br>");
+  return [...lines, seeds ? `mean [95 % interval] over ${run.trials.seeds_in_words[row.i]}` : "one seed, search only"].join("<br>");
 }
 
 function bars(figures, colour, size) {
@@ -102,8 +102,7 @@ function armTraces(at) {
     const own = rowsOf(run).filter((row) => row.arm === arm), of = (group) => own.filter((row) => row.group === group);
     const name = arm.name + (arm.baseline ? " (baseline)" : "");
     const front = of(GROUP.front).sort((a, b) => mean(a.figure(right)) - mean(b.figure(right)));
-    const seeds = Math.max(0, ...front.map((row) => run.trials.seeds[row.i]));
-    const told = run.labels ? `${name}: ${arm.confirmed ? `${single ? "best" : "front"}, ${seeds} seeds` : `${single ? "best" : "search front"}, one seed`}` : name;
+    const told = run.labels ? `${name}: ${arm.confirmed ? `${single ? "best" : "front"}, ${arm.seeds_in_words}` : `${single ? "best" : "search front"}, one seed`}` : name;
     const group = { legendgroup: escaped(arm.name) }, also = { ...group, showlegend: run.labels }; // of many arms one entry each
     const text = front.map((row) => (run.labels ? row.id : row.id === arm.best ? arm.name : ""));
     if (!two) found.push(...joined(at, arm, front));
