@@ -106,4 +106,5 @@ SPACE = SearchSpace(
     ),
     rungs=(0, 1, 3, 7, 15, 31, 63),
     references=("arXiv 2512.03564 (DiMUM, DiMRA)", "arXiv 2310.12508 (SalUn)"),
+    shared=tuple(parameter.name for parameter in FINE_TUNING),
 )

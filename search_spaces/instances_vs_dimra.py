@@ -70,4 +70,5 @@ SPACE = SearchSpace(
     trials=6 * len(METHODS),
     confirm_members=1,
     confirm_neighbours=0,
+    shared=(LEARNING_RATE.name, STEPS.name),
 )

@@ -79,4 +79,5 @@ SPACE = SearchSpace(
     baseline_share=1.0,
     confirm_members=1,
     confirm_neighbours=0,
+    shared=tuple(p.name for p in (LEARNING_RATE, STEPS, SHARE, RATIO, RETAIN_WEIGHT, *OF_META)),
 )

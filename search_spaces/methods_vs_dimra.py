@@ -173,4 +173,5 @@ SPACE = SearchSpace(
     trials=6 * len(METHODS),
     confirm_members=1,
     confirm_neighbours=0,
+    shared=("learning_rate", "steps", "lambda_ratio", "retain_weight", "forget_share", "alternative", "meta_weight"),
 )

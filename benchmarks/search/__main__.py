@@ -3,6 +3,7 @@
     python -m benchmarks.search run --problem mixed --strategy tpe tpe+gate+stop --seeds 20 --core-seconds 2000 -o OUT
     python -m benchmarks.search table OUT
     python -m benchmarks.search paired OUT --against tpe --at 300 600 1000
+    python -m benchmarks.search arms --family alike --strategy nehvi+margin joint+margin --seeds 20 --core-seconds 4000 -o OUT
     python -m benchmarks.search gate --problem mixed --strategy random --margin 0.5
     python -m benchmarks.search ask --problem mixed --strategy nehvi --trials 100 5000
     python -m benchmarks.search best --problem mixed
@@ -70,6 +71,16 @@ def parser() -> argparse.ArgumentParser:
     )
     paired.set_defaults(command=_paired)
 
+    arms = commands.add_parser("arms", help="sweeps of several arms: simulate, keep and compare them")
+    arms.add_argument("--family", required=True, metavar="NAME", help="alike, unlike or methods")
+    arms.add_argument("--strategy", nargs="+", required=True, metavar="S", help="as of run; joint: nehvi, one model")
+    arms.add_argument("--seeds", type=_positive, default=20, metavar="N", help="so many seeds of each (default: 20)")
+    arms.add_argument("--first", type=int, default=0, metavar="SEED", help="the first of them (default: 0)")
+    _add_limits(arms)
+    arms.add_argument("--at", nargs="+", type=_seconds, default=[1000.0, 2000.0], metavar="S", help="core-seconds")
+    arms.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the runs")
+    arms.set_defaults(command=_arms)
+
     gate = commands.add_parser("gate", help="what the gate saves, and what it loses")
     _add_problem(gate)
     gate.add_argument("--strategy", default="random", metavar="SAMPLER", help="whose ungated trials (default: random)")
@@ -98,7 +109,8 @@ def parser() -> argparse.ArgumentParser:
     ask.set_defaults(command=_ask)
 
     best = commands.add_parser("best", help="search a problem without noise, and keep its best hypervolume")
-    _add_problem(best)
+    _add_problem(best, required=False)
+    best.add_argument("--family", metavar="NAME", help="every arm's of a family (see arms), instead of a problem's")
     best.add_argument("--evaluations", type=_positive, default=40_000, metavar="N", help="(default: 40000)")
     best.set_defaults(command=_best)
 
@@ -109,8 +121,10 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def _add_problem(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--problem", required=True, metavar="NAME", help=f"{', '.join(PROBLEMS)} or recorded")
+def _add_problem(p: argparse.ArgumentParser, required: bool = True) -> None:
+    p.add_argument(
+        "--problem", required=required, default="", metavar="NAME", help=f"{', '.join(PROBLEMS)} or recorded"
+    )
     p.add_argument(
         "--recording", type=Path, metavar="DIR", help="of --problem recorded: run folder, or folder of tables"
     )
@@ -200,12 +214,28 @@ def _ask(args: argparse.Namespace) -> None:
     print(asking.table(asking.measure(_chosen(args), args.strategy, args.trials, args.asks, args.seed)))
 
 
-def _best(args: argparse.Namespace) -> None:
-    from benchmarks.search import best
+def _arms(args: argparse.Namespace) -> None:
+    from benchmarks.search import arms
+    from benchmarks.search.clock import Limits
 
-    chosen = _chosen(args)
-    command = f"python -m benchmarks.search best --problem {args.problem} --evaluations {args.evaluations}"
-    print(f"{chosen.name}: best known hypervolume {best.record(chosen, args.evaluations, command):.6g}")
+    chosen = arms.family(args.family)
+    limits = Limits(args.core_seconds, args.workers, args.trials)
+    for seed in range(args.first, args.first + args.seeds):
+        for strategy in args.strategy:
+            started = time.perf_counter()
+            if arms.run(chosen, strategy, seed, limits, args.output):
+                print(f"{chosen.name} {strategy} seed {seed}: {time.perf_counter() - started:.1f} s", flush=True)
+    print(arms.table(chosen, args.output, args.strategy[0], args.at))
+
+
+def _best(args: argparse.Namespace) -> None:
+    from benchmarks.search import arms, best
+
+    chosen = arms.family(args.family).problems if args.family else (_chosen(args),)
+    of = f"--family {args.family}" if args.family else f"--problem {args.problem}"
+    command = f"python -m benchmarks.search best {of} --evaluations {args.evaluations}"
+    for one in chosen:
+        print(f"{one.name}: best known hypervolume {best.record(one, args.evaluations, command):.6g}", flush=True)
 
 
 def _errors(args: argparse.Namespace) -> None:

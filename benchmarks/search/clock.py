@@ -10,6 +10,7 @@ import hashlib
 import heapq
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.search import judges
@@ -74,8 +75,18 @@ class Run:
     begun: int
 
 
+@dataclass(frozen=True)
+class Lane:
+    """One arm of a simulated sweep: its problem, who chooses its trials, and who may stop them."""
+
+    problem: Problem
+    sampler: Sampler
+    judge: Judge = never
+
+
 @dataclass
 class _Running:
+    lane: int
     number: int
     trial: StagedTrial
     begins_s: float
@@ -88,19 +99,28 @@ def simulate(problem: Problem, sampler: Sampler, seed: int, limits: Limits, judg
 
     Trial `number` has the same noise in every strategy of a seed. The problem's start points are begun first.
     """
-    return _Simulation(problem, sampler, seed, limits, judge).run()
+    return simulate_arms([Lane(problem, sampler, judge)], seed, limits)[0]
+
+
+def simulate_arms(lanes: Sequence[Lane], seed: int, limits: Limits) -> list[Run]:
+    """The same for several arms on the same workers: whoever began the fewest trials begins the next, as in a real sweep.
+
+    A run an arm; core-seconds spent are of all arms together, and `limits.trials` are each arm's.
+    """
+    return _Simulation(lanes, seed, limits).run()
 
 
 class _Simulation:
-    def __init__(self, problem: Problem, sampler: Sampler, seed: int, limits: Limits, judge: Judge) -> None:
-        self.problem, self.sampler, self.seed, self.limits, self.judge = problem, sampler, seed, limits, judge
-        self.heap: list[tuple[float, int, _Running]] = []
-        self.front: list[Observation] = []
-        self.events: list[Event] = []
+    def __init__(self, lanes: Sequence[Lane], seed: int, limits: Limits) -> None:
+        self.lanes, self.seed, self.limits = lanes, seed, limits
+        self.heap: list[tuple[float, int, int, _Running]] = []
+        self.fronts: list[list[Observation]] = [[] for _ in lanes]
+        self.events: list[list[Event]] = [[] for _ in lanes]
+        self.begun = [0 for _ in lanes]
         self.clock = self.spent = self.waited = self.driver_free = 0.0
-        self.begun = self.most = 0
+        self.most = 0
 
-    def run(self) -> Run:
+    def run(self) -> list[Run]:
         limits = self.limits
         for _ in range(limits.workers):
             self._begin()
@@ -112,12 +132,15 @@ class _Simulation:
                 self.spent = limits.core_seconds
                 break
             self.clock, self.spent = at, self.spent + passed
-            running = heapq.heappop(self.heap)[2]
+            running = heapq.heappop(self.heap)[-1]
             if not self._advance(running):
                 self._begin()
-        unfinished = sum(self._so_far(r) for _, _, r in self.heap)
-        waiting = sum(max(0.0, r.begins_s - self.clock) for _, _, r in self.heap)
-        return Run(tuple(self.events), self.spent, unfinished, self.waited - waiting, self.most, self.begun)
+        unfinished = sum(self._so_far(r) for *_, r in self.heap)
+        waited = self.waited - sum(max(0.0, r.begins_s - self.clock) for *_, r in self.heap)
+        return [
+            Run(tuple(events), self.spent, unfinished, waited, self.most, begun)
+            for events, begun in zip(self.events, self.begun, strict=True)
+        ]
 
     def _so_far(self, running: _Running) -> float:
         """Core-seconds that a trial under way has had: its finished stages, and the part of the one that runs."""
@@ -126,36 +149,40 @@ class _Simulation:
 
     def _begin(self) -> None:
         """The next trial on a free worker, unless enough were begun."""
-        if self.begun >= self.limits.trials:
+        lane = self.begun.index(min(self.begun))
+        problem, sampler, number = self.lanes[lane].problem, self.lanes[lane].sampler, self.begun[lane]
+        if number >= self.limits.trials:
             return
-        number = self.begun
-        self.begun += 1
+        self.begun[lane] += 1
         asked = time.perf_counter()
-        if number < len(self.problem.arm.start_points):
-            settings = self.problem.arm.start_points[number]
-            self.sampler.running(number, settings)
+        if number < len(problem.arm.start_points):
+            settings = problem.arm.start_points[number]
+            sampler.running(number, settings)
         else:
-            settings = self.sampler.ask(number)
+            settings = sampler.ask(number)
         ask_s = time.perf_counter() - asked
         begins = self.clock
         if self.limits.count_asking:
             begins = self.driver_free = max(self.clock, self.driver_free) + ask_s
         self.waited += begins - self.clock
-        trial = self.problem.run(self.problem.arm.check(settings), (self.seed, number), self.limits.glance)
-        self._push(_Running(number, trial, begins, ask_s), begins)
+        stream = (self.seed, number, lane) if lane else (self.seed, number)
+        trial = problem.run(problem.arm.check(settings), stream, self.limits.glance)
+        self._push(_Running(lane, number, trial, begins, ask_s), begins)
         self.most = max(self.most, len(self.heap))
 
     def _push(self, running: _Running, now: float) -> None:
-        heapq.heappush(self.heap, (now + running.trial.stages[running.done].core_s, running.number, running))
+        ends_at = now + running.trial.stages[running.done].core_s
+        heapq.heappush(self.heap, (ends_at, running.number, running.lane, running))
 
     def _advance(self, running: _Running) -> bool:
         """A stage has ended: judge the trial, and go on with it (True) or end it (False)."""
         running.done += 1
-        partial = known_after(self.problem, running.trial, running.done)
+        lane = self.lanes[running.lane]
+        partial = known_after(lane.problem, running.trial, running.done)
         if running.done == len(running.trial.stages):
             self._end(running, running.trial.state, partial, "")
             return False
-        cause = self.judge(partial, self.front)
+        cause = lane.judge(partial, self.fronts[running.lane])
         if cause is not None:
             self._end(running, PRUNED, partial, cause)
             return False
@@ -164,16 +191,19 @@ class _Simulation:
         return True
 
     def _end(self, running: _Running, state: str, partial: Partial, cause: str) -> None:
-        excesses = self.problem.excesses(partial.figures)
-        seems_feasible = len(excesses) == len(self.problem.constraints) and all(e <= 0 for e in excesses.values())
-        told = observation(self.problem, running.number, state, partial)
+        lane = self.lanes[running.lane]
+        problem = lane.problem
+        excesses = problem.excesses(partial.figures)
+        seems_feasible = len(excesses) == len(problem.constraints) and all(e <= 0 for e in excesses.values())
+        told = observation(problem, running.number, state, partial)
         if state == COMPLETE:
-            self.front = present_front(OBJECTIVES, [*self.front, told])
-        self.sampler.tell(told)
-        truth = self.problem.truth(partial.settings)
+            front = self.fronts[running.lane]
+            self.fronts[running.lane] = present_front(OBJECTIVES, [*front, told])
+        lane.sampler.tell(told)
+        truth = problem.truth(partial.settings)
         left = running.trial.core_s - partial.core_s
         measured = {name: partial.figures.get(name, float("nan")) for name in (ROBUSTNESS, FID, UNLEARNED)}
-        self.events.append(
+        self.events[running.lane].append(
             Event(
                 number=running.number,
                 state=state,
@@ -186,7 +216,7 @@ class _Simulation:
                 ask_s=running.ask_s,
                 **measured,
                 seems_feasible=seems_feasible,
-                may_be_feasible=judges.excluded_by(self.problem, partial) is None,
+                may_be_feasible=judges.excluded_by(problem, partial) is None,
                 true_robustness=truth.robustness,
                 true_fid_delta=truth.fid_delta,
                 true_unlearning_accuracy=truth.unlearning_accuracy,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.search import measures
-from benchmarks.search.results import Stored, read_all
+from benchmarks.search.results import Stored, interval, read_all
 from sweep.errors import UsageError, near
-from sweep.statistics.estimates import Estimate, estimate, paired_difference
+from sweep.statistics.estimates import estimate, paired_difference
 
 
 def table(folder: Path, against: str, at: Sequence[float]) -> str:
@@ -27,8 +27,8 @@ def table(folder: Path, against: str, at: Sequence[float]) -> str:
             cells = [name, str(len(runs))]
             for spent, other in zip(at, theirs, strict=True):
                 mine = _found(runs, spent)
-                cells += [_text(estimate(mine.values()), ".3f")]
-                cells += ["–" if name == against else _text(paired_difference(mine, other), "+.3f")]
+                cells += [interval(estimate(mine.values()), ".3f")]
+                cells += ["–" if name == against else interval(paired_difference(mine, other), "+.3f")]
             lines.append("| " + " | ".join(cells) + " |")
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
@@ -37,11 +37,3 @@ def table(folder: Path, against: str, at: Sequence[float]) -> str:
 def _found(runs: Sequence[Stored], spent: float) -> dict[int, float]:
     """By seed, the share of the best known hypervolume that was found after so many core-seconds."""
     return {r.seed: measures.found(r.events, r.options.reference).at(spent) / r.options.best_known for r in runs}
-
-
-def _text(told: Estimate | None, form: str) -> str:
-    if told is None:
-        return "–"
-    if told.lower is None or told.upper is None:
-        return format(told.mean, form)
-    return f"{told.mean:{form}} [{told.lower:{form}}, {told.upper:{form}}]"

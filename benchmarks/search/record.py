@@ -1,12 +1,14 @@
-"""Record real trials of `dimum_robustness`, never stopped: the tables that the simulator's first problem is made of.
+"""Record real trials that nothing stops: the tables that the simulator's recorded problems are made of.
 
     python -m benchmarks.search.record --run-dir runs/recording        200 settings, 50 of them on two seeds more
     python -m benchmarks.search.record --run-dir runs/recording        the same line goes on with one that was stopped
     python -m benchmarks.search.record --run-dir runs/recording --from benchmarks/search/recorded      elsewhere, with its tables
     python -m benchmarks.search.record --run-dir runs/recording --tables benchmarks/search/recorded    its tables, compacted
+    python -m benchmarks.search.record --run-dir runs/methods --space methods_vs_dimra --trials 60 --repeated 12 \
+        --arms dimum,salun,concept_ablation,esd,erase_diff         several arms: so many settings of each, in turn
 
-Every trial is of the question's own arm and is attacked to the last rung whatever it scored, so that what a gate or a
-stopping rule would have cost can be counted. The first settings are the arm's start points and a scrambled Sobol sequence;
+Every trial is attacked to the last rung whatever it scored, so that what a gate or a stopping rule would have cost can be
+counted. The first settings of an arm are its start points and a scrambled Sobol sequence;
 the last ones are neighbours of the best so far, without which nine trials in ten would be far from any front. What is
 best is judged by dominance alone, of no sampler's making. Then a part of them, half near the front and half anywhere,
 runs again on fresh seeds with the same N: the noise.
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ from sweep.terminal.quiet import quiet
 from trainables.relearning.experiment import Experiment, Samples, TrialSpec
 from trainables.relearning.stages.score import make_score
 
-SPACE = "dimum_robustness"
+SPACE, ARMS = "dimum_robustness", "dimum"
 ANYWHERE = 0.6  # of the settings; the others are neighbours of the best
 PARENTS = 15
 STEP = 0.15  # SD of a neighbour's step, as a share of each parameter's range
@@ -56,28 +58,77 @@ _TOLD = ("robustness", "fid_delta", "unlearning_accuracy")
 _TABLES = ("trials", "replicates", "curves", "stages")
 
 
+class ArmSettings:
+    """The settings of one arm by number: its start points, then anywhere in its tree, then neighbours of the best so far."""
+
+    def __init__(
+        self, arm: Arm, space: SearchSpace, settings: int, seed: int, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        self.arm, self.space, self.seed = arm, space, seed
+        self.trials = {r["number"]: r for r in rows if r["arm"] == arm.name}
+        self._sobol = _sobol(arm, int(ANYWHERE * settings), seed)
+
+    def at(self, number: int) -> Settings:
+        """The settings an earlier driver had asked this number for, or new ones."""
+        return self.known(number) or self._new(number)
+
+    def known(self, number: int) -> Settings | None:
+        row = self.trials.get(number)
+        values = {p.name: row[f"param_{p.name}"] for p in self.arm.walk()} if row else {}
+        return self.arm.check({name: value for name, value in values.items() if value is not None}) if row else None
+
+    def _new(self, number: int) -> Settings:
+        if number < len(self.arm.start_points):
+            return dict(self.arm.start_points[number])
+        if number < len(self._sobol):
+            return self._sobol[number]
+        rng = np.random.default_rng([self.seed, number])
+        best = self._ranked()[:PARENTS]
+        return _neighbour(self.arm, self.known(best[int(rng.integers(len(best)))]) or {}, rng)
+
+    def _ranked(self) -> list[int]:
+        """Numbers of the COMPLETE trials, best first: by layers of dominance among the feasible, then by violation."""
+        rows = {n: r for n, r in self.trials.items() if r["state"] == COMPLETE}
+        over = {n: sum(max(r[f"excess_{c.metric}"], 0.0) for c in self.space.constraints) for n, r in rows.items()}
+        left, ranked = sorted(n for n in rows if over[n] <= 0), []
+        while left:
+            points = np.array([[rows[n][o.metric] for o in self.space.objectives] for n in left])
+            layer = nondominated(points, [o.direction for o in self.space.objectives])
+            ranked += [n for n, on in zip(left, layer, strict=True) if on]
+            left = [n for n, on in zip(left, layer, strict=True) if not on]
+        return ranked + sorted((n for n in rows if over[n] > 0), key=over.__getitem__)
+
+    def repeated(self, count: int) -> list[int]:
+        """Numbers of the settings that run on further seeds: half of them are the best, half are drawn from the others."""
+        ranked = self._ranked()
+        near, others = ranked[: count // 2], sorted(ranked[count // 2 :])
+        drawn = np.random.default_rng(self.seed).permutation(others)[: count - len(near)]
+        return sorted([*near, *map(int, drawn)])
+
+
 class Recording:
-    """Hands out every setting on the first seed, then some of them on further seeds. One process holds it."""
+    """Hands out every setting of every arm on the first seed, then some of them on further seeds. One process holds it."""
 
     def __init__(
         self, plan: Plan[Setup], space: SearchSpace, experiment: Experiment, repeated: int, seeds: int
     ) -> None:
-        self.plan, self.space, self.arm, self.experiment = plan, space, space.arms[0], experiment
+        self.plan, self.space, self.experiment = plan, space, experiment
         self.repeated, self.seeds = repeated, seeds
         self.run_dir = Path(plan.run_dir)
         self.writer = Writer(self.run_dir, records.schemas(space))
         self._columns = frozenset(self.writer.schemas["replicates"].names)
         self.running: dict[str, Job] = {}
-        self.trials = {r["number"]: r for r in records.rows(self.run_dir, "trials")}
+        rows = records.rows(self.run_dir, "trials")
+        self.settings_of_arm = plan.trials // len(space.arms)
+        self.arms = [ArmSettings(arm, space, self.settings_of_arm, plan.run.seed, rows) for arm in space.arms]
         self.done = {
             (r["trial_id"], r["replicate"]) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING
         }
-        self._sobol = _sobol(self.arm, int(ANYWHERE * plan.trials), plan.run.seed)
         self._again: list[Job] | None = None
 
     @property
     def total(self) -> int:
-        return self.plan.trials + self.repeated * (self.seeds - 1)
+        return len(self.arms) * (self.settings_of_arm + self.repeated * (self.seeds - 1))
 
     @property
     def finished(self) -> bool:
@@ -113,8 +164,11 @@ class Recording:
         self.writer.replicate(row, job.curves, job.stages)
         self.done.add((job.spec.trial_id, job.spec.replicate))
         if job.spec.replicate == 0:
-            self.trials[job.number] = self._trial(job, state, cause)
+            self._settings(job.arm).trials[job.number] = self._trial(job, state, cause)
         return Ended(job, row)
+
+    def _settings(self, arm: str) -> ArmSettings:
+        return next(settings for settings in self.arms if settings.arm.name == arm)
 
     def _trial(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
         over = excesses(self.space, job.figures)
@@ -131,60 +185,32 @@ class Recording:
         return row
 
     def _first(self) -> Job | None:
-        """The lowest number that has not ended on the first seed; its settings are recorded before it runs."""
-        busy = {job.number for job in self.running.values()}
-        for number in range(self.plan.trials):
-            if number not in busy and (self._id(number), 0) not in self.done:
-                settings = self._known(number) or self._new(number)
-                job = self._job(number, settings, 0)
-                self.trials[number] = self._trial(job, RUNNING, None)
-                return job
+        """The lowest number that has not ended on the first seed, arm by arm; its settings are recorded before it runs."""
+        for number in range(self.settings_of_arm):
+            for settings in self.arms:
+                job = self._job(settings.arm, number, {}, 0)
+                if job.name not in self.running and (job.spec.trial_id, 0) not in self.done:
+                    job = self._job(settings.arm, number, settings.at(number), 0)
+                    settings.trials[number] = self._trial(job, RUNNING, None)
+                    return job
         return None
 
-    def _known(self, number: int) -> Settings | None:
-        """The settings an earlier driver had asked this number for."""
-        row = self.trials.get(number)
-        return {p.name: row[f"param_{p.name}"] for p in self.arm.walk()} if row else None
-
-    def _new(self, number: int) -> Settings:
-        if number < len(self.arm.start_points):
-            return dict(self.arm.start_points[number])
-        if number < len(self._sobol):
-            return self._sobol[number]
-        rng = np.random.default_rng([self.plan.run.seed, number])
-        best = self._ranked()[:PARENTS]
-        return _neighbour(self.arm, self._known(best[int(rng.integers(len(best)))]) or {}, rng)
-
-    def _ranked(self) -> list[int]:
-        """Numbers of the COMPLETE trials, best first: by layers of dominance among the feasible, then by violation."""
-        rows = {n: r for n, r in self.trials.items() if r["state"] == COMPLETE}
-        over = {n: sum(max(r[f"excess_{c.metric}"], 0.0) for c in self.space.constraints) for n, r in rows.items()}
-        left, ranked = sorted(n for n in rows if over[n] <= 0), []
-        while left:
-            points = np.array([[rows[n][o.metric] for o in self.space.objectives] for n in left])
-            layer = nondominated(points, [o.direction for o in self.space.objectives])
-            ranked += [n for n, on in zip(left, layer, strict=True) if on]
-            left = [n for n, on in zip(left, layer, strict=True) if not on]
-        return ranked + sorted((n for n in rows if over[n] > 0), key=over.__getitem__)
-
     def _repeats(self) -> list[Job]:
-        """Half of the repeated settings are the best, half are drawn from the others; seed by seed."""
-        ranked = self._ranked()
-        near, others = ranked[: self.repeated // 2], sorted(ranked[self.repeated // 2 :])
-        drawn = np.random.default_rng(self.plan.run.seed).permutation(others)[: self.repeated - len(near)]
-        numbers = sorted([*near, *map(int, drawn)])
-        jobs = [self._job(n, self._known(n) or {}, replicate) for replicate in range(1, self.seeds) for n in numbers]
+        """The repeated settings of every arm, seed by seed."""
+        jobs = [
+            self._job(settings.arm, n, settings.known(n) or {}, replicate)
+            for replicate in range(1, self.seeds)
+            for settings in self.arms
+            for n in settings.repeated(self.repeated)
+        ]
         return [j for j in jobs if (j.spec.trial_id, j.spec.replicate) not in self.done]
 
-    def _id(self, number: int) -> str:
-        return trial_name(self.arm.name, number)
-
-    def _job(self, number: int, settings: Settings, replicate: int) -> Job:
+    def _job(self, arm: Arm, number: int, settings: Settings, replicate: int) -> Job:
         spec = TrialSpec(
-            trial_id=self._id(number),
+            trial_id=trial_name(arm.name, number),
             replicate=replicate,
             experiment=self.experiment,
-            method=self.arm.method,
+            method=arm.method,
             settings=dict(settings),
             seed=self.plan.replicate_seeds[replicate],
             attacks=tuple(attack_plan(a) for a in self.space.search_attacks),
@@ -192,7 +218,7 @@ class Recording:
             samples=Samples(self.plan.setup.samples_forgotten, self.plan.setup.samples_per_retained),
             attacked_per_retained=self.plan.setup.samples_per_retained,
         )
-        return Job(spec, self.arm.name, number, "search" if replicate == 0 else "confirm", records.now(), settings)
+        return Job(spec, arm.name, number, "search" if replicate == 0 else "confirm", records.now(), settings)
 
 
 class Told:
@@ -297,8 +323,12 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument(
         "--run-dir", required=True, metavar="DIR", help="the recording's run folder; goes on where it exists"
     )
-    p.add_argument("--trials", type=int, default=200, metavar="N", help="settings (default: 200)")
-    p.add_argument("--repeated", type=int, default=50, metavar="N", help="of them run on further seeds (default: 50)")
+    p.add_argument("--space", default=SPACE, metavar="NAME", help=f"the question (default: {SPACE})")
+    p.add_argument("--arms", default=ARMS, metavar="A,B", help=f"the question's arms to record (default: {ARMS})")
+    p.add_argument("--trials", type=int, default=200, metavar="N", help="settings of each arm (default: 200)")
+    p.add_argument(
+        "--repeated", type=int, default=50, metavar="N", help="of each arm's run on further seeds (default: 50)"
+    )
     p.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds of those, the first included (default: 3)")
     p.add_argument("--artifacts", default="runs/artifacts", metavar="DIR", help="artifact store")
     p.add_argument("--workers", type=int, default=2, metavar="N", help="trials at a time (default: 2)")
@@ -316,9 +346,12 @@ def main(argv: list[str] | None = None) -> int:
         plan = Plan.from_json(records.read_json(run_dir / "plan.json"), str(run_dir / "plan.json"))
         plan = plan.but(workers=args.workers)
     else:
-        plan = Plan.of(space=SPACE, run_dir=args.run_dir, trials=args.trials, baseline_trials=0, sampler="qmc",
-                    fix=(("method", "dimum"),), confirm_seeds=args.seeds - 1, artifacts=absolute(args.artifacts),
-                    workers=args.workers)  # fmt: skip
+        arms = args.arms.split(",")
+        plan = Plan.of(
+            space=args.space, run_dir=args.run_dir, trials=args.trials * len(arms), baseline_trials=0, sampler="qmc",
+            fix=(("method", args.arms),), confirm_seeds=args.seeds - 1, artifacts=absolute(args.artifacts),
+            workers=args.workers,
+        )  # fmt: skip
     space = validate(plan)
     check_folders(plan.run, new=not old)
     quiet(False)

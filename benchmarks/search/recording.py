@@ -199,6 +199,11 @@ def read_recording(folder: Path, arm: str = "") -> Recording:
     )  # fmt: skip
 
 
+def arms_of(folder: Path) -> list[str]:
+    """The arms that were recorded."""
+    return sorted({row["arm"] for row in _table(folder, "trials")})
+
+
 def facts(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the recording was made under: its plan, and what was prepared; both are one file beside compacted tables."""
     if (folder / "facts.json").is_file():

@@ -19,7 +19,7 @@ from benchmarks.search.clock import Event, Run
 from benchmarks.search.measures import LEVELS, Middle
 from sweep.errors import UsageError
 from sweep.records.whole import replacing
-from sweep.statistics.estimates import estimate
+from sweep.statistics.estimates import Estimate, estimate
 
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
 _SCHEMA = pa.schema([(f.name, _KINDS[str(f.type)]) for f in dataclasses.fields(Event)])
@@ -181,12 +181,12 @@ def _time_table(strategies: dict[str, list[Stored]], baseline: str) -> str:
         for i in range(len(LEVELS)):
             column = [t[i] for t in by_seed.values()]
             censored = sum(math.isinf(t) for t in column)
-            cells.append(_median(measures.middle(column), ".0f") + (f"; {censored} never" if censored else ""))
+            cells.append(median(measures.middle(column), ".0f") + (f"; {censored} never" if censored else ""))
         shared = sorted(set(by_seed) & set(times[baseline]))
         for i in range(3):
             ours, theirs = ([t[s][i] for s in shared] for t in (by_seed, times[baseline]))
             ratio = measures.paired_ratio(ours, theirs) if shared and name != baseline else None
-            cells.append("–" if ratio is None else f"{_median(ratio, '.2f')} (n {ratio.n})")
+            cells.append("–" if ratio is None else f"{median(ratio, '.2f')} (n {ratio.n})")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -211,8 +211,17 @@ def _mean(values: Sequence[float]) -> str:
     return f"{e.mean:.3f}" if e.lower is None or e.upper is None else f"{e.mean:.3f} ± {(e.upper - e.lower) / 2:.3f}"
 
 
-def _median(m: Middle, form: str) -> str:
+def median(m: Middle, form: str) -> str:
     def text(value: float) -> str:
         return "∞" if math.isinf(value) else format(value, form)
 
     return text(m.median) if math.isnan(m.lower) else f"{text(m.median)} [{text(m.lower)}, {text(m.upper)}]"
+
+
+def interval(told: Estimate | None, form: str) -> str:
+    """A mean with its interval, where there is one."""
+    if told is None:
+        return "–"
+    if told.lower is None or told.upper is None:
+        return format(told.mean, form)
+    return f"{told.mean:{form}} [{told.lower:{form}}, {told.upper:{form}}]"

@@ -68,13 +68,17 @@ class Strategy:
         chosen += [judges.bound(problem)] if self.bound else []
         return judges.either(*chosen)
 
+    def sampler_of(self, problem: Problem, seed: int, trials: int) -> tuple[Sampler, Judge | None]:
+        """The sampler, and the judge that it brings along if it stops trials itself."""
+        return make(self.sampler, problem, seed, trials)
+
     def simulate(self, problem: Problem, seed: int, limits: Limits, expected_trials: int = 0) -> Run:
         """One run. What the sampler draws and what trials measure are streams of their own of the seed."""
         expected = expected_trials or min(limits.trials, max(20, round(limits.core_seconds / 20)))
         limits = dataclasses.replace(limits, glance=self.glance)
         if self.warm:
             return self._simulate_warm(problem, seed, limits, expected)
-        sampler, own = make(self.sampler, problem, stream("sampler", seed), expected)
+        sampler, own = self.sampler_of(problem, stream("sampler", seed), expected)
         return simulate(problem, sampler, stream("noise", seed), limits, self.judge(problem, own))
 
     def _simulate_warm(self, problem: Problem, seed: int, limits: Limits, expected: int) -> Run:

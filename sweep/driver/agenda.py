@@ -23,7 +23,7 @@ from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEA
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, trial_name
 from sweep.samplers import Observation
-from sweep.samplers.catalogue import make
+from sweep.samplers.catalogue import make, tasks
 from sweep.search import warm_start
 from sweep.search.arm import ArmSearch, Past, finite
 from sweep.search.dominated import dominated, present_front
@@ -217,11 +217,12 @@ class Agenda:
         past = self._past_of_arms(rows)
         storage = open_journal(self.run_dir)
         earlier = warm_start.read(self.run_dir)
+        task_of = tasks(self.plan.sampler, self.space)
         for i, arm in enumerate(self.space.arms):
             budget = self.budgets[arm.name]
             studies = earlier.get(arm.name, [])
             question = question_of(arm, self.space, budget)
-            sampler = make(self.plan.sampler, question, self.plan.run.seed + i, studies)
+            sampler = make(self.plan.sampler, question, self.plan.run.seed + i, studies, task_of.get(arm.name))
             journal = Journal(arm, self.space, storage)
             ahead = self.plan.place.workers > 1 and not self.plan.place.in_process
             warm = warm_start.warmed(arm, self.space, studies)

@@ -32,9 +32,11 @@ from sweep.samplers.outputs import (
     output,
     signs,
 )
+from sweep.samplers.tasks import Task, Told
 
 FITTED = 200  # trials that hyper-parameters are fitted to
 CONDITIONED = 500  # trials that a process is conditioned on
+OWN = 300  # of them the arm's own at most, where a process is of all arms
 PRICED = 6  # whole trials before their costs are learned
 
 
@@ -64,36 +66,53 @@ class _Figure:
 class Learner:
     """Makes beliefs of observations; remembers the last hyper-parameters of each output and what they were fitted to."""
 
-    def __init__(self, question: Question, encoding: Encoding, priors: Priors, earlier: Sequence[Beliefs] = ()) -> None:
-        """`earlier` are beliefs of other studies of the same parameters: what new ones start from, metric by metric."""
-        self.question, self.encoding, self.priors = question, encoding, priors
+    def __init__(
+        self,
+        question: Question,
+        encoding: Encoding,
+        priors: Priors,
+        earlier: Sequence[Beliefs] = (),
+        task: Task | None = None,
+    ) -> None:
+        """`earlier` are beliefs of other studies of the same parameters: what new ones start from, metric by metric.
+
+        With a `task`, processes are of all arms' trials and the encoding is the task's; what may be on a front, and the
+        corner, are still the arm's own.
+        """
+        self.question, self.encoding, self.priors, self.task = question, encoding, priors, task
         self._sources: dict[str, tuple[GaussianProcess, ...]] = {}
         for study in earlier:
             apart = [o for o in (study.failure, study.cost) if o]
             for one in (*study.objectives, *study.constraints, *apart):
                 self._sources[one.metric] = (*self._sources.get(one.metric, ()), one.process)
-        self._fitted: dict[str, tuple[bytes, Fit]] = {}
+        self._fitted: dict[str, tuple[bytes, Fit]] = task.tasks.fits if task else {}
 
     def beliefs(self, observations: Sequence[Observation], points: Array) -> Beliefs:
         """`observations` in order of their numbers, with their points; a subset is used where they are many."""
-        first = milestone(len(observations))
-        rows = subset(self.question, observations[:first], FITTED)
-        early, places = [observations[i] for i in rows], points[rows]
-        chosen = subset(self.question, observations, CONDITIONED)
-        some, points = [observations[i] for i in chosen], points[chosen]
         features, columns = self.encoding.embed(points)
-        early_features, _ = self.encoding.embed(places)
+        if self.task is None:
+            first = milestone(len(observations))
+            early, early_features = self._some(observations[:first], features[:first], FITTED)
+        else:
+            early, early_features = self._some(*_unzipped(self.task.tasks.early(milestone), features), FITTED)
+        chosen = subset(self.question, observations, CONDITIONED if self.task is None else OWN)
+        some, points, features = [observations[i] for i in chosen], points[chosen], features[chosen]
+        known, known_features = some, features
+        if self.task is not None:
+            others = self._some(*_unzipped(self.task.others(), features), CONDITIONED - len(some))
+            known, known_features = [*some, *others[0]], np.concatenate([features, others[1]])
         # a corner and warps of their own, so that later trials do not change what is fitted
+        own_early = early if self.task is None else observations
         fitted_to = {
             f.metric: data_of(f.known, f.warp, early_features, self.encoding, columns).data
-            for f in _figures(self.question, early, corner(self.question, early))
+            for f in _figures(self.question, early, corner(self.question, own_early))
         }
         corner_, outputs = corner(self.question, some), []
-        for f in _figures(self.question, some, corner_):
-            standard = data_of(f.known, f.warp, features, self.encoding, columns)
+        for f in _figures(self.question, known, corner_):
+            standard = data_of(f.known, f.warp, known_features, self.encoding, columns)
             trend_fit = self._fit(f.metric, fitted_to.get(f.metric, standard.data))
             standard = replace(standard, data=replace(standard.data, trend=trend_fit.trend))
-            outputs.append(output(f.metric, f.known, f.warp, features, standard, trend_fit.hyperparameters))
+            outputs.append(output(f.metric, f.known, f.warp, known_features, standard, trend_fit.hyperparameters))
         m = len(self.question.objectives)
         apart = {o.metric: o for o in outputs if o.metric in (FAILURE, COST)}
         return Beliefs(
@@ -106,6 +125,10 @@ class Learner:
             points=points,
             features=features,
         )
+
+    def _some(self, observations: Sequence[Observation], features: Array, size: int) -> tuple[list[Observation], Array]:
+        rows = subset(self.question, observations, size)
+        return [observations[i] for i in rows], features[rows]
 
     def _fit(self, metric: str, data: Data) -> Fit:
         """Hyper-parameters, about the trend of earlier studies if the data are likelier that way, and of none if not."""
@@ -141,6 +164,11 @@ def _figures(question: Question, observations: Sequence[Observation], corner_: C
     if len(paid.values) >= PRICED:
         modelled.append(_Figure(COST, paid, None))
     return modelled
+
+
+def _unzipped(told: Sequence[Told], like: Array) -> tuple[list[Observation], Array]:
+    """Trials of several arms, and their features (n, e) of the same width as those of `like`."""
+    return [t.observation for t in told], np.array([t.features for t in told]).reshape(-1, like.shape[1])
 
 
 def milestone(count: int) -> int:

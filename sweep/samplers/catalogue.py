@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sweep.errors import UsageError, near, need
 from sweep.samplers import Observation, Question, Sampler
+from sweep.space import SearchSpace
+
+if TYPE_CHECKING:
+    from sweep.samplers.tasks import Task
 
 
-def make(name: str, question: Question, seed: int, earlier: Sequence[Sequence[Observation]] = ()) -> Sampler:
-    """The sampler called `name` for one arm's question, with `earlier` studies where it learns from such.
+def make(
+    name: str,
+    question: Question,
+    seed: int,
+    earlier: Sequence[Sequence[Observation]] = (),
+    task: Task | None = None,
+) -> Sampler:
+    """The sampler called `name` for one arm's question, with `earlier` studies, and other arms' trials, where it learns from such.
 
     UsageError for an unknown name, or a library that is missing.
     """
     if name not in SAMPLERS:
         raise UsageError(f"sampler {name!r} is unknown; {near(name, SAMPLERS)}")
     if name == "nehvi":
-        return _nehvi(question, seed, earlier)
+        return _nehvi(question, seed, earlier, task)
     return SAMPLERS[name](question, seed)
+
+
+def tasks(name: str, space: SearchSpace) -> dict[str, Task]:
+    """The arms of a question as tasks of one model, by arm; none where they share nothing or the sampler learns of one alone."""
+    if name != "nehvi" or not space.shared or len(space.arms) < 2:
+        return {}
+    from sweep.samplers.tasks import Task, Tasks
+
+    together = Tasks({arm.name: arm.parameters for arm in space.arms}, space.shared)
+    return {arm.name: Task(together, arm.name) for arm in space.arms}
 
 
 def check_installed(name: str, flag: str = "--sampler") -> None:
@@ -27,10 +48,12 @@ def check_installed(name: str, flag: str = "--sampler") -> None:
         need("ax", "ax", f"{flag} ax: Ax")
 
 
-def _nehvi(question: Question, seed: int, earlier: Sequence[Sequence[Observation]] = ()) -> Sampler:
+def _nehvi(
+    question: Question, seed: int, earlier: Sequence[Sequence[Observation]] = (), task: Task | None = None
+) -> Sampler:
     from sweep.samplers.nehvi import Nehvi
 
-    return Nehvi(question, seed, earlier=earlier)
+    return Nehvi(question, seed, earlier=earlier, task=task)
 
 
 def _optuna(question: Question, seed: int, name: str) -> Sampler:

@@ -46,9 +46,12 @@ class Encoding:
 
     def __init__(self, parameters: Sequence[Parameter]) -> None:
         self.dimensions: tuple[Dimension, ...] = tuple(_dimensions(parameters, None, 0, 0))
-        self._groups = [
-            (i, group) for group, i in enumerate(i for i, d in enumerate(self.dimensions) if not d.constant)
-        ]
+        self._varied = [i for i, d in enumerate(self.dimensions) if not d.constant]
+
+    @property
+    def varied(self) -> tuple[int, ...]:
+        """The dimensions that can vary."""
+        return tuple(self._varied)
 
     @property
     def width(self) -> int:
@@ -58,7 +61,12 @@ class Encoding:
     @property
     def groups(self) -> int:
         """Parameters that can vary: each has one length scale."""
-        return len(self._groups)
+        return len(self._varied)
+
+    @property
+    def expected(self) -> Array:
+        """(groups,) logarithms of the length scales to be expected: they grow with the root of how many parameters there are."""
+        return np.full(self.groups, 0.5 * math.log(max(self.groups, 1)))
 
     def point(self, settings: Mapping[str, object]) -> Array:
         """The settings as a point, .5 or option 0 where inactive. UsageError for a value missing, unknown or out of range."""
@@ -133,7 +141,7 @@ class Encoding:
         mask = self.active(points)
         columns: list[Array] = []
         groups: list[int] = []
-        for i, group in self._groups:
+        for group, i in enumerate(self._varied):
             dimension, x, on = self.dimensions[i], points[:, i], mask[:, i]
             if dimension.options:
                 columns_of_dimension = [(on & (x == o)) * math.sqrt(0.5) for o in range(dimension.options)]
@@ -168,15 +176,15 @@ def _dimensions(parameters: Sequence[Parameter], parent: int | None, option: int
     return dimensions
 
 
-def _ends(parameter: Float | Int) -> tuple[float, float]:
-    """The range on the parameter's own scale; a whole number owns half a unit to either side."""
+def ends(parameter: Float | Int) -> tuple[float, float]:
+    """The ends of the range on the parameter's own scale; a whole number owns half a unit to either side."""
     half = 0.5 if isinstance(parameter, Int) else 0.0
     low, high = parameter.low - half, parameter.high + half
     return (math.log(low), math.log(high)) if parameter.log else (low, high)
 
 
 def _unit(parameter: Float | Int, values: Array) -> Array:
-    low, high = _ends(parameter)
+    low, high = ends(parameter)
     if low == high:
         return np.full(len(values), 0.5)
     scaled = np.log(values) if parameter.log else values
@@ -184,7 +192,7 @@ def _unit(parameter: Float | Int, values: Array) -> Array:
 
 
 def _number(parameter: Float | Int, units: Array) -> Array:
-    low, high = _ends(parameter)
+    low, high = ends(parameter)
     scaled = low + np.clip(units, 0.0, 1.0) * (high - low)
     values = np.exp(scaled) if parameter.log else scaled
     if isinstance(parameter, Int):

@@ -26,25 +26,24 @@ _ITERATIONS = 40
 class Priors:
     """Normal priors of the logarithms of a process's hyper-parameters: (mean, standard deviation).
 
-    The length scales' grow with the square root of the number of parameters, as distances in a cube do (Hvarfner et al.,
-    arXiv 2402.02229); the first ten trials then read as a trend, not as noise.
+    The length scales' are around what an encoding expects: they grow with the square root of the number of parameters, as
+    distances in a cube do (Hvarfner et al., arXiv 2402.02229); the first ten trials then read as a trend, not as noise.
     """
 
     length_scale: tuple[float, float] = (0.0, 0.9)
     signal: tuple[float, float] = (0.0, 0.7)
     noise: tuple[float, float] = (math.log(0.03), 1.3)
 
-    def of(self, parameters: int) -> tuple[Array, Array]:
-        """Means and standard deviations for so many length scales, the signal variance and the noise variance."""
-        long = self.length_scale[0] + 0.5 * math.log(max(parameters, 1))
-        means = [long] * parameters + [self.signal[0], self.noise[0]]
-        sds = [self.length_scale[1]] * parameters + [self.signal[1], self.noise[1]]
+    def of(self, expected: Array) -> tuple[Array, Array]:
+        """Means and standard deviations: of the length scales, around those expected, the signal variance and the noise's."""
+        means = [*(self.length_scale[0] + expected), self.signal[0], self.noise[0]]
+        sds = [self.length_scale[1]] * len(expected) + [self.signal[1], self.noise[1]]
         return np.array(means), np.array(sds)
 
 
 @dataclass(frozen=True)
 class Data:
-    """What one output is known by: features (n, e) of `groups` parameters, values (n,), and their noise.
+    """What one output is known by: features (n, e) of parameters with `expected` length scales, values (n,), their noise.
 
     The variance of value i is `known[i]` + σ²·`share[i]`, with σ² the learned noise variance: a mean over r replicates
     has a share of 1/r, an imputed value of 0.
@@ -52,11 +51,15 @@ class Data:
 
     features: Array
     columns: NDArray[np.intp]
-    groups: int
+    expected: Array  # logarithms, one a parameter
     values: Array
     known: Array
     share: Array
     trend: Trend = field(default_factory=lambda: Trend())
+
+    @property
+    def groups(self) -> int:
+        return len(self.expected)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Fit:
 
 def fit(data: Data, priors: Priors = Priors()) -> Fit:
     """The maximum a posteriori; the prior's mode where there is nothing to learn from."""
-    theta, sds = priors.of(data.groups)
+    theta, sds = priors.of(data.expected)
     surprise = 0.0
     if len(data.values) >= 2:
         gaps, columns = _gaps(data), data.trend.at(data.features)

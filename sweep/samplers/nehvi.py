@@ -21,9 +21,11 @@ from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Priors
 from sweep.samplers.improvement import Improvement
 from sweep.samplers.optuna_samplers import OptunaSampler
+from sweep.samplers.tasks import Task
 from sweep.space import Settings
 
 STARTUP = 6  # trials with a figure before a model chooses
+FEWEST = 3  # of an arm's own, where the model is of all arms
 DRAWS = 64  # of the processes, at the baseline; a power of 2
 GLANCE = 16  # draws for the first look at all candidates
 BASELINE = 40  # trials at most that may be on the front
@@ -49,18 +51,19 @@ class Nehvi:
         startup: int = STARTUP,
         priors: Priors | None = None,
         earlier: Sequence[Sequence[Observation]] = (),
+        task: Task | None = None,
     ) -> None:
         """`earlier` are the trials of other studies of the same parameters and metrics, perhaps of other data and bounds.
 
         They are a prior and no truth: see `sweep.samplers.gaussian_process.Trend`. Trials whose settings are not of this
-        tree are left out.
+        tree are left out. With a `task` the arms of a question are modelled together: see `sweep.samplers.tasks`.
         """
-        self.question, self.seed, self.startup = question, seed, startup
-        self.encoding = Encoding(question.parameters)
+        self.question, self.seed, self.startup, self.task = question, seed, startup, task
+        self.encoding = task.encoding() if task else Encoding(question.parameters)
         priors = priors or Priors()
         studies = [self._study(observations, priors) for observations in earlier]
         self._warm = any(studies)
-        self._learner = Learner(question, self.encoding, priors, [s for s in studies if s])
+        self._learner = Learner(question, self.encoding, priors, [s for s in studies if s], task)
         self._observations: dict[int, Observation] = {}
         self._running: dict[int, Settings] = {}
         self._points: dict[int, Array] = {}
@@ -87,6 +90,8 @@ class Nehvi:
         check_observation(self.question, observation)
         self._place(observation.number, observation.settings)
         self._observations[observation.number] = observation
+        if self.task:
+            self.task.tell(observation, self.encoding.embed(self._points[observation.number][None])[0][0])
         self._running.pop(observation.number, None)
 
     def expected_gain(self, batch: int) -> float | None:
@@ -117,16 +122,18 @@ class Nehvi:
             except UsageError:
                 continue  # of a range or an option that this question does not have
             some.append(observation)
-        if sum(_is_known(o) for o in some) < STARTUP or not self.encoding.groups:
+        if sum(_is_known(o) for o in some) < STARTUP or not self.encoding.varied:
             return None
         return Learner(self.question, self.encoding, priors).beliefs(some, np.array(points))
 
     def _choose(self, number: int) -> Array:
         if not self._modelled():
             return self._quasi_random(number)
-        if not (self._warm or any(map(_is_feasible, self._observations.values()))):
-            return self._hunt(number)
-        return self._by_model(number)
+        if self._warm or any(map(_is_feasible, self._observations.values())):
+            return self._by_model(number)
+        # where other arms know of something feasible their model is asked every other time: this arm may be unlike them
+        others_know = any(map(_is_feasible, self._others()))
+        return self._by_model(number) if others_know and number % 2 == 0 else self._hunt(number)
 
     def _by_model(self, number: int) -> Array:
         point, _ = _Search(self, self._beliefs(), self._pending(), self._rng(number)).best()
@@ -149,7 +156,13 @@ class Nehvi:
     def _modelled(self) -> bool:
         """Whether there is enough to learn from, and anything to choose."""
         known = sum(map(_is_known, self._observations.values()))
-        return known >= max(self.startup, 2) and self.encoding.groups > 0
+        if known >= FEWEST and sum(map(_is_known, self._others())) >= self.startup:
+            known += self.startup
+        return known >= max(self.startup, 2) and bool(self.encoding.varied)
+
+    def _others(self) -> list[Observation]:
+        """The trials of the other arms."""
+        return [told.observation for told in self.task.others()] if self.task else []
 
     def _beliefs(self) -> Beliefs:
         numbers = sorted(self._observations)

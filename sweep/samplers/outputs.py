@@ -188,7 +188,7 @@ def data_of(
     data = Data(
         features=features[known.rows],
         columns=columns,
-        groups=encoding.groups,
+        expected=encoding.expected,
         values=(values - centre) / spread,
         known=(known.sems * slope / spread) ** 2,
         share=1 / known.replicates,

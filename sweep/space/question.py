@@ -149,7 +149,8 @@ class SearchSpace:
 
     What a sweep of it is about and spends unless told otherwise is said here too: `data` and what to `forget` of it, `trials`
     of all arms but baselines together, those of the baselines as a share of that, how many members of each arm are
-    confirmed, and how many neighbours of its front that noise may have kept off it.
+    confirmed, and how many neighbours of its front that noise may have kept off it. `shared` names parameters that act much
+    alike in whatever arm has them: a sampler that can learns of all arms together.
     """
 
     name: str
@@ -168,6 +169,7 @@ class SearchSpace:
     confirm_members: int = 3
     confirm_neighbours: int = 1
     procedure: str = DEFAULT_PROCEDURE
+    shared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, part_type in _PARTS.items():
@@ -179,6 +181,7 @@ class SearchSpace:
         for twice in {n for n in names if names.count(n) > 1}:
             raise UsageError(f"space {self.name!r}: two arms are called {twice!r}")
         self._check_columns()
+        self._check_shared()
         self._check_numbers()
         metrics = [objective.metric for objective in self.objectives]
         for twice in {m for m in metrics if metrics.count(m) > 1}:
@@ -222,6 +225,23 @@ class SearchSpace:
             if other != name:
                 raise UsageError(
                     f"space {self.name!r}: parameters {other!r} and {name!r} differ in case alone; rename one"
+                )
+
+    def _check_shared(self) -> None:
+        """UsageError for a shared parameter that fewer than two arms have, or that is on a log scale in one and not in another.
+
+        An arm has it where it is no other's condition: what exists only under an option is not compared across arms.
+        """
+        for name in self.shared:
+            having = [p for arm in self.arms for p in arm.parameters if p.name == name]
+            if len(having) < 2:
+                raise UsageError(
+                    f"space {self.name!r}: shared names {name!r}, which {len(having) or 'none'} of its arms has "
+                    f"unconditionally; name parameters of at least two"
+                )
+            if len({p.log for p in having if not isinstance(p, Choice)}) > 1:
+                raise UsageError(
+                    f"space {self.name!r}: shared parameter {name!r} is on a logarithmic scale in one arm and not in another"
                 )
 
     def parameters(self) -> dict[str, Parameter]:
@@ -275,7 +295,9 @@ class SearchSpace:
         if all(a.baseline for a in arms):
             raise UsageError(f"--fix {METHOD}={listed}: only baselines are left; name an arm of the question's own too")
         kept, all_of_them = (sum(not a.baseline for a in some) for some in (arms, self.arms))
-        return dataclasses.replace(self, arms=arms, trials=max(kept, self.trials * kept // all_of_them))
+        names = [p.name for arm in arms for p in arm.parameters]
+        shared = tuple(name for name in self.shared if names.count(name) > 1)
+        return dataclasses.replace(self, arms=arms, shared=shared, trials=max(kept, self.trials * kept // all_of_them))
 
     def fingerprint(self) -> str:
         """A hash of the whole declaration: two runs answer the same question only where it agrees.
@@ -283,7 +305,15 @@ class SearchSpace:
         What it is asked about and how many trials are spent on it are a plan's business and not in it.
         """
         facts = dataclasses.asdict(self)
-        for planned in ("data", "forget", "trials", "baseline_share", "confirm_members", "confirm_neighbours"):
+        for planned in (
+            "data",
+            "forget",
+            "trials",
+            "baseline_share",
+            "confirm_members",
+            "confirm_neighbours",
+            "shared",
+        ):
             del facts[planned]
         for arm in facts["arms"]:
             if not arm["attack"]:  # as when no arm could search an attack
@@ -297,6 +327,7 @@ class SearchSpace:
 
 _PARTS: dict[str, type] = {
     "arms": Arm, "objectives": Objective, "constraints": Constraint, "search_attacks": Attack, "confirm_attacks": Attack,
+    "shared": str,
 }  # fmt: skip
 
 

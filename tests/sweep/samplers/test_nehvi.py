@@ -32,13 +32,15 @@ TREE: tuple[Parameter, ...] = (
     Int("steps", 1, 200, log=True),
 )
 
+EXPECTED = np.full(2, 0.5 * math.log(2))  # of the length scales of two parameters
+
 
 def data(n: int = 25, seed: int = 0, known: float = 0.0) -> Data:
     """A wave along the first of two parameters; the second does nothing."""
     rng = np.random.default_rng(seed)
     x = rng.random((n, 2))
     y = np.sin(6 * x[:, 0]) + 0.05 * rng.standard_normal(n)
-    return Data(x, np.arange(2), 2, (y - y.mean()) / y.std(), np.full(n, known), np.ones(n))
+    return Data(x, np.arange(2), EXPECTED, (y - y.mean()) / y.std(), np.full(n, known), np.ones(n))
 
 
 def test_points_stand_for_the_settings_they_were_made_of() -> None:
@@ -67,7 +69,7 @@ def test_what_is_inactive_makes_no_difference() -> None:
 
 def test_the_gradient_of_the_fit_is_the_gradient() -> None:
     told = data(12)
-    means, sds = Priors().of(2)
+    means, sds = Priors().of(EXPECTED)
     rest = (_gaps(told), told, told.values, np.ones((12, 12)), means, sds)
     theta = means + np.array([0.3, -0.2, 0.1, 0.4])
     _, gradient = _negative_log_posterior(theta, *rest)
@@ -114,7 +116,7 @@ def _outputs(count: int) -> list[Output]:
     found = []
     for j in range(count):
         x = rng.random((8, 2))
-        told = Data(x, np.arange(2), 2, rng.standard_normal(8), np.zeros(8), np.ones(8))
+        told = Data(x, np.arange(2), EXPECTED, rng.standard_normal(8), np.zeros(8), np.ones(8))
         found.append(Output(f"f{j}", 0.2, 1.5, GaussianProcess(told, fit(told).hyperparameters)))
     return found
 

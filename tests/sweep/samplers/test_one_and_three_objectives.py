@@ -58,7 +58,14 @@ def outputs(count: int) -> list[Output]:
     rng = np.random.default_rng(7)
     found = []
     for j in range(count):
-        told = Data(rng.random((10, 2)), np.arange(2), 2, rng.standard_normal(10), np.zeros(10), np.ones(10))
+        told = Data(
+            rng.random((10, 2)),
+            np.arange(2),
+            np.full(2, 0.5 * math.log(2)),
+            rng.standard_normal(10),
+            np.zeros(10),
+            np.ones(10),
+        )
         found.append(Output(f"f{j}", 0.1, 1.0, GaussianProcess(told, fit(told).hyperparameters)))
     return found
 

@@ -1,0 +1,203 @@
+"""One model over arms: what arms share teaches each of them, what they do not share leaves each as it would be alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from sweep.errors import UsageError
+from sweep.samplers import Observation, Question
+from sweep.samplers.catalogue import make, tasks
+from sweep.samplers.encoding import Array
+from sweep.samplers.nehvi import FEWEST, Nehvi
+from sweep.samplers.tasks import Task, Tasks
+from sweep.space import Arm, Choice, Constraint, Float, Int, Objective, SearchSpace, Settings
+
+RATE = Float("rate", 1e-4, 1e-2, log=True)
+SCHEDULE = Choice("schedule", ("flat", "cosine"))
+ARMS = {
+    "swap": (Choice("target", ("near", "far")), RATE, Int("steps", 10, 100), SCHEDULE),
+    "ascend": (Float("clip", 0.0, 1.0), Float("rate", 1e-3, 1e-1, log=True), Int("steps", 10, 200), SCHEDULE),
+}
+SHARED = ("rate", "steps", "schedule")
+OBJECTIVES = (Objective("accuracy", "maximise"), Objective("cost", "minimise"))
+SWAP: Settings = {"target": "near", "rate": 3e-3, "steps": 50, "schedule": "flat"}
+ASCEND: Settings = {"clip": 0.7, "rate": 3e-3, "steps": 50, "schedule": "flat"}
+NUMBERS = {"a": tuple(Float(name, 0, 1) for name in "xyz"), "b": tuple(Float(name, 0, 1) for name in "xyz")}
+
+
+def embedded(of: Tasks, arm: str, settings: Settings) -> Array:
+    encoding = of.encoding(arm)
+    return encoding.embed(encoding.point(settings)[None])[0][0]
+
+
+def apart(of: Tasks, a: tuple[str, Settings], b: tuple[str, Settings]) -> dict[int, float]:
+    """Squared distances by group, those that are not 0."""
+    gaps = (embedded(of, *a) - embedded(of, *b)) ** 2
+    columns = of.encoding("swap").embed(np.zeros((1, 4)))[1]
+    by_group = {int(g): float(gaps[columns == g].sum()) for g in set(columns)}
+    return {g: gap for g, gap in by_group.items() if gap > 1e-12}
+
+
+def test_equal_values_of_what_is_shared_are_one_place_whatever_the_arms_ranges() -> None:
+    of = Tasks(ARMS, SHARED)
+    gaps = apart(of, ("swap", SWAP), ("ascend", ASCEND))
+    groups = of.encoding("swap").groups
+    assert groups == 3 + 2 + 2, "three shared parameters, an arm's own each, a direction each"
+    assert sorted(gaps) == [3, 4, 5, 6], "neither rate nor steps nor schedule"
+    assert [gaps[g] for g in (4, 5, 6)] == pytest.approx([0.2**2, 0.5, 0.5]), "clip is .7 there and at its middle here"
+    assert gaps[3] == pytest.approx(0.25), "of two options one there, and halfway between them here"
+    other = apart(of, ("swap", SWAP), ("ascend", ASCEND | {"rate": 3e-2, "schedule": "cosine"}))
+    assert other[0] == pytest.approx((1 / 3) ** 2), "a decade of the three that both ranges have together"
+    assert other[2] == pytest.approx(1.0) and 1 not in other
+
+
+def test_within_an_arm_distances_are_those_of_its_own_tree() -> None:
+    alone = {"swap": ARMS["swap"], "other": (RATE, Float("heat", 0, 1))}
+    of = Tasks(alone, ("rate",))
+    together, own = of.encoding("swap"), Nehvi(Question(ARMS["swap"], OBJECTIVES, ())).encoding
+    points = own.from_cube(np.random.default_rng(0).random((20, own.width)))
+    here, there = own.embed(points)[0], together.embed(points)[0]
+    assert np.allclose(_squares(here), _squares(there))
+    assert together.settings(points[3]) == own.settings(points[3]) and together.keys(points) == own.keys(points)
+
+
+def _squares(features: Array) -> Array:
+    return np.asarray(((features[:, None] - features[None]) ** 2).sum(2))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Choice("rate", ("low", "high")), "is a choice in one arm and a number in another"),
+        (Float("rate", 1e-4, 1e-2), "is on a logarithmic scale in one arm and not in another"),
+    ],
+)
+def test_what_cannot_be_shared_is_said(other: Choice | Float, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Tasks({"a": (RATE,), "b": (other,)}, ("rate",))
+
+
+def wave(settings: Settings) -> float:
+    return math.sin(5 * float(settings["x"])) + float(settings["y"]) ** 2  # type: ignore[arg-type]
+
+
+def told(of: Tasks, arm: str, function: Callable[[Settings], float], trials: int, seed: int) -> Nehvi:
+    """An arm's sampler that was told so many trials anywhere."""
+    sampler = Nehvi(Question(NUMBERS[arm], OBJECTIVES, (), (-9.0, 9.0)), seed, task=Task(of, arm))
+    rng = np.random.default_rng(seed)
+    for n in range(trials):
+        settings: Settings = {name: float(rng.random()) for name in "xyz"}
+        value = function(settings) + 0.02 * float(rng.standard_normal())
+        sampler.tell(Observation(n, settings, "COMPLETE", {"accuracy": value, "cost": float(settings["z"])}))  # type: ignore[arg-type]
+    return sampler
+
+
+def error(sampler: Nehvi, function: Callable[[Settings], float]) -> float:
+    """Root mean square error of what it believes of accuracy, at places it was not told of."""
+    belief = sampler._beliefs().objectives[0]
+    cube = np.random.default_rng(99).random((200, 3))
+    at = belief.at(sampler.encoding.embed(cube)[0])
+    true = [function({name: float(v) for name, v in zip("xyz", row, strict=True)}) for row in cube]
+    return float(np.sqrt(np.mean((belief.centre + belief.spread * at.mean + np.array(true)) ** 2)))  # less is better
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_one_arm_showed_another_need_not_find_again(seed: int) -> None:
+    together, alone = Tasks(NUMBERS, "xyz"), Tasks(NUMBERS, "xyz")
+    told(together, "a", wave, 40, seed)
+    shifted = error(told(together, "b", lambda s: wave(s) + 0.5, 6, seed + 50), lambda s: wave(s) + 0.5)
+    by_itself = error(told(alone, "b", lambda s: wave(s) + 0.5, 6, seed + 50), lambda s: wave(s) + 0.5)
+    assert shifted < 0.5 * by_itself
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_arm_that_is_unlike_the_others_is_believed_by_its_own_trials(seed: int) -> None:
+    def other(settings: Settings) -> float:
+        return -wave(settings) + math.cos(9 * float(settings["y"]))  # type: ignore[arg-type]
+
+    together, alone = Tasks(NUMBERS, "xyz"), Tasks(NUMBERS, "xyz")
+    told(together, "a", wave, 40, seed)
+    misled = error(told(together, "b", other, 30, seed + 50), other)
+    assert misled < 1.35 * error(told(alone, "b", other, 30, seed + 50), other)
+
+
+def test_order_of_telling_and_a_restart_change_nothing_that_is_asked() -> None:
+    asked = []
+    for order in (("a", "b"), ("b", "a")):
+        of = Tasks(NUMBERS, "xyz")
+        samplers = {arm: told(of, arm, wave, 8, ord(arm)) for arm in order}
+        asked.append([samplers[arm].ask(8) for arm in ("a", "b")])
+    assert asked[0] == asked[1]
+
+
+def test_a_model_of_all_arms_chooses_after_few_trials_of_an_arms_own() -> None:
+    of = Tasks(NUMBERS, "xyz")
+    few = told(of, "b", wave, FEWEST, 1)
+    assert not few._modelled()
+    told(of, "a", wave, 6, 0)
+    assert few._modelled() and not told(of, "b", wave, FEWEST - 1, 1)._modelled()
+
+
+def test_an_arm_without_a_feasible_trial_hunts_by_the_others_model_every_other_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of = Tasks(NUMBERS, "xyz")
+    question = Question(NUMBERS["b"], OBJECTIVES, (Constraint("cost", at_most=0.5),), (-9.0, 9.0))
+    sampler = Nehvi(question, 0, task=Task(of, "b"))
+    rng = np.random.default_rng(0)
+    for n in range(8):
+        settings: Settings = {name: float(rng.random()) for name in "xyz"}
+        figures = {"accuracy": 0.1, "cost": 0.9}
+        sampler.tell(Observation(n, settings, "COMPLETE", figures, {"cost": 0.8}))
+    hunted: list[int] = []
+    hunt = Nehvi._hunt
+    monkeypatch.setattr(Nehvi, "_hunt", lambda self, number: hunted.append(number) or hunt(self, number))
+    sampler.ask(8), sampler.ask(9)
+    assert hunted == [8, 9], "nobody knows of anything feasible"
+    told(of, "a", wave, 8, 0)
+    sampler.ask(10), sampler.ask(11)
+    assert hunted == [8, 9, 11]
+
+
+def space(**changes: object) -> SearchSpace:
+    arms = tuple(Arm(name, "none", parameters) for name, parameters in ARMS.items())
+    facts: dict[str, object] = {"arms": arms, "shared": SHARED} | changes
+    return SearchSpace("s", "?", objectives=OBJECTIVES, constraints=(), procedure="coin", **facts)  # type: ignore[arg-type]
+
+
+def test_a_question_says_what_its_arms_share_and_only_what_they_can() -> None:
+    assert space(shared="rate").shared == ("rate",)
+    with pytest.raises(UsageError, match=r"shared names 'clip', which 1 of its arms has unconditionally; name param"):
+        space(shared=("clip",))
+    with pytest.raises(UsageError, match="shared names 'rat', which none of its arms has"):
+        space(shared=("rat",))
+    linear = (Float("rate", 1e-3, 1e-1), *ARMS["ascend"][2:])
+    with pytest.raises(UsageError, match="shared parameter 'rate' is on a logarithmic scale in one arm and not in ano"):
+        space(arms=(Arm("a", "none", ARMS["swap"]), Arm("b", "none", linear)))
+    assert space().fix({"method": "swap"}).shared == ()
+    assert space().fingerprint() == space(shared=()).fingerprint(), "how it is searched is not what is asked"
+
+
+def test_tasks_are_made_for_a_sampler_that_learns_of_them_and_for_arms_that_share() -> None:
+    assert set(tasks("nehvi", space())) == {"swap", "ascend"}
+    assert tasks("tpe", space()) == tasks("nehvi", space(shared=())) == {}
+    assert tasks("nehvi", space().fix({"method": "swap"})) == {}
+    of = tasks("nehvi", space())
+    first = make("nehvi", Question(ARMS["swap"], OBJECTIVES, ()), 0, (), of["swap"])
+    first.tell(Observation(0, SWAP, "FAIL"))
+    assert [t.arm for t in of["ascend"].others()] == ["swap"]
+    assert dataclasses.replace(of["ascend"].others()[0].observation, number=0).state == "FAIL"
+
+
+def test_a_parameter_held_at_one_value_is_no_dimension_and_still_a_place() -> None:
+    fixed = space().fix({"steps": 50})
+    of = Tasks({arm.name: arm.parameters for arm in fixed.arms}, fixed.shared)
+    assert of.encoding("swap").groups == 2 + 2 + 2
+    half = {"swap": space().fix({"steps": 50}).arms[0].parameters, "ascend": ARMS["ascend"]}
+    gaps = apart(Tasks(half, SHARED), ("swap", SWAP), ("ascend", ASCEND))
+    assert 1 not in gaps, "50 steps there are 50 steps here"
