@@ -81,6 +81,21 @@ def parser() -> argparse.ArgumentParser:
     arms.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the runs")
     arms.set_defaults(command=_arms)
 
+    hunt = commands.add_parser("hunt", help="trials until the first feasible one, by ways of hunting for it")
+    hunt.add_argument("--problem", nargs="+", default=["c2-dtlz2"], metavar="NAME", help="or an arm's, alike.ascend")
+    hunt.add_argument("--seeds", type=_positive, default=20, metavar="N", help="(default: 20)")
+    hunt.add_argument("--trials", type=_positive, default=100, metavar="N", help="at most (default: 100)")
+    hunt.set_defaults(command=_hunt)
+
+    literature = commands.add_parser("literature", help="constrained problems of the literature, with a switch each")
+    literature.add_argument("--problem", nargs="+", default=["osy", "welded-beam"], metavar="NAME")
+    literature.add_argument(
+        "--sampler", nargs="+", default=["nehvi", "tpe"], metavar="NAME", help="the last: to compare"
+    )
+    literature.add_argument("--seeds", type=_positive, default=20, metavar="N", help="(default: 20)")
+    literature.add_argument("--trials", type=_positive, default=100, metavar="N", help="of a run (default: 100)")
+    literature.set_defaults(command=_literature)
+
     gate = commands.add_parser("gate", help="what the gate saves, and what it loses")
     _add_problem(gate)
     gate.add_argument("--strategy", default="random", metavar="SAMPLER", help="whose ungated trials (default: random)")
@@ -99,7 +114,8 @@ def parser() -> argparse.ArgumentParser:
     gate.set_defaults(command=_gate)
 
     ask = commands.add_parser("ask", help="how long a sampler takes to choose a trial, and what it keeps in memory")
-    _add_problem(ask)
+    _add_problem(ask, required=False)
+    ask.add_argument("--family", metavar="NAME", help="all arms of a family (see arms), which take turns")
     ask.add_argument("--strategy", default="nehvi", metavar="SAMPLER", help="who chooses (default: nehvi)")
     ask.add_argument(
         "--trials", type=_positive, nargs="+", default=[100, 1000, 5000], metavar="N", help="told before it chooses"
@@ -209,9 +225,18 @@ def _gate(args: argparse.Namespace) -> None:
 
 
 def _ask(args: argparse.Namespace) -> None:
-    from benchmarks.search import asking
+    from benchmarks.search import arms, asking
+    from benchmarks.search.baselines import make
+    from benchmarks.search.clock import stream
 
-    print(asking.table(asking.measure(_chosen(args), args.strategy, args.trials, args.asks, args.seed)))
+    most = max(args.trials) + args.asks
+    if args.family:
+        lanes = arms.lanes(arms.family(args.family), args.strategy, args.seed, most)
+        choosers = [asking.Chooser(lane.problem, lane.sampler) for lane in lanes]
+    else:
+        chosen = _chosen(args)
+        choosers = [asking.Chooser(chosen, make(args.strategy, chosen, stream("sampler", args.seed), most)[0])]
+    print(asking.table(asking.measure(choosers, args.trials, args.asks, args.seed)))
 
 
 def _arms(args: argparse.Namespace) -> None:
@@ -226,6 +251,22 @@ def _arms(args: argparse.Namespace) -> None:
             if arms.run(chosen, strategy, seed, limits, args.output):
                 print(f"{chosen.name} {strategy} seed {seed}: {time.perf_counter() - started:.1f} s", flush=True)
     print(arms.table(chosen, args.output, args.strategy[0], args.at))
+
+
+def _hunt(args: argparse.Namespace) -> None:
+    from benchmarks.search import arms, hunting
+
+    problems = []
+    for name in args.problem:
+        of, _, arm = name.partition(".")
+        problems += [p for p in arms.family(of).problems if p.arm.name == arm] if arm else [problem(name)]
+    print(hunting.table(problems, args.seeds, args.trials))
+
+
+def _literature(args: argparse.Namespace) -> None:
+    from benchmarks.search import literature
+
+    print(literature.table(args.problem, args.sampler, args.seeds, args.trials))
 
 
 def _best(args: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """Sweeps of several arms, simulated: each arm's search by itself, or one model of all of them (`sweep.samplers.tasks`).
 
 A family is a problem an arm and the names of what they share. *alike*: the three losses of the mixed problem, each an arm,
-which act alike in five shared parameters. *unlike*: Branin-Currin, its mirror image and C2-DTLZ2, whose x1, x2 have nothing in common but
-their names and are declared as shared all the same. *methods*: the recorded methods.
+which act alike in five shared parameters. *unlike*: Branin-Currin, its mirror image and C2-DTLZ2, whose x1 and x2 have
+nothing in common but their names and are declared as shared all the same. *methods*: the recorded methods.
 """
 
 from __future__ import annotations
@@ -59,22 +59,27 @@ def run(of: Family, name: str, seed: int, limits: Limits, folder: Path) -> bool:
     ]  # fmt: skip
     if all(results.there(folder, o, name, seed) for o in options):
         return False
-    strategy = Strategy.parse(name.replace(TOGETHER, "nehvi"))
-    tasks = Tasks({p.arm.name: p.arm.parameters for p in of.problems}, of.shared) if TOGETHER in name else None
     expected = min(limits.trials, max(20, round(limits.core_seconds / 20 / len(of.problems))))
-    lanes = []
-    for i, problem in enumerate(of.problems):
-        drawn = stream("sampler", seed, i)
-        own = None
-        if tasks is not None:
-            sampler: Sampler = Nehvi(problem.question(expected), drawn, task=Task(tasks, problem.arm.name))
-        else:
-            sampler, own = strategy.sampler_of(problem, drawn, expected)
-        lanes.append(Lane(problem, sampler, strategy.judge(problem, own)))
-    runs = simulate_arms(lanes, stream("noise", seed), limits)
+    runs = simulate_arms(lanes(of, name, seed, expected), stream("noise", seed), limits)
     for option, arm_run in zip(options, runs, strict=True):
         results.write(folder, option, name, seed, arm_run)
     return True
+
+
+def lanes(of: Family, name: str, seed: int, trials: int) -> list[Lane]:
+    """The arms under a strategy, for about so many trials each."""
+    strategy = Strategy.parse(name.replace(TOGETHER, "nehvi"))
+    tasks = Tasks({p.arm.name: p.arm.parameters for p in of.problems}, of.shared) if TOGETHER in name else None
+    arms = []
+    for i, problem in enumerate(of.problems):
+        drawn = stream("sampler", seed, i)
+        if tasks is not None:
+            sampler: Sampler = Nehvi(problem.question(trials), drawn, task=Task(tasks, problem.arm.name))
+            own = None
+        else:
+            sampler, own = strategy.sampler_of(problem, drawn, trials)
+        arms.append(Lane(problem, sampler, strategy.judge(problem, own)))
+    return arms
 
 
 def table(of: Family, folder: Path, against: str, at: Sequence[float]) -> str:

@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.search import tree
-from benchmarks.search.baselines import make
 from benchmarks.search.clock import observation, stream
 from benchmarks.search.staged import Problem, known_after
-from sweep.samplers import Observation
+from sweep.samplers import Observation, Sampler
 from sweep.space import Settings
 
 RUNNING = 4  # trials under way while one is chosen
@@ -36,33 +35,46 @@ class Asked:
     resident: int
 
 
-def measure(problem: Problem, sampler: str, sizes: Sequence[int], asks: int, seed: int = 0) -> list[Asked]:
-    """Choose `asks` trials at each size, smallest first."""
-    chooser, _ = make(sampler, problem, stream("sampler", seed), max(sizes) + asks)
+@dataclass
+class Chooser:
+    """An arm of a sweep: its problem and who chooses its trials."""
+
+    problem: Problem
+    sampler: Sampler
+    asked: int = 0  # trials that it has chosen or was told of
+
+
+def measure(arms: Sequence[Chooser], sizes: Sequence[int], asks: int, seed: int = 0) -> list[Asked]:
+    """Choose `asks` trials at each size, smallest first; sizes are of all arms together, which take turns."""
     rng = np.random.default_rng(stream("settings", seed))
-    number, found = 0, []
+    asked = []
     for size in sorted(sizes):
-        while number < size:
-            settings = problem.arm.check(tree.drawn(problem.arm.parameters, rng))
-            chooser.running(number, settings)
-            chooser.tell(_ended(problem, number, settings, seed))
-            number += 1
-        running: deque[tuple[int, Settings]] = deque()
+        while sum(arm.asked for arm in arms) < size:
+            arm = min(arms, key=lambda arm: arm.asked)
+            settings = arm.problem.arm.check(tree.drawn(arm.problem.arm.parameters, rng))
+            arm.sampler.running(arm.asked, settings)
+            arm.sampler.tell(_ended(arm.problem, arm.asked, settings, seed))
+            arm.asked += 1
+        running: deque[tuple[Chooser, int, Settings]] = deque()
         took = []
         for _ in range(asks + RUNNING):
+            arm = min(arms, key=lambda arm: arm.asked)
             begun = time.perf_counter()
-            settings = chooser.ask(number)
+            settings = arm.sampler.ask(arm.asked)
             took.append(time.perf_counter() - begun)
-            running.append((number, settings))
-            number += 1
+            running.append((arm, arm.asked, settings))
+            arm.asked += 1
             if len(running) > RUNNING:
-                ended, of = running.popleft()
-                chooser.tell(_ended(problem, ended, problem.arm.check(of), seed))
-        for ended, of in running:
-            chooser.tell(_ended(problem, ended, problem.arm.check(of), seed))
+                _end(*running.popleft(), seed)
+        for one in running:
+            _end(*one, seed)
         gc.collect()
-        found.append(Asked(size, tuple(took[RUNNING:]), _resident()))
-    return found
+        asked.append(Asked(size, tuple(took[RUNNING:]), _resident()))
+    return asked
+
+
+def _end(arm: Chooser, number: int, settings: Settings, seed: int) -> None:
+    arm.sampler.tell(_ended(arm.problem, number, arm.problem.arm.check(settings), seed))
 
 
 def table(asked: Sequence[Asked]) -> str:

@@ -11,6 +11,7 @@ from sweep.plan.flags import Line, Words
 from sweep.plan.plan import Plan
 from sweep.procedures import Setup
 from sweep.reading.durations import duration
+from sweep.samplers.catalogue import learns_of_all_arms
 from sweep.space import Choice, Constraint, Parameter, SearchSpace
 
 _FEW_ARMS = 4  # more than this are told in fewer words
@@ -25,6 +26,7 @@ _HEADINGS = {
     "ends": Line(label="", opening="ends earlier by "),
     "stops": Line(label=""),
     "warm start": Line(),
+    "shared": Line(),
     "objectives": Line(wrap=False),
     "constraints": Line(wrap=False),
     "confirm": Line(wrap=False),
@@ -69,6 +71,12 @@ def _every_word(plan: Plan[Setup], space: SearchSpace) -> Iterator[tuple[Words, 
     yield from plan.setup.more_words(space)
     yield Words("question"), space.question
     yield Words("search"), _budgets(plan, space)
+    if learns_of_all_arms(plan.sampler, space):
+        names = ", ".join(space.shared)
+        yield (
+            Words("shared"),
+            f"{names}: what they do in one arm is evidence in the others, as far as the arms prove alike",
+        )
     yield Words("objectives"), ", ".join(f"{o.direction} {o.metric}" for o in space.objectives)
     words = procedures.named(space.procedure).bounds
     yield Words("constraints"), ", ".join(_constraint_text(c, words) for c in space.constraints) or "none"

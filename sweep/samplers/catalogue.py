@@ -34,12 +34,17 @@ def make(
 
 def tasks(name: str, space: SearchSpace) -> dict[str, Task]:
     """The arms of a question as tasks of one model, by arm; none where they share nothing or the sampler learns of one alone."""
-    if name != "nehvi" or not space.shared or len(space.arms) < 2:
+    if not learns_of_all_arms(name, space):
         return {}
     from sweep.samplers.tasks import Task, Tasks
 
     together = Tasks({arm.name: arm.parameters for arm in space.arms}, space.shared)
     return {arm.name: Task(together, arm.name) for arm in space.arms}
+
+
+def learns_of_all_arms(name: str, space: SearchSpace) -> bool:
+    """Whether this sampler models the question's arms together."""
+    return name == "nehvi" and bool(space.shared) and len(space.arms) > 1
 
 
 def check_installed(name: str, flag: str = "--sampler") -> None:

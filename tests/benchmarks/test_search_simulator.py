@@ -15,10 +15,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks is no installed package
 
+from benchmarks.search import arms as family_arms
 from benchmarks.search import asking, best, gating, judges, measures, recording, results, surrogate, tree
 from benchmarks.search.__main__ import main
 from benchmarks.search.baselines import make
-from benchmarks.search.clock import Limits, Run, simulate, stream
+from benchmarks.search.clock import Limits, Run, simulate, simulate_arms, stream
 from benchmarks.search.problems import BUDGET, PROBLEMS, best_known
 from benchmarks.search.staged import (
     ATTACKS,
@@ -34,6 +35,7 @@ from benchmarks.search.staged import (
 from benchmarks.search.strategies import Strategy
 from search_spaces.dimum_robustness import SPACE
 from sweep import records
+from sweep.errors import UsageError
 from sweep.samplers import Observation
 from sweep.space import Settings
 from sweep.statistics.estimates import hypervolume
@@ -78,6 +80,25 @@ def test_no_more_trials_are_begun_than_asked_for_and_idle_workers_cost_nothing()
     done = run(PROBLEMS["mixed"], trials=7, core_seconds=1e6)
     assert len(done.events) == done.begun == 7 and done.unfinished_s == 0
     assert done.spent == pytest.approx(sum(e.core_s for e in done.events))
+
+
+@pytest.mark.parametrize("strategy", ["nehvi+margin", "joint+margin"])
+def test_arms_take_turns_on_the_same_workers_and_each_has_a_run_of_its_own(strategy: str, tmp_path: Path) -> None:
+    alike, limits = family_arms.family("alike"), Limits(500.0, 3)
+    runs = simulate_arms(family_arms.lanes(alike, strategy, 0, 20), 0, limits)
+    assert [r.spent for r in runs] == [500.0] * 3 and max(r.begun for r in runs) - min(r.begun for r in runs) <= 1
+    assert sum(e.core_s for r in runs for e in r.events) + runs[0].unfinished_s == pytest.approx(500, abs=1e-6)
+    for problem, one in zip(alike.problems, runs, strict=True):
+        assert all(problem.arm.check(json.loads(e.settings)) for e in one.events)
+
+    assert family_arms.run(alike, strategy, 0, limits, tmp_path) and not family_arms.run(
+        alike, strategy, 0, limits, tmp_path
+    )
+    assert family_arms.run(alike, "random", 0, limits, tmp_path)
+    head, _, *rows = family_arms.table(alike, tmp_path, "random", [250.0, 500.0]).splitlines()[2:]
+    assert {row.split(" | ")[0] for row in rows} == {f"| {strategy}", "| random"} and "500 core-s" in head
+    with pytest.raises(UsageError, match="--against tpe"):
+        family_arms.table(alike, tmp_path, "tpe", [250.0])
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
@@ -318,7 +339,12 @@ def test_the_gate_never_stops_what_measured_well() -> None:
 
 
 def test_choosing_is_timed_with_trials_under_way_and_memory_is_told() -> None:
-    asked = asking.measure(PROBLEMS["mixed"], "nehvi", (30, 10), asks=3)
+    arms = [
+        asking.Chooser(lane.problem, lane.sampler)
+        for lane in family_arms.lanes(family_arms.family("alike"), "joint", 0, 30)
+    ]
+    asked = asking.measure(arms, (30, 10), asks=3)
+    assert max(arm.asked for arm in arms) - min(arm.asked for arm in arms) <= 1, "they take turns"
     assert [a.trials for a in asked] == [10, 30] and all(len(a.wall_s) == 3 and min(a.wall_s) > 0 for a in asked)
     assert asking.table(asked).count("\n") == 3 and asked[0].resident > 2**20
 

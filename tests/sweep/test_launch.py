@@ -238,7 +238,16 @@ def test_a_dry_run_prints_the_whole_plan_and_does_nothing(tmp_path: Path) -> Non
     assert done.stderr == ""
     for said in ("dimum 16 trials, label_swap 8 trials", "max(.25 × FID(θ₀), 2 × SD", "core-s", "dimra-public-1e-3"):
         assert said in done.stdout
+    assert "\nshared      learning_rate, steps, lambda_ratio, " in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flags", ["--sampler tpe", "--fix method=dimum"])
+def test_what_arms_share_is_told_where_a_sampler_learns_of_several(
+    flags: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--space", "dimum_robustness", "--dry-run", *flags.split()]) == 0
+    assert "\nshared " not in capsys.readouterr().out
 
 
 def test_one_of_a_thing_is_told_in_the_singular(capsys: pytest.CaptureFixture[str]) -> None:
