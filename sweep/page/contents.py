@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.errors import UsageError
+from sweep.errors import UsageError, called
 from sweep.page import charts, gallery
 from sweep.page.explorer import explored
 from sweep.page.figures import front_figure, png_bytes
@@ -109,6 +109,7 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
         "runs": runs,
         "several": len(sweeps) > 1,
         "differs": comparable(sweeps) if len(sweeps) > 1 else [],
+        "pareto": called("sweep.pareto"),
         "written": now().strftime("%Y-%m-%d %H:%M UTC"),
         "data": {"runs": data, "pictures": list(pictures)},
         "live": None,

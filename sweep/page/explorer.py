@@ -13,13 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from sweep.errors import called
 from sweep.page.front import lines, window
 from sweep.page.marks import Mark, control_marks, controls, marks
 from sweep.procedures import START
 from sweep.procedures.panels import Curves, Pictures
 from sweep.reading.arm_against_arm import FEW_ARMS
 from sweep.reading.best import leader
-from sweep.reading.ending import Ending
+from sweep.reading.ending import Ending, own_members
 from sweep.reading.nearest import Held
 from sweep.reading.planes import ORDER, Plane, planes
 from sweep.reading.samples import curve_point, over_seeds
@@ -53,6 +54,8 @@ def explored(sweep: Sweep, kept: Held) -> dict[str, Any]:
     return {
         "run": str(sweep.run),
         "quoted": shlex.quote(str(sweep.run)),
+        "own_members": own_members(sweep.run),
+        "called": {name: called(f"sweep.{name}") for name in ("launch", "export", "query")},
         "space": sweep.space_name,
         "state": sweep.status.get("state", "unknown"),
         "objectives": [

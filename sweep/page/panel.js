@@ -99,8 +99,8 @@ function showCost(run, row, place) {
   place.append(element("h4", {}, "Cost"), element("p", {}, `${hours} of processor time, ${runs === 1 ? "one run" : `${runs} runs`}; what was found in the artifact store cost nothing.`));
   const id = /^[\w.-]+$/.test(row.id) ? row.id : `'${row.id.replaceAll("'", "'\\''")}'`;
   const commands = [];
-  if (row.group !== GROUP.control && row.group !== GROUP.ended) commands.push(["Run it again on fresh seeds", `python -m sweep.launch --resume ${run.quoted} --confirm ${id}`]);
-  if (replicate !== null) commands.push(["Export its model", `python -m sweep.export ${run.quoted} ${id} ${id}-model${replicate ? ` --replicate ${replicate}` : ""}`]);
+  if (row.group !== GROUP.control && row.group !== GROUP.ended) commands.push(["Run it again on fresh seeds", `${run.called.launch} --resume ${run.quoted} --confirm ${id}`]);
+  if (replicate !== null) commands.push(["Export its model", `${run.called.export} ${run.quoted} ${id}${replicate ? ` --replicate ${replicate}` : ""}${run.own_members} -o ${id}-model`]);
   for (const [what, command] of commands) {
     const button = element("button", { type: "button" }, "Copy");
     button.addEventListener("click", async () => {

@@ -263,7 +263,7 @@ function chooseByAddress() {
   if (!found || !data.runs[found[1]]) return false;
   const id = decodeURIComponent(found[2]), run = data.runs[found[1]];
   if (!run.trials.id.includes(id)) {
-    byId("said").textContent = `${id} is not among the trials that this page draws; python -m sweep.query has every one.`;
+    byId("said").textContent = `${id} is not among the trials that this page draws; ${run.called.query} has every one.`;
     return false;
   }
   choose(Number(found[1]), id, true);

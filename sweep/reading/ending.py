@@ -79,7 +79,8 @@ class Ending:
             replicate = " --replicate 1" if self.winner.confirmed else ""
             folder = run / f"{self.winner.trial_id}-model"
             by_purpose["keep the winner"] = (
-                f"{called('sweep.export')} {_quoted(run)} {self.winner.trial_id}{replicate} -o {_quoted(folder)}"
+                f"{called('sweep.export')} {_quoted(run)} {self.winner.trial_id}{replicate}{own_members(run)} "
+                f"-o {_quoted(folder)}"
             )
         else:
             by_purpose["why each trial failed or stopped"] = (
@@ -119,6 +120,12 @@ class Ending:
 
     def _figures(self, trial: Trial) -> str:
         return ", ".join(f"{o.metric} {interval(trial.at(o.metric))}" for o in self.front.objectives)
+
+
+def own_members(run: Path) -> str:
+    """`` --members RUN/members`` of a run that has members of its own, its data set perhaps; else empty. As a shell takes it."""
+    folder = run / "members"
+    return f" --members {_quoted(folder)}" if folder.is_dir() else ""
 
 
 def _quoted(path: Path) -> str:

@@ -124,6 +124,7 @@ def test_a_procedure_adds_curves_lines_tables_and_pictures(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = write_run(tmp_path / "run")
+    (run / "members").mkdir()
     of(monkeypatch, OtherPanels)
     page = opened(contents.write([run]))
     told = page.inner_text("main").rpartition("What every figure depends on")[
@@ -140,6 +141,7 @@ def test_a_procedure_adds_curves_lines_tables_and_pictures(
         "Seed 101, from above.",
         "Photographs",
         "Export its model",
+        f"python -m sweep.export {run} dimum-0001 --replicate 1 --members {run}/members -o dimum-0001-model",
     ):
         assert said in told, said
     assert page.locator(".contents a", has_text="Growth").get_attribute("href") == "#run0-growth"

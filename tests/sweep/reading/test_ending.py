@@ -27,6 +27,11 @@ def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Pa
     assert page[1] == str(tmp_path / "a run's" / "report.html") and table[3] == str(tmp_path / "a run's")
     assert keep[2:] == ["sweep.export", str(tmp_path / "a run's"), "dimum-0001", "--replicate", "1", "-o",
                         str(tmp_path / "a run's" / "dimum-0001-model")]  # fmt: skip
+    (tmp_path / "a run's" / "members").mkdir()
+    assert shlex.split(ending.commands()["keep the winner"])[-4:-2] == [
+        "--members",
+        str(tmp_path / "a run's" / "members"),
+    ]
     shown = ending.text()
     best = "best    dimum-0001       robustness 0.88 [0.84, 0.92], fid_delta 3.2 [2.7, 3.7]"
     assert f"{best}  (confirmed front 2 of 7 trials)" in shown and "control control-retrain  robustness 0.86 [" in shown
