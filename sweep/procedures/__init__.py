@@ -132,10 +132,6 @@ class Knowledge(Protocol):
         """Of a trial that goes on, by figure: the best that it can still be, and that bound's standard error."""
         ...
 
-    def shown(self, curves: Sequence[Row]) -> dict[str, float]:
-        """What a trial has shown on its way, by names that mean the same in every trial: its figures are predicted by it."""
-        ...
-
     def sd(self, figure: str, value: float) -> float:
         """Standard deviation of one replicate's figure over seeds, training seeds included; 0 where it is not known."""
         ...

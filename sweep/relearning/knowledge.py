@@ -66,11 +66,6 @@ class Knowledge:
                 bounds[metric] = 1.0 - self._certain(worst), self._error(worst)
         return bounds
 
-    def shown(self, curves: Sequence[Row]) -> dict[str, float]:
-        """Relearning accuracy by attack and rung; before any attack it is one figure, whatever the attack."""
-        rungs = [row for row in curves if row["metric"] == RELEARNED and row["value"] is not None] if self.rungs else []
-        return {f"{row['attack'] if row['attack_step'] else START}@{row['attack_step']}": row["value"] for row in rungs}
-
     def sd(self, figure: str, value: float) -> float:
         """Of one replicate about the mean over seeds."""
         if figure == "fid_delta":

@@ -40,7 +40,7 @@ class Observation:
     some. `excesses` are the constraints' violations in units of their bounds, ≤ 0 where they
     hold, as far as they were scored. `bounds` holds, for an objective never reached, the value it cannot be better than.
     `sems` are standard errors by metric, where they are known: of the figure, or of the excess where the metric is no
-    objective. `shown` is what it showed on its way, by names of the procedure's own: what a stopped trial's figures are told by.
+    objective.
     """
 
     number: int
@@ -52,7 +52,6 @@ class Observation:
     sems: Mapping[str, float] = field(default_factory=dict)
     replicates: int = 1
     core_s: float = 0.0
-    shown: Mapping[str, float] = field(default_factory=dict)
 
 
 class Sampler(Protocol):

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from sweep.samplers import Observation, Question
 from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Data, GaussianProcess, Hyperparameters, Marginal, truncation_sites
-from sweep.samplers.partial import predictions
 from sweep.statistics.estimates import nondominated
 
-PREDICT = True
 FAILURE = "\0failure"  # the output that says whether a trial fails; no metric is called so
 COST = "\0cost"  # the output that says what a trial costs
 
@@ -92,15 +90,13 @@ def objective(question: Question, observations: Sequence[Observation], index: in
     """What is known of an objective, turned so that less is better."""
     metric, sign = question.objectives[index].metric, signs(question)[index]
     finished = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL"]
-    predicted = predictions(observations, metric) if PREDICT else {}
-    has = [(i, o.figures[metric], o.sems.get(metric, 0.0), o.replicates) for i, o in finished if metric in o.figures]
-    has = sorted([*has, *((i, mean, error, 1) for i, (mean, error) in predicted.items())])
-    bounded = [(i, o) for i, o in finished if metric in o.bounds and metric not in o.figures and i not in predicted]
+    has = [(i, o) for i, o in finished if metric in o.figures]
+    bounded = [(i, o) for i, o in finished if metric in o.bounds and metric not in o.figures]
     return Known(
-        rows=np.array([i for i, *_ in has], dtype=np.intp),
-        values=np.array([sign * value for _, value, *_ in has]),
-        sems=np.array([sem for *_, sem, _ in has]),
-        replicates=np.array([float(replicates) for *_, replicates in has]),
+        rows=np.array([i for i, _ in has], dtype=np.intp),
+        values=np.array([sign * o.figures[metric] for _, o in has]),
+        sems=np.array([o.sems.get(metric, 0.0) for _, o in has]),
+        replicates=np.array([float(o.replicates) for _, o in has]),
         bounded=np.array([i for i, _ in bounded], dtype=np.intp),
         bounds=np.array([sign * o.bounds[metric] for _, o in bounded]),
     )

@@ -43,7 +43,7 @@ def observation(
         bounds = {metric: bound for metric, (bound, _) in _possible(space, curves, knowledge, known).items()}
     over = excesses(space, figures)
     sems = standard_errors(space, figures, curves, knowledge)
-    return Observation(number, settings, state, known, over, bounds, sems, core_s=core_s, shown=knowledge.shown(curves))
+    return Observation(number, settings, state, known, over, bounds, sems, core_s=core_s)
 
 
 def possible(space: SearchSpace, figures: Row, curves: Sequence[Row], knowledge: Knowledge) -> Possible:

@@ -236,9 +236,6 @@ class Knowledge:
         errors = _share_errors(last["value"], last["samples"])
         return {name: (value, errors[name]) for name, value in values.items()}
 
-    def shown(self, curves: Sequence[Row]) -> dict[str, float]:
-        return {f"flip {row['flip']}": row["value"] for row in curves}
-
     def sd(self, figure: str, value: float) -> float:
         return _share_errors(value, self.fewest)[figure] if figure == "heads_share" else 0.0
 
