@@ -63,6 +63,27 @@ class _Figure:
     warp: Warp | None
 
 
+@dataclass(frozen=True)
+class _Trials:
+    """Observations and their features (n, e)."""
+
+    observations: list[Observation]
+    features: Array
+
+    def some(self, question: Question, size: int) -> _Trials:
+        """At most `size` of them: see `subset`."""
+        rows = subset(question, self.observations, size)
+        return _Trials([self.observations[i] for i in rows], self.features[rows])
+
+    def beside(self, others: _Trials) -> _Trials:
+        return _Trials([*self.observations, *others.observations], np.concatenate([self.features, others.features]))
+
+
+def _trials_of(told: Sequence[Told], like: Array) -> _Trials:
+    """Trials of several arms; their features are as wide as those of `like`."""
+    return _Trials([t.observation for t in told], np.array([t.features for t in told]).reshape(-1, like.shape[1]))
+
+
 class Learner:
     """Makes beliefs of observations; remembers the last hyper-parameters of each output and what they were fitted to."""
 
@@ -85,34 +106,25 @@ class Learner:
             apart = [o for o in (study.failure, study.cost) if o]
             for one in (*study.objectives, *study.constraints, *apart):
                 self._sources[one.metric] = (*self._sources.get(one.metric, ()), one.process)
-        self._fitted: dict[str, tuple[bytes, Fit]] = task.tasks.fits if task else {}
+        # arms fit the same data and share what is found, unless earlier studies of its own tell one of another trend
+        self._fitted: dict[str, tuple[bytes, Fit]] = task.tasks.fits if task and not earlier else {}
 
     def beliefs(self, observations: Sequence[Observation], points: Array) -> Beliefs:
         """`observations` in order of their numbers, with their points; a subset is used where they are many."""
         features, columns = self.encoding.embed(points)
-        if self.task is None:
-            first = milestone(len(observations))
-            early, early_features = self._some(observations[:first], features[:first], FITTED)
-        else:
-            early, early_features = self._some(*_unzipped(self.task.tasks.early(milestone), features), FITTED)
-        chosen = subset(self.question, observations, CONDITIONED if self.task is None else OWN)
-        some, points, features = [observations[i] for i in chosen], points[chosen], features[chosen]
-        known, known_features = some, features
+        rows = subset(self.question, observations, CONDITIONED if self.task is None else OWN)
+        own = _Trials([observations[i] for i in rows], features[rows])
+        fitted_to = self._fitted_to(_Trials(list(observations), features), columns)
+        known = own
         if self.task is not None:
-            others = self._some(*_unzipped(self.task.others(), features), CONDITIONED - len(some))
-            known, known_features = [*some, *others[0]], np.concatenate([features, others[1]])
-        # a corner and warps of their own, so that later trials do not change what is fitted
-        own_early = early if self.task is None else observations
-        fitted_to = {
-            f.metric: data_of(f.known, f.warp, early_features, self.encoding, columns).data
-            for f in _figures(self.question, early, corner(self.question, own_early))
-        }
-        corner_, outputs = corner(self.question, some), []
-        for f in _figures(self.question, known, corner_):
-            standard = data_of(f.known, f.warp, known_features, self.encoding, columns)
+            others = _trials_of(self.task.others(), features).some(self.question, CONDITIONED - len(rows))
+            known = own.beside(others)
+        corner_, outputs = corner(self.question, own.observations), []
+        for f in _figures(self.question, known.observations, corner_):
+            standard = data_of(f.known, f.warp, known.features, self.encoding, columns)
             trend_fit = self._fit(f.metric, fitted_to.get(f.metric, standard.data))
             standard = replace(standard, data=replace(standard.data, trend=trend_fit.trend))
-            outputs.append(output(f.metric, f.known, f.warp, known_features, standard, trend_fit.hyperparameters))
+            outputs.append(output(f.metric, f.known, f.warp, known.features, standard, trend_fit.hyperparameters))
         m = len(self.question.objectives)
         apart = {o.metric: o for o in outputs if o.metric in (FAILURE, COST)}
         return Beliefs(
@@ -121,14 +133,29 @@ class Learner:
             constraints=tuple(o for o in outputs[m:] if o.metric not in apart),
             failure=apart.get(FAILURE),
             cost=apart.get(COST),
-            observations=tuple(some),
-            points=points,
-            features=features,
+            observations=tuple(own.observations),
+            points=points[rows],
+            features=own.features,
         )
 
-    def _some(self, observations: Sequence[Observation], features: Array, size: int) -> tuple[list[Observation], Array]:
-        rows = subset(self.question, observations, size)
-        return [observations[i] for i in rows], features[rows]
+    def _fitted_to(self, own: _Trials, columns: NDArray[np.intp]) -> dict[str, Data]:
+        """By metric, what hyper-parameters are fitted to: the first trials, of all arms where it has a task.
+
+        With a corner and warps of their own, so that later trials do not change it.
+        """
+        if self.task is None:
+            first = milestone(len(own.observations))
+            early = own_early = _Trials(own.observations[:first], own.features[:first])
+        else:
+            told = self.task.tasks.early(milestone)
+            early = _trials_of(told, own.features)
+            own_early = _trials_of([t for t in told if t.arm == self.task.arm], own.features)
+        early = early.some(self.question, FITTED)
+        corner_ = corner(self.question, own_early.some(self.question, FITTED).observations)
+        return {
+            f.metric: data_of(f.known, f.warp, early.features, self.encoding, columns).data
+            for f in _figures(self.question, early.observations, corner_)
+        }
 
     def _fit(self, metric: str, data: Data) -> Fit:
         """Hyper-parameters, about the trend of earlier studies if the data are likelier that way, and of none if not."""
@@ -164,11 +191,6 @@ def _figures(question: Question, observations: Sequence[Observation], corner_: C
     if len(paid.values) >= PRICED:
         modelled.append(_Figure(COST, paid, None))
     return modelled
-
-
-def _unzipped(told: Sequence[Told], like: Array) -> tuple[list[Observation], Array]:
-    """Trials of several arms, and their features (n, e) of the same width as those of `like`."""
-    return [t.observation for t in told], np.array([t.features for t in told]).reshape(-1, like.shape[1])
 
 
 def milestone(count: int) -> int:

@@ -60,7 +60,8 @@ class Tasks:
         UsageError for a shared parameter that is a number in one arm and a choice in another, or on two scales.
         """
         self._encodings = {arm: Encoding(parameters) for arm, parameters in arms.items()}
-        self._shared = {name: one for name in shared if (one := self._common(name)) is not None}
+        common = {name: self._common(name) for name in shared}
+        self._shared = {name: one for name, one in common.items() if one is not None}
         self._told: dict[tuple[str, int], Told] = {}
         self.fits: dict[str, tuple[bytes, Fit]] = {}  # of the model of all arms: whichever asks first has them made
 
@@ -75,9 +76,9 @@ class Tasks:
         self._told = self._told | {(told.arm, told.observation.number): told}
 
     def told(self) -> list[Told]:
-        """In order of arms and numbers."""
+        """In order of numbers, and of arms where these agree: the latest are last, whatever their arm."""
         told, order = self._told, {arm: i for i, arm in enumerate(self._encodings)}
-        return [told[key] for key in sorted(told, key=lambda key: (order[key[0]], key[1]))]
+        return [told[key] for key in sorted(told, key=lambda key: (key[1], order[key[0]]))]
 
     def early(self, milestone: Callable[[int], int]) -> list[Told]:
         """The first trials of every arm, as many of them as their `milestone` says: the same whichever arm asks."""
@@ -97,7 +98,8 @@ class Tasks:
 
     def _common(self, name: str) -> _Shared | None:
         """What arms have in common of a parameter; None where fewer than two have it, or all hold it at one value."""
-        having = [p.parameter for arm in self._encodings if (p := self._top(arm).get(name)) is not None]
+        of_arms = (self._top(arm) for arm in self._encodings)
+        having = [dimensions[name].parameter for dimensions in of_arms if name in dimensions]
         if len(having) < 2:
             return None
         if any(isinstance(p, Choice) for p in having):

@@ -201,3 +201,32 @@ def test_a_parameter_held_at_one_value_is_no_dimension_and_still_a_place() -> No
     half = {"swap": space().fix({"steps": 50}).arms[0].parameters, "ascend": ARMS["ascend"]}
     gaps = apart(Tasks(half, SHARED), ("swap", SWAP), ("ascend", ASCEND))
     assert 1 not in gaps, "50 steps there are 50 steps here"
+
+
+def test_an_arm_with_an_earlier_study_finds_its_own_fits_and_changes_no_others() -> None:
+    rng = np.random.default_rng(3)
+    study = []
+    for n in range(12):
+        settings: Settings = {name: float(rng.random()) for name in "xyz"}
+        figures = {"accuracy": wave(settings), "cost": float(settings["z"])}  # type: ignore[arg-type]
+        study.append(Observation(n, settings, "COMPLETE", figures))
+    asked = []
+    for first in ("warm", "cold"):
+        of = Tasks(NUMBERS, "xyz")
+        question = Question(NUMBERS["b"], OBJECTIVES, (), (-9.0, 9.0))
+        warm = Nehvi(question, 5, earlier=[study], task=Task(of, "b"))
+        cold = told(of, "a", wave, 10, 0)
+        for n in range(6):
+            warm.tell(dataclasses.replace(study[n], number=n))
+        order = (warm, cold) if first == "warm" else (cold, warm)
+        settings_of = {id(sampler): sampler.ask(20) for sampler in order}
+        asked.append([settings_of[id(warm)], settings_of[id(cold)]])
+    assert asked[0] == asked[1]
+
+
+def test_the_latest_trials_come_last_whatever_their_arm() -> None:
+    of = Tasks(NUMBERS, "xyz")
+    for arm, trials in (("b", 2), ("a", 3)):
+        told(of, arm, wave, trials, 0)
+    assert [(t.observation.number, t.arm) for t in of.told()] == [(0, "a"), (0, "b"), (1, "a"), (1, "b"), (2, "a")]
+    assert [(t.observation.number, t.arm) for t in of.early(lambda count: count - 1)] == [(0, "a"), (0, "b"), (1, "a")]
