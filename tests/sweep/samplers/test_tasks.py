@@ -15,11 +15,11 @@ from sweep.samplers.catalogue import make, tasks
 from sweep.samplers.encoding import Array
 from sweep.samplers.nehvi import FEWEST, Nehvi
 from sweep.samplers.tasks import Task, Tasks
-from sweep.space import Arm, Choice, Constraint, Float, Int, Objective, SearchSpace, Settings
+from sweep.space import Arm, Choice, Constraint, Float, Int, Objective, Parameter, SearchSpace, Settings
 
 RATE = Float("rate", 1e-4, 1e-2, log=True)
 SCHEDULE = Choice("schedule", ("flat", "cosine"))
-ARMS = {
+ARMS: dict[str, tuple[Parameter, ...]] = {
     "swap": (Choice("target", ("near", "far")), RATE, Int("steps", 10, 100), SCHEDULE),
     "ascend": (Float("clip", 0.0, 1.0), Float("rate", 1e-3, 1e-1, log=True), Int("steps", 10, 200), SCHEDULE),
 }
@@ -27,7 +27,10 @@ SHARED = ("rate", "steps", "schedule")
 OBJECTIVES = (Objective("accuracy", "maximise"), Objective("cost", "minimise"))
 SWAP: Settings = {"target": "near", "rate": 3e-3, "steps": 50, "schedule": "flat"}
 ASCEND: Settings = {"clip": 0.7, "rate": 3e-3, "steps": 50, "schedule": "flat"}
-NUMBERS = {"a": tuple(Float(name, 0, 1) for name in "xyz"), "b": tuple(Float(name, 0, 1) for name in "xyz")}
+NUMBERS: dict[str, tuple[Parameter, ...]] = {
+    "a": tuple(Float(name, 0, 1) for name in "xyz"),
+    "b": tuple(Float(name, 0, 1) for name in "xyz"),
+}
 
 
 def embedded(of: Tasks, arm: str, settings: Settings) -> Array:
@@ -156,7 +159,12 @@ def test_an_arm_without_a_feasible_trial_hunts_by_the_others_model_every_other_t
         sampler.tell(Observation(n, settings, "COMPLETE", figures, {"cost": 0.8}))
     hunted: list[int] = []
     hunt = Nehvi._hunt
-    monkeypatch.setattr(Nehvi, "_hunt", lambda self, number: hunted.append(number) or hunt(self, number))
+
+    def watched(self: Nehvi, number: int) -> Array:
+        hunted.append(number)
+        return hunt(self, number)
+
+    monkeypatch.setattr(Nehvi, "_hunt", watched)
     sampler.ask(8), sampler.ask(9)
     assert hunted == [8, 9], "nobody knows of anything feasible"
     told(of, "a", wave, 8, 0)
