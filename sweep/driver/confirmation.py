@@ -23,7 +23,7 @@ from sweep.records.folder import write_json
 from sweep.records.names import name_of, number_of, replicate_of
 from sweep.records.tables import FIRST_SEEDS
 from sweep.search.confirm import chosen_for_confirmation
-from sweep.search.undecided import Undecided, undecided
+from sweep.search.undecided import Undecided, too_wide, undecided
 from sweep.space import CONTROL, SearchSpace
 
 
@@ -65,8 +65,10 @@ class Confirmation:
             return [self._job(members[replicate_of(n)[0]], replicate_of(n)[1], asked_for[n]) for n in unfinished]
         left = self._replicates_left(members, rows)
         questions = undecided(sweep, self.plan.confirm_sure)
-        following = {q: 1 + max(r["replicate"] for r in rows if r["trial_id"] in q.trials) for q in questions}
-        another = [q for q in questions if following[q] < len(self.plan.replicate_seeds)]
+        if not any(self._has_a_seed_left(question, rows) for question in questions):
+            questions += too_wide(sweep)
+        following = {q: _next_seed(q, rows) for q in questions}
+        another = [q for q in questions if self._has_a_seed_left(q, rows)]
         jobs: dict[str, Job] = {}
         for question in another:
             begun = {job.spec.trial_id for job in jobs.values()}
@@ -85,10 +87,14 @@ class Confirmation:
             write_json(self.run_dir / CONFIRMATION, {"asked": asked} | outcome)
         return list(jobs.values())
 
+    def _has_a_seed_left(self, question: Undecided, rows: list[dict[str, Any]]) -> bool:
+        return _next_seed(question, rows) < len(self.plan.replicate_seeds)
+
     def _outcome(self, questions: list[Undecided], another: list[Undecided]) -> dict[str, Any]:
         """What ended the confirmation and what it leaves open, in words; of these questions `another` have a seed left."""
         ended_by = (
-            f"every trial that may be on a front keeps its bounds with probability {self.plan.confirm_sure:g} or more"
+            f"every trial that may be on a front keeps its bounds with probability {self.plan.confirm_sure:g} or more, and "
+            "each arm's best is known to a third of them"
         )
         if another:
             ended_by = f"its replicates, as many as of {self.plan.confirm_seeds} seeds for each trial"
@@ -130,6 +136,11 @@ class Confirmation:
         arm = self.space.arm(member.arm)
         spec = spec or self.specs.of(member.trial_id, 1, arm, arm.check(member.parameters))
         return self.specs.reduced(spec, arm, figures)[1]
+
+
+def _next_seed(question: Undecided, rows: list[dict[str, Any]]) -> int:
+    """The replicate after the last that any of its trials has had."""
+    return 1 + max(row["replicate"] for row in rows if row["trial_id"] in question.trials)
 
 
 def given_figures(space: SearchSpace, row: Mapping[str, Any]) -> frozenset[str] | None:

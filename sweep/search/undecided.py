@@ -1,4 +1,4 @@
-"""What the confirmed seeds leave open: whether a trial of a front keeps its bounds, and which arm's best is the better.
+"""What the confirmed seeds leave open: whether a trial of a front keeps its bounds, which arm's best is the better, how good it is.
 
 A replicate is worth its time where it decides one of these, so those that are open say which trials are run on one more seed,
 and for the sake of which figures: see `Agenda`.
@@ -18,6 +18,7 @@ from sweep.reading.trial import Trial
 from sweep.reading.words import number
 from sweep.statistics.estimates import Estimate, nondominated
 
+NARROW = 1 / 3  # of a bound: an interval of the figure that it bounds is to reach no farther to either side
 TIED = 0.02  # of a share, or of the unit of a figure's bound: means that differ by less are alike to a reader
 
 
@@ -51,6 +52,29 @@ def _bounds(sweep: Sweep, arm: ArmFront, sure: float) -> Iterator[Undecided]:
             open_ones = [c.metric for c in sweep.constraints if 1 - trial.within[c.name] > share]
             text = f"whether {trial.trial_id} keeps its bound{'s' if len(open_ones) > 1 else ''} on {' and '.join(open_ones)}"
             yield Undecided((trial.trial_id,), frozenset(open_ones), f"{text} (probability {number(trial.chance)})")
+
+
+def too_wide(sweep: Sweep) -> list[Undecided]:
+    """Each arm's best, the best arm's first, whose bounded figures are not known to a third of their bounds.
+
+    For replicates that nothing else needs: it decides nothing, and says how much a reader may build on the answer.
+    """
+    wide = []
+    for trial in (standing.member for standing in standings(sweep)):
+        if trial is None or not trial.feasible or trial.confirmed is None:
+            continue
+        known = {c.metric: (trial.confirmed.get(c.metric), c.unit) for c in sweep.constraints if c.bound is not None}
+        figures = [metric for metric, (told, unit) in known.items() if told and not _is_narrow(told, NARROW * unit)]
+        if figures:
+            text = f"how large {trial.trial_id}'s {' and '.join(figures)} is, to a third of its bound"
+            wide.append(Undecided((trial.trial_id,), frozenset(figures), text))
+    return wide
+
+
+def _is_narrow(told: Estimate, width: float) -> bool:
+    if told.lower is None or told.upper is None:
+        return False
+    return (told.upper - told.lower) / 2 <= width
 
 
 def _front(sweep: Sweep, trials: list[Trial]) -> list[Trial]:

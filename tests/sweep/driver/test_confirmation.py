@@ -24,7 +24,7 @@ from sweep.reading.words import seeds_behind
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, replicate_of
 from sweep.search.reopening import reopen
-from sweep.search.undecided import undecided
+from sweep.search.undecided import too_wide, undecided
 
 BUDGET = 5.0
 
@@ -60,13 +60,33 @@ def _seeds(jobs: list[Job]) -> Counter[str]:
 
 def test_where_all_is_decided_two_seeds_are_enough(tmp_path: Path) -> None:
     agenda = agenda_of(_plan(tmp_path, confirm_seeds=3))
-    jobs = _run(agenda, {"dimum": 1.0, "label_swap": 1.0}, robust={"dimum": 0.9, "label_swap": 0.8})
+    jobs = _run(agenda, {"dimum": 1.0, "label_swap": 1.0}, 0.05, robust={"dimum": 0.9, "label_swap": 0.8})
     assert agenda.finished and set(_seeds(jobs).values()) == {2}
     controls = Counter(j.spec.trial_id for j in jobs if j.phase == "confirm" and j.arm == "control")
     assert set(controls.values()) == {3}
     sweep = read_sweep(agenda.run_dir)
     assert sweep.confirmation["open"] == [] and "0.95" in sweep.confirmation["ended_by"]
-    assert undecided(sweep, 0.95) == []
+    assert undecided(sweep, 0.95) == too_wide(sweep) == []
+
+
+@pytest.mark.parametrize("noise", [0.5, 1.0])
+def test_what_nothing_needs_narrows_the_best_of_each_arm_to_a_third_of_its_bound(tmp_path: Path, noise: float) -> None:
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3))
+    jobs = _run(agenda, {"dimum": -2.0, "label_swap": -2.0}, noise, robust={"dimum": 0.9, "label_swap": 0.8})
+    sweep = read_sweep(agenda.run_dir)
+    leaders = {str(leader.trial_id) for arm in ("dimum", "label_swap") if (leader := best(sweep, arm)) is not None}
+    assert {trial for trial, seeds in _seeds(jobs).items() if seeds > 2} <= leaders and undecided(sweep, 0.95) == []
+    further = [j for j in jobs if j.spec.replicate > 2 and j.arm != "control"]
+    assert further and all(not j.spec.attacks and j.asked_for == {"fid_delta"} for j in further)
+    parts = [agenda.specs.reduced(j.spec, agenda.space.arm(j.arm), j.asked_for or ())[1] for j in further]
+    assert sum(parts) <= len(_seeds(jobs)) + 1e-9, "no more than a third seed for all"
+    for trial in leaders:
+        told = (sweep.member(trial).confirmed or {})["fid_delta"]
+        assert told.lower is not None and told.upper is not None
+        narrow = (told.upper - told.lower) / 2 <= BUDGET / 3
+        assert narrow or _seeds(jobs)[trial] == 6 or any(trial in text for text in sweep.confirmation["open"])
+    if noise < 1:
+        assert sweep.confirmation["open"] == [] and "known to a third of them" in sweep.confirmation["ended_by"]
 
 
 def test_an_open_bound_is_decided_by_replicates_without_attacks_within_what_equal_seeds_cost(tmp_path: Path) -> None:
