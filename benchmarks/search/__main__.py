@@ -19,6 +19,8 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
+
 from benchmarks.search.problems import PROBLEMS, best_known, problem
 from benchmarks.search.staged import Problem
 from sweep.errors import UsageError, command
@@ -28,6 +30,7 @@ from sweep.plan.plan import Plan
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of every study that is made
     args.command(args)
     return 0
 

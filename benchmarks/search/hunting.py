@@ -3,8 +3,8 @@
 `tpe` is what the sweep's sampler does (`sweep.samplers.nehvi.Nehvi._hunt`). The others were tried and are kept here to be tried
 again: `model`, improvement on what the least infeasible trial violates most (`Improvement.log_nearer`); `local`, joint draws of the
 constraints' processes within a neighbourhood of the least infeasible trials, the candidate of the least violation in the draw
-(after Eriksson and Poloczek, arXiv 2002.08526); `mixed`, tpe and local in turn; `logit`, tpe told of shares' excesses on the logit
-scale with their binomial errors.
+(after Eriksson and Poloczek, arXiv 2002.08526); `mixed`, tpe and local in turn; `logit`, as model, told of shares' excesses on the
+logit scale with their binomial errors (TPE goes by the order of violations, which that leaves as it is).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Hunter(Nehvi):
         super().tell(self._on_logits(observation) if self.way == "logit" else observation)
 
     def _hunt(self, number: int) -> Array:
-        if self.way == "model":
+        if self.way in ("model", "logit"):
             return self._by_model(number)
         if self.way == "local" or (self.way == "mixed" and number % 2 == 0):
             return self._near_the_least_infeasible(number)

@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import optuna
 
 from benchmarks.search import measures
 from benchmarks.search.clock import stream
@@ -33,7 +32,6 @@ from sweep.statistics.estimates import estimate, hypervolume, nondominated, pair
 UNDER_WAY, NOISE = 4, 0.01
 SWITCH = Choice("switch", ("plain", "mirrored", "dear"))
 WORSE = {"plain": 0.0, "mirrored": 0.05, "dear": 0.1}
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of every study that is made
 OBJECTIVES = (Objective("first", "minimise"), Objective("second", "minimise"))
 
 
