@@ -259,10 +259,7 @@ def _arms(args: argparse.Namespace) -> None:
 def _hunt(args: argparse.Namespace) -> None:
     from benchmarks.search import arms, hunting
 
-    problems = []
-    for name in args.problem:
-        of, _, arm = name.partition(".")
-        problems += [p for p in arms.family(of).problems if p.arm.name == arm] if arm else [problem(name)]
+    problems = [arms.arm_problem(name) if "." in name else problem(name) for name in args.problem]
     print(hunting.table(problems, args.seeds, args.trials))
 
 

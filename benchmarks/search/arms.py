@@ -59,6 +59,7 @@ def run(of: Family, name: str, seed: int, limits: Limits, folder: Path) -> bool:
     ]  # fmt: skip
     if all(results.there(folder, o, name, seed) for o in options):
         return False
+    limits = dataclasses.replace(limits, glance=_strategy(name).glance)
     expected = min(limits.trials, max(20, round(limits.core_seconds / 20 / len(of.problems))))
     runs = simulate_arms(lanes(of, name, seed, expected), stream("noise", seed), limits)
     for option, arm_run in zip(options, runs, strict=True):
@@ -68,7 +69,7 @@ def run(of: Family, name: str, seed: int, limits: Limits, folder: Path) -> bool:
 
 def lanes(of: Family, name: str, seed: int, trials: int) -> list[Lane]:
     """The arms under a strategy, for about so many trials each."""
-    strategy = Strategy.parse(name.replace(TOGETHER, "nehvi"))
+    strategy = _strategy(name)
     tasks = Tasks({p.arm.name: p.arm.parameters for p in of.problems}, of.shared) if TOGETHER in name else None
     arms = []
     for i, problem in enumerate(of.problems):
@@ -80,6 +81,23 @@ def lanes(of: Family, name: str, seed: int, trials: int) -> list[Lane]:
             sampler, own = strategy.sampler_of(problem, drawn, trials)
         arms.append(Lane(problem, sampler, strategy.judge(problem, own)))
     return arms
+
+
+def _strategy(name: str) -> Strategy:
+    """UsageError for one that begins with an earlier study: what that is of several arms nobody has said."""
+    strategy = Strategy.parse(name.replace(TOGETHER, "nehvi"))
+    if strategy.warm:
+        raise UsageError(f"--strategy {name}: arms begin cold; leave out {strategy.warm}")
+    return strategy
+
+
+def arm_problem(name: str) -> Problem:
+    """The problem of ``FAMILY.ARM``. UsageError where there is none."""
+    of, _, arm = name.partition(".")
+    problems = {p.arm.name: p for p in family(of).problems}
+    if arm not in problems:
+        raise UsageError(f"--problem {name}: {near(arm, problems)}")
+    return problems[arm]
 
 
 def table(of: Family, folder: Path, against: str, at: Sequence[float]) -> str:

@@ -70,7 +70,8 @@ class Hunter(Nehvi):
             return observation
         n, bound = self.problem.noise.samples, self.problem.least_unlearned
         share = (bound * (1 - observation.excesses[UNLEARNED]) * n + 0.5) / (n + 1)
-        over = math.log(bound / (1 - bound)) - math.log(share / (1 - share))
+        least = (bound * n + 0.5) / (n + 1)  # smoothed alike, so that what is at the bound is at it still
+        over = math.log(least / (1 - least)) - math.log(share / (1 - share))
         return dataclasses.replace(
             observation,
             excesses={**observation.excesses, UNLEARNED: over},

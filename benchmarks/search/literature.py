@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.search import measures
 from benchmarks.search.clock import stream
 from benchmarks.search.results import interval, median
+from sweep.errors import UsageError, near
 from sweep.records import COMPLETE
 from sweep.samplers import Observation, Question
 from sweep.samplers.catalogue import make
@@ -149,12 +150,15 @@ def search(problem: Written, sampler: str, seed: int, trials: int, scale: Scale)
 
 def table(names: Sequence[str], samplers: Sequence[str], seeds: int, trials: int) -> str:
     """A section a problem as Markdown; differences are to the last sampler, seed by seed."""
+    for name in names:
+        if name not in PROBLEMS:
+            raise UsageError(f"--problem {name}: {near(name, PROBLEMS)}")
     sections = []
     for problem in (PROBLEMS[name] for name in names):
         scale = scale_of(problem)
         runs = {s: [search(problem, s, seed, trials, scale) for seed in range(seeds)] for s in samplers}
         every = np.concatenate([r.points for of in runs.values() for r in of])
-        best = _volume(every, scale)
+        best = _volume(every, scale) or 1.0  # nothing at all was found: every share is 0
         shares = {s: {seed: _volume(r.points, scale) / best for seed, r in enumerate(of)} for s, of in runs.items()}
         lines = [
             f"## {problem.name}: {scale.feasible:.2%} of settings anywhere are feasible",

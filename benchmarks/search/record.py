@@ -58,15 +58,13 @@ _TOLD = ("robustness", "fid_delta", "unlearning_accuracy")
 _TABLES = ("trials", "replicates", "curves", "stages")
 
 
-class ArmSettings:
-    """The settings of one arm by number: its start points, then anywhere in its tree, then neighbours of the best so far."""
+class Places:
+    """Where one arm is recorded, by number: its start points, then anywhere in its tree, then neighbours of the best so far."""
 
-    def __init__(
-        self, arm: Arm, space: SearchSpace, settings: int, seed: int, rows: Iterable[Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, arm: Arm, space: SearchSpace, count: int, seed: int, rows: Iterable[Mapping[str, Any]]) -> None:
         self.arm, self.space, self.seed = arm, space, seed
         self.trials = {r["number"]: r for r in rows if r["arm"] == arm.name}
-        self._sobol = _sobol(arm, int(ANYWHERE * settings), seed)
+        self._sobol = _sobol(arm, int(ANYWHERE * count), seed)
 
     def at(self, number: int) -> Settings:
         """The settings an earlier driver had asked this number for, or new ones."""
@@ -74,7 +72,7 @@ class ArmSettings:
 
     def known(self, number: int) -> Settings | None:
         row = self.trials.get(number)
-        values = {p.name: row[f"param_{p.name}"] for p in self.arm.walk()} if row else {}
+        values = {p.name: row.get(f"param_{p.name}") for p in self.arm.walk()} if row else {}
         return self.arm.check({name: value for name, value in values.items() if value is not None}) if row else None
 
     def _new(self, number: int) -> Settings:
@@ -84,6 +82,8 @@ class ArmSettings:
             return self._sobol[number]
         rng = np.random.default_rng([self.seed, number])
         best = self._ranked()[:PARENTS]
+        if not best:  # every trial has failed so far
+            return _sobol(self.arm, number + 1, self.seed)[number]
         return _neighbour(self.arm, self.known(best[int(rng.integers(len(best)))]) or {}, rng)
 
     def _ranked(self) -> list[int]:
@@ -119,8 +119,8 @@ class Recording:
         self._columns = frozenset(self.writer.schemas["replicates"].names)
         self.running: dict[str, Job] = {}
         rows = records.rows(self.run_dir, "trials")
-        self.settings_of_arm = plan.trials // len(space.arms)
-        self.arms = [ArmSettings(arm, space, self.settings_of_arm, plan.run.seed, rows) for arm in space.arms]
+        self.places_of_arm = plan.trials // len(space.arms)
+        self.arms = [Places(arm, space, self.places_of_arm, plan.run.seed, rows) for arm in space.arms]
         self.done = {
             (r["trial_id"], r["replicate"]) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING
         }
@@ -128,7 +128,7 @@ class Recording:
 
     @property
     def total(self) -> int:
-        return len(self.arms) * (self.settings_of_arm + self.repeated * (self.seeds - 1))
+        return len(self.arms) * (self.places_of_arm + self.repeated * (self.seeds - 1))
 
     @property
     def finished(self) -> bool:
@@ -164,11 +164,11 @@ class Recording:
         self.writer.replicate(row, job.curves, job.stages)
         self.done.add((job.spec.trial_id, job.spec.replicate))
         if job.spec.replicate == 0:
-            self._settings(job.arm).trials[job.number] = self._trial(job, state, cause)
+            self._places(job.arm).trials[job.number] = self._trial(job, state, cause)
         return Ended(job, row)
 
-    def _settings(self, arm: str) -> ArmSettings:
-        return next(settings for settings in self.arms if settings.arm.name == arm)
+    def _places(self, arm: str) -> Places:
+        return next(places for places in self.arms if places.arm.name == arm)
 
     def _trial(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:
         over = excesses(self.space, job.figures)
@@ -186,22 +186,22 @@ class Recording:
 
     def _first(self) -> Job | None:
         """The lowest number that has not ended on the first seed, arm by arm; its settings are recorded before it runs."""
-        for number in range(self.settings_of_arm):
-            for settings in self.arms:
-                job = self._job(settings.arm, number, {}, 0)
+        for number in range(self.places_of_arm):
+            for places in self.arms:
+                job = self._job(places.arm, number, {}, 0)
                 if job.name not in self.running and (job.spec.trial_id, 0) not in self.done:
-                    job = self._job(settings.arm, number, settings.at(number), 0)
-                    settings.trials[number] = self._trial(job, RUNNING, None)
+                    job = self._job(places.arm, number, places.at(number), 0)
+                    places.trials[number] = self._trial(job, RUNNING, None)
                     return job
         return None
 
     def _repeats(self) -> list[Job]:
         """The repeated settings of every arm, seed by seed."""
         jobs = [
-            self._job(settings.arm, n, settings.known(n) or {}, replicate)
+            self._job(places.arm, n, places.known(n) or {}, replicate)
             for replicate in range(1, self.seeds)
-            for settings in self.arms
-            for n in settings.repeated(self.repeated)
+            for places in self.arms
+            for n in places.repeated(self.repeated)
         ]
         return [j for j in jobs if (j.spec.trial_id, j.spec.replicate) not in self.done]
 

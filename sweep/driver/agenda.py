@@ -124,7 +124,7 @@ class Agenda:
             return self._begin(unfinished[0])
         if self.ended_by:
             return None
-        behind = {a: self._asked[a] / budget for a, budget in self.budgets.items() if self._asked[a] < budget}
+        behind = self._behind()
         if behind and (why := self.rule.ended_by(self._spent(), self._gains(behind))):
             self._end_search(why)
             return None
@@ -132,9 +132,16 @@ class Agenda:
             return None
         return self._begin(min(behind, key=behind.__getitem__))
 
+    def _behind(self) -> dict[str, float]:
+        """Of every arm that has trials left, the share that it has had."""
+        return {a: self._asked[a] / budget for a, budget in self.budgets.items() if self._asked[a] < budget}
+
     def _begin(self, arm: str) -> Job:
         self._asked[arm] += 1
         number, settings = self.arms[arm].ask()
+        behind = self._behind()
+        if behind:
+            self.arms[min(behind, key=behind.__getitem__)].look_ahead()  # it is the next to begin one
         spec = self.specs.of(trial_name(arm, number), 0, self.space.arm(arm), settings, gate=True)
         return self._with_past(Job(spec, arm, number, "search", records.now(), settings))
 

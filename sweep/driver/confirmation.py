@@ -65,8 +65,23 @@ class Confirmation:
             return [self._job(members[replicate_of(n)[0]], replicate_of(n)[1], asked_for[n]) for n in unfinished]
         left = self._replicates_left(members, rows)
         questions = undecided(sweep, self.plan.confirm_sure)
-        if not any(self._has_a_seed_left(question, rows) for question in questions):
-            questions += too_wide(sweep)
+        jobs = self._affordable(questions, members, rows, left)
+        if not jobs:
+            wide = too_wide(sweep)
+            questions, jobs = [*questions, *wide], self._affordable(wide, members, rows, left)
+        asked_for |= {name: job.asked_for for name, job in jobs.items()}
+        asked = {name: None if figures is None else sorted(figures) for name, figures in asked_for.items()}
+        self.ended = not jobs
+        another = [question for question in questions if self._has_a_seed_left(question, rows)]
+        outcome = self._outcome(questions, another) if self.ended and members else {}
+        if jobs or outcome:
+            write_json(self.run_dir / CONFIRMATION, {"asked": asked} | outcome)
+        return list(jobs.values())
+
+    def _affordable(
+        self, questions: list[Undecided], members: Mapping[str, Trial], rows: list[dict[str, Any]], left: float
+    ) -> dict[str, Job]:
+        """By name, one more seed for each question that has one left, as far as the replicates that are left pay for it."""
         following = {q: _next_seed(q, rows) for q in questions}
         another = [q for q in questions if self._has_a_seed_left(q, rows)]
         jobs: dict[str, Job] = {}
@@ -79,13 +94,7 @@ class Confirmation:
             if cost <= left + 1e-9:
                 jobs |= {job.name: job for job in more}
                 left -= cost
-        asked_for |= {name: job.asked_for for name, job in jobs.items()}
-        asked = {name: None if figures is None else sorted(figures) for name, figures in asked_for.items()}
-        self.ended = not jobs
-        outcome = self._outcome(questions, another) if self.ended and members else {}
-        if jobs or outcome:
-            write_json(self.run_dir / CONFIRMATION, {"asked": asked} | outcome)
-        return list(jobs.values())
+        return jobs
 
     def _has_a_seed_left(self, question: Undecided, rows: list[dict[str, Any]]) -> bool:
         return _next_seed(question, rows) < len(self.plan.replicate_seeds)
@@ -94,7 +103,7 @@ class Confirmation:
         """What ended the confirmation and what it leaves open, in words; of these questions `another` have a seed left."""
         ended_by = (
             f"every trial that may be on a front keeps its bounds with probability {self.plan.confirm_sure:g} or more, and "
-            "each arm's best is known to a third of them"
+            "nothing is left to narrow"
         )
         if another:
             ended_by = f"its replicates, as many as of {self.plan.confirm_seeds} seeds for each trial"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.records import COMPLETE
 from sweep.samplers import Observation, Question
 from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Data, Fit, GaussianProcess, Priors, Trend, fit
@@ -32,7 +33,7 @@ from sweep.samplers.outputs import (
     output,
     signs,
 )
-from sweep.samplers.tasks import Task, Told
+from sweep.samplers.tasks import Task, Told, early
 
 FITTED = 200  # trials that hyper-parameters are fitted to
 CONDITIONED = 500  # trials that a process is conditioned on
@@ -106,20 +107,23 @@ class Learner:
             apart = [o for o in (study.failure, study.cost) if o]
             for one in (*study.objectives, *study.constraints, *apart):
                 self._sources[one.metric] = (*self._sources.get(one.metric, ()), one.process)
-        # arms fit the same data and share what is found, unless earlier studies of its own tell one of another trend
-        self._fitted: dict[str, tuple[bytes, Fit]] = task.tasks.fits if task and not earlier else {}
+        self._fitted: dict[str, tuple[bytes, Fit]] = task.tasks.fits if task else {}  # arms fit the same data
 
-    def beliefs(self, observations: Sequence[Observation], points: Array) -> Beliefs:
-        """`observations` in order of their numbers, with their points; a subset is used where they are many."""
+    def beliefs(self, observations: Sequence[Observation], points: Array, told: Sequence[Told] = ()) -> Beliefs:
+        """`observations` in order of their numbers, with their points; a subset is used where they are many.
+
+        `told` are all arms' trials, of a learner that has a task.
+        """
         features, columns = self.encoding.embed(points)
         rows = subset(self.question, observations, CONDITIONED if self.task is None else OWN)
         own = _Trials([observations[i] for i in rows], features[rows])
-        fitted_to = self._fitted_to(_Trials(list(observations), features), columns)
+        fitted_to = self._fitted_to(_Trials(list(observations), features), told, columns)
         known = own
         if self.task is not None:
-            others = _trials_of(self.task.others(), features).some(self.question, CONDITIONED - len(rows))
+            others = _trials_of(self.task.others(told), features).some(self.question, CONDITIONED - len(rows))
             known = own.beside(others)
-        corner_, outputs = corner(self.question, own.observations), []
+        ended = any(o.state == COMPLETE for o in own.observations)  # else the other arms' trials suggest a corner
+        corner_, outputs = corner(self.question, own.observations if ended else known.observations), []
         for f in _figures(self.question, known.observations, corner_):
             standard = data_of(f.known, f.warp, known.features, self.encoding, columns)
             trend_fit = self._fit(f.metric, fitted_to.get(f.metric, standard.data))
@@ -138,23 +142,20 @@ class Learner:
             features=own.features,
         )
 
-    def _fitted_to(self, own: _Trials, columns: NDArray[np.intp]) -> dict[str, Data]:
+    def _fitted_to(self, own: _Trials, told: Sequence[Told], columns: NDArray[np.intp]) -> dict[str, Data]:
         """By metric, what hyper-parameters are fitted to: the first trials, of all arms where it has a task.
 
         With a corner and warps of their own, so that later trials do not change it.
         """
         if self.task is None:
             first = milestone(len(own.observations))
-            early = own_early = _Trials(own.observations[:first], own.features[:first])
+            first_trials = _Trials(own.observations[:first], own.features[:first])
         else:
-            told = self.task.tasks.early(milestone)
-            early = _trials_of(told, own.features)
-            own_early = _trials_of([t for t in told if t.arm == self.task.arm], own.features)
-        early = early.some(self.question, FITTED)
-        corner_ = corner(self.question, own_early.some(self.question, FITTED).observations)
+            first_trials = _trials_of(early(told, milestone), own.features)
+        some = first_trials.some(self.question, FITTED)
         return {
-            f.metric: data_of(f.known, f.warp, early.features, self.encoding, columns).data
-            for f in _figures(self.question, early.observations, corner_)
+            f.metric: data_of(f.known, f.warp, some.features, self.encoding, columns).data
+            for f in _figures(self.question, some.observations, corner(self.question, some.observations))
         }
 
     def _fit(self, metric: str, data: Data) -> Fit:

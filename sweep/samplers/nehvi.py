@@ -21,7 +21,7 @@ from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Priors
 from sweep.samplers.improvement import Improvement
 from sweep.samplers.optuna_samplers import OptunaSampler
-from sweep.samplers.tasks import Task
+from sweep.samplers.tasks import Task, Told
 from sweep.space import Settings
 
 STARTUP = 6  # trials with a figure before a model chooses
@@ -56,14 +56,20 @@ class Nehvi:
         """`earlier` are the trials of other studies of the same parameters and metrics, perhaps of other data and bounds.
 
         They are a prior and no truth: see `sweep.samplers.gaussian_process.Trend`. Trials whose settings are not of this
-        tree are left out. With a `task` the arms of a question are modelled together: see `sweep.samplers.tasks`.
+        tree are left out. With a `task` the arms of a question are modelled together: see `sweep.samplers.tasks`. An arm that
+        has an earlier study is modelled by itself all the same, and the others hear of its trials: what a study says of its arm
+        is more than what other arms do, and says nothing of them.
         """
         self.question, self.seed, self.startup, self.task = question, seed, startup, task
-        self.encoding = task.encoding() if task else Encoding(question.parameters)
+        self.encoding = Encoding(question.parameters)
         priors = priors or Priors()
-        studies = [self._study(observations, priors) for observations in earlier]
-        self._warm = any(studies)
-        self._learner = Learner(question, self.encoding, priors, [s for s in studies if s], task)
+        studies = [s for s in (self._study(observations, priors) for observations in earlier) if s]
+        self._warm = bool(studies)
+        self._common = task.encoding() if task else self.encoding  # where other arms hear of its trials
+        self._together = task is not None and not self._warm
+        self.encoding = self._common if self._together else self.encoding
+        self._learner = Learner(question, self.encoding, priors, studies, task if self._together else None)
+        self._heard: list[Told] | None = None
         self._observations: dict[int, Observation] = {}
         self._running: dict[int, Settings] = {}
         self._points: dict[int, Array] = {}
@@ -74,9 +80,19 @@ class Nehvi:
         if number in self._observations:
             raise ValueError(f"trial {number} has ended; ask for one that has not")
         if number not in self._running:
+            if self._heard is None:
+                self.listen()
             settings = self.encoding.settings(self._choose(number))
+            self._heard = None
             self.running(number, settings)
         return dict(self._running[number])
+
+    def listen(self) -> None:
+        """Take note of what the other arms were told: the next `ask` knows that and nothing later.
+
+        For who has it asked in another thread: what it chooses is then no matter of when that thread looks.
+        """
+        self._heard = self.task.tasks.told() if self.task and self._together else []
 
     def running(self, number: int, settings: Settings) -> None:
         """Settings chosen elsewhere that trial `number` runs with. UsageError where they are not of the tree."""
@@ -91,7 +107,7 @@ class Nehvi:
         self._place(observation.number, observation.settings)
         self._observations[observation.number] = observation
         if self.task:
-            self.task.tell(observation, self.encoding.embed(self._points[observation.number][None])[0][0])
+            self.task.tell(observation, self._common.embed(self._points[observation.number][None])[0][0])
         self._running.pop(observation.number, None)
 
     def expected_gain(self, batch: int) -> float | None:
@@ -99,8 +115,12 @@ class Nehvi:
 
         None before there is a model or a feasible trial.
         """
-        if not self._modelled():
-            return None
+        self.listen()
+        gain = self._gain(batch) if self._modelled() else None
+        self._heard = None
+        return gain
+
+    def _gain(self, batch: int) -> float | None:
         beliefs, chosen, gain, present = self._beliefs(), self._pending(), 0.0, 0.0
         for step in range(batch):
             search = _Search(self, beliefs, chosen, self._rng(-1 - step))
@@ -140,7 +160,7 @@ class Nehvi:
         return point
 
     def _hunt(self, number: int) -> Array:
-        """What Optuna's TPE would try, while no trial was feasible and no earlier study says where one may be.
+        """What Optuna's TPE would try: while no trial was feasible, and nothing else is known of where one may be.
 
         Where nearly all settings break a constraint as badly as can be, a process of it has no slope to follow and is sure
         too soon that there is none; TPE goes by the order of the violations alone. benchmarks/search.md compares.
@@ -162,12 +182,12 @@ class Nehvi:
 
     def _others(self) -> list[Observation]:
         """The trials of the other arms."""
-        return [told.observation for told in self.task.others()] if self.task else []
+        return [told.observation for told in self.task.others(self._heard or [])] if self.task else []
 
     def _beliefs(self) -> Beliefs:
         numbers = sorted(self._observations)
         points = np.array([self._points[n] for n in numbers])
-        return self._learner.beliefs([self._observations[n] for n in numbers], points)
+        return self._learner.beliefs([self._observations[n] for n in numbers], points, self._heard or [])
 
     def _pending(self) -> Array:
         return np.array([self._points[n] for n in sorted(self._running)]).reshape(-1, self.encoding.width)
@@ -243,8 +263,8 @@ class _Search:
     def _score(self, points: Array, draws: int | None = None) -> Array:
         """Log expected improvement, by what it costs; where that is out of reach, far below it, the chance of being feasible.
 
-        While no trial was feasible, and an earlier study has a model hunt for one all the same, it is the improvement on the
-        trial that is nearest to it: see `Improvement.log_nearer`.
+        While no trial was feasible, and an earlier study or the other arms have a model hunt for one all the same, it is the
+        improvement on the trial that is nearest to it: see `Improvement.log_nearer`.
         """
         if not len(points):
             return np.zeros(0)

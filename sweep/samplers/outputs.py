@@ -154,9 +154,9 @@ def _suggested(question: Question, observations: Sequence[Observation]) -> Array
     complete = [o for o in observations if o.state == "COMPLETE"]
     feasible = [o for o in complete if all(e <= 0 for e in o.excesses.values())]
     some = feasible or complete
-    values = np.array([[o.figures[m.metric] for m in question.objectives] for o in some]) * signs(question)
-    if not len(values):
+    if not some:
         return np.zeros(len(question.objectives))
+    values = np.array([[o.figures[m.metric] for m in question.objectives] for o in some]) * signs(question)
     front = values[nondominated(values, ["minimise"] * values.shape[1])]
     wide = np.ptp(front, axis=0)
     return np.asarray(front.max(0) + 0.1 * np.where(wide > 0, wide, np.abs(front.max(0)) + 1e-9))

@@ -10,13 +10,13 @@ direction a task is its special case of rank one a task). As a direction's scale
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.errors import UsageError
 from sweep.samplers import Observation
 from sweep.samplers.encoding import Array, Dimension, Encoding, ends
 from sweep.samplers.gaussian_process import Fit
@@ -55,21 +55,16 @@ class Tasks:
     """What every arm was told, by arm and number. Told by one thread; read by any."""
 
     def __init__(self, arms: Mapping[str, Sequence[Parameter]], shared: Collection[str]) -> None:
-        """`arms` are the arms' trees; `shared` names parameters that act alike wherever they are.
-
-        UsageError for a shared parameter that is a number in one arm and a choice in another, or on two scales.
-        """
+        """`arms` are the arms' trees; `shared` names parameters that act alike wherever they are: see `SearchSpace`."""
         self._encodings = {arm: Encoding(parameters) for arm, parameters in arms.items()}
-        common = {name: self._common(name) for name in shared}
-        self._shared = {name: one for name, one in common.items() if one is not None}
+        self._shared = {name: self._common(name) for name in shared}
         self._told: dict[tuple[str, int], Told] = {}
         self.fits: dict[str, tuple[bytes, Fit]] = {}  # of the model of all arms: whichever asks first has them made
 
     def encoding(self, arm: str) -> TaskEncoding:
         """One arm's points in the space of all."""
-        layout = self._layout()
-        varied = [sum(not d.constant for d in e.dimensions) for e in self._encodings.values()]
-        return TaskEncoding(self._encodings[arm], arm, self._shared, layout, float(np.mean(varied)))
+        mean_size = float(np.mean([len(encoding.varied) for encoding in self._encodings.values()]))
+        return TaskEncoding(self._encodings[arm], arm, self._shared, self._layout(), mean_size)
 
     def tell(self, told: Told) -> None:
         # a new mapping each time: an arm's sampler may be reading the old one in its own thread
@@ -80,41 +75,19 @@ class Tasks:
         told, order = self._told, {arm: i for i, arm in enumerate(self._encodings)}
         return [told[key] for key in sorted(told, key=lambda key: (key[1], order[key[0]]))]
 
-    def early(self, milestone: Callable[[int], int]) -> list[Told]:
-        """The first trials of every arm, as many of them as their `milestone` says: the same whichever arm asks."""
-        told = self.told()
-        first = {arm: milestone(sum(t.arm == arm for t in told)) for arm in self._encodings}
-        begun: dict[str, int] = {}
-        early = []
-        for one in told:
-            begun[one.arm] = begun.get(one.arm, 0) + 1
-            if begun[one.arm] <= first[one.arm]:
-                early.append(one)
-        return early
-
     def _top(self, arm: str) -> dict[str, Dimension]:
         """An arm's unconditional parameters: those that can be shared."""
         return {d.parameter.name: d for d in self._encodings[arm].dimensions if d.parent is None}
 
-    def _common(self, name: str) -> _Shared | None:
-        """What arms have in common of a parameter; None where fewer than two have it, or all hold it at one value."""
+    def _common(self, name: str) -> _Shared:
+        """A shared parameter over all arms that have it."""
         of_arms = (self._top(arm) for arm in self._encodings)
         having = [dimensions[name].parameter for dimensions in of_arms if name in dimensions]
-        if len(having) < 2:
-            return None
-        if any(isinstance(p, Choice) for p in having):
-            options: dict[object, None] = {}
-            for parameter in having:
-                if not isinstance(parameter, Choice):
-                    raise UsageError(f"shared parameter {name!r} is a choice in one arm and a number in another")
-                options |= dict.fromkeys(parameter.branches)
-            return _Shared(options=tuple(options)) if len(options) > 1 else None
-        numbers = [p for p in having if not isinstance(p, Choice)]
-        if len({p.log for p in numbers}) > 1:
-            raise UsageError(f"shared parameter {name!r} is on a logarithmic scale in one arm and not in another")
-        lows, highs = zip(*map(ends, numbers), strict=True)
-        varies = min(p.low for p in numbers) < max(p.high for p in numbers)
-        return _Shared(min(lows), max(highs)) if varies else None
+        options = [option for parameter in having if isinstance(parameter, Choice) for option in parameter.branches]
+        if options:
+            return _Shared(options=tuple(dict.fromkeys(options)))
+        lows, highs = zip(*(ends(p) for p in having if not isinstance(p, Choice)), strict=True)
+        return _Shared(min(lows), max(highs))
 
     def _layout(self) -> _Layout:
         """Where everything is: groups and columns of shared parameters, of each arm's own, of the arms' directions."""
@@ -145,6 +118,18 @@ class Tasks:
         return dimension.parent is None and dimension.parameter.name in self._shared
 
 
+def early(told: Sequence[Told], milestone: Callable[[int], int]) -> list[Told]:
+    """The first trials of every arm, as many of them as their `milestone` says: the same whichever arm asks."""
+    first = {arm: milestone(count) for arm, count in Counter(one.arm for one in told).items()}
+    begun: Counter[str] = Counter()
+    kept = []
+    for one in told:
+        begun[one.arm] += 1
+        if begun[one.arm] <= first[one.arm]:
+            kept.append(one)
+    return kept
+
+
 @dataclass(frozen=True)
 class Task:
     """One arm of them."""
@@ -158,9 +143,9 @@ class Task:
     def tell(self, observation: Observation, features: Array) -> None:
         self.tasks.tell(Told(self.arm, observation, features))
 
-    def others(self) -> list[Told]:
-        """The other arms' trials."""
-        return [t for t in self.tasks.told() if t.arm != self.arm]
+    def others(self, told: Sequence[Told]) -> list[Told]:
+        """The other arms' trials among those."""
+        return [one for one in told if one.arm != self.arm]
 
 
 @dataclass(frozen=True)
@@ -177,10 +162,12 @@ class _Layout:
 class TaskEncoding(Encoding):
     """An arm's tree, whose points are embedded in the space of all arms."""
 
-    def __init__(self, own: Encoding, arm: str, shared: Mapping[str, _Shared], layout: _Layout, varied: float) -> None:
+    def __init__(
+        self, own: Encoding, arm: str, shared: Mapping[str, _Shared], layout: _Layout, mean_size: float
+    ) -> None:
         super().__init__([])
         self.dimensions = own.dimensions
-        self._own, self._arm, self._shared, self._layout, self._mean_varied = own, arm, shared, layout, varied
+        self._own, self._arm, self._shared, self._layout, self._mean_size = own, arm, shared, layout, mean_size
 
     @property
     def varied(self) -> tuple[int, ...]:
@@ -193,7 +180,7 @@ class TaskEncoding(Encoding):
     @property
     def expected(self) -> Array:
         """Of a parameter as in a tree of the arms' mean size; of an arm's direction by how alike arms are."""
-        scales = np.full(self._layout.groups, 0.5 * math.log(max(self._mean_varied, 1.0)))
+        scales = np.full(self._layout.groups, 0.5 * math.log(max(self._mean_size, 1.0)))
         scales[self._layout.parameters :] = math.log(LIKENESS)
         return scales
 

@@ -37,8 +37,8 @@ class Past:
 class ArmSearch:
     """`ask` for settings, `tell` what became of them.
 
-    With `ahead`, the next settings are chosen while trials run, so that no worker waits for them: they are chosen knowing
-    everything but the trial whose end asks for them, which still counts as running. Without, they know that too.
+    With `ahead`, the next settings are chosen while trials run, from `look_ahead` on, so that no worker waits for them: they are
+    chosen knowing everything that was told by then, and what still ran counts as running. Without, they know all that has ended.
     """
 
     def __init__(
@@ -80,8 +80,17 @@ class ArmSearch:
             number, self._next = self._next, self._next + 1
             settings = self._settings(number)
         self.journal.begun(number, settings)
-        self._look_ahead()
         return number, settings
+
+    def look_ahead(self) -> None:
+        """Have the next trial chosen in the background, if it is the sampler's to choose and there will be one."""
+        if self._thread and not self._waiting and len(self.arm.start_points) <= self._next < self.trials:
+            if self._chosen and self._chosen[0] == self._next:
+                return
+            listen = getattr(self.sampler, "listen", None)
+            if listen:
+                listen()
+            self._chosen = self._next, self._thread.submit(self.sampler.ask, self._next)
 
     def tell(self, observation: Observation, cause: str | None = None) -> None:
         """Tell a trial's outcome; once more changes nothing.
@@ -126,11 +135,6 @@ class ArmSearch:
         if self._chosen and self._chosen[0] == number:
             return self._chosen[1].result()
         return self.sampler.ask(number)
-
-    def _look_ahead(self) -> None:
-        """Have the next trial chosen in the background, if it is the sampler's to choose and there will be one."""
-        if self._thread and len(self.arm.start_points) <= self._next < self.trials:
-            self._chosen = self._next, self._thread.submit(self.sampler.ask, self._next)
 
     def _wait(self) -> None:
         """A sampler is asked and told by one thread at a time."""

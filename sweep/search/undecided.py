@@ -6,6 +6,7 @@ and for the sake of which figures: see `Agenda`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from sweep.reading.trial import Trial
 from sweep.reading.words import number
 from sweep.statistics.estimates import Estimate, nondominated
 
-NARROW = 1 / 3  # of a bound: an interval of the figure that it bounds is to reach no farther to either side
+NARROW = 1 / 3  # of a bound's unit: half the interval of a figure that it bounds is to be no wider
 TIED = 0.02  # of a share, or of the unit of a figure's bound: means that differ by less are alike to a reader
 
 
@@ -63,11 +64,14 @@ def too_wide(sweep: Sweep) -> list[Undecided]:
     for trial in (standing.member for standing in standings(sweep)):
         if trial is None or not trial.feasible or trial.confirmed is None:
             continue
-        known = {c.metric: (trial.confirmed.get(c.metric), c.unit) for c in sweep.constraints if c.bound is not None}
-        figures = [metric for metric, (told, unit) in known.items() if told and not _is_narrow(told, NARROW * unit)]
+        width_of: dict[str, float] = {}
+        for c in sweep.constraints:
+            if c.bound is not None and trial.confirmed.get(c.metric) is not None:
+                width_of[c.metric] = min(NARROW * c.unit, width_of.get(c.metric, math.inf))
+        figures = {m: width for m, width in width_of.items() if not _is_narrow(trial.confirmed[m], width)}
         if figures:
-            text = f"how large {trial.trial_id}'s {' and '.join(figures)} is, to a third of its bound"
-            wide.append(Undecided((trial.trial_id,), frozenset(figures), text))
+            sizes = " and ".join(f"{metric} is, to ± {number(width)}" for metric, width in figures.items())
+            wide.append(Undecided((trial.trial_id,), frozenset(figures), f"how large {trial.trial_id}'s {sizes}"))
     return wide
 
 

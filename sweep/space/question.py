@@ -228,16 +228,20 @@ class SearchSpace:
                 )
 
     def _check_shared(self) -> None:
-        """UsageError for a shared parameter that fewer than two arms have, or that is on a log scale in one and not in another.
+        """UsageError for a shared parameter that fewer than two arms have, that does not vary, or whose scales differ.
 
         An arm has it where it is no other's condition: what exists only under an option is not compared across arms.
         """
         for name in self.shared:
-            having = [p for arm in self.arms for p in arm.parameters if p.name == name]
+            having = _having(self.arms, name)
             if len(having) < 2:
                 raise UsageError(
                     f"space {self.name!r}: shared names {name!r}, which {len(having) or 'none'} of its arms has "
                     f"unconditionally; name parameters of at least two"
+                )
+            if not _varies(having):
+                raise UsageError(
+                    f"space {self.name!r}: shared names {name!r}, which has one value in every arm; leave it out"
                 )
             if len({p.log for p in having if not isinstance(p, Choice)}) > 1:
                 raise UsageError(
@@ -282,7 +286,12 @@ class SearchSpace:
             )
             for a in self.arms
         )
-        return dataclasses.replace(self, arms=arms)
+        return dataclasses.replace(self, arms=arms, shared=self._still_shared(arms))
+
+    def _still_shared(self, arms: Iterable[Arm]) -> tuple[str, ...]:
+        """Of what is shared, what at least two of these arms have and what varies in them."""
+        having = {name: _having(arms, name) for name in self.shared}
+        return tuple(name for name, some in having.items() if len(some) > 1 and _varies(some))
 
     def _only(self, listed: str) -> SearchSpace:
         """The question with only the listed arms, and these arms' part of its trials."""
@@ -295,14 +304,13 @@ class SearchSpace:
         if all(a.baseline for a in arms):
             raise UsageError(f"--fix {METHOD}={listed}: only baselines are left; name an arm of the question's own too")
         kept, all_of_them = (sum(not a.baseline for a in some) for some in (arms, self.arms))
-        names = [p.name for arm in arms for p in arm.parameters]
-        shared = tuple(name for name in self.shared if names.count(name) > 1)
+        shared = self._still_shared(arms)
         return dataclasses.replace(self, arms=arms, shared=shared, trials=max(kept, self.trials * kept // all_of_them))
 
     def fingerprint(self) -> str:
         """A hash of the whole declaration: two runs answer the same question only where it agrees.
 
-        What it is asked about and how many trials are spent on it are a plan's business and not in it.
+        What it is asked about and how it is searched, by how many trials that share what, are a plan's business and not in it.
         """
         facts = dataclasses.asdict(self)
         for planned in (
@@ -323,6 +331,18 @@ class SearchSpace:
         for constraint in facts["constraints"]:
             del constraint["name"], constraint["bound"]  # they follow from the others
         return hashlib.sha256(json.dumps(_sortable(facts), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _having(arms: Iterable[Arm], name: str) -> list[Parameter]:
+    """The parameter of this name of every arm that has it unconditionally."""
+    return [p for arm in arms for p in arm.parameters if p.name == name]
+
+
+def _varies(having: Sequence[Parameter]) -> bool:
+    """Whether a parameter has more than one value in all arms together."""
+    options = {option for p in having if isinstance(p, Choice) for option in p.branches}
+    numbers = [p for p in having if not isinstance(p, Choice)]
+    return len(options) > 1 or (bool(numbers) and min(p.low for p in numbers) < max(p.high for p in numbers))
 
 
 _PARTS: dict[str, type] = {

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.search import hunting, literature
+from benchmarks.search.__main__ import main
 from benchmarks.search.clock import Limits, simulate
 from benchmarks.search.problems import PROBLEMS
 
@@ -52,3 +53,18 @@ def test_ways_of_hunting_begin_alike_and_part_where_a_model_chooses() -> None:
     trials = {way: hunting.trials_until_feasible(problem, way, 0, 12) for way in hunting.WAYS}
     assert all(1 <= t <= 12 or math.isinf(t) for t in trials.values())
     assert hunting.table([problem], 1, 8).count("\n") == 1 + len(hunting.WAYS)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("literature --problem osx", "--problem osx: did you mean 'osy'?"),
+        ("hunt --problem alike.ascent", "--problem alike.ascent: did you mean 'ascend'?"),
+        ("hunt --problem like.ascend", "--family like: did you mean"),
+        ("arms --family alike --strategy nehvi+warm -o runs", "--strategy nehvi+warm: arms begin cold; leave out warm"),
+    ],
+)
+def test_what_there_is_not_is_one_line(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and said in told.err and told.err.count("\n") == 1

@@ -21,16 +21,16 @@ from trainables.relearning.experiment import Experiment
 FIGURES = {"unlearning_accuracy": 1.0, "retain_accuracy": 0.95}
 
 
-def plan_in(folder: Path) -> Plan:
-    fix = (("method", "dimum"),)
+def plan_in(folder: Path, arms: str = "dimum") -> Plan:
+    fix = (("method", arms),)
     return Plan.of(
         space=record.SPACE, run_dir=str(folder), artifacts=str(folder / "store"), trials=10, baseline_trials=0,
         sampler="qmc", fix=fix, confirm_seeds=2,
     )  # fmt: skip
 
 
-def recording(folder: Path) -> record.Recording:
-    plan = plan_in(folder)
+def recording(folder: Path, arms: str = "dimum") -> record.Recording:
+    plan = plan_in(folder, arms)
     if not folder.exists():
         create_run_dir(plan)
     return record.Recording(
@@ -68,6 +68,21 @@ def test_every_setting_is_run_then_some_on_further_seeds_and_none_is_gated(tmp_p
     assert names[:10] == [f"dimum-{n:04d}-r0" for n in range(10)]
     assert len(names) == 18 and [n[-2:] for n in names[10:]] == ["r1"] * 4 + ["r2"] * 4
     assert agenda.finished and recording(tmp_path / "run").next_job() is None
+
+
+def test_arms_take_turns_and_one_of_which_all_fails_is_recorded_to_its_end(tmp_path: Path) -> None:
+    agenda = recording(tmp_path / "run", "dimum,label_swap")
+    names = []
+    while job := agenda.next_job():
+        names.append(job.name)
+        if job.arm == "label_swap":
+            agenda.fail(job.name, "OSError: disk full")
+        else:
+            figures = FIGURES | {"robustness": job.number / 10, "fid_delta": 1.0, "seed": job.spec.seed}
+            agenda.take(job.name, {"stage": None, "curves": [], "figures": figures, "state": COMPLETE, "cause": None})
+    assert names[:4] == ["dimum-0000-r0", "label_swap-0000-r0", "dimum-0001-r0", "label_swap-0001-r0"]
+    assert [n for n in names if n.startswith("label")] == [f"label_swap-{n:04d}-r0" for n in range(5)]
+    assert sum(n.startswith("dimum") for n in names) == 5 + 2 * 4 and agenda.finished
 
 
 def test_tables_are_taken_up_elsewhere_and_only_what_is_missing_is_run(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,15 +17,19 @@ from sweep.driver.agenda import Agenda
 from sweep.driver.confirmation import given_figures
 from sweep.jobs import Job
 from sweep.plan.plan import Plan
+from sweep.reading.arm_against_arm import Standing
 from sweep.reading.best import best
 from sweep.reading.ending import Ending
-from sweep.reading.sweep import read_sweep
+from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.texts import render
+from sweep.reading.trial import Trial
 from sweep.reading.words import seeds_behind
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, replicate_of
 from sweep.search.reopening import reopen
-from sweep.search.undecided import too_wide, undecided
+from sweep.search.undecided import Undecided, too_wide, undecided
+from sweep.space import Constraint
+from sweep.statistics.estimates import Estimate
 
 BUDGET = 5.0
 
@@ -86,7 +91,7 @@ def test_what_nothing_needs_narrows_the_best_of_each_arm_to_a_third_of_its_bound
         narrow = (told.upper - told.lower) / 2 <= BUDGET / 3
         assert narrow or _seeds(jobs)[trial] == 6 or any(trial in text for text in sweep.confirmation["open"])
     if noise < 1:
-        assert sweep.confirmation["open"] == [] and "known to a third of them" in sweep.confirmation["ended_by"]
+        assert sweep.confirmation["open"] == [] and "nothing is left to narrow" in sweep.confirmation["ended_by"]
 
 
 def test_an_open_bound_is_decided_by_replicates_without_attacks_within_what_equal_seeds_cost(tmp_path: Path) -> None:
@@ -224,3 +229,35 @@ def test_an_arm_that_surely_keeps_its_bounds_wins_over_a_better_one_that_may_not
     assert ending.winner is not None and ending.winner.arm == "dimum"
     assert "label_swap" in ending.doubt() and "the best that is sure is dimum" in ending.doubt()
     assert sweep.confirmation["ended_by"] == "its seeds: what is open has had all 6"
+
+
+def test_what_an_open_question_cannot_be_paid_with_narrows_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three whole replicates would be needed, and there are two."""
+
+    def dear(sweep: Sweep, sure: float) -> list[Undecided]:
+        first, second = (m.trial_id for arm in sweep.arms.values() for m in arm.confirmed_members)
+        return [Undecided((first, second, first), frozenset({"robustness"}), "which is ahead")]
+
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_members=1, confirm_neighbours=0))
+    monkeypatch.setattr("sweep.driver.confirmation.undecided", dear)
+    jobs = _run(agenda, {"dimum": -2.0, "label_swap": -2.0}, 0.7, robust={"dimum": 0.9, "label_swap": 0.8})
+    assert len(_seeds(jobs)) == 2
+    further = [j for j in jobs if j.spec.replicate > 2 and j.arm != "control"]
+    assert further and all(j.asked_for == {"fid_delta"} for j in further)
+    left = read_sweep(agenda.run_dir).confirmation
+    assert left["open"][0] == "which is ahead" and "replicates" in left["ended_by"]
+
+
+def test_of_two_bounds_on_a_figure_the_closer_says_how_narrow_it_is_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = SimpleNamespace(trial_id="a-0000", feasible=True, confirmed={"size": Estimate(5.0, 3.0, 7.0, 3)})
+    standing = Standing("a", False, cast(Trial, trial), None, None)
+    monkeypatch.setattr("sweep.search.undecided.standings", lambda sweep: (standing,))
+    near, far = Constraint("size", at_least=1.0), Constraint("size", at_most=9.0)
+    for constraints, count in (((near, far), 1), ((far, near), 1), ((far,), 0), ((), 0)):
+        wide = too_wide(cast(Sweep, SimpleNamespace(constraints=constraints)))
+        assert len(wide) == count, constraints
+    assert (
+        too_wide(cast(Sweep, SimpleNamespace(constraints=(near,))))[0].text == "how large a-0000's size is, to ± 0.333"
+    )

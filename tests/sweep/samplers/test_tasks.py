@@ -14,7 +14,7 @@ from sweep.samplers import Observation, Question
 from sweep.samplers.catalogue import make, tasks
 from sweep.samplers.encoding import Array
 from sweep.samplers.nehvi import FEWEST, Nehvi
-from sweep.samplers.tasks import Task, Tasks
+from sweep.samplers.tasks import Task, Tasks, early
 from sweep.space import Arm, Choice, Constraint, Float, Int, Objective, Parameter, SearchSpace, Settings
 
 RATE = Float("rate", 1e-4, 1e-2, log=True)
@@ -73,18 +73,6 @@ def _squares(features: Array) -> Array:
     return np.asarray(((features[:, None] - features[None]) ** 2).sum(2))
 
 
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (Choice("rate", ("low", "high")), "is a choice in one arm and a number in another"),
-        (Float("rate", 1e-4, 1e-2), "is on a logarithmic scale in one arm and not in another"),
-    ],
-)
-def test_what_cannot_be_shared_is_said(other: Choice | Float, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        Tasks({"a": (RATE,), "b": (other,)}, ("rate",))
-
-
 def wave(settings: Settings) -> float:
     return math.sin(5 * float(settings["x"])) + float(settings["y"]) ** 2  # type: ignore[arg-type]
 
@@ -102,6 +90,7 @@ def told(of: Tasks, arm: str, function: Callable[[Settings], float], trials: int
 
 def error(sampler: Nehvi, function: Callable[[Settings], float]) -> float:
     """Root mean square error of what it believes of accuracy, at places it was not told of."""
+    sampler.listen()
     belief = sampler._beliefs().objectives[0]
     cube = np.random.default_rng(99).random((200, 3))
     at = belief.at(sampler.encoding.embed(cube)[0])
@@ -130,20 +119,53 @@ def test_an_arm_that_is_unlike_the_others_is_believed_by_its_own_trials(seed: in
 
 
 def test_order_of_telling_and_a_restart_change_nothing_that_is_asked() -> None:
+    rng = np.random.default_rng(8)
+    trials = []
+    for arm in ("a", "b"):
+        for n in range(8):
+            settings: Settings = {name: float(rng.random()) for name in "xyz"}
+            figures = {"accuracy": wave(settings), "cost": float(settings["z"])}  # type: ignore[arg-type]
+            trials.append((arm, Observation(n, settings, "COMPLETE", figures)))
     asked = []
-    for order in (("a", "b"), ("b", "a")):
+    for order in (range(16), rng.permutation(16), rng.permutation(16)):
         of = Tasks(NUMBERS, "xyz")
-        samplers = {arm: told(of, arm, wave, 8, ord(arm)) for arm in order}
-        asked.append([samplers[arm].ask(8) for arm in ("a", "b")])
-    assert asked[0] == asked[1]
+        samplers = {
+            arm: Nehvi(Question(NUMBERS[arm], OBJECTIVES, (), (-9.0, 9.0)), 4, task=Task(of, arm)) for arm in NUMBERS
+        }
+        for i in order:
+            samplers[trials[i][0]].tell(trials[i][1])
+        first = samplers["a"].ask(8)
+        asked.append([first, samplers["b"].ask(8), samplers["a"].ask(9)])
+    assert asked[0] == asked[1] == asked[2]
+
+
+def test_what_is_chosen_is_chosen_by_what_was_heard_and_by_nothing_told_since() -> None:
+    asked = []
+    for late in (False, True):
+        of = Tasks(NUMBERS, "xyz")
+        told(of, "a", wave, 12, 0)
+        chooser = told(of, "b", wave, 6, 1)
+        chooser.listen()
+        if late:
+            told(of, "a", lambda s: -wave(s), 20, 2)
+        asked.append((chooser.ask(6), chooser.ask(7)))
+    assert asked[0][0] == asked[1][0] and asked[0][1] != asked[1][1], "the next one hears of it"
 
 
 def test_a_model_of_all_arms_chooses_after_few_trials_of_an_arms_own() -> None:
     of = Tasks(NUMBERS, "xyz")
     few = told(of, "b", wave, FEWEST, 1)
-    assert not few._modelled()
+    assert not modelled(few)
     told(of, "a", wave, 6, 0)
-    assert few._modelled() and not told(of, "b", wave, FEWEST - 1, 1)._modelled()
+    assert modelled(few) and not modelled(told(Tasks(NUMBERS, "xyz"), "b", wave, FEWEST, 1))
+    fewer = Tasks(NUMBERS, "xyz")
+    told(fewer, "a", wave, 6, 0)
+    assert not modelled(told(fewer, "b", wave, FEWEST - 1, 1))
+
+
+def modelled(sampler: Nehvi) -> bool:
+    sampler.listen()
+    return sampler._modelled()
 
 
 def test_an_arm_without_a_feasible_trial_hunts_by_the_others_model_every_other_time(
@@ -187,7 +209,12 @@ def test_a_question_says_what_its_arms_share_and_only_what_they_can() -> None:
     linear = (Float("rate", 1e-3, 1e-1), *ARMS["ascend"][2:])
     with pytest.raises(UsageError, match="shared parameter 'rate' is on a logarithmic scale in one arm and not in ano"):
         space(arms=(Arm("a", "none", ARMS["swap"]), Arm("b", "none", linear)))
-    assert space().fix({"method": "swap"}).shared == ()
+    held = (Float("rate", 1e-3, 1e-3, log=True),)
+    with pytest.raises(UsageError, match="shared names 'rate', which has one value in every arm; leave it out"):
+        space(arms=(Arm("a", "none", held), Arm("b", "none", held)), shared="rate")
+    assert space().fix({"method": "swap"}).shared == () and space().fix({"steps": 50}).shared == ("rate", "schedule")
+    every = space().fix({"rate": 2e-3, "steps": 50, "schedule": "flat"})
+    assert every.shared == () and tasks("nehvi", every) == {}, "arms that share nothing are modelled apart"
     assert space().fingerprint() == space(shared=()).fingerprint(), "how it is searched is not what is asked"
 
 
@@ -198,8 +225,9 @@ def test_tasks_are_made_for_a_sampler_that_learns_of_them_and_for_arms_that_shar
     of = tasks("nehvi", space())
     first = make("nehvi", Question(ARMS["swap"], OBJECTIVES, ()), 0, (), of["swap"])
     first.tell(Observation(0, SWAP, "FAIL"))
-    assert [t.arm for t in of["ascend"].others()] == ["swap"]
-    assert dataclasses.replace(of["ascend"].others()[0].observation, number=0).state == "FAIL"
+    heard = of["ascend"].others(of["ascend"].tasks.told())
+    assert [(one.arm, one.observation.state) for one in heard] == [("swap", "FAIL")]
+    assert of["swap"].others(heard) == []
 
 
 def test_a_parameter_held_at_one_value_is_no_dimension_and_still_a_place() -> None:
@@ -211,25 +239,46 @@ def test_a_parameter_held_at_one_value_is_no_dimension_and_still_a_place() -> No
     assert 1 not in gaps, "50 steps there are 50 steps here"
 
 
-def test_an_arm_with_an_earlier_study_finds_its_own_fits_and_changes_no_others() -> None:
-    rng = np.random.default_rng(3)
+def study_of(function: Callable[[Settings], float], trials: int, seed: int) -> list[Observation]:
+    rng = np.random.default_rng(seed)
     study = []
-    for n in range(12):
+    for n in range(trials):
         settings: Settings = {name: float(rng.random()) for name in "xyz"}
-        figures = {"accuracy": wave(settings), "cost": float(settings["z"])}  # type: ignore[arg-type]
+        figures = {"accuracy": function(settings), "cost": float(settings["z"])}  # type: ignore[arg-type]
         study.append(Observation(n, settings, "COMPLETE", figures))
-    asked = []
-    for first in ("warm", "cold"):
-        of = Tasks(NUMBERS, "xyz")
-        question = Question(NUMBERS["b"], OBJECTIVES, (), (-9.0, 9.0))
-        warm = Nehvi(question, 5, earlier=[study], task=Task(of, "b"))
-        cold = told(of, "a", wave, 10, 0)
-        for n in range(6):
-            warm.tell(dataclasses.replace(study[n], number=n))
-        order = (warm, cold) if first == "warm" else (cold, warm)
-        settings_of = {id(sampler): sampler.ask(20) for sampler in order}
-        asked.append([settings_of[id(warm)], settings_of[id(cold)]])
-    assert asked[0] == asked[1]
+    return study
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_arm_with_an_earlier_study_goes_by_that_and_the_others_hear_of_its_trials(seed: int) -> None:
+    def other(settings: Settings) -> float:
+        return -wave(settings)
+
+    of, own = Tasks(NUMBERS, "xyz"), study_of(other, 6, seed + 50)
+    question = Question(NUMBERS["b"], OBJECTIVES, (), (-9.0, 9.0))
+    told(of, "a", wave, 40, seed)
+    warm = Nehvi(question, seed, earlier=[study_of(other, 40, seed + 9)], task=Task(of, "b"))
+    alone = Nehvi(question, seed, earlier=[study_of(other, 40, seed + 9)])
+    for observation in own:
+        warm.tell(observation)
+        alone.tell(observation)
+    assert error(warm, other) == error(alone, other) < 0.3 and warm.ask(6) == alone.ask(6)
+    assert sum(one.arm == "b" for one in of.told()) == len(own)
+
+
+@pytest.mark.parametrize("objectives", [OBJECTIVES, OBJECTIVES[:1]])
+def test_an_arm_of_which_all_was_stopped_hunts_though_nothing_says_where_a_front_would_be(
+    objectives: tuple[Objective, ...],
+) -> None:
+    """No corner, no trial that ran to its end: what the other arms found suggests one."""
+    of, bound = Tasks(NUMBERS, "xyz"), (Constraint("quality", at_least=0.9),)
+    samplers = {arm: Nehvi(Question(NUMBERS[arm], objectives, bound), 0, task=Task(of, arm)) for arm in NUMBERS}
+    for observation in study_of(wave, 10, 0):
+        samplers["a"].tell(dataclasses.replace(observation, excesses={"quality": -0.1}))
+    for observation in study_of(wave, 8, 1):
+        stopped = dataclasses.replace(observation, state="PRUNED", figures={}, excesses={"quality": 0.4})
+        samplers["b"].tell(stopped)
+    assert set(samplers["b"].ask(8)) == set(samplers["b"].ask(9)) == set("xyz")
 
 
 def test_the_latest_trials_come_last_whatever_their_arm() -> None:
@@ -237,4 +286,8 @@ def test_the_latest_trials_come_last_whatever_their_arm() -> None:
     for arm, trials in (("b", 2), ("a", 3)):
         told(of, arm, wave, trials, 0)
     assert [(t.observation.number, t.arm) for t in of.told()] == [(0, "a"), (0, "b"), (1, "a"), (1, "b"), (2, "a")]
-    assert [(t.observation.number, t.arm) for t in of.early(lambda count: count - 1)] == [(0, "a"), (0, "b"), (1, "a")]
+    assert [(t.observation.number, t.arm) for t in early(of.told(), lambda count: count - 1)] == [
+        (0, "a"),
+        (0, "b"),
+        (1, "a"),
+    ]

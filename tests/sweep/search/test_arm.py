@@ -273,6 +273,7 @@ def test_a_trial_chosen_ahead_is_there_when_a_worker_asks(space: SearchSpace, tm
         began = time.monotonic()
         number, settings = search.ask()
         waited.append(time.monotonic() - began)
+        search.look_ahead()
         time.sleep(0.4)  # the trial runs
         search.tell(outcome(space, number, settings))
     search.close()
