@@ -37,7 +37,7 @@ from search_spaces.dimum_robustness import SPACE
 from sweep import records
 from sweep.errors import UsageError
 from sweep.samplers import Observation
-from sweep.space import Settings
+from sweep.space import Settings, find
 from sweep.statistics.estimates import hypervolume
 from trainables.metrics import aurc
 
@@ -99,6 +99,17 @@ def test_arms_take_turns_on_the_same_workers_and_each_has_a_run_of_its_own(strat
     assert {row.split(" | ")[0] for row in rows} == {f"| {strategy}", "| random"} and "500 core-s" in head
     with pytest.raises(UsageError, match="--against tpe"):
         family_arms.table(alike, tmp_path, "tpe", [250.0])
+
+
+def test_the_recorded_methods_are_a_family_whose_shared_parameters_are_the_questions() -> None:
+    methods = family_arms.family("methods")
+    arms = {p.arm.name: p for p in methods.problems}
+    assert set(arms) == {"dimum", "salun", "concept_ablation", "esd", "erase_diff"}
+    assert set(methods.shared) <= set(find.load("methods_vs_dimra").shared)
+    for problem in methods.problems:
+        assert best_known(problem) > 0 and problem.fid_budget == pytest.approx(4.867, abs=1e-3)
+        truth = problem.truth(problem.arm.check(problem.arm.start_points[0]))
+        assert 0 <= truth.robustness <= 1 and 0 <= truth.unlearning_accuracy <= 1
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
