@@ -33,6 +33,7 @@ from sweep.space.parameters import (
     suggest,
     walk,
 )
+from sweep.space.shared import check_shared, still_shared
 
 __all__ = [
     "CONTROL", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective", "Parameter", "SearchSpace",
@@ -181,7 +182,7 @@ class SearchSpace:
         for twice in {n for n in names if names.count(n) > 1}:
             raise UsageError(f"space {self.name!r}: two arms are called {twice!r}")
         self._check_columns()
-        self._check_shared()
+        check_shared(self.name, [arm.parameters for arm in self.arms], self.shared)
         self._check_numbers()
         metrics = [objective.metric for objective in self.objectives]
         for twice in {m for m in metrics if metrics.count(m) > 1}:
@@ -227,27 +228,6 @@ class SearchSpace:
                     f"space {self.name!r}: parameters {other!r} and {name!r} differ in case alone; rename one"
                 )
 
-    def _check_shared(self) -> None:
-        """UsageError for a shared parameter that fewer than two arms have, that does not vary, or whose scales differ.
-
-        An arm has it where it is no other's condition: what exists only under an option is not compared across arms.
-        """
-        for name in self.shared:
-            having = _having(self.arms, name)
-            if len(having) < 2:
-                raise UsageError(
-                    f"space {self.name!r}: shared names {name!r}, which {len(having) or 'none'} of its arms has "
-                    f"unconditionally; name parameters of at least two"
-                )
-            if not _varies(having):
-                raise UsageError(
-                    f"space {self.name!r}: shared names {name!r}, which has one value in every arm; leave it out"
-                )
-            if len({p.log for p in having if not isinstance(p, Choice)}) > 1:
-                raise UsageError(
-                    f"space {self.name!r}: shared parameter {name!r} is on a logarithmic scale in one arm and not in another"
-                )
-
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter of every arm by name; a name that two arms share must be of one kind: it is one column."""
         parameters_by_name: dict[str, Parameter] = {}
@@ -286,12 +266,7 @@ class SearchSpace:
             )
             for a in self.arms
         )
-        return dataclasses.replace(self, arms=arms, shared=self._still_shared(arms))
-
-    def _still_shared(self, arms: Iterable[Arm]) -> tuple[str, ...]:
-        """Of what is shared, what at least two of these arms have and what varies in them."""
-        having = {name: _having(arms, name) for name in self.shared}
-        return tuple(name for name, some in having.items() if len(some) > 1 and _varies(some))
+        return dataclasses.replace(self, arms=arms, shared=still_shared([a.parameters for a in arms], self.shared))
 
     def _only(self, listed: str) -> SearchSpace:
         """The question with only the listed arms, and these arms' part of its trials."""
@@ -304,7 +279,7 @@ class SearchSpace:
         if all(a.baseline for a in arms):
             raise UsageError(f"--fix {METHOD}={listed}: only baselines are left; name an arm of the question's own too")
         kept, all_of_them = (sum(not a.baseline for a in some) for some in (arms, self.arms))
-        shared = self._still_shared(arms)
+        shared = still_shared([a.parameters for a in arms], self.shared)
         return dataclasses.replace(self, arms=arms, shared=shared, trials=max(kept, self.trials * kept // all_of_them))
 
     def fingerprint(self) -> str:
@@ -331,18 +306,6 @@ class SearchSpace:
         for constraint in facts["constraints"]:
             del constraint["name"], constraint["bound"]  # they follow from the others
         return hashlib.sha256(json.dumps(_sortable(facts), sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _having(arms: Iterable[Arm], name: str) -> list[Parameter]:
-    """The parameter of this name of every arm that has it unconditionally."""
-    return [p for arm in arms for p in arm.parameters if p.name == name]
-
-
-def _varies(having: Sequence[Parameter]) -> bool:
-    """Whether a parameter has more than one value in all arms together."""
-    options = {option for p in having if isinstance(p, Choice) for option in p.branches}
-    numbers = [p for p in having if not isinstance(p, Choice)]
-    return len(options) > 1 or (bool(numbers) and min(p.low for p in numbers) < max(p.high for p in numbers))
 
 
 _PARTS: dict[str, type] = {
