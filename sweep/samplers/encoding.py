@@ -46,12 +46,12 @@ class Encoding:
 
     def __init__(self, parameters: Sequence[Parameter]) -> None:
         self.dimensions: tuple[Dimension, ...] = tuple(_dimensions(parameters, None, 0, 0))
-        self._varied = [i for i, d in enumerate(self.dimensions) if not d.constant]
+        self._varied = tuple(i for i, d in enumerate(self.dimensions) if not d.constant)
 
     @property
     def varied(self) -> tuple[int, ...]:
         """The dimensions that can vary."""
-        return tuple(self._varied)
+        return self._varied
 
     @property
     def width(self) -> int:
