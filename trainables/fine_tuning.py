@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from diffusers import UNet2DModel
 from trainables.diffusion import Diverged, Loss
 from trainables.store import Tensors
 from trainables.training.device import Device
+from trainables.training.flat import Flat
 from trainables.training.lora import merge
 
 Gradient = Callable[["FineTuning"], torch.Tensor]
@@ -100,8 +101,10 @@ class FineTuning:
 
     Only `parameters` move, and of them only what `masks` (same shapes, 0 or 1) leave free. With an EMA the trained model
     is read by `trained`, which puts the averaged weights in place. `gradient` stands for the loss's own backward pass; what
-    it keeps between steps goes into the checkpoint where it is `Stateful`.
+    it keeps between steps goes into the checkpoint where it is `Stateful`. `betas` are Adam's.
     """
+
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
 
     def __init__(
         self,
@@ -116,7 +119,6 @@ class FineTuning:
     ) -> None:
         self.model, self.how, self.device = model, how, device
         self.gradient = gradient or descend(loss)
-        self.masks = masks or []
         self.step = 0
         self.last_loss = float("nan")
         self.generator = torch.Generator().manual_seed(seed)
@@ -125,12 +127,14 @@ class FineTuning:
             parameter.requires_grad_(False)
         for parameter in self.parameters:
             parameter.requires_grad_(True)
+        self.flat = Flat(self.parameters)
         self.optimiser: torch.optim.Optimizer
         if how.optimiser == "adam":
-            self.optimiser = torch.optim.Adam(self.parameters, how.learning_rate)
+            self.optimiser = self.flat.adam(how.learning_rate, self.betas)
         else:
-            self.optimiser = torch.optim.SGD(self.parameters, how.learning_rate)
-        self.average = [p.detach().clone() for p in self.parameters] if how.ema_decay else []
+            self.optimiser = torch.optim.SGD([self.flat.vector], how.learning_rate)
+        self._mask = self.flat.of(masks) if masks else None
+        self._average = self.flat.vector.detach().clone() if how.ema_decay else None
         self._seed = seed
         self._drops = any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())
         self._bad_step = torch.tensor(0, device=self.parameters[0].device)  # the first step that was not finite
@@ -152,12 +156,10 @@ class FineTuning:
         while self.step < until:
             for group in self.optimiser.param_groups:
                 group["lr"] = self._learning_rate()
-            self.optimiser.zero_grad(set_to_none=True)
+            self.clear_gradient()
             with self._dropout():
                 loss = self.gradient(self)
-            self._mask_gradients()
-            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.how.grad_clip)
-            self.optimiser.step()
+            norm = self.follow_gradient()
             self.step += 1
             self._update_average()
             is_finite = torch.isfinite(loss) & torch.isfinite(norm)
@@ -170,21 +172,39 @@ class FineTuning:
                 return False
         return True
 
+    def clear_gradient(self) -> None:
+        """Make the parameters' ``.grad`` 0, ready for a backward pass."""
+        self.flat.clear_gradient()
+
+    def follow_gradient(self) -> torch.Tensor:
+        """Move the weights by the parameters' ``.grad``, masked and clipped; returns its norm before clipping, a scalar."""
+        self.flat.gather_gradient()
+        if self._mask is not None:
+            self.flat.gradient.mul_(self._mask)
+        norm = self.flat.clip_gradient(self.how.grad_clip)
+        self.optimiser.step()
+        return norm
+
+    @property
+    def average(self) -> list[torch.Tensor]:
+        """The averaged weights, one tensor a parameter; none without an EMA."""
+        return [] if self._average is None else self.flat.parts(self._average)
+
     def trained(self) -> UNet2DModel:
         """The model in plain weights, the averaged ones where there is an EMA. Ends the run: do not advance afterwards."""
-        with torch.no_grad():
-            for parameter, average in zip(self.parameters, self.average, strict=bool(self.average)):
-                parameter.copy_(average)
+        if self._average is not None:
+            with torch.no_grad():
+                self.flat.vector.copy_(self._average)
         merge(self.model)
         return self.model
 
     def state(self) -> Tensors:
         """Model, optimiser, EMA, generator and step as arrays by name."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for index, parameter in enumerate(self.parameters):
-            for name, value in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
-        tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
+        for name, value in self.optimiser.state.get(self.flat.vector, {}).items():
+            tensors[f"optimiser.{name}"] = torch.as_tensor(value)
+        if self._average is not None:
+            tensors["average"] = self._average
         tensors["generator"] = self.generator.get_state()
         tensors["step"] = torch.tensor(self.step)
         tensors["last_loss"] = torch.tensor(self.last_loss)
@@ -197,14 +217,11 @@ class FineTuning:
         """Continue exactly where `state` was taken."""
         tensors = {k: torch.from_numpy(np.array(v)) for k, v in state.items()}
         self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        for index, parameter in enumerate(self.parameters):
-            prefix = f"optimiser.{index}."
-            entries = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            if entries:
-                moved = {k: v.to(parameter.device) if v.ndim else v for k, v in entries.items()}
-                self.optimiser.state[parameter] = moved
-        for index, average in enumerate(self.average):
-            average.copy_(tensors[f"average.{index}"])
+        entries = {k.removeprefix("optimiser."): v for k, v in tensors.items() if k.startswith("optimiser.")}
+        if entries:  # a run that never stepped has none
+            self.optimiser.state[self.flat.vector] = {k: v.to(self.flat.vector.device) for k, v in entries.items()}
+        if self._average is not None:
+            self._average.copy_(tensors["average"])
         self.generator.set_state(tensors["generator"])
         self.step, self.last_loss = int(tensors["step"]), float(tensors["last_loss"])
         self._bad_step = tensors["bad_step"].to(self._bad_step.device)
@@ -226,17 +243,11 @@ class FineTuning:
             torch.manual_seed((self._seed * 1_000_003 + self.step) % 2**63)
             yield
 
-    def _mask_gradients(self) -> None:
-        for parameter, mask in zip(self.parameters, self.masks, strict=bool(self.masks)):
-            if parameter.grad is not None:
-                parameter.grad.mul_(mask)
-
     def _update_average(self) -> None:
-        if self.average:
-            decay = min(
-                self.how.ema_decay, (1 + self.step) / (10 + self.step)
-            )  # a short run is not an average of its start
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+        if self._average is not None:
+            # A short run is not an average of its start.
+            decay = min(self.how.ema_decay, (1 + self.step) / (10 + self.step))
+            self._average.lerp_(self.flat.vector.detach(), 1 - decay)
 
     def _learning_rate(self) -> float:
         if self.how.schedule == "constant":

@@ -166,7 +166,7 @@ def its_step_is_a_mean(attack: str, ground: Ground) -> None:
         run = begin(attack, ground, batch=batch, **more)
         values = []
         for _ in range(4):
-            run.optimiser.zero_grad(set_to_none=True)
+            run.clear_gradient()
             values.append(run.gradient(run).item())
         means.append(sum(values) / len(values))
     assert 0.5 < means[1] / means[0] < 2, means

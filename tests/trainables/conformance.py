@@ -158,7 +158,7 @@ def its_step_is_a_mean(method: str, problem: Problem) -> None:
         assert isinstance(run, FineTuning)
         values = []
         for _ in range(4):
-            run.optimiser.zero_grad(set_to_none=True)
+            run.clear_gradient()
             values.append(run.gradient(run).item())
         means.append(sum(values) / len(values))
     assert 0.5 < means[1] / means[0] < 2, means

@@ -96,13 +96,13 @@ def attack_descent(run: FineTuning) -> dict[str, torch.Tensor]:
     stateful = run.gradient if isinstance(run.gradient, Stateful) else None
     kept: dict[str, torch.Tensor] = {k: v.clone() for k, v in stateful.state().items()} if stateful else {}
     try:
-        run.optimiser.zero_grad(set_to_none=True)
+        run.clear_gradient()
         run.gradient(run)
         moves = {name: -p.grad for name, p in run.model.named_parameters() if p.grad is not None}
         return displacement(run.model, moves)
     finally:
         run.generator = generator
-        run.optimiser.zero_grad(set_to_none=True)
+        run.clear_gradient()
         if stateful:
             stateful.restore(kept)
 

@@ -28,6 +28,7 @@ from diffusers import UNet2DModel
 from trainables.denoisers.models import parameters_to_train
 from trainables.diffusion import generate_in_one_step, predict
 from trainables.fine_tuning import FineTuning, Run
+from trainables.training.flat import Flat
 from trainables.unlearning import Mixture, Problem, balance, mixture_weights, register_run, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
@@ -68,15 +69,14 @@ def begin(model: UNet2DModel, problem: Problem, settings: SFD, seed: int) -> Run
         raise ValueError(f"generator_timestep and timestep_max must be within the schedule's {horizon} timesteps")
     parameters = parameters_to_train(model, settings.trained_parameters, settings.lora_rank, seed)
     gradient = ScoreForgetting(problem, settings)
-    run = Distillation(model, None, settings.optimisation(), seed, problem.device, parameters, gradient)
-    run.optimiser = torch.optim.Adam(parameters, settings.learning_rate, betas=_BETAS)
-    return run
+    return Distillation(model, None, settings.optimisation(), seed, problem.device, parameters, gradient)
 
 
 class Distillation(FineTuning):
     """A fine-tuning run whose product is a one-step generator."""
 
     gradient: ScoreForgetting
+    betas = _BETAS
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -91,17 +91,19 @@ class ScoreForgetting:
         self.alternative = alternative_conditions(problem, settings.alternative)
         self.weights = mixture_weights(*settings.counts, *balance(settings.lambda_ratio)).to(problem.device.name)
         self.fake = deepcopy(problem.base).train().requires_grad_(True)
-        self.optimiser = torch.optim.Adam(self.fake.parameters(), settings.learning_rate, betas=_BETAS)
+        self.flat = Flat(list(self.fake.parameters()))
+        self.optimiser = self.flat.adam(settings.learning_rate, _BETAS)
 
     def __call__(self, run: FineTuning) -> torch.Tensor:
         self.fake.requires_grad_(True)
         for group in self.optimiser.param_groups:  # ψ follows the generator's schedule
             group["lr"] = self.settings.fake_ratio * run.optimiser.param_groups[0]["lr"]
-        self.optimiser.zero_grad(set_to_none=True)
+        self.flat.clear_gradient()
         with run.device.autocast():
             fake_loss = self.fake_loss(run.model, run.generator)
         fake_loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.fake.parameters(), run.how.grad_clip)
+        self.flat.gather_gradient()
+        self.flat.clip_gradient(run.how.grad_clip)
         self.optimiser.step()
 
         self.fake.requires_grad_(False)
@@ -158,17 +160,11 @@ class ScoreForgetting:
 
     def state(self) -> dict[str, torch.Tensor]:
         tensors = {f"fake.{k}": v for k, v in self.fake.state_dict().items()}
-        for index, parameter in enumerate(self.fake.parameters()):
-            for name, value in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
-        return tensors
+        moments = self.optimiser.state.get(self.flat.vector, {})
+        return tensors | {f"optimiser.{name}": torch.as_tensor(value) for name, value in moments.items()}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         self.fake.load_state_dict({k.removeprefix("fake."): v for k, v in state.items() if k.startswith("fake.")})
-        for index, parameter in enumerate(self.fake.parameters()):
-            prefix = f"optimiser.{index}."
-            entries = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            if entries:
-                self.optimiser.state[parameter] = {
-                    k: v.to(parameter.device) if v.ndim else v for k, v in entries.items()
-                }
+        moments = {k.removeprefix("optimiser."): v for k, v in state.items() if k.startswith("optimiser.")}
+        if moments:
+            self.optimiser.state[self.flat.vector] = {k: v.to(self.flat.vector.device) for k, v in moments.items()}

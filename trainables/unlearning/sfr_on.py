@@ -77,9 +77,8 @@ def gradient(problem: Problem, settings: SFRon) -> Gradient:
         for parameter, mask in zip(run.parameters, masks, strict=True):
             if parameter.grad is not None:
                 parameter.grad.mul_(mask)
-        torch.nn.utils.clip_grad_norm_(run.parameters, run.how.grad_clip)
-        run.optimiser.step()
-        run.optimiser.zero_grad(set_to_none=True)
+        run.follow_gradient()
+        run.clear_gradient()
 
         x_r = retained_batch(problem, settings.batch - forgotten, settings.condition_dropout, run.generator)
         with run.device.autocast():

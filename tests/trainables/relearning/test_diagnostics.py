@@ -120,8 +120,9 @@ def test_an_attack_by_low_rank_factors_is_judged_by_the_weights_it_moves(
     found = diagnose(run, landmarks, 8)[0]["attack_cosine"]
     before = effective_weights(run.model)
     run.generator.manual_seed(0)
+    run.clear_gradient()
     run.gradient(run)
-    run.optimiser.step()
+    run.follow_gradient()
     after, order = effective_weights(run.model), [name for name, _ in base_of(bench).named_parameters()]
     step = np.concatenate([(after[n].double() - before[n].double()).numpy().ravel() for n in order])
     home = vector(base_of(bench)) - vector(unlearned)

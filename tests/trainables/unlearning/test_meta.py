@@ -33,7 +33,7 @@ def begin(bench: Workbench, problem: Problem, method: str, double: bool = True, 
 
 
 def gradient_of(run: FineTuning) -> list[torch.Tensor]:
-    run.optimiser.zero_grad(set_to_none=True)
+    run.clear_gradient()
     run.gradient(run)
     return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in run.parameters]
 

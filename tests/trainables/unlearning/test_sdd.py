@@ -54,7 +54,7 @@ def test_the_loss_and_its_gradient_are_the_formulas(
     assert any(not torch.equal(a, b) for a, b in zip(teacher.parameters(), model.parameters(), strict=True))
     g = torch.Generator()
     g.set_state(run.generator.get_state())
-    run.optimiser.zero_grad(set_to_none=True)
+    run.clear_gradient()
     value = run.gradient(run)
 
     n = ERASED if retain_weight else BATCH
