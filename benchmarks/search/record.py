@@ -34,7 +34,7 @@ from sweep.plan.checks import validate
 from sweep.plan.folders import check_folders, create_run_dir
 from sweep.plan.paths import absolute
 from sweep.plan.plan import Plan
-from sweep.procedures import Execute
+from sweep.procedures import Execute, Task
 from sweep.records import COMPLETE, FAIL, RUNNING, Writer
 from sweep.records.folder import write_json
 from sweep.records.names import trial_name
@@ -64,7 +64,7 @@ class Places:
     def __init__(self, arm: Arm, space: SearchSpace, count: int, seed: int, rows: Iterable[Mapping[str, Any]]) -> None:
         self.arm, self.space, self.seed = arm, space, seed
         self.trials = {r["number"]: r for r in rows if r["arm"] == arm.name}
-        self._sobol = _sobol(arm, int(ANYWHERE * count), seed)
+        self._sobol = sobol(arm, int(ANYWHERE * count), seed)
 
     def at(self, number: int) -> Settings:
         """The settings an earlier driver had asked this number for, or new ones."""
@@ -83,7 +83,7 @@ class Places:
         rng = np.random.default_rng([self.seed, number])
         best = self._ranked()[:PARENTS]
         if not best:  # every trial has failed so far
-            return _sobol(self.arm, number + 1, self.seed)[number]
+            return sobol(self.arm, number + 1, self.seed)[number]
         return _neighbour(self.arm, self.known(best[int(rng.integers(len(best)))]) or {}, rng)
 
     def _ranked(self) -> list[int]:
@@ -238,7 +238,7 @@ class Told:
         self.progress.line("recorded")
 
 
-def _sobol(arm: Arm, n: int, seed: int) -> list[Settings]:
+def sobol(arm: Arm, n: int, seed: int) -> list[Settings]:
     """The first `n` points of a scrambled Sobol sequence over the arm's parameters, which must be unconditional."""
     parameters = list(arm.walk())
     sequence = qmc.Sobol(len(parameters), rng=np.random.default_rng(seed))
@@ -373,7 +373,7 @@ def main(argv: list[str] | None = None) -> int:
         progress.line("prepare: the base model on the repeats' seeds, with the search's N")
         execute(
             {
-                f"base on seed {s}": (make_score, (experiment, base, samples, s))
+                f"base on seed {s}": Task(make_score, (experiment, base, samples, s))
                 for s in plan.replicate_seeds[1 : args.seeds]
             }
         )

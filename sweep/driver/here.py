@@ -19,7 +19,7 @@ from trainables.trial import failure_report
 
 def here(tasks: Tasks) -> dict[str, Any]:
     """Do tasks one after the other in this process."""
-    return {name: task(*arguments) for name, (task, arguments) in tasks.items()}
+    return {name: task.function(*task.arguments) for name, task in tasks.items()}
 
 
 class Here:
@@ -40,10 +40,10 @@ class Here:
     def execute(self, tasks: Tasks) -> dict[str, Any]:
         """Do the tasks, saying now and then how far a long one is; returns their artifacts by name."""
         made: dict[str, Any] = {}
-        for name, (task, arguments) in tasks.items():
+        for name, task in tasks.items():
             tell = partial(self._tell, [n for n in tasks if n not in made])
             with self.progress.while_busy(tell):
-                made[name] = task(*arguments)
+                made[name] = task.function(*task.arguments)
         return made
 
     def _tell(self, waiting: Sequence[str]) -> None:

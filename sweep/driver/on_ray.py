@@ -51,10 +51,13 @@ class OnRay:
         ray.shutdown()
 
     def execute(self, tasks: Tasks) -> dict[str, Any]:
-        """Do the tasks side by side, saying every few seconds how far the long ones are; returns their artifacts by name."""
+        """Do the tasks side by side, each once those it needs are done; returns their artifacts by name.
+
+        Says every few seconds how far the long ones are.
+        """
         import ray
 
-        def call(task: Task, arguments: tuple[Any, ...]) -> Any:
+        def call(task: Task, *done: Any) -> Any:  # Ray begins it once what stands for others is there
             import torch
 
             from trainables.members import use
@@ -63,12 +66,15 @@ class OnRay:
             torch.set_num_threads(1)
             use(files)
             gpu_memory.keep_to(share)
-            return task(*arguments)
+            return task.function(*task.arguments)
 
         share, mark, files = self.place.gpus_per_trial, gpu_type_resource(self.place), in_use()
         # Spread over the nodes: what is prepared at the same time is as heavy as a trial each.
         remote = ray.remote(num_cpus=1, num_gpus=share, resources=mark, scheduling_strategy="SPREAD")(call)
-        waiting = {remote.remote(*task): name for name, task in tasks.items()}
+        begun: dict[str, Any] = {}
+        for name, task in tasks.items():
+            begun[name] = remote.remote(task, *(begun[need] for need in task.needs))
+        waiting = {reference: name for name, reference in begun.items()}
         made: dict[str, Any] = {}
         health = RayHealth()
         while waiting:

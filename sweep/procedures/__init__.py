@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from sweep.errors import UsageError, near
 from sweep.procedures.columns import START, Columns, column, facts_of
@@ -34,10 +34,20 @@ Row: TypeAlias = Mapping[str, Any]
 Counts: TypeAlias = dict[tuple[str, int], dict[str, int]]  # (trial_id, replicate) -> N by kind of samples
 Tell = Callable[[str], None]
 """Says what happens, in one line."""
-Task = Callable[..., Any]
-Tasks = dict[str, tuple[Task, tuple[Any, ...]]]
+
+
+class Task(NamedTuple):
+    """A function to call, its arguments, and the names of the tasks that must be done before it."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+Tasks = dict[str, Task]
+"""By name; each stands after those it needs."""
 Execute = Callable[[Tasks], dict[str, Any]]
-"""Runs independent tasks by name and gives their artifacts: on Ray, or one after the other here."""
+"""Does tasks and gives their artifacts by name: on Ray each as soon as what it needs is done, or one after the other here."""
 
 
 class Spec(Protocol):

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from sweep.errors import UsageError
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan
 from sweep.plan.run import SEEDS_A_SWEEP
-from sweep.procedures import Execute, Tell
+from sweep.procedures import Execute, Task, Tell
 from sweep.relearning.attacks import attack_plan
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import asks_of_fid, uses_budget
@@ -35,7 +35,7 @@ from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import check_beside_base
 from trainables.relearning.shared_products import CLASSIFIER, SYNTHETIC, VAE, models_of, products_of, score_of
 from trainables.relearning.stages.trajectory import check_images
-from trainables.running.products import Product, waves
+from trainables.running.products import Product, by_name, waves
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
 
@@ -195,23 +195,15 @@ def code_differs(prepared: Mapping[str, Any], experiment: Experiment) -> str:
 
 
 def make_all(graph: Mapping[str, Product], execute: Execute, store: Store) -> dict[str, Artifact]:
-    """Every product, found or made, by its name: those that are made of others once these are there."""
-    made: dict[str, Artifact] = {}
-    for wave in waves(graph):
-        made |= found_or_made(wave, execute, store)
-    return made
+    """Every product, found or made, by its name: one that is made of others as soon as these are there.
 
-
-def found_or_made(wave: Sequence[Product], execute: Execute, store: Store) -> dict[str, Artifact]:
-    """Products that are made side by side, by their names.
-
-    Where all are whole in the store nothing is executed: a worker that would only look takes ten seconds to begin.
+    What is whole in the store is no task: a worker that would only look takes ten seconds to begin.
     """
-    found = {product.name: store.whole(product.key()) for product in wave}
+    found = {name: store.whole(product.key()) for name, product in graph.items()}
     whole = {name: artifact for name, artifact in found.items() if artifact is not None}
-    if len(whole) == len(wave):
-        return whole
-    return execute({product.name: (product.make, ()) for product in wave})
+    missing = [product for wave in waves(graph) for product in wave if product.name not in whole]
+    tasks = {p.name: Task(p.make, needs=tuple(need for need in p.needs if need not in whole)) for p in missing}
+    return whole | (execute(tasks) if tasks else {})
 
 
 def prepare_all(
@@ -225,23 +217,21 @@ def prepare_all(
     keys = keys_of(experiment)
     _tell_of_models(experiment, keys, tell)
     _import_pretrained(experiment)
-    graph = products_of(experiment, needed(space))
-    store = Store(experiment.store)
-    made = make_all(graph, execute, store)
-    judge = made[CLASSIFIER].facts
-    tell(
-        f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
-    )
     seeds, whiches = [plan.replicate_seeds[0]], ["base"]
     if asks_of_fid(space):
         tell(f"prepare: noise of fid_delta over {CALIBRATION_SEEDS} sampling seeds")
         seeds, whiches = calibration_seeds(plan), list(models_of(experiment).values())
     samples, confirm = Samples(setup.samples_forgotten, setup.samples_per_retained), Samples(*setup.confirm_samples)
     scores = [score_of(experiment, f"{w} on seed {s}", w, samples, s) for w in whiches for s in seeds]
-    scores += [score_of(experiment, f"base on confirm seed {s}", "base", confirm, s) for s in plan.replicate_seeds[1:]]
-    scored = found_or_made(scores, execute, store)
-    fids = {w: [scored[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
-    first = scored[f"base on seed {seeds[0]}"]
+    graph = by_name([*products_of(experiment, needed(space)).values(), *scores])
+    made = make_all(graph, execute, Store(experiment.store))
+    judge = made[CLASSIFIER].facts
+    tell(
+        f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
+    )
+    later = [score_of(experiment, f"base on seed {s}, confirm", "base", confirm, s) for s in plan.replicate_seeds[1:]]
+    fids = {w: [made[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
+    first = made[f"base on seed {seeds[0]}"]
     figures = first.facts["figures"]
     prepared: dict[str, Any] = {"fid_base": fids["base"][0]}
     if uses_budget(space):
@@ -261,11 +251,16 @@ def prepare_all(
         "keys": keys
         | {"base score": first.key}
         | {name: graph[name].key() for name in (SYNTHETIC, *(f"shared {need}" for need in needed(space)))},
-        "shared": sorted({product.key() for product in (*graph.values(), *scores)}),
-        "seconds": {"prepare": time.monotonic() - start}
-        | {f"{name} core": a.facts["core_s"] for name, a in made.items() if name != VAE and "core_s" in a.facts},
+        "shared": sorted({product.key() for product in (*graph.values(), *later)}),
+        "seconds": {"prepare": time.monotonic() - start} | _training_times(made),
     }
     return prepared
+
+
+def _training_times(made: Mapping[str, Artifact]) -> dict[str, float]:
+    """Core-seconds of what was trained, by ``NAME core``; a score's stands in its own sidecar."""
+    trained = {name: a for name, a in made.items() if name != VAE and a.kind != "score" and "core_s" in a.facts}
+    return {f"{name} core": artifact.facts["core_s"] for name, artifact in trained.items()}
 
 
 def _tell_of_models(experiment: Experiment, keys: Mapping[str, str], tell: Tell) -> None:

@@ -9,10 +9,13 @@ from trainables.store import Store
 
 
 def progress(graph: Mapping[str, Product], store: Store, waiting: Sequence[str]) -> str:
-    """One phrase a product still waited for: ``base model 400/1300 steps``; more than three are only counted."""
-    if len(waiting) > 3:
-        return f"{len(waiting)} tasks to go"
-    return ", ".join(name + _steps(graph.get(name), store) for name in waiting)
+    """How far the models in training are, ``base model 400/1300 steps``, and what else is waited for; many are counted."""
+    trained = {name: _steps(graph.get(name), store) for name in waiting}
+    named = [name for name in waiting if trained[name]] if len(waiting) > 3 else list(waiting)
+    phrases = [name + trained[name] for name in named]
+    if len(named) < len(waiting):
+        phrases.append(f"{len(waiting) - len(named)} {'more ' if named else ''}tasks to go")
+    return ", ".join(phrases)
 
 
 def _steps(product: Product | None, store: Store) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from sweep.driver.sweep import Shared, drive
 from sweep.errors import UsageError
 from sweep.jobs import Ended, View
-from sweep.procedures import Execute, Tasks, Tell
+from sweep.procedures import Execute, Task, Tasks, Tell
 from sweep.records import FAIL, read_json
 from sweep.records.folder import write_json
 from sweep.relearning import prepare as preparing
@@ -172,8 +172,10 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
         for s in plan.replicate_seeds
     ]
     own_models = {e.name: _own_model(plan, e, first) for e in plan.entries if e.model}
-    tasks: Tasks = {score.name: (score.make, ()) for score in scores}
-    execute(tasks | {f"model {name}": (make_imported, (first, pretrained)) for name, pretrained in own_models.items()})
+    tasks: Tasks = {score.name: Task(score.make) for score in scores}
+    execute(
+        tasks | {f"model {name}": Task(make_imported, (first, pretrained)) for name, pretrained in own_models.items()}
+    )
     facts = made[CLASSIFIER].facts
     code = {"scoring": scoring_code(first)}
     code |= {f"attack {a.name}": attack_code(first, attack_plan(a)) for a in plan.suite}

@@ -49,7 +49,7 @@ def run(agenda: record.Recording, most: int = 999) -> list[str]:
 
 
 def test_settings_anywhere_and_near_others_are_of_the_space() -> None:
-    anywhere = record._sobol(DIMUM, 64, 0)
+    anywhere = record.sobol(DIMUM, 64, 0)
     rng = np.random.default_rng(0)
     near = [record._neighbour(DIMUM, p, rng) for p in anywhere]
     for settings in (*anywhere, *near):

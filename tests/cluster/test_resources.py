@@ -15,6 +15,7 @@ from ray.cluster_utils import Cluster
 
 from sweep.driver.on_ray import OnRay, gpu_type_resource
 from sweep.plan.place import Place
+from sweep.procedures import Task
 from sweep.terminal.lines import Progress
 from trainables.trial import Trial
 
@@ -75,7 +76,7 @@ def nodes(place: Place, count: int) -> list[str]:
         return ray.get_runtime_context().get_node_id()
 
     workers = OnRay(Planned(place), [], Unasked())  # Ray is started
-    return sorted(workers.execute({str(i): (here, (1.0,)) for i in range(count)}).values())  # type: ignore[dict-item,type-var]
+    return sorted(workers.execute({str(i): Task(here, (1.0,)) for i in range(count)}).values())
 
 
 def test_tasks_that_prepare_are_spread_over_the_nodes(pair: Nodes) -> None:

@@ -91,10 +91,11 @@ def test_while_a_thread_is_busy_another_tells_what_goes_on(monkeypatch: pytest.M
 
 def test_in_this_process_a_long_task_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     from sweep.driver.here import Here
+    from sweep.procedures import Task
 
     out = io.StringIO()
     monkeypatch.setattr(lines, "_HEARTBEAT_S", 0.5)
     here = Here(lambda waiting: f"waiting for {', '.join(waiting)}", Progress(out))
-    tasks = {"base": (time.sleep, (1.5,)), "retrain": (int, ("3",))}
+    tasks = {"base": Task(time.sleep, (1.5,)), "retrain": Task(int, ("3",))}
     assert here.execute(tasks) == {"base": None, "retrain": 3}
     assert out.getvalue().splitlines()[0].endswith("prepare: waiting for base, retrain")
