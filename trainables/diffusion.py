@@ -21,6 +21,10 @@ Loss = Callable[[UNet2DModel, torch.Generator], torch.Tensor]
 """One step's loss, a scalar: given the model being trained and the generator every random choice comes from."""
 
 
+Timesteps = Callable[[int, int, torch.Generator], torch.Tensor]
+"""Timesteps (n,) int64 for n images from 0 … T - 1: ``(n, T, generator)``."""
+
+
 class Diverged(RuntimeError):
     """The loss of a fine-tuning run, or what a model predicts after it, is no longer finite."""
 
@@ -63,12 +67,29 @@ class Noised:
         )
 
 
-def add_noise(schedule: DDIMScheduler, images: torch.Tensor, generator: torch.Generator) -> Noised:
-    """`images` (B, C, H, W) noised at timesteps drawn evenly; noise and timesteps come from the CPU generator."""
+def even_timesteps(n: int, horizon: int, generator: torch.Generator) -> torch.Tensor:
+    """(n,) timesteps, each evenly from all, whatever the others are."""
+    return torch.randint(horizon, (n,), generator=generator)
+
+
+def stratified_timesteps(n: int, horizon: int, generator: torch.Generator) -> torch.Tensor:
+    """(n,) timesteps, one from each n-th of the schedule, in random order.
+
+    Each by itself is even, so a loss's mean is what it is with `even_timesteps`; its noise is less, for no batch is all at one
+    end of the schedule (Kingma et al. 2021, arXiv 2107.00630, appendix I.1).
+    """
+    places = torch.randperm(n, generator=generator) + torch.rand((), generator=generator)
+    return (places * (horizon / n)).long().clamp(max=horizon - 1)  # rounding may reach the end
+
+
+def add_noise(
+    schedule: DDIMScheduler, images: torch.Tensor, generator: torch.Generator, timesteps: Timesteps = even_timesteps
+) -> Noised:
+    """`images` (B, C, H, W) noised at timesteps drawn for them; noise and timesteps come from the CPU generator."""
     noise = torch.randn(images.shape, generator=generator).to(images)
     horizon = schedule.config["num_train_timesteps"]
-    timesteps = torch.randint(horizon, (len(images),), generator=generator).to(images.device)
-    return Noised(schedule.add_noise(images, noise, timesteps), noise, timesteps)
+    at = timesteps(len(images), horizon, generator).to(images.device)
+    return Noised(schedule.add_noise(images, noise, at), noise, at)
 
 
 def denoising_loss(
@@ -78,13 +99,14 @@ def denoising_loss(
     conditions: torch.Tensor,
     generator: torch.Generator,
     weights: torch.Tensor | None = None,
+    timesteps: Timesteps = even_timesteps,
 ) -> torch.Tensor:
     """DSM(θ) = E ‖ε - ε_θ(x_t, t, c)‖², a mean over elements (Ho et al. 2020, arXiv 2006.11239, Eq. 14).
 
     `images` (B, C, H, W) in [-1, 1] and `conditions` (B,) on the model's device; `weights` (B,) multiplies each image's
     mean over elements, for a batch that mixes two losses in one pass.
     """
-    noised = add_noise(schedule, images, generator)
+    noised = add_noise(schedule, images, generator, timesteps)
     prediction = predict(model, noised.images, noised.timesteps, conditions)
     error = F.mse_loss(prediction, noised.noise, reduction="none").mean(dim=(1, 2, 3))
     return (error if weights is None else error * weights).mean()

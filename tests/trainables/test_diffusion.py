@@ -8,7 +8,15 @@ from diffusers import UNet2DModel
 
 from trainables.data import DATASETS
 from trainables.denoisers.recipes import BaseModel
-from trainables.diffusion import Diverged, denoising_loss, noise_schedule, sample, sample_one_step, starting_noise
+from trainables.diffusion import (
+    Diverged,
+    denoising_loss,
+    noise_schedule,
+    sample,
+    sample_one_step,
+    starting_noise,
+    stratified_timesteps,
+)
 from trainables.training.device import Device
 
 CPU = Device()
@@ -77,3 +85,15 @@ def test_the_same_seed_is_the_same_noise_whatever_else_was_drawn() -> None:
     torch.randn(5)
     assert torch.equal(starting_noise((3, 1, 8, 8), 7), first)
     assert not torch.equal(starting_noise((3, 1, 8, 8), 8), first)
+
+
+def test_stratified_timesteps_are_one_from_each_part_of_the_schedule_and_each_is_even() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([stratified_timesteps(8, 1000, generator) for _ in range(4000)])
+    assert drawn.dtype == torch.int64 and drawn.min() >= 0 and drawn.max() <= 999
+    assert torch.equal((drawn.sort(dim=1).values // 125), torch.arange(8).expand(4000, 8)), "one from each eighth"
+    first = drawn[:, 0].double()
+    assert abs(first.mean() - 499.5) < 5 * (1000 / 12**0.5) / 4000**0.5, "the first is even by itself"
+    eighths = torch.bincount(drawn[:, 0] // 125, minlength=8)
+    assert ((eighths - 500).abs() < 5 * (4000 * 1 / 8 * 7 / 8) ** 0.5).all()
+    assert stratified_timesteps(3, 1, generator).tolist() == [0, 0, 0]

@@ -14,7 +14,7 @@ from diffusers import DiTTransformer2DModel, UNet2DModel
 from trainables.data import Dataset, Images
 from trainables.denoisers.dit import DiT
 from trainables.denoisers.recipes import BaseModel, Recipe
-from trainables.diffusion import Loss, denoising_loss
+from trainables.diffusion import Loss, Timesteps, denoising_loss, even_timesteps, stratified_timesteps
 from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.store import Artifact, Tensors
 from trainables.training.device import Device
@@ -49,7 +49,7 @@ def training_run(recipe: BaseModel, dataset: Dataset, images: Images, seed: int,
     """The run that trains a base model on `images`; on the retain set alone it trains the retrain control θ*."""
     torch.manual_seed(seed)  # the weights' initialisation draws from the global generator
     model = device.place(build(recipe.config(dataset), len(dataset.attributes)))
-    loss = dropout_loss(recipe, images, dataset.conditions, device)
+    loss = dropout_loss(recipe, images, dataset.conditions, device, timesteps=stratified_timesteps)
     how = Optimisation(recipe.learning_rate, recipe.train_steps, ema_decay=recipe.ema_decay, schedule="one-cycle")
     return FineTuning(model, loss, how, seed, device)
 
@@ -61,13 +61,14 @@ def dropout_loss(
     device: Device,
     batch: int | None = None,
     label_dropout: float | None = None,
+    timesteps: Timesteps = even_timesteps,
 ) -> Loss:
     """DSM over random batches of `images`, each condition replaced by the null condition with probability `label_dropout`.
 
     Batch and label dropout are the recipe's unless given.
     """
     data, size = images.to(device.name), batch or recipe.batch
-    return drawn_loss(recipe, lambda generator: data.draw(size, generator), null_condition, label_dropout)
+    return drawn_loss(recipe, lambda generator: data.draw(size, generator), null_condition, label_dropout, timesteps)
 
 
 def drawn_loss(
@@ -75,6 +76,7 @@ def drawn_loss(
     draw: Callable[[torch.Generator], Images],
     null_condition: int,
     label_dropout: float | None = None,
+    timesteps: Timesteps = even_timesteps,
 ) -> Loss:
     """DSM over the batches that `draw` gives, on the model's device, under the same label dropout."""
     schedule = recipe.noise_schedule()
@@ -84,7 +86,7 @@ def drawn_loss(
         drawn = draw(generator)
         dropped = torch.rand(len(drawn), generator=generator) < share
         conditions = drawn.conditions.masked_fill(dropped.to(drawn.conditions.device), null_condition)
-        return denoising_loss(model, schedule, drawn.images, conditions, generator)
+        return denoising_loss(model, schedule, drawn.images, conditions, generator, timesteps=timesteps)
 
     return loss
 

@@ -59,7 +59,7 @@ def train_classifier(dataset: Dataset, images: Images, recipe: ClassifierRecipe,
     """A classifier of `images`, trained with small shifts and pixel noise; in evaluation mode."""
     torch.manual_seed(seed)
     model = Classifier(dataset, recipe).train()
-    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=1e-2)
+    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=1e-2, fused=True)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.train_steps)
     for step in range(recipe.train_steps):
         drawn = images.where(torch.randint(len(images), (recipe.batch,)))

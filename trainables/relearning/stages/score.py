@@ -68,18 +68,21 @@ class Sampling:
     The noise depends on the seed and the counts alone: base, unlearned and attacked models start from the same. Samples of
     several forgotten conditions come in turn. An unconditional model's samples are all of both kinds. With `one_step` the
     model is a generator that makes an image in one step from that timestep. What is `done` are images: latents are decoded.
+    The `first` samples are a batch of their own, 0 where nobody looks at these alone: small batches take longer a sample.
     """
 
-    def __init__(self, bench: Workbench, model: UNet2DModel, samples: Samples, seed: int, one_step: int = 0) -> None:
-        experiment = bench.experiment
+    def __init__(
+        self, bench: Workbench, model: UNet2DModel, samples: Samples, seed: int, one_step: int = 0, first: int = 0
+    ) -> None:
+        experiment, self.first = bench.experiment, first
         self.bench, self.experiment, self.model, self.one_step = bench, experiment, model, one_step
         forgetting = experiment.forgetting
         retained = torch.tensor(experiment.retained, dtype=torch.int64).repeat_interleave(samples.per_retained)
         prompts = torch.tensor(forgetting.prompts)
         self.conditions = torch.cat([prompts[torch.arange(samples.forgotten) % len(prompts)], retained])
-        first = torch.arange(len(self.conditions)) < samples.forgotten
+        forgotten = torch.arange(len(self.conditions)) < samples.forgotten
         both = bool(forgetting.instances)
-        self.of_forgotten, self.of_retained = first | both, ~first | (both and samples.per_retained > 0)
+        self.of_forgotten, self.of_retained = forgotten | both, ~forgotten | (both and samples.per_retained > 0)
         shape = experiment.model_shape
         self.noise = torch.cat(
             [
@@ -92,9 +95,9 @@ class Sampling:
     def advance(self, deadline: float = float("inf"), until: int | None = None) -> bool:
         """Draw until all are there, or the first `until` of them (True), or the deadline passes (False).
 
-        Batches are the same however often it is called: the first of FIRST samples, the others of SAMPLE_BATCH.
+        Batches are the same however often it is called: one of the first samples, the others of SAMPLE_BATCH.
         """
-        for end in dict.fromkeys(min(end, len(self.noise)) for end in (FIRST, until or len(self.noise))):
+        for end in dict.fromkeys(min(end, len(self.noise)) for end in (self.first, until or len(self.noise))):
             if not self._draw(end, deadline):
                 return False
         return True
@@ -201,7 +204,8 @@ class ScoreStage:
     @cached_property
     def sampling(self) -> Sampling:
         one_step = self.bench.store.get(self.model).facts.get("one_step", 0)
-        sampling = Sampling(self.bench, model_of(self.bench, self.model), self.samples, self.seed, one_step)
+        model = model_of(self.bench, self.model)
+        sampling = Sampling(self.bench, model, self.samples, self.seed, one_step, FIRST)
         sampling.restore(self.bench.store.load_partial(self.key) or {})
         return sampling
 
