@@ -21,9 +21,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from typing import Any
 import numpy as np
 from ray import tune
 
+from trainables.running.pipeline import STEP_SECONDS
+from trainables.running.report import Report
+from trainables.running.steps import reports_of_a_step
 from trainables.store import Store, artifact_key
 
 METRICS = ("relearning_accuracy", "retain_accuracy", "fid", "kid", "precision", "recall")  # of every point of a curve
@@ -49,7 +52,7 @@ def pictures(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 class Sleeper(tune.Trainable):  # type: ignore[misc]
-    """A trial that takes `seconds` and no processor: a report a stage, as `trainables.relearning.trial` makes them."""
+    """A trial that takes `seconds` and no processor: steps as `trainables.trial` makes them, of reports as a real trial's."""
 
     seconds = 1.0
 
@@ -60,7 +63,7 @@ class Sleeper(tune.Trainable):  # type: ignore[misc]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.spec = json.loads(new_config["spec"])
+        self.spec, self.every_stage = json.loads(new_config["spec"]), new_config["every_stage"]
         self.attacks = {a["name"]: a for a in self.spec["attacks"]}
         rungs = [f"{name}@{k}" for name in self.attacks for k in self.spec["rungs"][1:]]
         self.stages = [*["unlearn"] * (self.spec["method"] != "none"), "score", *rungs]
@@ -71,6 +74,10 @@ class Sleeper(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
+        reports = [asdict(report) for report in reports_of_a_step(self._run, STEP_SECONDS, self.every_stage)]
+        return {"reports": json.dumps(reports), "done": not self.left}
+
+    def _run(self, seconds: float) -> Report:
         started, stage = time.time(), self.left.pop(0)
         time.sleep(self.seconds / len(self.stages))
         attack, _, rung = stage.partition("@")
@@ -92,8 +99,7 @@ class Sleeper(tune.Trainable):  # type: ignore[misc]
         row |= {"started_at": started, "finished_at": time.time(), "wall_s": time.time() - started, "core_s": 0.01}
         row |= dict.fromkeys(("training_s", "sampling_s", "scoring_s"), 0.0)
         state = None if self.left else "COMPLETE"
-        report = {"stage": row, "curves": curves, "figures": self.figures, "state": state, "cause": None, "halt": None}
-        return {"report": json.dumps(report), "done": state is not None}
+        return Report(stage=row, curves=curves, figures=self.figures, state=state)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing is kept: a trial that was lost begins anew."""
@@ -142,12 +148,12 @@ class Mark:
 
 
 class Marked:
-    """Marks of the driver every so many trials; the last of a sweep's views, so that what they cost is in them."""
+    """Marks of the driver every so many trials, and the steps of all; the last of a sweep's views, to have what they cost."""
 
     name = "marks"
 
     def __init__(self, every: int) -> None:
-        self.every, self.ended = every, 0
+        self.every, self.ended, self.steps = every, 0, 0
         self.marks = [Mark.now(0)]
 
     def take(self, ended: Any) -> None:
@@ -166,11 +172,12 @@ def drive(args: argparse.Namespace) -> Marked:
     from sweep.driver import sweep
     from sweep.driver.agenda import Agenda
     from sweep.driver.views import views_of
-    from sweep.jobs import View
+    from sweep.jobs import Ended, View
     from sweep.plan import folders
     from sweep.plan.asked import plan_of
     from sweep.records.folder import write_json
     from sweep.relearning.specs import Specs
+    from sweep.space.shared import still_shared
     from sweep.terminal.lines import Progress
     from sweep.terminal.quiet import quiet
     from trainables.relearning.experiment import Experiment
@@ -178,9 +185,11 @@ def drive(args: argparse.Namespace) -> Marked:
     options = ["--space", args.space, "--trials", str(args.trials), "--baseline-trials", "0", "--sampler", args.sampler,
                "--workers", str(args.nodes), "--address", args.address, "--run-dir", str(args.folder / "run"),
                "--artifacts", str(args.folder / "artifacts")]  # fmt: skip
+    options += ["--stop-dominated"] if args.stop_dominated else []
     plan = plan_of(launch.parser().parse_args(options), launch.parser())
     space = plan.question()
-    space = replace(space, arms=tuple(a for a in space.arms if not a.baseline))
+    arms = tuple(a for a in space.arms if not a.baseline)
+    space = replace(space, arms=arms, shared=still_shared([a.parameters for a in arms], space.shared))
     folders.check_folders(plan.run, new=True)
     folders.create_run_dir(plan)
     quiet(False)
@@ -199,9 +208,16 @@ def drive(args: argparse.Namespace) -> Marked:
 
     def open_(execute: Any) -> tuple[Agenda, list[View]]:
         Store(plan.artifacts).put(key_of("base_score"), "slept", {}, pictures(np.random.default_rng(0)))
-        agenda = Agenda(plan, space.bounded(prepared), Specs(plan, space.bounded(prepared), experiment, 0.3), prepared)
+        marks = Marked(args.every)
+
+        class Counted(Agenda):
+            def take(self, name: str, *reports: Mapping[str, Any]) -> Ended | None:
+                marks.steps += self.running[name].phase == "search"
+                return super().take(name, *reports)
+
+        agenda = Counted(plan, space.bounded(prepared), Specs(plan, space.bounded(prepared), experiment, 0.3), prepared)
         progress.begin(agenda)
-        marked.append(Marked(args.every))
+        marked.append(marks)
         return agenda, [*views_of(plan, agenda, progress), *marked]
 
     class Trial(Sleeper):
@@ -271,6 +287,7 @@ def told(marked: Marked, run_dir: Path) -> str:
     end = Mark.now(0)
     lines += ["", f"driver CPU a trial, over all: {all_ms:.1f} ms, {share:.0%} of a core; {marks[0].cpu_s:.1f} s before the first "
               f"trial, {end.cpu_s - marks[-1].cpu_s:.1f} s after the last (confirm phase, page, compaction)"]  # fmt: skip
+    lines.append(f"{marked.steps / marked.ended:.1f} steps of Tune's a trial of the search, controls among them")
     for warm in (False, True):
         found = busy(run_dir, warm)
         rest = ", ".join(f"{share:.1%} {what}" for what, share in found.idle.items() if share >= 0.0005)
@@ -313,6 +330,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--every", type=int, default=100, metavar="N", help="trials a line of the table is of (default: 100)"
+    )
+    p.add_argument(
+        "--stop-dominated", action="store_true", help="whether a trial goes on is decided after each of its stages"
     )
     p.add_argument("--address", default="", help="a cluster that runs already (default: one is started and ended)")
     p.add_argument("--profile", action="store_true", help="profile the driver's main thread, which makes it slower")

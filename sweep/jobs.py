@@ -32,9 +32,13 @@ class Job:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # what the sampler chose
     stages: list[dict[str, Any]] = field(default_factory=list)
     curves: list[dict[str, Any]] = field(default_factory=list)
+    points: set[tuple[Any, ...]] = field(
+        default_factory=set
+    )  # series, step and metric of those that reports have brought
     figures: dict[str, Any] = field(default_factory=dict)
     stopped_by: str | None = None
     asked_for: frozenset[str] | None = None  # the figures for whose sake it runs, where it gives no others
+    every_stage: bool = False  # whether it is decided after each stage if it goes on: each is to be reported as it ends
 
     @property
     def name(self) -> str:
@@ -58,7 +62,7 @@ class Jobs(Protocol):
     def finished(self) -> bool: ...
 
     def next_job(self) -> Job | None: ...
-    def take(self, name: str, report: Mapping[str, Any]) -> Ended | None: ...
+    def take(self, name: str, *reports: Mapping[str, Any]) -> Ended | None: ...
     def fail(self, name: str, cause: str) -> Ended: ...
     def close(self) -> None: ...
 
@@ -180,9 +184,11 @@ def add_report(job: Job, report: Mapping[str, Any]) -> None:
         job.stages.append(_stage_row(job.spec, report["stage"]) | {"points": len(report["curves"])})
     columns = procedures.named(job.spec.procedure).columns()
     at = (columns.series, columns.step, "metric")
-    known = {tuple(row[name] for name in at) for row in job.curves}
-    new = [row for row in report["curves"] if tuple(row[name] for name in at) not in known]
-    job.curves += [identity(job.spec) | row for row in new]
+    for row in report["curves"]:
+        point = tuple(row[name] for name in at)
+        if point not in job.points:
+            job.points.add(point)
+            job.curves.append(identity(job.spec) | row)
     job.figures |= report["figures"]
 
 

@@ -1,4 +1,4 @@
-"""The one door to Ray: a trial as a Ray Tune Trainable. A step ends with its stage or after 30 seconds."""
+"""The one door to Ray: a trial as a Ray Tune Trainable. A step is stages of half a minute, or one that the driver decides by."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from ray import tune
 
 from trainables.members import Source, use
 from trainables.running.pipeline import STEP_SECONDS, Pipeline
-from trainables.running.procedures import pipeline_of
+from trainables.running.procedures import module_of, pipeline_of
 from trainables.running.report import Report
+from trainables.running.steps import reports_of_a_step
 from trainables.store import StoreUnusable
 from trainables.training import gpu_memory
 
@@ -27,12 +28,15 @@ _LEAK_BYTES = 256 * 2**20
 
 
 class Trial(tune.Trainable):
-    """Runs a `Pipeline`; the config is ``{"spec": JSON of a spec}``, a result ``{"report": JSON of a Report, "done": bool}``.
+    """Runs a `Pipeline`; the config is ``{"spec": JSON of a spec}``, a result ``{"reports": JSON of Reports, "done": bool}``.
+
+    A step has a `Report` for each of its stages; with ``every_stage`` in the config it has one stage, for whoever drives the trial
+    may end it there. What a process had not reported when it died is in the store, and found there by the next.
 
     An exception in a stage is an outcome of the trial, not of the process: it is reported as FAIL with its cause and is
     not retried. A process that dies is Tune's to restart; the trial then finds its stages in the store. With ``timeout_s`` in
-    the config a process that makes no report for so long ends itself, whatever it hangs in. `members` are the files from outside
-    whose members its trials name.
+    the config a process that has nothing to report for so long ends itself, whatever it hangs in. `members` are the files from
+    outside whose members its trials name.
     """
 
     def setup(self, config: dict[str, Any], members: Sequence[Source] = ()) -> None:
@@ -54,12 +58,16 @@ class Trial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         seconds = min(STEP_SECONDS, self.timeout_s / 2 or STEP_SECONDS)
+        reports = reports_of_a_step(self._run, seconds, self.every_stage)
+        return {"reports": json.dumps([r.to_json() for r in reports]), "done": reports[-1].state is not None}
+
+    def _run(self, seconds: float) -> Report:
+        """The next stage, or so many seconds of it."""
         with last_breath(self.timeout_s):
             try:
-                report = self.failure or self.pipeline.step(seconds)  # type: ignore[union-attr]  # one of the two is there
+                return self.failure or self.pipeline.step(seconds)  # type: ignore[union-attr]  # one of the two is there
             except Exception as error:  # whatever a stage raises becomes the trial's recorded cause
-                report = report_of(error)
-        return {"report": json.dumps(report.to_json()), "done": report.state is not None}
+                return report_of(error)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Model, optimiser and generator go to the store; the checkpoint itself names the stage they belong to."""
@@ -76,6 +84,7 @@ class Trial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.failure, self.timeout_s = None, config.get("timeout_s", 0.0)
+        self.every_stage = config.get("every_stage", False)
         self.pipeline: Pipeline | None = None  # the last trial's models go before the next one's come
         gc.collect()
         torch.cuda.empty_cache()
@@ -83,7 +92,11 @@ class Trial(tune.Trainable):
         with last_breath(self.timeout_s):
             try:
                 use(self.members)
-                self.pipeline = pipeline_of(json.loads(config["spec"]), self.bench)
+                spec = json.loads(config["spec"])
+                if self.bench is None:
+                    module_of(spec)
+                    gc.freeze()  # what is imported stays: a collection between two trials took a quarter of a second over it
+                self.pipeline = pipeline_of(spec, self.bench)
                 self.bench = self.pipeline.bench
             except Exception as error:  # a setting that a method refuses is the trial's failure, not the actor's
                 self.failure = report_of(error)

@@ -44,6 +44,7 @@ class Agenda:
         self.writer = Writer(self.run_dir, records.schemas(space))
         self._replicate_columns = frozenset(self.writer.schemas["replicates"].names)  # other figures are the curves'
         self.running: dict[str, Job] = {}
+        self._on_record: set[str] = set()  # of those that run, what has a row of its own
         self.phase = "search"
         self.ended_by = ""  # what ended the search
         self.rule = StopRule(plan.max_hours, plan.max_core_hours, plan.min_gain)
@@ -88,21 +89,22 @@ class Agenda:
     def finished(self) -> bool:
         return self.phase == "confirm" and not self._waiting and not self.running and self.confirmation.ended
 
-    def take(self, name: str, report: Mapping[str, Any]) -> Ended | None:
-        """Record a step's report; tell the search if the trial is over, and return what became of it."""
+    def take(self, name: str, *reports: Mapping[str, Any]) -> Ended | None:
+        """Record what a step's stages reported; tell the search if the trial is over, and return what became of it."""
         job = self.running[name]
-        add_report(job, report)
-        state, cause = report["state"], report["cause"]
-        beaten = self._beaten(job) if state is None else None
-        if beaten:
-            state, cause, job.stopped_by = PRUNED, beaten, DOMINATION
-        elif state == PRUNED:
-            job.stopped_by = GATE
-        if state is None:
-            self._record_going_on(job)
-            return None
-        del self.running[name]
-        return self._end(job, state, cause)
+        for report in reports:
+            add_report(job, report)
+            state, cause = report["state"], report["cause"]
+            beaten = self._beaten(job) if state is None else None
+            if beaten:
+                state, cause, job.stopped_by = PRUNED, beaten, DOMINATION
+            elif state == PRUNED:
+                job.stopped_by = GATE
+            if state is not None:
+                del self.running[name]
+                return self._end(job, state, cause)
+        self._record_going_on(job)
+        return None
 
     def fail(self, name: str, cause: str) -> Ended:
         """Record that a job's process was lost for good."""
@@ -143,7 +145,8 @@ class Agenda:
         if behind:
             self.arms[min(behind, key=behind.__getitem__)].look_ahead()  # it is the next to begin one
         spec = self.specs.of(trial_name(arm, number), 0, self.space.arm(arm), settings, gate=True)
-        return self._with_past(Job(spec, arm, number, "search", records.now(), settings))
+        job = Job(spec, arm, number, "search", records.now(), settings, every_stage=self.plan.stopping)
+        return self._with_past(job)
 
     def _spent(self) -> Spent:
         return Spent(time.monotonic() - self._began, self._core_s)
@@ -166,6 +169,7 @@ class Agenda:
         missing = self._missing(job) if state == COMPLETE else ""
         if missing:
             state, cause = FAIL, missing
+        self._on_record.discard(job.name)
         row = self._record(job, state, cause)
         if job.phase == "search":
             row = trial_row(job, self.space, state, cause)
@@ -177,7 +181,7 @@ class Agenda:
 
     def _beaten(self, job: Job) -> str | None:
         """Why a trial can no longer be on its arm's front; None to go on. Only what is searched is stopped."""
-        if not self.plan.stopping or job.phase != "search" or job.arm == CONTROL:
+        if not job.every_stage:
             return None
         front = present_front(self.space.objectives, self.arms[job.arm].observed.values())
         return dominated(self.space.objectives, possible(self.space, job.figures, job.curves, self.knowledge), front)
@@ -203,9 +207,10 @@ class Agenda:
 
         Its row and curves are written when it ends. Written at every step they would be most of what a driver has to do.
         """
-        if len(job.stages) > 1:
+        if job.name in self._on_record:
             self.writer.stages(job.name, job.stages)
         else:
+            self._on_record.add(job.name)
             self._record(job, RUNNING, None)
 
     def _record(self, job: Job, state: str, cause: str | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from trainables.members import MemberError, in_use
 from trainables.store import CorruptArtifact, StoreUnusable
 
 _KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
+_NEVER_S = str(10**9)
 # A trial whose process dies more often than this has failed; one that dies less is started again. A lost node takes the
 # processes of all its trials, and for a minute Ray may start them there again.
 _MAX_LOST = 4
@@ -94,12 +95,13 @@ class OnRay:
         """Have Ray Tune do every job; `take` hears of each that ended."""
         from ray import tune
 
-        from sweep.driver.tune import AgendaScheduler, AgendaSearcher, LostTrials, ToldOnce
+        from sweep.driver.tune import AgendaScheduler, AgendaSearcher, LostTrials, ToldAfterwards, ToldOnce
         from trainables.trial import Trial
 
         place, progress = self.place, self.progress
-        searcher = AgendaSearcher(jobs, take, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
-        scheduler = AgendaScheduler(searcher)
+        ended: list[Ended] = []
+        searcher = AgendaSearcher(jobs, ended.append, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
+        told_afterwards, scheduler = ToldAfterwards(ended, searcher, take), AgendaScheduler(searcher)
         gpus = {"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}
         resources = {"cpu": 1.0, **gpus, **gpu_type_resource(place)}
         log = logging.getLogger("ray.tune.execution.tune_controller")
@@ -118,8 +120,9 @@ class OnRay:
                 run_config=tune.RunConfig(
                     name="tune",
                     storage_path=str(self.run_dir / "ray"),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # what it made is in the store
                     failure_config=tune.FailureConfig(max_failures=_MAX_LOST + 1),
-                    callbacks=[LostTrials(searcher, scheduler)],
+                    callbacks=[LostTrials(searcher, scheduler), told_afterwards],
                     verbose=int(progress.verbose),
                 ),
             ).fit()
@@ -128,6 +131,7 @@ class OnRay:
                 raise
         finally:
             log.removeFilter(told_once)
+            told_afterwards.tell_the_rest()
         if searcher.error is not None:
             raise searcher.error  # Tune's own has it as text
         if not jobs.finished:
@@ -157,6 +161,7 @@ def _set_environment(place: Place) -> None:
         # All of them at once, so that an autoscaler sees how many nodes they need; else Tune lets one trial wait at a time.
         "TUNE_MAX_PENDING_TRIALS_PG": str(place.workers),
         "TUNE_FORCE_TRIAL_CLEANUP_S": _KILL_AFTER_S,
+        "TUNE_GLOBAL_CHECKPOINT_S": _NEVER_S,  # a snapshot holds all trials so far, and a run is resumed from its records
     }
     if not place.address:  # Ray's own way to keep off the network: else each of its processes listens on every address
         settings["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"

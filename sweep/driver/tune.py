@@ -54,7 +54,8 @@ class AgendaSearcher(Searcher):
             if job is None:
                 return Searcher.FINISHED if self.agenda.finished else None
             self.job_of[trial_id] = job.name
-            return {"spec": json.dumps(job.spec.to_json()), "timeout_s": self.timeout_s}
+            spec = json.dumps(job.spec.to_json())
+            return {"spec": spec, "timeout_s": self.timeout_s, "every_stage": job.every_stage}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: the scheduler has had it, and decided."""
@@ -108,10 +109,11 @@ class AgendaSearcher(Searcher):
         self.started(trial_id)
         if name in self.agenda.running:  # Tune repeats a trial's last result on completion
             with self.remembered():
-                report = json.loads(result["report"])
-                if report["halt"]:
-                    raise StoreUnusable(report["halt"])
-                ended = self.agenda.take(name, report)
+                reports = json.loads(result["reports"])
+                halt = reports[-1]["halt"]
+                ended = self.agenda.take(name, *(r for r in reports if not r["halt"]))
+                if halt:
+                    raise StoreUnusable(halt)
                 if ended:
                     self.on_end(ended)
                 self.on_report()
@@ -171,6 +173,37 @@ class LostTrials(tune.Callback):
         error = trial.get_error() if hasattr(trial, "get_error") else None
         said = str(error).strip().splitlines()[-1] if error else "no message from Ray"
         self.searcher.lost(trial.trial_id, trial.num_failures, said)
+
+
+class ToldAfterwards(tune.Callback):
+    """Lets views hear of what ended once the process that it left has its next trial.
+
+    What they write can be made again from the records, and takes as long as all else that a trial's end asks of the driver.
+    `ended` is what the searcher adds to.
+    """
+
+    def __init__(self, ended: list[Ended], searcher: AgendaSearcher, take: Callable[[Ended], None]) -> None:
+        self.ended, self.searcher, self.take = ended, searcher, take
+        self._due = 0  # how many ended before the step of Tune's that is on its way, which begins by handing out trials
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks, and views are not for pickles."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._due = len(self.ended)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._tell(self._due)
+
+    def tell_the_rest(self) -> None:
+        """No step is to come."""
+        self._tell(len(self.ended))
+
+    def _tell(self, count: int) -> None:
+        with self.searcher.remembered():
+            for _ in range(count):
+                self.take(self.ended.pop(0))
 
 
 class ToldOnce(logging.Filter):

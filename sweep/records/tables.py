@@ -231,8 +231,9 @@ class Writer:
 
     def _write(self, table: str, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         schema, rows = self.schemas[table], list(rows)
+        names = frozenset(schema.names)
         for row in rows:
-            if unknown := set(row) - set(schema.names):
+            if unknown := row.keys() - names:
                 raise KeyError(f"table {table!r} has no column {sorted(unknown)}")
         files.write(self.folder / table, name, pa.Table.from_pylist([dict(r) for r in rows], schema=schema))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import optuna
 import pyarrow.compute as pc
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import Trial, TrialState
@@ -112,7 +113,7 @@ class Journal:
                     state=STATES[observation.state],
                     values=self._values(observation),
                     params=dict(observation.settings),
-                    distributions={name: distribution(self._parameters[name]) for name in observation.settings},
+                    distributions=self._distributions(observation.settings),
                     constraints=dict(observation.excesses) if observation.state != FAIL else None,
                     system_attrs=self._for_the_dashboard(observation),
                     user_attrs=({"cause": cause} if cause else {}) | dict((confirmed or {}).get(number, {})),
@@ -121,13 +122,12 @@ class Journal:
 
     def begun(self, number: int, settings: Settings) -> None:
         """A trial runs: one that waits in the study, or the next."""
-        waiting = any(
-            t.number == number and t.state == TrialState.WAITING for t in self.study.get_trials(deepcopy=False)
-        )
-        if not waiting:
-            self.study.enqueue_trial(settings)
-        trial = self.study.ask()
-        self.arm.suggest(trial)
+        trials = self.study.get_trials(deepcopy=False)
+        if any(t.number == number and t.state == TrialState.WAITING for t in trials):
+            trial = self.study.ask()
+            self.arm.suggest(trial)
+        else:
+            trial = self._running(settings)
         assert trial.number == number, "trials are begun in the order of their numbers"
         self._open[number] = trial
 
@@ -152,6 +152,15 @@ class Journal:
             trial.set_user_attr("cause", "interrupted")
             self.study.tell(trial, state=TrialState.FAIL)
         self._open.clear()
+
+    def _running(self, settings: Settings) -> Trial:
+        """A trial that runs with these settings, in one entry of the journal: asked, each parameter would be one."""
+        distributions = self._distributions(settings)
+        template = optuna.create_trial(state=TrialState.RUNNING, params=dict(settings), distributions=distributions)
+        return Trial(self.study, self.study._storage.create_new_trial(self.study._study_id, template))
+
+    def _distributions(self, settings: Settings) -> dict[str, BaseDistribution]:
+        return {name: distribution(self._parameters[name]) for name in settings}
 
     def _for_the_dashboard(self, observation: Observation) -> dict[str, list[float]]:
         """The constraints once more, as optuna-dashboard reads them: a list. Without it every trial is feasible there.

@@ -50,14 +50,15 @@ class TrackAgenda:
         self._record(job, RUNNING, None)
         return job
 
-    def take(self, name: str, report: Mapping[str, Any]) -> Ended | None:
-        """Record a step's report; what became of the replicate if it is over."""
+    def take(self, name: str, *reports: Mapping[str, Any]) -> Ended | None:
+        """Record what a step's stages reported; what became of the replicate if it is over."""
         job = self.running[name]
-        add_report(job, report)
-        row = self._record(job, report["state"] or RUNNING, report["cause"])
-        if report["state"] is None:
-            return None
-        return self._end(job, row)
+        state, cause = None, None
+        for report in reports:
+            add_report(job, report)
+            state, cause = report["state"], report["cause"]
+        row = self._record(job, state or RUNNING, cause)
+        return self._end(job, row) if state else None
 
     def fail(self, name: str, cause: str) -> Ended:
         """Record that a replicate's process was lost for good."""

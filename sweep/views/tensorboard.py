@@ -6,6 +6,7 @@ Every call opens its event file, writes and closes it, so a sweep of a thousand 
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +16,12 @@ from typing import Any, Self
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import hparams, scalar
 
 from sweep import procedures
 from sweep.jobs import Ended
@@ -64,11 +66,10 @@ class Board:
         folder = self._folder(row["trial_id"])
         shutil.rmtree(folder, ignore_errors=True)
         with SummaryWriter(str(folder)) as writer:
-            for name in self.columns.names:
-                if row.get(name) is not None and math.isfinite(row[name]):  # the HParams plugin cannot serve NaN
-                    writer.add_scalar(name, float(row[name]), 0)
-            for tag, step, value in sorted(scalars(self.procedure, list(curves))):
-                writer.add_scalar(tag, value, step)
+            figures = ((name, row.get(name)) for name in self.columns.names)
+            # The HParams plugin cannot serve NaN.
+            finite = [(name, 0, float(v)) for name, v in figures if v is not None and math.isfinite(v)]
+            _add_scalars(writer, [*finite, *scalars(self.procedure, list(curves))])
             if row.get("cause"):
                 writer.add_text("cause", f"{row['state']}: {row['cause']}".replace("<", "&lt;"), 0)
             for summary in self._hparams(row):
@@ -79,8 +80,7 @@ class Board:
     def replicate(self, trial_id: str, replicate: int, curves: Iterable[Mapping[str, Any]]) -> None:
         """Add the curves of one of a trial's confirm replicates to its run; the same replicate replaces its own."""
         with self._writer(trial_id, f"r{replicate}") as writer:
-            for tag, step, value in sorted(scalars(self.procedure, list(curves))):
-                writer.add_scalar(tag, value, step)
+            _add_scalars(writer, scalars(self.procedure, list(curves)))
 
     def confirmed(self, trial_id: str, means: Mapping[str, float]) -> None:
         """Add the means over fresh seeds of a confirmed trial as ``confirmed/FIGURE``; they replace those that were there."""
@@ -207,9 +207,24 @@ def curve_figures(sweep: Sweep) -> Iterator[tuple[str, Figure]]:
         yield tag, curves_figure(sweep)
 
 
+def _add_scalars(writer: SummaryWriter, points: Iterable[tuple[str, int, float]]) -> None:
+    """Points (tag, step, value), in one event a step: an event each costs a driver more than all else of a trial's scalars."""
+    values: dict[int, list[Summary.Value]] = {}
+    for tag, step, value in sorted(points):
+        values.setdefault(step, []).extend(scalar(tag, value).value)
+    for step in sorted(values):
+        writer._get_file_writer().add_summary(Summary(value=values[step]), step)  # type: ignore[no-untyped-call]
+
+
 def _add_grid(writer: SummaryWriter, tag: str, images: np.ndarray, step: int) -> None:
-    grid = image_grid(images)
-    writer.add_image(tag, grid, step, dataformats="HW" if grid.ndim == 2 else "HWC")
+    """As `add_image`, but a grey grid stays grey and none is resampled to its own size, which takes as long as all the rest."""
+    grid, png = image_grid(images), io.BytesIO()
+    Image.fromarray(grid).save(png, format="PNG")
+    height, width = grid.shape[:2]
+    colours = 1 if grid.ndim == 2 else 3
+    image = Summary.Image(height=height, width=width, colorspace=colours, encoded_image_string=png.getvalue())
+    summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+    writer._get_file_writer().add_summary(summary, step)  # type: ignore[no-untyped-call]
 
 
 def _ended(end: Summary, state: str | None) -> Summary:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +22,8 @@ MakeSpec = Callable[..., TrialSpec]
 DESTROYED = {"steps": 4, "batch": 8, "learning_rate": 1e30}
 
 
-def config(spec: TrialSpec) -> dict[str, str]:
-    return {"spec": json.dumps(spec.to_json())}
+def config(spec: TrialSpec, **facts: Any) -> dict[str, Any]:
+    return {"spec": json.dumps(spec.to_json()), **facts}
 
 
 @pytest.fixture
@@ -33,8 +36,8 @@ def short(experiment: Experiment, make_spec: MakeSpec) -> TrialSpec:
 def start() -> Iterator[Callable[[TrialSpec], Trial]]:
     trials: list[Trial] = []
 
-    def begin(spec: TrialSpec) -> Trial:
-        trials.append(Trial(config=config(spec)))
+    def begin(spec: TrialSpec, **facts: Any) -> Trial:
+        trials.append(Trial(config=config(spec, **facts)))
         return trials[-1]
 
     yield begin
@@ -42,11 +45,16 @@ def start() -> Iterator[Callable[[TrialSpec], Trial]]:
         trial.stop()
 
 
-def finish(trial: Trial) -> list[dict]:
+def steps(trial: Trial) -> list[list[dict]]:
+    """The reports of every step until the trial is over."""
     results = [trial.train()]
     while not results[-1]["done"]:
         results.append(trial.train())
-    return [json.loads(result["report"]) for result in results]
+    return [json.loads(result["reports"]) for result in results]
+
+
+def finish(trial: Trial) -> list[dict]:
+    return [report for step in steps(trial) for report in step]
 
 
 def test_a_trial_steps_until_it_is_done(short: TrialSpec, start: Callable) -> None:
@@ -54,6 +62,35 @@ def test_a_trial_steps_until_it_is_done(short: TrialSpec, start: Callable) -> No
     assert [r["stage"]["stage"] for r in reports] == ["unlearn", "score", "gentle@2"]
     assert reports[-1]["state"] == "COMPLETE"
     assert 0 <= reports[-1]["figures"]["robustness"] <= 1
+
+
+def test_a_trial_that_nobody_decides_about_is_one_step_and_one_that_may_be_ended_is_a_step_a_stage(
+    short: TrialSpec, start: Callable
+) -> None:
+    finish(start(short))  # what is found takes no time
+    assert [len(reports) for reports in steps(start(short))] == [3]
+    assert [len(reports) for reports in steps(start(short, every_stage=True))] == [1, 1, 1]
+    trial = start(short, every_stage=True)
+    assert trial.reset(config(short)) and len(steps(trial)) == 1, "it is another trial's"
+
+
+def test_what_a_process_had_made_and_not_reported_when_it_died_is_found_by_the_next(
+    short: TrialSpec, start: Callable, another_store: Callable[[str], Experiment]
+) -> None:
+    spec = replace(short, experiment=another_store("killed"), settings=short.settings | {"steps": 3})
+    started = start(spec)
+    started.pipeline.step()  # its step has not ended: nobody has heard of the stage
+    reports = finish(start(spec))
+    assert [r["stage"]["found"] for r in reports] == [True, False, False]
+    assert reports[-1]["figures"] == finish(start(spec))[-1]["figures"]
+
+
+def test_stages_that_ended_before_another_failed_are_reported_with_it(short: TrialSpec, start: Callable) -> None:
+    broken = replace(short.attacks[0], settings=short.attacks[0].settings | {"learning_rate": 1e30})
+    (reports,) = steps(start(replace(short, attacks=(broken,))))
+    assert [r["state"] for r in reports] == [None, None, "FAIL"]
+    assert [r["stage"] and r["stage"]["stage"] for r in reports] == ["unlearn", "score", None]
+    assert "fid_delta" in reports[1]["figures"] and "Diverged" in reports[2]["cause"]
 
 
 def test_an_exception_in_a_stage_is_the_trials_recorded_failure(short: TrialSpec, start: Callable) -> None:
@@ -148,3 +185,14 @@ def test_a_trial_that_begins_anew_finds_its_finished_stages(short: TrialSpec, st
     assert all(r["stage"]["found"] for r in second)
     assert second[-1]["figures"] == first[-1]["figures"]
     assert Pipeline(short).unlearned == second[-1]["figures"]["unlearned_model"]
+
+
+def test_what_is_imported_is_collected_once_and_the_last_trials_models_each_time(
+    short: TrialSpec, start: Callable
+) -> None:
+    trial = start(short)
+    assert gc.get_freeze_count() > 2 * len(gc.get_objects()), "torch, diffusers and Ray are looked at no more"
+    finish(trial)
+    gone = weakref.ref(trial.pipeline)
+    assert trial.reset(config(short))
+    assert gone() is None

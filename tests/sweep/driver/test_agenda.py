@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from optuna.trial import TrialState
 
 from sweep import records
 from sweep.driver.mend import Rows
-from sweep.driver.tune import AgendaSearcher
+from sweep.driver.tune import AgendaSearcher, ToldAfterwards
 from sweep.errors import UsageError
 from sweep.jobs import Ended
 from sweep.plan.folders import create_run_dir
@@ -24,6 +26,7 @@ from sweep.reading.sweep import read_sweep
 from sweep.records.folder import write_json
 from sweep.relearning.prepare import experiment_of
 from sweep.search.confirm import name_trials
+from trainables.store import StoreUnusable
 
 
 @pytest.fixture
@@ -143,6 +146,82 @@ def test_a_job_that_tune_gives_up_is_suggested_again_until_its_process_was_lost_
     assert searcher.suggest("d") != first
     searcher.lost("a", 1, "its node died")
     assert len(ended) == 1, "what has ended has ended"
+
+
+def test_a_job_says_whether_it_is_to_report_each_stage_and_only_a_search_that_stops_trials_wants_it(
+    plan: Plan, tmp_path: Path
+) -> None:
+    stopping = plan_in(tmp_path / "stopping", stopping=True)
+    create_run_dir(stopping)
+    write_json(Path(stopping.run_dir) / "prepared.json", PREPARED)
+    for of, wanted in ((plan, set()), (stopping, {"dimum", "label_swap"})):
+        agenda = agenda_of(of)
+        searcher = AgendaSearcher(agenda, lambda ended: None, lambda: None, most_losses=1)
+        asked = set()
+        for trial_id in map(str, range(8)):
+            config = searcher.suggest(trial_id)
+            assert isinstance(config, dict)
+            if config["every_stage"]:
+                asked.add(agenda.running[searcher.job_of[trial_id]].arm)
+        assert asked == wanted
+        agenda.close()
+
+
+def test_what_a_step_of_several_stages_reported_is_recorded_once_and_before_the_sampler_hears_of_it(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    searcher = AgendaSearcher(agenda, (heard := list[Ended]()).append, lambda: None, most_losses=1)
+    searcher.suggest("a")
+    (job,) = agenda.running.values()
+    written, write = [], agenda.writer._write
+
+    def noted(table: str, name: str, rows: Any) -> None:
+        written.append(table)
+        write(table, name, rows)
+
+    agenda.writer._write = noted  # type: ignore[method-assign]
+    figures = {"robustness": 0.9, "fid_delta": 1.0, "unlearning_accuracy": 1.0, "seed": job.spec.seed}
+    reports = [report() | {"stage": stage(f"s{i}", f"k{i}")} for i in range(14)]
+    reports.append(report(records.COMPLETE, **figures) | {"stage": stage("s14", "k14")})
+    searcher.take("a", {"reports": json.dumps([r | {"halt": None} for r in reports])})
+    assert written == ["stages", "curves", "replicates", "trials"] and [e.job.name for e in heard] == [job.name]
+    assert len(records.rows(Path(plan.run_dir), "stages", job.name)) == 15
+
+
+def test_what_ended_before_a_store_was_found_unusable_is_recorded(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    searcher = AgendaSearcher(agenda, lambda ended: None, lambda: None, most_losses=1)
+    searcher.suggest("a")
+    (name,) = agenda.running
+    made, halt = report() | {"stage": stage("unlearn", "k"), "halt": None}, report() | {"halt": "no space left"}
+    with pytest.raises(StoreUnusable, match="no space left"):
+        searcher.take("a", {"reports": json.dumps([made, halt])})
+    assert [row["stage"] for row in records.rows(Path(plan.run_dir), "stages", name)] == ["unlearn"]
+
+
+def test_views_hear_of_what_ended_once_the_next_trial_was_handed_out(plan: Plan) -> None:
+    heard: list[str] = []
+    ended: list[Any] = ["first"]
+    searcher = AgendaSearcher(agenda_of(plan), ended.append, lambda: None, most_losses=1)
+    told = ToldAfterwards(ended, searcher, heard.append)
+    told.on_step_begin(0, [])
+    ended.append("second")  # while Tune's step is on its way
+    told.on_step_end(0, [])
+    assert heard == ["first"]
+    told.tell_the_rest()
+    assert heard == ["first", "second"] and not ended
+    assert pickle.loads(pickle.dumps(told)).__dict__ == {}, (
+        "Tune writes its callbacks down, and a view can hold anything"
+    )
+
+
+def test_a_view_that_ends_the_run_is_what_the_run_is_told_to_have_ended_by(plan: Plan) -> None:
+    def take(ended: Any) -> None:
+        raise StoreUnusable("its disk is gone")
+
+    searcher = AgendaSearcher(agenda_of(plan), lambda ended: None, lambda: None, most_losses=1)
+    with pytest.raises(StoreUnusable):
+        ToldAfterwards([Any], searcher, take).tell_the_rest()
+    assert isinstance(searcher.error, StoreUnusable)
 
 
 def test_after_a_crash_finished_trials_stay_and_unfinished_ones_go_on_under_their_own_numbers(plan: Plan) -> None:

@@ -78,18 +78,21 @@ def begun(agenda: Agenda) -> Job:
     return job
 
 
+def reports_of(job: Job, fid_delta: float, steps: dict[int, float]) -> list[dict[str, Any]]:
+    """The reports of the score and of these rungs."""
+    figures = {"fid_delta": fid_delta, "unlearning_accuracy": 1 - steps[0], "seed": job.spec.seed}
+    score = {"stage": stage("score", f"{job.name}s"), "curves": [rung(0, steps[0], "none")]}
+    rungs = [
+        {"stage": stage(f"dimra-retain@{step}", f"{job.name}{step}"), "curves": [rung(step, value)]}
+        for step, value in list(steps.items())[1:]
+    ]
+    return [report(**figures) | made for made in (score, *rungs)]
+
+
 def attacked(agenda: Agenda, job: Job, fid_delta: float, steps: dict[int, float]) -> Any:
-    """The reports of the score and of these rungs, until the trial is over; what became of it."""
-    score = report(fid_delta=fid_delta, unlearning_accuracy=1 - steps[0], seed=job.spec.seed)
-    ended = agenda.take(
-        job.name, score | {"stage": stage("score", f"{job.name}s"), "curves": [rung(0, steps[0], "none")]}
-    )
-    for step, value in list(steps.items())[1:]:
-        if ended is None:
-            row = report(fid_delta=fid_delta, unlearning_accuracy=1 - steps[0], seed=job.spec.seed)
-            made = {"stage": stage(f"dimra-retain@{step}", f"{job.name}{step}"), "curves": [rung(step, value)]}
-            ended = agenda.take(job.name, row | made)
-    return ended
+    """Take the reports of the score and of these rungs, one by one until the trial is over; what became of it."""
+    ended = (agenda.take(job.name, made) for made in reports_of(job, fid_delta, steps))
+    return next((what for what in ended if what is not None), None)
 
 
 def test_a_dominated_trial_ends_between_two_rungs_with_its_cause_and_its_constraints(agenda: Agenda) -> None:
@@ -106,6 +109,23 @@ def test_a_dominated_trial_ends_between_two_rungs_with_its_cause_and_its_constra
     assert [m.trial_id for m in front.arms["dimum"].search_front] == ["dimum-0000"]
     again = agenda_of(agenda.plan)  # a restart knows the same
     assert again.arms["dimum"].observed[1] == told
+
+
+def test_rungs_that_come_together_are_judged_one_by_one_and_what_lies_behind_the_cut_is_not_recorded(
+    agenda: Agenda,
+) -> None:
+    first = begun(agenda)
+    finish(agenda, first, robustness=0.95, fid_delta=0.0)
+    second = begun(agenda)
+    assert second.every_stage and not any(job.every_stage for job in agenda.confirmation.control_jobs(0))
+    score, cut, behind = reports_of(second, 4.0, {0: 0.0, 1: 0.8, 3: 0.9})
+    ended = agenda.take(second.name, score, cut, behind)
+    alone = agenda.take(begun(agenda).name, *reports_of(second, 4.0, {0: 0.0, 1: 0.8})[:1])
+    assert alone is None, "by its score alone it may still be better"
+    assert ended is not None and ended.row["stopped_by"] == DOMINATION
+    recorded = records.rows(agenda.run_dir, "stages", second.name)
+    assert [row["stage"] for row in recorded] == ["score", "dimra-retain@1"]
+    assert {row["attack_step"] for row in records.rows(agenda.run_dir, "curves", second.name)} == {0, 1}
 
 
 def test_a_trial_that_may_still_win_is_attacked_to_the_end(agenda: Agenda) -> None:

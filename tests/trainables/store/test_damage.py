@@ -246,6 +246,6 @@ def test_an_unusable_store_is_not_the_trials_failure_but_halts_the_run(spec: Tri
         file.write(b"0" * (free.f_bavail * free.f_bsize))
     trial = Trial(config={"spec": json.dumps(on_disk.to_json())})
     result = trial.train()
-    report = json.loads(result["report"])
+    report = json.loads(result["reports"])[-1]
     assert "No space left on device" in report["halt"] and report["state"] is None and not result["done"]
     trial.stop()
