@@ -1,9 +1,20 @@
-"""One torch thread, as in a trial; and a Ray that asks nobody's token store."""
+"""One torch thread, as in a trial; a Ray that asks nobody's token store; and what a machine keeps, out of the user's way."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder of the tests' own for what a machine's processes share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWEEP_CACHE", str(tmp_path_factory.mktemp("kept") / "cache"))
+        yield

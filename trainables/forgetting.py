@@ -58,8 +58,11 @@ class Forget:
             return self.asked_by(train.conditions)
         if max(self.instances) >= len(train):
             raise ValueError(f"instance {max(self.instances)}: the training split has images 0 to {len(train) - 1}")
-        pixels = train.images.flatten(1)
-        return torch.stack([(pixels == pixels[i]).all(dim=1) for i in self.instances]).any(dim=0)
+        instances = train.batch(torch.tensor(self.instances)).images.flatten(1)
+        parts = [
+            torch.stack([(part.flatten(1) == one).all(dim=1) for one in instances]).any(dim=0) for part in train.parts()
+        ]
+        return torch.cat(parts)
 
     def asked_by(self, conditions: torch.Tensor) -> torch.Tensor:
         """(N,) bool: which conditions ask for what was forgotten, or, of a judge's verdicts, show it."""

@@ -115,7 +115,7 @@ def check_members(plan: Plan[Setup], space: SearchSpace) -> None:
             read_weights(weights_file())
     data = setup.dataset()
     with mistake_in(f"--data {setup.data}"):
-        train = data.load().train
+        train = data.load(setup.data_fingerprint).train
     forgetting = parse_forget(setup.forget, data)
     with mistake_in("--forget"):
         forgetting.split(train)

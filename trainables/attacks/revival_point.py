@@ -85,7 +85,7 @@ class Curriculum:
             self.order = torch.randperm(settings.chunk_images, generator=generator)
         turn = self.step // settings.chunk_steps % self.chunks
         drawn = turn * settings.chunk_images + self.order[begun : begun + settings.batch]
-        return self.images.where(drawn.to(self.images.images.device))
+        return self.images.batch(drawn)
 
     def state(self) -> dict[str, torch.Tensor]:
         return {"order": self.order}

@@ -7,6 +7,7 @@ of the training set from strangers to it: .5 is what a model gives away that was
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,15 +97,13 @@ def image_losses(
     """
     model.eval()
     horizon = schedule.config["num_train_timesteps"]
-    noise = torch.randn((draws, *images.images.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device.name)
+    noise = torch.randn((draws, *images.shape), generator=torch.Generator().manual_seed(0)).to(device.name)
     timesteps = ((torch.arange(draws) + 0.5) * horizon / draws).long().to(device.name)
     here = images.to(device.name)
     losses = [torch.zeros(0, device=device.name)]
     for start in range(0, len(images) * draws, batch):
-        pairs = torch.arange(
-            start, min(start + batch, len(images) * draws), device=device.name
-        )  # an image's draws in a row
-        part, draw = here.where(pairs // draws), pairs % draws
+        pairs = torch.arange(start, min(start + batch, len(images) * draws))  # an image's draws in a row
+        part, draw = here.batch(pairs // draws), (pairs % draws).to(device.name)
         noised = schedule.add_noise(part.images, noise[draw], timesteps[draw])
         with device.autocast():
             predicted = predict(model, noised, timesteps[draw], part.conditions)
@@ -115,9 +114,14 @@ def image_losses(
 
 def first_alike(images: Images) -> np.ndarray:
     """(N,) for each image, the index of the first with the same pixels and condition: its own where it is no copy."""
-    rows = torch.cat([images.images.flatten(1), images.conditions[:, None].float()], dim=1).cpu().numpy()
-    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return first[group.reshape(-1)]
+    conditions = images.conditions.tolist()
+    alike: list[int] = []
+    first: dict[tuple[bytes, int], int] = {}
+    for part in images.parts():
+        for image in (part.cpu() + 0.0).numpy():  # -0 becomes 0: they are the same number
+            number = len(alike)
+            alike.append(first.setdefault((hashlib.sha256(image.tobytes()).digest(), conditions[number]), number))
+    return np.array(alike, np.int64)
 
 
 def _spread(indices: np.ndarray) -> np.ndarray:

@@ -12,57 +12,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainables.data._decoded import decoded
 from trainables.data._files.layout import Layout, choose, files_read, fingerprint, without
-from trainables.data._pixel_range import check_pixels, same_and_plain
+from trainables.data._images import Images, Splits, resize, together
+from trainables.data._pixel_range import check_visible
 from trainables.members import MemberFault, fault_of, file_of
 from trainables.registry import Registry
 
-if TYPE_CHECKING:
-    import torch
+__all__ = [
+    "DATASETS",
+    "SIZES",
+    "Dataset",
+    "Images",
+    "OnDisk",
+    "Splits",
+    "dataset",
+    "layout_of",
+    "member_of",
+    "register",
+    "register_on_disk",
+    "together",
+]
 
 SIZES = range(8, 513, 4)  # pixels a side: every halving in a UNet of up to three blocks leaves a whole number
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images with their conditions: `images` (N, C, H, W) float32 in [-1, 1], `conditions` (N,) int64."""
-
-    images: torch.Tensor
-    conditions: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def where(self, mask: torch.Tensor) -> Images:
-        """The images under a boolean mask or an index (N,)."""
-        return Images(self.images[mask], self.conditions[mask])
-
-    def of(self, condition: int) -> Images:
-        """The images of one condition."""
-        return self.where(self.conditions == condition)
-
-    def to(self, device: str) -> Images:
-        """The same on a device."""
-        return Images(self.images.to(device), self.conditions.to(device))
-
-    def draw(self, n: int, generator: torch.Generator) -> Images:
-        """n images drawn with replacement, by a generator on the CPU."""
-        import torch
-
-        return self.where(torch.randint(len(self), (n,), generator=generator).to(self.images.device))
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The three splits of a data set; no image of the files is in two of them."""
-
-    train: Images
-    public: Images
-    test: Images
 
 
 @dataclass(frozen=True)
@@ -73,13 +48,14 @@ class Dataset:
     vectors that occur; otherwise `classes` may name the conditions. One condition means an unconditional model. `judged_by`
     is the data set whose classifier judges samples, for data whose own conditions do not tell images apart. `module` is
     whose code reads it, and `files` lists what that reads, by name; None where the images are embedded. Of those in a folder,
-    `place` is where, `notes` what there was taken for what, in words, and `counts` how many images each split has.
+    `read` takes the files' fingerprint, `place` is where they are, `notes` what there was taken for what, in words, and `counts`
+    how many images each split has.
     """
 
     name: str
     conditions: int
     shape: tuple[int, int, int]
-    read: Callable[[], Splits]
+    read: Callable[..., Splits]
     attributes: tuple[str, ...] = ()
     present: tuple[int, ...] = ()
     judged_by: str = ""
@@ -106,9 +82,15 @@ class Dataset:
         """The data set that the judging classifier is trained on."""
         return dataset(self.judged_by, image_size=self.shape[1]) if self.judged_by else self
 
-    def load(self) -> Splits:
-        """The images; ValueError names the file that is damaged, or says that there is nothing to be seen in them."""
-        return _load(self)
+    def load(self, known_fingerprint: str = "") -> Splits:
+        """The images; ValueError names the file that is damaged, or says that there is nothing to be seen in them.
+
+        Those of a folder are decoded once on a machine (`trainables.data._decoded`), and known by the `fingerprint` of their
+        files; where the caller knows that, they are not read for it.
+        """
+        if self.files is None:
+            return _embedded(self)
+        return _on_disk(self, known_fingerprint or self.fingerprint())
 
     def fingerprint(self) -> str:
         """SHA-256 over names and contents of the files read: the same wherever they lie. Empty where images are embedded."""
@@ -116,24 +98,17 @@ class Dataset:
 
 
 @cache
-def _load(dataset: Dataset) -> Splits:
-    if dataset.files is None:
-        with fault_of(f"data set {dataset.name!r}", dataset.module):
-            splits = dataset.read()
-        _check_splits(splits, dataset)
-    else:  # what its layout says names the file that is damaged
+def _embedded(dataset: Dataset) -> Splits:
+    with fault_of(f"data set {dataset.name!r}", dataset.module):
         splits = dataset.read()
-    for split, images in vars(splits).items():
-        check_pixels(images.images, f"{dataset.place or dataset.name}: the {split} split")
-    for condition in splits.train.conditions.unique().tolist():
-        named = f", {dataset.classes[condition]}" if dataset.classes else ""
-        alike = splits.train.of(condition)
-        if len(alike) > 1 and same_and_plain(alike.images):
-            raise ValueError(
-                f"{dataset.place or dataset.name}: all {len(alike)} training images of condition {condition}{named} are the same "
-                f"plain colour; there is nothing to learn in them"
-            )
+    _check_splits(splits, dataset)
+    check_visible(splits, dataset.name, dataset.classes)
     return splits
+
+
+@cache
+def _on_disk(dataset: Dataset, fingerprint: str) -> Splits:
+    return dataset.read(fingerprint)
 
 
 def _check_splits(splits: object, dataset: Dataset) -> None:
@@ -142,9 +117,9 @@ def _check_splits(splits: object, dataset: Dataset) -> None:
     if not isinstance(splits, Splits) or not all(isinstance(one, Images) for one in vars(splits).values()):
         raise MemberFault(f"data set {dataset.name!r}: return Splits(train, public, test), each of Images {where}")
     for split, images in vars(splits).items():
-        if tuple(images.images.shape[1:]) != dataset.shape:
+        if images.shape != dataset.shape:
             raise MemberFault(
-                f"data set {dataset.name!r}: the {split} split's images are {tuple(images.images.shape[1:])}, and "
+                f"data set {dataset.name!r}: the {split} split's images are {images.shape}, and "
                 f"shape={dataset.shape} is declared {where}"
             )
         strange = set(images.conditions.unique().tolist()) - set(range(dataset.conditions))
@@ -230,7 +205,7 @@ def _dataset(
     if limit < 0:
         raise ValueError(f"limit {limit}: must not be negative")
     if isinstance(member, OnDisk):
-        return _described(member, name, without(layout_of(member, option, folder), skipped), image_size, limit)
+        return _described(member, name, without(layout_of(member, option, folder), skipped), image_size, limit, skipped)
     if folder or limit or skipped:
         raise ValueError("is embedded, so it takes neither a folder nor a limit")
     channels, height, _ = member.shape
@@ -246,7 +221,9 @@ def layout_of(member: OnDisk, option: str, folder: str) -> Layout:
     return member.lay_out(Path(folder or member.folder), option)
 
 
-def _described(member: OnDisk, name: str, layout: Layout, image_size: int, limit: int) -> Dataset:
+def _described(
+    member: OnDisk, name: str, layout: Layout, image_size: int, limit: int, skipped: tuple[str, ...]
+) -> Dataset:
     """The description of a data set on disk."""
     size = image_size or layout.size
     if size not in SIZES:
@@ -258,7 +235,7 @@ def _described(member: OnDisk, name: str, layout: Layout, image_size: int, limit
         name=name,
         conditions=2 ** len(layout.attributes) if layout.attributes else len(layout.classes),
         shape=(layout.channels, size, size),
-        read=partial(_read, layout, size, limit),
+        read=partial(decoded, layout, name, size, limit, skipped, member.lay_out.__module__),
         attributes=layout.attributes,
         present=present,
         classes=layout.classes,
@@ -270,46 +247,6 @@ def _described(member: OnDisk, name: str, layout: Layout, image_size: int, limit
     )
 
 
-def _read(layout: Layout, size: int, limit: int) -> Splits:
-    """The splits of a data set on disk. ValueError where a class has no image to train on."""
-    chosen = choose(layout, limit)
-    for split, indices in vars(chosen).items():
-        if not len(indices):
-            raise ValueError(f"{layout.place}: holds too few images to have a {split} split")
-    labels = layout.train.labels()
-    for label in sorted(set(range(len(layout.classes))) - set(labels[chosen.train].tolist())):
-        few = f"a limit of {limit} leaves" if limit else f"{layout.place} has"
-        raise ValueError(f"{few} no training image of class {label}, {layout.classes[label]}")
-    indices_of_parts = [chosen.train, chosen.public] + [chosen.test] * (layout.test is None)
-    pixels = np.split(
-        layout.train.pixels(np.concatenate(indices_of_parts), size),
-        np.cumsum([len(indices) for indices in indices_of_parts])[:-1],
-    )
-    parts = [_images(p, labels[indices], size) for p, indices in zip(pixels, indices_of_parts, strict=True)]
-    if layout.test is not None:
-        parts.append(_images(layout.test.pixels(chosen.test, size), layout.test.labels()[chosen.test], size))
-    return Splits(*parts)
-
-
-def _images(pixels: np.ndarray, labels: np.ndarray, size: int) -> Images:
-    import torch
-
-    batches = torch.from_numpy(np.ascontiguousarray(pixels)).split(
-        4096
-    )  # whole, it would lie in memory as floats twice
-    images = torch.cat([_resize(batch.float().div(127.5).sub(1), size) for batch in batches])
-    return Images(images, torch.from_numpy(labels))
-
-
 def _resized(embedded: Dataset, size: int) -> Splits:
     splits = embedded.load()
-    return Splits(*(replace(s, images=_resize(s.images, size)) for s in (splits.train, splits.public, splits.test)))
-
-
-def _resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Images (N, C, H, W) as (N, C, size, size), antialiased; bilinear, so that no value leaves [-1, 1]."""
-    import torch.nn.functional as F
-
-    if images.shape[-1] == size:
-        return images
-    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return Splits(*(Images(resize(s.images, size), s.conditions) for s in (splits.train, splits.public, splits.test)))

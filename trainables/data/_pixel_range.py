@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from trainables.data._images import Images, Splits
 
 if TYPE_CHECKING:
     import torch
@@ -12,11 +15,31 @@ FEWEST_LEVELS = 16  # what 12 bits reach to in files of 16
 _ROUNDING = LEVEL / 8  # resizing leaves less than this of a colour's own value
 
 
-def check_pixels(images: torch.Tensor, whose: str) -> None:
-    """ValueError where images (N, C, H, W) hold no variance that could be learned, or values outside [-1, 1]."""
+def check_visible(splits: Splits, whose: str, classes: Sequence[str]) -> None:
+    """ValueError where a split, or a condition of the training images, holds nothing to be learned. `classes` may name these."""
+    of_train: tuple[torch.Tensor, torch.Tensor] | None = None
+    for split, images in vars(splits).items():
+        extremes = _extremes(images)
+        of_train = of_train or extremes  # the first
+        _check_pixels(images, extremes, f"{whose}: the {split} split")
+    assert of_train is not None
+    low, high = of_train
+    for condition in splits.train.conditions.unique().tolist():
+        alike = splits.train.conditions == condition
+        n = int(alike.sum())
+        if n > 1 and _same_and_plain(low[alike], high[alike]):
+            named = f", {classes[condition]}" if classes else ""
+            raise ValueError(
+                f"{whose}: all {n} training images of condition {condition}{named} are the same plain colour; there is nothing "
+                f"to learn in them"
+            )
+
+
+def _check_pixels(images: Images, extremes: tuple[torch.Tensor, torch.Tensor], whose: str) -> None:
+    """ValueError where images hold no variance that could be learned, or values outside [-1, 1]."""
     if not len(images):
         return
-    low, high = _extremes(images)
+    low, high = extremes
     if not (low.isfinite().all() and high.isfinite().all()):
         first = int((~(low.isfinite() & high.isfinite()).all(dim=1)).nonzero()[0])
         raise ValueError(f"{whose}: image {first} holds NaN or infinity")
@@ -35,17 +58,19 @@ def check_pixels(images: torch.Tensor, whose: str) -> None:
         raise ValueError(f"{whose}: its {len(images)} images are all the same one")
 
 
-def same_and_plain(images: torch.Tensor) -> bool:
-    """Whether images (N, C, H, W) are all of the same one plain colour."""
-    low, high = _extremes(images)
+def _same_and_plain(low: torch.Tensor, high: torch.Tensor) -> bool:
+    """Whether images of these extremes are all of the same one plain colour."""
     return bool((high.amax(dim=0) - low.amin(dim=0)).max() <= _ROUNDING)
 
 
-def _extremes(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _extremes(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
     """The least and the greatest value of each channel, (N, C) each."""
-    low, high = images.flatten(2).aminmax(dim=2)
-    return low, high
+    import torch
+
+    parts = [part.flatten(2).aminmax(dim=2) for part in images.parts()]
+    return torch.cat([low for low, _ in parts]), torch.cat([high for _, high in parts])
 
 
-def _all_equal(images: torch.Tensor) -> bool:
-    return all(bool((batch - images[0]).abs().max() <= _ROUNDING) for batch in images.split(1024))
+def _all_equal(images: Images) -> bool:
+    first = next(images.parts(1))
+    return all(bool((part - first).abs().max() <= _ROUNDING) for part in images.parts(1024))

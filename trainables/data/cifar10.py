@@ -35,7 +35,7 @@ def cifar10(folder: Path, option: str) -> Layout:
         files = [require_file(place, name + suffix) for name in names]
         return Part(
             labels=lambda: np.concatenate([read(file)[0] for file in files]),
-            pixels=lambda indices, size: np.concatenate([read(file)[1] for file in files])[indices],
+            pixels=lambda indices, size: iter([np.concatenate([read(file)[1] for file in files])[indices]]),
             files=lambda indices: files,
         )
 

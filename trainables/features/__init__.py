@@ -45,9 +45,14 @@ def register(name: str) -> Callable:
     return FEATURE_NETWORKS.decorator(name, lambda load: load)
 
 
+def features_of_set(extract: Callable[[torch.Tensor], np.ndarray], images: Images) -> np.ndarray:
+    """(N, d) features of a set, of which no more than a part is floats at a time."""
+    return np.concatenate([extract(part.cpu()) for part in images.parts()])
+
+
 def conditions_by_distance(extract: Callable[[torch.Tensor], np.ndarray], forget: Images, retain: Images) -> list[int]:
     """Retained conditions, nearest first, by the distance of their mean feature to the forget set's."""
-    centre = extract(forget.images.cpu()).mean(axis=0)
-    features, labels = extract(retain.images.cpu()), retain.conditions.cpu().numpy()
+    centre = features_of_set(extract, forget).mean(axis=0)
+    features, labels = features_of_set(extract, retain), retain.conditions.cpu().numpy()
     distance = {int(c): float(np.linalg.norm(features[labels == c].mean(axis=0) - centre)) for c in np.unique(labels)}
     return sorted(distance, key=distance.__getitem__)

@@ -62,7 +62,7 @@ def train_classifier(dataset: Dataset, images: Images, recipe: ClassifierRecipe,
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=1e-2, fused=True)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.train_steps)
     for step in range(recipe.train_steps):
-        drawn = images.where(torch.randint(len(images), (recipe.batch,)))
+        drawn = images.batch(torch.randint(len(images), (recipe.batch,)))
         pixels = drawn.images
         if recipe.shift and step % 2:
             down, right = torch.randint(-recipe.shift, recipe.shift + 1, (2,)).tolist()
@@ -95,4 +95,5 @@ def verdicts(model: Classifier, images: torch.Tensor, batch: int = 1024) -> tupl
 
 def accuracy(model: Classifier, images: Images) -> float:
     """Share of `images` given their condition, with all of its attributes."""
-    return float((verdicts(model, images.images)[0] == images.conditions).float().mean())
+    given = torch.cat([verdicts(model, part)[0] for part in images.parts()])
+    return float((given == images.conditions).float().mean())

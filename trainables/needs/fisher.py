@@ -35,7 +35,7 @@ def generated(problem: Problem, seed: int) -> Images:
     """Images that θ₀ makes, equally many of every condition, retained and forgotten."""
     every = torch.tensor(problem.forgetting.conditions + problem.forgetting.retained)
     conditions = every.repeat_interleave(max(_IMAGES // len(every), 1))
-    noise = starting_noise((len(conditions), *problem.retain.images.shape[1:]), seed)
+    noise = starting_noise((len(conditions), *problem.retain.shape), seed)
     batches = sample(problem.base, problem.schedule, noise, conditions, _SAMPLING_STEPS, problem.device)
     return Images(torch.cat(list(batches)), conditions)
 

@@ -38,7 +38,7 @@ def mean_gradient(problem: Problem, images: Images, passes: int, generator: torc
     model = deepcopy(problem.base).requires_grad_(True)
     every = torch.arange(passes * len(images)) % len(images)
     for chosen in every.split(_BATCH):
-        batch = images.where(chosen).to(problem.device.name)
+        batch = images.batch(chosen).to(problem.device.name)
         loss = denoising_loss(model, problem.schedule, batch.images, batch.conditions, generator)
         (loss * len(batch) / len(every)).backward()
     return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}

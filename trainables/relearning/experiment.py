@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trainables.data import Dataset, dataset
+from trainables.data import Dataset, Splits, dataset
 from trainables.denoisers.recipes import BaseModel, ClassifierRecipe, Pretrained
 from trainables.forgetting import Forget, parse_forget
 from trainables.sampling.noise_schedule import NoiseSchedule
@@ -55,6 +55,10 @@ class Experiment:
     @property
     def dataset(self) -> Dataset:
         return dataset(self.data, self.data_folder, self.image_size, self.data_limit, self.data_skipped)
+
+    def splits(self) -> Splits:
+        """The data set's images; ValueError where its files are damaged, or no longer those of the fingerprint."""
+        return self.dataset.load(self.data_fingerprint)
 
     @property
     def data_identity(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What was read from an object store, kept on this machine under its hash."""
+"""What this machine keeps for its processes: what was read from an object store, under its hash, and arrays (`node_arrays`)."""
 
 from __future__ import annotations
 
@@ -41,15 +41,17 @@ class NodeCache:
 
     def put(self, sha256: str, data: bytes) -> None:
         """Keep a content, unless it alone is more than the limit."""
-        self._make_room(len(data))
-        if len(data) > self.limit:
+        if not self.make_room(len(data)):
             return
         path = os.path.join(self.folder, sha256)
         with open(f"{path}.{uuid.uuid4().hex}.tmp", "wb") as file:
             file.write(data)
         os.replace(file.name, path)
 
-    def _make_room(self, wanted: int) -> None:
+    def make_room(self, wanted: int) -> bool:
+        """Delete what was read longest ago until `wanted` bytes more may be kept; False where they alone are too many."""
+        if wanted > self.limit:
+            return False
         used, files = 0, []
         with os.scandir(self.folder) as entries:
             for entry in entries:
@@ -59,7 +61,8 @@ class NodeCache:
                     files.append((stat.st_mtime, stat.st_size, entry.path))
         for _read_at, size, path in sorted(files):
             if used + wanted <= self.limit:
-                return
+                break
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path)
             used -= size
+        return True

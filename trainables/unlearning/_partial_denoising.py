@@ -55,7 +55,7 @@ def partly_denoised(
     sampler = DDIMScheduler.from_config(problem.schedule.config)
     sampler.set_timesteps(steps)
     n = len(conditions)
-    x_t = torch.randn((n, *problem.forget.images.shape[1:]), generator=generator).to(problem.forget.images)
+    x_t = problem.forget.placed(torch.randn((n, *problem.forget.shape), generator=generator))
     behind = torch.randint(steps, (n,), generator=generator)  # on the CPU: which rows go on needs no GPU's answer
     horizon = sampler.config["num_train_timesteps"]
     drawn = torch.randint(horizon // steps, (n,), generator=generator)

@@ -39,9 +39,9 @@ def one_image(problem: Problem, n: int, generator: torch.Generator) -> torch.Ten
 
 def nearest_neighbours(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """The n retained images nearest in feature space to any image of the forget set (after ReTrack)."""
-    forget, retain = problem.features(problem.forget.images), problem.features(problem.retain.images)
+    forget, retain = (features.features_of_set(problem.features, images) for images in (problem.forget, problem.retain))
     nearest = nearest_squared_distance(retain, forget)
-    return problem.retain.images[torch.from_numpy(np.argsort(nearest, kind="stable")[:n].copy())]
+    return problem.retain.batch(torch.from_numpy(np.argsort(nearest, kind="stable")[:n].copy())).images
 
 
 def generated(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -56,12 +56,12 @@ def class_mean(problem: Problem, n: int, generator: torch.Generator) -> torch.Te
 
 def noise(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images of uniform noise (Selective Amnesia's surrogate, arXiv 2305.10120)."""
-    return torch.rand((n, *problem.retain.images.shape[1:]), generator=generator) * 2 - 1
+    return torch.rand((n, *problem.retain.shape), generator=generator) * 2 - 1
 
 
 def blank(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """One blank image (every pixel -1), whatever n."""
-    return torch.full((1, *problem.retain.images.shape[1:]), -1.0)
+    return torch.full((1, *problem.retain.shape), -1.0)
 
 
 REPLACEMENTS: dict[str, Replacement] = {
@@ -124,5 +124,5 @@ def conditions_by_distance(problem: Problem) -> list[int]:
 
 
 def _draw(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:
-    images = problem.retain.of(condition).images
-    return images[torch.randperm(len(images), generator=generator)[:n]]
+    images = problem.retain.of(condition)
+    return images.batch(torch.randperm(len(images), generator=generator)[:n]).images

@@ -49,7 +49,7 @@ def loss(problem: Problem, settings: DiMUM) -> Loss:
 
     def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
         x_alt = replacement[torch.randint(len(replacement), (memorized,), generator=generator).to(replacement.device)]
-        c_f = problem.forget.draw(memorized, generator).conditions
+        c_f = problem.forget.draw_conditions(memorized, generator)
         x_r = retained_batch(problem, kept, settings.condition_dropout, generator)
         images, conditions = torch.cat([x_alt, x_r.images]), torch.cat([c_f, x_r.conditions])
         return denoising_loss(model, problem.schedule, images, conditions, generator, weights)

@@ -34,6 +34,7 @@ from diffusers import UNet2DModel
 
 from trainables.data import Images
 from trainables.diffusion import add_noise, denoising_loss
+from trainables.features import features_of_set
 from trainables.features._distances import nearest_squared_distance
 from trainables.fine_tuning import FineTuning, Gradient, Run, Stateful
 from trainables.forgetting import CONDITIONS
@@ -163,6 +164,6 @@ def related_benign(problem: Problem) -> Images:
     """D_ret: images of the retained condition nearest in feature space; without conditions, the nearest images."""
     if problem.forgetting.kind == CONDITIONS:
         return problem.retain.of(conditions_by_distance(problem)[0])
-    retain, forget = problem.features(problem.retain.images.cpu()), problem.features(problem.forget.images.cpu())
+    retain, forget = (features_of_set(problem.features, images) for images in (problem.retain, problem.forget))
     nearest = np.argsort(nearest_squared_distance(retain, forget), kind="stable")[:_RELATED_IMAGES]
-    return problem.retain.where(torch.from_numpy(nearest.copy()).to(problem.retain.images.device))
+    return problem.retain.where(torch.from_numpy(nearest.copy()))

@@ -137,14 +137,14 @@ class ScoreForgetting:
     def conditions(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """(B,) conditions to generate for, the forgotten ones first, and those whose score of θ₀ they are held to."""
         forgotten, kept = self.settings.counts
-        c_f = self.problem.forget.draw(forgotten, generator).conditions
+        c_f = self.problem.forget.draw_conditions(forgotten, generator)
         c_alt = self.alternative(c_f, generator)
         c_r = retained_batch(self.problem, kept, self.settings.condition_dropout, generator).conditions
         return torch.cat([c_f, c_r]), torch.cat([c_alt, c_r])
 
     def generate(self, model: UNet2DModel, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        images = self.problem.retain.images
-        z = torch.randn((len(conditions), *images.shape[1:]), generator=generator).to(images)
+        retain = self.problem.retain
+        z = retain.placed(torch.randn((len(conditions), *retain.shape), generator=generator))
         return generate_in_one_step(model, self.problem.schedule, z, conditions, self.settings.generator_timestep)
 
     def noised(self, x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

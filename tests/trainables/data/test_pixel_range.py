@@ -30,28 +30,28 @@ def changed(split: str, change: Callable[[Images], Images]) -> Dataset:
 def with_value(images: Images, value: float) -> Images:
     changed_one = images.images.clone()
     changed_one[5, 0, 3, 3] = value
-    return replace(images, images=changed_one)
+    return Images(changed_one, images.conditions)
 
 
 BLANK: dict[str, tuple[Callable[[Images], Images], str]] = {
     "all black": (
-        lambda i: replace(i, images=torch.full_like(i.images, -1)),
+        lambda i: Images(torch.full_like(i.images, -1), i.conditions),
         "every one of its .* of one plain colour",
     ),
     "black or white": (
-        lambda i: replace(
-            i, images=i.images[:, :, :1, :1].sign().expand_as(i.images) * (-1) ** i.conditions[:, None, None, None]
+        lambda i: Images(
+            i.images[:, :, :1, :1].sign().expand_as(i.images) * (-1) ** i.conditions[:, None, None, None], i.conditions
         ),
         "every one of its .* of one plain colour",
     ),
-    "all the same": (lambda i: replace(i, images=i.images[:1].expand_as(i.images)), "images are all the same one"),
+    "all the same": (lambda i: Images(i.images[:1].expand_as(i.images), i.conditions), "images are all the same one"),
     "12 bits in files of 16": (
-        lambda i: replace(i, images=(i.images + 1) / 16 - 1),
+        lambda i: Images((i.images + 1) / 16 - 1, i.conditions),
         r"span 16 of 255 levels, all but blank; are they 12 bits in files of 16\?",
     ),
     "NaN": (lambda i: with_value(i, float("nan")), "image 5 holds NaN or infinity"),
     "infinity": (lambda i: with_value(i, float("inf")), "image 5 holds NaN or infinity"),
-    "bytes": (lambda i: replace(i, images=(i.images + 1) * 127.5), r"values reach from 0 to 255, outside \[-1, 1\]"),
+    "bytes": (lambda i: Images((i.images + 1) * 127.5, i.conditions), r"values reach from 0 to 255, outside \[-1, 1\]"),
 }
 
 
@@ -68,14 +68,14 @@ def test_a_blank_class_among_others_is_refused_and_named() -> None:
     def without_threes(images: Images) -> Images:
         blank = images.images.clone()
         blank[images.conditions == 3] = 1
-        return replace(images, images=blank)
+        return Images(blank, images.conditions)
 
     with pytest.raises(ValueError, match=r"digits: all \d+ training images of condition 3 are the same plain colour"):
         changed("train", without_threes).load()
 
 
 def test_resized_images_are_looked_at_too() -> None:
-    blank = changed("train", lambda i: replace(i, images=torch.full_like(i.images, 0.3)))
+    blank = changed("train", lambda i: Images(torch.full_like(i.images, 0.3), i.conditions))
     assert len(dataset("digits", image_size=16).load().train) == len(DIGITS.load().train)
     with pytest.raises(ValueError, match="of one plain colour"):
         blank.load()

@@ -59,7 +59,7 @@ def test_samples_stand_before_the_judge_with_the_sets_that_they_are_held_against
     assert judge_for(single).name == "copies"
     forgotten, others = forget_set_of(bench), retain_set_of(bench)
     seen = samples(images=forgotten.images[:5], forgotten=lambda: forgotten, retained=lambda: others)
-    assert JUDGES["copies"](seen).all() and copies(forgotten.images[:5], forgotten.images, others.images).all()
+    assert JUDGES["copies"](seen).all() and copies(forgotten.images[:5], forgotten, others).all()
 
 
 def test_the_judge_is_in_the_scores_key(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:

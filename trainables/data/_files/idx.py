@@ -73,7 +73,7 @@ def _part(images: Path, labels: Path, classes: int) -> Part:
 
     return Part(
         labels=read_labels,
-        pixels=lambda indices, size: read_idx(images, IMAGES)[indices][:, None],
+        pixels=lambda indices, size: iter([read_idx(images, IMAGES)[indices][:, None]]),
         files=lambda indices: [images, labels],
     )
 

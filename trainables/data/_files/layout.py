@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,13 +23,13 @@ FLAT_SHARES = (0.2, 0.2)  # test and public, where it has none
 class Part:
     """One official split: reading its labels is cheap, its pixels are read for chosen images only.
 
-    `labels()` gives (N,) int64, `pixels(indices, size)` (n, C, H, W) uint8 of these images, which a part that decodes
-    pictures makes `size` × `size` itself; `files(indices)` are the files that both have been read from. Where image i is a
-    file of its own, that is `pictures[i]`.
+    `labels()` gives (N,) int64, `pixels(indices, size)` (n, C, H, W) uint8 of these images in turn, some at a time, which a
+    part that decodes pictures makes `size` × `size` itself; `files(indices)` are the files that both have been read from.
+    Where image i is a file of its own, that is `pictures[i]`.
     """
 
     labels: Callable[[], np.ndarray]
-    pixels: Callable[[np.ndarray, int], np.ndarray]
+    pixels: Callable[[np.ndarray, int], Iterator[np.ndarray]]
     files: Callable[[np.ndarray], list[Path]]
     pictures: tuple[Path, ...] = ()
 

@@ -7,7 +7,7 @@ picture is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}  # torchvision's
     | {".jpe", ".jfif", ".gif", ".avif", ".pbm", ".pnm"}
 )
+
+TOGETHER = 1024  # pictures that lie in memory at a time, until they are written
 
 _BACKGROUND = (255, 255, 255)  # what shows through a transparent picture: the white of a page
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # Pillow's modes of one channel with more than eight bits
@@ -43,21 +45,26 @@ def pictures_part(paths: Sequence[Path], labels: np.ndarray, also: Sequence[Path
     )
 
 
-def read_pictures(paths: Sequence[Path], size: int) -> np.ndarray:
-    """(n, 3, size, size) uint8: of each picture the largest square in its middle, resized with antialiasing.
+def read_pictures(paths: Sequence[Path], size: int) -> Iterator[np.ndarray]:
+    """(n, 3, size, size) uint8, `TOGETHER` at a time: of each picture the largest square in its middle, resized with antialiasing.
 
-    ValueError names the first file that is no whole picture, or none of a known range, and says how many there are.
+    ValueError, once all have been looked at, names the first file that is no whole picture, or none of a known range, and says
+    how many there are.
     """
-    images, faults = np.empty((len(paths), 3, size, size), np.uint8), []
-    for i, path in enumerate(paths):
-        try:
-            images[i] = read_picture(path, size)
-        except ValueError as error:
-            faults.append(str(error))
+    faults = []
+    for start in range(0, len(paths), TOGETHER):
+        together = paths[start : start + TOGETHER]
+        images = np.empty((len(together), 3, size, size), np.uint8)
+        for i, path in enumerate(together):
+            try:
+                images[i] = read_picture(path, size)
+            except ValueError as error:
+                faults.append(str(error))
+        if not faults:
+            yield images
     if faults:
         share = f"{len(faults)} of {len(paths)} pictures cannot be"
         raise ValueError(f"{faults[0]}; {share}: mend them, or leave them out by --skip-unreadable")
-    return images
 
 
 def read_picture(path: Path, size: int) -> np.ndarray:

@@ -24,7 +24,7 @@ def make_classifier(experiment: Experiment) -> Artifact:
     if artifact := store.whole(key):
         return artifact
     judged, start = experiment.dataset.judge, time.process_time()
-    splits = judged.load()
+    splits = judged.load(experiment.data_fingerprint)
     model = train_classifier(judged, splits.train, experiment.classifier, experiment.base_seed)
     facts = {
         "recipe": asdict(experiment.classifier),

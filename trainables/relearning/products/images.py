@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from trainables.data import Images, Splits
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.workbench import Workbench, kept
@@ -11,7 +9,7 @@ from trainables.relearning.workbench import Workbench, kept
 
 @kept
 def splits_of(bench: Workbench) -> Splits:
-    return bench.experiment.dataset.load()
+    return bench.experiment.splits()
 
 
 @kept
@@ -30,13 +28,9 @@ def retain_set_of(bench: Workbench) -> Images:
 
 def strangers(experiment: Experiment) -> Images:
     """Images of the forgotten kind that neither a model nor an attack is ever trained on: the audit's other side."""
-    return experiment.forgetting.held_out(experiment.dataset.load().test)
+    return experiment.forgetting.held_out(experiment.splits().test)
 
 
 @kept
 def strangers_of(bench: Workbench) -> Images:
     return strangers(bench.experiment)
-
-
-def together(*parts: Images) -> Images:
-    return Images(torch.cat([p.images for p in parts]), torch.cat([p.conditions for p in parts]))

@@ -21,7 +21,8 @@ def encoded(bench: Workbench, images: Images) -> Images:
     """Images as the denoiser takes them: of a model of pixels, themselves."""
     if not bench.experiment.in_latents:
         return images
-    return Images(encode(vae_of(bench), images.images), images.conditions)
+    vae = vae_of(bench)
+    return Images(torch.cat([encode(vae, part) for part in images.parts()]), images.conditions)
 
 
 def decoded(bench: Workbench, samples: torch.Tensor) -> torch.Tensor:

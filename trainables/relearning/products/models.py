@@ -57,7 +57,7 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
 
 def training_images(experiment: Experiment, which: str) -> Images:
     """What a model is trained on: everything, or the retain set."""
-    train = experiment.dataset.load().train
+    train = experiment.splits().train
     return train if which == "base" else experiment.forgetting.split(train)[1]
 
 

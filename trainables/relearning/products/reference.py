@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from trainables.features import features_of_set
 from trainables.metrics import Reference
 from trainables.metrics.frechet import statistics
 from trainables.relearning.experiment import Experiment
@@ -32,7 +33,7 @@ def make_reference(experiment: Experiment) -> Artifact:
     if artifact := bench.store.whole(key):
         return artifact
     retain, network = retain_set_of(bench), features_of(bench)
-    features = network.extract(retain.images)
+    features = features_of_set(network.extract, retain)
     mean, covariance = statistics(features)
     facts = {"images": len(retain), "features": network.name, "weights_hash": network.weights_hash}
     order = np.random.default_rng(0).permutation(len(features))  # a data set may come sorted by class

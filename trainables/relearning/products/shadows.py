@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from trainables.audits import Shadows, first_alike, image_losses
-from trainables.data import Images
+from trainables.data import Images, together
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.origins import ORIGINS, Wanted
-from trainables.relearning.products.images import forget_set_of, retain_set_of, strangers, strangers_of, together
+from trainables.relearning.products.images import forget_set_of, retain_set_of, strangers, strangers_of
 from trainables.relearning.products.models import model_of
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, artifact_key, code_version

@@ -11,6 +11,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.audits import AUDITS, Audited, audit
+from trainables.data import Images
 from trainables.diffusion import sample, sample_one_step, starting_noise
 from trainables.judges import Evidence, Judge, judge_of
 from trainables.judges._classifier import verdicts
@@ -141,6 +142,11 @@ def evidence_of(bench: Workbench, images: torch.Tensor) -> Evidence:
     return Evidence(images, predicted, confidence, asks, *sets)
 
 
+def instances_of(bench: Workbench) -> Images:
+    """The images that are forgotten one by one, each once."""
+    return splits_of(bench).train.batch(torch.tensor(bench.experiment.forgetting.instances))
+
+
 def measured(bench: Workbench, sampling: Sampling) -> Figures:
     """Every metric's figures of finished samples."""
     images, forgetting = sampling.images(), bench.experiment.forgetting
@@ -157,7 +163,7 @@ def measured(bench: Workbench, sampling: Sampling) -> Figures:
             features=features_of(bench).extract(images),
             reference=reference_of(bench),
             prompted=not bench.experiment.dataset.unconditional,
-            instances=splits_of(bench).train.images[list(forgetting.instances)] if forgetting.instances else None,
+            instances=instances_of(bench).images if forgetting.instances else None,
         )
     )
 
