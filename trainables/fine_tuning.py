@@ -7,7 +7,7 @@ as one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -17,7 +17,6 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Diverged, Loss
-from trainables.store import Tensors
 from trainables.training.device import Device
 from trainables.training.lora import merge
 
@@ -26,6 +25,9 @@ Gradient = Callable[["FineTuning"], torch.Tensor]
 
 It is given the run itself: model, generator, step, horizon, parameters, averaged weights.
 """
+
+State = Mapping[str, torch.Tensor]
+"""A run's checkpoint by name. What a run gives is its own memory, which its next step changes; a file's is read when asked for."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Optimisation:
 class Run(Protocol):
     """A resumable run that changes a model: what an unlearning or attack stage drives, whatever happens inside a step.
 
-    Everything a run needs to go on, a teacher or a mask included, must be in `state`. `facts` go into the model's sidecar:
+    Everything a run needs to go on, a teacher or a mask included, must be in `state`, but for what it begins with: it is
+    restored into a run begun on the same model. `facts` go into the model's sidecar:
     ``one_step`` is the timestep of a one-step generator, which is sampled by its own sampler.
     """
 
@@ -69,8 +72,8 @@ class Run(Protocol):
 
     def advance(self, until: int, deadline: float = ...) -> bool: ...
     def trained(self) -> UNet2DModel: ...
-    def state(self) -> Tensors: ...
-    def restore(self, state: Tensors) -> None: ...
+    def state(self) -> State: ...
+    def restore(self, state: State) -> None: ...
 
 
 @runtime_checkable
@@ -178,9 +181,9 @@ class FineTuning:
         merge(self.model)
         return self.model
 
-    def state(self) -> Tensors:
-        """Model, optimiser, EMA, generator and step as arrays by name."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+    def state(self) -> State:
+        """What has moved: trained parameters, optimiser, EMA, generator and step. The rest is the model that the run began on."""
+        tensors = {f"model.{name}": value for name, value in self._moving().items()}
         for index, parameter in enumerate(self.parameters):
             for name, value in self.optimiser.state.get(parameter, {}).items():
                 tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
@@ -191,26 +194,35 @@ class FineTuning:
         tensors["bad_step"] = self._bad_step
         if isinstance(self.gradient, Stateful):
             tensors |= {f"gradient.{k}": v for k, v in self.gradient.state().items()}
-        return {k: v.detach().cpu().numpy().copy() for k, v in tensors.items()}
+        return {name: value.detach() for name, value in tensors.items()}
 
-    def restore(self, state: Tensors) -> None:
-        """Continue exactly where `state` was taken."""
-        tensors = {k: torch.from_numpy(np.array(v)) for k, v in state.items()}
-        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        for index, parameter in enumerate(self.parameters):
-            prefix = f"optimiser.{index}."
-            entries = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            if entries:
-                moved = {k: v.to(parameter.device) if v.ndim else v for k, v in entries.items()}
-                self.optimiser.state[parameter] = moved
+    def restore(self, state: State) -> None:
+        """Continue exactly where `state` was taken, on the model that its run began on. Nothing of `state` is held on to."""
+        for name, value in self._moving().items():
+            value.copy_(state[f"model.{name}"])
         for index, average in enumerate(self.average):
-            average.copy_(tensors[f"average.{index}"])
-        self.generator.set_state(tensors["generator"])
-        self.step, self.last_loss = int(tensors["step"]), float(tensors["last_loss"])
-        self._bad_step = tensors["bad_step"].to(self._bad_step.device)
+            average.copy_(state[f"average.{index}"])
+        carried: dict[str, torch.Tensor] = {}
+        for name in state:
+            kind, _, rest = name.partition(".")
+            if kind == "optimiser":
+                number, _, entry = rest.partition(".")
+                parameter, value = self.parameters[int(number)], state[name]
+                moved = torch.empty_like(value, device=parameter.device if value.ndim else "cpu")
+                self.optimiser.state[parameter][entry] = moved.copy_(value)
+            elif kind == "gradient":
+                carried[rest] = state[name].clone()
+        self.generator.set_state(state["generator"].clone())
+        self.step, self.last_loss = int(state["step"]), float(state["last_loss"])
+        self._bad_step = state["bad_step"].to(self._bad_step.device, copy=True)
         if isinstance(self.gradient, Stateful):
-            carried = {k.removeprefix("gradient."): v for k, v in tensors.items() if k.startswith("gradient.")}
             self.gradient.restore(carried)
+
+    def _moving(self) -> dict[str, torch.Tensor]:
+        """The tensors of the model that a step may change, by name: the trained parameters, and buffers, which are small."""
+        trained = {id(p) for p in self.parameters}
+        still = {n for n, p in self.model.named_parameters(remove_duplicate=False) if id(p) not in trained}
+        return {name: value for name, value in self.model.state_dict().items() if name not in still}
 
     @contextmanager
     def _dropout(self) -> Iterator[None]:

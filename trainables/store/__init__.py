@@ -4,17 +4,9 @@ Nothing in this room makes a figure, so an import of it stands as a constant in 
 """
 
 from trainables.store.code import code_version, machine
-from trainables.store.store import (
-    Artifact,
-    CorruptArtifact,
-    MissingArtifact,
-    Store,
-    StoredFile,
-    StoreUnusable,
-    Tensors,
-    artifact_key,
-    is_key,
-)
+from trainables.store.errors import CorruptArtifact, MissingArtifact, StoreUnusable
+from trainables.store.store import Artifact, Store, StoredFile, Tensors, artifact_key, is_key
+from trainables.store.tensor_file import TensorFile
 
 __all__ = [
     "Artifact",
@@ -23,6 +15,7 @@ __all__ = [
     "Store",
     "StoreUnusable",
     "StoredFile",
+    "TensorFile",
     "Tensors",
     "artifact_key",
     "code_version",

@@ -75,7 +75,7 @@ class AttackStage:
             return all(sampling.advance(deadline) for sampling in self._samplings)
 
     def save_partial(self) -> None:
-        self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
+        self.trajectory.save()
         if self._samplings and self._samplings[0].done:
             self.bench.store.save_partial(self.key, self._samplings[0].state())
 
@@ -97,8 +97,8 @@ class AttackStage:
             start = self.diagnosed(self.trajectory.begin()) if self.first else ({}, {})
         counts = counted(figures, sampling, audits) | over
         figures |= audits[0] | diagnostics
-        if not self.last:  # before the figures: a rung without its checkpoint would make the next one train from θᵤ
-            self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
+        if not self.last:  # before the figures: whoever finds them goes on from here
+            self.trajectory.save_if_due()
         samples = _samples(self.trajectory.spec, self.step)
         facts = {
             "figures": figures,

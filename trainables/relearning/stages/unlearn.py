@@ -59,7 +59,8 @@ class UnlearnStage:
         model = model_of(bench, model_key(experiment, spec.start))
         problem = problem_of(bench, {name: shared_of(bench, name) for name in method.needs})
         run = method.begin(model, problem, settings, stream(spec.seed, "unlearning"))
-        if partial := bench.store.load_partial(self.key):
+        partial = bench.store.mapped_partial(self.key)
+        if partial is not None:
             run.restore(partial)
         return run
 
