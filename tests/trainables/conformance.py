@@ -181,7 +181,7 @@ def on_meta(problem: Problem) -> Problem:
     base = copy_of(problem.base).to("meta").requires_grad_(False)
     shared = {name: {k: v.to("meta") for k, v in tensors.items()} for name, tensors in problem.shared.items()}
     schedule = noise_schedule()  # of its own: a scheduler moves its table to whatever device it last saw
-    return replace(problem, base=base, device=Device("meta"), shared=shared, schedule=schedule)
+    return replace(problem, base_model=lambda: base, device=Device("meta"), shared=shared, schedule=schedule)
 
 
 def its_settings_are_checked_and_travel(method: str, problem: Problem) -> None:

@@ -44,6 +44,7 @@ _FILE = re.compile(
     r"((?P<partial>partial)|[0-9a-f]{2})/((?P<key>[0-9a-f]{64})\.(?P<suffix>json|safetensors)|check-[0-9a-f]{32})"
     r"(?P<unfinished>\.[0-9a-f]{32}\.tmp)?"
 )
+RESTS_ON = "rests_on"  # the fact of an artifact that says it: see `Artifact.rests_on`
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,11 @@ class Artifact:
     sha256: str | None
     made_at: float | None = field(default=None, compare=False)  # seconds since 1970
 
+    @property
+    def rests_on(self) -> str | None:
+        """Key of the artifact of which this one holds only what differs; None where it holds all itself."""
+        return self.facts.get(RESTS_ON)
+
     def tensors(self) -> Tensors:
         """The artifact's arrays by name, in memory. Raises CorruptArtifact where the file differs from what was written."""
         return {} if self.sha256 is None else self.mapped().arrays()
@@ -79,7 +85,8 @@ class Artifact:
         file = self.store._opened(self.key, self.sha256) if self.sha256 else None
         if file is None:
             what = f"artifact {self.key[:12]} ({self.kind}) in {self.store.name}: its tensors are damaged or missing"
-            raise self.store.corrupt(self.key, what)
+            self.store._set_aside(self.key, what)
+            raise CorruptArtifact(f"{what}; it was set aside, to be made again", self.key)
         with file:
             return TensorFile(file)
 
@@ -147,10 +154,11 @@ class Store:
         file.close()
         return "whole"
 
-    def corrupt(self, key: str, what: str) -> CorruptArtifact:
-        """Set an artifact aside that cannot be used, and give the error that says so."""
-        self._set_aside(key, what)
-        return CorruptArtifact(f"{what}; it was set aside, to be made again", key)
+    def corrupt(self, artifact: Artifact, what: str) -> CorruptArtifact:
+        """Set an artifact aside that cannot be used, unless it has been made again; the error that says so."""
+        if self.find(artifact.key) == artifact:
+            self._move_aside(artifact.key, what)
+        return CorruptArtifact(f"{what}; it was set aside, to be made again", artifact.key)
 
     def get(self, key: str) -> Artifact:
         """The artifact of this key; MissingArtifact where a stage's input is not in the store."""
@@ -223,8 +231,10 @@ class Store:
 
     def _set_aside(self, key: str, what: str) -> None:
         """Move an artifact that was found damaged to ``damaged/``, unless another process has made it again meanwhile."""
-        if self.examine(key) == "whole":
-            return
+        if self.examine(key) != "whole":
+            self._move_aside(key, what)
+
+    def _move_aside(self, key: str, what: str) -> None:
         _log.warning("%s; set aside in %s/, to be made again", what, _DAMAGED)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         folder = f"{self._place[1]}/{_DAMAGED}"

@@ -21,9 +21,9 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-CHUNK = 16 * 2**20  # bytes: each is a sign of life
+CHUNK = 4 * 2**20  # bytes: each is a sign of life
 DIGEST = "sha256 of all before"  # the last tensor of a file that bears its own hash
-_DROPPED = 2**20  # bytes: smaller tensors are not worth a system call to give their pages back
+_GIVEN_BACK = 2**20  # bytes: once so many have been looked at, their pages are given back
 _LONGEST_HEADER = 10**8  # bytes, as in the safetensors library
 _NAMES = {
     "bool": "BOOL",
@@ -110,7 +110,7 @@ class _Entry:
 class TensorFile(Mapping[str, "torch.Tensor"]):
     """The tensors of a safetensors file by name, mapped into memory: what nobody looks at takes none.
 
-    A tensor shares the file's pages and is not to be written to. Its pages are given back once the next one is asked for; whoever
+    A tensor shares the file's pages and is not to be written to. Its pages are given back once others are asked for; whoever
     still has it reads them from the file again. ValueError where the header is none.
     """
 
@@ -121,7 +121,7 @@ class TensorFile(Mapping[str, "torch.Tensor"]):
         )  # private: what is written never gets to the file
         self._entries = _entries(self._map)
         self._entries.pop(DIGEST, None)
-        self._last: _Entry | None = None
+        self._looked_at: list[_Entry] = []
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -137,7 +137,7 @@ class TensorFile(Mapping[str, "torch.Tensor"]):
 
         entry = self._entries[name]
         self._give_back()
-        self._last = entry
+        self._looked_at.append(entry)
         kind = getattr(torch, _TYPES[entry.kind])
         if entry.start == entry.end:
             return torch.empty(entry.shape, dtype=kind)
@@ -161,11 +161,13 @@ class TensorFile(Mapping[str, "torch.Tensor"]):
         return mapped.reshape(entry.shape).copy()
 
     def _give_back(self) -> None:
-        """Let go of the pages of the tensor that was asked for last: of a private mapping, the file still has them."""
-        if self._last is None or self._last.end - self._last.start < _DROPPED:
+        """Let go of the pages of what was looked at, where they are many: of a private mapping, the file still has them."""
+        if sum(entry.end - entry.start for entry in self._looked_at) < _GIVEN_BACK:
             return
-        start = -(-self._last.start // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._map.madvise(mmap.MADV_DONTNEED, start, self._last.end - start)
+        for entry in self._looked_at:
+            start = entry.start // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, start, entry.end - start)
+        self._looked_at.clear()
 
 
 def _entries(data: mmap.mmap) -> dict[str, _Entry]:

@@ -118,7 +118,7 @@ def test_an_attack_by_low_rank_factors_is_judged_by_the_weights_it_moves(
     run = attack(bench, unlearned, trained_parameters="lora", optimiser="sgd", learning_rate=1e-3, grad_clip=1e9)
     run.advance(2)
     found = diagnose(run, landmarks, 8)[0]["attack_cosine"]
-    before = effective_weights(run.model)
+    before = dict(effective_weights(run.model))
     run.generator.manual_seed(0)
     run.gradient(run)
     run.optimiser.step()

@@ -124,7 +124,7 @@ def test_tensors_are_written_without_a_copy_of_all_of_them() -> None:
     parts = file_chunks({"w": weights})
     next(parts)
     for part in parts:
-        assert len(part) <= 16 * 2**20
+        assert len(part) <= 4 * 2**20
         at = torch.frombuffer(part, dtype=torch.uint8).data_ptr() - weights.data_ptr()
         assert 0 <= at < weights.nbytes, "it is the tensor's own memory"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from trainables.denoisers.models import model_facts, training_run, weights_of
+from trainables.denoisers.models import model_facts, training_run
 from trainables.denoisers.recipes import BaseModel
+from trainables.denoisers.weights import weights_of
 from trainables.relearning.origins import Wanted, register
 from trainables.running.pace import Pace
 from trainables.store import Artifact, Store, machine

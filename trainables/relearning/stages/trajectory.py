@@ -9,17 +9,16 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import cached_property
 
-import torch
-
 from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.auxiliary import MADE, few
+from trainables.denoisers.weights import whole_weights
 from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import Landmarks
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec, stream
 from trainables.relearning.products.auxiliary import auxiliary_of
 from trainables.relearning.products.features import feature_module, feature_weights
 from trainables.relearning.products.latents import encoded_sets_of
-from trainables.relearning.products.models import base_of, model_of
+from trainables.relearning.products.models import model_key, model_of
 from trainables.relearning.products.synthetic import synthetic_key
 from trainables.relearning.workbench import Workbench
 from trainables.running.pace import Pace
@@ -119,10 +118,9 @@ class Trajectory:
     @cached_property
     def landmarks(self) -> Landmarks:
         bench, experiment = self.bench, self.spec.experiment
-        schedule = experiment.noise_schedule()
-        device = experiment.device.name
-        unlearned = {k: torch.from_numpy(v.copy()).to(device) for k, v in bench.store.get(self.model).tensors().items()}
-        return Landmarks(dict(base_of(bench).named_parameters()), unlearned, encoded_sets_of(bench)[1], schedule)
+        keys = model_key(experiment, "base"), self.model
+        base, unlearned = (whole_weights(bench.store.get(key)) for key in keys)
+        return Landmarks(base, unlearned, encoded_sets_of(bench)[1], experiment.noise_schedule())
 
     def save(self) -> None:
         """Leave the checkpoint, unless it is there: while a rung is sampled and scored its weights stand still."""
