@@ -153,7 +153,7 @@ model, base = (UNet2DModel(**BaseModel(channels=(8, 8)).config(data)) for _ in r
 base.requires_grad_(False)
 def features(images):
     return images.flatten(1).numpy()
-problem = Problem(base, noise_schedule(), *three.split(data.load().train), three, 10, features, None, Device())
+problem = Problem(lambda: base, noise_schedule(), *three.split(data.load().train), three, 10, features, None, Device())
 for name in ("toward_null", "meta(toward_null)"):
     method = METHODS[name]
     run = method.begin(model, problem, method.configure({"steps": 2}), 0)

@@ -190,7 +190,7 @@ def test_what_this_machine_keeps_of_a_store_runs_nothing_and_is_nobody_elses(
     monkeypatch.setenv("SWEEP_CACHE", str(kept))
     cache = NodeCache()
     (kept / ("cd" * 32)).write_bytes(bomb.data)
-    assert cache.get("cd" * 32) is None
+    assert cache.open("cd" * 32) is None
     if os.getuid() == 0:
         os.chown(kept, 12345, 12345)
     else:

@@ -7,7 +7,7 @@ as one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -17,7 +17,6 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Diverged, Loss
-from trainables.store import Tensors
 from trainables.training.device import Device
 from trainables.training.flat import Flat
 from trainables.training.lora import merge
@@ -27,6 +26,9 @@ Gradient = Callable[["FineTuning"], torch.Tensor]
 
 It is given the run itself: model, generator, step, horizon, parameters, averaged weights.
 """
+
+State = Mapping[str, torch.Tensor]
+"""A run's checkpoint by name. What a run gives is its own memory, which its next step changes; a file's is read when asked for."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Optimisation:
 class Run(Protocol):
     """A resumable run that changes a model: what an unlearning or attack stage drives, whatever happens inside a step.
 
-    Everything a run needs to go on, a teacher or a mask included, must be in `state`. `facts` go into the model's sidecar:
+    Everything a run needs to go on, a teacher or a mask included, must be in `state`, but for what it begins with: it is
+    restored into a run begun on the same model. `facts` go into the model's sidecar:
     ``one_step`` is the timestep of a one-step generator, which is sampled by its own sampler.
     """
 
@@ -70,8 +73,8 @@ class Run(Protocol):
 
     def advance(self, until: int, deadline: float = ...) -> bool: ...
     def trained(self) -> UNet2DModel: ...
-    def state(self) -> Tensors: ...
-    def restore(self, state: Tensors) -> None: ...
+    def state(self) -> State: ...
+    def restore(self, state: State) -> None: ...
 
 
 @runtime_checkable
@@ -176,6 +179,10 @@ class FineTuning:
         """Make the parameters' ``.grad`` 0, ready for a backward pass."""
         self.flat.clear_gradient()
 
+    def free_gradient(self) -> None:
+        """Give the gradient's memory back until the next step."""
+        self.flat.free_gradient()
+
     def follow_gradient(self) -> torch.Tensor:
         """Move the weights by the parameters' ``.grad``, masked and clipped; returns its norm before clipping, a scalar."""
         self.flat.gather_gradient()
@@ -198,36 +205,61 @@ class FineTuning:
         merge(self.model)
         return self.model
 
-    def state(self) -> Tensors:
-        """Model, optimiser, EMA, generator and step as arrays by name."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+    def state(self) -> State:
+        """What has moved: trained parameters, optimiser, EMA, generator and step. The rest is the model that the run began on."""
+        tensors = {f"model.{name}": value for name, value in self._moving().items()}
         for name, value in self.optimiser.state.get(self.flat.vector, {}).items():
-            tensors[f"optimiser.{name}"] = torch.as_tensor(value)
-        if self._average is not None:
-            tensors["average"] = self._average
+            if value.ndim:  # of every weight: written a parameter at a time
+                tensors |= {f"optimiser.{i}.{name}": part for i, part in enumerate(self.flat.parts(value))}
+            else:
+                tensors[f"optimiser.{name}"] = value
+        tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
         tensors["generator"] = self.generator.get_state()
         tensors["step"] = torch.tensor(self.step)
         tensors["last_loss"] = torch.tensor(self.last_loss)
         tensors["bad_step"] = self._bad_step
         if isinstance(self.gradient, Stateful):
             tensors |= {f"gradient.{k}": v for k, v in self.gradient.state().items()}
-        return {k: v.detach().cpu().numpy().copy() for k, v in tensors.items()}
+        return {name: value.detach() for name, value in tensors.items()}
 
-    def restore(self, state: Tensors) -> None:
-        """Continue exactly where `state` was taken."""
-        tensors = {k: torch.from_numpy(np.array(v)) for k, v in state.items()}
-        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        entries = {k.removeprefix("optimiser."): v for k, v in tensors.items() if k.startswith("optimiser.")}
-        if entries:  # a run that never stepped has none
-            self.optimiser.state[self.flat.vector] = {k: v.to(self.flat.vector.device) for k, v in entries.items()}
-        if self._average is not None:
-            self._average.copy_(tensors["average"])
-        self.generator.set_state(tensors["generator"])
-        self.step, self.last_loss = int(tensors["step"]), float(tensors["last_loss"])
-        self._bad_step = tensors["bad_step"].to(self._bad_step.device)
+    def restore(self, state: State) -> None:
+        """Continue exactly where `state` was taken, on the model that its run began on. Nothing of `state` is held on to."""
+        for name, value in self._moving().items():
+            value.copy_(state[f"model.{name}"])
+        for index, average in enumerate(self.average):
+            average.copy_(state[f"average.{index}"])
+        self._restore_optimiser(state)
+        carried = {n.removeprefix("gradient."): state[n].clone() for n in state if n.startswith("gradient.")}
+        self.generator.set_state(state["generator"].clone())
+        self.step, self.last_loss = int(state["step"]), float(state["last_loss"])
+        self._bad_step = state["bad_step"].to(self._bad_step.device, copy=True)
         if isinstance(self.gradient, Stateful):
-            carried = {k.removeprefix("gradient."): v for k, v in tensors.items() if k.startswith("gradient.")}
             self.gradient.restore(carried)
+
+    def _restore_optimiser(self, state: State) -> None:
+        """Its moments and count; a run that never stepped has none."""
+        vector, held = self.flat.vector, {}
+        parts: dict[str, list[torch.Tensor]] = {}
+        for name in state:
+            kind, _, rest = name.partition(".")
+            if kind != "optimiser":
+                continue
+            number, _, entry = rest.rpartition(".")
+            if not number:
+                held[entry] = state[name].to(vector.device, copy=True)
+                continue
+            if entry not in held:
+                held[entry] = torch.zeros_like(vector, requires_grad=False)
+                parts[entry] = self.flat.parts(held[entry])
+            parts[entry][int(number)].copy_(state[name])
+        if held:
+            self.optimiser.state[vector] = held
+
+    def _moving(self) -> dict[str, torch.Tensor]:
+        """The tensors of the model that a step may change, by name: the trained parameters, and buffers, which are small."""
+        trained = {id(p) for p in self.parameters}
+        still = {n for n, p in self.model.named_parameters(remove_duplicate=False) if id(p) not in trained}
+        return {name: value for name, value in self.model.state_dict().items() if name not in still}
 
     @contextmanager
     def _dropout(self) -> Iterator[None]:

@@ -65,6 +65,12 @@ def unneeded(store: Store, runs: Sequence[Path], before: float) -> Found:
             by_need.artifacts.append(file)
         else:
             by_need.others.append(file)
+    rested_on = _rested_on(store, {f.key for f in by_need.kept if f.what == "json"})
+    by_need = Found(
+        [f for f in by_need.artifacts if f.key not in rested_on],
+        by_need.others,
+        by_need.kept + [f for f in by_need.artifacts if f.key in rested_on],
+    )
     young = {
         f.key for f in by_need.kept if f.what == "json"
     }  # a sidecar is written last: its tensors may look old enough
@@ -78,6 +84,16 @@ def delete(store: Store, files: Found) -> None:
         store.delete(key)
     for file in files.others:
         store.remove(file.path)
+
+
+def _rested_on(store: Store, kept: set[str]) -> set[str]:
+    """The artifacts of which those that are kept hold only what differs, and those that these rest on."""
+    rested_on: set[str] = set()
+    while kept:
+        found = [store.find(key) for key in sorted(kept)]
+        kept = {artifact.rests_on for artifact in found if artifact and artifact.rests_on} - rested_on
+        rested_on |= kept
+    return rested_on
 
 
 def _plan(run: Path) -> str:

@@ -32,6 +32,7 @@ def validate(plan: Plan[Setup]) -> SearchSpace:
         )
     schemas(space)  # every column has a name of its own, or no reader would open the run
     plan.place.check()
+    plan.setup.check_fits(space, plan.place)
     return space
 
 

@@ -124,6 +124,15 @@ def local_gpus() -> int:
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
+def gpu_memory() -> int:
+    """Bytes of the smallest GPU of this machine, by the driver's own tool; 0 where it does not say."""
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.split()
+    return min((int(mebibytes) * 2**20 for mebibytes in told if mebibytes.isdigit()), default=0)
+
+
 def _check_address(address: str) -> None:
     """UsageError where nothing answers at HOST:PORT; Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")

@@ -29,6 +29,10 @@ class Setup(Protocol):
         """UsageError for what is wrong with a value; asks nothing heavier than a file's beginning."""
         ...
 
+    def check_fits(self, space: SearchSpace, place: Any) -> None:
+        """UsageError where the trials of a question cannot fit the machine of a `sweep.plan.place.Place`."""
+        ...
+
     def fingerprinted(self) -> Self:
         """With what identifies the data that trials are about, as a plan's is recorded once a run begins."""
         ...

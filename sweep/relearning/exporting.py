@@ -16,7 +16,7 @@ from sweep.relearning.prepare import experiment_of
 from sweep.relearning.setup import Setup
 from trainables.data import DATASETS
 from trainables.relearning.export import save_pipeline
-from trainables.store import Store, is_key
+from trainables.store import CorruptArtifact, MissingArtifact, Store, is_key
 
 
 def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
@@ -50,7 +50,7 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
 
     try:
         return save_pipeline(artifact, experiment_of(setup, plan.artifacts, plan.place), folder, about)
-    except ValueError as error:
+    except (ValueError, CorruptArtifact, MissingArtifact) as error:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error

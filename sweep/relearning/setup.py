@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, member_of, one_of
-from sweep.relearning import flag_values, plan_words, targets
+from sweep.plan.place import Place
+from sweep.relearning import flag_values, memory, plan_words, targets
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import uses_budget
 from sweep.space import Arm, SearchSpace, find
@@ -318,6 +319,12 @@ class Setup:
             raise UsageError(f"--guidance {self.guidance:g}: {self.data} has no conditions to guide by; leave it out")
         self._check_base(data)
 
+    def check_fits(self, space: SearchSpace, place: Place) -> None:
+        """UsageError where the memory of this machine cannot hold a trial, or as many as there are at a time."""
+        needs = memory.needs_of(self)
+        if needs is not None:
+            memory.check_fits(needs, (*space.search_attacks, *space.confirm_attacks), place)
+
     def _check_base(self, data: Dataset) -> None:
         """UsageError where a pretrained base model and its control cannot be, or are asked for by half."""
         for flag_of, given in (
@@ -358,6 +365,9 @@ class Setup:
 
     def more_words(self, space: SearchSpace) -> Iterator[tuple[Words, str]]:
         """What the printed plan says beside the flags' own words: of the data folder, the attacks, and samples to confirm by."""
+        needs = memory.needs_of(self)
+        if needs is not None and needs.worth_telling:
+            yield Words("memory"), needs.text
         attacked = targets.describe(space)
         if attacked:
             yield Words("target"), attacked

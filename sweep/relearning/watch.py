@@ -21,5 +21,5 @@ def progress(graph: Mapping[str, Product], store: Store, waiting: Sequence[str])
 def _steps(product: Product | None, store: Store) -> str:
     if product is None or not product.steps:
         return ""
-    partial = store.load_partial(product.key())
-    return f" {int(partial['step'])}/{product.steps} steps" if partial else ""
+    partial = store.mapped_partial(product.key(), verified=False)  # a few words, and nothing to go on from
+    return f" {int(partial.array('step'))}/{product.steps} steps" if partial is not None and "step" in partial else ""

@@ -19,6 +19,7 @@ import pyarrow as pa
 from sweep.errors import UsageError, near
 from sweep.plan import flags
 from sweep.plan.flags import QUESTION, WHERE, Line, Words, at_least, flag
+from sweep.plan.place import Place
 from sweep.plan.plan import Plan
 from sweep.plan.run import SEEDS_A_SWEEP
 from sweep.procedures import Columns, Counts, Execute, Procedure, Row, Tell, column
@@ -95,6 +96,9 @@ class Setup:
 
     def check(self) -> None:
         flags.check(self)
+
+    def check_fits(self, space: SearchSpace, place: Place) -> None:
+        """Nothing: a coin fits anywhere."""
 
     def question(self, space: SearchSpace) -> SearchSpace:
         return space

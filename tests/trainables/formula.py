@@ -27,7 +27,7 @@ def in_float64(problem: Problem) -> Problem:
     shared = {name: {k: v.double() for k, v in tensors.items()} for name, tensors in problem.shared.items()}
     return replace(
         problem,
-        base=base,
+        base_model=lambda: base,
         forget=forget,
         retain=retain,
         shared=shared,

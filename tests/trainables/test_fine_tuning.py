@@ -12,7 +12,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.data import DATASETS
-from trainables.denoisers.models import dropout_loss, trained_parameters
+from trainables.denoisers.models import dropout_loss, parameters_to_train, trained_parameters
 from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import Diverged, Loss
 from trainables.fine_tuning import FineTuning, Optimisation
@@ -67,7 +67,7 @@ def test_a_run_stopped_at_a_deadline_and_continued_elsewhere_gives_the_same_weig
     Store(tmp_path).save_partial(KEY, stopped.state())
 
     continued = FineTuning(tiny_model(seed=99), loss, how, 77, CPU)
-    state = Store(tmp_path).load_partial(KEY)
+    state = Store(tmp_path).mapped_partial(KEY)
     assert state is not None
     continued.restore(state)
     assert continued.step == stopped.step
@@ -181,3 +181,56 @@ def test_the_learning_rate_never_exceeds_the_one_asked_for(loss: Loss, steps: in
 def test_settings_of_an_optimisation_are_checked_when_made(wrong: dict) -> None:
     with pytest.raises(ValueError):
         Optimisation(**({"learning_rate": 1e-3, "steps": 1} | wrong))
+
+
+HOWS = {
+    "adam": Optimisation(3e-3, 6),
+    "ema": Optimisation(3e-3, 6, ema_decay=0.9),
+    "sgd": Optimisation(3e-1, 6, optimiser="sgd"),
+}
+
+
+@pytest.mark.parametrize("which", ["all", "attention", "lora"])
+@pytest.mark.parametrize("how", HOWS)
+def test_a_checkpoint_holds_what_trains_and_no_more_and_a_run_goes_on_from_it_to_the_last_bit(
+    loss: Loss, how: str, which: str, tmp_path: Path
+) -> None:
+    """Of a model of which little trains it is small; the rest is the start model, on which whoever goes on begins."""
+
+    def begun() -> FineTuning:
+        model = tiny_model()
+        parameters = parameters_to_train(model, which, 2, seed=5)
+        return FineTuning(model, loss, HOWS[how], 1, CPU, parameters)
+
+    whole, stopped = begun(), begun()
+    assert whole.advance(6) and stopped.advance(3)
+    Store(tmp_path).save_partial(KEY, stopped.state())
+    trained = sum(p.nbytes for p in stopped.parameters)
+    copies = {"adam": 3, "ema": 4, "sgd": 1}[how]  # the weights, two moments, the average
+    (file,) = tmp_path.rglob("*.safetensors")
+    scalars = 8 * len(stopped.parameters) + stopped.generator.get_state().nbytes + 64
+    header = int.from_bytes(file.read_bytes()[:8], "little")
+    assert 0 <= file.stat().st_size - 8 - header - copies * trained <= scalars
+    every = sum(p.nbytes for p in stopped.model.parameters())
+    assert trained == every if which == "all" else trained < every / 2
+
+    continued = begun()
+    state = Store(tmp_path).mapped_partial(KEY)
+    assert state is not None
+    continued.restore(state)
+    stopped.advance(6)  # what was saved is not what goes on
+    assert continued.advance(6)
+    ends = whole.state(), continued.state()
+    assert ends[0].keys() == ends[1].keys()
+    assert all(ends[0][name].numpy().tobytes() == ends[1][name].numpy().tobytes() for name in ends[0])
+    assert equal_weights(whole.trained(), continued.trained())
+
+
+def test_a_run_holds_on_to_nothing_that_it_was_restored_from(loss: Loss) -> None:
+    how = Optimisation(3e-3, 6, ema_decay=0.9)
+    first, second = (FineTuning(tiny_model(), loss, how, 1, CPU) for _ in range(2))
+    first.advance(3)
+    second.restore(first.state())
+    before = {name: value.clone() for name, value in first.state().items()}
+    second.advance(6)
+    assert all(torch.equal(value, before[name]) for name, value in first.state().items())

@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL, DiTTransformer2DModel
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 
+from trainables.denoisers.weights import Unset, fill
 from trainables.store import Artifact
 
 VAE_BATCH = 16  # images a pass: a decoder at 256 pixels needs a hundred times what the transformer does
@@ -48,8 +49,9 @@ def class_tables(model: torch.nn.Module) -> dict[str, Any]:
 
 def load_vae(artifact: Artifact, device: str) -> AutoencoderKL:
     """The VAE of an artifact, frozen, in evaluation mode."""
-    vae = AutoencoderKL(**artifact.facts["vae"])
-    vae.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in artifact.tensors().items()})
+    with Unset():
+        vae = AutoencoderKL(**artifact.facts["vae"])
+    fill(vae, artifact)
     return vae.requires_grad_(False).to(device).eval()
 
 

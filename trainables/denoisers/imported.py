@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from trainables.data import Dataset
 from trainables.denoisers.dit import DiT, class_tables
 from trainables.denoisers.layout import folder_of
-from trainables.denoisers.models import AttributeEmbedding, build, model_facts, plain_config, weights_of
+from trainables.denoisers.models import AttributeEmbedding, build, model_facts, plain_config
 from trainables.denoisers.recipes import DIT, UNET, Pretrained
+from trainables.denoisers.weights import weights_of
 from trainables.store import Artifact, Store
 
 _READ: dict[str, Any] = {

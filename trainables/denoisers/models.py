@@ -14,9 +14,10 @@ from diffusers import DiTTransformer2DModel, UNet2DModel
 from trainables.data import Dataset, Images
 from trainables.denoisers.dit import DiT
 from trainables.denoisers.recipes import BaseModel, Recipe
+from trainables.denoisers.weights import Unset, fill
 from trainables.diffusion import Loss, Timesteps, denoising_loss, even_timesteps, stratified_timesteps
 from trainables.fine_tuning import FineTuning, Optimisation
-from trainables.store import Artifact, Tensors
+from trainables.store import Artifact
 from trainables.training.device import Device
 from trainables.training.lora import add_factors, is_factor
 
@@ -91,11 +92,6 @@ def drawn_loss(
     return loss
 
 
-def weights_of(model: UNet2DModel) -> Tensors:
-    """A model's state by name, for `Store.put`."""
-    return {k: v.detach().cpu().contiguous().numpy() for k, v in model.state_dict().items()}
-
-
 def plain_config(model: UNet2DModel | DiT) -> dict[str, Any]:
     """The arguments a diffusers model was built from, as plain values; options that this diffusers does not know are none."""
     known = inspect.signature(DiTTransformer2DModel if isinstance(model, DiT) else type(model)).parameters
@@ -112,9 +108,9 @@ def model_facts(model: UNet2DModel | DiT, recipe: Any) -> dict[str, Any]:
 def load_model(artifact: Artifact, device: Device) -> UNet2DModel:
     """The model of an artifact, on the device, in evaluation mode."""
     facts = artifact.facts
-    model = DiT(**facts["transformer"]) if "transformer" in facts else build(facts["unet"], facts["attributes"])
-    model.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in artifact.tensors().items()})
-    return device.place(model).eval()
+    with Unset():
+        model = DiT(**facts["transformer"]) if "transformer" in facts else build(facts["unet"], facts["attributes"])
+    return device.place(fill(model, artifact)).eval()
 
 
 def _embeds_condition(name: str) -> bool:

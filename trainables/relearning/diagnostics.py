@@ -16,7 +16,8 @@ one step and 128 samples, to 2 % of its last. Smaller batches save nothing there
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Landmarks:
-    """θ₀ and θᵤ by parameter name, on the device; the retain set D_r, on the CPU; and the noise schedule."""
+    """θ₀ and θᵤ by parameter name, each tensor looked at alone; the retain set D_r, on the CPU; and the noise schedule."""
 
     base: Mapping[str, torch.Tensor]
     unlearned: Mapping[str, torch.Tensor]
@@ -48,23 +49,17 @@ def diagnose(run: FineTuning, landmarks: Landmarks, attack_batch: int) -> tuple[
     it the distance to θ₀ where θᵤ, someone's own model, is of another architecture.
     """
     here = effective_weights(run.model)
-    unlearned = [landmarks.unlearned[name].detach() for name in here]
     figures = {
         "retain_gradient_norm": retain_gradient_norm(run, landmarks),
-        "distance_unlearned": norm(torch._foreach_sub(list(here.values()), unlearned)),
+        "distance_unlearned": distance(here, landmarks.unlearned),
     }
     counts = {"retain_gradient_norm": IMAGES, "distance_unlearned": 0}
-    if {k: v.shape for k, v in here.items()} != {k: v.shape for k, v in landmarks.base.items()}:
+    if not _of_one_architecture(run.model, landmarks.base):
         return figures, counts
-    base = [landmarks.base[name].detach() for name in here]
-    figures["distance_base"], counts["distance_base"] = norm(torch._foreach_sub(list(here.values()), base)), 0
-    home = torch._foreach_sub(base, unlearned)
-    if (way := norm(home)) > 0:
-        descent = attack_descent(run)
-        moves = [descent[name] for name in here]
-        length, product = norm(moves), float(torch.stack([p.sum() for p in torch._foreach_mul(moves, home)]).sum())
-        figures["attack_cosine"] = product / (length * way) if length else 0.0
-        counts["attack_cosine"] = attack_batch
+    figures["distance_base"], counts["distance_base"] = distance(here, landmarks.base), 0
+    cosine = attack_cosine(run, landmarks)
+    if cosine is not None:
+        figures["attack_cosine"], counts["attack_cosine"] = cosine, attack_batch
     return figures, counts
 
 
@@ -76,38 +71,91 @@ def retain_gradient_norm(run: FineTuning, landmarks: Landmarks) -> float:
     horizon = landmarks.schedule.config["num_train_timesteps"]
     timesteps = ((torch.arange(IMAGES) + 0.5) * horizon / IMAGES).long().to(x_r.images.device)
     noised = Noised(landmarks.schedule.add_noise(x_r.images, noise, timesteps), noise, timesteps)
-    parameters = list(plain_parameters(run.model).values())
-    frozen = [p for p in parameters if not p.requires_grad]
-    try:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
+    parameters = plain_parameters(run.model)
+    norms: dict[str, torch.Tensor] = {}
+    run.free_gradient()
+    with _gradients_taken(parameters, norms):
         with run.device.autocast():
             loss = noised.loss(run.model, x_r.conditions)
-        gradient = torch.autograd.grad(loss, parameters, allow_unused=True)
+        loss.backward(inputs=list(parameters.values()))
+    return _norm([norms[name] for name in parameters if name in norms])
+
+
+@contextmanager
+def _gradients_taken(parameters: Mapping[str, torch.nn.Parameter], norms: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Within it every parameter has a gradient; of each only its norm is kept, as soon as the backward pass has made it."""
+
+    def taken_by(name: str) -> Callable[[torch.Tensor], None]:
+        def take(parameter: torch.Tensor) -> None:
+            assert parameter.grad is not None
+            norms[name] = torch.linalg.vector_norm(parameter.grad)
+            parameter.grad = None
+
+        return take
+
+    frozen = [p for p in parameters.values() if not p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    hooks = [p.register_post_accumulate_grad_hook(taken_by(name)) for name, p in parameters.items()]
+    try:
+        yield
     finally:
+        for hook in hooks:
+            hook.remove()
         for parameter in frozen:
             parameter.requires_grad_(False)
-    return norm([g for g in gradient if g is not None])
 
 
-def attack_descent(run: FineTuning) -> dict[str, torch.Tensor]:
-    """-g_k by parameter name: how the weights would change where the run followed its next step's gradient."""
+def attack_cosine(run: FineTuning, landmarks: Landmarks) -> float | None:
+    """cos(-g_k, θ₀ - θᵤ), where the run followed its next step's gradient; None where θᵤ is θ₀, 0 where the gradient is."""
+    names = list(plain_parameters(run.model))
+    if not any(not torch.equal(landmarks.base[name], landmarks.unlearned[name]) for name in names):
+        return None
     generator, run.generator = run.generator, torch.Generator().manual_seed(_SEED)
     stateful = run.gradient if isinstance(run.gradient, Stateful) else None
     kept: dict[str, torch.Tensor] = {k: v.clone() for k, v in stateful.state().items()} if stateful else {}
     try:
         run.clear_gradient()
         run.gradient(run)
-        moves = {name: -p.grad for name, p in run.model.named_parameters() if p.grad is not None}
-        return displacement(run.model, moves)
+        slopes = {name: p.grad for name, p in run.model.named_parameters() if p.grad is not None}
+        return _cosine_of_descent(displacement(run.model, slopes), landmarks)
     finally:
         run.generator = generator
-        run.clear_gradient()
+        run.free_gradient()
         if stateful:
             stateful.restore(kept)
 
 
 @torch.no_grad()
-def norm(parts: Sequence[torch.Tensor]) -> float:
-    """‖·‖ of tensors taken as one vector."""
-    return float(torch.stack(torch._foreach_norm(list(parts))).double().norm())
+def _cosine_of_descent(slopes: Mapping[str, torch.Tensor], landmarks: Landmarks) -> float:
+    lengths, ways, products = [], [], []
+    for name, slope in slopes.items():
+        home = _beside(landmarks.base[name], slope) - _beside(landmarks.unlearned[name], slope)
+        lengths.append(torch.linalg.vector_norm(slope))
+        ways.append(torch.linalg.vector_norm(home))
+        products.append(-(slope * home).sum())
+    length, way, product = _norm(lengths), _norm(ways), float(torch.stack(products).sum())
+    return product / (length * way) if length else 0.0
+
+
+@torch.no_grad()
+def distance(here: Mapping[str, torch.Tensor], there: Mapping[str, torch.Tensor]) -> float:
+    """‖here - there‖ over all that is `here`."""
+    return _norm([torch.linalg.vector_norm(value - _beside(there[name], value)) for name, value in here.items()])
+
+
+def _norm(norms: Sequence[torch.Tensor]) -> float:
+    """‖·‖ of tensors taken as one vector, by the norms of each."""
+    return float(torch.stack(list(norms)).double().norm())
+
+
+def _beside(landmark: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    return landmark.detach().to(device=value.device, dtype=value.dtype)
+
+
+def _of_one_architecture(model: torch.nn.Module, base: Mapping[str, torch.Tensor]) -> bool:
+    """Whether θ₀ has the same parameters as the model; what else its state holds are buffers."""
+    parameters, buffers = plain_parameters(model), {name for name, _ in model.named_buffers()}
+    if parameters.keys() != base.keys() - buffers:
+        return False
+    return all(base[name].shape == parameter.shape for name, parameter in parameters.items())

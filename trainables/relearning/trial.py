@@ -84,6 +84,7 @@ class Pipeline(pipeline.Pipeline):
         if worth_a_glance(spec):
             yield GlanceStage(score)
         yield score
+        del score  # with it goes the model
         for attack in spec.attacks:
             trajectory = Trajectory(self.bench, spec, attack, self.unlearned)
             for step in spec.rungs[1:]:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from trainables.running.pace import Pace
 from trainables.running.report import Report
 from trainables.running.stages import Stage
 from trainables.running.stopwatch import Stopwatch
@@ -38,6 +39,7 @@ class Pipeline:
     def __init__(self, spec: Any, bench: Any) -> None:
         self.spec, self.bench = spec, bench
         self._mended: Counter[str] = Counter()
+        self._pace = Pace()
         self._begin()
 
     def sequence(self) -> Iterator[Stage]:
@@ -70,7 +72,7 @@ class Pipeline:
                 found = artifact is not None
                 if artifact is None:
                     if not stage.advance(self._watch, time.monotonic() + seconds):
-                        stage.save_partial()
+                        self._pace.take(stage.save_partial)
                         return Report()
                     artifact = stage.commit(self._watch)
             return self._finish(stage, artifact, found)
@@ -92,7 +94,7 @@ class Pipeline:
         return self._stage.key if self._stage else None
 
     def save_partial(self) -> dict[str, str] | None:
-        """Leave the in-stage checkpoint of the stage being made, if any; says which stage that is."""
+        """Leave the in-stage checkpoint of the stage being made, if any, due or not; says which stage that is."""
         if self._stage is None or self._watch.wall_s == 0:
             return None
         self._stage.save_partial()

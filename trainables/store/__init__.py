@@ -4,25 +4,19 @@ Nothing in this room makes a figure, so an import of it stands as a constant in 
 """
 
 from trainables.store.code import code_version, machine
-from trainables.store.store import (
-    Artifact,
-    CorruptArtifact,
-    MissingArtifact,
-    Store,
-    StoredFile,
-    StoreUnusable,
-    Tensors,
-    artifact_key,
-    is_key,
-)
+from trainables.store.errors import CorruptArtifact, MissingArtifact, StoreUnusable
+from trainables.store.store import RESTS_ON, Artifact, Store, StoredFile, Tensors, artifact_key, is_key
+from trainables.store.tensor_file import TensorFile
 
 __all__ = [
+    "RESTS_ON",
     "Artifact",
     "CorruptArtifact",
     "MissingArtifact",
     "Store",
     "StoreUnusable",
     "StoredFile",
+    "TensorFile",
     "Tensors",
     "artifact_key",
     "code_version",

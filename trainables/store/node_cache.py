@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
+import time
 import uuid
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from trainables.store.hashed import hash_of
 
 
 class NodeCache:
@@ -24,41 +28,57 @@ class NodeCache:
         if os.stat(self.folder).st_uid != os.getuid():  # in a shared temporary folder, someone else may have made it
             raise PermissionError(f"{self.folder}: belongs to another user; name a folder of your own in SWEEP_CACHE")
 
-    def get(self, sha256: str) -> bytes | None:
-        """The content of this hash, or None."""
+    def open(self, sha256: str) -> BinaryIO | None:
+        """The file of this hash, opened, or None."""
         path = os.path.join(self.folder, sha256)
         try:
-            with open(path, "rb") as file:
-                data = file.read()
-            os.utime(path)
+            file = open(path, "rb")  # noqa: SIM115  # it is the caller's to close
         except FileNotFoundError:
             return None
-        if hashlib.sha256(data).hexdigest() == sha256:
-            return data
+        *_, found = hash_of(path, file)
+        if found == sha256:
+            os.utime(path, ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))  # it was read, not changed
+            file.seek(0)
+            return file
+        file.close()
         with contextlib.suppress(FileNotFoundError):  # another process may have seen it first
             os.remove(path)
         return None
 
-    def put(self, sha256: str, data: bytes) -> None:
-        """Keep a content, unless it alone is more than the limit."""
-        if not self.make_room(len(data)):
-            return
-        path = os.path.join(self.folder, sha256)
-        with open(f"{path}.{uuid.uuid4().hex}.tmp", "wb") as file:
-            file.write(data)
-        os.replace(file.name, path)
+    @contextlib.contextmanager
+    def receiving(self) -> Iterator[BinaryIO]:
+        """A new file to write to, which is gone afterwards unless it was given to `keep`."""
+        path = os.path.join(self.folder, f"{uuid.uuid4().hex}.tmp")
+        with open(path, "w+b") as file:
+            try:
+                yield file
+            finally:
+                with contextlib.suppress(FileNotFoundError):  # it was kept
+                    os.remove(path)
 
-    def make_room(self, wanted: int) -> bool:
-        """Delete what was read longest ago until `wanted` bytes more may be kept; False where they alone are too many."""
+    def keep(self, file: BinaryIO, sha256: str) -> None:
+        """Keep a received file as the one of this hash, unless it alone is more than the limit."""
+        file.flush()
+        size = os.fstat(file.fileno()).st_size
+        if self.make_room(size, os.path.basename(file.name)):
+            os.replace(file.name, os.path.join(self.folder, sha256))
+
+    def make_room(self, wanted: int, received: str = "") -> bool:
+        """Delete what was read longest ago until `wanted` bytes more may be kept; False where they alone are too many.
+
+        What is being `received` is not counted, a file's name in the folder.
+        """
         if wanted > self.limit:
             return False
         used, files = 0, []
         with os.scandir(self.folder) as entries:
             for entry in entries:
+                if entry.name == received:
+                    continue
                 with contextlib.suppress(FileNotFoundError):  # another process makes room as well
                     stat = entry.stat()
                     used += stat.st_size
-                    files.append((stat.st_mtime, stat.st_size, entry.path))
+                    files.append((stat.st_atime, stat.st_size, entry.path))
         for _read_at, size, path in sorted(files):
             if used + wanted <= self.limit:
                 break

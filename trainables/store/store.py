@@ -25,14 +25,17 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-import safetensors.numpy
 from pyarrow import fs
 
+from trainables.store.errors import CorruptArtifact, MissingArtifact, StoreUnusable
+from trainables.store.hashed import ends_with_its_hash, hash_of
 from trainables.store.node_cache import NodeCache
 from trainables.store.patience import patiently
+from trainables.store.sidecar import checked, named, signed
+from trainables.store.tensor_file import CHUNK, TensorFile, file_chunks
 
 Tensors = dict[str, np.ndarray]
 
@@ -41,9 +44,8 @@ _FILE = re.compile(
     r"((?P<partial>partial)|[0-9a-f]{2})/((?P<key>[0-9a-f]{64})\.(?P<suffix>json|safetensors)|check-[0-9a-f]{32})"
     r"(?P<unfinished>\.[0-9a-f]{32}\.tmp)?"
 )
-_CHUNK = 16 * 2**20  # bytes: each is a sign of life
+RESTS_ON = "rests_on"  # the fact of an artifact that says it: see `Artifact.rests_on`
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
-_SIDECAR = {"kind", "facts", "sha256", "made_at"}
 _log = logging.getLogger(__name__)
 
 
@@ -58,27 +60,9 @@ def is_key(text: str) -> bool:
     return bool(_KEY.fullmatch(text))
 
 
-class StoreUnusable(RuntimeError):
-    """The store's file system refuses a read or a write, or does not answer: no fault of the stage that asked for it."""
-
-
-class _OfOneArtifact(RuntimeError):
-    def __init__(self, message: str, key: str = "") -> None:
-        super().__init__(message)
-        self.key = key
-
-
-class CorruptArtifact(_OfOneArtifact):
-    """An artifact's tensors do not have the hash its sidecar promises. It has been set aside: asked for again, it is made."""
-
-
-class MissingArtifact(_OfOneArtifact):
-    """A stage's input is not in the store, though the stage that makes it comes first."""
-
-
 @dataclass(frozen=True)
 class Artifact:
-    """A committed artifact: its key, kind and facts; `tensors()` reads and verifies the rest."""
+    """A committed artifact: its key, kind and facts; `tensors()` and `mapped()` read and verify the rest."""
 
     store: Store
     key: str
@@ -87,16 +71,24 @@ class Artifact:
     sha256: str | None
     made_at: float | None = field(default=None, compare=False)  # seconds since 1970
 
+    @property
+    def rests_on(self) -> str | None:
+        """Key of the artifact of which this one holds only what differs; None where it holds all itself."""
+        return self.facts.get(RESTS_ON)
+
     def tensors(self) -> Tensors:
-        """The artifact's arrays by name. Raises CorruptArtifact where the file differs from what was written."""
-        if self.sha256 is None:
-            return {}
-        data = self.store._content(self.key, self.sha256)
-        if data is None:
+        """The artifact's arrays by name, in memory. Raises CorruptArtifact where the file differs from what was written."""
+        return {} if self.sha256 is None else self.mapped().arrays()
+
+    def mapped(self) -> TensorFile:
+        """The artifact's tensors, of torch, each read when it is asked for. Raises CorruptArtifact as `tensors` does."""
+        file = self.store._opened(self.key, self.sha256) if self.sha256 else None
+        if file is None:
             what = f"artifact {self.key[:12]} ({self.kind}) in {self.store.name}: its tensors are damaged or missing"
             self.store._set_aside(self.key, what)
             raise CorruptArtifact(f"{what}; it was set aside, to be made again", self.key)
-        return safetensors.numpy.load(data)
+        with file:
+            return TensorFile(file)
 
 
 @dataclass(frozen=True)
@@ -126,16 +118,20 @@ class Store:
         data = self._read(self._path(key, "json"))
         if data is None:
             return None
-        sidecar = _checked(key, data)
+        sidecar = checked(key, data)
         if sidecar is None:
             self._set_aside(key, f"artifact {key[:12]} in {self.name}: its sidecar is damaged")
             return None
-        return Artifact(self, key, **_named(sidecar))
+        return Artifact(self, key, **named(sidecar))
 
     def whole(self, key: str) -> Artifact | None:
         """As `find`, with its tensors read and verified: an artifact whose tensors are damaged is set aside too."""
         artifact = self.find(key)
-        if artifact is None or artifact.sha256 is None or self._content(key, artifact.sha256) is not None:
+        if artifact is None or artifact.sha256 is None:
+            return artifact
+        file = self._opened(key, artifact.sha256)
+        if file is not None:
+            file.close()
             return artifact
         self._set_aside(
             key, f"artifact {key[:12]} ({artifact.kind}) in {self.name}: its tensors are damaged or missing"
@@ -147,11 +143,22 @@ class Store:
         data = self._read(self._path(key, "json"))
         if data is None:
             return "missing"
-        sidecar = _checked(key, data)
+        sidecar = checked(key, data)
         if sidecar is None:
             return "damaged"
-        whole = sidecar["sha256"] is None or self._stored(key, sidecar["sha256"]) is not None
-        return "whole" if whole else "damaged"
+        if sidecar["sha256"] is None:
+            return "whole"
+        file = self._stored(key, sidecar["sha256"], known=False)
+        if file is None:
+            return "damaged"
+        file.close()
+        return "whole"
+
+    def corrupt(self, artifact: Artifact, what: str) -> CorruptArtifact:
+        """Set an artifact aside that cannot be used, unless it has been made again; the error that says so."""
+        if self.find(artifact.key) == artifact:
+            self._move_aside(artifact.key, what)
+        return CorruptArtifact(f"{what}; it was set aside, to be made again", artifact.key)
 
     def get(self, key: str) -> Artifact:
         """The artifact of this key; MissingArtifact where a stage's input is not in the store."""
@@ -167,37 +174,34 @@ class Store:
         selector = fs.FileSelector(f"{self._place[1]}/{_DAMAGED}", allow_not_found=True)
         return sorted(f.base_name for f in self._ask(lambda: self._files.get_file_info(selector), "list damaged/"))
 
-    def put(
-        self, key: str, kind: str, facts: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None
-    ) -> Artifact:
-        """Commit an artifact; writing a key again replaces it by the same content."""
+    def put(self, key: str, kind: str, facts: Mapping[str, Any], tensors: Mapping[str, Any] | None = None) -> Artifact:
+        """Commit an artifact; writing a key again replaces it by the same content. Tensors are numpy's or torch's."""
         sha256 = None
         if tensors is not None:
-            data = safetensors.numpy.save(_contiguous(tensors))
-            sha256 = hashlib.sha256(data).hexdigest()
-            self._write(self._path(key, "safetensors"), data)
-            if self._cache:
-                self._cache.put(sha256, data)
+            sha256 = self._written_and_hashed(self._path(key, "safetensors"), file_chunks(tensors))
         sidecar: dict[str, Any] = {"kind": kind, "facts": dict(facts), "sha256": sha256, "made_at": time.time()}
-        self._write(self._path(key, "json"), _signed(key, sidecar))
+        self._write(self._path(key, "json"), [signed(key, sidecar)])
         return Artifact(self, key, **sidecar)
 
-    def save_partial(self, key: str, tensors: Mapping[str, np.ndarray]) -> None:
-        """Replace the in-stage checkpoint of the stage that will make `key`."""
-        arrays = _contiguous(tensors)
-        self._write(self._partial(key), safetensors.numpy.save(arrays, {"sha256": _hash(arrays)}))
+    def save_partial(self, key: str, tensors: Mapping[str, Any]) -> None:
+        """Replace the in-stage checkpoint of the stage that will make `key`. Tensors are numpy's or torch's."""
+        self._write(self._partial(key), file_chunks(tensors, signed=True))
 
     def load_partial(self, key: str) -> Tensors | None:
-        """The in-stage checkpoint under `key`, or None; a damaged one counts as none, for it can be made again."""
-        data = self._read(self._partial(key))
-        if data is None:
+        """The arrays of the in-stage checkpoint under `key`, or None; a damaged one counts as none, for it can be made again."""
+        partial = self.mapped_partial(key)
+        return None if partial is None else partial.arrays()
+
+    def mapped_partial(self, key: str, verified: bool = True) -> TensorFile | None:
+        """As `load_partial`, each tensor, of torch, read when it is asked for. Not `verified`: never to go on from."""
+        file = self._opened_file(self._partial(key), lambda _, file: ends_with_its_hash(file) if verified else [True])
+        if file is None:
             return None
-        try:
-            tensors = safetensors.numpy.load(data)
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            return tensors if header["__metadata__"]["sha256"] == _hash(tensors) else None
-        except (safetensors.SafetensorError, ValueError, KeyError, TypeError):
-            return None
+        with file:
+            try:
+                return TensorFile(file)
+            except ValueError:
+                return None
 
     def drop_partial(self, key: str) -> None:
         """Forget the in-stage checkpoint under `key`, if there is one."""
@@ -227,8 +231,10 @@ class Store:
 
     def _set_aside(self, key: str, what: str) -> None:
         """Move an artifact that was found damaged to ``damaged/``, unless another process has made it again meanwhile."""
-        if self.examine(key) == "whole":
-            return
+        if self.examine(key) != "whole":
+            self._move_aside(key, what)
+
+    def _move_aside(self, key: str, what: str) -> None:
         _log.warning("%s; set aside in %s/, to be made again", what, _DAMAGED)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         folder = f"{self._place[1]}/{_DAMAGED}"
@@ -247,25 +253,62 @@ class Store:
     def check(self) -> None:
         """Write, read and delete a file, as every trial will. StoreUnusable or ValueError where the store cannot be used."""
         path = f"{self._place[1]}/partial/check-{uuid.uuid4().hex}"
-        self._write(path, b"check")
+        self._write(path, [b"check"])
         if self._read(path) != b"check":
             raise StoreUnusable(f"artifact store {self.name}: a file that was just written does not read the same")
         self._ask(lambda: self._files.delete_file(path), f"delete {path}")
 
-    def _content(self, key: str, sha256: str) -> bytes | None:
-        """The bytes of an artifact's tensors, from this machine where it has them; None where they are damaged or missing."""
-        kept = self._cache.get(sha256) if self._cache else None
-        if kept is not None:
-            return kept
-        data = self._stored(key, sha256)
-        if data is not None and self._cache:
-            self._cache.put(sha256, data)
-        return data
+    def _opened(self, key: str, sha256: str) -> BinaryIO | None:
+        """The verified file of an artifact's tensors, from this machine where it has them; None where damaged or missing."""
+        return (self._cache.open(sha256) if self._cache else None) or self._stored(key, sha256)
 
-    def _stored(self, key: str, sha256: str) -> bytes | None:
-        """The file of an artifact's tensors, or None where it is not the one that was written."""
-        data = self._read(self._path(key, "safetensors"))
-        return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
+    def _stored(self, key: str, sha256: str, known: bool = True) -> BinaryIO | None:
+        """The file of an artifact's tensors in the store, or None where it is not the one that was written."""
+
+        def verdict(path: str, file: BinaryIO) -> Iterator[bool]:
+            return (found == sha256 for found in hash_of(path, file, known))
+
+        return self._opened_file(self._path(key, "safetensors"), verdict, sha256)
+
+    def _opened_file(
+        self, path: str, verdict: Callable[[str, BinaryIO], Iterable[bool]], keep_as: str = ""
+    ) -> BinaryIO | None:
+        """A file of the store on this machine, fetched there if need be, if the last of `verdict` is true; else None."""
+        opened: list[BinaryIO] = []
+
+        def steps() -> Iterator[bool]:
+            opened.append(open(path, "rb"))  # noqa: SIM115  # closed below, or by who gets it
+            yield from verdict(path, opened[0])
+
+        try:
+            if self._cache:
+                return self._fetched(path, verdict, keep_as)
+            good = self._patiently(steps(), f"read {path}")[-1]
+        except FileNotFoundError:
+            return None
+        if good:
+            return opened[0]
+        opened[0].close()
+        return None
+
+    def _fetched(self, path: str, verdict: Callable[[str, BinaryIO], Iterable[bool]], keep_as: str) -> BinaryIO | None:
+        """As `_opened_file` of an object store; the file is kept on this machine where `keep_as` names its hash."""
+        assert self._cache
+        with self._cache.receiving() as file:
+
+            def chunks() -> Iterator[None]:
+                with self._files.open_input_stream(path) as stream:
+                    while chunk := stream.read(CHUNK):
+                        file.write(chunk)
+                        yield
+
+            self._patiently(chunks(), f"read {path}")
+            file.flush()
+            if not [*verdict(file.name, file)][-1]:
+                return None
+            if keep_as:
+                self._cache.keep(file, keep_as)
+            return os.fdopen(os.dup(file.fileno()), "rb")
 
     @cached_property
     def _cache(self) -> NodeCache | None:
@@ -298,7 +341,7 @@ class Store:
     def _read(self, path: str) -> bytes | None:
         def chunks() -> Iterator[bytes]:
             with self._files.open_input_stream(path) as stream:
-                while chunk := stream.read(_CHUNK):
+                while chunk := stream.read(CHUNK):
                     yield chunk
 
         try:
@@ -306,17 +349,36 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _written_and_hashed(self, path: str, parts: Iterable[bytes | memoryview]) -> str:
+        """Write a file; its SHA-256. Of an object store this machine keeps a copy."""
+        digest = hashlib.sha256()
+
+        def hashed(kept: BinaryIO | None) -> Iterator[bytes | memoryview]:
+            for part in parts:
+                digest.update(part)
+                if kept:
+                    kept.write(part)
+                yield part
+
+        if self._cache is None:
+            self._write(path, hashed(None))
+        else:
+            with self._cache.receiving() as kept:
+                self._write(path, hashed(kept))
+                self._cache.keep(kept, digest.hexdigest())
+        return digest.hexdigest()
+
+    def _write(self, path: str, data: Iterable[bytes | memoryview]) -> None:
         self._patiently(self._written(path, data), f"write {path}")
 
-    def _written(self, path: str, data: bytes) -> Iterator[None]:
+    def _written(self, path: str, data: Iterable[bytes | memoryview]) -> Iterator[None]:
         if self._renames:  # object stores have no folders
             self._files.create_dir(path.rpartition("/")[0], recursive=True)
         target = f"{path}.{uuid.uuid4().hex}.tmp" if self._renames else path
         try:
             with self._files.open_output_stream(target) as stream:
-                for start in range(0, len(data), _CHUNK):
-                    stream.write(data[start : start + _CHUNK])
+                for part in data:
+                    stream.write(part)
                     yield
             if self._renames:
                 self._files.move(target, path)
@@ -339,46 +401,6 @@ class Store:
             raise StoreUnusable(f"artifact store {self.name}: cannot {what}: {_reason(error)}") from error
 
 
-def _signed(key: str, sidecar: Mapping[str, Any]) -> bytes:
-    """A sidecar's file: its content, and a hash of the key and of that content as it will be read."""
-    read = json.loads(json.dumps(sidecar))
-    return json.dumps(read | {"check": _check(key, read)}, indent=1, sort_keys=True).encode()
-
-
-def _check(key: str, sidecar: Mapping[str, Any]) -> str:
-    return hashlib.sha256(f"{key} {json.dumps(sidecar, sort_keys=True)}".encode()).hexdigest()
-
-
-def _checked(key: str, data: bytes) -> dict[str, Any] | None:
-    """A sidecar's content, or None where it is not as it was written. One of an earlier version bears no hash of its own."""
-    try:
-        sidecar = json.loads(data)
-        check = sidecar.pop("check", None)
-    except (ValueError, AttributeError, TypeError):
-        return None
-    if sidecar.keys() != _SIDECAR or (check is not None and check != _check(key, sidecar)):
-        return None
-    return sidecar
-
-
-def _named(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: sidecar[name] for name in ("kind", "facts", "sha256", "made_at")}
-
-
 def _reason(error: OSError) -> str:
     """What is wrong, in a few words: Arrow's messages repeat the path."""
     return os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-
-
-def _hash(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of names, types, shapes and content."""
-    digest = hashlib.sha256()
-    for name, array in sorted(tensors.items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _contiguous(tensors: Mapping[str, np.ndarray]) -> Tensors:
-    """Row-major arrays, as safetensors writes them; unlike `ascontiguousarray`, a scalar stays a scalar."""
-    return {name: np.asarray(array, order="C") for name, array in tensors.items()}

@@ -25,13 +25,11 @@ class Flat:
         self.parameters = list(parameters)
         first = self.parameters[0]
         self.vector = torch.nn.Parameter(first.new_empty(sum(p.numel() for p in self.parameters)))
-        self.gradient = torch.zeros_like(self.vector)
-        self.vector.grad = self.gradient
         with torch.no_grad():
             for parameter, part in zip(self.parameters, self.parts(self.vector), strict=True):
                 part.copy_(parameter)
                 parameter.data = part.detach()
-        self._gradients = self.parts(self.gradient)
+        self._gradients: list[torch.Tensor] = []  # views of the vector's
 
     def parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Views of a vector (P,), one a parameter, in its shape and memory format."""
@@ -50,14 +48,29 @@ class Flat:
             part.copy_(tensor)
         return vector
 
+    @property
+    def gradient(self) -> torch.Tensor:
+        """(P,), 0 where there was none."""
+        if self.vector.grad is None:
+            self.vector.grad = torch.zeros_like(self.vector)
+            self._gradients = self.parts(self.vector.grad)
+        return self.vector.grad
+
     def clear_gradient(self) -> None:
         """Make the gradient 0; a backward pass then adds to it in place."""
         self.gradient.zero_()
         for parameter, part in zip(self.parameters, self._gradients, strict=True):
             parameter.grad = part
 
+    def free_gradient(self) -> None:
+        """Give the gradient's memory back until the next step."""
+        self.vector.grad, self._gradients = None, []
+        for parameter in self.parameters:
+            parameter.grad = None
+
     def gather_gradient(self) -> None:
         """Take into the vector what was put into the parameters' ``.grad`` as tensors of their own; 0 where there is none."""
+        _ = self.gradient  # it is there
         for parameter, part in zip(self.parameters, self._gradients, strict=True):
             if parameter.grad is None:
                 part.zero_()

@@ -4,94 +4,134 @@
 
 W₀ (m, n) is a linear layer's weight, or a convolution's read as (m, channels · kernel); it stays as it is, and only
 A (r, n) and B (m, r) train. Here α = r, so that the learning rate means the same at every rank, and r is never more than a
-weight's own smaller side. The factors are a parametrisation of the model, which goes on being called and sampled as
-before, until `merge` makes plain weights of it.
+weight's own smaller side. A layer computes W₀ x + B (A x): W itself, as large as W₀, is made by nobody who trains or samples.
+The model goes on being called and sampled as before, until `merge` makes plain weights of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
-from torch.nn.utils import parametrize
+import torch.nn.functional as F
+from torch import nn
 
-_FACTORS = ".parametrizations.weight.0"  # what PyTorch calls a weight's first parametrisation
-_ORIGINAL = ".parametrizations.weight.original"
+_FACTORS = "low_rank"  # the name of a layer's factors in it
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
-class LowRank(torch.nn.Module):
-    """W₀ ↦ W₀ + B A, for a weight (m, …) of two or more dimensions."""
+class LowRank(nn.Module):
+    """The factors of a layer whose weight has two or more dimensions, (m, …): what they add to what it computes."""
 
-    def __init__(self, weight: torch.Tensor, rank: int, generator: torch.Generator) -> None:
+    def __init__(self, layer: _Layer, rank: int, generator: torch.Generator) -> None:
         super().__init__()
+        weight = layer.weight
         rows, columns = weight.shape[0], weight[0].numel()
         r = min(rank, rows, columns)
-        self.a = torch.nn.Parameter((torch.randn(r, columns, generator=generator) / columns**0.5).to(weight))
-        self.b = torch.nn.Parameter(weight.detach().new_zeros(rows, r))
+        self.a = nn.Parameter((torch.randn(r, columns, generator=generator) / columns**0.5).to(weight))
+        self.b = nn.Parameter(weight.detach().new_zeros(rows, r))
+        self.hook = layer.register_forward_hook(_add_factors_output)
 
-    def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        return weight + (self.b @ self.a).view(weight.shape)
+    def forward(self, layer: _Layer, x: torch.Tensor) -> torch.Tensor:
+        """B (A x), for the inputs of the layer."""
+        if isinstance(layer, nn.Linear):
+            return F.linear(F.linear(x, self.a), self.b)
+        if layer.groups > 1:  # each group has its own columns of A: B A is no smaller than W₀ is there
+            return layer._conv_forward(x, self.product(layer.weight.shape), None)
+        lower = layer._conv_forward(x, self.a.view(len(self.a), *layer.weight.shape[1:]), None)
+        pointwise = (F.conv1d, F.conv2d, F.conv3d)[layer.weight.ndim - 3]
+        return pointwise(lower, self.b.view(*self.b.shape, *[1] * (layer.weight.ndim - 2)))
+
+    def product(self, shape: torch.Size) -> torch.Tensor:
+        """B A in the shape of the weight."""
+        return (self.b @ self.a).view(shape)
 
 
-def add_factors(model: torch.nn.Module, rank: int, seed: int) -> None:
-    """Give every linear and convolution weight its factors, A drawn from `seed`. The model's outputs are as before."""
+def _add_factors_output(layer: _Layer, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+    return output + getattr(layer, _FACTORS)(layer, inputs[0])
+
+
+def add_factors(model: nn.Module, rank: int, seed: int) -> None:
+    """Give every linear and convolution layer its factors, A drawn from `seed`. The model's outputs are as before."""
     generator = torch.Generator().manual_seed(seed + 1)  # the run's own stream begins at its seed
     for module in list(model.modules()):
-        if isinstance(module, torch.nn.Linear | torch.nn.modules.conv._ConvNd):
-            factors = LowRank(module.weight, rank, generator)
-            parametrize.register_parametrization(module, "weight", factors, unsafe=True)  # unchecked: shapes are kept
+        if isinstance(module, _LAYERS):
+            module.add_module(_FACTORS, LowRank(module, rank, generator))
 
 
-def merge(model: torch.nn.Module) -> None:
-    """Make plain weights of factored ones; a model without factors stays as it is.
-
-    PyTorch shares a factored layer's class with its deep copies, so a copy made before this has lost its weights after it.
-    """
-    for module in list(model.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+@torch.no_grad()
+def merge(model: nn.Module) -> None:
+    """Make plain weights of factored ones; a model without factors stays as it is."""
+    for layer, factors in list(_factored(model).values()):
+        layer.weight += factors.product(layer.weight.shape)
+        factors.hook.remove()
+        delattr(layer, _FACTORS)
 
 
 def is_factor(name: str) -> bool:
     """Whether a parameter of this name is an A or a B."""
-    return f"{_FACTORS}." in name
+    return f".{_FACTORS}." in name
 
 
-def plain_parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """The parameters but for factors, by the names they have in the plain model; the gradient of W₀ is that of W."""
-    return {n.replace(_ORIGINAL, ".weight"): p for n, p in model.named_parameters() if not is_factor(n)}
+class ByName(Mapping[str, torch.Tensor]):
+    """A tensor for each of these names, made when it is asked for: all of them are never in memory together."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], torch.Tensor]) -> None:
+        self.names, self.make = dict.fromkeys(names), make
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @torch.no_grad()
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.make(name)
 
 
-def effective_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def plain_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters but for factors, by name; the gradient of W₀ is that of W."""
+    return {name: p for name, p in model.named_parameters() if not is_factor(name)}
+
+
+def effective_weights(model: nn.Module) -> Mapping[str, torch.Tensor]:
     """Every weight as the model uses it, factors multiplied out, by its name in the plain model; the others as views."""
-    weights = {name: p.detach() for name, p in plain_parameters(model).items()}
-    with torch.no_grad():
-        for name, factors in _factored(model):
-            weights[name] = factors(weights[name])
-    return weights
+    plain, factored = plain_parameters(model), _factored(model)
+
+    def weight(name: str) -> torch.Tensor:
+        value = plain[name].detach()
+        return value + factored[name][1].product(value.shape) if name in factored else value
+
+    return ByName(plain, weight)
 
 
-def displacement(model: torch.nn.Module, moves: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def displacement(model: nn.Module, moves: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
     """How the effective weights change, to first order, where parameters move so: ΔW = ΔW₀ + ΔB A + B ΔA.
 
     `moves` maps names of the model's own parameters to their changes; what it lacks stands still.
     """
-    parameters = {n.replace(_ORIGINAL, ".weight"): n for n, _ in model.named_parameters() if not is_factor(n)}
-    plain = plain_parameters(model)
-    changes = {name: moves.get(parameters[name], torch.zeros_like(p)).detach().clone() for name, p in plain.items()}
-    with torch.no_grad():
-        for name, factors in _factored(model):
-            prefix = name.removesuffix(".weight") + _FACTORS
-            for left, right in (
-                (moves.get(f"{prefix}.b"), factors.a),
-                (factors.b, moves.get(f"{prefix}.a")),
-            ):
-                if left is not None and right is not None:
-                    changes[name] += (left @ right).view(changes[name].shape)
-    return changes
+    plain, factored = plain_parameters(model), _factored(model)
+
+    def change(name: str) -> torch.Tensor:
+        total = moves[name].detach() if name in moves else torch.zeros_like(plain[name])
+        if name not in factored:
+            return total
+        factors, prefix = factored[name][1], name.removesuffix("weight") + _FACTORS
+        for left, right in ((moves.get(f"{prefix}.b"), factors.a), (factors.b, moves.get(f"{prefix}.a"))):
+            if left is not None and right is not None:
+                total = total + (left @ right).view(total.shape)
+        return total
+
+    return ByName(plain, change)
 
 
-def _factored(model: torch.nn.Module) -> list[tuple[str, LowRank]]:
-    """(name of the weight in the plain model, its factors)."""
+def _factored(model: nn.Module) -> dict[str, tuple[_Layer, LowRank]]:
+    """By the name of the weight, the layer that has factors, and those."""
     named = model.named_modules()
-    return [(name.removesuffix(_FACTORS) + ".weight", m) for name, m in named if isinstance(m, LowRank)]
+    return {
+        f"{n}.weight": (m, getattr(m, _FACTORS)) for n, m in named if isinstance(m, _LAYERS) and hasattr(m, _FACTORS)
+    }

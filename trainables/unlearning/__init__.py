@@ -38,7 +38,7 @@ class Problem:
     artifacts that the method said it needs, a tensor for each of θ₀'s parameters.
     """
 
-    base: UNet2DModel
+    base_model: Callable[[], UNet2DModel]  # what `base` is had by
     schedule: DDIMScheduler
     forget: Images
     retain: Images
@@ -48,6 +48,11 @@ class Problem:
     generated: Callable[[int, int], torch.Tensor]
     device: Device
     shared: Mapping[str, Tensors] = field(default_factory=dict)
+
+    @property
+    def base(self) -> UNet2DModel:
+        """θ₀, frozen. It is loaded when it is first asked for: beside the student only where a method looks at it."""
+        return self.base_model()
 
     def here(self) -> Problem:
         """The same with both sets on the device."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -20,11 +21,12 @@ import pytest
 
 from sweep import gc, launch, records
 from sweep.driver.keeping import keys_of
+from sweep.driver.unneeded import unneeded
 from sweep.plan.asked import plan_of
 from sweep.plan.paths import own_artifacts
 from sweep.plan.plan import Plan
 from sweep.reading.sweep import read_sweep
-from trainables.store import Store
+from trainables.store import RESTS_ON, Store
 
 ROOT = Path(__file__).parents[3]
 QUICK = str(ROOT / "tests" / "questions" / "quick.py")
@@ -227,3 +229,33 @@ def test_files_are_told_apart(tmp_path: Path) -> None:
     assert sorted(f.what for f in store.files()) == ["json", "partial", "safetensors", "safetensors", "unfinished"]
     assert all(f.size > 0 and f.modified > began - 2 for f in store.files())
     assert Store(tmp_path / "nowhere").files() == []
+
+
+def test_what_an_artifact_that_is_kept_rests_on_is_kept_with_it(tmp_path: Path) -> None:
+    """An unlearned model holds what differs from its start model, and that of another: without them it cannot be read."""
+    store, run = Store(tmp_path / "store"), tmp_path / "run"
+    keys = {
+        name: character * 64 for name, character in zip(("start", "middle", "named", "of nobody"), "abcd", strict=True)
+    }
+    rests_on = {"middle": "start", "named": "middle", "of nobody": "start"}
+    for name, key in keys.items():
+        facts = {RESTS_ON: keys[rests_on[name]]} if name in rests_on else {}
+        store.put(key, "model", facts, {"x": np.zeros(100)})
+    run.mkdir()
+    (run / "status.json").write_text('{"state": "finished"}')
+
+    def kept(named: list[str], before: float) -> set[str]:
+        (run / "prepared.json").write_text(json.dumps({"keys": {name: keys[name] for name in named}}))
+        found = unneeded(store, [run], before)
+        gone = {f.key for f in found.artifacts}
+        assert {f.key for f in found.kept} == set(keys.values()) - gone, "a file is kept or goes, and never both"
+        return {name for name, key in keys.items() if key not in gone}
+
+    later = time.time() + 60
+    assert kept(["named"], later) == {"named", "middle", "start"}
+    assert kept(["start"], later) == {"start"}
+    assert kept([], later) == set()
+    for suffix in ("json", "safetensors"):  # all is old but for what a run that is not named may be writing
+        for name in ("start", "middle", "named"):
+            os.utime(tmp_path / "store" / keys[name][:2] / f"{keys[name]}.{suffix}", (0, 0))
+    assert kept([], 1000.0) == {"of nobody", "start"}

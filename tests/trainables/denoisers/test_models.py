@@ -9,8 +9,9 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 
-from trainables.denoisers.models import load_model, model_facts, trained_parameters, training_run, weights_of
+from trainables.denoisers.models import load_model, model_facts, trained_parameters, training_run
 from trainables.denoisers.recipes import BaseModel
+from trainables.denoisers.weights import weights_of
 from trainables.fine_tuning import FineTuning
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.products import Workbench, make_model, model_key

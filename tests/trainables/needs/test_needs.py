@@ -131,7 +131,12 @@ def test_an_unconditional_model_has_shared_artifacts_too(
     torch.manual_seed(0)
     base = UNet2DModel(**recipe.config(DATASETS["digits"]) | {"num_class_embeds": None})
     instances = replace(
-        problem, base=base.requires_grad_(False), forget=forget, retain=retain, forgetting=forgetting, null_condition=1
+        problem,
+        base_model=lambda: base.requires_grad_(False),
+        forget=forget,
+        retain=retain,
+        forgetting=forgetting,
+        null_condition=1,
     )
     made = SHARED[name].make(instances, 0)
     assert made.keys() == dict(base.named_parameters()).keys()

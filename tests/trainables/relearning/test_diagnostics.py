@@ -68,7 +68,12 @@ def test_distances_and_the_cosine_are_their_formulas(
     assert figures["distance_unlearned"] == pytest.approx(np.linalg.norm(here - there), rel=1e-5)
     assert figures["distance_base"] == pytest.approx(np.linalg.norm(here - home), rel=1e-5)
 
+    fresh = FineTuning(deepcopy(run.model), None, run.how, 0, Device(), gradient=run.gradient)
+    assert figures["retain_gradient_norm"] == diagnose(fresh, landmarks, 8)[0]["retain_gradient_norm"], (
+        "of this step alone"
+    )
     run.generator.manual_seed(0)
+    run.clear_gradient()
     run.gradient(run)
     descent = -np.concatenate([p.grad.double().numpy().ravel() for p in run.model.parameters()])
     expected = descent @ (home - there) / np.linalg.norm(descent) / np.linalg.norm(home - there)
@@ -118,7 +123,7 @@ def test_an_attack_by_low_rank_factors_is_judged_by_the_weights_it_moves(
     run = attack(bench, unlearned, trained_parameters="lora", optimiser="sgd", learning_rate=1e-3, grad_clip=1e9)
     run.advance(2)
     found = diagnose(run, landmarks, 8)[0]["attack_cosine"]
-    before = effective_weights(run.model)
+    before = dict(effective_weights(run.model))
     run.generator.manual_seed(0)
     run.clear_gradient()
     run.gradient(run)

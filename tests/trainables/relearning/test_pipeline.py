@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -357,3 +359,47 @@ def test_attacks_whose_random_streams_differ_have_different_keys(experiment: Exp
 def stream_of(spec: TrialSpec, attack: AttackPlan) -> bytes:
     trajectory = Trajectory(Workbench(spec.experiment), spec, attack, model_key(spec.experiment, "base"))
     return trajectory.run.generator.get_state().numpy().tobytes()
+
+
+def test_a_stage_whose_checkpoint_takes_long_goes_on_without_one_until_it_is_due(
+    spec: TrialSpec, another_store: AnotherStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[str] = []
+    save = Store.save_partial
+
+    def slow(store: Store, key: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        save(store, key, tensors)
+        saved.append(key)
+        time.sleep(5)  # the next is due after 100 s
+
+    monkeypatch.setattr(Store, "save_partial", slow)
+    copy = another_store("slow")
+    pipeline = Pipeline(replace(spec, experiment=copy, seed=3, attacks=()))
+    reports = [pipeline.step(seconds=0) for _ in range(3)]
+    assert [r.stage for r in reports] == [None] * 3 and saved == [unlearned_key(pipeline.spec)]
+    partial = Store(copy.store).load_partial(saved[0])
+    assert partial is not None and partial["step"] == 1, "the first, and none of the next steps"
+    assert pipeline.save_partial() == {"stage": "unlearn", "key": saved[0]}, "asked for, it is left at once"
+    partial = Store(copy.store).load_partial(saved[0])
+    assert partial is not None and partial["step"] == 3
+
+
+def test_a_ladder_whose_checkpoint_takes_long_saves_it_once_and_a_lost_process_trains_on_from_there(
+    spec: TrialSpec, another_store: AnotherStore, uninterrupted: list[Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rungs at 1, 2, 3 and 5 of which only the first left one: the figures after the loss are those without it."""
+    attacked = replace(spec, attacks=spec.attacks[:1], rungs=(0, 1, 2, 3, 5))
+    whole = run(Pipeline(attacked))
+    copy = another_store("ladder")
+    forget_stages(copy, keys(whole)[2:])
+    lost = replace(attacked, experiment=copy)
+    trajectory = trajectory_key(lost, lost.attacks[0], unlearned_key(lost))
+    clock = iter(range(0, 10**9, 30))
+    monkeypatch.setattr("trainables.running.pace.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    crashed = Pipeline(lost)
+    assert stages([crashed.step(600) for _ in range(5)])[2:] == ["gentle@1", "gentle@2", "gentle@3"]
+    partial = Store(copy.store).load_partial(trajectory)
+    assert partial is not None and partial["step"] == 1
+    reports = run(Pipeline(lost))
+    assert [r.stage["found"] for r in reports if r.stage] == [True] * 5 + [False]
+    assert curves(reports) == curves(whole) and reports[-1].figures == whole[-1].figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import signal
@@ -240,5 +241,9 @@ def test_the_stores_own_files_and_arrays_share_one_bound(folder: Path, monkeypat
     name = hashlib.sha256(content).hexdigest()
     for suffix in (".npy", ".json"):
         os.utime(folder / f"{KEY}{suffix}", (1, 1))
-    NodeCache().put(name, content)
-    assert NodeCache().get(name) == content and not (folder / f"{KEY}.npy").exists()
+    cache = NodeCache()
+    with cache.receiving() as file:
+        file.write(content)
+        cache.keep(file, name)
+    with cache.open(name) or io.BytesIO() as kept:
+        assert kept.read() == content and not (folder / f"{KEY}.npy").exists()

@@ -111,13 +111,21 @@ def test_the_cache_forgets_what_was_read_longest_ago(tmp_path: Path, monkeypatch
     monkeypatch.setenv("SWEEP_CACHE_GIB", str(250 / 2**30))
     cache, contents = NodeCache(), [bytes([i]) * 100 for i in range(3)]
     names = [hashlib.sha256(content).hexdigest() for content in contents]
+
+    def put(content: bytes) -> None:
+        with cache.receiving() as file:
+            file.write(content)
+            cache.keep(file, hashlib.sha256(content).hexdigest())
+
     for i in (0, 1):
-        cache.put(names[i], contents[i])
+        put(contents[i])
         os.utime(tmp_path / names[i], (i + 1, i + 1))
-    assert cache.get(names[0]) == contents[0]  # now the one read last
-    cache.put(names[2], contents[2])
-    assert [cache.get(name) is not None for name in names] == [True, False, True]
-    cache.put(hashlib.sha256(b"x" * 300).hexdigest(), b"x" * 300)
+    with cache.open(names[0]) as file:  # now the one read last
+        assert file.read() == contents[0]
+    put(contents[2])
+    assert [(tmp_path / name).exists() for name in names] == [True, False, True]
+    assert [cache.open(name) is not None for name in names] == [True, False, True]
+    put(b"x" * 300)
     assert len(list(tmp_path.iterdir())) <= 2, "more than the limit is not kept"
 
 

@@ -90,6 +90,17 @@ def test_gradients_that_are_tensors_of_their_own_are_gathered_and_missing_ones_a
     assert torch.equal(flat.gradient, torch.cat([torch.zeros(8), torch.ones(8)])), "a backward pass adds in place"
 
 
+def test_a_run_whose_gradient_was_freed_between_steps_goes_on_as_one_whose_was_not() -> None:
+    whole, freed = (FineTuning(model(), loss, Optimisation(3e-3, 4), 1, CPU) for _ in range(2))
+    whole.advance(4)
+    for step in range(1, 5):
+        freed.advance(step)
+        freed.free_gradient()
+        assert freed.flat.vector.grad is None and all(p.grad is None for p in freed.parameters)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters, freed.parameters, strict=True))
+    assert not torch.equal(freed.flat.vector, Flat(list(model().parameters())).vector)
+
+
 def test_parameters_of_two_precisions_are_refused() -> None:
     mixed = [torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2, dtype=torch.bfloat16))]
     with pytest.raises(ValueError, match="one precision"):

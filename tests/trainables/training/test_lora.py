@@ -11,6 +11,7 @@ from diffusers import UNet2DModel
 
 from trainables.denoisers.models import build, parameters_to_train, trained_parameters
 from trainables.denoisers.recipes import BaseModel
+from trainables.denoisers.weights import whole_weights
 from trainables.diffusion import predict
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec
 from trainables.relearning.products import Workbench, model_key
@@ -58,22 +59,69 @@ def test_a_weight_is_its_formula_for_linear_layers_and_convolutions(model: UNet2
     copy = factored(model)
     for name, shape in (("time_embedding.linear_1", (32, 8)), ("down_blocks.1.resnets.0.conv1", (16, 8 * 9))):
         layer, before = copy.get_submodule(name), model.get_submodule(name).weight
-        a, b = (getattr(layer.parametrizations.weight[0], f) for f in "ab")
+        a, b = layer.low_rank.a, layer.low_rank.b
         assert (tuple(a.shape), tuple(b.shape)) == ((RANK, shape[1]), (shape[0], RANK))
         expected = before.reshape(shape) + torch.einsum("mr,rn->mn", b, a)
-        torch.testing.assert_close(layer.weight.reshape(shape), expected)
         torch.testing.assert_close(effective_weights(copy)[f"{name}.weight"].reshape(shape), expected)
+
+
+LAYERS = {
+    "linear": (torch.nn.Linear(6, 5), (3, 7, 6)),
+    "linear without bias": (torch.nn.Linear(6, 5, bias=False), (3, 6)),
+    "1d": (torch.nn.Conv1d(4, 6, 3), (2, 4, 9)),
+    "2d": (torch.nn.Conv2d(4, 6, 3, stride=2, padding=1), (2, 4, 8, 8)),
+    "2d reflected and dilated": (torch.nn.Conv2d(4, 6, (3, 1), padding=2, dilation=2, padding_mode="reflect"), (2, 4, 8, 8)),
+    "2d in groups": (torch.nn.Conv2d(4, 6, 3, groups=2), (2, 4, 8, 8)),
+    "3d": (torch.nn.Conv3d(2, 3, 2), (2, 2, 4, 4, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_computes_what_its_materialised_weight_would_and_its_factors_have_the_same_gradients(name: str) -> None:
+    """W₀ x + B (A x) = (W₀ + B A) x, of every kind of layer that gets factors, to float64's rounding."""
+    plain, shape = LAYERS[name]
+    layer, generator = torch.nn.Sequential(deepcopy(plain)).double(), torch.Generator().manual_seed(1)
+    add_factors(layer, RANK, seed=0)
+    factors = layer[0].low_rank
+    factors.b.data = torch.randn(factors.b.shape, generator=generator).double()
+    x = torch.randn(shape, generator=generator).double()
+    a, b = (f.detach().clone().requires_grad_(True) for f in (factors.a, factors.b))
+    weight = plain.weight.detach().double() + (b @ a).view(plain.weight.shape)
+    others = {} if plain.bias is None else {"bias": plain.bias.double()}
+    expected = torch.func.functional_call(deepcopy(plain).double(), {"weight": weight} | others, x)
+    output = layer(x)
+    torch.testing.assert_close(output, expected)
+    assert not torch.allclose(output, deepcopy(plain).double()(x), rtol=1e-3)
+    found = torch.autograd.grad(output.square().sum(), [factors.a, factors.b])
+    for one, other in zip(found, torch.autograd.grad(expected.square().sum(), [a, b]), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_every_layer_of_the_model_that_has_a_matrix_or_kernel_gets_factors(model: UNet2DModel) -> None:
+    copy = factored(model)
+    matrices = {n for n, p in model.named_parameters() if p.ndim > 1 and not n.startswith("class_embedding")}
+    assert {n.replace("low_rank.a", "weight") for n in trained_parameters(copy, "lora") if n.endswith(".a")} == matrices
+
+
+def test_a_copy_and_what_it_is_of_are_merged_each_alone(model: UNet2DModel) -> None:
+    first = factored(model)
+    second, expected = deepcopy(first), prediction(first)
+    merge(first)
+    torch.testing.assert_close(prediction(second), expected)
+    merge(second)
+    torch.testing.assert_close(prediction(second), expected)
+    torch.testing.assert_close(prediction(first), expected)
 
 
 def test_a_rank_is_never_more_than_a_weights_smaller_side(model: UNet2DModel) -> None:
     copy = factored(model, rank=10_000)
-    a = copy.conv_out.parametrizations.weight[0].a
+    a = copy.conv_out.low_rank.a
     assert a.shape == (1, 8 * 9), "one channel comes out"
 
 
 def test_merging_gives_the_same_model_in_plain_weights(model: UNet2DModel) -> None:
     copy = factored(model)
-    before, used = prediction(copy), effective_weights(copy)
+    before, used = prediction(copy), dict(effective_weights(copy))
     assert not torch.allclose(before, prediction(model), rtol=1e-3)
     merge(copy)
     assert copy.state_dict().keys() == model.state_dict().keys()
@@ -99,7 +147,7 @@ def test_the_gradient_of_a_plain_parameter_is_that_of_the_weight_in_use(model: U
 def test_a_displacement_is_how_far_the_weights_go_for_a_small_step(model: UNet2DModel) -> None:
     copy, generator, epsilon = factored(model), torch.Generator().manual_seed(3), 1e-6
     moves = {n: torch.randn(p.shape, generator=generator).double() for n, p in copy.named_parameters()}
-    del moves["conv_in.bias"], moves["conv_out.parametrizations.weight.0.a"]
+    del moves["conv_in.bias"], moves["conv_out.low_rank.a"]
     found, before = displacement(copy, moves), {n: w.clone() for n, w in effective_weights(copy).items()}
     with torch.no_grad():
         for name, parameter in copy.named_parameters():
@@ -129,7 +177,8 @@ def test_a_trial_unlearns_and_attacks_by_low_rank_factors_and_leaves_a_plain_mod
         rows += report.curves
     assert report.state == "COMPLETE"
     bench = Workbench(experiment)
-    unlearned, base = (bench.store.get(k).tensors() for k in (pipeline.unlearned, model_key(experiment, "base")))
+    keys = pipeline.unlearned, model_key(experiment, "base")
+    unlearned, base = (whole_weights(bench.store.get(key)) for key in keys)
     assert unlearned.keys() == base.keys()
     moved = {name for name in base if (unlearned[name] != base[name]).any()}
     assert "conv_in.weight" in moved and not any(n.endswith("bias") or n.startswith("class_emb") for n in moved)

@@ -151,7 +151,7 @@ def test_a_checkpoint_holds_both_networks_and_both_optimisers(
     half.advance(2)
     assert isinstance(half.gradient, Stateful)
     state = half.state()
-    assert {"gradient.optimiser.exp_avg_sq", "optimiser.exp_avg_sq", "generator", "step"} <= set(state)
+    assert {"gradient.optimiser.exp_avg_sq", "optimiser.0.exp_avg_sq", "generator", "step"} <= set(state)
     assert sum(name.startswith("gradient.fake.") for name in state) == len(half.model.state_dict())
     rest.restore(state)
     rest.advance(4)

@@ -31,7 +31,7 @@ def problem() -> Problem:
     base = build(BaseModel(channels=(8, 8)).config(data)).eval().requires_grad_(False)
     forget, retain = forgetting.split(data.load().train)
     unused: Any = None
-    return Problem(base, noise_schedule(), forget, retain, forgetting, 1, unused, unused, Device())
+    return Problem(lambda: base, noise_schedule(), forget, retain, forgetting, 1, unused, unused, Device())
 
 
 def begin(problem: Problem, model: UNet2DModel, seed: int = 0, **settings: float) -> FineTuning:

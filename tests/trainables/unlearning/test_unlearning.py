@@ -14,6 +14,7 @@ from formula import in_float64, noised, start
 
 from trainables.data import DATASETS, Images
 from trainables.denoisers.recipes import BaseModel
+from trainables.denoisers.weights import whole_weights
 from trainables.diffusion import Loss, denoising_loss, noise_schedule
 from trainables.forgetting import CONDITIONS, INSTANCES, Forget
 from trainables.needs import SHARED
@@ -54,8 +55,9 @@ def instances() -> Problem:
     torch.manual_seed(0)
     recipe = BaseModel(channels=(8, 16), norm_groups=8)
     model = UNet2DModel(**recipe.config(DATASETS["digits"]) | {"num_class_embeds": None})
+    model.eval().requires_grad_(False)
     unshared = Problem(
-        base=model.eval().requires_grad_(False),
+        base_model=lambda: model,
         schedule=noise_schedule(),
         forget=forget,
         retain=retain,
@@ -288,8 +290,8 @@ def test_a_method_that_is_more_than_a_loss_begins_a_run_of_its_own(bench: Workbe
         spec = TrialSpec("t", 0, bench.experiment, "halving", {}, 0, (plan,), (0, 1))
         stage = UnlearnStage(bench, spec)
         assert stage.advance(Stopwatch(), float("inf"))
-        weights = stage.commit(Stopwatch()).tensors()
+        weights = whole_weights(stage.commit(Stopwatch()))
     finally:
         del METHODS._members["halving"]  # as a file of the family it is nobody to withdraw
     for name, base in base_of(bench).state_dict().items():
-        torch.testing.assert_close(torch.from_numpy(weights[name].copy()), base / 2)
+        torch.testing.assert_close(weights[name], base / 2)

@@ -18,7 +18,7 @@ def problem_of(bench: Workbench, shared: Mapping[str, Tensors] | None = None) ->
     experiment = bench.experiment
     forget, retain = encoded_sets_of(bench)
     return Problem(
-        base=base_of(bench),
+        base_model=partial(base_of, bench),
         schedule=experiment.noise_schedule(),
         forget=forget,
         retain=retain,

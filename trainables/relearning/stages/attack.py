@@ -57,15 +57,20 @@ class AttackStage:
         self.first, self.last = step == spec.rungs[1], step == spec.rungs[-1]
         self.key = attack_key(spec, attack, step, trajectory.model)
         self._samplings: list[Sampling] = []
+        self._start: tuple[dict[str, float], dict[str, int]] | None = None  # the diagnostics at θᵤ
 
     def advance(self, watch: Stopwatch, deadline: float) -> bool:
         trajectory, spec = self.trajectory, self.trajectory.spec
         if trajectory.run.step > self.step:
             trajectory.restart()
+        if self.first and self._start is None and trajectory.run.step == 0:  # before there are an optimiser's moments
+            with watch("scoring"):
+                self._start = self.diagnosed(trajectory.run)
         with watch("training"):
             if not trajectory.run.advance(min(self.step, trajectory.settings.stop_after or self.step), deadline):
                 return False
         if not self._samplings:
+            trajectory.run.free_gradient()
             one_step = self.bench.store.get(trajectory.model).facts.get("one_step", 0)
             model, samples = trajectory.run.model, _samples(spec, self.step)
             steps = [0, one_step] if one_step else [0]  # an attacker draws from a generator in whichever way shows more
@@ -75,7 +80,7 @@ class AttackStage:
             return all(sampling.advance(deadline) for sampling in self._samplings)
 
     def save_partial(self) -> None:
-        self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
+        self.trajectory.save()
         if self._samplings and self._samplings[0].done:
             self.bench.store.save_partial(self.key, self._samplings[0].state())
 
@@ -94,11 +99,13 @@ class AttackStage:
                     figures |= {k: shown_by_other[k] for k in ("relearning_accuracy", "unlearning_accuracy")}
             audits = examine(self.bench, self.trajectory.run.model) if self.last else ({}, 0)
             diagnostics, over = self.diagnosed(self.trajectory.run)
-            start = self.diagnosed(self.trajectory.begin()) if self.first else ({}, {})
+            if self.first and self._start is None:  # another process trained the first steps
+                self._start = self.diagnosed(self.trajectory.begin())
+            start = self._start or ({}, {})
         counts = counted(figures, sampling, audits) | over
         figures |= audits[0] | diagnostics
-        if not self.last:  # before the figures: a rung without its checkpoint would make the next one train from θᵤ
-            self.bench.store.save_partial(self.trajectory.key, self.trajectory.run.state())
+        if not self.last:  # before the figures: whoever finds them goes on from here
+            self.trajectory.save_if_due()
         samples = _samples(self.trajectory.spec, self.step)
         facts = {
             "figures": figures,

@@ -1,7 +1,7 @@
 """An attack's trajectory: one run of fine-tuning from θᵤ, stopped at every rung of its ladder.
 
-The model at a rung is not kept. One checkpoint a trajectory, replaced at every rung, lets the next rung continue; without it
-the trajectory is trained again from θᵤ, to the same weights.
+The model at a rung is not kept. One checkpoint a trajectory lets another process continue it, from an earlier rung where the last
+was not due (`Pace`), or from within one; without it the trajectory is trained again from θᵤ, to the same weights.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import cached_property
 
-import torch
-
 from trainables.attacks import ATTACKS, AttackSettings, Target
 from trainables.auxiliary import MADE, few
+from trainables.denoisers.weights import whole_weights
 from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import Landmarks
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec, stream
 from trainables.relearning.products.auxiliary import auxiliary_of
 from trainables.relearning.products.features import feature_module, feature_weights
 from trainables.relearning.products.latents import encoded_sets_of
-from trainables.relearning.products.models import base_of, model_of
+from trainables.relearning.products.models import model_key, model_of
 from trainables.relearning.products.synthetic import synthetic_key
 from trainables.relearning.workbench import Workbench
+from trainables.running.pace import Pace
 from trainables.store import artifact_key, code_version
 from trainables.training.device import Device
 
@@ -93,6 +93,7 @@ class Trajectory:
     def __init__(self, bench: Workbench, spec: TrialSpec, attack: AttackPlan, model: str) -> None:
         self.bench, self.spec, self.attack, self.model = bench, spec, attack, model
         self.key = trajectory_key(spec, attack, model)
+        self._pace, self._saved_at = Pace(), -1  # the step that the checkpoint in the store is of
 
     @cached_property
     def settings(self) -> AttackSettings:
@@ -108,19 +109,31 @@ class Trajectory:
     @cached_property
     def run(self) -> FineTuning:
         run = self.begin()
-        if partial := self.bench.store.load_partial(self.key):
+        partial = self.bench.store.mapped_partial(self.key)
+        if partial is not None:
             run.restore(partial)
+            self._saved_at = run.step
         return run
 
     @cached_property
     def landmarks(self) -> Landmarks:
         bench, experiment = self.bench, self.spec.experiment
-        schedule = experiment.noise_schedule()
-        device = experiment.device.name
-        unlearned = {k: torch.from_numpy(v.copy()).to(device) for k, v in bench.store.get(self.model).tensors().items()}
-        return Landmarks(dict(base_of(bench).named_parameters()), unlearned, encoded_sets_of(bench)[1], schedule)
+        keys = model_key(experiment, "base"), self.model
+        base, unlearned = (whole_weights(bench.store.get(key)) for key in keys)
+        return Landmarks(base, unlearned, encoded_sets_of(bench)[1], experiment.noise_schedule())
+
+    def save(self) -> None:
+        """Leave the checkpoint, unless it is there: while a rung is sampled and scored its weights stand still."""
+        if self.run.step != self._saved_at:
+            self.bench.store.save_partial(self.key, self.run.state())
+            self._saved_at = self.run.step
+
+    def save_if_due(self) -> None:
+        """Leave the checkpoint where that is not too often."""
+        self._pace.take(self.save)
 
     def restart(self) -> None:
         """Forget a checkpoint that is past the rung asked for: a trajectory only moves forward."""
         self.bench.store.drop_partial(self.key)
+        self._saved_at = -1
         del self.run

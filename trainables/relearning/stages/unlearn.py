@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cached_property
 
-from trainables.denoisers.models import model_facts, weights_of
+from trainables.denoisers.models import model_facts
+from trainables.denoisers.weights import changed_weights
 from trainables.fine_tuning import Run
 from trainables.relearning.experiment import TrialSpec, stream
 from trainables.relearning.products.features import feature_module, feature_weights
@@ -44,7 +45,7 @@ def unlearned_key(spec: TrialSpec) -> str:
 
 
 class UnlearnStage:
-    """Trains a copy of the start model; its product is θᵤ's weights."""
+    """Trains a copy of the start model; its product is what of θᵤ's weights differs from that."""
 
     name = kind = "unlearn"
 
@@ -59,7 +60,8 @@ class UnlearnStage:
         model = model_of(bench, model_key(experiment, spec.start))
         problem = problem_of(bench, {name: shared_of(bench, name) for name in method.needs})
         run = method.begin(model, problem, settings, stream(spec.seed, "unlearning"))
-        if partial := bench.store.load_partial(self.key):
+        partial = bench.store.mapped_partial(self.key)
+        if partial is not None:
             run.restore(partial)
         return run
 
@@ -78,7 +80,9 @@ class UnlearnStage:
             "seed": self.spec.seed,
             "last_loss": self.run.last_loss,
         }
-        facts |= self.run.facts
-        artifact = self.bench.store.put(self.key, "unlearned", facts | watch.times(), weights_of(self.run.trained()))
-        self.bench.store.drop_partial(self.key)
+        store, model = self.bench.store, self.run.trained()
+        changed, rests_on = changed_weights(model, store.get(model_key(self.spec.experiment, self.spec.start)))
+        facts |= self.run.facts | rests_on
+        artifact = store.put(self.key, "unlearned", facts | watch.times(), changed)
+        store.drop_partial(self.key)
         return artifact
