@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-PART = 4096  # images that are floats at a time; a multiple of the batches they are looked at in, which it leaves as they are
+PART = 1024  # images that are floats at a time; a multiple of the batches they are looked at in, which it leaves as they are
 GPU_SHARE = 1 / 8  # of a GPU's memory that an array may take, for trials may share it; a larger one stays on the CPU
 
 

@@ -217,7 +217,8 @@ def test_a_damaged_array_is_decoded_again(tmp_path: Path, folder: Path, caplog: 
 
 
 # A process that looks at every image of a small data set and of a large one, and says what memory it holds after each: its
-# proportional share (PSS), KiB, once the allocator has given back what is free (it keeps up to tens of MiB of that, or none).
+# proportional share (PSS), KiB, once the allocator has given back what is free (it keeps up to tens of MiB of that, or none). It
+# is of its own pages and of decoded arrays: of libraries its share depends on what else runs on the machine.
 LOOKER = """
 import ctypes
 import sys
@@ -237,8 +238,14 @@ for folder, fingerprint in (sys.argv[1:3], sys.argv[3:5]):
     print(sum(float(part.sum()) for images in sets for part in images.parts(256)), flush=True)
     sys.stdin.readline()
     ctypes.CDLL(None).malloc_trim(0)
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    print(sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")), flush=True)
+    held, counts = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):
+            counts = len(rest) < 5 or not rest[4].startswith("/") or rest[4].endswith(".npy")
+        elif first == "Pss:" and counts:
+            held += int(rest[0])
+    print(held, flush=True)
     sys.stdin.readline()
 """
 
