@@ -36,8 +36,8 @@ class BaseModel:
     layers_per_block: int = 1
     norm_groups: int = 8
     train_steps: int = 1300
-    batch: int = 128
-    learning_rate: float = 4e-3
+    batch: int = 64
+    learning_rate: float = 1e-2
     ema_decay: float = 0.995
     label_dropout: float = 0.1
     beta_schedule: str = "linear"
