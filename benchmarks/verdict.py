@@ -3,7 +3,7 @@
     python -m benchmarks.verdict train OUT                       12 settings that pass the gate, unlearned and attacked
     python -m benchmarks.verdict draw OUT --by ancestral-1000 --repeats 2          the reference and its retest; resumable
     python -m benchmarks.verdict draw OUT --by ddim-20 ddim-10 dpmsolver++-5 --repeats 2
-    python -m benchmarks.verdict table OUT
+    python -m benchmarks.verdict table OUT --against dpmsolver++-25
 
 A verdict is one setting unlearned, attacked along the ladder (DiMRA on retained images, 1e-3, K = 63) and scored: fid_delta and
 unlearning accuracy of θᵤ, and 1 - AURC@63. The reference draws as the field's CIFAR code does, by 1,000 ancestral steps
@@ -196,8 +196,8 @@ def ancestral(experiment: Experiment, network: UNet2DModel, sampling: Sampling, 
     return images.clamp(-1, 1)
 
 
-def table(bench: Bench) -> None:
-    """Costs against the reference's, and Kendall's τ of each figure with the reference's first draw, beside the retest's."""
+def table(bench: Bench, against: str) -> None:
+    """Costs, and Kendall's τ of each figure with each draw by the sampler `against`, whose own are compared with one another."""
     rows = list(lines(bench.out / "verdicts.jsonl"))
     training = {r["name"]: r["unlearn_core_s"] + r["attack_core_s"] for r in bench.settings() if r["passed"]}
     figures = {
@@ -210,14 +210,16 @@ def table(bench: Bench) -> None:
         drawn = np.mean([r["core_s"] for r in rows if r["by"] == by and r["name"] != "base"])
         cells = [f"{drawn + np.mean(list(training.values())):.1f}", f"{drawn:.2f}"]
         for figure in FIGURES:
-            taus = [_tau(one[figure], other[figure]) for one, other in _pairs(by, draws, figures.get(REFERENCE, []))]
-            cells.append(f"{np.mean(taus):.2f} ({len(taus)})" if taus else "–")
+            pairs = list(_pairs(draws, figures.get(against, []), by == against))
+            taus = [_tau(one[figure], other[figure]) for one, other in pairs]
+            known = [tau for tau in taus if not np.isnan(tau)]  # a draw that has just begun ranks nothing
+            cells.append(f"{np.mean(known):.2f} ({len(known)})" if known else "–")
         print(f"| {by} | {' | '.join(cells)} |")
 
 
-def _pairs(by: str, draws: list[Any], reference: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """A sampler's draws, each with each of the reference's; of the reference, one with the other."""
-    if by == REFERENCE:
+def _pairs(draws: list[Any], reference: list[Any], same: bool) -> Iterator[tuple[Any, Any]]:
+    """A sampler's draws, each with each of the reference's; of the reference itself, one with the other."""
+    if same:
         yield from ((reference[i], reference[j]) for i in range(len(reference)) for j in range(i))
     else:
         yield from ((one, other) for one in draws for other in reference)
@@ -260,6 +262,9 @@ def main() -> None:
         "--by", nargs="+", default=["ddim-10"], metavar="SAMPLER", help=f"ddim-N, dpmsolver++-N or {REFERENCE}"
     )
     parser.add_argument("--repeats", type=int, default=2, metavar="N", help="sampling seeds (default: %(default)s)")
+    parser.add_argument(
+        "--against", default=REFERENCE, metavar="SAMPLER", help="the table's reference (default: %(default)s)"
+    )
     args = parser.parse_args()
     bench = Bench(args.out)
     if args.what == "train":
@@ -267,7 +272,7 @@ def main() -> None:
     elif args.what == "draw":
         draw(bench, args.by, args.repeats)
     else:
-        table(bench)
+        table(bench, args.against)
 
 
 if __name__ == "__main__":
