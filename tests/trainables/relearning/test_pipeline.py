@@ -388,7 +388,7 @@ def test_a_ladder_whose_checkpoint_takes_long_saves_it_once_and_a_lost_process_t
     spec: TrialSpec, another_store: AnotherStore, uninterrupted: list[Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rungs at 1, 2, 3 and 5 of which only the first left one: the figures after the loss are those without it."""
-    attacked = replace(spec, attacks=spec.attacks[:1], rungs=(0, 1, 2, 3, 5))
+    attacked = replace(spec, experiment=another_store("whole"), attacks=spec.attacks[:1], rungs=(0, 1, 2, 3, 5))
     whole = run(Pipeline(attacked))
     copy = another_store("ladder")
     forget_stages(copy, keys(whole)[2:])
