@@ -1,9 +1,9 @@
 """The confirm phase: which replicates run on fresh seeds, first for all that were chosen, then where something is still open.
 
-Every control has two fresh seeds, first of all, for trials are held against what it shows; and so has every chosen trial. What
-trials would have had beyond two, had all as many as the plan says, goes where it decides something (`sweep.search.undecided`), in
-the cheapest form that does: a replicate need not give more than the figures that are in question (`Specs.reduced`). What nothing
-needs narrows the intervals of each arm's best. Everything is asked of the records, so a run that is gone on with goes on here too.
+Every chosen trial has two fresh seeds, and every control as many as the plan says, on each seed before the trials, which are held
+against what it shows. What trials would have had beyond two, had all the same, goes where it decides something
+(`sweep.search.undecided`), in the cheapest form that does: a replicate need not give more than the figures that are in question
+(`Specs.reduced`). What nothing needs narrows the intervals of each arm's best. Everything is asked of the records, so a run that is gone on with goes on here too.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Confirmation:
         )
         jobs = []
         for replicate in range(1, self.plan.confirm_seeds + 1):
+            jobs += self.control_jobs(replicate)
             if replicate <= FIRST_SEEDS or not self.plan.adaptive:
-                jobs += self.control_jobs(replicate)
                 jobs += [self._job(member, replicate) for member in members]
         return jobs
 

@@ -22,7 +22,7 @@ from sweep.plan.flags import QUESTION, WHERE, Line, Words, at_least, flag
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan
 from sweep.plan.run import SEEDS_A_SWEEP
-from sweep.procedures import Columns, Counts, Execute, Procedure, Row, Tell, column
+from sweep.procedures import Columns, Counts, Execute, Procedure, Row, Task, Tell, column
 from sweep.procedures.columns import WORD, figures_of
 from sweep.procedures.panels import NoPanels
 from sweep.procedures.sections import NoSections
@@ -180,7 +180,7 @@ class Preparing:
         from trainables.coin.trial import make_fair
 
         start, heads = time.monotonic(), self.plan.setup.heads
-        made = execute({f"fair on seed {s}": (make_fair, (self.plan.artifacts, heads, s)) for s in self._seeds})
+        made = execute({f"fair on seed {s}": Task(make_fair, (self.plan.artifacts, heads, s)) for s in self._seeds})
         budget = statistics.fmean(artifact.facts["tosses"] for artifact in made.values())
         tell(f"prepare: a fair coin takes {budget:.1f} tosses to show {heads} heads")
         return {
