@@ -3,7 +3,8 @@
 Every chosen trial has two fresh seeds, and every control as many as the plan says, on each seed before the trials, which are held
 against what it shows. What trials would have had beyond two, had all the same, goes where it decides something
 (`sweep.search.undecided`), in the cheapest form that does: a replicate need not give more than the figures that are in question
-(`Specs.reduced`). What nothing needs narrows the intervals of each arm's best. Everything is asked of the records, so a run that is gone on with goes on here too.
+(`Specs.reduced`). What nothing needs narrows the intervals of each arm's best. Everything is asked of the records, so a run that
+is gone on with goes on here too.
 """
 
 from __future__ import annotations
