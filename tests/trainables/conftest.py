@@ -45,7 +45,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """Digits, a base model of 20 steps, and all that a trial needs to find in its store. Tests may add to it."""
     tiny = Experiment(
         store=str(tmp_path_factory.mktemp("store")),
-        base=BaseModel(channels=(8, 16), train_steps=20, batch=32, norm_groups=8),
+        base=BaseModel(channels=(8, 16), train_steps=20, batch=32, learning_rate=4e-3, norm_groups=8),
         classifier=ClassifierRecipe(width=8, features=8, train_steps=40),
         sampling_steps=4,
         synthetic_per_condition=4,
