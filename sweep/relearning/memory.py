@@ -16,7 +16,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sweep.errors import UsageError
 from sweep.plan.place import Place, gpu_memory
@@ -26,9 +25,6 @@ from trainables.denoisers.layout import folder_of
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES
-
-if TYPE_CHECKING:
-    from sweep.relearning.setup import Setup
 
 _TOLD_FROM = 10**9  # bytes a trial: below, memory and disk are no matter
 _BYTES = 4  # a parameter, in float32
@@ -65,13 +61,16 @@ class Needs:
         return self.model * (_BY_ADAM if by_adam else 1)
 
 
-def needs_of(setup: Setup) -> Needs | None:
-    """What the base model takes; None of a hub's, which nobody has looked at before it is fetched."""
-    if not setup.base:
-        return Needs(parameters(BaseModel(**SIZES[setup.base_size]), setup.dataset()))
-    if not Path(setup.base).is_dir() and is_hub_id(setup.base):
+def needs_of(data: Dataset, size: str, source: str = "", classes: tuple[int, ...] = ()) -> Needs | None:
+    """What a base model takes for this data: one that is trained here, of a size, or the pipeline at `source`, these of its classes.
+
+    None of a hub's, which nobody has looked at before it is fetched.
+    """
+    if not source:
+        return Needs(parameters(BaseModel(**SIZES[size]), data))
+    if not Path(source).is_dir() and is_hub_id(source):
         return None
-    pretrained = fitted(read_pipeline(setup.base, rows=setup.base_classes), setup.dataset())
+    pretrained = fitted(read_pipeline(source, rows=classes), data)
     folder = folder_of(Path(pretrained.folder), pretrained.kind)
     return Needs(sum(map(_parameters_in, folder.glob("*.safetensors"))))
 

@@ -321,9 +321,13 @@ class Setup:
 
     def check_fits(self, space: SearchSpace, place: Place) -> None:
         """UsageError where the memory of this machine cannot hold a trial, or as many as there are at a time."""
-        needs = memory.needs_of(self)
+        needs = self._needs()
         if needs is not None:
             memory.check_fits(needs, (*space.search_attacks, *space.confirm_attacks), place)
+
+    def _needs(self) -> memory.Needs | None:
+        """What the base model takes of memory and disk."""
+        return memory.needs_of(self.dataset(), self.base_size, self.base, self.base_classes)
 
     def _check_base(self, data: Dataset) -> None:
         """UsageError where a pretrained base model and its control cannot be, or are asked for by half."""
@@ -365,7 +369,7 @@ class Setup:
 
     def more_words(self, space: SearchSpace) -> Iterator[tuple[Words, str]]:
         """What the printed plan says beside the flags' own words: of the data folder, the attacks, and samples to confirm by."""
-        needs = memory.needs_of(self)
+        needs = self._needs()
         if needs is not None and needs.worth_telling:
             yield Words("memory"), needs.text
         attacked = targets.describe(space)

@@ -50,9 +50,9 @@ def test_a_pipelines_parameters_are_read_in_its_header(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = build(BaseModel(channels=(8, 16)).config(DATASETS["digits"]))
     DDIMPipeline(model, DDIMScheduler()).save_pretrained(tmp_path / "pipeline")
-    needs = needs_of(Setup(base=str(tmp_path / "pipeline")))
+    needs = needs_of(DATASETS["digits"], "small", str(tmp_path / "pipeline"))
     assert needs is not None and needs.parameters == sum(p.numel() for p in model.parameters())
-    assert needs_of(Setup(base="someone/model")) is None, "a hub's is known once it is fetched"
+    assert needs_of(DATASETS["digits"], "small", "someone/model") is None, "a hub's is known once it is fetched"
 
 
 def test_what_a_trial_takes_at_least_is_what_its_attacks_train_and_by_what() -> None:
@@ -123,5 +123,5 @@ def test_of_a_small_model_nothing_is_told_and_the_plan_is_as_quick(
     assert "\nmemory " not in capsys.readouterr().out
     began = time.perf_counter()
     for _ in range(100):
-        needs_of(Setup())
+        Setup()._needs()
     assert time.perf_counter() - began < 1.0, "a hundredth of it at each"
