@@ -62,7 +62,7 @@ class Needs:
 
 
 def needs_of(data: Dataset, size: str, source: str = "", classes: tuple[int, ...] = ()) -> Needs | None:
-    """What a base model takes for this data: one that is trained here, of a size, or the pipeline at `source`, these of its classes.
+    """What a base model takes for this data: one of a size that is trained here, or these classes of the pipeline at `source`.
 
     None of a hub's, which nobody has looked at before it is fetched.
     """
