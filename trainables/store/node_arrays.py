@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import uuid
@@ -25,7 +24,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from trainables.store.node_cache import NodeCache
+from trainables.store.sidecar import checked, signed
 
+_SIDECAR = frozenset({"sha256", "facts"})
 _log = logging.getLogger(__name__)
 
 
@@ -114,7 +115,7 @@ class _Arrays:
     def _read(self) -> Shared | None:
         """The array, mapped, or None where it is damaged."""
         with open(f"{self.stem}.json", "rb") as file:
-            sidecar = _checked(self.key, file.read())
+            sidecar = checked(self.key, file.read(), _SIDECAR, unsigned=False)
         if sidecar is None:
             return None
         with open(f"{self.stem}.npy", "rb") as file:
@@ -142,9 +143,8 @@ class _Arrays:
             recipe.check(array)
             with _kept():
                 os.replace(path, f"{self.stem}.npy")
-                sidecar = {"sha256": digest, "facts": dict(recipe.facts)}
-                with open(path, "w") as file_of_sidecar:
-                    json.dump(sidecar | {"check": _hash(self.key, sidecar)}, file_of_sidecar)
+                with open(path, "wb") as sidecar:
+                    sidecar.write(signed(self.key, {"sha256": digest, "facts": dict(recipe.facts)}))
                 os.replace(path, f"{self.stem}.json")
         finally:
             with contextlib.suppress(FileNotFoundError):  # it has its name
@@ -197,17 +197,3 @@ def _mapped(file: IO[bytes]) -> np.ndarray:
     npy.read_magic(file)
     shape, _, dtype = npy.read_array_header_1_0(file)
     return np.memmap(file, dtype, "c", file.tell(), shape)
-
-
-def _hash(key: str, sidecar: Mapping[str, Any]) -> str:
-    return hashlib.sha256(f"{key} {json.dumps(sidecar, sort_keys=True)}".encode()).hexdigest()
-
-
-def _checked(key: str, data: bytes) -> dict[str, Any] | None:
-    """A sidecar's content, or None where it is not as it was written."""
-    try:
-        sidecar = json.loads(data)
-        check = sidecar.pop("check", None)
-    except (ValueError, AttributeError, TypeError):
-        return None
-    return sidecar if check == _hash(key, sidecar) else None

@@ -1,13 +1,13 @@
-"""An artifact's sidecar as a file: JSON that bears a hash of the key and of its own content."""
+"""A sidecar, an artifact's or that of an array that a machine keeps: JSON that bears a hash of the key and of its own content."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
-_SIDECAR = {"kind", "facts", "sha256", "made_at"}
+ARTIFACT = frozenset({"kind", "facts", "sha256", "made_at"})  # what an artifact's says
 
 
 def signed(key: str, sidecar: Mapping[str, Any]) -> bytes:
@@ -20,17 +20,21 @@ def _check(key: str, sidecar: Mapping[str, Any]) -> str:
     return hashlib.sha256(f"{key} {json.dumps(sidecar, sort_keys=True)}".encode()).hexdigest()
 
 
-def checked(key: str, data: bytes) -> dict[str, Any] | None:
-    """A sidecar's content, or None where it is not as it was written. One of an earlier version bears no hash of its own."""
+def checked(key: str, data: bytes, names: Set[str] = ARTIFACT, unsigned: bool = True) -> dict[str, Any] | None:
+    """A sidecar's content, of these names, or None where it is not as it was written.
+
+    An artifact's of an earlier version bears no hash of its own: with `unsigned` one without is taken.
+    """
     try:
         sidecar = json.loads(data)
         check = sidecar.pop("check", None)
     except (ValueError, AttributeError, TypeError):
         return None
-    if sidecar.keys() != _SIDECAR or (check is not None and check != _check(key, sidecar)):
+    if sidecar.keys() != names:
         return None
-    return sidecar
+    whole = unsigned if check is None else check == _check(key, sidecar)
+    return sidecar if whole else None
 
 
 def named(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: sidecar[name] for name in ("kind", "facts", "sha256", "made_at")}
+    return {name: sidecar[name] for name in ARTIFACT}
