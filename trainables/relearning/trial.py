@@ -20,7 +20,7 @@ from trainables.relearning.products.features import feature_module, features_of
 from trainables.relearning.shared_products import make_again
 from trainables.relearning.stages.attack import AttackStage
 from trainables.relearning.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
-from trainables.relearning.stages.score import FIRST, ScoreStage, judge_for, make_score, score_key
+from trainables.relearning.stages.score import FIRST, BaseScoreStage, ScoreStage, judge_for, score_key
 from trainables.relearning.stages.trajectory import Trajectory, check_attack
 from trainables.relearning.stages.unlearn import UnlearnStage, unlearned_key
 from trainables.running import pipeline
@@ -55,6 +55,8 @@ class Pipeline(pipeline.Pipeline):
 
     def ended(self, stage: Stage, artifact: Artifact, report: Report) -> None:
         """Curves of a score or a rung; the cause where a gate stops the trial after a score, or after a glance at it."""
+        if isinstance(stage, BaseScoreStage):
+            return
         if isinstance(stage, GlanceStage):
             self._take_glance(stage, artifact, report)
         elif isinstance(stage, ScoreStage):
@@ -80,6 +82,10 @@ class Pipeline(pipeline.Pipeline):
         spec = self.spec
         if spec.method != "none":
             yield UnlearnStage(self.bench, spec)
+        base = model_key(spec.experiment, "base")
+        # On a seed of the confirm phase whoever comes first makes it, mostly θ₀'s own replicate, whose score it is.
+        if self.unlearned != base and self.bench.store.find(self._base_score) is None:
+            yield BaseScoreStage(self.bench, base, spec.samples, spec.seed)
         score = ScoreStage(self.bench, self.unlearned, spec.samples, spec.seed)
         if worth_a_glance(spec):
             yield GlanceStage(score)
@@ -98,6 +104,12 @@ class Pipeline(pipeline.Pipeline):
             return
         stage.drop()
         report.figures = {"samples_forgotten": FIRST, "samples_per_retained": 0, "score": None}
+
+    @property
+    def _base_score(self) -> str:
+        """Key of θ₀'s score on the same noise and counts, which `fid_delta` is taken from."""
+        spec = self.spec
+        return score_key(spec.experiment, model_key(spec.experiment, "base"), spec.samples, spec.seed)
 
     def _withstood(self, counts: bool) -> float | None:
         """1 - the worst AURC of the attacks that count, or of those whose data hold what was forgotten; None without any."""
@@ -118,10 +130,7 @@ class Pipeline(pipeline.Pipeline):
     def _take_score(self, stage: ScoreStage, artifact: Artifact) -> list[dict[str, Any]]:
         """The figures before the attack, `fid_base` and `fid_delta` with them, and rung 0 of every curve."""
         self.figures = dict(artifact.facts["figures"])
-        experiment = self.spec.experiment
-        # On a seed of the confirm phase whoever comes first makes it, mostly θ₀'s own replicate.
-        base = make_score(experiment, model_key(experiment, "base"), stage.samples, stage.seed)
-        self.figures["fid_base"] = base.facts["figures"]["fid"]
+        self.figures["fid_base"] = self.bench.store.get(self._base_score).facts["figures"]["fid"]
         self.figures["fid_delta"] = self.figures["fid"] - self.figures["fid_base"]
         for attack in self.spec.attacks:
             self._accuracy_at[attack.name] = {0: self.figures["relearning_accuracy"]}
@@ -173,7 +182,7 @@ class Pipeline(pipeline.Pipeline):
             "base_model": model_key(experiment, spec.start),
             "unlearned_model": self.unlearned,
             "score": score_key(experiment, self.unlearned, spec.samples, spec.seed),
-            "base_score": score_key(experiment, model_key(experiment, "base"), spec.samples, spec.seed),
+            "base_score": self._base_score,
             "code_version": self._code_version(),
             "device": experiment.device_name,
         }

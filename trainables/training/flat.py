@@ -23,6 +23,8 @@ class Flat:
         if len(kinds) != 1:
             raise ValueError(f"one vector needs parameters of one precision on one device, not of {len(kinds)}")
         self.parameters = list(parameters)
+        # Dense, whatever its format: a weight in channels_last is as many numbers, in another order.
+        self._layout = [(p.shape, _dense_strides(p)) for p in self.parameters]
         first = self.parameters[0]
         self.vector = torch.nn.Parameter(first.new_empty(sum(p.numel() for p in self.parameters)))
         with torch.no_grad():
@@ -35,10 +37,9 @@ class Flat:
         """Views of a vector (P,), one a parameter, in its shape and memory format."""
         views, start = [], 0
         with torch.no_grad():
-            for parameter in self.parameters:
-                # Dense, whatever its format: a weight in channels_last is as many numbers, in another order.
-                views.append(vector.as_strided(parameter.shape, _dense_strides(parameter), start))
-                start += parameter.numel()
+            for shape, strides in self._layout:
+                views.append(vector.as_strided(shape, strides, start))
+                start += shape.numel()
         return views
 
     def of(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -51,10 +52,15 @@ class Flat:
     @property
     def gradient(self) -> torch.Tensor:
         """(P,), 0 where there was none."""
+        self._allocate_gradient()
+        assert self.vector.grad is not None
+        return self.vector.grad
+
+    def _allocate_gradient(self) -> None:
+        """Have a gradient and its views, unless they are there."""
         if self.vector.grad is None:
             self.vector.grad = torch.zeros_like(self.vector)
             self._gradients = self.parts(self.vector.grad)
-        return self.vector.grad
 
     def clear_gradient(self) -> None:
         """Make the gradient 0; a backward pass then adds to it in place."""
@@ -70,7 +76,7 @@ class Flat:
 
     def gather_gradient(self) -> None:
         """Take into the vector what was put into the parameters' ``.grad`` as tensors of their own; 0 where there is none."""
-        _ = self.gradient  # it is there
+        self._allocate_gradient()
         for parameter, part in zip(self.parameters, self._gradients, strict=True):
             if parameter.grad is None:
                 part.zero_()

@@ -152,6 +152,22 @@ def test_a_step_without_any_time_still_gets_on(spec: TrialSpec, another_store: A
     pytest.fail("four training steps are not done after twenty calls")
 
 
+def test_the_base_models_score_on_a_new_seed_is_a_stage_of_whoever_comes_first(
+    spec: TrialSpec, another_store: AnotherStore
+) -> None:
+    copy = another_store("new seed")
+    there = replace(spec, experiment=copy, seed=977, attacks=())
+    first, second = run(Pipeline(there)), run(Pipeline(replace(there, settings=spec.settings | {"steps": 2})))
+    assert stages(first) == ["unlearn", "base score", "score"] and stages(second) == ["unlearn", "score"]
+    made = first[1].stage
+    assert made is not None and not made["found"] and made["sampling_s"] > 0 and made["core_s"] > 0
+    assert not first[1].curves and not first[1].figures
+    base = run(Pipeline(replace(there, method="none", settings={})))
+    assert stages(base) == ["score"] and base[0].stage is not None and base[0].stage["found"], "its own score"
+    fids = {reports[-1].figures["fid_base"] for reports in (first, second, base)}
+    assert fids == {base[-1].figures["fid"]} and base[-1].figures["fid_delta"] == 0
+
+
 def test_sampling_goes_on_after_the_batches_that_are_drawn(
     spec: TrialSpec, another_store: AnotherStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

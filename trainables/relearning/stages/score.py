@@ -235,6 +235,12 @@ class ScoreStage:
         return artifact
 
 
+class BaseScoreStage(ScoreStage):
+    """Scores θ₀, where nobody has on this seed."""
+
+    name = kind = "base score"
+
+
 def make_score(experiment: Experiment, model: str, samples: Samples, seed: int) -> Artifact:
     """The score of a model, found or made: for the models that trials are compared with."""
     bench = Workbench(experiment)
