@@ -195,8 +195,9 @@ def main() -> None:
             f"| a training step, {name} | {mine:.2f} | {theirs:.2f} | {theirs / mine:.2f} | {apart:.1e} |", flush=True
         )
     ground = next(iter(grounds(device).values()))
-    mine, theirs, apart = sampling(ground, args.turns, 512, 10)
-    print(f"| an image by DDIM-10, batch 512 | {mine:.3f} | {theirs:.3f} | {theirs / mine:.2f} | {apart:.1e} |")
+    for batch in (32, 128, 512):
+        mine, theirs, apart = sampling(ground, args.turns, batch, 10)
+        print(f"| an image by DDIM-10, batch {batch} | {mine:.3f} | {theirs:.3f} | {theirs / mine:.2f} | {apart:.1e} |")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class Sections(NoSections):
     compared: Sequence[str] = ("kid", "precision", "recall")  # beside a Fréchet distance of few samples
     compared_at = "attack and rung"
     excess_note = "* holds forgotten data: relearning is judged against the retrain control"
-    first_stages: Sequence[str] = ("unlearn", "score")
+    first_stages: Sequence[str] = ("unlearn", "base score", "score")
 
     def about(self, sweep: Sweep) -> str:
         return f"data {sweep.plan['data']}, forget {sweep.plan['forget']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -17,13 +18,13 @@ class NodeCache:
     """Files on this machine's own disk, named by their SHA-256: what was read from an object store is not fetched twice.
 
     In the folder that SWEEP_CACHE names, or in the temporary one. A file that no longer has its hash is deleted, not read; those
-    read longest ago go first where they take more than SWEEP_CACHE_GIB (default 20).
+    read longest ago go first where they take more than SWEEP_CACHE_GIB (default 20). ValueError where that is no number of GiB.
     """
 
     def __init__(self) -> None:
         usual = os.path.join(tempfile.gettempdir(), f"unlearning-sweeps-{os.getuid()}")
         self.folder = os.environ.get("SWEEP_CACHE", usual)
-        self.limit = int(float(os.environ.get("SWEEP_CACHE_GIB", "20")) * 2**30)
+        self.limit = _limit(os.environ.get("SWEEP_CACHE_GIB") or "20")
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         if os.stat(self.folder).st_uid != os.getuid():  # in a shared temporary folder, someone else may have made it
             raise PermissionError(f"{self.folder}: belongs to another user; name a folder of your own in SWEEP_CACHE")
@@ -86,3 +87,14 @@ class NodeCache:
                 os.remove(path)
             used -= size
         return True
+
+
+def _limit(gibibytes: str) -> int:
+    """Bytes; ValueError for what is no number of GiB."""
+    try:
+        limit = float(gibibytes)
+    except ValueError:
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise ValueError(f"SWEEP_CACHE_GIB={gibibytes!r}: give a number of GiB from 0, such as 20")
+    return int(limit * 2**30)

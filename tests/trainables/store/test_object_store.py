@@ -133,3 +133,15 @@ def test_a_store_that_cannot_be_used_says_so(uri: str, endpoint: str) -> None:
     Store(uri).check()
     with pytest.raises(StoreUnusable, match=r"(?i)bucket"):
         Store(simulated_s3.uri(endpoint, "no-such-bucket")).check()
+
+
+@pytest.mark.parametrize("said", ["abc", "-1", "nan", "inf", "20 GiB"])
+def test_a_bound_that_is_no_number_of_gibibytes_is_named(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP_CACHE_GIB", said)
+    with pytest.raises(ValueError, match=f"SWEEP_CACHE_GIB='{said}': give a number of GiB from 0"):
+        NodeCache()
+
+
+def test_an_empty_bound_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP_CACHE_GIB", "")
+    assert NodeCache().limit == 20 * 2**30
