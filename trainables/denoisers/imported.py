@@ -96,6 +96,7 @@ def imported_prompts(pretrained: Pretrained, texts: tuple[str, ...], device: Dev
         )
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     names = [name for name in PARTS[pretrained.kind] if name.startswith("text_encoder")]
     tokenizers = [_tokenizer(pretrained, name.replace("text_encoder", "tokenizer")) for name in names]
     kinds = [getattr(transformers, PARTS[pretrained.kind][name].classes[0]) for name in names]

@@ -10,7 +10,10 @@ from trainables.store import Artifact, Store
 
 @register("pretrained")
 def import_(wanted: Wanted) -> Artifact:
-    """The pipeline's denoiser; where a VAE is wanted, the pipeline's lies in the store beside it, and so do the prompts that it is told."""
+    """The pipeline's denoiser; where a VAE is wanted, the pipeline's lies in the store beside it.
+
+    So do the prompts that a text-to-image model is told.
+    """
     experiment = wanted.experiment
     store, recipe = Store(experiment.store), experiment.recipe(wanted.which)
     assert isinstance(recipe, Pretrained), "a recipe's origin says who makes it"
