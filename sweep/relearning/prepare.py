@@ -24,8 +24,7 @@ from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
-from trainables.denoisers.recipes import BaseModel, Pretrained, recipe_for
-from trainables.denoisers.sizes import SIZES
+from trainables.denoisers.recipes import Pretrained, recipe_for
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
@@ -55,7 +54,7 @@ def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
         data_fingerprint=setup.data_fingerprint or data.fingerprint(),
         forget=parse_forget(setup.forget, data).text,  # one spelling: it is part of every key
         classifier=recipe_for(data.judge.shape),
-        base=BaseModel(**SIZES[setup.base_size] | {"train_steps": setup.base_steps}),
+        base=setup.base_recipe(),
         image_sampler=setup.image_sampler,
         sampling_steps=setup.sampling_steps,
         guidance=setup.guidance,
