@@ -26,7 +26,7 @@ from trainables.data._unreadable import unreadable_pictures
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, TEXT_SIZES, recipe_of, sizes_for
-from trainables.denoisers.text_to_image import TextToImage
+from trainables.denoisers.text_to_image import MOST_PIXELS, TextToImage
 from trainables.forgetting import parse_forget
 from trainables.sampling.sampler import Sampler
 
@@ -304,11 +304,11 @@ class Setup:
         return recipe_of(self.base_size, self.base_steps)
 
     def _retained(self, data: Dataset) -> int:
-        """How many conditions stay. UsageError where what is forgotten is nothing of the data."""
+        """How many conditions stay; all, where what is forgotten is nothing of the data, or is yet to be said, as a track's is."""
         try:
             return len(parse_forget(self.forget, data).retained)
-        except ValueError as error:
-            raise UsageError(f"--forget {error}") from error
+        except ValueError:
+            return len(data.present)
 
     @property
     def confirm_samples(self) -> tuple[int, int]:
@@ -348,7 +348,10 @@ class Setup:
         if self.fid_features == "inception":
             _check_file("--inception-weights", self.inception_weights)
         data = self.dataset()
-        self._retained(data)
+        try:
+            parse_forget(self.forget, data)
+        except ValueError as error:
+            raise UsageError(f"--forget {error}") from error
         try:
             self.drawn_by()
         except ValueError as error:
@@ -371,6 +374,11 @@ class Setup:
         """UsageError where the base model and its control cannot be, or are asked for by half."""
         if data.prompts:
             need("transformers", extra="text2image")
+        if data.prompts and not self.base and (max(data.shape[1:]) > MOST_PIXELS or not all(data.imaged)):
+            why = "prompts without images" if not all(data.imaged) else f"images of {max(data.shape[1:])} pixels a side"
+            raise UsageError(
+                f"--data {self.data}: it has {why}: no base model is trained here on these; give one with --base"
+            )
         fitting = sizes_for(data)
         if not self.base and self.base_size not in fitting:
             kind = "is of prompts" if data.prompts else "has no prompts"

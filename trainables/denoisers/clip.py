@@ -2,8 +2,9 @@
 
     L = ½ (CE over captions of each image + CE over images of each caption) of  s · cos(f(image), g(caption))
 
-transformers' own `CLIPModel`: its text half is what a pipeline's U-Net listens to, the whole scores how well an image fits a prompt.
-Captions of one cell, that is with the same label in every facet, say the same: pairs of theirs are not held against one another.
+transformers' own `CLIPModel`: its text half is what a pipeline's U-Net listens to, the whole scores how well an image fits a
+prompt. Captions of one cell, that is with the same label in every facet, say the same: pairs of theirs are not held against one
+another.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from trainables.data import Dataset, Images
+from trainables.data import NOTHING, Dataset, Images
 from trainables.denoisers.text_to_image import ClipRecipe
 from trainables.denoisers.tokenizer import tokenizer_of
 from trainables.denoisers.weights import Unset, fill
@@ -101,7 +102,8 @@ def load_clip(artifact: Artifact) -> CLIPModel:
 
     with Unset():
         model = CLIPModel(CLIPConfig(**artifact.facts[CONFIG]))
-    return fill(model, artifact).requires_grad_(False).eval()
+    fill(model, artifact)
+    return model.requires_grad_(False).eval()
 
 
 def load_tokenizer(artifact: Artifact) -> CLIPTokenizer:
@@ -119,7 +121,7 @@ def text_encoder_with_projection(clip: CLIPModel) -> CLIPTextModelWithProjection
     from transformers import CLIPTextModelWithProjection
 
     with Unset():
-        encoder = CLIPTextModelWithProjection(clip.config.text_config)
+        encoder = CLIPTextModelWithProjection(clip.text_model.config)
     encoder.text_model.load_state_dict(clip.text_model.state_dict())
     encoder.text_projection.load_state_dict(clip.text_projection.state_dict())
     return encoder.requires_grad_(False).eval()
@@ -135,7 +137,10 @@ def zero_shot(clip: CLIPModel, tokenizer: CLIPTokenizer, dataset: Dataset, image
     right = {}
     for facet in dataset.facets:
         shown = torch.tensor(facet.shown)
-        means = torch.stack([texts[shown == label].mean(dim=0) for label in range(len(facet.labels))])
-        given = (pictures @ F.normalize(means, dim=1).T).argmax(dim=1)
-        right[facet.name] = float((given == shown[images.conditions]).float().mean())
+        asked = sorted(set(facet.shown) - {NOTHING})
+        means = torch.stack([texts[shown == label].mean(dim=0) for label in asked])
+        given = torch.tensor(asked)[(pictures @ F.normalize(means, dim=1).T).argmax(dim=1)]
+        seen_as = shown[images.conditions]
+        told = seen_as != NOTHING
+        right[facet.name] = float((given[told] == seen_as[told]).float().mean())
     return right

@@ -17,7 +17,7 @@ def encoded_images(vae: AutoencoderKL, images: Images) -> Images:
 
 def latent_tensors(vae: AutoencoderKL, splits: Splits) -> dict[str, torch.Tensor]:
     """The latents of the splits by name, for `Store.put`: ``train`` (N, C, H, W) and ``train.conditions`` (N,), and so on."""
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, images in vars(splits).items():
         latents = encoded_images(vae, images)
         tensors |= {name: latents.images, f"{name}.conditions": latents.conditions}

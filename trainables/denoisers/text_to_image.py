@@ -1,8 +1,9 @@
-"""How the small text-to-image model is made, as plain values: its VAE, its CLIP and its U-Net, each trained here. Imports no torch.
+"""How the small text-to-image model is made, as plain values: its VAE, its CLIP and its U-Net, each trained here.
 
-It is Stable Diffusion in small (Rombach et al. 2022, arXiv 2112.10752), of diffusers' and transformers' own classes: an `AutoencoderKL`,
-a `CLIPTextModel` with its tokenizer, and a U-Net that cross-attends to the prompt's tokens; on request with v-prediction (Salimans
-& Ho 2022, arXiv 2202.00512), or with SDXL's second text encoder and its pooled embedding (Podell et al. 2023, arXiv 2307.01952).
+It is Stable Diffusion in small (Rombach et al. 2022, arXiv 2112.10752), of diffusers' and transformers' own classes: an
+`AutoencoderKL`, a `CLIPTextModel` with its tokenizer, and a U-Net that cross-attends to the prompt's tokens; on request with
+v-prediction (Salimans & Ho 2022, arXiv 2202.00512), or with SDXL's second text encoder and its pooled embedding (Podell et al.
+2023, arXiv 2307.01952). Imports no torch.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from trainables.sampling.noise_schedule import NoiseSchedule
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler
 
+MOST_PIXELS = 32  # a side of the images that such a model is trained on here
 _TIME_NUMBERS = 6  # SDXL's sizes and crops of an image: height and width, twice, and where it was cropped
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and is an extra
     from transformers import CLIPTokenizer
@@ -31,7 +31,7 @@ def learned_merges(texts: Iterable[str]) -> list[tuple[str, str]]:
         normal = pieces.normalizer.normalize_str(text)
         words.update(word for word, _ in pieces.pre_tokenizer.pre_tokenize_str(normal))
     spelled = {word: [*word[:-1], word[-1] + _WORD_END] for word in words}
-    merges = []
+    merges: list[tuple[str, str]] = []
     while True:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, symbols in spelled.items():
@@ -50,7 +50,7 @@ def tokenizer_of(merges: Merges, positions: int) -> CLIPTokenizer:
     from transformers import CLIPTokenizer
 
     letters = sorted(ByteLevel.alphabet())
-    pairs = [(first, second) for first, second in merges]
+    pairs: list[Any] = [(first, second) for first, second in merges]
     symbols = [*letters, *(letter + _WORD_END for letter in letters), *map("".join, pairs), START, END]
     vocabulary = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
     return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=positions)

@@ -8,6 +8,8 @@ VAE scales as the denoiser was trained.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
@@ -17,6 +19,8 @@ from trainables.denoisers.dit import encode
 from trainables.denoisers.text_to_image import VaeRecipe
 from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.training.device import Device
+
+SCALED_BY = 2048  # images
 
 
 def vae_run(recipe: VaeRecipe, images: Images, seed: int, device: Device) -> FineTuning:
@@ -44,10 +48,13 @@ def reconstruction_loss(
 
 
 def set_scale(vae: AutoencoderKL, images: Images) -> float:
-    """Write 1 / σ of the latents of these images into the VAE's configuration as its scaling factor, and return it."""
+    """Write 1 / σ of the latents of images into the VAE's configuration as its scaling factor, and return it.
+
+    Of many images `SCALED_BY`, evenly spaced, are looked at.
+    """
     vae.register_to_config(scaling_factor=1.0)
-    latents = torch.cat([encode(vae, part) for part in images.parts()])
-    factor = 1 / float(latents.std())
+    some = images.where(torch.arange(0, len(images), math.ceil(len(images) / SCALED_BY)))
+    factor = 1 / float(torch.cat([encode(vae, part) for part in some.parts()]).std())
     vae.register_to_config(scaling_factor=factor)
     return factor
 

@@ -8,8 +8,8 @@ from diffusers import AutoencoderKL
 from trainables.data import Images, Splits
 from trainables.denoisers.dit import decode, load_vae
 from trainables.denoisers.latents import encoded_images
-from trainables.relearning.products.images import splits_of, strangers_of
 from trainables.relearning.origins import LATENTS, parts_of
+from trainables.relearning.products.images import splits_of, strangers_of
 from trainables.relearning.products.models import splits_trained_on, vae_key
 from trainables.relearning.workbench import Workbench, kept
 
