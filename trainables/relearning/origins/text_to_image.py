@@ -16,8 +16,8 @@ import torch
 
 from trainables.data import Dataset, Images
 from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
+from trainables.denoisers.encoding import encoded_prompts
 from trainables.denoisers.models import dropout_loss, model_facts
-from trainables.denoisers.prompt_encoding import encoded
 from trainables.denoisers.prompts import KIND, Prompts, load_prompts
 from trainables.denoisers.text_to_image import TextToImage
 from trainables.denoisers.text_unet import TextUNet
@@ -59,16 +59,17 @@ def prompts_key(experiment: Experiment) -> str:
 
 
 def make_prompts(experiment: Experiment) -> Artifact:
-    """The table of the data set's prompts, and of the empty one."""
+    """The table of the data set's prompts, and of the empty one, which of two CLIPs is zeros, as SDXL has it."""
     store, key = Store(experiment.store), prompts_key(experiment)
     if artifact := store.whole(key):
         return artifact
     clips = [store.get(clip_key(experiment, clip, i)) for i, clip in enumerate(_recipe(experiment).clips)]
     models = [load_clip(clip) for clip in clips]
     encoders = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
-    data = experiment.dataset
-    table = encoded(data.prompts, [load_tokenizer(clip) for clip in clips], encoders, data.shape)
-    return store.put(key, KIND, {"prompts": len(data.prompts)}, table.tensors())
+    texts, pixels = experiment.dataset.prompts, experiment.dataset.shape[1:]
+    tokenizers = [load_tokenizer(clip) for clip in clips]
+    table = encoded_prompts(texts, tokenizers, encoders, pixels, zeros_for_empty=len(clips) > 1)
+    return store.put(key, KIND, {"prompts": len(texts)}, table.tensors())
 
 
 def text_run(
