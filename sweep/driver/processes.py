@@ -38,7 +38,9 @@ def side_by_side(workers: int, tell: Callable[[Sequence[str]], None]) -> Execute
                     tell(list(running.values()))
         except BrokenProcessPool:
             names = ", ".join(running.values())
-            raise UsageError(f"{names}: the process was killed, as one is that takes more memory than there is") from None
+            raise UsageError(
+                f"{names}: the process was killed, as one is that takes more memory than there is"
+            ) from None
         finally:
             if running:
                 for child in multiprocessing.active_children():

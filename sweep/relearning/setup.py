@@ -27,7 +27,7 @@ from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, TEXT_SIZES, recipe_of, sizes_for
 from trainables.denoisers.text_to_image import MOST_PIXELS, TextToImage
-from trainables.forgetting import parse_forget
+from trainables.forgetting import parse_forget, usual_forget
 from trainables.sampling.sampler import Sampler
 
 RETAINED_OF_PROMPTS = 270  # images of retained prompts, which are many, that a score is over unless it is said
@@ -100,8 +100,9 @@ class Setup:
     forget: str = flag(
         "3",
         "--forget",
-        "classes by name or number (dress or 3,7; a number that is a class's name is that class), attribute:NAME, or "
-        "instances:INDEX,… of the training images (default: the question's own)",
+        "classes by name or number (dress or 3,7; a number that is a class's name is that class), attribute:NAME, "
+        "instances:INDEX,… of the training images, or of prompts concept:NAME,… or style:NAME,… (default: the question's "
+        "own, mostly 3; of prompts whose file says so, those of the role forget)",
         QUESTION,
         ungiven=None,
         metavar="WHAT",
@@ -208,7 +209,6 @@ class Setup:
         f"images of each retained condition (default: 50; of prompts so many that there are some {RETAINED_OF_PROMPTS} in all)",
         MODELS,
         ungiven=None,
-        type=int,
         metavar="N",
         check=at_least(1),
         words=Words("samples", lambda n, _: f"{n} of each retained one", joined=", "),
@@ -253,12 +253,15 @@ class Setup:
 
     @classmethod
     def asked(cls, values: dict[str, Any], tell: Callable[[str], None] = lambda _: None) -> Setup:
-        """The setup of these values; a base model trained here has the size that fits its images, and that size's steps."""
+        """The setup of these values: what is to be forgotten in one spelling, and samples drawn as is usual for its data.
+
+        A base model trained here has the size that fits its images, and that size's steps.
+        """
         size, steps = values.get("base_size"), values.get("base_steps")
         if values.get("base") and (size or steps):
             raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
-        setup = cls(**values).without_unreadable(tell).sized(size, steps)
-        return setup.sampled(values.get("guidance"), values.get("samples_per_retained"))
+        setup = cls(**{"forget": ""} | values).without_unreadable(tell).sized(size, steps)
+        return setup.spelled().sampled(values.get("guidance"), values.get("samples_per_retained"))
 
     def without_unreadable(self, tell: Callable[[str], None]) -> Setup:
         """The setup that leaves out the pictures that cannot be read, if that is asked for; `tell` hears how far it is."""
@@ -282,6 +285,17 @@ class Setup:
         usual = recipe_of(sized.base_size).train_steps
         return dataclasses.replace(sized, base_steps=usual if steps is None else steps)
 
+    def spelled(self) -> Setup:
+        """The setup with what is forgotten, if nobody said the usual, of prompts in the one spelling."""
+        data = self.dataset()
+        forget = self.forget or usual_forget(data)
+        if data.prompts:
+            try:
+                forget = parse_forget(forget, data).text
+            except ValueError as error:
+                raise UsageError(f"--forget {error}") from error
+        return dataclasses.replace(self, forget=forget)
+
     def sampled(self, guidance: float | None, per_retained: int | None) -> Setup:
         """The setup with the guidance and the images of each retained condition asked for, or those that are usual for its data.
 
@@ -292,7 +306,7 @@ class Setup:
         usual_guidance, usual_number = Setup.guidance, Setup.samples_per_retained
         if data.prompts:
             usual_guidance = TextToImage.guidance
-            usual_number = max(1, round(RETAINED_OF_PROMPTS / self._retained(data)))
+            usual_number = max(1, round(RETAINED_OF_PROMPTS / len(parse_forget(self.forget, data).retained)))
         return dataclasses.replace(
             self,
             guidance=usual_guidance if guidance is None else guidance,
@@ -302,13 +316,6 @@ class Setup:
     def base_recipe(self) -> BaseModel | TextToImage:
         """How the base model is made that is trained here."""
         return recipe_of(self.base_size, self.base_steps)
-
-    def _retained(self, data: Dataset) -> int:
-        """How many conditions stay; all, where what is forgotten is nothing of the data, or is yet to be said, as a track's is."""
-        try:
-            return len(parse_forget(self.forget, data).retained)
-        except ValueError:
-            return len(data.present)
 
     @property
     def confirm_samples(self) -> tuple[int, int]:
