@@ -32,10 +32,12 @@ def save_pipeline(
     experiment: Experiment,
     folder: str | Path,
     about: Callable[[str], tuple[str, str]] | None = None,
+    more: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
     """Save a model artifact as a pipeline in safetensors, with a card that says what was forgotten and how.
 
-    `about` gives, of the pipeline's class, the card's front matter and the sections of what was measured.
+    `about` gives, of the pipeline's class, the card's front matter and the sections of what was measured; `more` writes what else
+    lies in the folder.
 
     A ``DDIMPipeline`` (unet/, scheduler/), or, of a base model of latents, a ``DiTPipeline`` (transformer/, vae/, scheduler/); of
     prompts a ``StableDiffusionPipeline``, or SDXL's, with the base model's text encoders and tokenizers. A model of attributes
@@ -51,6 +53,7 @@ def save_pipeline(
     with TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as half:  # the folder is whole or is not there
         whole = Path(half) / root.name
         pipeline.save_pretrained(whole, safe_serialization=True)
+        more(whole)
         (whole / "README.md").write_text(metadata + card(artifact, experiment, kind, measured), encoding="utf-8")
         whole.replace(root)
     return root
