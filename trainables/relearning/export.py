@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from diffusers import DDIMPipeline, DiTPipeline, DiTTransformer2DModel, UNet2DModel
 
+from trainables.denoisers.assembled import assembled
 from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
 from trainables.denoisers.dit import DiT, load_vae
 from trainables.denoisers.imported import bits_of
 from trainables.denoisers.models import AttributeEmbedding, build, load_model, plain_config
 from trainables.denoisers.recipes import Pretrained
-from trainables.denoisers.text_pipelines import assembled
 from trainables.denoisers.text_unet import TextUNet
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import parts_of
