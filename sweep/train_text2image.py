@@ -127,14 +127,15 @@ def _check(args: argparse.Namespace, folder: Path) -> None:
     need("transformers", extra="text2image")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: exists and is not an empty folder; a pipeline is saved in one of its own")
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise UsageError(f"{folder}: {above} is no folder that can be written to; name another")
     if args.minutes is not None and not (math.isfinite(args.minutes) and args.minutes > 0):
         raise UsageError(f"--minutes {args.minutes:g}: must be a positive number")
     for option, value, least in (("--workers", args.workers, 1), ("--seed", args.seed, 0)):
         if value < least:
             raise UsageError(f"{option} {value}: must be at least {least}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)  # before minutes are spent on what could not be saved
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made ({error.strerror}); name another folder") from None
 
 
 def _experiment(args: argparse.Namespace, setup: Setup) -> Experiment:
@@ -144,17 +145,15 @@ def _experiment(args: argparse.Namespace, setup: Setup) -> Experiment:
     from trainables.denoisers.text_to_image import TextToImage
     from trainables.relearning.whole_pipeline import steps_in
 
-    recipe = TextToImage(**TEXT_SIZES["text-xl" if args.xl else "text"])
+    recipe = TextToImage(**TEXT_SIZES["text-xl" if args.xl else "text"] | {"prediction_type": args.prediction})
     experiment = experiment_of(
         setup, absolute(args.artifacts or in_storage("", "artifacts")), Place(workers=args.workers)
     )
-    experiment = dataclasses.replace(
-        experiment, base=dataclasses.replace(recipe, prediction_type=args.prediction), base_seed=args.seed
-    )
+    experiment = dataclasses.replace(experiment, base=recipe, base_seed=args.seed)
     if args.minutes is None:
         return experiment
     steps = steps_in(experiment, args.minutes)
-    return dataclasses.replace(experiment, base=dataclasses.replace(experiment.base, train_steps=steps))
+    return dataclasses.replace(experiment, base=dataclasses.replace(recipe, train_steps=steps))
 
 
 def _train(args: argparse.Namespace, experiment: Experiment, folder: Path, progress: Progress) -> Path:

@@ -55,7 +55,7 @@ def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
         data_skipped=setup.data_skipped,
         data_fingerprint=setup.data_fingerprint or data.fingerprint(),
         forget=forgetting.text,  # one spelling: it is part of every key
-        classifier=recipe_for(data.judge.shape),
+        classifier=recipe_for(data.judge.shape, prompts=bool(data.prompts)),
         base=setup.base_recipe(),
         image_sampler=setup.image_sampler,
         sampling_steps=setup.sampling_steps,

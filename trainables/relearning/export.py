@@ -13,7 +13,7 @@ from diffusers import DDIMPipeline, DiTPipeline, DiTTransformer2DModel, UNet2DMo
 from trainables.denoisers.assembled import assembled
 from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
 from trainables.denoisers.dit import DiT, load_vae
-from trainables.denoisers.imported import bits_of
+from trainables.denoisers.imported import bits_of, imported_encoders
 from trainables.denoisers.models import AttributeEmbedding, build, load_model, plain_config
 from trainables.denoisers.recipes import Pretrained
 from trainables.denoisers.text_unet import TextUNet
@@ -71,7 +71,12 @@ def pipeline_of(artifact: Artifact, experiment: Experiment) -> Any:
 
 
 def text_parts(experiment: Experiment) -> tuple[list[Any], list[Any]]:
-    """(tokenizers, text encoders) of the base model."""
+    """(tokenizers, text encoders) of the base model; ValueError where it is a pipeline whose folder is not here any more."""
+    base = experiment.base
+    if isinstance(base, Pretrained):
+        if not Path(base.folder).is_dir():
+            raise ValueError(f"{base.folder}: no such folder: an unlearned pipeline is saved with its text encoders")
+        return imported_encoders(base, Device())
     store, parts = Store(experiment.store), parts_of(experiment)
     clips = [store.get(parts[name].key()) for name in CLIPS if name in parts]
     models = [load_clip(clip) for clip in clips]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -131,7 +132,7 @@ def _step_s(experiment: Experiment) -> float:
     latents = torch.randn((n, *recipe.shape(data)), generator=torch.Generator().manual_seed(0))
     table = torch.zeros(rows, positions, sum(clip.width for clip in recipe.clips))
     tokens, real = torch.zeros(rows, positions, dtype=torch.int64), torch.ones(rows, dtype=torch.int64)
-    pooled = {}
+    pooled: dict[str, Any] = {}
     if recipe.second_clip:
         pooled = {"pooled": torch.zeros(rows, recipe.second_clip.projection), "time_ids": torch.zeros(6)}
     images = Images(latents, torch.zeros(n, dtype=torch.int64))

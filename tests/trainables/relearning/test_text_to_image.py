@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from text_experiments import SDXL, TINY, experiment_of
 
 from trainables.denoisers.models import load_model
-from trainables.denoisers.recipes import ClassifierRecipe
-from trainables.denoisers.text_to_image import ClipRecipe, TextToImage, VaeRecipe, text_to_image_from
+from trainables.denoisers.text_to_image import text_to_image_from
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import predict
 from trainables.relearning.experiment import Experiment, experiment_from_json
@@ -24,43 +24,6 @@ from trainables.relearning.products.latents import decoded, encoded_sets_of, enc
 from trainables.relearning.shared_products import products_of
 from trainables.running.products import waves
 from trainables.store import Store
-
-CLIP = ClipRecipe(width=16, layers=2, heads=2, projection=8, train_steps=3, batch=16)
-TINY = TextToImage(
-    vae=VaeRecipe(channels=(8, 8), train_steps=3, batch=8),
-    clip=CLIP,
-    channels=(8, 16),
-    heads=2,
-    norm_groups=4,
-    train_steps=3,
-    batch=8,
-)
-SDXL = replace(TINY, second_clip=replace(CLIP, width=24), prediction_type="v_prediction")
-
-
-def experiment_of(base: TextToImage, store: Path) -> Experiment:
-    judge = ClassifierRecipe(width=4, features=8, train_steps=3, batch=16)
-    return Experiment(
-        store=str(store),
-        data="digits_styled",
-        forget="concept:three",
-        base=base,
-        classifier=judge,
-        sampling_steps=2,
-        guidance=5.0,
-        synthetic_per_condition=1,
-    )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """All that θ₀ and θ* are made of."""
-    experiment = experiment_of(TINY, tmp_path_factory.mktemp("store"))
-    graph = products_of(experiment)
-    for name in (*parts_of(experiment), "base model", "retrain control"):
-        graph[name].make()
-    return experiment
-
 
 def test_the_recipe_is_plain_values_that_come_back() -> None:
     for recipe in (TINY, SDXL):
@@ -92,34 +55,34 @@ def test_the_graph_says_what_each_product_is_made_of(tmp_path: Path, monkeypatch
     assert facts["base model"]["prediction"] == "v_prediction" and facts["second CLIP"]["clip"] != facts["CLIP"]["clip"]
 
 
-def test_the_control_has_the_parts_of_the_base_model_and_is_trained_on_what_is_retained(made: Experiment) -> None:
-    store = Store(made.store)
-    base, control = (store.get(model_key(made, which)).facts for which in ("base", "retrain"))
-    assert base["prompts"] == control["prompts"] == parts_of(made)[PROMPTS].key()
-    train = made.splits().train
-    threes = int(made.forgetting.mask(train).sum())
+def test_the_control_has_the_parts_of_the_base_model_and_is_trained_on_what_is_retained(text_experiment: Experiment) -> None:
+    store = Store(text_experiment.store)
+    base, control = (store.get(model_key(text_experiment, which)).facts for which in ("base", "retrain"))
+    assert base["prompts"] == control["prompts"] == parts_of(text_experiment)[PROMPTS].key()
+    train = text_experiment.splits().train
+    threes = int(text_experiment.forgetting.mask(train).sum())
     assert 0.05 < threes / len(train) < 0.2
     assert (base["images"], control["images"]) == (len(train), len(train) - threes)
-    other = replace(made, forget="style:sketch")
-    assert model_key(other, "base") == model_key(made, "base") and vae_key(other) == vae_key(made)
-    assert model_key(other, "retrain") != model_key(made, "retrain")
+    other = replace(text_experiment, forget="style:sketch")
+    assert model_key(other, "base") == model_key(text_experiment, "base") and vae_key(other) == vae_key(text_experiment)
+    assert model_key(other, "retrain") != model_key(text_experiment, "retrain")
 
 
-def test_keys_know_the_recipes_of_what_a_model_is_made_of_and_no_more(made: Experiment) -> None:
-    parts = {name: part.key() for name, part in parts_of(made).items()}
-    longer = replace(made, base=replace(TINY, train_steps=4))
+def test_keys_know_the_recipes_of_what_a_model_is_made_of_and_no_more(text_experiment: Experiment) -> None:
+    parts = {name: part.key() for name, part in parts_of(text_experiment).items()}
+    longer = replace(text_experiment, base=replace(TINY, train_steps=4))
     assert {name: part.key() for name, part in parts_of(longer).items()} == parts
-    assert model_key(longer, "base") != model_key(made, "base")
-    other_vae = parts_of(replace(made, base=replace(TINY, vae=replace(TINY.vae, kl_weight=1e-4))))
+    assert model_key(longer, "base") != model_key(text_experiment, "base")
+    other_vae = parts_of(replace(text_experiment, base=replace(TINY, vae=replace(TINY.vae, kl_weight=1e-4))))
     assert {name for name, part in other_vae.items() if part.key() != parts[name]} == {VAE, LATENTS}
-    assert parts_of(replace(made, base_seed=1))["CLIP"].key() != parts["CLIP"]
+    assert parts_of(replace(text_experiment, base_seed=1))["CLIP"].key() != parts["CLIP"]
 
 
-def test_trials_get_the_latents_that_the_model_was_trained_on(made: Experiment) -> None:
-    bench = Workbench(made)
+def test_trials_get_the_latents_that_the_model_was_trained_on(text_experiment: Experiment) -> None:
+    bench = Workbench(text_experiment)
     forget, retain = encoded_sets_of(bench)
-    splits, pixels = encoded_splits_of(bench), made.splits()
-    assert len(forget) + len(retain) == len(splits.train) and splits.train.shape == made.model_shape == (4, 8, 8)
+    splits, pixels = encoded_splits_of(bench), text_experiment.splits()
+    assert len(forget) + len(retain) == len(splits.train) and splits.train.shape == text_experiment.model_shape == (4, 8, 8)
     assert [len(s) for s in vars(splits).values()] == [len(s) for s in vars(pixels).values()]
     assert torch.equal(splits.public.conditions, pixels.public.conditions)
     some = torch.arange(20)
@@ -128,12 +91,12 @@ def test_trials_get_the_latents_that_the_model_was_trained_on(made: Experiment) 
     torch.testing.assert_close(splits.test.batch(some).images, scaled, rtol=1e-4, atol=1e-4)
 
 
-def test_what_it_makes_are_images_and_the_prompt_matters(made: Experiment) -> None:
-    bench, model = Workbench(made), load_model(Store(made.store).get(model_key(made, "base")), made.device)
+def test_what_it_makes_are_images_and_the_prompt_matters(text_experiment: Experiment) -> None:
+    bench, model = Workbench(text_experiment), load_model(Store(text_experiment.store).get(model_key(text_experiment, "base")), text_experiment.device)
     assert isinstance(model, TextUNet) and len(model.prompts) == 301
     assert model.prompts.context.shape == (301, 16, 16) and torch.isfinite(model.prompts.context).all()
-    rows = torch.tensor([0, 299, made.null_condition])
-    assert decoded(bench, generate(made, model, rows, 0)).shape == (3, 3, 16, 16)
+    rows = torch.tensor([0, 299, text_experiment.null_condition])
+    assert decoded(bench, generate(text_experiment, model, rows, 0)).shape == (3, 3, 16, 16)
     noise = torch.zeros(3, 4, 8, 8)
     with torch.no_grad():
         told = predict(model, noise, torch.tensor(500), rows)
@@ -142,13 +105,13 @@ def test_what_it_makes_are_images_and_the_prompt_matters(made: Experiment) -> No
 
 @pytest.mark.parametrize("name", [VAE, "CLIP", "base model"])
 def test_a_run_that_was_stopped_gives_the_same_bits(
-    name: str, made: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, text_experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Store(made.store).get(products_of(made)[name].key()).tensors()
-    stopped = replace(made, store=str(tmp_path))
+    whole = Store(text_experiment.store).get(products_of(text_experiment)[name].key()).tensors()
+    stopped = replace(text_experiment, store=str(tmp_path))
     store = Store(stopped.store)
     for part in (LATENTS, PROMPTS):
-        found = Store(made.store).get(parts_of(made)[part].key())
+        found = Store(text_experiment.store).get(parts_of(text_experiment)[part].key())
         store.put(found.key, found.kind, found.facts, found.tensors())
     monkeypatch.setattr(_resumable, "CHECKPOINT_SECONDS", -1.0)  # after every step
     save = Store.save_partial
@@ -168,8 +131,8 @@ def test_a_run_that_was_stopped_gives_the_same_bits(
     assert store.load_partial(artifact.key) is None
 
 
-def test_a_model_that_is_there_is_found(made: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_there_is_found(text_experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "put", lambda *_: pytest.fail("made again"))
-    for name in (*parts_of(made), "base model", "retrain control"):
-        products_of(made)[name].make()
-    assert make_model(made, "base").key == model_key(made, "base")
+    for name in (*parts_of(text_experiment), "base model", "retrain control"):
+        products_of(text_experiment)[name].make()
+    assert make_model(text_experiment, "base").key == model_key(text_experiment, "base")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -65,7 +66,7 @@ def make_prompts(experiment: Experiment) -> Artifact:
         return artifact
     clips = [store.get(clip_key(experiment, clip, i)) for i, clip in enumerate(_recipe(experiment).clips)]
     models = [load_clip(clip) for clip in clips]
-    encoders = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
+    encoders: list[Any] = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
     texts, pixels = experiment.dataset.prompts, experiment.dataset.shape[1:]
     tokenizers = [load_tokenizer(clip) for clip in clips]
     table = encoded_prompts(texts, tokenizers, encoders, pixels, zeros_for_empty=len(clips) > 1)
