@@ -50,10 +50,10 @@ class Layout:
     size: int
     train: Part
     test: Part | None = None
-    public: Part | None = None
     classes: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    public: Part | None = None
     prompts: tuple[str, ...] = ()
     facets: tuple[Facet, ...] = ()
     roles: tuple[str, ...] = ()
