@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import text_folders
 import torch
+from prompts_data import prompts_data
 from safetensors.torch import load_file, save_file
 
-from trainables.data import DATASETS, Dataset, Facet, Splits
+from trainables.data import DATASETS, Dataset
 from trainables.denoisers.imported import imported_prompts, imported_text_unet, make_prompts, prompts_key
 from trainables.denoisers.parts import all_files, to_fetch
 from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
@@ -25,17 +26,6 @@ from trainables.training.device import Device
 
 X, T = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 500, 999])
 ROWS = torch.tensor([2, 0, 4])
-
-
-def no_images() -> Splits:
-    raise AssertionError("nobody needs an image here")
-
-
-def prompts_data(texts: tuple[str, ...] = text_folders.PROMPTS, side: int = 16) -> Dataset:
-    """Prompts that say nothing of anything."""
-    shown = (0,) + (-1,) * (len(texts) - 1)
-    facet = Facet("concept", ("cat", "dog"), shown, (1, 0))
-    return Dataset("prompts", len(texts), (3, side, side), no_images, prompts=texts, facets=(facet,))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from diffusers import UNet2DModel
 
 from trainables.audits import AUDITS, Audited, audit
 from trainables.data import NOTHING, Images
-from trainables.diffusion import sample, sample_one_step, starting_noise
+from trainables.diffusion import MOST_AT_ONCE, batch_for, sample, sample_one_step, starting_noise
 from trainables.judges import Evidence, Judge, Verdicts, judge_of
 from trainables.judges._classifier import verdicts
 from trainables.metrics import METRICS, Evaluation, Figures, declared_figures, evaluate
@@ -28,7 +28,7 @@ from trainables.relearning.workbench import Workbench
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, Tensors, artifact_key, code_version
 
-SAMPLE_BATCH = 512
+SAMPLE_BATCH = MOST_AT_ONCE  # or fewer, where they are large
 FIRST = 32  # samples of the first batch: a glance needs no more (`trainables.relearning.stages.glance`)
 SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
 SHOWN_PROMPTS = 16  # of the retained ones, evenly apart
@@ -105,7 +105,7 @@ class Sampling:
     def advance(self, deadline: float = float("inf"), until: int | None = None) -> bool:
         """Draw until all are there, or the first `until` of them (True), or the deadline passes (False).
 
-        Batches are the same however often it is called: one of the first samples, the others of SAMPLE_BATCH.
+        Batches are the same however often it is called: one of the first samples, the others of SAMPLE_BATCH, or of as many as fit.
         """
         for end in dict.fromkeys(min(end, len(self.noise)) for end in (self.first, until or len(self.noise))):
             if not self._draw(end, deadline):
@@ -120,13 +120,14 @@ class Sampling:
             return True
         noise, conditions, device = self.noise[drawn:end], self.conditions[drawn:end], experiment.device
         decode, null = partial(decoded, self.bench), experiment.null_condition
+        at_once = min(SAMPLE_BATCH, batch_for(noise.shape))
         if self.one_step:
             rest = sample_one_step(
-                self.model, schedule, noise, conditions, self.one_step, device, SAMPLE_BATCH, finish=decode
+                self.model, schedule, noise, conditions, self.one_step, device, at_once, finish=decode
             )
         else:
             how = experiment.sampling
-            rest = sample(self.model, schedule, noise, conditions, how, device, SAMPLE_BATCH, null, finish=decode)
+            rest = sample(self.model, schedule, noise, conditions, how, device, at_once, null, finish=decode)
         for batch in rest:
             self.done.append(batch)
             if time.monotonic() > deadline and sum(map(len, self.done)) < end:
