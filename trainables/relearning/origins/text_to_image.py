@@ -27,9 +27,10 @@ from trainables.diffusion import stratified_timesteps
 from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, register
+from trainables.relearning.origins._latents import latents_key, make_latents
 from trainables.relearning.origins._resumable import trained_in
 from trainables.relearning.origins._trained_clip import clip_key, make_clip
-from trainables.relearning.origins._trained_vae import latents_key, make_latents, make_vae, vae_key
+from trainables.relearning.origins._trained_vae import make_vae, vae_key
 from trainables.running.products import Product
 from trainables.store import Artifact, Store, artifact_key, code_version
 from trainables.training.device import Device
@@ -49,7 +50,8 @@ def parts(experiment: Experiment) -> Mapping[str, Product]:
             )
         )
     made.append(Product(PROMPTS, partial(prompts_key, e), partial(make_prompts, e), CLIPS[: len(recipe.clips)]))
-    made.append(Product(LATENTS, partial(latents_key, e), partial(make_latents, e), (VAE,)))
+    vae = vae_key(e)
+    made.append(Product(LATENTS, partial(latents_key, e, vae), partial(make_latents, e, vae), (VAE,)))
     return {product.name: product for product in made}
 
 
