@@ -120,3 +120,16 @@ def write_classes(folder: Path, classes: Sequence[str], each: int, first: int = 
             pixels[10:, :, 2] = 200
             write_picture(folder / name / f"{name}_{first + i}{suffix}", pixels)
     return folder
+
+
+def write_captioned(folder: Path, captions: dict[str, str], copies: int = 5) -> Path:
+    """A split in Hugging Face's imagefolder layout: so many pictures of each caption, in noise, with their ``metadata.csv``."""
+    lines = ["file_name,text"]
+    for i in range(copies):
+        for name, text in captions.items():
+            file = folder / Path(name).parent / f"{i}_{Path(name).name}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(file, np.random.default_rng(len(lines)).integers(0, 256, (20, 24, 3), np.uint8))
+            lines.append(f'{file.relative_to(folder).as_posix()},"{text}"')
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return folder

@@ -15,7 +15,19 @@ import pytest
 
 from sweep import __main__
 
-COMMANDS = ("launch", "track", "pareto", "report", "query", "compact", "export", "repair", "gc", "cluster")
+COMMANDS = (
+    "launch",
+    "track",
+    "pareto",
+    "report",
+    "query",
+    "compact",
+    "export",
+    "repair",
+    "gc",
+    "cluster",
+    "train_text2image",
+)
 ROOT = Path(__file__).parents[2]
 
 

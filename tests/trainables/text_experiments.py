@@ -38,8 +38,6 @@ def experiment_of(base: TextToImage, store: Path) -> Experiment:
     )
 
 
-
-
 def prepared(experiment: Experiment, *others: str) -> Experiment:
     """The experiment once θ₀, what it is made of, and these other products are there."""
     graph = products_of(experiment)

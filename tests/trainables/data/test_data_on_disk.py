@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from disk_formats import clothing, pickled, write_celeba, write_cifar10, write_classes, write_idx
+from disk_formats import clothing, pickled, write_captioned, write_celeba, write_cifar10, write_classes, write_idx
 from PIL import Image
 
 from trainables.data import DATASETS, Images, OnDisk, dataset
@@ -60,6 +60,12 @@ def folder_in(folder: Path) -> Path:
     return write_classes(folder, ("cat", "dog", "newt"), 10)
 
 
+def prompts_in(folder: Path) -> Path:
+    write_captioned(folder / "train", {"cat.png": "a cat", "dog.png": "a dog"}, copies=8)
+    (folder / "prompts.csv").write_text("prompt,role,concept\na cat,forget,cat\na dog,retain,dog\n")
+    return folder
+
+
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "mnist": mnist_in,
     "fashion_mnist": mnist_in,
@@ -67,6 +73,8 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "celeba": faces,
     "imagenette": imagenette_in,
     "image_folder": folder_in,
+    "prompts": prompts_in,
+    "fashion_mnist_styled": mnist_in,
 }
 
 
@@ -96,6 +104,8 @@ def test_splits_are_disjoint_described_and_always_the_same(name: str, tmp_path: 
         "image_folder": [18, 6, 6],
         "imagenette": [30, 10, 20],
         "cifar10": [15, 5, 4],
+        "prompts": [10, 3, 3],
+        "fashion_mnist_styled": [24, 8, 16],
     }.get(name, [30, 10, 20])
     for part in (splits.train, splits.public, splits.test):
         assert part.images.shape[1:] == data.shape and part.images.dtype == torch.float32

@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from disk_formats import write_captioned
 
 from sweep import launch
 from trainables.data import NOTHING, dataset
@@ -27,25 +26,12 @@ CAPTIONS = {"cat.png": "a photo of a cat", "oil/cat.png": "a cat, in oil", "dog.
 TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")
 
 
-def write_split(place: Path, captions: dict[str, str], copies: int = 5) -> None:
-    """So many pictures of each caption, in noise, with their list."""
-    lines = ["file_name,text"]
-    for i in range(copies):
-        for name, text in captions.items():
-            file = place / f"{Path(name).parent}/{i}_{Path(name).name}"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.random.default_rng(len(lines)).integers(0, 256, (20, 24, 3), np.uint8)
-            Image.fromarray(pixels).save(file)
-            lines.append(f'{file.relative_to(place).as_posix()},"{text}"')
-    (place / "metadata.csv").write_text("\n".join(lines) + "\n")
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     place = tmp_path / "mine"
     place.mkdir()
     (place / "prompts.csv").write_text(TABLE)
-    write_split(place / "train", CAPTIONS)
+    write_captioned(place / "train", CAPTIONS)
     return place
 
 
@@ -71,9 +57,9 @@ def test_images_are_those_of_the_list_and_prompts_without_any_are_marked(folder:
 
 
 def test_splits_of_their_own_are_taken_as_they_are(folder: Path) -> None:
-    write_split(folder / "test", CAPTIONS, 2)
+    write_captioned(folder / "test", CAPTIONS, 2)
     assert dataset("prompts", str(folder), image_size=8, limit=100).counts() == {"train": 12, "public": 3, "test": 6}
-    write_split(folder / "public", {"dog.png": "a photo of a dog"}, 4)
+    write_captioned(folder / "public", {"dog.png": "a photo of a dog"}, 4)
     data = dataset("prompts", str(folder), image_size=8)
     assert data.counts() == {"train": 15, "public": 4, "test": 6}
     splits = data.load()

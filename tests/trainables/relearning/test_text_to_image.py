@@ -25,6 +25,7 @@ from trainables.relearning.shared_products import products_of
 from trainables.running.products import waves
 from trainables.store import Store
 
+
 def test_the_recipe_is_plain_values_that_come_back() -> None:
     for recipe in (TINY, SDXL):
         assert text_to_image_from(json.loads(json.dumps(recipe.identity))) == recipe
@@ -55,7 +56,9 @@ def test_the_graph_says_what_each_product_is_made_of(tmp_path: Path, monkeypatch
     assert facts["base model"]["prediction"] == "v_prediction" and facts["second CLIP"]["clip"] != facts["CLIP"]["clip"]
 
 
-def test_the_control_has_the_parts_of_the_base_model_and_is_trained_on_what_is_retained(text_experiment: Experiment) -> None:
+def test_the_control_has_the_parts_of_the_base_model_and_is_trained_on_what_is_retained(
+    text_experiment: Experiment,
+) -> None:
     store = Store(text_experiment.store)
     base, control = (store.get(model_key(text_experiment, which)).facts for which in ("base", "retrain"))
     assert base["prompts"] == control["prompts"] == parts_of(text_experiment)[PROMPTS].key()
@@ -82,7 +85,11 @@ def test_trials_get_the_latents_that_the_model_was_trained_on(text_experiment: E
     bench = Workbench(text_experiment)
     forget, retain = encoded_sets_of(bench)
     splits, pixels = encoded_splits_of(bench), text_experiment.splits()
-    assert len(forget) + len(retain) == len(splits.train) and splits.train.shape == text_experiment.model_shape == (4, 8, 8)
+    assert len(forget) + len(retain) == len(splits.train) and splits.train.shape == text_experiment.model_shape == (
+        4,
+        8,
+        8,
+    )
     assert [len(s) for s in vars(splits).values()] == [len(s) for s in vars(pixels).values()]
     assert torch.equal(splits.public.conditions, pixels.public.conditions)
     some = torch.arange(20)
@@ -92,7 +99,8 @@ def test_trials_get_the_latents_that_the_model_was_trained_on(text_experiment: E
 
 
 def test_what_it_makes_are_images_and_the_prompt_matters(text_experiment: Experiment) -> None:
-    bench, model = Workbench(text_experiment), load_model(Store(text_experiment.store).get(model_key(text_experiment, "base")), text_experiment.device)
+    bench, artifact = Workbench(text_experiment), Store(text_experiment.store).get(model_key(text_experiment, "base"))
+    model = load_model(artifact, text_experiment.device)
     assert isinstance(model, TextUNet) and len(model.prompts) == 301
     assert model.prompts.context.shape == (301, 16, 16) and torch.isfinite(model.prompts.context).all()
     rows = torch.tensor([0, 299, text_experiment.null_condition])

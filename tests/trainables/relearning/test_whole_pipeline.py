@@ -16,9 +16,11 @@ from trainables.data import NOTHING
 from trainables.denoisers.models import load_model
 from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
 from trainables.diffusion import starting_noise
+from trainables.judges._classifier import verdicts
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.export import save_pipeline
 from trainables.relearning.products import Workbench, make_model, model_key
+from trainables.relearning.products.classifier import classifier_of
 from trainables.relearning.products.generated import generate
 from trainables.relearning.products.latents import decoded
 from trainables.relearning.whole_pipeline import obeyed, save_whole, steps_in
@@ -66,10 +68,16 @@ def test_an_unlearned_model_is_a_pipeline_that_draws_what_our_sampler_draws(
     pipeline = theirs(folder, experiment)
     ours = drawn_by_ours(experiment, artifact, 7)
     torch.testing.assert_close(drawn_by_theirs(pipeline, experiment, 7), ours, rtol=0, atol=1e-4)
-    assert not torch.allclose(ours, drawn_by_ours(experiment, Store(experiment.store).get(model_key(experiment, "base")), 7), atol=1e-3)
+    base = Store(experiment.store).get(model_key(experiment, "base"))
+    assert not torch.allclose(ours, drawn_by_ours(experiment, base, 7), atol=1e-3)
     assert pipeline(["three, neon"] * 2, num_inference_steps=2).images[1].size == (16, 16)
     card = (folder / "README.md").read_text()
-    for said in ("forget `concept:three` of `digits_styled` by `dimum`", "ddim-2-cfg5", type(pipeline).__name__, "three"):
+    for said in (
+        "forget `concept:three` of `digits_styled` by `dimum`",
+        "ddim-2-cfg5",
+        type(pipeline).__name__,
+        "three",
+    ):
         assert said in card
     code = card.partition("```python\n")[2].partition("```")[0].replace("this folder", str(folder))
     drawn: dict[str, Any] = {}
@@ -95,10 +103,15 @@ def test_what_was_saved_can_be_a_base_model_and_is_saved_with_its_encoders_again
     again = replace(text_experiment, base=base, store=str(tmp_path / "store"))
     artifact = make_model(again, "base")
     control = Store(text_experiment.store).get(model_key(text_experiment, "retrain"))
-    torch.testing.assert_close(drawn_by_ours(again, artifact, 3), drawn_by_ours(text_experiment, control, 3), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        drawn_by_ours(again, artifact, 3), drawn_by_ours(text_experiment, control, 3), rtol=0, atol=1e-4
+    )
     exported = save_pipeline(artifact, again, tmp_path / "exported")
     torch.testing.assert_close(
-        drawn_by_theirs(theirs(exported, text_experiment), again, 3), drawn_by_ours(again, artifact, 3), rtol=0, atol=1e-4
+        drawn_by_theirs(theirs(exported, text_experiment), again, 3),
+        drawn_by_ours(again, artifact, 3),
+        rtol=0,
+        atol=1e-4,
     )
 
 
@@ -112,9 +125,6 @@ def test_the_judge_says_how_often_prompts_are_obeyed(text_experiment: Experiment
     rows = torch.arange(n) % 300
     model = load_model(Store(text_experiment.store).get(model_key(text_experiment, "base")), text_experiment.device)
     images = decoded(Workbench(text_experiment), generate(text_experiment, model, rows, stream(0, "obeyed")))
-    from trainables.judges._classifier import verdicts
-    from trainables.relearning.products.classifier import classifier_of
-
     said = verdicts(classifier_of(Workbench(text_experiment)), images).labels
     for number, one in enumerate(base):
         asked = torch.tensor(data.facets[number].shown)[rows]
