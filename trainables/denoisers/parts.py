@@ -119,6 +119,12 @@ def weights_in(folder: Path, name: str) -> list[Path]:
     return [half] if half.is_file() else []
 
 
+def denoiser_weights(root: Path, kind: str) -> list[Path]:
+    """The safetensors of a pipeline's denoiser that are read, without the index of shards."""
+    name, part = next(iter(PARTS[kind].items()))
+    return [file for file in weights_in(folder_of(root, name), part.weights) if file.suffix == ".safetensors"]
+
+
 def variant_in(folder: Path, name: str) -> str | None:
     """What ``from_pretrained`` must be told to read `weights_in`: the variant, if it is one."""
     return FP16 if [file.name for file in weights_in(folder, name)] == [f"{name}.{FP16}.safetensors"] else None

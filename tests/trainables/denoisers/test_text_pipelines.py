@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from trainables.data import DATASETS, Dataset
 from trainables.denoisers.dit import decode, vae_batch
 from trainables.denoisers.imported import imported_prompts, imported_text_unet, make_prompts, prompts_key
-from trainables.denoisers.parts import all_files, to_fetch
+from trainables.denoisers.parts import all_files, denoiser_weights, to_fetch
 from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
 from trainables.denoisers.recipes import SD, SDXL, Pretrained
 from trainables.diffusion import predict
@@ -100,6 +100,7 @@ def test_only_what_is_read_is_digested_and_the_text_part_of_it_by_itself(copied:
     (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"a twin")
     (folder / "text_encoder" / "pytorch_model.bin").write_bytes(b"a pickle beside the weights")
     assert taken(folder).identity == before.identity
+    assert [file.name for file in denoiser_weights(folder, SD)] == ["diffusion_pytorch_model.safetensors"]
     with (folder / "tokenizer" / "merges.txt").open("a") as file:
         file.write("g o\n")
     other = taken(folder)
