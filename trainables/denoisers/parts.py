@@ -42,12 +42,13 @@ _STABLE_DIFFUSION = {
     "tokenizer": _TOKENIZER,
 }
 
+_DIT = Part(
+    DIFFUSERS, ("DiTTransformer2DModel", "Transformer2DModel")
+)  # the latter is what DiT was called in older files
+
 PARTS: dict[str, dict[str, Part]] = {  # by a pipeline's kind; the first part of each is the denoiser
     UNET: {UNET: Part(DIFFUSERS, ("UNet2DModel",))},
-    DIT: {
-        DIT: Part(DIFFUSERS, ("DiTTransformer2DModel", "Transformer2DModel")),
-        "vae": _VAE,
-    },  # the latter: older files
+    DIT: {DIT: _DIT, "vae": _VAE},
     SD: _STABLE_DIFFUSION,
     SDXL: _STABLE_DIFFUSION | {"text_encoder_2": _CLIP_WITH_PROJECTION, "tokenizer_2": _TOKENIZER},
 }
