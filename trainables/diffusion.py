@@ -1,5 +1,9 @@
 """A denoiser's prediction, its loss on noised images, and deterministic sampling.
 
+A network predicts ε or v, as its schedule says; `predict` returns its own output, and losses compare that with a target of
+the same kind. Of what a network predicts at one (x_t, t), any affine combination whose coefficients sum to 1, as guidance's
+and ESD's do, says the same in both: ε = √ᾱ_t v + √(1 - ᾱ_t) x_t. Only the weight over t differs: ‖Δε‖² = ᾱ_t ‖Δv‖².
+
 Noise is drawn on the CPU from a seeded generator and moved to the device: the same seed means the same noise on every
 machine, which is what makes base, unlearned and attacked models comparable (common random numbers).
 """
@@ -13,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DModel
 
-from trainables.sampling.noise_schedule import NoiseSchedule
+from trainables.sampling.noise_schedule import VELOCITY, NoiseSchedule
 from trainables.sampling.sampler import Sampler
 from trainables.training.device import Device
 
@@ -45,26 +49,69 @@ def noise_schedule(train_timesteps: int = 1000, beta_schedule: str = "linear") -
     return NoiseSchedule(train_timesteps, beta_schedule).scheduler()
 
 
+def conditioned(model: torch.nn.Module) -> bool:
+    """Whether the model is told a condition: a row of its class embedding, or of its table of prompts."""
+    return hasattr(model, "prompts") or model.class_embedding is not None
+
+
 def predict(model: UNet2DModel, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-    """ε_θ(x_t, t, c), in float32 or better; an unconditional model is not told c."""
-    labels = {} if model.class_embedding is None else {"class_labels": conditions}
-    epsilon = model(noisy, timesteps, **labels).sample
-    return epsilon.to(torch.promote_types(epsilon.dtype, torch.float32))
+    """ε_θ(x_t, t, c), or v_θ, in float32 or better; an unconditional model is not told c."""
+    labels = {"class_labels": conditions} if conditioned(model) else {}
+    output = model(noisy, timesteps, **labels).sample
+    return output.to(torch.promote_types(output.dtype, torch.float32))
+
+
+def predicts_velocity(schedule: DDIMScheduler) -> bool:
+    """Whether models on this schedule predict v rather than ε."""
+    return schedule.config["prediction_type"] == VELOCITY
+
+
+def target_of(
+    schedule: DDIMScheduler, images: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+) -> torch.Tensor:
+    """What a network is to predict of x (B, …) noised by ε (B, …) at t (B,): ε, or v = √ᾱ_t ε - √(1 - ᾱ_t) x."""
+    return schedule.get_velocity(images, noise, timesteps) if predicts_velocity(schedule) else noise
+
+
+def epsilon_of(
+    prediction: torch.Tensor, noisy: torch.Tensor, timesteps: torch.Tensor, schedule: DDIMScheduler
+) -> torch.Tensor:
+    """ε_θ of a network's own output at x_t (B, …) and t (B,): itself, or √ᾱ_t v_θ + √(1 - ᾱ_t) x_t. Differentiable."""
+    if not predicts_velocity(schedule):
+        return prediction
+    alpha_bar = schedule.alphas_cumprod.to(prediction)[timesteps.to(prediction.device)]
+    alpha_bar = alpha_bar.reshape(-1, *[1] * (prediction.ndim - 1))
+    return alpha_bar.sqrt() * prediction + (1 - alpha_bar).sqrt() * noisy
+
+
+def check_one_step(schedule: DDIMScheduler) -> None:
+    """ValueError unless a one-step generator can be made of models on this schedule."""
+    if predicts_velocity(schedule):
+        raise ValueError("one-step generation (sfd) is of models that predict ε, and this one predicts v: take another")
 
 
 @dataclass(frozen=True)
 class Noised:
-    """A batch on its way to noise: x_t = √ᾱ_t · x + √(1 - ᾱ_t) · ε. All (B, …), on one device."""
+    """A batch on its way to noise: x_t = √ᾱ_t · x + √(1 - ᾱ_t) · ε. All (B, …), on one device.
+
+    `images` are x_t; `target` is what a network on this schedule is to predict of them: `noise`, or the velocity.
+    """
 
     images: torch.Tensor
     noise: torch.Tensor
     timesteps: torch.Tensor
+    target: torch.Tensor
 
     def loss(self, model: UNet2DModel, conditions: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
-        """‖target - ε_θ(x_t, t, c)‖², a mean over elements; the target is the noise unless another is given."""
-        return F.mse_loss(
-            predict(model, self.images, self.timesteps, conditions), self.noise if target is None else target
-        )
+        """‖target - ε_θ(x_t, t, c)‖² (of v where that is predicted), a mean over elements; `target` may be another one."""
+        prediction = predict(model, self.images, self.timesteps, conditions)
+        return F.mse_loss(prediction, self.target if target is None else target)
+
+
+def noised_by(schedule: DDIMScheduler, images: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> Noised:
+    """`images` (B, C, H, W) noised by the noise (B, C, H, W) at the timesteps (B,)."""
+    noisy = schedule.add_noise(images, noise, timesteps)
+    return Noised(noisy, noise, timesteps, target_of(schedule, images, noise, timesteps))
 
 
 def even_timesteps(n: int, horizon: int, generator: torch.Generator) -> torch.Tensor:
@@ -89,7 +136,7 @@ def add_noise(
     noise = torch.randn(images.shape, generator=generator).to(images)
     horizon = schedule.config["num_train_timesteps"]
     at = timesteps(len(images), horizon, generator).to(images.device)
-    return Noised(schedule.add_noise(images, noise, at), noise, at)
+    return noised_by(schedule, images, noise, at)
 
 
 def denoising_loss(
@@ -101,14 +148,14 @@ def denoising_loss(
     weights: torch.Tensor | None = None,
     timesteps: Timesteps = even_timesteps,
 ) -> torch.Tensor:
-    """DSM(θ) = E ‖ε - ε_θ(x_t, t, c)‖², a mean over elements (Ho et al. 2020, arXiv 2006.11239, Eq. 14).
+    """DSM(θ) = E ‖ε - ε_θ(x_t, t, c)‖², a mean over elements (Ho et al. 2020, arXiv 2006.11239, Eq. 14); E ‖v - v_θ‖² of v.
 
     `images` (B, C, H, W) in [-1, 1] and `conditions` (B,) on the model's device; `weights` (B,) multiplies each image's
     mean over elements, for a batch that mixes two losses in one pass.
     """
     noised = add_noise(schedule, images, generator, timesteps)
     prediction = predict(model, noised.images, noised.timesteps, conditions)
-    error = F.mse_loss(prediction, noised.noise, reduction="none").mean(dim=(1, 2, 3))
+    error = F.mse_loss(prediction, noised.target, reduction="none").mean(dim=(1, 2, 3))
     return (error if weights is None else error * weights).mean()
 
 
@@ -125,7 +172,10 @@ def predict_guided(
     null: int,
     guidance: float,
 ) -> torch.Tensor:
-    """ε_∅ + w (ε_c - ε_∅): classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598); w = 1 is ε_c alone."""
+    """ε_∅ + w (ε_c - ε_∅), or the same of v: classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598).
+
+    w = 1 is ε_c alone.
+    """
     if guidance == 1:
         return predict(model, noisy, timestep, conditions)
     both = torch.cat([torch.full_like(conditions, null), conditions])
@@ -198,8 +248,9 @@ def generate_in_one_step(
     """G_θ(z, c) = (z - √(1 - ᾱ_t) ε_θ(z, t, c)) / √ᾱ_t at one fixed t: the denoiser's own guess, taken for the image.
 
     Differentiable. As in score identity distillation (Zhou et al. 2024, arXiv 2404.04057), whose t is in the middle of the
-    schedule: at its end √ᾱ_t is near 0 and the guess is all amplified error.
+    schedule: at its end √ᾱ_t is near 0 and the guess is all amplified error. ValueError for models that predict v.
     """
+    check_one_step(schedule)
     alpha = schedule.alphas_cumprod[timestep].to(noise)
     times = torch.full((len(noise),), timestep, device=noise.device)
     return (noise - (1 - alpha).sqrt() * predict(model, noise, times, conditions)) / alpha.sqrt()

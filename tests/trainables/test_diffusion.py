@@ -11,12 +11,15 @@ from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import (
     Diverged,
     denoising_loss,
+    epsilon_of,
     noise_schedule,
+    noised_by,
     sample,
     sample_one_step,
     starting_noise,
     stratified_timesteps,
 )
+from trainables.sampling.noise_schedule import NoiseSchedule
 from trainables.training.device import Device
 
 CPU = Device()
@@ -97,3 +100,18 @@ def test_stratified_timesteps_are_one_from_each_part_of_the_schedule_and_each_is
     eighths = torch.bincount(drawn[:, 0] // 125, minlength=8)
     assert ((eighths - 500).abs() < 5 * (4000 * 1 / 8 * 7 / 8) ** 0.5).all()
     assert stratified_timesteps(3, 1, generator).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_epsilon_is_had_of_a_prediction_of_either_kind(prediction: str) -> None:
+    """ε = √ᾱ v + √(1 - ᾱ) x_t, for v = √ᾱ ε - √(1 - ᾱ) x; an ε is itself."""
+    schedule = NoiseSchedule(prediction_type=prediction).scheduler()
+    images, t = torch.randn(4, 1, 8, 8).double(), torch.tensor([0, 10, 500, 999])
+    noised = noised_by(schedule, images, torch.randn(4, 1, 8, 8).double(), t)
+    torch.testing.assert_close(epsilon_of(noised.target, noised.images, t, schedule), noised.noise)
+    if prediction == "epsilon":
+        assert torch.equal(noised.target, noised.noise)
+    else:
+        alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0).double()[t][:, None, None, None]
+        v = alpha_bar.sqrt() * noised.noise - (1 - alpha_bar).sqrt() * images
+        torch.testing.assert_close(noised.target, v, rtol=1e-6, atol=1e-6)

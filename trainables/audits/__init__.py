@@ -18,7 +18,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from scipy.stats import rankdata
 
 from trainables.data import Images
-from trainables.diffusion import finite, predict
+from trainables.diffusion import finite, noised_by, predict
 from trainables.metrics import Figure, Figures, Metric
 from trainables.registry import Registry
 from trainables.training.device import Device
@@ -104,10 +104,10 @@ def image_losses(
     for start in range(0, len(images) * draws, batch):
         pairs = torch.arange(start, min(start + batch, len(images) * draws))  # an image's draws in a row
         part, draw = here.batch(pairs // draws), (pairs % draws).to(device.name)
-        noised = schedule.add_noise(part.images, noise[draw], timesteps[draw])
+        noised = noised_by(schedule, part.images, noise[draw], timesteps[draw])
         with device.autocast():
-            predicted = predict(model, noised, timesteps[draw], part.conditions)
-        losses.append((predicted - noise[draw]).square().flatten(1).mean(dim=1))
+            predicted = predict(model, noised.images, noised.timesteps, part.conditions)
+        losses.append((predicted - noised.target).square().flatten(1).mean(dim=1))
     drawn = torch.cat(losses).double().reshape(len(images), draws)
     return finite(drawn, "images' denoising losses").mean(dim=1).cpu().numpy()
 

@@ -1,6 +1,7 @@
 """Membership by the denoising loss: what a model was trained on it denoises better (Matsumoto et al. 2023, arXiv 2302.03262).
 
-The score of an image x is -ℓ(x), ℓ(x) = E_{t, ε} ‖ε - ε_θ(x_t, t, c)‖², a mean over elements and over fixed t and ε.
+The score of an image x is -ℓ(x), ℓ(x) = E_{t, ε} ‖ε - ε_θ(x_t, t, c)‖², a mean over elements and over fixed t and ε; of a
+model that predicts the velocity v, E ‖v - v_θ(x_t, t, c)‖².
 """
 
 from __future__ import annotations

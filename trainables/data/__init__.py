@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data._decoded import decoded
+from trainables.data._facets import NOTHING, ROLES, Facet, check_prompts
 from trainables.data._files.layout import Layout, choose, files_read, fingerprint, without
 from trainables.data._images import Images, Splits, resize, together
 from trainables.data._pixel_range import check_visible
@@ -24,8 +25,11 @@ from trainables.registry import Registry
 
 __all__ = [
     "DATASETS",
+    "NOTHING",
+    "ROLES",
     "SIZES",
     "Dataset",
+    "Facet",
     "Images",
     "OnDisk",
     "Splits",
@@ -50,6 +54,11 @@ class Dataset:
     whose code reads it, and `files` lists what that reads, by name; None where the images are embedded. Of those in a folder,
     `read` takes the files' fingerprint, `place` is where they are, `notes` what there was taken for what, in words, and `counts`
     how many images each split has.
+
+    Of a text-to-image data set a condition is the number of one of its `prompts`, and `facets` say what an image made for it
+    should show; the null condition is the empty prompt. `roles` (of `ROLES`) and `anchors` are the user's, one a prompt: what
+    a prompt is to the question, and the prompt that stands for it when it is forgotten (`NOTHING`: none was named). `imaged` says
+    of each prompt whether there are training images of it; empty: there are of all.
     """
 
     name: str
@@ -65,6 +74,11 @@ class Dataset:
     place: str = ""
     notes: tuple[tuple[str, str], ...] = ()
     counts: Callable[[], dict[str, int]] | None = None
+    prompts: tuple[str, ...] = ()
+    facets: tuple[Facet, ...] = ()
+    roles: tuple[str, ...] = ()
+    anchors: tuple[int, ...] = ()
+    imaged: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3:
@@ -72,6 +86,10 @@ class Dataset:
         object.__setattr__(self, "present", self.present or tuple(range(self.conditions)))
         if self.classes and len(self.classes) != self.conditions:
             raise ValueError(f"data set {self.name!r}: {len(self.classes)} names for {self.conditions} conditions")
+        try:
+            check_prompts(self.conditions, self.prompts, self.facets, self.roles, self.anchors, self.imaged)
+        except ValueError as error:
+            raise ValueError(f"data set {self.name!r}: {error}") from None
 
     @property
     def unconditional(self) -> bool:
@@ -155,14 +173,15 @@ def register(
     present: tuple[int, ...] = (),
     judged_by: str = "",
     classes: tuple[str, ...] = (),
+    prompts: tuple[str, ...] = (),
+    facets: tuple[Facet, ...] = (),
 ) -> Callable:
-    """Register a function that reads an embedded data set; `classes` may name its conditions."""
-    return DATASETS.decorator(
-        name,
-        lambda read: Dataset(
-            name, conditions, shape, read, attributes, present, judged_by, classes, module=read.__module__
-        ),
-    )
+    """Register a function that reads an embedded data set; `classes` may name its conditions, or they are `prompts`."""
+    described = partial(
+        Dataset, name, conditions, shape, attributes=attributes, present=present, judged_by=judged_by, classes=classes,
+        prompts=prompts, facets=facets,
+    )  # fmt: skip
+    return DATASETS.decorator(name, lambda read: described(read=read, module=read.__module__))
 
 
 def register_on_disk(name: str, *, folder: str = "", option: str = "") -> Callable:
@@ -233,7 +252,7 @@ def _described(
         present = tuple(np.unique(layout.train.labels()[choose(layout, limit).train]).tolist())
     return Dataset(
         name=name,
-        conditions=2 ** len(layout.attributes) if layout.attributes else len(layout.classes),
+        conditions=2 ** len(layout.attributes) if layout.attributes else len(layout.prompts or layout.classes),
         shape=(layout.channels, size, size),
         read=partial(decoded, layout, name, size, limit, skipped, member.lay_out.__module__),
         attributes=layout.attributes,
@@ -244,6 +263,11 @@ def _described(
         place=str(layout.place),
         notes=layout.notes,
         counts=lambda: {split: len(indices) for split, indices in vars(choose(layout, limit)).items()},
+        prompts=layout.prompts,
+        facets=layout.facets,
+        roles=layout.roles,
+        anchors=layout.anchors,
+        imaged=layout.imaged,
     )
 
 

@@ -24,7 +24,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from trainables.data import Images
-from trainables.diffusion import Noised
+from trainables.diffusion import noised_by
 from trainables.fine_tuning import FineTuning, Stateful
 from trainables.training.lora import displacement, effective_weights, plain_parameters
 
@@ -70,7 +70,7 @@ def retain_gradient_norm(run: FineTuning, landmarks: Landmarks) -> float:
     noise = torch.randn(x_r.images.shape, generator=generator).to(x_r.images)
     horizon = landmarks.schedule.config["num_train_timesteps"]
     timesteps = ((torch.arange(IMAGES) + 0.5) * horizon / IMAGES).long().to(x_r.images.device)
-    noised = Noised(landmarks.schedule.add_noise(x_r.images, noise, timesteps), noise, timesteps)
+    noised = noised_by(landmarks.schedule, x_r.images, noise, timesteps)
     parameters = plain_parameters(run.model)
     norms: dict[str, torch.Tensor] = {}
     run.free_gradient()

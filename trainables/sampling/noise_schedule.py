@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 SPACINGS = ("leading", "trailing", "linspace")
+EPSILON, VELOCITY = PREDICTIONS = ("epsilon", "v_prediction")
 _REFUSED = ("thresholding", "rescale_betas_zero_snr", "use_flow_sigmas")  # each changes what ε or x_t is
 
 
@@ -18,7 +19,8 @@ _REFUSED = ("thresholding", "rescale_betas_zero_snr", "use_flow_sigmas")  # each
 class NoiseSchedule:
     """β_1 … β_T and how DDIM steps through them; the fields are `diffusers.DDIMScheduler`'s, whose defaults these are.
 
-    `trained_betas`, where there are any, stand for the β that the other three fields describe.
+    `trained_betas`, where there are any, stand for the β that the other three fields describe. `prediction_type` says what a
+    network's output is: the noise ε, or the velocity v = √ᾱ_t ε - √(1 - ᾱ_t) x (Salimans & Ho 2022, arXiv 2202.00512).
     """
 
     num_train_timesteps: int = 1000
@@ -31,6 +33,7 @@ class NoiseSchedule:
     set_alpha_to_one: bool = True
     steps_offset: int = 0
     timestep_spacing: str = "leading"
+    prediction_type: str = EPSILON
 
     def __post_init__(self) -> None:
         if self.beta_schedule not in BETA_SCHEDULES and not self.trained_betas:
@@ -44,6 +47,10 @@ class NoiseSchedule:
             raise ValueError(f"num_train_timesteps must be at least 1, not {self.num_train_timesteps}")
         if self.timestep_spacing not in SPACINGS:
             raise ValueError(f"timestep_spacing {self.timestep_spacing!r} is none of {', '.join(SPACINGS)}")
+        if self.prediction_type not in PREDICTIONS:
+            raise ValueError(
+                f"prediction_type {self.prediction_type!r}: only models that predict {' or '.join(PREDICTIONS)} can be taken"
+            )
         betas = self.trained_betas or (self.beta_start, self.beta_end)
         if not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in betas):
             raise ValueError(f"each β must be a number from 0 and below 1, not {list(betas)[:3]}")
@@ -63,16 +70,14 @@ class NoiseSchedule:
 def schedule_from(config: Mapping[str, Any]) -> NoiseSchedule:
     """The schedule a pipeline's ``scheduler_config.json`` describes, whatever sampler wrote it.
 
-    ValueError unless it is a schedule of β for a model that predicts ε. DDPM's defaults are DDIM's wherever a file leaves a
-    value out. How other samplers spread their steps says nothing of training: there DDIM's own defaults stand. They stand for
-    ``linspace`` too: timesteps of that spacing are further apart than diffusers' DDIM step goes, and samples come out wrong.
+    ValueError unless it is a schedule of β for a model that predicts ε or v, which the file says: a name never does. DDPM's
+    defaults are DDIM's wherever a file leaves a value out. How other samplers spread their steps says nothing of training:
+    there DDIM's own defaults stand. They stand for ``linspace`` too: timesteps of that spacing are further apart than
+    diffusers' DDIM step goes, and samples come out wrong.
     """
     name = config.get("_class_name", "its scheduler")
     if "beta_schedule" not in config and not config.get("trained_betas"):
         raise ValueError(f"{name} has no beta_schedule: only models trained on a schedule of β can be taken")
-    prediction = config.get("prediction_type", "epsilon")
-    if prediction != "epsilon":
-        raise ValueError(f"{name} has prediction_type {prediction!r}: only models that predict epsilon can be taken")
     for refused in _REFUSED:
         if config.get(refused):
             raise ValueError(f"{name} sets {refused}, which no loss or sampler here knows")

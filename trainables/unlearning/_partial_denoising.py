@@ -47,10 +47,11 @@ def partly_denoised(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """x_t (B, C, H, W) and t (B,): B chains of `steps` DDIM steps, each stopped after 0 … `steps` - 1 of them.
 
-    ε̃ = ε(x, ∅) + guidance · (ε(x, c) - ε(x, ∅)). As in SDD's public code, t is drawn evenly from the stretch of the training
-    schedule that the last DDIM step has crossed; there one chain is a batch, here each image stops by itself. That stretch
-    begins where the chain stopped and ends below the timestep it stepped from, or the schedule's end. After 0 steps x_t is
-    pure noise and t lies in the noisiest stretch; what public code does at 0 is said in `esd` and `sdd`.
+    ε̃ = ε(x, ∅) + guidance · (ε(x, c) - ε(x, ∅)), or the same of v. As in SDD's public code, t is drawn evenly from the
+    stretch of the training schedule that the last DDIM step has crossed; there one chain is a batch, here each image stops
+    by itself. That stretch begins where the chain stopped and ends below the timestep it stepped from, or the schedule's
+    end. After 0 steps x_t is pure noise and t lies in the noisiest stretch; what public code does at 0 is said in `esd` and
+    `sdd`.
     """
     sampler = DDIMScheduler.from_config(problem.schedule.config)
     sampler.set_timesteps(steps)
@@ -61,8 +62,8 @@ def partly_denoised(
     drawn = torch.randint(horizon // steps, (n,), generator=generator)
     for i, timestep in enumerate(sampler.timesteps[: int(behind.max())]):
         rows = (behind > i).nonzero().flatten().to(x_t.device)
-        epsilon = predict_guided(model, x_t[rows], timestep, conditions[rows], problem.null_condition, guidance)
-        x_t[rows] = sampler.step(epsilon, timestep, x_t[rows], eta=0.0).prev_sample
+        guided = predict_guided(model, x_t[rows], timestep, conditions[rows], problem.null_condition, guidance)
+        x_t[rows] = sampler.step(guided, timestep, x_t[rows], eta=0.0).prev_sample
     ends = torch.cat([torch.tensor([horizon]), sampler.timesteps[:-1]])
     stretch = (ends - sampler.timesteps)[behind]
     within = drawn * stretch // (horizon // steps)  # all stretches are as long where the spacing is "leading"

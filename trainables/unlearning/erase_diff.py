@@ -4,11 +4,12 @@
     ∇ = ∇L_r(θ) + λ · ∇[L_f(θ) - sg L_f(θ^K)],   θ^K = θ after K steps of SGD on L_f
     L_r = DSM(θ; D_r),   L_f = E_{x ~ D_f} ‖u - ε_θ(x_t, t, c_f)‖²,   u ~ U[0, 1] for every element
 
-λ is fixed, or max(η - cos(∇L_r, ∇L_f), 0): no forgetting where descending L_r already does it. L_f's target u is noise
-that no image has left, so the model loses its way from x_t; with ``alternative``, the default, it is sg ε_θ(x_t, t, c_alt).
-On digits noise forgets 85 % at λ = .1 (`fid_delta` 25) and no more at .3 (36), the alternative all of it.
-L_f(θ^K) is a constant to the gradient: K moves the value that is reported, not the step, here as in public code, where the
-inner steps only stir Adam's moments, which both levels share; `inner_steps` = 0 leaves them out.
+λ is fixed, or max(η - cos(∇L_r, ∇L_f), 0): no forgetting where descending L_r already does it. L_f's target u is noise that
+no image has left, so the model loses its way from x_t (of a model that predicts v, √ᾱ_t u - √(1 - ᾱ_t) x); with
+``alternative``, the default, it is sg ε_θ(x_t, t, c_alt). On digits noise forgets 85 % at λ = .1 (`fid_delta` 25) and no
+more at .3 (36), the alternative all of it. L_f(θ^K) is a constant to the gradient: K moves the value that is reported, not
+the step, here as in public code, where the inner steps only stir Adam's moments, which both levels share; `inner_steps` = 0
+leaves them out.
 
 Public code runs K = 2 passes of Adam over the forget set and then many outer steps; here every step has its own inner steps,
 from where it is, and gives the weights back. λ = .1, η = .1, Adam at 1e-4. Its file for CIFAR-10 has both targets: uniform
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from diffusers import UNet2DModel
 
-from trainables.diffusion import Loss, Noised, add_noise, denoising_loss, predict
+from trainables.diffusion import Loss, Noised, add_noise, denoising_loss, predict, target_of
 from trainables.fine_tuning import FineTuning, Gradient
 from trainables.forgetting import CONDITIONS, INSTANCES
 from trainables.unlearning import (
@@ -82,7 +83,8 @@ def gradient(problem: Problem, settings: EraseDiff) -> Gradient:
         x_f = problem.forget.draw(forgotten, generator)
         noised = add_noise(problem.schedule, x_f.images, generator)
         if to_noise:
-            target = torch.rand(x_f.images.shape, generator=generator).to(x_f.images)
+            u = torch.rand(x_f.images.shape, generator=generator).to(x_f.images)
+            target = target_of(problem.schedule, x_f.images, u, noised.timesteps)
         else:
             target = _prediction(model, noised, alternative(x_f.conditions, generator))
         return noised.loss(model, x_f.conditions, target)

@@ -26,7 +26,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.denoisers.models import parameters_to_train
-from trainables.diffusion import generate_in_one_step, predict
+from trainables.diffusion import check_one_step, generate_in_one_step, predict
 from trainables.fine_tuning import FineTuning, Run
 from trainables.training.flat import Flat
 from trainables.unlearning import Mixture, Problem, balance, mixture_weights, register_run, retained_batch
@@ -63,7 +63,8 @@ class SFD(Mixture):
 
 @register_run("sfd", SFD)
 def begin(model: UNet2DModel, problem: Problem, settings: SFD, seed: int) -> Run:
-    """A run whose model is the generator."""
+    """A run whose model is the generator; ValueError where θ₀ predicts v."""
+    check_one_step(problem.schedule)
     horizon = problem.schedule.config["num_train_timesteps"]
     if max(settings.generator_timestep, settings.timestep_max - 1) >= horizon:
         raise ValueError(f"generator_timestep and timestep_max must be within the schedule's {horizon} timesteps")

@@ -72,7 +72,7 @@ def gradient(problem: Problem, settings: SFRon) -> Gradient:
         noised = add_noise(problem.schedule, x_f.images, run.generator)
         with run.device.autocast():
             prediction = predict(run.model, noised.images, noised.timesteps, x_f.conditions)
-            errors = F.mse_loss(prediction, noised.noise, reduction="none").mean(dim=(1, 2, 3))
+            errors = F.mse_loss(prediction, noised.target, reduction="none").mean(dim=(1, 2, 3))
         (-settings.ascent_weight * decay * adaptive(errors, settings.adaptivity)).backward()
         for parameter, mask in zip(run.parameters, masks, strict=True):
             if parameter.grad is not None:

@@ -8,8 +8,9 @@ is a's with probability λ and else x's. ε_x = (m_t - √ᾱ_t x) / √(1 - ᾱ
 
     w_x = q(m_t|x) / ((1 - λ) q(m_t|x) + λ q(m_t|a)),   w_a = q(m_t|a) / ((1 - λ) q(m_t|x) + λ q(m_t|a)).
 
-So one forward pass serves both terms; there are two backward passes. The superfactor s gives the second term's gradient
-g_a a fixed norm, s = `deletion_norm` / ‖g_a‖, small ones made larger too, as public code does: ascent is unbounded.
+So one forward pass serves both terms; there are two backward passes. Where a model predicts v, ε_θ is had of it first. The
+superfactor s gives the second term's gradient g_a a fixed norm, s = `deletion_norm` / ‖g_a‖, small ones made larger too, as
+public code does: ascent is unbounded.
 
 Public code sums losses over an image's values and averages over the batch; here both are means over elements. With Adam and
 the clip of the whole gradient only the ratio of the two norms matters, so its norm 5 at 28 × 28 grey values is .0064 here;
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from trainables.diffusion import predict
+from trainables.diffusion import epsilon_of, predict
 from trainables.fine_tuning import FineTuning, Gradient
 from trainables.forgetting import INSTANCES
 from trainables.unlearning import FineTuningSettings, Problem, register_gradient
@@ -88,7 +89,8 @@ def terms(problem: Problem, settings: SISS, run: FineTuning) -> tuple[torch.Tens
     )
 
     conditions = torch.where(forgotten, a.conditions, x.conditions)
-    predicted = predict(run.model, m_t, t.to(epsilon.device), conditions)
+    t = t.to(epsilon.device)
+    predicted = epsilon_of(predict(run.model, m_t, t, conditions), m_t, t, problem.schedule)
     error_x, error_a = (
         F.mse_loss(predicted, e, reduction="none").flatten(1).mean(dim=1) for e in (epsilon_x, epsilon_a)
     )

@@ -171,9 +171,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no configuration": (lambda r: (r / "unet" / "config.json").unlink(), "denoiser is not there"),
     "no scheduler": (lambda r: shutil.rmtree(r / "scheduler"), "scheduler is not there"),
     "not JSON": (lambda r: (r / "unet" / "config.json").write_text("{"), "cannot be read as JSON"),
-    "v-prediction": (
-        lambda r: edit(r / "scheduler" / "scheduler_config.json", prediction_type="v_prediction"),
-        "only models that predict epsilon",
+    "a prediction of x": (
+        lambda r: edit(r / "scheduler" / "scheduler_config.json", prediction_type="sample"),
+        "prediction_type 'sample': only models that predict epsilon or v_prediction can be taken",
     ),
     "thresholding": (lambda r: edit(r / "scheduler" / "scheduler_config.json", thresholding=True), "sets thresholding"),
     "sigmoid": (

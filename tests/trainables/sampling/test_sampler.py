@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pipelines
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
+from velocity import twin_of
 
 from trainables.diffusion import predict, predict_guided, sample
 from trainables.sampling.noise_schedule import NoiseSchedule, schedule_from
@@ -46,6 +48,22 @@ def test_dpm_solver_is_diffusers_own_loop(steps: int) -> None:
     torch.testing.assert_close(
         drawn(model, schedule, Sampler("dpm-solver++", steps)), x.clamp(-1, 1), rtol=0, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("how", [Sampler(steps=4), Sampler("dpm-solver++", 4), Sampler(steps=4, guidance=3.0)])
+def test_a_v_twin_draws_the_same_images(how: Sampler) -> None:
+    plain = NoiseSchedule(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False)
+    model, velocity = pipelines.unet(11), replace(plain, prediction_type="v_prediction")
+    ours = drawn(twin_of(model, plain), velocity.scheduler(), how)
+    theirs = drawn(model, plain.scheduler(), how)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    assert not torch.allclose(drawn(twin_of(model, plain), plain.scheduler(), how), theirs, atol=1e-2), "v is no ε"
+
+
+def test_what_a_model_predicts_is_said_by_the_schedules_file() -> None:
+    v = schedule_from({"_class_name": "DDIMScheduler", "beta_schedule": "linear", "prediction_type": "v_prediction"})
+    assert v.prediction_type == "v_prediction" and v.scheduler().config["prediction_type"] == "v_prediction"
+    assert v != replace(v, prediction_type="epsilon"), "part of what a model is"
 
 
 def test_dpm_solver_begins_where_the_noise_is_whatever_ddims_spacing() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data._class_names import few
+from trainables.data._facets import Facet
 
 PUBLIC_SHARE = 0.25  # of the official training images, where the data set has its own test images
 FLAT_SHARES = (0.2, 0.2)  # test and public, where it has none
@@ -38,8 +39,9 @@ class Part:
 class Layout:
     """A data set found in a folder: `place` is where its files are, `size` its images' pixels a side unless asked otherwise.
 
-    A label is the index of a name in `classes`; or, with `attributes`, their vector as bits. `notes` say in words what in the
-    folder was taken for what, each with a heading, where that is not fixed.
+    A label is the index of a name in `classes`; or, with `attributes`, their vector as bits; or the number of one of `prompts`,
+    of which `trainables.data.Dataset` says what its facets, roles, anchors and images are. `notes` say in words what in the folder
+    was taken for what, each with a heading, where that is not fixed.
     """
 
     place: Path
@@ -50,6 +52,11 @@ class Layout:
     classes: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    prompts: tuple[str, ...] = ()
+    facets: tuple[Facet, ...] = ()
+    roles: tuple[str, ...] = ()
+    anchors: tuple[int, ...] = ()
+    imaged: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,13 @@ def check_beside_base(experiment: Experiment, pretrained: Pretrained) -> None:
         raise ValueError(
             f"{pretrained.source}: it denoises {pretrained.shape}, the base model {experiment.model_shape}"
         )
-    imported, base = (p.noise_schedule().alphas_cumprod for p in (pretrained, experiment.base))
+    theirs, ours = (p.noise_schedule() for p in (pretrained, experiment.base))
+    if theirs.config["prediction_type"] != ours.config["prediction_type"]:
+        raise ValueError(
+            f"{pretrained.source}: it predicts {theirs.config['prediction_type']}, the base model "
+            f"{ours.config['prediction_type']}; give the base model it is of"
+        )
+    imported, base = theirs.alphas_cumprod, ours.alphas_cumprod
     if imported.shape != base.shape or not imported.allclose(base, rtol=1e-4, atol=1e-7):
         raise ValueError(
             f"{pretrained.source}: its noise schedule is not the base model's; give the base model it is of"
