@@ -1,10 +1,14 @@
-"""Base models: a small class-conditional UNet trained here, and models as artifacts of the store."""
+"""Base models: a small class-conditional UNet trained here, and models as artifacts of the store.
+
+A text-to-image model is a `trainables.denoisers.text_unet.TextUNet`: `isinstance` knows one, and so do its facts, which have
+a ``text_unet``. Its condition enters by ``.attn2.`` and, of SDXL, by ``add_embedding.``; ``class_embedding`` is None.
+"""
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +17,9 @@ from diffusers import DiTTransformer2DModel, UNet2DModel
 
 from trainables.data import Dataset, Images
 from trainables.denoisers.dit import DiT
+from trainables.denoisers.prompts import load_prompts
 from trainables.denoisers.recipes import BaseModel, Recipe
+from trainables.denoisers.text_unet import TextUNet
 from trainables.denoisers.weights import Unset, fill
 from trainables.diffusion import Loss, Timesteps, denoising_loss, even_timesteps, stratified_timesteps
 from trainables.fine_tuning import FineTuning, Optimisation
@@ -92,25 +98,44 @@ def drawn_loss(
     return loss
 
 
-def plain_config(model: UNet2DModel | DiT) -> dict[str, Any]:
+def plain_config(model: Any) -> dict[str, Any]:
     """The arguments a diffusers model was built from, as plain values; options that this diffusers does not know are none."""
     known = inspect.signature(DiTTransformer2DModel if isinstance(model, DiT) else type(model)).parameters
     return {name: value for name, value in json.loads(model.to_json_string()).items() if name in known}
 
 
-def model_facts(model: UNet2DModel | DiT, recipe: Any) -> dict[str, Any]:
-    """What a sidecar says of a model: enough to build it again. `recipe` is a dataclass, `BaseModel` or `Pretrained`."""
+def model_facts(model: UNet2DModel | DiT | TextUNet, recipe: Any) -> dict[str, Any]:
+    """What a sidecar says of a model: enough to build it again. `recipe` is a dataclass, `BaseModel` or `Pretrained`.
+
+    Of a text U-Net it names the artifact of its prompts, and says what it predicts.
+    """
+    if isinstance(model, TextUNet):
+        prediction = recipe.noise_schedule().config["prediction_type"]
+        told = {"prompts": model.prompts.key, "prediction": prediction}
+        return {"text_unet": plain_config(model), **told, "attributes": 0, "recipe": asdict(recipe)}
     part = "transformer" if isinstance(model, DiT) else "unet"
     attributes = getattr(model.class_embedding, "attributes", 0)
     return {part: plain_config(model), "attributes": attributes, "recipe": asdict(recipe)}
 
 
 def load_model(artifact: Artifact, device: Device) -> UNet2DModel:
-    """The model of an artifact, on the device, in evaluation mode."""
+    """The model of an artifact, on the device, in evaluation mode; a text U-Net with its prompts, which lie in the same store."""
     facts = artifact.facts
     with Unset():
-        model = DiT(**facts["transformer"]) if "transformer" in facts else build(facts["unet"], facts["attributes"])
-    return device.place(fill(model, artifact)).eval()
+        model = _unset(facts)
+    model = device.place(fill(model, artifact)).eval()
+    if isinstance(model, TextUNet):
+        model.prompts = load_prompts(artifact.store.get(facts["prompts"]), device.name)
+    return model
+
+
+def _unset(facts: Mapping[str, Any]) -> torch.nn.Module:
+    """The model that a sidecar describes, before it has weights."""
+    if "transformer" in facts:
+        return DiT(**facts["transformer"])
+    if "text_unet" in facts:
+        return TextUNet(**facts["text_unet"])
+    return build(facts["unet"], facts["attributes"])
 
 
 def _embeds_condition(name: str) -> bool:
@@ -161,11 +186,6 @@ _OF_PROMPTS: dict[str, Choice] = {
 TRAINED_PARAMETERS = tuple(_OF_PROMPTS)  # every choice; a class-conditional model has no cross-attention
 
 
-def of_prompts(names: Iterable[str]) -> bool:
-    """Whether parameters of these names are a text U-Net's: one whose condition enters by cross-attention."""
-    return any(_keys_and_values(name) for name in names)
-
-
 def trained_parameters(model: UNet2DModel, which: str) -> dict[str, torch.nn.Parameter]:
     """The parameters a method may move, by name.
 
@@ -176,9 +196,8 @@ def trained_parameters(model: UNet2DModel, which: str) -> dict[str, torch.nn.Par
     and its strict form, as ``rest`` is ESD-u (arXiv 2303.07345). ValueError for any other name, or where the model has none such.
     """
     check_trained_parameters(which)
-    parameters = dict(model.named_parameters())
-    chosen_by = (_OF_PROMPTS if of_prompts(parameters) else _OF_CLASSES).get(which)
-    chosen = {name: p for name, p in parameters.items() if chosen_by is not None and chosen_by(name)}
+    chosen_by = (_OF_PROMPTS if isinstance(model, TextUNet) else _OF_CLASSES).get(which)
+    chosen = {name: p for name, p in model.named_parameters() if chosen_by is not None and chosen_by(name)}
     if not chosen:
         raise ValueError(f"trained_parameters {which!r}: the model has no such parameters")
     return chosen

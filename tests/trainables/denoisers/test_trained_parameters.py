@@ -6,19 +6,20 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
+from diffusers import DiTTransformer2DModel, UNet2DModel
 
 from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, trained_parameters
+from trainables.denoisers.text_unet import TextUNet
 
 SDXL = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4, "projection_class_embeddings_input_dim": 32}
 
 
-def text_unet(**changes: Any) -> UNet2DConditionModel:
+def text_unet(**changes: Any) -> TextUNet:
     blocks = {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D")}
     blocks |= {"up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), "block_out_channels": (8, 16)}
     sizes = {"layers_per_block": 1, "norm_num_groups": 4, "attention_head_dim": 2, "cross_attention_dim": 16}
     with torch.device("meta"):
-        return UNet2DConditionModel(**blocks | sizes | changes)
+        return TextUNet(**blocks | sizes | changes)
 
 
 def names(model: torch.nn.Module, which: str) -> set[str]:
