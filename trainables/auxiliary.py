@@ -43,12 +43,25 @@ class Sources(Protocol):
 
 
 def unrelated(sources: Sources) -> Images:
-    """Held-out images of the half of the retained conditions that lies farthest; of instances, all held-out images."""
-    public = sources.forgetting.unrelated(sources.encoded.public)
-    if sources.forgetting.instances:
+    """Held-out images of the half of the retained conditions that lies farthest; of instances, all held-out images.
+
+    Of prompts, the half is of the labels that they ask for; or it is the prompts whose author gave them the role ``unrelated``.
+    ValueError where there are no held-out images of these.
+    """
+    forgetting = sources.forgetting
+    public = forgetting.unrelated(sources.encoded.public)
+    if forgetting.instances:
         return public
-    ordered = list(sources.conditions_by_distance)
-    return public.where(torch.isin(public.conditions, torch.tensor(ordered[-max(len(ordered) // 2, 1) :])))
+    far = forgetting.with_role("unrelated")
+    if not far:
+        ordered = sources.conditions_by_distance
+        labels = list(dict.fromkeys(map(forgetting.label_of, ordered)))
+        farther = set(labels[-max(len(labels) // 2, 1) :])
+        far = tuple(condition for condition in ordered if forgetting.label_of(condition) in farther)
+    images = public.where(torch.isin(public.conditions, torch.tensor(far)))
+    if not len(images):
+        raise ValueError("unrelated: there are no held-out images of unrelated prompts")
+    return images
 
 
 AUXILIARY: dict[str, Callable[[Sources], Images]] = {

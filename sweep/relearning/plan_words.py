@@ -51,7 +51,12 @@ def base_text(base: str, revision: str) -> str:
 
 
 def forget_text(forget: str, data: Dataset) -> str:
-    """``3 (dress)``, ``dress (condition 3)``; where numbers are names ``2 (named 2: condition 1 of 0 to 2)``."""
+    """``3 (dress)``, ``dress (condition 3)``; where numbers are names ``2 (named 2: condition 1 of 0 to 2)``.
+
+    Of prompts ``concept:three (30 of 300 prompts)``.
+    """
+    if data.prompts:
+        return f"{forget} ({len(parse_forget(forget, data).conditions)} of {len(data.prompts)} prompts)"
     if not data.classes:
         return forget
     conditions = parse_forget(forget, data).conditions
@@ -71,6 +76,8 @@ def folder_facts(data: Dataset) -> list[tuple[str, str]]:
     facts = list(data.notes[:1])
     if data.classes:
         facts.append(("classes", f"{len(data.classes)}: {few(data.classes, 10)}"))
+    for facet in data.facets:
+        facts.append((f"{facet.name}s", f"{len(facet.labels)}: {few(facet.labels, 10)}"))
     if data.counts is not None:
         try:
             counts = data.counts()

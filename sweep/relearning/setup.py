@@ -25,7 +25,7 @@ from trainables.data import Dataset, dataset
 from trainables.data._unreadable import unreadable_pictures
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.sizes import SIZES, fitting
-from trainables.forgetting import parse_forget
+from trainables.forgetting import parse_forget, usual_forget
 from trainables.sampling.sampler import Sampler
 
 CALIBRATION_SEEDS = 5  # that the noise of fid_delta is measured over
@@ -97,8 +97,9 @@ class Setup:
     forget: str = flag(
         "3",
         "--forget",
-        "classes by name or number (dress or 3,7; a number that is a class's name is that class), attribute:NAME, or "
-        "instances:INDEX,… of the training images (default: the question's own)",
+        "classes by name or number (dress or 3,7; a number that is a class's name is that class), attribute:NAME, "
+        "instances:INDEX,… of the training images, or of prompts concept:NAME,… or style:NAME,… (default: the question's "
+        "own, mostly 3; of prompts whose file says so, those of the role forget)",
         QUESTION,
         ungiven=None,
         metavar="WHAT",
@@ -195,8 +196,9 @@ class Setup:
     samples_per_retained: int = flag(
         50,
         "--samples-per-retained",
-        "images of each retained condition (default: %(default)s)",
+        "images of each retained condition (default: 50; of each retained prompt what makes 50 of a label, at least 2)",
         MODELS,
+        ungiven=None,
         metavar="N",
         check=at_least(2),
         words=Words("samples", lambda n, _: f"{n} of each retained one", joined=", "),
@@ -241,11 +243,15 @@ class Setup:
 
     @classmethod
     def asked(cls, values: dict[str, Any], tell: Callable[[str], None] = lambda _: None) -> Setup:
-        """The setup of these values; a base model trained here has the size that fits its images, and that size's steps."""
+        """The setup of these values: what is to be forgotten in one spelling, and as many samples as there are prompts for.
+
+        A base model trained here has the size that fits its images, and that size's steps.
+        """
         size, steps = values.get("base_size"), values.get("base_steps")
         if values.get("base") and (size or steps):
             raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
-        return cls(**values).without_unreadable(tell).sized(size, steps)
+        setup = cls(**{"forget": ""} | values).without_unreadable(tell).sized(size, steps)
+        return setup.spelled(values.get("samples_per_retained"))
 
     def without_unreadable(self, tell: Callable[[str], None]) -> Setup:
         """The setup that leaves out the pictures that cannot be read, if that is asked for; `tell` hears how far it is."""
@@ -268,6 +274,23 @@ class Setup:
         flags.check(sized, only=("base_size",))
         usual = SIZES[sized.base_size]["train_steps"]
         return dataclasses.replace(sized, base_steps=usual if steps is None else steps)
+
+    def spelled(self, per_retained: int | None) -> Setup:
+        """The setup with what is forgotten if nobody said, of prompts in the one spelling; and so many samples of each that stays.
+
+        None of these is the default; of prompts, which are many, as few as make it together for each label.
+        """
+        data = self.dataset()
+        asked = dataclasses.replace(self, forget=self.forget or usual_forget(data))
+        if not data.prompts:
+            return asked
+        try:
+            forgetting = parse_forget(asked.forget, data)
+        except ValueError as error:
+            raise UsageError(f"--forget {error}") from error
+        labels = len(set(map(forgetting.label_of, forgetting.retained)))
+        enough = max(2, math.ceil(self.samples_per_retained * labels / len(forgetting.retained)))
+        return dataclasses.replace(asked, forget=forgetting.text, samples_per_retained=per_retained or enough)
 
     @property
     def confirm_samples(self) -> tuple[int, int]:

@@ -148,7 +148,8 @@ class Attack:
 class SearchSpace:
     """A question: arms of parameters, objectives, constraints, attacks, and the rungs every attack is scored at.
 
-    What a sweep of it is about and spends unless told otherwise is said here too: `data` and what to `forget` of it, `trials`
+    What a sweep of it is about and spends unless told otherwise is said here too: `data` and what to `forget` of it (empty: what
+    is usual of those data, mostly the 3), `trials`
     of all arms but baselines together, those of the baselines as a share of that, how many members of each arm are
     confirmed, and how many neighbours of its front that noise may have kept off it. `shared` names parameters that act much
     alike in whatever arm has them: a sampler that can learns of all arms together.
@@ -164,7 +165,7 @@ class SearchSpace:
     rungs: tuple[int, ...] = ()
     references: tuple[str, ...] = field(default=())
     data: str = "digits"
-    forget: str = "3"
+    forget: str = ""
     trials: int = 16
     baseline_share: float = 0.5
     confirm_members: int = 3

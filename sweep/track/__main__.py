@@ -126,12 +126,16 @@ def _resumed(args: argparse.Namespace) -> TrackPlan:
 
 
 def _forgets(asked: list[str], setup: Setup) -> list[str]:
-    """What to forget, each in turn and once, in the one spelling that rows have; ``all``: every class or every attribute."""
+    """What to forget, each in turn and once, in the one spelling that rows have.
+
+    ``all``: every class or every attribute, of prompts every label of the first facet.
+    """
     data = setup.dataset()
     if ALL in asked:
         if data.unconditional:
             raise UsageError(f"--forget all: {setup.data} has no classes; write instances:INDEX,…")
-        asked = [f"attribute:{a}" for a in data.attributes] or [class_text(c, data) for c in data.present]
+        labels = [f"{facet.name}:{label}" for facet in data.facets[:1] for label in facet.labels]
+        asked = labels or [f"attribute:{a}" for a in data.attributes] or [class_text(c, data) for c in data.present]
     try:
         return list(dict.fromkeys(parse_forget(text, data).text for text in asked))
     except ValueError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from trainables.data import DATASETS, Images
-from trainables.forgetting import CONDITIONS, INSTANCES, parse_forget
+from trainables.data import DATASETS, NOTHING, Dataset, Facet, Images
+from trainables.forgetting import CONDITIONS, INSTANCES, parse_forget, usual_forget
 
 DIGITS, ATTRIBUTES, DUPLICATED = (DATASETS[name] for name in ("digits", "digits_attributes", "digits_duplicated"))
 
@@ -141,3 +143,102 @@ def test_the_duplicated_images_are_the_first_of_different_digits_with_their_copi
     assert torch.equal(splits.public.images, digits.public.images)
     assert torch.equal(splits.test.images, digits.test.images)
     assert DUPLICATED.judge is DIGITS
+
+
+STYLED = DATASETS["digits_styled"]
+ROWS = 6 * 5  # prompts of a digit
+PETS = Dataset(
+    "pets",
+    5,
+    (3, 8, 8),
+    lambda: None,
+    prompts=("a cat", "a cat in oil", "a dog", "a dog in oil", "a tree"),
+    facets=(
+        Facet("animal", ("cat", "dog"), (0, 0, 1, 1, NOTHING), (1, NOTHING)),
+        Facet("style", ("oil",), (NOTHING, 0, NOTHING, 0, NOTHING), (NOTHING,)),
+    ),
+)
+
+
+@pytest.mark.parametrize("text", ["concept:three", "three", "3", "concept:3", "concept: three"])
+def test_a_label_is_every_prompt_that_asks_for_it_in_one_spelling(text: str) -> None:
+    forget = parse_forget(text, STYLED)
+    assert (forget.text, forget.facet, forget.labels, forget.kind) == ("concept:three", "concept", (3,), CONDITIONS)
+    assert forget.conditions == tuple(range(3 * ROWS, 4 * ROWS)) and len(forget.retained) == 9 * ROWS
+    assert all("three" in STYLED.prompts[row] for row in forget.conditions)
+    assert {forget.label_of(row) for row in forget.retained} == {0, 1, 2, 4, 5, 6, 7, 8, 9}
+    assert forget.roles.count("forget") == ROWS and forget.with_role("retain") == forget.retained
+
+
+def test_labels_are_a_set_and_a_judge_may_say_any_of_them() -> None:
+    forget = parse_forget("concept:seven,three,seven", STYLED)
+    assert (forget.text, forget.labels, len(forget.conditions)) == ("concept:three,seven", (3, 7), 2 * ROWS)
+    assert forget.shown_by(torch.arange(-1, 10)).nonzero().flatten().sub(1).tolist() == [3, 7]
+    assert forget.asked_by(torch.arange(STYLED.conditions)).sum() == 2 * ROWS
+
+
+def test_a_style_is_forgotten_of_every_concept() -> None:
+    forget = parse_forget("style:sketch", STYLED)
+    assert len(forget.conditions) == 10 * 5 and all("sketch" in STYLED.prompts[row] for row in forget.conditions)
+    swapped = {STYLED.prompts[row].replace("sketch", "neon"): anchor for row, anchor in forget.anchor_of.items()}
+    assert all(STYLED.prompts[anchor] == prompt for prompt, anchor in swapped.items())
+
+
+def test_an_anchor_is_the_same_prompt_with_another_label() -> None:
+    forget = parse_forget("concept:three", STYLED)
+    for row, anchor in forget.anchor_of.items():
+        assert STYLED.prompts[anchor] == STYLED.prompts[row].replace("three", "four")
+    both = parse_forget("concept:three,four", STYLED).anchor_of  # each is the other's
+    assert {STYLED.facets[0].shown[anchor] for anchor in both.values()} == {4 + 1}
+    assert parse_forget("3", DIGITS).anchor_of == {}
+
+
+def test_where_no_anchor_is_known_the_empty_prompt_stands_for_it_and_what_is_named_goes_first() -> None:
+    assert parse_forget("animal:cat", PETS).anchor_of == {0: 2, 1: 3}
+    assert parse_forget("concept:dog", PETS).anchor_of == {2: 5, 3: 5}, "the first facet, and the number after the last"
+    assert parse_forget("style:oil", PETS).anchor_of == {1: 5, 3: 5}
+    named = replace(PETS, anchors=(4, 0, NOTHING, NOTHING, NOTHING))
+    assert parse_forget("cat", named).anchor_of == {0: 4, 1: 3}, "one that is forgotten itself stands for nothing"
+    single = replace(PETS, facets=(replace(PETS.facets[0], shown=(0, 0, 1, NOTHING, NOTHING)), PETS.facets[1]))
+    assert parse_forget("cat", single).anchor_of == {0: 2, 1: 2}, "no dog in oil"
+
+
+def test_roles_are_their_authors_but_for_what_is_forgotten() -> None:
+    given = replace(PETS, roles=("forget", "forget", "related", "related", "unrelated"))
+    assert usual_forget(given) == "role:forget" and usual_forget(PETS) == usual_forget(DIGITS) == "3"
+    forget = parse_forget("role:forget", given)
+    assert (forget.text, forget.conditions, forget.labels, forget.facet) == ("role:forget", (0, 1), (0,), "animal")
+    assert forget.with_role("related") == (2, 3) and forget.with_role("unrelated") == (4,)
+    other = parse_forget("style:oil", given)
+    assert other.roles == ("retain", "forget", "related", "forget", "unrelated"), (
+        "nobody asked for row 0 to be forgotten"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "data", "message"),
+    [
+        ("concept:thre", STYLED, "no concept 'thre'; did you mean 'three'. it has zero, one"),
+        ("concept:", STYLED, "no concept ''"),
+        ("concept:three,", STYLED, "no concept ''"),
+        ("concept:10", STYLED, "concept:10: digits_styled has the concepts 0 to 9"),
+        (
+            "stile:neon",
+            STYLED,
+            "no facet 'stile'; did you mean 'style'. write concept:NAME with zero, .* or style:NAME",
+        ),
+        ("attribute:loop", STYLED, "no facet 'attribute'"),
+        ("instances:0", STYLED, "no facet 'instances'"),
+        ("style:" + ",".join(STYLED.facets[1].labels), STYLED, "nothing of digits_styled would be left"),
+        ("role:forget", STYLED, "gives no prompt that role; write concept:NAME"),
+        (
+            "bird",
+            replace(PETS, facets=(Facet("animal", ("cat", "bird"), (0,) * 5, (1, 0)),)),
+            "no prompt of pets asks for it",
+        ),
+        ("role:forget", replace(PETS, roles=("forget", *["retain"] * 4)), "ask for the same animal and style"),
+    ],
+)
+def test_what_no_prompt_asks_for_cannot_be_forgotten(text: str, data: Dataset, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_forget(text, data)

@@ -6,7 +6,7 @@ weights, without which two distances cannot be compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,9 +50,17 @@ def features_of_set(extract: Callable[[torch.Tensor], np.ndarray], images: Image
     return np.concatenate([extract(part.cpu()) for part in images.parts()])
 
 
-def conditions_by_distance(extract: Callable[[torch.Tensor], np.ndarray], forget: Images, retain: Images) -> list[int]:
-    """Retained conditions, nearest first, by the distance of their mean feature to the forget set's."""
+def conditions_by_distance(
+    extract: Callable[[torch.Tensor], np.ndarray], forget: Images, retain: Images, shown: Sequence[int] = ()
+) -> list[int]:
+    """Retained conditions, nearest first, by the distance of their mean feature to the forget set's.
+
+    `shown` says of conditions that are prompts which label of the forgotten facet each asks for: the mean is then over all
+    images of a label, and its prompts come in their own order.
+    """
     centre = features_of_set(extract, forget).mean(axis=0)
-    features, labels = features_of_set(extract, retain), retain.conditions.cpu().numpy()
+    features, conditions = features_of_set(extract, retain), retain.conditions.cpu().numpy()
+    labels = np.asarray(shown)[conditions] if shown else conditions
     distance = {int(c): float(np.linalg.norm(features[labels == c].mean(axis=0) - centre)) for c in np.unique(labels)}
-    return sorted(distance, key=distance.__getitem__)
+    own = shown or range(int(conditions.max()) + 1)
+    return sorted(map(int, np.unique(conditions)), key=lambda condition: distance[own[condition]])

@@ -46,6 +46,14 @@ MISTAKES = {
     "limit below zero": (["--data-limit", "-1"], "--data-limit -1: must be at least 0"),
     "unknown data": (["--data", "mnits:3"], "--data mnits: unknown; did you mean 'mnist'"),
     "class that is not there": (["--data", "mnist", "--data-folder", "clothes", "--forget", "10"], "conditions 0 to 9"),
+    "label that no prompt names": (
+        ["--data", "digits_styled", "--forget", "concept:thre"],
+        "--forget concept:thre: digits_styled has no concept 'thre'; did you mean 'three'?",
+    ),
+    "facet that prompts do not have": (
+        ["--data", "digits_styled", "--forget", "class:3"],
+        "has no facet 'class'; write",
+    ),
     "data beside resume": (["--resume", "run", "--data-limit", "3"], "--data-limit beside --resume"),
 }
 
@@ -219,3 +227,16 @@ def test_a_sweep_over_data_that_are_moved_goes_on_and_over_changed_data_does_not
     labels = elsewhere / "t10k-labels-idx1-ubyte.gz"
     labels.write_bytes(labels.read_bytes()[:4] + b"\1\1\1\1" + labels.read_bytes()[8:])  # another time of compression
     assert "not the files that this run began with" in refusal("--data-folder", str(elsewhere))
+
+
+def test_prompts_need_no_word_about_what_is_forgotten_nor_how_many_samples(capsys: pytest.CaptureFixture[str]) -> None:
+    def asked(*more: str) -> tuple[str, int]:
+        arguments = ["--space", TINY, "--data", "digits_styled", *more]
+        setup = plan_of(launch.parser().parse_args(arguments), launch.parser()).run.setup
+        return setup.forget, setup.samples_per_retained
+
+    assert asked() == ("concept:three", 2), "50 of each of nine digits, by 30 prompts each"
+    assert asked("--forget", "style:neon, photo", "--samples-per-retained", "3") == ("style:photo,neon", 3)
+    assert launch.main(["--space", TINY, "--data", "digits_styled", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "forget concept:three (30 of 300 prompts)" in said and "styles      6: photo, negative, sketch" in said

@@ -14,8 +14,8 @@ from cleanfid.inception_torchscript import InceptionV3W
 from cleanfid.resize import build_resizer
 from torch import nn
 
-from trainables.data import DATASETS
-from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource
+from trainables.data import DATASETS, Images
+from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource, conditions_by_distance
 from trainables.members import MemberFault
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import Workbench, make_reference, model_key, reference_key
@@ -163,3 +163,16 @@ def test_a_feature_network_that_gives_anything_else_is_named(
     classifier_of(own)
     with pytest.raises(MemberFault, match=rf"feature network 'odd'.*{said}.*test_features\.py"):
         features_of(own).extract(torch.zeros(2, 1, 8, 8))
+
+
+def test_of_prompts_it_is_the_images_of_a_label_together_that_are_near_or_far() -> None:
+    """Prompts 0 and 1 ask for one label, 2 and 3 for another: 1 and 2 lie nearest, but 3 is far, and so is its label."""
+    level = torch.tensor([0.3, 0.1, 0.0, 1.0])
+    retain = Images(level.view(-1, 1, 1, 1).expand(-1, 1, 2, 2), torch.arange(4))
+    forget = Images(torch.zeros(2, 1, 2, 2), torch.tensor([4, 4]))
+
+    def extract(images: torch.Tensor) -> np.ndarray:
+        return images.flatten(1).double().numpy()
+
+    assert conditions_by_distance(extract, forget, retain) == [2, 1, 0, 3]
+    assert conditions_by_distance(extract, forget, retain, shown=(0, 0, 1, 1, 2)) == [0, 1, 2, 3]

@@ -62,4 +62,5 @@ def features_of(bench: Workbench) -> FeatureNetwork:
 @kept
 def conditions_by_distance_of(bench: Workbench) -> list[int]:
     """Retained conditions, nearest to the forgotten one first, by their means in the experiment's feature network."""
-    return conditions_by_distance(features_of(bench).extract, forget_set_of(bench), retain_set_of(bench))
+    sets, shown = (forget_set_of(bench), retain_set_of(bench)), bench.experiment.forgetting.shown
+    return conditions_by_distance(features_of(bench).extract, *sets, shown)
