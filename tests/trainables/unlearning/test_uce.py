@@ -160,7 +160,7 @@ def test_weights_that_are_not_finite_are_a_divergence() -> None:
         run.advance(1)
 
 
-@pytest.mark.parametrize("method", ["uce", "rece"])
+@pytest.mark.parametrize("method", ["uce", "rece", "meta(uce)"])
 def test_a_class_conditional_model_is_refused_in_one_line(method: str) -> None:
     member, digits = METHODS[method], DATASETS["digits"]
     three = parse_forget("3", digits)
