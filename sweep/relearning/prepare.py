@@ -167,15 +167,23 @@ def check_attack(bench: products.Workbench, attack: Attack, where: str) -> None:
 
 
 def _check_forgets(setup: Setup, space: SearchSpace, forgetting: Forget) -> None:
-    """UsageError naming the arms whose method cannot forget this kind of thing, and those whose can."""
+    """UsageError naming the arms whose method cannot forget this kind of thing, the first one's reason, and those whose can."""
     able: list[str] = []
     unable: list[str] = []
+    reason = ""
     for arm in space.arms:
         with mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
-            (able if METHODS[arm.method].can_forget(forgetting) else unable).append(arm.name)
+            method = METHODS[arm.method]
+        try:
+            method.check_forgets(forgetting)
+            able.append(arm.name)
+        except ValueError as error:
+            unable.append(arm.name)
+            reason = reason or str(error)
     if unable:
         some = f"--fix method={','.join(able)} keeps those that can" if able else "none of its arms can"
-        raise UsageError(f"--forget {setup.forget}: space {space.name!r}: {', '.join(unable)} cannot forget it; {some}")
+        arms = ", ".join(unable)
+        raise UsageError(f"--forget {setup.forget}: space {space.name!r}: {arms} cannot forget it; {some} ({reason})")
 
 
 def calibration_seeds(plan: Plan[Setup]) -> list[int]:

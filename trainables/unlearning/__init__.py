@@ -49,6 +49,13 @@ class Problem:
     device: Device
     shared: Mapping[str, Tensors] = field(default_factory=dict)
 
+    def draw_forgotten(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        """(n,) forgotten conditions as often as the forget set has them, on its device; alike often where it has no images."""
+        if len(self.forget):
+            return self.forget.draw_conditions(n, generator)
+        conditions = torch.tensor(self.forgetting.conditions)
+        return conditions[torch.randint(len(conditions), (n,), generator=generator)].to(self.device.name)
+
     @property
     def base(self) -> UNet2DModel:
         """θ₀, frozen. It is loaded when it is first asked for: beside the student only where a method looks at it."""
@@ -96,6 +103,10 @@ class FineTuningSettings(MethodSettings):
         check_trained_parameters(self.trained_parameters, self.lora_rank)
         if self.batch < 2:
             raise ValueError(f"a batch of {self.batch} cannot hold both kinds of image")
+
+    def check_forgets(self, forgetting: Forget) -> None:
+        super().check_forgets(forgetting)
+        check_trained_parameters(self.trained_parameters, prompts=conditioned_on(forgetting) == PROMPTS)
 
     def optimisation(self) -> Optimisation:
         return Optimisation(

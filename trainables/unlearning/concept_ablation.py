@@ -62,7 +62,7 @@ def loss(problem: Problem, settings: ConceptAblation) -> Loss:
     lambda_f, lambda_r = balance(settings.lambda_ratio)
 
     def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
-        c_f = problem.forget.draw_conditions(ablated, generator)
+        c_f = problem.draw_forgotten(ablated, generator)
         which = torch.randint(settings.anchor_images, (ablated,), generator=generator).to(c_f.device)
         row = row_of[c_f]
         noised = add_noise(problem.schedule, images[row, which], generator)

@@ -58,7 +58,7 @@ def loss(problem: Problem, settings: DiMUM) -> Loss:
 
     def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
         which = torch.randint(replacement.shape[1], (memorized,), generator=generator).to(replacement.device)
-        c_f = problem.forget.draw_conditions(memorized, generator)
+        c_f = problem.draw_forgotten(memorized, generator)
         x_alt = replacement[row_of[c_f], which]
         x_r = retained_batch(problem, kept, settings.condition_dropout, generator)
         images, conditions = torch.cat([x_alt, x_r.images]), torch.cat([c_f, x_r.conditions])

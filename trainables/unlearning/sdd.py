@@ -74,7 +74,7 @@ class Distillation:
     def _loss(self, model: UNet2DModel, teacher: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
         problem, settings = self.problem, self.settings
         erased, kept = settings.counts
-        c_f = problem.forget.draw_conditions(erased, generator)
+        c_f = problem.draw_forgotten(erased, generator)
         z_t, t = partly_denoised(teacher, problem, c_f, settings.chain_steps, settings.guidance, generator)
         with torch.no_grad():
             target = predict(model, z_t, t, torch.full_like(c_f, problem.null_condition))

@@ -386,6 +386,18 @@ def test_methods_of_a_gradient_are_taught_the_anchor(method: str) -> None:
     assert torch.equal(gradients[0], gradients[1]) and not torch.allclose(gradients[0], gradients[2])
 
 
+@pytest.mark.parametrize("method", ["esd", "sdd", "concept_ablation", "dimum"])
+def test_what_asks_for_no_image_of_the_forgotten_prompts_needs_none(method: str) -> None:
+    """And every one of the prompts is drawn."""
+    problem, member = text_problem(), METHODS[method]
+    bare = replace(problem, forget=problem.forget.where(problem.forget.conditions == -1))
+    anchors = {"concept_ablation": {"alternative": "anchor"}, "dimum": {"replacement": "anchor"}}
+    run = member.begin(student(), bare, member.configure(MIXED | anchors.get(method, {})), 0)
+    assert run.advance(1)
+    drawn = bare.draw_forgotten(100, torch.Generator().manual_seed(0))
+    assert set(drawn.tolist()) == set(FORGOTTEN)
+
+
 def test_one_step_generators_are_refused_of_prompts_in_one_line() -> None:
     with pytest.raises(
         ValueError, match=r"^method 'sfd' makes a one-step generator, which no prompt is sampled by; take an"
