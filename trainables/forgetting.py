@@ -72,6 +72,11 @@ class Forget:
         """Which label of the facet a prompt asks for; of what are no prompts, the condition itself."""
         return self.shown[condition] if self.shown else condition
 
+    @property
+    def labelled(self) -> tuple[int, ...]:
+        """The conditions that stay and say which label of the facet they ask for; of what are no prompts, all that stay."""
+        return tuple(condition for condition in self.retained if self.label_of(condition) != NOTHING)
+
     def with_role(self, role: str) -> tuple[int, ...]:
         """The prompts of a role, by number."""
         return tuple(condition for condition, given in enumerate(self.roles) if given == role)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sweep.procedures.panels import Cell, Heading, Table
 from sweep.procedures.sections import Excess
@@ -26,11 +27,12 @@ def yields(sweep: Sweep, trials: Sequence[Trial]) -> Table:
     for row in sweep.confirm_rows:
         if row["state"] == COMPLETE:
             fresh.setdefault(row["trial_id"], []).append(row)
-    rows_of_trials = []
+    rows_of_trials, labels = [], sweep.prepared.get("labels", ())
     for trial in trials:
         replicates = (fresh if trial.confirmed else searched).get(trial.trial_id, [])
         tops = collections.Counter(r[_TOP] for r in replicates if r[_TOP] is not None)
-        top = ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in tops.most_common(2)) or "—"
+        named = ((_named(c, labels), n) for c, n in tops.most_common(2))
+        top = ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in named) or "—"
         rows_of_trials.append((trial.trial_id, top, *(trial.at(name) for name in YIELDS)))
     names = ("its share", "confidence", "diversity", "distance to retained images")
     return Table(
@@ -38,6 +40,13 @@ def yields(sweep: Sweep, trials: Sequence[Trial]) -> Table:
         (Heading("trial", "trial"), Heading("top class", "words"), *map(Heading, names)),
         tuple(rows_of_trials),
     )
+
+
+def _named(number: Any, labels: Sequence[str]) -> str:
+    """A class's number; of prompts, the label's name, of which -1 is none."""
+    if not labels:
+        return str(number)
+    return labels[number] if 0 <= number < len(labels) else "none of the labels"
 
 
 def audits(sweep: Sweep) -> Iterator[Table]:

@@ -52,6 +52,8 @@ def _classifier(sweep: Sweep) -> str:
         return ""
     held_out = sweep.prepared.get("classifier_held_out")
     over = f" of {held_out} held-out images" if held_out else ""
+    facets = sweep.prepared.get("facet_accuracy", {})
+    over += "".join(f", {name} {100 * share:.1f} %" for name, share in facets.items())
     right = f"{100 * sweep.prepared['classifier_accuracy']:.1f} %{over}"
     return f"The classifier that every sample is shown to is right on {right}."
 

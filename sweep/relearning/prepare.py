@@ -243,6 +243,7 @@ def prepare_all(
     judge = made[CLASSIFIER].facts
     tell(
         f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
+        + _by_facet(judge)
     )
     later = [score_of(experiment, f"base on seed {s}, confirm", "base", confirm, s) for s in plan.replicate_seeds[1:]]
     fids = {w: [made[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
@@ -259,6 +260,7 @@ def prepare_all(
         "without_control": experiment.without_control,
         "classifier_accuracy": judge["held_out_accuracy"],
         "classifier_held_out": judge["held_out_images"],
+        **_of_facets(experiment, judge),
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
         "base_forgotten_accuracy": figures["relearning_accuracy"],
         "calibration_seeds": seeds,
@@ -270,6 +272,20 @@ def prepare_all(
         "seconds": {"prepare": time.monotonic() - start} | _training_times(made),
     }
     return prepared
+
+
+def _by_facet(judge: Mapping[str, Any]) -> str:
+    """`` (concept 96.1%, style 99.9%)``; nothing where conditions are no prompts."""
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in judge.get("facet_accuracy", {}).items())
+    return f" ({shares})" if shares else ""
+
+
+def _of_facets(experiment: Experiment, judge: Mapping[str, Any]) -> dict[str, Any]:
+    """Of prompts, how often the classifier is right in each facet, and the labels of the one that is forgotten."""
+    named = {facet.name: facet.labels for facet in experiment.dataset.facets}
+    if not named:
+        return {}
+    return {"facet_accuracy": judge["facet_accuracy"], "labels": list(named[experiment.forgetting.facet])}
 
 
 def _training_times(made: Mapping[str, Artifact]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from trainables.data import DATASETS
 from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import (
     Diverged,
+    batch_for,
     denoising_loss,
     epsilon_of,
     noise_schedule,
@@ -115,3 +116,8 @@ def test_epsilon_is_had_of_a_prediction_of_either_kind(prediction: str) -> None:
         alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0).double()[t][:, None, None, None]
         v = alpha_bar.sqrt() * noised.noise - (1 - alpha_bar).sqrt() * images
         torch.testing.assert_close(noised.target, v, rtol=1e-6, atol=1e-6)
+
+
+def test_fewer_samples_go_through_at_once_where_they_are_larger() -> None:
+    sizes = [batch_for((4, side, side)) for side in (8, 32, 64, 96, 128, 1024)]
+    assert sizes == [512, 512, 16, 7, 4, 1]

@@ -18,7 +18,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from scipy.stats import rankdata
 
 from trainables.data import Images
-from trainables.diffusion import finite, noised_by, predict
+from trainables.diffusion import batch_for, finite, noised_by, predict
 from trainables.metrics import Figure, Figures, Metric
 from trainables.registry import Registry
 from trainables.training.device import Device
@@ -88,14 +88,16 @@ def audit(audited: Audited) -> Figures:
 
 @torch.inference_mode()
 def image_losses(
-    model: UNet2DModel, schedule: DDIMScheduler, images: Images, device: Device, draws: int = DRAWS, batch: int = 512
+    model: UNet2DModel, schedule: DDIMScheduler, images: Images, device: Device, draws: int = DRAWS, batch: int = 0
 ) -> np.ndarray:
     """(N,) each image's denoising loss under its own condition, a mean over `draws` fixed timesteps and noises.
 
     Timesteps are spread evenly and every image meets the same ones; noise depends on the draw alone, so that two models'
-    losses of one image, and two images' of one model, differ by nothing else. Raises Diverged where one is not finite.
+    losses of one image, and two images' of one model, differ by nothing else. A batch of 0 is as many as fit. Raises
+    Diverged where one is not finite.
     """
     model.eval()
+    batch = batch or batch_for(images.shape)
     horizon = schedule.config["num_train_timesteps"]
     noise = torch.randn((draws, *images.shape), generator=torch.Generator().manual_seed(0)).to(device.name)
     timesteps = ((torch.arange(draws) + 0.5) * horizon / draws).long().to(device.name)

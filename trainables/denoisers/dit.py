@@ -5,6 +5,7 @@ diffusers' own classes, with the interface that losses and samplers expect of a 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from trainables.denoisers.weights import Unset, fill
 from trainables.store import Artifact
 
-VAE_BATCH = 16  # images a pass: a decoder at 256 pixels needs a hundred times what the transformer does
+_VAE_PIXELS = 16 * 256 * 256  # a pass: a decoder at 256 pixels needs a hundred times what the transformer does
+_VAE_IMAGES = 256
 
 
 class DiT(DiTTransformer2DModel):
@@ -57,15 +59,32 @@ def load_vae(artifact: Artifact, device: str) -> AutoencoderKL:
 
 @torch.inference_mode()
 def encode(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
-    """Images (N, C, H, W) in [-1, 1] → latents, on the CPU: each distribution's mode, scaled as the denoiser was trained."""
+    """Images (N, C, H, W) in [-1, 1] → latents, on the CPU: each distribution's mode, scaled as the denoiser was trained.
+
+    Peers train on a draw from each distribution; a mode needs no seed, and of Stable Diffusion's VAE the spread is small.
+    """
     device = next(vae.parameters()).device
-    parts = [vae.encode(part.to(device)).latent_dist.mode().cpu() for part in images.split(VAE_BATCH)]
+    parts = [
+        vae.encode(part.to(device)).latent_dist.mode().cpu() for part in images.split(vae_batch(*images.shape[-2:]))
+    ]
     return torch.cat(parts) * vae.config.scaling_factor
 
 
 @torch.inference_mode()
 def decode(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
-    """Latents → images (N, C, H, W) in [-1, 1], on the device of the latents."""
+    """Latents → images (N, C, H, W) in [-1, 1], on the device of the latents.
+
+    In float32 where the VAE's file says ``force_upcast``, whatever is computed around it: SDXL's overflows below.
+    """
     device = next(vae.parameters()).device
     scaled = latents.to(device).float() / vae.config.scaling_factor
-    return torch.cat([vae.decode(part).sample.clamp(-1, 1) for part in scaled.split(VAE_BATCH)]).to(latents.device)
+    smaller = 2 ** (len(vae.config.block_out_channels) - 1)
+    parts = scaled.split(vae_batch(*(smaller * side for side in latents.shape[-2:])))
+    whole = torch.autocast(device.type, enabled=False) if vae.config.force_upcast else nullcontext()
+    with whole:
+        return torch.cat([vae.decode(part).sample.float().clamp(-1, 1) for part in parts]).to(latents.device)
+
+
+def vae_batch(height: int, width: int) -> int:
+    """Images that a VAE takes in one pass: 16 at 256 pixels a side, 4 at 512, 1 at 1024."""
+    return max(1, min(_VAE_IMAGES, _VAE_PIXELS // (height * width)))

@@ -1,7 +1,11 @@
-"""A diffusers pipeline's models as ours: read from safetensors, with a class row for every condition of a data set."""
+"""A diffusers pipeline's models as ours: read from safetensors, with a row for every condition of a data set.
+
+A row is one of a class embedding; or of the table of the data set's prompts, encoded by the pipeline's own text encoders.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +15,23 @@ from safetensors import SafetensorError
 
 from trainables.data import Dataset
 from trainables.denoisers.dit import DiT, class_tables
+from trainables.denoisers.encoding import INSTALL, encoded_prompts
 from trainables.denoisers.layout import folder_of
 from trainables.denoisers.models import AttributeEmbedding, build, model_facts, plain_config
-from trainables.denoisers.recipes import DIT, UNET, Pretrained
+from trainables.denoisers.parts import PARTS, TRANSFORMERS, variant_in
+from trainables.denoisers.prompts import KIND, Prompts, load_prompts, put_prompts
+from trainables.denoisers.recipes import DIT, SDXL, UNET, Pretrained
+from trainables.denoisers.text_unet import STOCK, TextUNet, with_prompts
 from trainables.denoisers.weights import weights_of
-from trainables.store import Artifact, Store
+from trainables.store import Artifact, Store, artifact_key, code_version
+from trainables.training.device import Device
 
-_READ: dict[str, Any] = {
-    "local_files_only": True,
-    "low_cpu_mem_usage": False,
-    "torch_dtype": torch.float32,
-    "output_loading_info": True,
+_READ: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+_READ_BY: dict[
+    str, dict[str, Any]
+] = {  # by the library whose class it is: everything in float32, whatever the files are in
+    "diffusers": {"torch_dtype": torch.float32, "low_cpu_mem_usage": False},
+    TRANSFORMERS: {"dtype": torch.float32},
 }
 
 
@@ -33,13 +43,74 @@ def put_pretrained(
     dataset: Dataset,
     facts: dict[str, Any],
     vae_key: str = "",
+    device: Device | None = None,
 ) -> Artifact:
-    """Copy a pipeline's denoiser into the store under `key`, and its VAE under `vae_key`, where one is given."""
+    """Copy a pipeline's denoiser into the store under `key`, and its VAE under `vae_key`, where one is given.
+
+    Of a text-to-image pipeline the table of the data set's prompts is made too, on the device.
+    """
     if vae_key:  # first: the model's artifact says that all is there
         vae = imported_vae(pretrained)
         store.put(vae_key, "vae", {"vae": plain_config(vae)}, weights_of(vae))
-    model = imported_model(pretrained, dataset)
+    if pretrained.told_prompts:
+        prompts = load_prompts(make_prompts(store, pretrained, dataset, device or Device()))
+        model: torch.nn.Module = imported_text_unet(pretrained, prompts)
+    else:
+        model = imported_model(pretrained, dataset)
     return store.put(key, kind, model_facts(model, pretrained) | facts, weights_of(model))
+
+
+def prompts_key(pretrained: Pretrained, dataset: Dataset, device: Device) -> str:
+    """Key of the table of a data set's prompts, as a pipeline's text encoders encode them."""
+    config = {
+        "texts": dataset.prompts,
+        "encoders": pretrained.text_digest,
+        "zeros_for_empty": pretrained.zeros_for_empty,
+        "pixels": pretrained.image_shape[1:] if pretrained.kind == SDXL else None,
+        "device": "cuda" if device.on_gpu else "cpu",
+    }
+    return artifact_key(KIND, config, {}, code_version(__name__))
+
+
+def make_prompts(store: Store, pretrained: Pretrained, dataset: Dataset, device: Device) -> Artifact:
+    """The table of a data set's prompts, found or made; the text encoders are read for it and are gone afterwards."""
+    key = prompts_key(pretrained, dataset, device)
+    if artifact := store.whole(key):
+        return artifact
+    prompts = imported_prompts(pretrained, dataset.prompts, device)
+    most = prompts.tokens.shape[1]
+    facts = {
+        "prompts": list(dataset.prompts),
+        "encoders": pretrained.text_digest,
+        "zeros_for_empty": pretrained.zeros_for_empty,
+        "full": [text for text, real in zip(dataset.prompts, prompts.real, strict=False) if real == most],
+    }
+    return put_prompts(store, key, prompts, facts)
+
+
+def imported_prompts(pretrained: Pretrained, texts: tuple[str, ...], device: Device) -> Prompts:
+    """The table of `texts` and then the empty prompt. ValueError where transformers, an extra, is not installed."""
+    if importlib.util.find_spec(TRANSFORMERS) is None:
+        raise ValueError(
+            f"{pretrained.source}: its prompts are encoded by {TRANSFORMERS}, which is not installed; {INSTALL}"
+        )
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    names = [name for name in PARTS[pretrained.kind] if name.startswith("text_encoder")]
+    tokenizers = [_tokenizer(pretrained, name.replace("text_encoder", "tokenizer")) for name in names]
+    kinds = [getattr(transformers, PARTS[pretrained.kind][name].classes[0]) for name in names]
+    encoders = [_read(kind, pretrained, name).to(device.name).eval() for kind, name in zip(kinds, names, strict=True)]
+    height, width = pretrained.image_shape[1:]
+    try:
+        return encoded_prompts(texts, tokenizers, encoders, (height, width), pretrained.zeros_for_empty)
+    except ValueError as error:
+        raise ValueError(f"{pretrained.source}: {error}") from None
+
+
+def imported_text_unet(pretrained: Pretrained, prompts: Prompts) -> TextUNet:
+    """The pipeline's U-Net, told rows of a table of prompts."""
+    return with_prompts(_read(STOCK, pretrained, pretrained.kind), prompts)
 
 
 def imported_model(pretrained: Pretrained, dataset: Dataset) -> torch.nn.Module:
@@ -75,8 +146,10 @@ def bits_of(codes: int, attributes: int) -> torch.Tensor:
 def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
     """A part of the pipeline. ValueError where its files are damaged, or lack weights: diffusers would make some up."""
     where, folder = f"{pretrained.source}: {part}", folder_of(Path(pretrained.folder), part)
+    of = PARTS[pretrained.kind].get(part) or next(iter(PARTS[pretrained.kind].values()))
+    variant = variant_in(folder, of.weights)
     try:
-        model, loading = kind.from_pretrained(folder, use_safetensors=True, **_READ)
+        model, loading = kind.from_pretrained(folder, variant=variant, **_READ, **_READ_BY[of.library])
     except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{where} cannot be read ({type(error).__name__}: {reason})") from error
@@ -88,6 +161,18 @@ def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
     if broken:
         raise ValueError(f"{where} has weights that are no finite numbers, in {broken[0]}; it makes nothing")
     return model
+
+
+def _tokenizer(pretrained: Pretrained, part: str) -> Any:
+    """A tokenizer of the pipeline; ValueError where its files are damaged."""
+    from transformers import CLIPTokenizer
+
+    folder = folder_of(Path(pretrained.folder), part)
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the tokenizers library raises plain Exceptions
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise ValueError(f"{pretrained.source}: {part} cannot be read ({type(error).__name__}: {reason})") from error
 
 
 def _with_attributes(model: UNet2DModel, attributes: int) -> UNet2DModel:

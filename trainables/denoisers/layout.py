@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.denoisers.recipes import UNET
+from trainables.denoisers.recipes import SD, SDXL, UNET
+
+_DENOISERS = {SD: UNET, SDXL: UNET}  # the others' folders have their kinds' names
 
 
 def folder_of(root: Path, part: str) -> Path:
-    """Where a part of the pipeline lies: in its folder, or a UNet, as older pipelines have it, in the root."""
+    """Where a part of the pipeline, or the denoiser of a kind of it, lies: in its folder, or a UNet in the root.
+
+    The latter as older pipelines have it.
+    """
+    part = _DENOISERS.get(part, part)
     return root if part == UNET and not (root / part).exists() and (root / "config.json").is_file() else root / part
 
 

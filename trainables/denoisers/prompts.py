@@ -7,7 +7,7 @@ the text encoders of the pipeline that the model came with; they are in nobody's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,10 +65,9 @@ class Prompts:
         return {name: table for name, table in tables.items() if table is not None}
 
 
-def put_prompts(store: Store, key: str, prompts: Prompts, facts: Mapping[str, Any]) -> Prompts:
-    """Commit the table under `key`; gives it with that key."""
-    store.put(key, KIND, facts, prompts.tensors())
-    return replace(prompts, key=key)
+def put_prompts(store: Store, key: str, prompts: Prompts, facts: Mapping[str, Any]) -> Artifact:
+    """Commit the table under `key`."""
+    return store.put(key, KIND, facts, prompts.tensors())
 
 
 def load_prompts(artifact: Artifact, device: str = "cpu") -> Prompts:

@@ -11,7 +11,11 @@ from trainables.sampling.noise_schedule import NoiseSchedule
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler
 
-UNET, DIT = "unet", "transformer"  # a pipeline's folder of the denoiser, by its kind
+UNET, DIT = "unet", "transformer"  # kinds of pipeline, called as the folders of their denoisers are, …
+SD, SDXL = (
+    "stable_diffusion",
+    "stable_diffusion_xl",
+)  # … and those that are told prompts, whose denoisers are in ``unet``
 
 
 class Recipe(Protocol):
@@ -71,6 +75,9 @@ class BaseModel:
         return asdict(self)
 
 
+_OF_NO_PRODUCT = ("source", "folder", "commit", "notes")
+
+
 @dataclass(frozen=True)
 class Pretrained:
     """A base model (or a control, or someone's unlearned model) that was trained elsewhere: a diffusers pipeline.
@@ -79,6 +86,10 @@ class Pretrained:
     what the denoiser takes and `image_shape` what it stands for: another shape means latents of the pipeline's VAE.
     `classes` are the rows of its class embedding, the null row included where `null` says that there is one; 0 of an
     unconditional model. `rows` names, for each condition of the data set, the pipeline's own class; empty: the same numbers.
+
+    A text-to-image pipeline has no classes; its null condition is the empty prompt, for which SDXL is told zeros where it says
+    so (`zeros_for_empty`). `text_digest` is the part of the digest that prompts' embeddings depend on. `notes` say of its files
+    what a user may wonder about.
     """
 
     source: str  # the folder or hub id, as given
@@ -93,6 +104,9 @@ class Pretrained:
     commit: str = ""  # of a hub id
     rows: tuple[int, ...] = ()
     batch: int = 128  # of whoever trains it further and has no batch of his own
+    zeros_for_empty: bool = False
+    text_digest: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def label_dropout(self) -> float:
@@ -101,7 +115,12 @@ class Pretrained:
 
     @property
     def in_latents(self) -> bool:
-        return self.kind == DIT
+        return self.kind != UNET
+
+    @property
+    def told_prompts(self) -> bool:
+        """Whether its conditions are prompts."""
+        return self.kind in (SD, SDXL)
 
     def noise_schedule(self) -> Any:
         return self.schedule.scheduler()
@@ -111,7 +130,7 @@ class Pretrained:
     @property
     def identity(self) -> dict[str, Any]:
         """What of it determines a product: its files, what was read in them, and which of its classes are the data set's."""
-        return {name: value for name, value in asdict(self).items() if name not in ("source", "folder", "commit")}
+        return {name: value for name, value in asdict(self).items() if name not in _OF_NO_PRODUCT}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 
 from trainables.denoisers.prompts import Prompts
 
+STOCK = UNet2DConditionModel  # as a pipeline's folder has it
+
 
 class TextUNet(UNet2DConditionModel):
     """A U-Net whose condition is a row of a table of prompts: (B, C, H, W), (B,) or () t, (B,) rows → (B, C, H, W).

@@ -19,12 +19,27 @@ BY_KIND = {"conditions": "classifier", "instances": "copies"}
 
 
 @dataclass(frozen=True)
+class Verdicts:
+    """What images show, facet by facet: `labels` (N, F) int64, `NOTHING` for none of the facet's, and `confidence` (N, F).
+
+    The F facets are those of a data set of prompts, in its order. Other data have one, whose labels are the conditions.
+    """
+
+    labels: torch.Tensor
+    confidence: torch.Tensor
+
+    def of(self, facet: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N,) the label of one facet, and (N,) how sure it is."""
+        return self.labels[:, facet], self.confidence[:, facet]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a judge is shown: samples, and what is known of them.
 
-    `images` (N, C, H, W) in [-1, 1]; `predicted` (N,) the condition the data set's classifier gives each and `confidence` (N,)
-    how sure it is; `asks` says of conditions (N,) which ask for what was forgotten, (N,) bool. `forgotten` and `retained` are
-    the training images, read when they are first asked for.
+    `images` (N, C, H, W) in [-1, 1]; `predicted` (N,) the condition the data set's classifier gives each, of prompts the label
+    of the forgotten facet, and `confidence` (N,) how sure it is; `asks` says of such (N,) which are what was forgotten, (N,)
+    bool. `forgotten` and `retained` are the training images, read when they are first asked for.
     """
 
     images: torch.Tensor

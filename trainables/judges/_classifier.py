@@ -6,14 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainables.data import Dataset, Images
+from trainables.data import NOTHING, Dataset, Images
 from trainables.denoisers.recipes import ClassifierRecipe
+from trainables.judges import Verdicts
 from trainables.store import Artifact
 
 
 class Classifier(nn.Module):
     """Images (N, C, H, W) in [-1, 1] → logits (N, conditions), or (N, attributes) where a condition is their vector.
 
+    Where conditions are prompts, logits (N, labels of all facets): a head for each facet, in their order, on one trunk.
     `features` gives (N, features), before the last rectifier.
     """
 
@@ -34,7 +36,11 @@ class Classifier(nn.Module):
             nn.LazyLinear(recipe.features),
         )
         self.attributes = len(dataset.attributes)
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(recipe.features, self.attributes or dataset.conditions))
+        self.facets = dataset.facets
+        self.labels = [len(facet.labels) for facet in dataset.facets]  # of each head
+        self.shown = torch.tensor([facet.shown for facet in dataset.facets])  # (facets, prompts)
+        outputs = self.attributes or sum(self.labels) or dataset.conditions
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(recipe.features, outputs))
         self.body.eval()(torch.zeros(1, *dataset.shape))  # sizes the lazy layer
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -44,11 +50,23 @@ class Classifier(nn.Module):
         return self.head(self.body(images))
 
     def loss(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy with the conditions, binary for each attribute where they are vectors."""
+        """Cross-entropy with the conditions, binary for each attribute where they are vectors.
+
+        Of prompts, the sum over facets of the mean cross-entropy with the labels that are asked for, where one is.
+        """
+        if self.facets:
+            heads = zip(self(images).split(self.labels, dim=1), self.shown[:, conditions], strict=True)
+            return torch.stack([_mean_cross_entropy(logits, asked) for logits, asked in heads]).sum()
         if not self.attributes:
             return F.cross_entropy(self(images), conditions)
         bits = conditions[:, None] >> torch.arange(self.attributes) & 1
         return F.binary_cross_entropy_with_logits(self(images), bits.float())
+
+
+def _mean_cross_entropy(logits: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+    """Over those of (B,) that ask for a label; 0 where none does."""
+    total = F.cross_entropy(logits, asked, ignore_index=NOTHING, reduction="sum")
+    return total / (asked != NOTHING).sum().clamp(min=1)
 
 
 def _layer(channels: int, wide: int) -> list[nn.Module]:
@@ -82,18 +100,34 @@ def load_classifier(artifact: Artifact, dataset: Dataset) -> Classifier:
     return model.eval()
 
 
-def verdicts(model: Classifier, images: torch.Tensor, batch: int = 1024) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N,) the condition each image is given, and (N,) how sure of it: its probability, over attributes their mean one."""
+def verdicts(model: Classifier, images: torch.Tensor, batch: int = 1024) -> Verdicts:
+    """What the classifier gives each of (N, C, H, W), and its probability of that; over attributes the mean one."""
     with torch.inference_mode():
         logits = torch.cat([model(part) for part in images.split(batch)])
-    if not model.attributes:
-        confidence, predicted = logits.softmax(dim=1).max(dim=1)
-        return predicted, confidence
-    has = logits > 0
-    return (has << torch.arange(model.attributes)).sum(dim=1), logits.abs().sigmoid().mean(dim=1)
+    if model.attributes:
+        has = logits > 0
+        labels, confidence = (has << torch.arange(model.attributes)).sum(dim=1), logits.abs().sigmoid().mean(dim=1)
+        return Verdicts(labels[:, None], confidence[:, None])
+    heads = logits.split(model.labels or [logits.shape[1]], dim=1)
+    confidences, predictions = zip(*(head.softmax(dim=1).max(dim=1) for head in heads), strict=True)
+    return Verdicts(torch.stack(predictions, dim=1), torch.stack(confidences, dim=1))
 
 
 def accuracy(model: Classifier, images: Images) -> float:
-    """Share of `images` given their condition, with all of its attributes."""
-    given = torch.cat([verdicts(model, part)[0] for part in images.parts()])
-    return float((given == images.conditions).float().mean())
+    """Share of `images` given their condition, with all of its attributes; of prompts, every label that theirs asks for."""
+    right, asked = _right(model, images)
+    return float((right | ~asked).all(dim=1).float().mean())
+
+
+def facet_accuracy(model: Classifier, images: Images) -> dict[str, float]:
+    """By facet, the share of `images` given the label that their prompt asks for, of those whose asks for one."""
+    right, asked = _right(model, images)
+    of_facets = zip(model.facets, right.T, asked.T, strict=True)
+    return {facet.name: float(given[told].float().mean()) for facet, given, told in of_facets if told.any()}
+
+
+def _right(model: Classifier, images: Images) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of images and facets (N, F): whether the right label is given, and whether one is asked for."""
+    given = torch.cat([verdicts(model, part).labels for part in images.parts()])
+    asked = model.shown[:, images.conditions].T if model.facets else images.conditions[:, None]
+    return given == asked, asked != NOTHING

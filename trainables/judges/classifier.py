@@ -1,4 +1,4 @@
-"""The data set's classifier: a sample shows what was forgotten where it is given any condition that asks for it."""
+"""The data set's classifier: a sample shows what was forgotten where it is given any condition, or label, that is it."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from trainables.judges import Evidence, register
 
 @register("classifier")
 def classifier(evidence: Evidence) -> torch.Tensor:
-    """By the condition each sample is given, however sure the classifier is."""
+    """By the condition or label each sample is given, however sure the classifier is."""
     return evidence.asks(evidence.predicted)

@@ -92,12 +92,18 @@ class Evaluation:
     condition the judge gives each and `confidence` (N,) how sure it is; `shows` (N,) bool: shows what was forgotten;
     `features` (N, d) float64; `reference` the retained training images'. `prompted`: conditions mean something;
     `instances` (M, C, H, W) the single images that were to be forgotten, each once, where it was those.
+
+    Of conditions that are prompts, `predicted` is the label of the facet that was forgotten, and `asked` (N,) the one each
+    sample was prompted for, `NOTHING` where its prompt says none; else `asked` are the conditions. `other_predicted` and
+    `other_asked` (N, F - 1) are the same of the other facets that the judge can tell, and `of_anchor` (N,) bool: prompted for
+    what stands for the forgotten.
     """
 
     images: torch.Tensor
     conditions: torch.Tensor
     of_forgotten: torch.Tensor
     of_retained: torch.Tensor
+    asked: torch.Tensor
     predicted: torch.Tensor
     confidence: torch.Tensor
     shows: torch.Tensor
@@ -105,6 +111,9 @@ class Evaluation:
     reference: Reference
     prompted: bool = True
     instances: torch.Tensor | None = None
+    other_asked: torch.Tensor | None = None
+    other_predicted: torch.Tensor | None = None
+    of_anchor: torch.Tensor | None = None
 
 
 METRICS: Registry[Metric] = Registry("metric", __name__)

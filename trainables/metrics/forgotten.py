@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from trainables.features._distances import nearest_squared_distance, neighbour_squared_distance
 from trainables.metrics import Evaluation, Figure, Figures, Reference, register
@@ -13,7 +12,7 @@ from trainables.metrics import Evaluation, Figure, Figures, Reference, register
 FIGURES = (
     Figure(
         "forgotten_top_class",
-        description="the class most forgotten-condition samples are given now",
+        description="the class most forgotten-condition samples are given now; of prompts a label's number, -1: none of them",
         whole=True,
     ),
     Figure("forgotten_top_share", description="share of them that it gets", unit="share", samples="forgotten"),
@@ -43,11 +42,11 @@ def forgotten(samples: Evaluation) -> Figures:
     mask = samples.of_forgotten
     if int(mask.sum()) < 2 or not samples.prompted:
         return {}
-    counts = torch.bincount(samples.predicted[mask])
+    given, counts = samples.predicted[mask].unique(return_counts=True)
     real = samples.reference.features.astype(np.float64)
     distance = np.median(nearest_squared_distance(samples.features[mask.numpy()], real) ** 0.5)
     return {
-        "forgotten_top_class": int(counts.argmax()),
+        "forgotten_top_class": int(given[counts.argmax()]),
         "forgotten_top_share": float(counts.max() / counts.sum()),
         "forgotten_confidence": float(samples.confidence[mask].mean()),
         "forgotten_diversity": float(samples.images[mask].std(dim=0).mean()),

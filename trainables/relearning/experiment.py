@@ -212,7 +212,7 @@ def _base_from_json(values: dict[str, Any]) -> Any:
     if "source" not in values:
         return BaseModel(**{**values, "channels": tuple(values["channels"])})
     schedule = {**values["schedule"], "trained_betas": tuple(values["schedule"]["trained_betas"])}
-    lists = {name: tuple(values[name]) for name in ("shape", "image_shape", "rows")}
+    lists = {name: tuple(values.get(name, ())) for name in ("shape", "image_shape", "rows", "notes")}
     return Pretrained(**{**values, **lists, "schedule": NoiseSchedule(**schedule)})
 
 

@@ -24,9 +24,9 @@ def excluded(
     """Why a trial cannot be feasible: the first limit whose one-sided bound lies on the wrong side, by more than its slack;
     None to go on.
 
-    Accuracies are bounded by Wilson's interval over their samples; `fid_delta` by Student's t with its standard deviation
-    over `fid_delta_seeds` sampling seeds, which was measured on the retrain control and taken to hold for θᵤ. A figure whose
-    noise is not known never stops a trial.
+    Accuracies are bounded by Wilson's interval over their samples, which `retain_accuracy` has of so many `retained` conditions;
+    `fid_delta` by Student's t with its standard deviation over `fid_delta_seeds` sampling seeds, which was measured on the
+    retrain control and taken to hold for θᵤ. A figure whose noise is not known never stops a trial.
     """
     counts = {"unlearning_accuracy": samples.forgotten, "retain_accuracy": samples.per_retained * retained}
     for limit in limits:

@@ -61,7 +61,7 @@ class Pipeline(pipeline.Pipeline):
             self._take_glance(stage, artifact, report)
         elif isinstance(stage, ScoreStage):
             report.curves = self._take_score(stage, artifact)
-            spec, retained = self.spec, len(self.spec.experiment.retained)
+            spec, retained = self.spec, len(self.spec.experiment.forgetting.labelled)
             report.cause = excluded(self.figures, spec.gate, spec.samples, retained, spec.fid_delta_sd)
         elif isinstance(stage, AttackStage):
             report.curves = self._take_rung(stage, artifact)

@@ -71,9 +71,10 @@ def schedule_from(config: Mapping[str, Any]) -> NoiseSchedule:
     """The schedule a pipeline's ``scheduler_config.json`` describes, whatever sampler wrote it.
 
     ValueError unless it is a schedule of β for a model that predicts ε or v, which the file says: a name never does. DDPM's
-    defaults are DDIM's wherever a file leaves a value out. How other samplers spread their steps says nothing of training:
-    there DDIM's own defaults stand. They stand for ``linspace`` too: timesteps of that spacing are further apart than
-    diffusers' DDIM step goes, and samples come out wrong.
+    defaults are DDIM's wherever a file leaves a value out. Where another sampler's file says what DDIM's last step is to do
+    (``set_alpha_to_one``), as those of Stable Diffusion do, DDIM steps as it does in diffusers when it is made of that file. How
+    other samplers spread their steps says nothing of training: there DDIM's own defaults stand. They stand for ``linspace``
+    too: timesteps of that spacing are further apart than diffusers' DDIM step goes, and samples come out wrong.
     """
     name = config.get("_class_name", "its scheduler")
     if "beta_schedule" not in config and not config.get("trained_betas"):
@@ -83,7 +84,7 @@ def schedule_from(config: Mapping[str, Any]) -> NoiseSchedule:
             raise ValueError(f"{name} sets {refused}, which no loss or sampler here knows")
     values = {n: config[n] for n in NoiseSchedule.__dataclass_fields__ if config.get(n) is not None}
     ddpm = name in ("DDIMScheduler", "DDPMScheduler")
-    if not ddpm:
+    if not ddpm and "set_alpha_to_one" not in config:
         values = {n: v for n, v in values.items() if n not in ("steps_offset", "timestep_spacing", "set_alpha_to_one")}
     if values.get("timestep_spacing") == "linspace":
         del values["timestep_spacing"]

@@ -152,8 +152,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no pipeline": (lambda r: (r / "model_index.json").unlink(), "not a diffusers pipeline"),
     "no folder": (shutil.rmtree, "no such folder"),
     "another pipeline": (
-        lambda r: edit(r / "model_index.json", _class_name="StableDiffusionPipeline"),
-        "StableDiffusionPipeline is none of DDPMPipeline",
+        lambda r: edit(r / "model_index.json", _class_name="StableDiffusionInpaintPipeline"),
+        "StableDiffusionInpaintPipeline is none of DDPMPipeline",
     ),
     "code of its own": (
         lambda r: edit(r / "model_index.json", unet=["my_unet", "MyUNet"]),

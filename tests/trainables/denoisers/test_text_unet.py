@@ -65,7 +65,7 @@ def test_a_row_says_what_its_embeddings_say(pooled: bool) -> None:
 @pytest.mark.parametrize("pooled", [False, True], ids=["sd", "sdxl"])
 def test_a_text_unet_is_an_artifact_that_names_its_prompts(pooled: bool, tmp_path: Path) -> None:
     store, key = Store(tmp_path), "a" * 64
-    prompts = put_prompts(store, "b" * 64, prompts_of(pooled), {"texts": ["one", "two", ""]})
+    prompts = load_prompts(put_prompts(store, "b" * 64, prompts_of(pooled), {}))
     model = with_prompts(theirs_of(pooled), prompts)
     assert not any("prompts" in name for name in model.state_dict())
     store.put(key, "model", model_facts(model, RECIPE), weights_of(model))

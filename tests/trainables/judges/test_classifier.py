@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.data import dataset
+from trainables.data import NOTHING, Facet, Images, dataset
 from trainables.denoisers.recipes import ClassifierRecipe, recipe_for
-from trainables.judges._classifier import Classifier, accuracy, train_classifier
+from trainables.judges._classifier import Classifier, accuracy, facet_accuracy, train_classifier, verdicts
 
 SIZES = {8: 1, 12: 2, 16: 2, 28: 2, 32: 2, 64: 3, 128: 4}
 
@@ -55,3 +55,36 @@ def test_larger_images_are_learned_too() -> None:
     splits = data.load()
     recipe = replace(recipe_for(data.shape), train_steps=80, width=8)
     assert accuracy(train_classifier(data, splits.train, recipe, seed=0), splits.test) > 0.7
+
+
+def test_of_prompts_there_is_a_head_for_each_facet_and_its_accuracy_is_told_apart() -> None:
+    data = dataset("digits_styled")
+    splits = data.load()
+    recipe = replace(recipe_for(data.shape), train_steps=150, width=8)
+    model = train_classifier(data, splits.train, recipe, seed=0)
+    given = verdicts(model, splits.test.batch(torch.arange(60)).images)
+    assert given.labels.shape == given.confidence.shape == (60, 2) and model.head[1].out_features == 10 + 6
+    by_facet, together = facet_accuracy(model, splits.test), accuracy(model, splits.test)
+    assert by_facet["style"] > 0.9 > 0.5 < by_facet["concept"]
+    assert by_facet["concept"] + by_facet["style"] - 1 <= together + 1e-6 <= min(by_facet.values()) + 2e-6
+
+
+def test_a_prompt_that_says_nothing_of_a_facet_is_no_lesson_in_it() -> None:
+    """The gradient of the style's head is 0 where no prompt names a style, and the loss is that of the concept alone."""
+    concept = Facet("concept", ("cat", "dog"), (0, 1, 0), (1, 0))
+    style = Facet("style", ("oil", "ink"), (NOTHING, NOTHING, 1), (1, 0))
+    data = replace(
+        dataset("digits"), conditions=3, present=(), prompts=("cat", "dog", "cat, ink"), facets=(concept, style)
+    )
+    model = Classifier(data, ClassifierRecipe(width=4, features=4)).eval()
+    images = Images(torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 1, 0]))
+    loss = model.loss(images.images, images.conditions)
+    logits = model(images.images)
+    assert torch.allclose(loss, nn.functional.cross_entropy(logits[:, :2], images.conditions))
+    loss.backward()
+    assert model.head[1].weight.grad[2:].abs().max() == 0 < model.head[1].weight.grad[:2].abs().max()
+    told = model.loss(images.images, torch.tensor([0, 1, 1, 2]))
+    expected = nn.functional.cross_entropy(logits[:, :2], torch.tensor([0, 1, 1, 0]))
+    expected = expected + nn.functional.cross_entropy(logits[3:, 2:], torch.tensor([1]))
+    assert torch.allclose(told, expected)
+    assert list(facet_accuracy(model, images)) == ["concept"], "of the other nothing is known"

@@ -27,6 +27,7 @@ def evaluation(conditions: list[int], predicted: list[int], images: torch.Tensor
         conditions=torch.tensor(conditions),
         of_forgotten=asked,
         of_retained=~asked,
+        asked=torch.tensor(conditions),
         predicted=torch.tensor(predicted),
         confidence=torch.full((n,), 0.6),
         shows=torch.tensor(predicted) == FORGOTTEN,
@@ -93,6 +94,38 @@ def test_accuracies_by_hand() -> None:
     )
 
 
+def of_prompts() -> Evaluation:
+    """Six prompts that ask for (concept, style): the forgotten concept 3 in two styles, and others, one of which says none."""
+    samples = evaluation([0, 1, 2, 3, 4, 5], [3, 1, 1, 3, 2, -1])
+    return replace(
+        samples,
+        of_forgotten=torch.tensor([1, 1, 0, 0, 0, 0]).bool(),
+        of_retained=torch.tensor([0, 0, 1, 1, 1, 1]).bool(),
+        asked=torch.tensor([3, 3, 1, 2, 2, -1]),
+        other_asked=torch.tensor([[0], [1], [0], [1], [-1], [1]]),
+        other_predicted=torch.tensor([[0], [0], [0], [1], [1], [-1]]),
+        of_anchor=torch.tensor([0, 0, 1, 1, 0, 0]).bool(),
+    )
+
+
+def test_of_prompts_accuracies_are_of_what_each_asks_for_in_the_forgotten_facet_and_in_the_others() -> None:
+    figures = evaluate(of_prompts())
+    assert figures["unlearning_accuracy"] == 1 / 2
+    assert figures["retain_accuracy"] == pytest.approx(2 / 3), "the prompt that says no concept is not among them"
+    assert figures["cross_facet_accuracy"] == pytest.approx(3 / 5), (
+        "over forgotten and retained prompts that say a style"
+    )
+    assert figures["anchors_as_forgotten"] == 1 / 2
+    assert figures["forgotten_top_class"] == 1, "the lower one of equals"
+
+
+def test_what_only_some_prompts_were_sampled_of_has_no_figure_over_all() -> None:
+    forgotten_alone = replace(of_prompts(), of_retained=torch.zeros(6).bool(), of_anchor=torch.zeros(6).bool())
+    assert not evaluate(forgotten_alone).keys() & {"cross_facet_accuracy", "anchors_as_forgotten", "retain_accuracy"}
+    nothing = replace(of_prompts(), predicted=torch.full((6,), -1))
+    assert evaluate(nothing)["forgotten_top_class"] == -1, "most show none of the labels"
+
+
 def test_the_fid_is_over_retained_conditions_alone() -> None:
     samples = evaluation([3, 3, 1, 2, 4, 5], [0] * 6)
     assert METRICS["frechet"](samples)["fid"] == pytest.approx(
@@ -144,7 +177,7 @@ def test_the_distance_of_instances_is_that_to_their_nearest_sample() -> None:
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ({"over": "retain"}, "over 'retain' is none of 'forgotten', 'retained', 'audited'"),
+        ({"over": "retain"}, "over 'retain' is none of 'forgotten', 'retained'"),
         ({"direction": "minimize"}, "direction 'minimize' is none of"),
         ({"samples": "all"}, "samples 'all' is none of"),
     ],

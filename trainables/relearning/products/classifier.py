@@ -1,11 +1,11 @@
-"""The judge, trained on the data set that tells its images apart."""
+"""The classifier, trained on the data set that tells its images apart: the judge, unless another is asked for."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
 
-from trainables.judges._classifier import Classifier, accuracy, load_classifier, train_classifier
+from trainables.judges._classifier import Classifier, accuracy, facet_accuracy, load_classifier, train_classifier
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, Store, artifact_key, code_version, machine
@@ -19,7 +19,7 @@ def classifier_key(experiment: Experiment) -> str:
 
 
 def make_classifier(experiment: Experiment) -> Artifact:
-    """The classifier, with its accuracy on the held-out test split."""
+    """The classifier, with its accuracy on the held-out test split, of prompts that of each facet too."""
     store, key = Store(experiment.store), classifier_key(experiment)
     if artifact := store.whole(key):
         return artifact
@@ -33,6 +33,8 @@ def make_classifier(experiment: Experiment) -> Artifact:
         "core_s": time.process_time() - start,
         "machine": machine(),
     }
+    if judged.facets:
+        facts["facet_accuracy"] = facet_accuracy(model, splits.test)
     weights = {k: v.detach().numpy() for k, v in model.state_dict().items()}
     return store.put(key, "classifier", facts, weights)
 

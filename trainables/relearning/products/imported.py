@@ -28,7 +28,7 @@ def make_imported(experiment: Experiment, pretrained: Pretrained) -> Artifact:
     store, key = Store(experiment.store), imported_key(experiment, pretrained)
     artifact = store.whole(key)
     return artifact or put_pretrained(
-        store, key, "imported", pretrained, experiment.dataset, {"source": pretrained.source}
+        store, key, "imported", pretrained, experiment.dataset, {"source": pretrained.source}, device=experiment.device
     )
 
 

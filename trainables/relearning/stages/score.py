@@ -11,9 +11,9 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.audits import AUDITS, Audited, audit
-from trainables.data import Images
-from trainables.diffusion import sample, sample_one_step, starting_noise
-from trainables.judges import Evidence, Judge, judge_of
+from trainables.data import NOTHING, Images
+from trainables.diffusion import MOST_AT_ONCE, batch_for, sample, sample_one_step, starting_noise
+from trainables.judges import Evidence, Judge, Verdicts, judge_of
 from trainables.judges._classifier import verdicts
 from trainables.metrics import METRICS, Evaluation, Figures, declared_figures, evaluate
 from trainables.relearning.experiment import Experiment, Samples, stream
@@ -28,9 +28,10 @@ from trainables.relearning.workbench import Workbench
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, Tensors, artifact_key, code_version
 
-SAMPLE_BATCH = 512
+SAMPLE_BATCH = MOST_AT_ONCE  # or fewer, where they are large
 FIRST = 32  # samples of the first batch: a glance needs no more (`trainables.relearning.stages.glance`)
 SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
+SHOWN_PROMPTS = 16  # of the retained ones, evenly apart
 
 
 def scoring_code(experiment: Experiment) -> str:
@@ -67,9 +68,10 @@ class Sampling:
     """A resumable drawing of samples: of what was forgotten first, then of each retained condition, from one noise tensor.
 
     The noise depends on the seed and the counts alone: base, unlearned and attacked models start from the same. Samples of
-    several forgotten conditions come in turn. An unconditional model's samples are all of both kinds. With `one_step` the
-    model is a generator that makes an image in one step from that timestep. What is `done` are images: latents are decoded.
-    The `first` samples are a batch of their own, 0 where nobody looks at these alone: small batches take longer a sample.
+    several forgotten conditions come in turn, prompts in a fixed random order, so that the first samples are of all kinds. An
+    unconditional model's samples are all of both kinds. With `one_step` the model is a generator that makes an image in one
+    step from that timestep. What is `done` are images: latents are decoded. The `first` samples are a batch of their own, 0
+    where nobody looks at these alone: small batches take longer a sample.
     """
 
     def __init__(
@@ -80,10 +82,17 @@ class Sampling:
         forgetting = experiment.forgetting
         retained = torch.tensor(experiment.retained, dtype=torch.int64).repeat_interleave(samples.per_retained)
         prompts = torch.tensor(forgetting.prompts)
+        if forgetting.facet:
+            prompts = prompts[torch.randperm(len(prompts), generator=torch.Generator().manual_seed(0))]
         self.conditions = torch.cat([prompts[torch.arange(samples.forgotten) % len(prompts)], retained])
         forgotten = torch.arange(len(self.conditions)) < samples.forgotten
         both = bool(forgetting.instances)
         self.of_forgotten, self.of_retained = forgotten | both, ~forgotten | (both and samples.per_retained > 0)
+        self.asked = asked_of(experiment, self.conditions)
+        self.labelled = self.asked[:, forgotten_facet(experiment)] != NOTHING
+        self.of_anchor = self.of_retained & torch.isin(
+            self.conditions, torch.tensor(forgetting.anchors, dtype=torch.int64)
+        )
         shape = experiment.model_shape
         self.noise = torch.cat(
             [
@@ -96,7 +105,7 @@ class Sampling:
     def advance(self, deadline: float = float("inf"), until: int | None = None) -> bool:
         """Draw until all are there, or the first `until` of them (True), or the deadline passes (False).
 
-        Batches are the same however often it is called: one of the first samples, the others of SAMPLE_BATCH.
+        Batches are the same however often it is called: one of the first samples, the others of SAMPLE_BATCH, or of as many as fit.
         """
         for end in dict.fromkeys(min(end, len(self.noise)) for end in (self.first, until or len(self.noise))):
             if not self._draw(end, deadline):
@@ -111,13 +120,14 @@ class Sampling:
             return True
         noise, conditions, device = self.noise[drawn:end], self.conditions[drawn:end], experiment.device
         decode, null = partial(decoded, self.bench), experiment.null_condition
+        at_once = min(SAMPLE_BATCH, batch_for(noise.shape))
         if self.one_step:
             rest = sample_one_step(
-                self.model, schedule, noise, conditions, self.one_step, device, SAMPLE_BATCH, finish=decode
+                self.model, schedule, noise, conditions, self.one_step, device, at_once, finish=decode
             )
         else:
             how = experiment.sampling
-            rest = sample(self.model, schedule, noise, conditions, how, device, SAMPLE_BATCH, null, finish=decode)
+            rest = sample(self.model, schedule, noise, conditions, how, device, at_once, null, finish=decode)
         for batch in rest:
             self.done.append(batch)
             if time.monotonic() > deadline and sum(map(len, self.done)) < end:
@@ -134,12 +144,32 @@ class Sampling:
         self.done = [torch.from_numpy(state["images"].copy())] if "images" in state else []
 
 
-def evidence_of(bench: Workbench, images: torch.Tensor) -> Evidence:
-    """What the experiment's judge is shown of samples (N, C, H, W)."""
-    predicted, confidence = verdicts(classifier_of(bench), images)
-    asks = bench.experiment.forgetting.asked_by
+def verdicts_of(bench: Workbench, images: torch.Tensor) -> Verdicts:
+    """What samples (N, C, H, W) show in each facet."""
+    return verdicts(classifier_of(bench), images)
+
+
+def evidence_of(bench: Workbench, images: torch.Tensor, said: Verdicts | None = None) -> Evidence:
+    """What the experiment's judge is shown of samples (N, C, H, W), of which `said` is what they show."""
+    said = verdicts_of(bench, images) if said is None else said
+    forgetting = bench.experiment.forgetting
+    predicted, confidence = said.of(forgotten_facet(bench.experiment))
     sets = partial(forget_set_of, bench), partial(retain_set_of, bench)
-    return Evidence(images, predicted, confidence, asks, *sets)
+    return Evidence(images, predicted, confidence, forgetting.shown_by, *sets)
+
+
+def forgotten_facet(experiment: Experiment) -> int:
+    """Which of the verdicts' facets is forgotten; the only one where conditions are no prompts."""
+    names = [facet.name for facet in experiment.dataset.facets]
+    return names.index(experiment.forgetting.facet) if names else 0
+
+
+def asked_of(experiment: Experiment, conditions: torch.Tensor) -> torch.Tensor:
+    """(N, F) which label samples of these conditions (N,) should show in each facet; `NOTHING`: their prompt says none."""
+    facets = experiment.dataset.facets
+    if not facets:
+        return conditions[:, None]
+    return torch.tensor([facet.shown for facet in facets])[:, conditions].T
 
 
 def instances_of(bench: Workbench) -> Images:
@@ -150,13 +180,16 @@ def instances_of(bench: Workbench) -> Images:
 def measured(bench: Workbench, sampling: Sampling) -> Figures:
     """Every metric's figures of finished samples."""
     images, forgetting = sampling.images(), bench.experiment.forgetting
-    evidence = evidence_of(bench, images)
+    said, asked = verdicts_of(bench, images), sampling.asked
+    evidence, facet = evidence_of(bench, images, said), forgotten_facet(bench.experiment)
+    others = [other for other in range(asked.shape[1]) if other != facet]
     return evaluate(
         Evaluation(
             images=images,
             conditions=sampling.conditions,
             of_forgotten=sampling.of_forgotten,
             of_retained=sampling.of_retained,
+            asked=asked[:, facet],
             predicted=evidence.predicted,
             confidence=evidence.confidence,
             shows=judge_for(bench.experiment)(evidence),
@@ -164,6 +197,9 @@ def measured(bench: Workbench, sampling: Sampling) -> Figures:
             reference=reference_of(bench),
             prompted=not bench.experiment.dataset.unconditional,
             instances=instances_of(bench).images if forgetting.instances else None,
+            other_asked=asked[:, others] if others else None,
+            other_predicted=said.labels[:, others] if others else None,
+            of_anchor=sampling.of_anchor,
         )
     )
 
@@ -181,6 +217,9 @@ def counted(figures: Figures, sampling: Sampling, audits: tuple[Figures, int]) -
     over = {
         "forgotten": int(sampling.of_forgotten.sum()),
         "retained": int(sampling.of_retained.sum()),
+        "retained, labelled": int((sampling.of_retained & sampling.labelled).sum()),
+        "anchors": int(sampling.of_anchor.sum()),
+        "all": len(sampling.conditions),
         "audited": audits[1],
     }
     declared = {figure.name: figure for family in (METRICS, AUDITS) for figure in declared_figures(family)}
@@ -190,8 +229,12 @@ def counted(figures: Figures, sampling: Sampling, audits: tuple[Figures, int]) -
 def shown(sampling: Sampling) -> Tensors:
     """A few images to look at, the same noise for every model: ``forgotten`` and ``retained``, (n, C, H, W)."""
     images, of_retained = sampling.images(), sampling.of_retained
-    each = [images[of_retained & (sampling.conditions == c)] for c in sampling.experiment.retained]
-    retained = [of_one[:SHOWN_PER_RETAINED] for of_one in each]
+    shown_of, each_of = sampling.experiment.retained, SHOWN_PER_RETAINED
+    if sampling.experiment.forgetting.facet:
+        evenly = np.linspace(0, len(shown_of) - 1, min(SHOWN_PROMPTS, len(shown_of)))
+        shown_of, each_of = [shown_of[round(place)] for place in evenly], 1
+    each = [images[of_retained & (sampling.conditions == c)] for c in shown_of]
+    retained = [of_one[:each_of] for of_one in each]
     return {
         "forgotten": images[sampling.of_forgotten][:SHOWN_FORGOTTEN].numpy(),
         "retained": np.concatenate([r.numpy() for r in retained]),
