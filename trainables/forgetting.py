@@ -12,15 +12,14 @@ prompts that their author gave that role.
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from trainables.data import NOTHING, Dataset, Facet, Images
-from trainables.data._class_names import few, is_number
+from trainables.data._class_names import few, guess, is_number
 
 if TYPE_CHECKING:
     import torch
@@ -189,7 +188,7 @@ def _class(part: str, text: str, dataset: Dataset) -> int:
     same = [i for i, name in enumerate(names) if is_number(part) and is_number(name) and int(name) == int(part)]
     if len(same) == 1:  # 1 for a class named 01
         return same[0]
-    raise ValueError(f"{text}: {dataset.name} has no class {part!r}; {_guess(part, names)}it has {few(names, 10)}")
+    raise ValueError(f"{text}: {dataset.name} has no class {part!r}; {guess(part, names)}it has {few(names, 10)}")
 
 
 def _attribute(name: str, dataset: Dataset) -> Forget:
@@ -257,8 +256,8 @@ def _facet(text: str, dataset: Dataset) -> Facet:
     if not colon or name == FIRST_FACET:
         return dataset.facets[0]
     names = [facet.name for facet in dataset.facets]
-    guess = _guess(name, [*names, ROLE])
-    raise ValueError(f"{text}: {dataset.name} has no facet {name!r}; {guess}{_facets_listed(dataset)}")
+    near = guess(name, [*names, ROLE])
+    raise ValueError(f"{text}: {dataset.name} has no facet {name!r}; {near}{_facets_listed(dataset)}")
 
 
 def _label(name: str, text: str, facet: Facet, dataset: Dataset) -> int:
@@ -270,18 +269,13 @@ def _label(name: str, text: str, facet: Facet, dataset: Dataset) -> int:
             return int(name)
         raise ValueError(f"{text}: {dataset.name} has the {facet.name}s 0 to {len(facet.labels) - 1}")
     raise ValueError(
-        f"{text}: {dataset.name} has no {facet.name} {name!r}; {_guess(name, facet.labels)}it has {few(facet.labels, 10)}"
+        f"{text}: {dataset.name} has no {facet.name} {name!r}; {guess(name, facet.labels)}it has {few(facet.labels, 10)}"
     )
 
 
 def _facets_listed(dataset: Dataset) -> str:
     """``write concept:NAME with zero, one, … or style:NAME with photo, …``."""
     return "write " + " or ".join(f"{facet.name}:NAME with {few(facet.labels, 10)}" for facet in dataset.facets)
-
-
-def _guess(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def _anchors(forgotten: tuple[int, ...], labels: tuple[int, ...], facet: Facet, dataset: Dataset) -> tuple[int, ...]:

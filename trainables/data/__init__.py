@@ -41,7 +41,7 @@ __all__ = [
     "together",
 ]
 
-SIZES = range(8, 513, 4)  # pixels a side: every halving in a UNet of up to three blocks leaves a whole number
+SIZES = range(8, 1025, 4)  # pixels a side: every halving in a UNet of up to three blocks leaves a whole number
 
 
 @dataclass(frozen=True)
@@ -250,11 +250,13 @@ def _described(
     present: tuple[int, ...] = ()
     if layout.attributes:
         present = tuple(np.unique(layout.train.labels()[choose(layout, limit).train]).tolist())
+    trained = set(layout.train.labels()[choose(layout, limit).train].tolist()) if layout.prompts else ()
+    pixels = partial(decoded, layout, name, size, limit, skipped, member.lay_out.__module__)
     return Dataset(
         name=name,
         conditions=2 ** len(layout.attributes) if layout.attributes else len(layout.prompts or layout.classes),
         shape=(layout.channels, size, size),
-        read=partial(decoded, layout, name, size, limit, skipped, member.lay_out.__module__),
+        read=pixels if trained or not layout.prompts else partial(_no_images, layout.channels, size),
         attributes=layout.attributes,
         present=present,
         classes=layout.classes,
@@ -267,8 +269,16 @@ def _described(
         facets=layout.facets,
         roles=layout.roles,
         anchors=layout.anchors,
-        imaged=layout.imaged,
+        imaged=tuple(condition in trained for condition in range(len(layout.prompts))),
     )
+
+
+def _no_images(channels: int, size: int, fingerprint: str) -> Splits:
+    """The splits of prompts of which there are no images."""
+    import torch
+
+    nothing = Images(torch.empty(0, channels, size, size), torch.empty(0, dtype=torch.int64))
+    return Splits(nothing, nothing, nothing)
 
 
 def _resized(embedded: Dataset, size: int) -> Splits:

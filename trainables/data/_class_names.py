@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 
 
@@ -16,6 +17,12 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     if all(map(is_number, ordered)):
         ordered.sort(key=lambda name: (int(name), name))
     return tuple(ordered)
+
+
+def guess(name: str, names: Iterable[str]) -> str:
+    """``did you mean 'this'? ``; nothing where no name is near."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def few(names: Sequence[str], most: int = 5) -> str:

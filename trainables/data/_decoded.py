@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from trainables.data._files.layout import Chosen, Layout, choose, files_read, fingerprint
+from trainables.data._files.layout import Chosen, Layout, choose, files_read, fingerprint, reads
 from trainables.data._images import PART, Held, Images, Rows, Splits, resize
 from trainables.data._pixel_range import check_visible
 from trainables.store import artifact_key, code_version
@@ -38,12 +38,11 @@ def _recipe(layout: Layout, size: int, limit: int, of: str) -> Recipe:
     for split, indices in vars(chosen).items():
         if not len(indices):
             raise ValueError(f"{layout.place}: holds too few images to have a {split} split")
-    labels = layout.train.labels()
-    for label in sorted(set(range(len(layout.classes))) - set(labels[chosen.train].tolist())):
+    trained = layout.train.labels()[chosen.train]
+    for label in sorted(set(range(len(layout.classes))) - set(trained.tolist())):
         few = f"a limit of {limit} leaves" if limit else f"{layout.place} has"
         raise ValueError(f"{few} no training image of class {label}, {layout.classes[label]}")
-    labels_of_test = labels if layout.test is None else layout.test.labels()
-    conditions = np.concatenate([labels[chosen.train], labels[chosen.public], labels_of_test[chosen.test]])
+    conditions = np.concatenate([part.labels()[indices] for part, indices in reads(layout, chosen)])
     counts = {split: len(indices) for split, indices in vars(chosen).items()}
     facts = {"counts": counts, "conditions": conditions.tolist()}
 
@@ -70,11 +69,7 @@ def _parts(layout: Layout, chosen: Chosen, size: int) -> Iterator[np.ndarray]:
     """The images of the splits in turn, some at a time."""
     import torch
 
-    of_train = [chosen.train, chosen.public] + [chosen.test] * (layout.test is None)
-    sources = [(layout.train, np.concatenate(of_train))]
-    if layout.test is not None:
-        sources.append((layout.test, chosen.test))
-    for part, indices in sources:
+    for part, indices in reads(layout, chosen):
         for pixels in part.pixels(indices, size):
             if _as_they_are(layout, size):
                 yield pixels

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trainables.data import OnDisk, layout_of, member_of
-from trainables.data._files.layout import Layout, choose, name_in, without
+from trainables.data._files.layout import Layout, choose, name_in, reads, without
 from trainables.data._files.pictures import read_picture
 
 _SMALL = 8  # pixels a side: whether a picture can be read does not depend on it
@@ -50,11 +50,8 @@ def _unreadable(layout: Layout, limit: int, looked_at: Callable[[int, int, int],
 
 def _pictures(layout: Layout, limit: int) -> Iterator[Path]:
     """The pictures of all splits."""
-    chosen = choose(layout, limit)
-    of_train = [chosen.train, chosen.public] + [chosen.test] * (layout.test is None)
-    yield from (layout.train.pictures[i] for indices in of_train for i in indices)
-    if layout.test is not None:
-        yield from (layout.test.pictures[i] for i in chosen.test)
+    for part, indices in reads(layout, choose(layout, limit)):
+        yield from (part.pictures[i] for i in indices)
 
 
 def _readable(path: Path) -> bool:

@@ -413,7 +413,7 @@ def test_a_gzipped_file_that_ends_early_is_refused(tmp_path: Path) -> None:
     [
         ({"name": "digits", "folder": "x"}, "digits: is embedded"),
         ({"name": "digits", "limit": 5}, "digits: is embedded"),
-        ({"name": "digits", "image_size": 10}, "image size 10: .*multiple of 4 from 8 to 512"),
+        ({"name": "digits", "image_size": 10}, "image size 10: .*multiple of 4 from 8 to 1024"),
         ({"name": "digits", "image_size": 4}, "image size 4: "),
         ({"name": "digits", "limit": -1}, "limit -1: must not be negative"),
         ({"name": "cifar10"}, "cifar10: a folder is needed"),

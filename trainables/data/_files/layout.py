@@ -39,8 +39,9 @@ class Part:
 class Layout:
     """A data set found in a folder: `place` is where its files are, `size` its images' pixels a side unless asked otherwise.
 
+    `test` and `public` are official splits of their own where there are such; what there is not is taken of `train`.
     A label is the index of a name in `classes`; or, with `attributes`, their vector as bits; or the number of one of `prompts`,
-    of which `trainables.data.Dataset` says what its facets, roles, anchors and images are. `notes` say in words what in the folder
+    of which `trainables.data.Dataset` says what their facets, roles and anchors are. `notes` say in words what in the folder
     was taken for what, each with a heading, where that is not fixed.
     """
 
@@ -52,16 +53,16 @@ class Layout:
     classes: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    public: Part | None = None
     prompts: tuple[str, ...] = ()
     facets: tuple[Facet, ...] = ()
     roles: tuple[str, ...] = ()
     anchors: tuple[int, ...] = ()
-    imaged: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The images of each split: indices (n,) in rising order, of the training part; `test` of the test part if there is one."""
+    """The images of each split: indices (n,) in rising order, of the training part, or of the split's own if there is one."""
 
     train: np.ndarray
     public: np.ndarray
@@ -83,13 +84,27 @@ def stratified(labels: np.ndarray) -> np.ndarray:
 def choose(layout: Layout, limit: int) -> Chosen:
     """Which images each split holds, at most `limit` (0: all). A smaller limit's images are among a larger one's."""
     order = stratified(layout.train.labels())
-    if layout.test is not None:
+    if layout.public is not None and layout.test is not None:
+        train, public, test = order, stratified(layout.public.labels()), stratified(layout.test.labels())
+    elif layout.test is not None:
         test = stratified(layout.test.labels())
         public, train = np.split(order, [int(PUBLIC_SHARE * len(order))])
     else:
         shares = np.cumsum(FLAT_SHARES)
         test, public, train = np.split(order, [int(share * len(order)) for share in shares])
     return Chosen(*(np.sort(part[: limit or None]) for part in (train, public, test)))
+
+
+def reads(layout: Layout, chosen: Chosen) -> list[tuple[Part, np.ndarray]]:
+    """Of which part which images are read, for train, public and test in turn; those of one part together."""
+    of_splits = (layout.train, chosen.train), (layout.public, chosen.public), (layout.test, chosen.test)
+    together: list[tuple[Part, np.ndarray]] = []
+    for own, indices in of_splits:
+        part = own or layout.train
+        if together and together[-1][0] is part:
+            indices = np.concatenate([together.pop()[1], indices])
+        together.append((part, indices))
+    return together
 
 
 def name_in(layout: Layout, file: Path) -> str:
@@ -101,11 +116,14 @@ def without(layout: Layout, names: Collection[str]) -> Layout:
     """The same data set without these pictures, of which it says so."""
     if not names:
         return layout
-    train = _part_without(layout, layout.train, frozenset(names))
-    test = _part_without(layout, layout.test, frozenset(names)) if layout.test else None
+    left_out = frozenset(names)
+    train, public, test = (
+        part and _part_without(layout, part, left_out) for part in (layout.train, layout.public, layout.test)
+    )
+    assert train is not None, "every layout has one"
     shown = [os.fsencode(name).decode(errors="replace") for name in sorted(names)]
     note = ("left out", f"{len(names)} unreadable: {few(shown)}")
-    return replace(layout, train=train, test=test, notes=(*layout.notes, note))
+    return replace(layout, train=train, public=public, test=test, notes=(*layout.notes, note))
 
 
 def _part_without(layout: Layout, part: Part, names: frozenset[str]) -> Part:
@@ -120,10 +138,7 @@ def _part_without(layout: Layout, part: Part, names: frozenset[str]) -> Part:
 
 def files_read(layout: Layout, chosen: Chosen) -> dict[str, Path]:
     """The files that these images are read from, by their name within the data set's place."""
-    if layout.test is None:
-        files = layout.train.files(np.concatenate([chosen.train, chosen.public, chosen.test]))
-    else:
-        files = layout.train.files(np.concatenate([chosen.train, chosen.public])) + layout.test.files(chosen.test)
+    files = [file for part, indices in reads(layout, chosen) for file in part.files(indices)]
     return {name_in(layout, file): file for file in files}
 
 
