@@ -3,9 +3,10 @@
     W = argmin_W  λ ‖W - W₀‖² + e Σ_f ‖W c_f - W₀ a_f‖² + p Σ_r ‖W c_r - W₀ c_r‖²     for every attn2.to_k and attn2.to_v
       = (λ W₀ + e Σ_f W₀ a_f c_fᵀ + p Σ_r W₀ c_r c_rᵀ) (λ I + e Σ_f c_f c_fᵀ + p Σ_r c_r c_rᵀ)⁻¹
 
-c_f are hidden states of a forgotten prompt's tokens, a_f those of its anchor's (or of the empty prompt's: the guide concept "" of
-public code), c_r those of the prompts to keep: the retained ones and the empty prompt, which guidance leans on. The paper's v
-is W₀ a_f, or W₀ c_r. Nothing is trained and no image is looked at.
+c_f are hidden states of a forgotten prompt's tokens, a_f those of its anchor's, or of the empty prompt's: the guide concept "" of
+public code (of pipelines that have zeros for it, as SDXL's, keys and values become 0). c_r are those of the prompts to keep: the
+retained ones and the empty prompt, which guidance leans on. The paper's v is W₀ a_f, or W₀ c_r. Nothing is trained and no image
+is looked at.
 
 Which tokens decides more than any weight. Public code's newer version takes the last word of a prompt alone, its older one all
 from there to the end of the padding, both of a concept's bare name. Here prompts are whole captions, so ``tail`` begins at the
