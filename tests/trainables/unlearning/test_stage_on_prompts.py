@@ -64,7 +64,7 @@ def test_a_closed_form_keeps_the_few_weights_that_it_edits_and_says_how_it_went(
 
 
 def test_the_edited_model_makes_of_a_forgotten_prompts_last_word_what_its_anchors_was(bench: Workbench) -> None:
-    """What UCE is for: with little holding on to W₀, W c_f comes nearer to W₀ a_f. Thirty tokens are more than d = 20 can all do."""
+    """With little holding on to W₀, W c_f comes nearer to W₀ a_f: all the way there 30 tokens of 20 dimensions cannot come."""
     artifact = unlearned(bench, "uce", ridge=1e-3, preserve_scale=0.0)
     before, after = (model_of(bench, key) for key in (model_key(bench.experiment, "base"), artifact.key))
     assert isinstance(before, TextUNet)
