@@ -25,6 +25,35 @@ from safetensors.torch import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+_CHANNELS = (320, 640, 1280, 1280)
+SD_14: dict[str, Any] = {
+    "sample_size": 64,
+    "block_out_channels": _CHANNELS,
+    "cross_attention_dim": 768,
+    "attention_head_dim": 8,
+}
+SD_21: dict[str, Any] = {
+    "sample_size": 96,
+    "block_out_channels": _CHANNELS,
+    "cross_attention_dim": 1024,
+    "attention_head_dim": (5, 10, 20, 20),
+    "use_linear_projection": True,
+}
+SD_XL: dict[str, Any] = {
+    "sample_size": 128,
+    "block_out_channels": _CHANNELS[:3],
+    "cross_attention_dim": 2048,
+    "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+"""Arguments of the true U-Nets, which have 860, 866 and 2,567 million parameters."""
+
 POSITIONS = 16
 PROMPTS = (
     "a sketch of a cat",

@@ -1,7 +1,8 @@
 """What a plan costs, roughly, before anything runs: steps and images counted, at the times of one machine.
 
 The times are of 8×8 images and the small base model; of others they are scaled by the multiply-adds of the base model for one
-image. Measured on one core from small at 8 pixels to large at 64, a step took between .08 and .15 µs a thousand of them.
+image. Measured on one core from small at 8 pixels to large at 64, a step took between .08 and .15 µs a thousand of them. Of
+prompts the times are those of the text-to-image model for 16×16 images, scaled by pixels.
 """
 
 from __future__ import annotations
@@ -17,14 +18,32 @@ from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
 from sweep.space import Arm, Choice, SearchSpace
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, fitting
+from trainables.denoisers.text_to_image import TextToImage
 from trainables.forgetting import parse_forget
 
-# Core-seconds on one core of the machine named in benchmarks/stage_times.md, for 8×8 images and the small UNet.
-_STEP_S = {"base": 0.095, "unlearn": 0.065, "attack": 0.042}
-_SAMPLE_S = 0.0022  # by DDIM-10
+
+@dataclass(frozen=True)
+class _Times:
+    """Core-seconds on one core: of a training step of the base model, of a method and of an attack, and of a sample by DDIM-10."""
+
+    base: float
+    unlearn: float
+    attack: float
+    sample: float
+
+    def times(self, factor: float) -> _Times:
+        return _Times(self.base * factor, self.unlearn * factor, self.attack * factor, self.sample * factor)
+
+
+# On the machine named in benchmarks/stage_times.md, for 8×8 images and the small UNet.
+_OF_CLASSES = _Times(base=0.095, unlearn=0.065, attack=0.042, sample=0.0022)
 _CLASSIFIER_S = 15.0
 _START_S = 45.0
 _SHAPE, _SAMPLING_STEPS = (1, 8, 8), 10  # that these are of
+
+# For 16×16 images and `trainables.denoisers.text_to_image.TextToImage` as it stands.
+_OF_PROMPTS = _Times(base=0.14, unlearn=0.10, attack=0.077, sample=0.0035)
+_VAE_STEP_S, _CLIP_STEP_S, _TEXT_SIDE = 0.06, 0.062, 16
 
 
 @dataclass(frozen=True)
@@ -40,10 +59,33 @@ class _Costs:
         shape = self.plan.setup.dataset().shape
         return multiply_adds(_base_model(self.plan.setup), shape) / multiply_adds(BaseModel(), _SHAPE)
 
+    @cached_property
+    def times(self) -> _Times:
+        """Of this plan's model."""
+        data = self.plan.setup.dataset()
+        if data.prompts:
+            return _OF_PROMPTS.times(math.prod(data.shape[1:]) / _TEXT_SIDE**2)
+        return _OF_CLASSES.times(self.larger)
+
     @property
     def sample_s(self) -> float:
         setup = self.plan.setup
-        return _SAMPLE_S * self.larger * setup.sampling_steps / _SAMPLING_STEPS * (1 if setup.guidance == 1 else 2)
+        return self.times.sample * setup.sampling_steps / _SAMPLING_STEPS * (1 if setup.guidance == 1 else 2)
+
+    @property
+    def models_s(self) -> float:
+        """The base model, its control and shadow models, and what they are made of."""
+        setup = self.plan.setup
+        if setup.base:
+            return 0.0
+        recipe = setup.base_recipe()
+        made, parts_s, usual = 2 + setup.shadow_models, 0.0, BaseModel().batch
+        if isinstance(recipe, TextToImage):
+            parts_s = (
+                recipe.vae.train_steps * _VAE_STEP_S + sum(clip.train_steps for clip in recipe.clips) * _CLIP_STEP_S
+            )
+            usual = TextToImage().batch
+        return parts_s + made * setup.base_steps * self.times.base * recipe.batch / usual
 
     def samples(self, confirm: bool) -> tuple[int, int]:
         """N of what was forgotten, and of all conditions."""
@@ -54,14 +96,14 @@ class _Costs:
 
     def before_attacks(self, arm: Arm | None, confirm: bool) -> float:
         """Unlearning, of a control none, and the score."""
-        unlearn = _steps(arm) * _STEP_S["unlearn"] * self.larger if arm else 0.0
+        unlearn = _steps(arm) * self.times.unlearn if arm else 0.0
         return unlearn + self.samples(confirm)[1] * self.sample_s
 
     def attacks(self, confirm: bool) -> float:
         forgotten, everything = self.samples(confirm)
         samples = (len(self.space.rungs) - 2) * forgotten + everything
         suite = self.space.confirm_attacks if confirm else self.space.search_attacks
-        return len(suite) * (self.space.rungs[-1] * _STEP_S["attack"] * self.larger + samples * self.sample_s)
+        return len(suite) * (self.space.rungs[-1] * self.times.attack + samples * self.sample_s)
 
     def replicate(self, arm: Arm | None, confirm: bool) -> float:
         return self.before_attacks(arm, confirm) + self.attacks(confirm)
@@ -70,12 +112,10 @@ class _Costs:
 def estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:
     """Rough core-seconds of each phase and wall seconds of all, if nothing is cached and no trial is gated."""
     costs, setup = _Costs(plan, space), plan.setup
-    base, data = _base_model(setup), setup.dataset()
-    models = 0 if setup.base else 2 + setup.shadow_models
-    training = setup.base_steps * _STEP_S["base"] * costs.larger * base.batch / BaseModel().batch
+    data = setup.dataset()
     classifier = _CLASSIFIER_S * math.prod(data.shape[1:]) / math.prod(_SHAPE[1:])
     scored = 2 * CALIBRATION_SEEDS if asks_of_fid(space) else 1
-    prepare = models * training + classifier + scored * costs.samples(False)[1] * costs.sample_s
+    prepare = costs.models_s + classifier + scored * costs.samples(False)[1] * costs.sample_s
     search, confirm = 2 * costs.replicate(None, False), 2 * costs.replicate(None, True)
     for arm in space.arms:
         trials = plan.budget_of(space, arm.name)

@@ -64,8 +64,10 @@ class Needs:
 def needs_of(data: Dataset, size: str, source: str = "", classes: tuple[int, ...] = ()) -> Needs | None:
     """What a base model takes for this data: one of a size that is trained here, or these classes of the pipeline at `source`.
 
-    None of a hub's, which nobody has looked at before it is fetched.
+    None of a hub's, which nobody has looked at before it is fetched, and of the text-to-image model, which takes next to nothing.
     """
+    if not source and data.prompts:
+        return None
     if not source:
         return Needs(parameters(BaseModel(**SIZES[size]), data))
     if not Path(source).is_dir() and is_hub_id(source):

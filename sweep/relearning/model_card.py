@@ -25,9 +25,10 @@ _ATTACKED = (
 def metadata(sweep: Sweep, trial: Trial, replicate: int, pipeline: str) -> str:
     """The card's front matter, as the Hugging Face Hub reads it, between its two lines of dashes."""
     row, name = _row(sweep, trial, replicate), f"{sweep.plan['data']}-{trial.trial_id}"
+    task = "text-to-image" if pipeline.startswith("StableDiffusion") else "unconditional-image-generation"
     results = [
         EvalResult(
-            task_type="unconditional-image-generation",
+            task_type=task,
             dataset_type=sweep.plan["data"],
             dataset_name=sweep.plan["data"],
             metric_type=o.metric,
@@ -41,7 +42,7 @@ def metadata(sweep: Sweep, trial: Trial, replicate: int, pipeline: str) -> str:
     card_data = ModelCardData(
         library_name="diffusers",
         license="unknown",
-        pipeline_tag="unconditional-image-generation",
+        pipeline_tag=task,
         tags=["diffusion", pipeline, *unlearning],
         model_name=name if results else None,
         eval_results=results or None,

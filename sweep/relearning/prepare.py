@@ -24,8 +24,7 @@ from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
-from trainables.denoisers.recipes import BaseModel, Pretrained, recipe_for
-from trainables.denoisers.sizes import SIZES
+from trainables.denoisers.recipes import Pretrained, recipe_for
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
@@ -33,18 +32,20 @@ from trainables.judges import judge_of
 from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import check_beside_base
-from trainables.relearning.shared_products import CLASSIFIER, SYNTHETIC, VAE, models_of, products_of, score_of
+from trainables.relearning.shared_products import CLASSIFIER, SYNTHETIC, models_of, products_of, score_of
 from trainables.relearning.stages.trajectory import check_images
 from trainables.running.products import Product, by_name, waves
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS, MethodSettings
 
+SYNTHETIC_OF_PROMPTS = 500  # images of an attacker's synthetic set at least, in equal numbers of each retained prompt
 NOISE = "fid_delta_noise"  # the noise in words, where no rule of a budget says them
 
 
 def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
     """What trials of this setup share. UsageError where a pipeline it names cannot be had, or has changed since."""
     data = setup.dataset()
+    forgetting = parse_forget(setup.forget, data)
     experiment = Experiment(
         store=artifacts,
         data=setup.data,
@@ -53,9 +54,9 @@ def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
         data_limit=setup.data_limit,
         data_skipped=setup.data_skipped,
         data_fingerprint=setup.data_fingerprint or data.fingerprint(),
-        forget=parse_forget(setup.forget, data).text,  # one spelling: it is part of every key
-        classifier=recipe_for(data.judge.shape),
-        base=BaseModel(**SIZES[setup.base_size] | {"train_steps": setup.base_steps}),
+        forget=forgetting.text,  # one spelling: it is part of every key
+        classifier=recipe_for(data.judge.shape, prompts=bool(data.prompts)),
+        base=setup.base_recipe(),
         image_sampler=setup.image_sampler,
         sampling_steps=setup.sampling_steps,
         guidance=setup.guidance,
@@ -66,6 +67,10 @@ def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
         shadow_models=setup.shadow_models,
         device_name="cuda" if place.gpus_per_trial else "cpu",
     )
+    if data.prompts:
+        experiment = replace(
+            experiment, synthetic_per_condition=math.ceil(SYNTHETIC_OF_PROMPTS / len(forgetting.retained))
+        )
     if not setup.base:
         return experiment
     base = pipeline("--base", setup.base, setup.base_revision, setup, experiment)
@@ -290,7 +295,7 @@ def _of_facets(experiment: Experiment, judge: Mapping[str, Any]) -> dict[str, An
 
 def _training_times(made: Mapping[str, Artifact]) -> dict[str, float]:
     """Core-seconds of what was trained, by ``NAME core``; a score's stands in its own sidecar."""
-    trained = {name: a for name, a in made.items() if name != VAE and a.kind != "score" and "core_s" in a.facts}
+    trained = {name: a for name, a in made.items() if a.kind != "score" and "core_s" in a.facts}
     return {f"{name} core": artifact.facts["core_s"] for name, artifact in trained.items()}
 
 

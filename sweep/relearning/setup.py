@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sweep.errors import UsageError
+from sweep.errors import UsageError, need
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, member_of, one_of
 from sweep.plan.place import Place
@@ -24,10 +24,13 @@ from sweep.space import Arm, SearchSpace, find
 from trainables.data import Dataset, dataset
 from trainables.data._unreadable import unreadable_pictures
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
-from trainables.denoisers.sizes import SIZES, fitting
+from trainables.denoisers.recipes import BaseModel
+from trainables.denoisers.sizes import SIZES, TEXT_SIZES, recipe_of, sizes_for
+from trainables.denoisers.text_to_image import MOST_PIXELS, TextToImage
 from trainables.forgetting import parse_forget, usual_forget
 from trainables.sampling.sampler import Sampler
 
+RETAINED_OF_PROMPTS = 270  # images of retained prompts, which are many, that a score is over unless it is said
 CALIBRATION_SEEDS = 5  # that the noise of fid_delta is measured over
 
 
@@ -124,11 +127,12 @@ class Setup:
     base_size: str = flag(
         "small",
         "--base-size",
-        "small, medium or large base model, trained here (default: what fits the images)",
+        "small, medium or large base model, trained here; of prompts text, text-v (it predicts v) or text-xl (told as SDXL is; "
+        "default: what fits the data)",
         MODELS,
         ungiven=None,
         metavar="SIZE",
-        check=one_of(lambda: SIZES),
+        check=one_of(lambda: [*SIZES, *TEXT_SIZES]),
         words=Words("base model", lambda size, setup: "" if setup.base else size),
     )
     base_steps: int = flag(
@@ -182,7 +186,13 @@ class Setup:
     )
     sampling_steps: int = flag(10, "--sampling-steps", "its steps an image (default: %(default)s)", MODELS, metavar="N")
     guidance: float = flag(
-        1.0, "--guidance", "classifier-free guidance (default: %(default)g, without)", MODELS, metavar="W"
+        1.0,
+        "--guidance",
+        f"classifier-free guidance (default: 1, without; of prompts {TextToImage.guidance:g})",
+        MODELS,
+        ungiven=None,
+        type=float,
+        metavar="W",
     )
     samples_forgotten: int = flag(
         128,
@@ -196,11 +206,11 @@ class Setup:
     samples_per_retained: int = flag(
         50,
         "--samples-per-retained",
-        "images of each retained condition (default: 50; of each retained prompt what makes 50 of a label, at least 2)",
+        f"images of each retained condition (default: 50; of prompts so many that there are some {RETAINED_OF_PROMPTS} in all)",
         MODELS,
         ungiven=None,
         metavar="N",
-        check=at_least(2),
+        check=at_least(1),
         words=Words("samples", lambda n, _: f"{n} of each retained one", joined=", "),
     )
     judge: str = flag(
@@ -243,7 +253,7 @@ class Setup:
 
     @classmethod
     def asked(cls, values: dict[str, Any], tell: Callable[[str], None] = lambda _: None) -> Setup:
-        """The setup of these values: what is to be forgotten in one spelling, and as many samples as there are prompts for.
+        """The setup of these values: what is to be forgotten in one spelling, and samples drawn as is usual for its data.
 
         A base model trained here has the size that fits its images, and that size's steps.
         """
@@ -251,7 +261,7 @@ class Setup:
         if values.get("base") and (size or steps):
             raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
         setup = cls(**{"forget": ""} | values).without_unreadable(tell).sized(size, steps)
-        return setup.spelled(values.get("samples_per_retained"))
+        return setup.spelled().sampled(values.get("guidance"), values.get("samples_per_retained"))
 
     def without_unreadable(self, tell: Callable[[str], None]) -> Setup:
         """The setup that leaves out the pictures that cannot be read, if that is asked for; `tell` hears how far it is."""
@@ -270,27 +280,42 @@ class Setup:
 
     def sized(self, size: str | None, steps: int | None) -> Setup:
         """The setup with the size of base model asked for, or the one that fits its images, and that size's own steps."""
-        sized = dataclasses.replace(self, base_size=size or fitting(self.dataset().shape))
+        sized = dataclasses.replace(self, base_size=size or sizes_for(self.dataset())[0])
         flags.check(sized, only=("base_size",))
-        usual = SIZES[sized.base_size]["train_steps"]
+        usual = recipe_of(sized.base_size).train_steps
         return dataclasses.replace(sized, base_steps=usual if steps is None else steps)
 
-    def spelled(self, per_retained: int | None) -> Setup:
-        """The setup with what is forgotten if nobody said, of prompts in the one spelling; and so many samples of each that stays.
+    def spelled(self) -> Setup:
+        """The setup with what is forgotten, if nobody said the usual, of prompts in the one spelling."""
+        data = self.dataset()
+        forget = self.forget or usual_forget(data)
+        if data.prompts:
+            try:
+                forget = parse_forget(forget, data).text
+            except ValueError as error:
+                raise UsageError(f"--forget {error}") from error
+        return dataclasses.replace(self, forget=forget)
 
-        None of these is the default; of prompts, which are many, as few as make it together for each label.
+    def sampled(self, guidance: float | None, per_retained: int | None) -> Setup:
+        """The setup with the guidance and the images of each retained condition asked for, or those that are usual for its data.
+
+        Prompts are guided as the text-to-image recipe says, and are many: of each only so many images that all of them together
+        are some `RETAINED_OF_PROMPTS`.
         """
         data = self.dataset()
-        asked = dataclasses.replace(self, forget=self.forget or usual_forget(data))
-        if not data.prompts:
-            return asked
-        try:
-            forgetting = parse_forget(asked.forget, data)
-        except ValueError as error:
-            raise UsageError(f"--forget {error}") from error
-        labels = len(set(map(forgetting.label_of, forgetting.retained)))
-        enough = max(2, math.ceil(self.samples_per_retained * labels / len(forgetting.retained)))
-        return dataclasses.replace(asked, forget=forgetting.text, samples_per_retained=per_retained or enough)
+        usual_guidance, usual_number = Setup.guidance, Setup.samples_per_retained
+        if data.prompts:
+            usual_guidance = TextToImage.guidance
+            usual_number = max(1, round(RETAINED_OF_PROMPTS / len(parse_forget(self.forget, data).retained)))
+        return dataclasses.replace(
+            self,
+            guidance=usual_guidance if guidance is None else guidance,
+            samples_per_retained=usual_number if per_retained is None else per_retained,
+        )
+
+    def base_recipe(self) -> BaseModel | TextToImage:
+        """How the base model is made that is trained here."""
+        return recipe_of(self.base_size, self.base_steps)
 
     @property
     def confirm_samples(self) -> tuple[int, int]:
@@ -353,7 +378,18 @@ class Setup:
         return memory.needs_of(self.dataset(), self.base_size, self.base, self.base_classes)
 
     def _check_base(self, data: Dataset) -> None:
-        """UsageError where a pretrained base model and its control cannot be, or are asked for by half."""
+        """UsageError where the base model and its control cannot be, or are asked for by half."""
+        if data.prompts:
+            need("transformers", extra="text2image")
+        if data.prompts and not self.base and (max(data.shape[1:]) > MOST_PIXELS or not all(data.imaged)):
+            why = "prompts without images" if not all(data.imaged) else f"images of {max(data.shape[1:])} pixels a side"
+            raise UsageError(
+                f"--data {self.data}: it has {why}: no base model is trained here on these; give one with --base"
+            )
+        fitting = sizes_for(data)
+        if not self.base and self.base_size not in fitting:
+            kind = "is of prompts" if data.prompts else "has no prompts"
+            raise UsageError(f"--base-size {self.base_size}: {self.data} {kind}; take {', '.join(fitting)}")
         for flag_of, given in (
             ("--retrain-control", self.retrain_control),
             ("--base-revision", self.base_revision),

@@ -27,6 +27,7 @@ from trainables.denoisers.recipes import Pretrained
 from trainables.judges import judge_of
 from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
+from trainables.relearning.origins import parts_of
 from trainables.relearning.products import check_beside_base, imported_key, make_imported
 from trainables.relearning.shared_products import (
     CLASSIFIER,
@@ -133,19 +134,24 @@ def able(names: Sequence[str], experiments: Mapping[str, Experiment]) -> list[st
     return [name for name in names if all(METHODS[name].can_forget(e.forgetting) for e in experiments.values())]
 
 
-OF_ANY_FORGET = ("base model", CLASSIFIER, VAE)  # products that know nothing of what is forgotten
+OF_ANY_FORGET = (
+    "base model",
+    CLASSIFIER,
+    VAE,
+)  # products that know nothing of what is forgotten; so are a model's parts
 
 
 def graph_of(plan: TrackPlan, experiments: Sequence[Experiment]) -> dict[str, Product]:
     """What replicates share: of each thing to forget its own, and once what knows nothing of that."""
     needs = sorted({need for entry in plan.entries if not entry.model for need in METHODS[entry.method].needs})
+    of_any = (*OF_ANY_FORGET, *parts_of(experiments[0]))
     synthetic = any("synthetic" in ATTACKS[a.method].configure(a.settings).auxiliaries for a in plan.suite)
     graph: dict[str, Product] = {}
     for experiment in experiments:
         products = products_of(experiment, needs)
         if not synthetic:
             del products[SYNTHETIC]
-        names = {name: name if name in OF_ANY_FORGET else f"{name} of {experiment.forget}" for name in products}
+        names = {name: name if name in of_any else f"{name} of {experiment.forget}" for name in products}
         for name, product in products.items():
             needed = tuple(names[need] for need in product.needs)
             graph[names[name]] = dataclasses.replace(product, name=names[name], needs=needed)
@@ -187,5 +193,5 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
         "classifier_held_out": facts["held_out_images"],
         "machine": machine(),
         "seconds": {"prepare": time.monotonic() - start}
-        | {name: a.facts["core_s"] for name, a in made.items() if name != VAE and "core_s" in a.facts},
+        | {name: a.facts["core_s"] for name, a in made.items() if "core_s" in a.facts},
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import text_experiments
 import torch
 
 from trainables.denoisers.recipes import BaseModel, ClassifierRecipe
@@ -57,6 +58,13 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     make_synthetic(tiny)
     make_score(tiny, model_key(tiny, "base"), SAMPLES, SEED)
     return tiny
+
+
+@pytest.fixture(scope="session")
+def text_experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """The digits in styles, a text-to-image model of three steps, its control and a classifier."""
+    experiment = text_experiments.experiment_of(text_experiments.TINY, tmp_path_factory.mktemp("text_store"))
+    return text_experiments.prepared(experiment, "retrain control", "classifier")
 
 
 @pytest.fixture

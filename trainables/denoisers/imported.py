@@ -90,6 +90,19 @@ def make_prompts(store: Store, pretrained: Pretrained, dataset: Dataset, device:
 
 def imported_prompts(pretrained: Pretrained, texts: tuple[str, ...], device: Device) -> Prompts:
     """The table of `texts` and then the empty prompt. ValueError where transformers, an extra, is not installed."""
+    tokenizers, encoders = imported_encoders(pretrained, device)
+    height, width = pretrained.image_shape[1:]
+    try:
+        return encoded_prompts(texts, tokenizers, encoders, (height, width), pretrained.zeros_for_empty)
+    except ValueError as error:
+        raise ValueError(f"{pretrained.source}: {error}") from None
+
+
+def imported_encoders(pretrained: Pretrained, device: Device) -> tuple[list[Any], list[Any]]:
+    """(tokenizers, text encoders) of the pipeline, one of each or SDXL's two, on the device.
+
+    ValueError where transformers, an extra, is not installed.
+    """
     if importlib.util.find_spec(TRANSFORMERS) is None:
         raise ValueError(
             f"{pretrained.source}: its prompts are encoded by {TRANSFORMERS}, which is not installed; {INSTALL}"
@@ -101,11 +114,7 @@ def imported_prompts(pretrained: Pretrained, texts: tuple[str, ...], device: Dev
     tokenizers = [_tokenizer(pretrained, name.replace("text_encoder", "tokenizer")) for name in names]
     kinds = [getattr(transformers, PARTS[pretrained.kind][name].classes[0]) for name in names]
     encoders = [_read(kind, pretrained, name).to(device.name).eval() for kind, name in zip(kinds, names, strict=True)]
-    height, width = pretrained.image_shape[1:]
-    try:
-        return encoded_prompts(texts, tokenizers, encoders, (height, width), pretrained.zeros_for_empty)
-    except ValueError as error:
-        raise ValueError(f"{pretrained.source}: {error}") from None
+    return tokenizers, encoders
 
 
 def imported_text_unet(pretrained: Pretrained, prompts: Prompts) -> TextUNet:

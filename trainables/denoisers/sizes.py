@@ -8,7 +8,12 @@ middle block would cost a third more a step there. Large has been built, not tra
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+from trainables.data import Dataset
+from trainables.denoisers.recipes import BaseModel
+from trainables.denoisers.text_to_image import ClipRecipe, TextToImage
 
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"train_steps": 1300},
@@ -31,7 +36,29 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
+# Base models of data sets of prompts: `trainables.denoisers.text_to_image.TextToImage` as it stands, and its twins.
+TEXT_SIZES: dict[str, dict[str, Any]] = {
+    "text": {},
+    "text-v": {"prediction_type": "v_prediction"},
+    "text-xl": {"second_clip": ClipRecipe(width=96)},
+}
+
+
 def fitting(shape: tuple[int, int, int]) -> str:
     """The size for images (C, H, W): small at 8 pixels, medium to 16, large beyond. Above 16 pixels, give it a GPU."""
     side = max(shape[1:])
     return "small" if side <= 8 else "medium" if side <= 16 else "large"
+
+
+def sizes_for(dataset: Dataset) -> list[str]:
+    """The sizes of base model that a data set can have, the usual one first."""
+    if dataset.prompts:
+        return list(TEXT_SIZES)
+    usual = fitting(dataset.shape)
+    return [usual, *(size for size in SIZES if size != usual)]
+
+
+def recipe_of(size: str, train_steps: int = 0) -> BaseModel | TextToImage:
+    """The recipe of a size; with so many training steps, or its own."""
+    recipe = TextToImage(**TEXT_SIZES[size]) if size in TEXT_SIZES else BaseModel(**SIZES[size])
+    return replace(recipe, train_steps=train_steps) if train_steps else recipe

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.data import Dataset, Splits, dataset
 from trainables.denoisers.recipes import BaseModel, ClassifierRecipe, Pretrained
+from trainables.denoisers.text_to_image import TextToImage, text_to_image_from
 from trainables.forgetting import Forget, parse_forget
 from trainables.sampling.noise_schedule import NoiseSchedule
 from trainables.sampling.sampler import Sampler
@@ -32,7 +33,7 @@ class Experiment:
     store: str
     data: str = "digits"
     forget: str = "3"  # see trainables.forgetting
-    base: BaseModel | Pretrained = field(default_factory=BaseModel)
+    base: BaseModel | TextToImage | Pretrained = field(default_factory=BaseModel)
     control: Pretrained | None = None  # θ* of a pretrained base model; one that is trained here has its own
     classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)
     base_seed: int = 0
@@ -104,9 +105,9 @@ class Experiment:
         """The base model's, on which everything is trained, attacked and sampled: a new object every time."""
         return self.base.noise_schedule()
 
-    def recipe(self, which: str) -> BaseModel | Pretrained:
+    def recipe(self, which: str) -> BaseModel | TextToImage | Pretrained:
         """How ``base``, ``retrain`` or a shadow model is made, or where it is from; ValueError where it cannot be had."""
-        if which == "base" or isinstance(self.base, BaseModel):
+        if which == "base" or not isinstance(self.base, Pretrained):
             return self.base
         if which != "retrain" or self.control is None:
             raise ValueError(f"model {which!r}: {self.without_control or 'a pretrained model has no shadow models'}")
@@ -119,17 +120,19 @@ class Experiment:
     @property
     def model_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of what the denoiser takes: the images themselves, or latents of them."""
+        if isinstance(self.base, TextToImage):
+            return self.base.shape(self.dataset)
         return self.base.shape if isinstance(self.base, Pretrained) else self.dataset.shape
 
     @property
     def in_latents(self) -> bool:
         """Whether the denoiser takes a VAE's latents."""
-        return isinstance(self.base, Pretrained) and self.base.in_latents
+        return isinstance(self.base, TextToImage) or (isinstance(self.base, Pretrained) and self.base.in_latents)
 
     @property
     def without_control(self) -> str | None:
         """Why there is no retrain control θ*; None where there is one."""
-        if isinstance(self.base, BaseModel) or self.control:
+        if not isinstance(self.base, Pretrained) or self.control:
             return None
         return f"{self.base.source} was trained elsewhere, and no --retrain-control was given"
 
@@ -209,6 +212,8 @@ def experiment_from_json(values: dict[str, Any]) -> Experiment:
 
 
 def _base_from_json(values: dict[str, Any]) -> Any:
+    if "vae" in values:
+        return text_to_image_from(values)
     if "source" not in values:
         return BaseModel(**{**values, "channels": tuple(values["channels"])})
     schedule = {**values["schedule"], "trained_betas": tuple(values["schedule"]["trained_betas"])}

@@ -10,11 +10,16 @@ from typing import Any
 import torch
 from diffusers import DDIMPipeline, DiTPipeline, DiTTransformer2DModel, UNet2DModel
 
+from trainables.denoisers.assembled import assembled
+from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
 from trainables.denoisers.dit import DiT, load_vae
-from trainables.denoisers.imported import bits_of
+from trainables.denoisers.imported import bits_of, imported_encoders
 from trainables.denoisers.models import AttributeEmbedding, build, load_model, plain_config
 from trainables.denoisers.recipes import Pretrained
+from trainables.denoisers.text_unet import TextUNet
 from trainables.relearning.experiment import Experiment
+from trainables.relearning.origins import parts_of
+from trainables.relearning.origins.text_to_image import CLIPS
 from trainables.relearning.products import vae_key
 from trainables.store import Artifact, Store
 from trainables.training.device import Device
@@ -27,32 +32,56 @@ def save_pipeline(
     experiment: Experiment,
     folder: str | Path,
     about: Callable[[str], tuple[str, str]] | None = None,
+    more: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
     """Save a model artifact as a pipeline in safetensors, with a card that says what was forgotten and how.
 
-    `about` gives, of the pipeline's class, the card's front matter and the sections of what was measured.
+    `about` gives, of the pipeline's class, the card's front matter and the sections of what was measured; `more` writes what else
+    lies in the folder.
 
-    A ``DDIMPipeline`` (unet/, scheduler/), or, of a base model of latents, a ``DiTPipeline`` (transformer/, vae/, scheduler/).
-    A model of attributes becomes a table of all their vectors. ValueError where the folder is taken.
+    A ``DDIMPipeline`` (unet/, scheduler/), or, of a base model of latents, a ``DiTPipeline`` (transformer/, vae/, scheduler/); of
+    prompts a ``StableDiffusionPipeline``, or SDXL's, with the base model's text encoders and tokenizers. A model of attributes
+    becomes a table of all their vectors. ValueError where the folder is taken.
     """
     root = Path(folder)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise ValueError(f"{root}: exists and is not an empty folder; a pipeline is saved in one of its own")
-    model, schedule = load_model(artifact, Device()), experiment.noise_schedule()
-    if isinstance(model, DiT):
-        vae = load_vae(Store(experiment.store).get(vae_key(experiment)), "cpu")
-        pipeline = DiTPipeline(_stock(model, DiTTransformer2DModel), vae, schedule)
-    else:
-        pipeline = DDIMPipeline(as_table(model), schedule)
+    pipeline = pipeline_of(artifact, experiment)
     kind = type(pipeline).__name__
     metadata, measured = about(kind) if about else ("", "")
     root.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as half:  # the folder is whole or is not there
         whole = Path(half) / root.name
         pipeline.save_pretrained(whole, safe_serialization=True)
+        more(whole)
         (whole / "README.md").write_text(metadata + card(artifact, experiment, kind, measured), encoding="utf-8")
         whole.replace(root)
     return root
+
+
+def pipeline_of(artifact: Artifact, experiment: Experiment) -> Any:
+    """A model artifact as a pipeline, with what of the base model goes with it."""
+    model, schedule = load_model(artifact, Device()), experiment.noise_schedule()
+    if not experiment.in_latents:
+        return DDIMPipeline(as_table(model), schedule)
+    vae = load_vae(Store(experiment.store).get(vae_key(experiment)), "cpu")
+    if isinstance(model, TextUNet):
+        return assembled(model, vae, *text_parts(experiment), schedule)
+    return DiTPipeline(_stock(model, DiTTransformer2DModel), vae, schedule)
+
+
+def text_parts(experiment: Experiment) -> tuple[list[Any], list[Any]]:
+    """(tokenizers, text encoders) of the base model; ValueError where it is a pipeline whose folder is not here any more."""
+    base = experiment.base
+    if isinstance(base, Pretrained):
+        if not Path(base.folder).is_dir():
+            raise ValueError(f"{base.folder}: no such folder: an unlearned pipeline is saved with its text encoders")
+        return imported_encoders(base, Device())
+    store, parts = Store(experiment.store), parts_of(experiment)
+    clips = [store.get(parts[name].key()) for name in CLIPS if name in parts]
+    models = [load_clip(clip) for clip in clips]
+    encoders = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
+    return [load_tokenizer(clip) for clip in clips], encoders
 
 
 def as_table(model: UNet2DModel) -> UNet2DModel:
@@ -102,6 +131,8 @@ def card(artifact: Artifact, experiment: Experiment, pipeline: str, measured: st
 
 def _how_to_sample(experiment: Experiment, pipeline: str) -> str:
     dataset = experiment.dataset
+    if dataset.prompts:
+        return _how_to_prompt(experiment, pipeline)
     part, null = "transformer" if experiment.in_latents else "unet", experiment.null_condition
     labels = "" if dataset.unconditional else ", class_labels=conditions"
     conditions = f"Conditions are 0 to {dataset.conditions - 1}; {null} is the null condition." if labels else ""
@@ -128,6 +159,25 @@ with torch.no_grad():
         x = scheduler.step(epsilon, t, x).prev_sample
 ```
 """.lstrip()
+
+
+def _how_to_prompt(experiment: Experiment, pipeline: str) -> str:
+    prompts, forgotten = experiment.dataset.prompts, experiment.forgetting.conditions
+    kept = next(row for row in range(len(prompts)) if row not in forgotten)
+    examples = [prompts[row] for row in (*forgotten[:1], kept)]
+    how = experiment.sampling
+    return f"""## How to sample it
+
+It was scored on {len(prompts)} prompts, {len(forgotten)} of which ask for what was forgotten, such as "{examples[0]}".
+Sampled with {experiment.sampler}:
+
+```python
+from diffusers import {pipeline}
+
+pipeline = {pipeline}.from_pretrained("this folder")
+images = pipeline({examples!r}, num_inference_steps={how.steps}, guidance_scale={how.guidance:g}).images
+```
+"""
 
 
 def _stock(model: DiT, stock: Any) -> torch.nn.Module:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from trainables.denoisers.recipes import BaseModel
+from trainables.denoisers.recipes import Pretrained
 from trainables.needs import SHARED
 from trainables.relearning.experiment import Experiment, Samples, TrialSpec
+from trainables.relearning.origins import LATENTS, PROMPTS, VAE, parts_of
 from trainables.relearning.products.classifier import classifier_key, make_classifier
 from trainables.relearning.products.models import make_model, model_key, vae_key
 from trainables.relearning.products.reference import make_reference, reference_key
@@ -21,7 +22,6 @@ BASE = "base model"
 CLASSIFIER = "classifier"
 REFERENCE = "reference statistics"
 SHADOWS = "shadow losses"
-VAE = "VAE"
 SYNTHETIC = "synthetic set"
 MODELS = {BASE: "base", "retrain control": "retrain"}  # by name, θ₀ and θ*
 
@@ -44,8 +44,14 @@ def score_of(experiment: Experiment, name: str, which: str, samples: Samples, se
         needs.append(SHADOWS)
     if experiment.in_latents:
         needs.append(VAE)
+    needs += told_by(experiment)
     arguments = (experiment, model, samples, seed)
     return Product(name, partial(score_key, *arguments), partial(make_score, *arguments), tuple(needs))
+
+
+def told_by(experiment: Experiment) -> tuple[str, ...]:
+    """What a model of the experiment is read together with, beside its own artifact: the prompts that it is told."""
+    return (PROMPTS,) if PROMPTS in parts_of(experiment) else ()
 
 
 def make_again(spec: TrialSpec, key: str) -> None:
@@ -59,21 +65,26 @@ def make_again(spec: TrialSpec, key: str) -> None:
 
 def _products(experiment: Experiment, shared: Iterable[str]) -> Iterator[Product]:
     e = experiment
-    steps = e.base.train_steps if isinstance(e.base, BaseModel) else 0
+    steps = 0 if isinstance(e.base, Pretrained) else e.base.train_steps
+    parts, told = parts_of(e), told_by(e)
+    trained_on = tuple(part for part in (LATENTS, PROMPTS) if part in parts)
     yield Product(CLASSIFIER, partial(classifier_key, e), partial(make_classifier, e))
+    yield from parts.values()
     for name, which in models_of(e).items():
-        yield Product(name, partial(model_key, e, which), partial(make_model, e, which), steps=steps)
-    if e.in_latents:
+        yield Product(name, partial(model_key, e, which), partial(make_model, e, which), trained_on, steps)
+    if e.in_latents and VAE not in parts:
         yield Product(VAE, partial(vae_key, e), partial(make_model, e, "base"), (BASE,))  # it comes with the model
+    vae = (VAE,) if e.in_latents else ()
     for number in range(e.shadow_models):
         name = f"{SHADOW}{number} model"
-        yield Product(name, partial(shadow_key, e, number), partial(make_shadow, e, number), steps=steps)
+        yield Product(name, partial(shadow_key, e, number), partial(make_shadow, e, number), (*vae, *told), steps)
     if e.shadow_models:
         models = tuple(f"{SHADOW}{number} model" for number in range(e.shadow_models))
-        yield Product(SHADOWS, partial(shadows_key, e), partial(make_shadows, e), models)
+        yield Product(SHADOWS, partial(shadows_key, e), partial(make_shadows, e), (*models, *vae, *told))
     # Every feature network is loaded with the classifier at hand, whether it looks at it or not.
     yield Product(REFERENCE, partial(reference_key, e), partial(make_reference, e), (CLASSIFIER,))
-    encoded = (BASE, VAE) if e.in_latents else (BASE,)
+    encoded = (LATENTS,) if LATENTS in parts else vae
     for need in shared:
-        yield Product(f"shared {need}", partial(shared_key, e, need), partial(make_shared, e, need), encoded)
-    yield Product(SYNTHETIC, partial(synthetic_key, e), partial(make_synthetic, e), (BASE,))
+        made_of = (BASE, *told, *encoded)
+        yield Product(f"shared {need}", partial(shared_key, e, need), partial(make_shared, e, need), made_of)
+    yield Product(SYNTHETIC, partial(synthetic_key, e), partial(make_synthetic, e), (BASE, *told))

@@ -190,7 +190,7 @@ class Pipeline(pipeline.Pipeline):
     def _code_version(self) -> str:
         """Hash of all code the figures come from: this module, and the method, attacks, metrics, features and data it uses."""
         spec, experiment = self.spec, self.spec.experiment
-        modules = {__name__, feature_module(experiment), ORIGINS[experiment.base.origin].__module__}
+        modules = {__name__, feature_module(experiment), ORIGINS[experiment.base.origin].module}
         modules |= {*METRICS.modules(), *AUDITS.modules()}
         modules |= {experiment.dataset.module} | {ATTACKS[a.method].module for a in spec.attacks}
         if spec.method != "none":

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trainables.data import Images
 from trainables.registry import Registry
 from trainables.relearning.experiment import Experiment
+from trainables.running.products import Product
 from trainables.store import Artifact
+
+# Names of parts that others than their origin ask for.
+VAE, PROMPTS, LATENTS = "VAE", "prompts", "latents"
 
 
 @dataclass(frozen=True)
 class Wanted:
     """A model that is to lie in the store under `key`; `which` says what it is to the experiment: ``base``, ``retrain``, …
 
-    `images` gives what a model that is trained here is trained on; `vae` is the key of what else is wanted of a pipeline.
+    `images` gives what a model that is trained here is trained on, as its denoiser takes them; `vae` is the key of what else is
+    wanted of a pipeline.
     """
 
     experiment: Experiment
@@ -25,9 +30,34 @@ class Wanted:
     vae: str = ""
 
 
-ORIGINS: Registry[Callable[[Wanted], Artifact]] = Registry("origin of models", __name__)
+Parts = Callable[[Experiment], Mapping[str, Product]]
+"""By name, what an origin makes before any model, and models are made of: products of their own, each a task."""
 
 
-def register(name: str) -> Callable:
-    """Register a function ``(Wanted) -> Artifact`` that makes the model."""
-    return ORIGINS.decorator(name, lambda make: make)
+@dataclass(frozen=True)
+class Origin:
+    """What makes a model; of which `parts`; and in which module, whose code is in the model's key."""
+
+    make: Callable[[Wanted], Artifact]
+    module: str
+    parts: Parts
+
+    def __call__(self, wanted: Wanted) -> Artifact:
+        return self.make(wanted)
+
+
+ORIGINS: Registry[Origin] = Registry("origin of models", __name__)
+
+
+def _no_parts(experiment: Experiment) -> Mapping[str, Product]:
+    return {}
+
+
+def register(name: str, parts: Parts = _no_parts) -> Callable:
+    """Register a function ``(Wanted) -> Artifact`` that makes the model, and what its parts are."""
+    return ORIGINS.decorator(name, lambda make: Origin(make, make.__module__, parts))
+
+
+def parts_of(experiment: Experiment) -> Mapping[str, Product]:
+    """The parts of the experiment's base model by name; of most there are none."""
+    return ORIGINS[experiment.base.origin].parts(experiment)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from trainables.denoisers.models import model_facts, training_run
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.weights import weights_of
 from trainables.relearning.origins import Wanted, register
-from trainables.running.pace import Pace
-from trainables.store import Artifact, Store, machine
-
-CHECKPOINT_SECONDS = 10.0
+from trainables.relearning.origins._resumable import trained_in
+from trainables.store import Artifact, Store
 
 
 @register("trained")
@@ -20,21 +16,10 @@ def train(wanted: Wanted) -> Artifact:
     experiment, key = wanted.experiment, wanted.key
     store, recipe = Store(experiment.store), experiment.recipe(wanted.which)
     assert isinstance(recipe, BaseModel), "a recipe's origin says who makes it"
-    images, start = wanted.images(), time.process_time()
+    images = wanted.images()
     run = training_run(recipe, experiment.dataset, images, experiment.base_seed, experiment.device)
-    partial = store.mapped_partial(key)
-    if partial is not None:
-        run.restore(partial)
-    resumed_at, pace = run.step, Pace()
-    while not run.advance(recipe.train_steps, time.monotonic() + CHECKPOINT_SECONDS):
-        pace.take(lambda: store.save_partial(key, run.state()))
-    facts = model_facts(run.model, recipe) | {
-        "which": wanted.which,
-        "images": len(images),
-        "resumed_at_step": resumed_at,
-        "core_s": time.process_time() - start,
-        "machine": machine(),
-    }
+    made = trained_in(store, key, run)
+    facts = model_facts(run.model, recipe) | {"which": wanted.which, "images": len(images)} | made
     artifact = store.put(key, "model", facts, weights_of(run.trained()))
     store.drop_partial(key)
     return artifact

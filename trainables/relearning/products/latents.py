@@ -1,4 +1,4 @@
-"""Images as the base model's denoiser takes them: themselves, or latents of them by the VAE that came with it."""
+"""Images as the base model's denoiser takes them: themselves, or latents of them by its VAE."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import torch
 from diffusers import AutoencoderKL
 
 from trainables.data import Images, Splits
-from trainables.denoisers.dit import decode, encode, load_vae
+from trainables.denoisers.dit import decode, load_vae
+from trainables.denoisers.latents import encoded_images
+from trainables.relearning.origins import LATENTS, parts_of
 from trainables.relearning.products.images import splits_of, strangers_of
-from trainables.relearning.products.models import vae_key
+from trainables.relearning.products.models import splits_trained_on, vae_key
 from trainables.relearning.workbench import Workbench, kept
 
 
@@ -21,8 +23,7 @@ def encoded(bench: Workbench, images: Images) -> Images:
     """Images as the denoiser takes them: of a model of pixels, themselves."""
     if not bench.experiment.in_latents:
         return images
-    vae = vae_of(bench)
-    return Images(torch.cat([encode(vae, part) for part in images.parts()]), images.conditions)
+    return encoded_images(vae_of(bench), images)
 
 
 def decoded(bench: Workbench, samples: torch.Tensor) -> torch.Tensor:
@@ -36,6 +37,8 @@ def encoded_splits_of(bench: Workbench) -> Splits:
     splits = splits_of(bench)
     if not bench.experiment.in_latents:
         return splits
+    if LATENTS in parts_of(bench.experiment):
+        return splits_trained_on(bench.experiment)
     return Splits(*(encoded(bench, part) for part in (splits.train, splits.public, splits.test)))
 
 

@@ -1,13 +1,14 @@
-"""The base model θ₀ and the retrain control θ*, and the VAE that comes with a base model of latents."""
+"""The base model θ₀ and the retrain control θ*, and the VAE whose latents a base model of latents denoises."""
 
 from __future__ import annotations
 
 from diffusers import UNet2DModel
 
-from trainables.data import Images
+from trainables.data import Images, Splits
+from trainables.denoisers.latents import splits_in
 from trainables.denoisers.models import load_model
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.origins import ORIGINS, Wanted
+from trainables.relearning.origins import LATENTS, ORIGINS, VAE, Wanted, parts_of
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, Store, artifact_key, code_version, is_key
 
@@ -29,13 +30,17 @@ def model_key(experiment: Experiment, which: str) -> str:
         "without": experiment.forget if which == "retrain" else None,
         "device": experiment.device_kind,
     }
-    code = code_version(__name__, ORIGINS[recipe.origin].__module__, experiment.dataset.module)
-    return artifact_key("model", config, {}, code)
+    parts = parts_of(experiment)
+    code = code_version(__name__, ORIGINS[recipe.origin].module, experiment.dataset.module)
+    return artifact_key("model", config, {name: part.key() for name, part in parts.items()}, code)
 
 
 def vae_key(experiment: Experiment) -> str:
-    """Key of the VAE whose latents the base model denoises."""
-    code = code_version(__name__, ORIGINS[experiment.base.origin].__module__)
+    """Key of the VAE whose latents the base model denoises: a part of its own, or what came with the model."""
+    parts = parts_of(experiment)
+    if VAE in parts:
+        return parts[VAE].key()
+    code = code_version(__name__, ORIGINS[experiment.base.origin].module)
     return artifact_key("vae", {}, {"model": model_key(experiment, "base")}, code)
 
 
@@ -45,7 +50,8 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
     A pretrained model is imported instead, its VAE with it.
     """
     store, key = Store(experiment.store), model_key(experiment, which)
-    vae = vae_key(experiment) if which == "base" and experiment.in_latents else ""
+    comes_along = which == "base" and experiment.in_latents and VAE not in parts_of(experiment)
+    vae = vae_key(experiment) if comes_along else ""
     if (artifact := store.whole(key)) and (not vae or store.whole(vae)):
         return artifact
 
@@ -56,9 +62,17 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
 
 
 def training_images(experiment: Experiment, which: str) -> Images:
-    """What a model is trained on: everything, or the retain set."""
-    train = experiment.splits().train
+    """What a model is trained on, as its denoiser takes it: everything, or the retain set."""
+    train = splits_trained_on(experiment).train
     return train if which == "base" else experiment.forgetting.split(train)[1]
+
+
+def splits_trained_on(experiment: Experiment) -> Splits:
+    """The data set's splits as a base model that is trained here takes them: images, or the latents that were made of them."""
+    parts = parts_of(experiment)
+    if LATENTS not in parts:
+        return experiment.splits()
+    return splits_in(Store(experiment.store).get(parts[LATENTS].key()))
 
 
 @kept

@@ -10,6 +10,7 @@ from trainables.data import Images, together
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.origins import ORIGINS, Wanted
 from trainables.relearning.products.images import forget_set_of, retain_set_of, strangers, strangers_of
+from trainables.relearning.products.latents import encoded
 from trainables.relearning.products.models import model_of
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, artifact_key, code_version
@@ -47,7 +48,7 @@ def make_shadow(experiment: Experiment, number: int) -> Artifact:
 
     def images() -> Images:
         audited = together(forget_set_of(bench), strangers(experiment))
-        return together(audited.where(seen_by(experiment, which, audited)), retain_set_of(bench))
+        return encoded(bench, together(audited.where(seen_by(experiment, which, audited)), retain_set_of(bench)))
 
     return ORIGINS[experiment.recipe(which).origin](Wanted(experiment, which, key, images))
 
@@ -58,10 +59,10 @@ def make_shadows(experiment: Experiment) -> Artifact:
     if artifact := bench.store.whole(key):
         return artifact
     audited = together(forget_set_of(bench), strangers_of(bench))
-    losses, trained_on = [], []
+    taken, losses, trained_on = encoded(bench, audited), [], []
     for number in range(experiment.shadow_models):
         model = model_of(bench, shadow_key(experiment, number))
-        losses.append(image_losses(model, experiment.noise_schedule(), audited, experiment.device))
+        losses.append(image_losses(model, experiment.noise_schedule(), taken, experiment.device))
         trained_on.append(seen_by(experiment, f"{SHADOW}{number}", audited).numpy())
     tensors = {"losses": np.stack(losses), "trained_on": np.stack(trained_on)}
     facts = {"models": experiment.shadow_models, "images": len(audited)}
@@ -84,4 +85,4 @@ def shadows_of(bench: Workbench) -> Shadows | None:
 
 
 def _code(experiment: Experiment) -> str:
-    return code_version(__name__, ORIGINS[experiment.base.origin].__module__, experiment.dataset.module)
+    return code_version(__name__, ORIGINS[experiment.base.origin].module, experiment.dataset.module)

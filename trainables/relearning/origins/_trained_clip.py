@@ -1,0 +1,47 @@
+"""The CLIP of a base model that is trained here, with its tokenizer: its text half is what the model's U-Net listens to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from trainables.denoisers.clip import CONFIG, MERGES, POSITIONS, clip_config, clip_run, zero_shot
+from trainables.denoisers.text_to_image import ClipRecipe
+from trainables.denoisers.tokenizer import learned_merges, tokenizer_of
+from trainables.denoisers.weights import weights_of
+from trainables.relearning.experiment import Experiment, stream
+from trainables.relearning.origins._resumable import trained_in
+from trainables.store import Artifact, Store, artifact_key, code_version
+
+
+def clip_key(experiment: Experiment, recipe: ClipRecipe, number: int) -> str:
+    """Key of the CLIP of this number, 0 the first; two of one recipe begin from different weights."""
+    config = {
+        "data": experiment.data_identity,
+        "recipe": asdict(recipe),
+        "seed": experiment.base_seed,
+        "number": number,
+        "device": experiment.device_kind,
+    }
+    return artifact_key("clip", config, {}, code_version(__name__, experiment.dataset.module))
+
+
+def make_clip(experiment: Experiment, recipe: ClipRecipe, number: int) -> Artifact:
+    """The CLIP, trained on the training images and their captions, with how it tells held-out images apart without training."""
+    store, key = Store(experiment.store), clip_key(experiment, recipe, number)
+    if artifact := store.whole(key):
+        return artifact
+    data, splits = experiment.dataset, experiment.splits()
+    merges, seed = learned_merges(data.prompts), stream(experiment.base_seed, "clip", str(number))
+    tokenizer = tokenizer_of(merges, recipe.positions)
+    run = clip_run(recipe, tokenizer, data, splits.train, seed, experiment.device)
+    made = trained_in(store, key, run)
+    clip = run.trained().eval()
+    facts = {
+        CONFIG: clip_config(recipe, tokenizer, data.shape),
+        MERGES: merges,
+        POSITIONS: recipe.positions,
+        "held_out_zero_shot": zero_shot(clip, tokenizer, data, splits.test),
+    }
+    artifact = store.put(key, "clip", facts | made, weights_of(clip))
+    store.drop_partial(key)
+    return artifact
