@@ -37,11 +37,11 @@ def plan(tmp_path: Path) -> Plan:
     return plan
 
 
-def test_controls_come_first_then_the_arms_side_by_side_then_the_confirm_phase_seed_by_seed(plan: Plan) -> None:
+def test_the_arms_come_side_by_side_then_controls_then_the_confirm_phase_seed_by_seed(plan: Plan) -> None:
     agenda = agenda_of(plan)
     names = drain(agenda)
-    assert names[:2] == ["control-base-r0", "control-retrain-r0"]
-    search, confirm = names[2:8], names[8:]
+    search, confirm = names[:6], names[8:]
+    assert names[6:8] == ["control-base-r0", "control-retrain-r0"]
     assert sorted(search) == sorted(
         [f"dimum-{i:04d}-r0" for i in range(4)] + [f"label_swap-{i:04d}-r0" for i in range(2)]
     )
