@@ -87,11 +87,14 @@ def delete(store: Store, files: Found) -> None:
 
 
 def _rested_on(store: Store, kept: set[str]) -> set[str]:
-    """The artifacts of which those that are kept hold only what differs, and those that these rest on."""
+    """The artifacts without which those that are kept are of no use, and those without which these are not.
+
+    One may hold only what differs of another; a text-to-image model is read with its prompts.
+    """
     rested_on: set[str] = set()
     while kept:
         found = [store.find(key) for key in sorted(kept)]
-        kept = {artifact.rests_on for artifact in found if artifact and artifact.rests_on} - rested_on
+        kept = {key for artifact in found if artifact for key in artifact.read_with} - rested_on
         rested_on |= kept
     return rested_on
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # transformers takes seconds to import, and is an extra
 
     Encoder = CLIPTextModel | CLIPTextModelWithProjection
 
-INSTALL = "pip install -c constraints.txt -e '.[text2image]'"
 _BATCH = 16  # texts a pass
 
 

@@ -5,7 +5,6 @@ A row is one of a class embedding; or of the table of the data set's prompts, en
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,19 @@ from safetensors import SafetensorError
 
 from trainables.data import Dataset
 from trainables.denoisers.dit import DiT, class_tables
-from trainables.denoisers.encoding import INSTALL, encoded_prompts
+from trainables.denoisers.encoding import encoded_prompts
 from trainables.denoisers.layout import folder_of
 from trainables.denoisers.models import AttributeEmbedding, build, model_facts, plain_config
 from trainables.denoisers.parts import PARTS, TRANSFORMERS, variant_in
 from trainables.denoisers.prompts import KIND, Prompts, load_prompts, put_prompts
 from trainables.denoisers.recipes import DIT, SDXL, UNET, Pretrained
+from trainables.denoisers.text_pipelines import check_installed
 from trainables.denoisers.text_unet import STOCK, TextUNet, with_prompts
 from trainables.denoisers.weights import weights_of
 from trainables.store import Artifact, Store, artifact_key, code_version
 from trainables.training.device import Device
 
-_READ: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+_READ: dict[str, Any] = {"local_files_only": True, "output_loading_info": True}
 _READ_BY: dict[
     str, dict[str, Any]
 ] = {  # by the library whose class it is: everything in float32, whatever the files are in
@@ -50,14 +50,19 @@ def put_pretrained(
     Of a text-to-image pipeline the table of the data set's prompts is made too, on the device.
     """
     if vae_key:  # first: the model's artifact says that all is there
-        vae = imported_vae(pretrained)
-        store.put(vae_key, "vae", {"vae": plain_config(vae)}, weights_of(vae))
+        put_vae(store, vae_key, pretrained)
     if pretrained.told_prompts:
         prompts = load_prompts(make_prompts(store, pretrained, dataset, device or Device()))
         model: torch.nn.Module = imported_text_unet(pretrained, prompts)
     else:
         model = imported_model(pretrained, dataset)
     return store.put(key, kind, model_facts(model, pretrained) | facts, weights_of(model))
+
+
+def put_vae(store: Store, key: str, pretrained: Pretrained) -> Artifact:
+    """Copy the VAE of a pipeline of latents into the store."""
+    vae = imported_vae(pretrained)
+    return store.put(key, "vae", {"vae": plain_config(vae)}, weights_of(vae))
 
 
 def prompts_key(pretrained: Pretrained, dataset: Dataset, device: Device) -> str:
@@ -99,22 +104,17 @@ def imported_prompts(pretrained: Pretrained, texts: tuple[str, ...], device: Dev
 
 
 def imported_encoders(pretrained: Pretrained, device: Device) -> tuple[list[Any], list[Any]]:
-    """(tokenizers, text encoders) of the pipeline, one of each or SDXL's two, on the device.
-
-    ValueError where transformers, an extra, is not installed.
-    """
-    if importlib.util.find_spec(TRANSFORMERS) is None:
-        raise ValueError(
-            f"{pretrained.source}: its prompts are encoded by {TRANSFORMERS}, which is not installed; {INSTALL}"
-        )
+    """(tokenizers, text encoders) of a text-to-image pipeline, one of each or two, on the device, in evaluation mode."""
+    check_installed(pretrained.source)
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    names = [name for name in PARTS[pretrained.kind] if name.startswith("text_encoder")]
+    parts = PARTS[pretrained.kind]
+    names = [name for name in parts if name.startswith("text_encoder")]
     tokenizers = [_tokenizer(pretrained, name.replace("text_encoder", "tokenizer")) for name in names]
-    kinds = [getattr(transformers, PARTS[pretrained.kind][name].classes[0]) for name in names]
-    encoders = [_read(kind, pretrained, name).to(device.name).eval() for kind, name in zip(kinds, names, strict=True)]
-    return tokenizers, encoders
+    kinds = [getattr(transformers, parts[name].classes[0]) for name in names]
+    encoders = [_read(kind, pretrained, name) for kind, name in zip(kinds, names, strict=True)]
+    return tokenizers, [encoder.to(device.name).eval() for encoder in encoders]
 
 
 def imported_text_unet(pretrained: Pretrained, prompts: Prompts) -> TextUNet:
@@ -154,11 +154,12 @@ def bits_of(codes: int, attributes: int) -> torch.Tensor:
 
 def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
     """A part of the pipeline. ValueError where its files are damaged, or lack weights: diffusers would make some up."""
-    where, folder = f"{pretrained.source}: {part}", folder_of(Path(pretrained.folder), part)
+    where, folder = f"{pretrained.source}: {part}", _folder(pretrained, part)
     of = PARTS[pretrained.kind].get(part) or next(iter(PARTS[pretrained.kind].values()))
     variant = variant_in(folder, of.weights)
     try:
-        model, loading = kind.from_pretrained(folder, variant=variant, **_READ, **_READ_BY[of.library])
+        how = {"variant": variant, **_READ, **_READ_BY[of.library]}
+        model, loading = kind.from_pretrained(folder, use_safetensors=True, **how)
     except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{where} cannot be read ({type(error).__name__}: {reason})") from error
@@ -172,11 +173,19 @@ def _read(kind: Any, pretrained: Pretrained, part: str) -> Any:
     return model
 
 
+def _folder(pretrained: Pretrained, part: str) -> Path:
+    """Where a part of the pipeline lies; ValueError where it is gone since it was looked at."""
+    folder = folder_of(Path(pretrained.folder), part)
+    if not folder.is_dir():
+        raise ValueError(f"{pretrained.source}: {folder} is not there any more; put the pipeline back")
+    return folder
+
+
 def _tokenizer(pretrained: Pretrained, part: str) -> Any:
     """A tokenizer of the pipeline; ValueError where its files are damaged."""
     from transformers import CLIPTokenizer
 
-    folder = folder_of(Path(pretrained.folder), part)
+    folder = _folder(pretrained, part)
     try:
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the tokenizers library raises plain Exceptions

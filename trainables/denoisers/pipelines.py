@@ -67,6 +67,8 @@ def fitted(pretrained: Pretrained, dataset: Dataset) -> Pretrained:
         raise ValueError(
             f"{where}: {whose}, but the conditions of {dataset.name} are {'prompts' if dataset.prompts else 'none'}"
         )
+    if pretrained.told_prompts:
+        text_pipelines.check_installed(where)
     no_images = bool(dataset.imaged) and not any(dataset.imaged)
     if pretrained.told_prompts and no_images:
         return pretrained

@@ -5,14 +5,16 @@ Whatever makes of its U-Net another one than these is refused: its inputs would 
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from trainables.denoisers.json_files import read_json, sides, whole
 from trainables.denoisers.layout import folder_of
-from trainables.denoisers.parts import PARTS, variant_in
+from trainables.denoisers.parts import PARTS, TRANSFORMERS, variant_in
 from trainables.denoisers.recipes import SDXL
 
+INSTALL = "pip install -c constraints.txt -e '.[text2image]'"
 _NEVER_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
 # What else a U-Net may be told than a prompt and t, by the option that says so.
 _TOLD_MORE = ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type", "encoder_hid_dim", "time_cond_proj_dim")
@@ -45,6 +47,12 @@ def about(root: Path, kind: str, index: dict[str, Any], config: dict[str, Any]) 
         "zeros_for_empty": kind == SDXL and bool(index.get("force_zeros_for_empty_prompt", True)),
         "notes": tuple(_notes(root, kind, index)),
     }
+
+
+def check_installed(source: str) -> None:
+    """ValueError unless transformers is there, an extra by which prompts are encoded."""
+    if importlib.util.find_spec(TRANSFORMERS) is None:
+        raise ValueError(f"{source}: its prompts are encoded by {TRANSFORMERS}, which is not installed; {INSTALL}")
 
 
 def _channels(config: dict[str, Any], where: Path) -> int:

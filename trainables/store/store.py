@@ -45,6 +45,10 @@ _FILE = re.compile(
     r"(?P<unfinished>\.[0-9a-f]{32}\.tmp)?"
 )
 RESTS_ON = "rests_on"  # the fact of an artifact that says it: see `Artifact.rests_on`
+_READ_WITH = (
+    RESTS_ON,
+    "prompts",
+)  # facts that may hold the key of another artifact, without which this one is of no use
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
 _log = logging.getLogger(__name__)
 
@@ -75,6 +79,12 @@ class Artifact:
     def rests_on(self) -> str | None:
         """Key of the artifact of which this one holds only what differs; None where it holds all itself."""
         return self.facts.get(RESTS_ON)
+
+    @property
+    def read_with(self) -> set[str]:
+        """Keys of the artifacts without which this one is of no use: what it rests on, the prompts that a model is told."""
+        named = (self.facts.get(fact) for fact in _READ_WITH)
+        return {key for key in named if isinstance(key, str) and is_key(key)}
 
     def tensors(self) -> Tensors:
         """The artifact's arrays by name, in memory. Raises CorruptArtifact where the file differs from what was written."""

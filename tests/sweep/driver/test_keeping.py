@@ -259,3 +259,16 @@ def test_what_an_artifact_that_is_kept_rests_on_is_kept_with_it(tmp_path: Path) 
         for name in ("start", "middle", "named"):
             os.utime(tmp_path / "store" / keys[name][:2] / f"{keys[name]}.{suffix}", (0, 0))
     assert kept([], 1000.0) == {"of nobody", "start"}
+
+
+def test_the_prompts_that_a_model_is_told_are_kept_with_it(tmp_path: Path) -> None:
+    """Nobody names a stranger's table, but his model cannot be read without it."""
+    store, run = Store(tmp_path / "store"), tmp_path / "run"
+    table, model, other = (character * 64 for character in "abc")
+    store.put(table, "prompts", {"prompts": ["a cat"]}, {"context": np.zeros(3)})
+    store.put(model, "imported", {"prompts": table}, {"x": np.zeros(3)})
+    store.put(other, "prompts", {"prompts": 7}, {"context": np.zeros(3)})
+    run.mkdir()
+    (run / "status.json").write_text('{"state": "finished"}')
+    (run / "prepared.json").write_text(json.dumps({"keys": {"model": model}}))
+    assert {file.key for file in unneeded(store, [run], time.time() + 60).kept} == {table, model}

@@ -321,9 +321,11 @@ def test_an_encoder_that_lacks_weights_is_refused_and_none_are_made_up(copied: C
 
 
 def test_without_transformers_the_extra_is_named(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = taken(saved / "sd")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"transformers, which is not installed; pip install .*\[text2image\]"):
-        imported_prompts(taken(saved / "sd"), ("a cat",), Device())
+    for needs_it in (lambda: taken(saved / "sd"), lambda: imported_prompts(found, ("a cat",), Device())):
+        with pytest.raises(ValueError, match=r"transformers, which is not installed; pip install .*\[text2image\]"):
+            needs_it()
 
 
 def test_exactly_what_is_read_is_fetched(

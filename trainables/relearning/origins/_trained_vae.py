@@ -1,11 +1,9 @@
-"""The VAE of a base model that is trained here, and the data set's latents by it: what all models of one recipe share."""
+"""The VAE of a base model that is trained here: what all models of one recipe share."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-from trainables.denoisers.dit import load_vae
-from trainables.denoisers.latents import latent_tensors
 from trainables.denoisers.models import plain_config
 from trainables.denoisers.vae import set_scale, squared_error, vae_run
 from trainables.denoisers.weights import weights_of
@@ -40,20 +38,3 @@ def make_vae(experiment: Experiment) -> Artifact:
     artifact = store.put(key, "vae", {"vae": plain_config(vae)} | made, weights_of(vae))
     store.drop_partial(key)
     return artifact
-
-
-def latents_key(experiment: Experiment) -> str:
-    """Key of the latents of all splits."""
-    config = {"data": experiment.data_identity, "device": experiment.device_kind}
-    code = code_version(__name__, experiment.dataset.module)
-    return artifact_key("latents", config, {"vae": vae_key(experiment)}, code)
-
-
-def make_latents(experiment: Experiment) -> Artifact:
-    """The latents of all splits, encoded once and not by every process."""
-    store, key = Store(experiment.store), latents_key(experiment)
-    if artifact := store.whole(key):
-        return artifact
-    vae = load_vae(store.get(vae_key(experiment)), experiment.device.name)
-    tensors = latent_tensors(vae, experiment.splits())
-    return store.put(key, "latents", {"shape": list(tensors["train"].shape)}, tensors)

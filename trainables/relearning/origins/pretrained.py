@@ -1,14 +1,60 @@
-"""A model that was trained elsewhere: a diffusers pipeline, copied into the store with its VAE."""
+"""A model that was trained elsewhere: a diffusers pipeline, copied into the store.
+
+The VAE of a DiT comes with it. Of a text-to-image pipeline the VAE, the latents of the data set and the table of its prompts are
+parts of their own: text encoders and VAE are read once, and no trial needs the folder.
+"""
 
 from __future__ import annotations
 
-from trainables.denoisers.imported import put_pretrained
+from collections.abc import Mapping
+from functools import partial
+
+from trainables.denoisers import imported
+from trainables.denoisers.imported import put_pretrained, put_vae
 from trainables.denoisers.recipes import Pretrained
-from trainables.relearning.origins import Wanted, register
-from trainables.store import Artifact, Store
+from trainables.relearning.experiment import Experiment
+from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, register
+from trainables.relearning.origins._latents import latents_key, make_latents
+from trainables.running.products import Product
+from trainables.store import Artifact, Store, artifact_key, code_version
 
 
-@register("pretrained")
+def parts(experiment: Experiment) -> Mapping[str, Product]:
+    """What a text-to-image pipeline is taken apart into, beside its U-Net; of any other there are none."""
+    if not _recipe(experiment).told_prompts:
+        return {}
+    e, vae = experiment, vae_key(experiment)
+    made = [
+        Product(VAE, partial(vae_key, e), partial(make_vae, e)),
+        Product(PROMPTS, partial(prompts_key, e), partial(make_prompts, e)),
+        Product(LATENTS, partial(latents_key, e, vae), partial(make_latents, e, vae), (VAE,)),
+    ]
+    return {product.name: product for product in made}
+
+
+def vae_key(experiment: Experiment) -> str:
+    """Key of a text-to-image pipeline's VAE."""
+    return artifact_key("vae", {"pipeline": _recipe(experiment).digest}, {}, code_version(__name__))
+
+
+def make_vae(experiment: Experiment) -> Artifact:
+    """A text-to-image pipeline's VAE, found or copied into the store."""
+    store, key = Store(experiment.store), vae_key(experiment)
+    return store.whole(key) or put_vae(store, key, _recipe(experiment))
+
+
+def prompts_key(experiment: Experiment) -> str:
+    """Key of the table of the data set's prompts, by the base model's text encoders."""
+    return imported.prompts_key(_recipe(experiment), experiment.dataset, experiment.device)
+
+
+def make_prompts(experiment: Experiment) -> Artifact:
+    """The table of the data set's prompts, found or made."""
+    store = Store(experiment.store)
+    return imported.make_prompts(store, _recipe(experiment), experiment.dataset, experiment.device)
+
+
+@register("pretrained", parts)
 def import_(wanted: Wanted) -> Artifact:
     """The pipeline's denoiser; where a VAE is wanted, the pipeline's lies in the store beside it.
 
@@ -17,6 +63,10 @@ def import_(wanted: Wanted) -> Artifact:
     experiment = wanted.experiment
     store, recipe = Store(experiment.store), experiment.recipe(wanted.which)
     assert isinstance(recipe, Pretrained), "a recipe's origin says who makes it"
-    return put_pretrained(
-        store, wanted.key, "model", recipe, experiment.dataset, {"which": wanted.which}, wanted.vae, experiment.device
-    )
+    data, facts = experiment.dataset, {"which": wanted.which}
+    return put_pretrained(store, wanted.key, "model", recipe, data, facts, wanted.vae, experiment.device)
+
+
+def _recipe(experiment: Experiment) -> Pretrained:
+    assert isinstance(experiment.base, Pretrained), "a recipe's origin says whose parts these are"
+    return experiment.base

@@ -24,10 +24,11 @@ from trainables.diffusion import stratified_timesteps
 from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, register
+from trainables.relearning.origins._latents import latents_key, make_latents
 from trainables.relearning.origins._recipe import recipe_of
 from trainables.relearning.origins._resumable import trained_in
 from trainables.relearning.origins._trained_clip import CLIPS, clip_key, make_clip, make_prompts, prompts_key
-from trainables.relearning.origins._trained_vae import latents_key, make_latents, make_vae, vae_key
+from trainables.relearning.origins._trained_vae import make_vae, vae_key
 from trainables.running.products import Product
 from trainables.store import Artifact, Store
 from trainables.training.device import Device
@@ -45,7 +46,8 @@ def parts(experiment: Experiment) -> Mapping[str, Product]:
             )
         )
     made.append(Product(PROMPTS, partial(prompts_key, e), partial(make_prompts, e), CLIPS[: len(recipe.clips)]))
-    made.append(Product(LATENTS, partial(latents_key, e), partial(make_latents, e), (VAE,)))
+    vae = vae_key(e)
+    made.append(Product(LATENTS, partial(latents_key, e, vae), partial(make_latents, e, vae), (VAE,)))
     return {product.name: product for product in made}
 
 

@@ -1,0 +1,118 @@
+"""Stable Diffusion's folders as base models of whole trials: taken apart into products, unlearned, attacked, mended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import text_folders
+from prompts_data import save_prompts
+from taken_pipelines import experiment_on
+
+from trainables.data import dataset
+from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+from trainables.denoisers.recipes import Pretrained
+from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec, experiment_from_json
+from trainables.relearning.origins import LATENTS, PROMPTS, VAE, parts_of
+from trainables.relearning.products import Workbench, make_imported, model_key, vae_key
+from trainables.relearning.products.latents import encoded_splits_of
+from trainables.relearning.products.models import model_of
+from trainables.relearning.shared_products import make_again, products_of, score_of
+from trainables.relearning.trial import Pipeline
+from trainables.store import MissingArtifact, Store
+
+SAMPLES = Samples(forgotten=6, per_retained=1)
+
+
+def experiment_of(root: Path, folder: Path) -> Experiment:
+    """On a user's own prompts and a few pictures of each."""
+    data = save_prompts(root / "prompts")
+    own = dataset("prompts", str(data), 16)
+    return experiment_on(
+        _taken(folder, data), root / "store", data="prompts", data_folder=str(data), image_size=16, forget="concept:cat",
+        guidance=2.0, data_fingerprint=own.fingerprint(),
+    )  # fmt: skip
+
+
+def _taken(folder: Path, data: Path) -> Pretrained:
+    return hashed(fitted(read_pipeline(str(folder)), dataset("prompts", str(data), 16)))
+
+
+@pytest.fixture(scope="module", params=["sd-v", "xl"])
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Everything that trials share; the folder it came from is gone."""
+    root = tmp_path_factory.mktemp("imported")
+    folder = text_folders.SAVED[request.param](root / "pipeline")
+    experiment = experiment_of(root, folder)
+    graph = products_of(experiment, ["saliency"])
+    graph |= {"score": score_of(experiment, "score", "base", SAMPLES, 0)}
+    done: set[str] = set()
+    while len(done) < len(graph):
+        for name, product in graph.items():
+            if name not in done and set(product.needs) <= done:
+                product.make()
+                done.add(name)
+    shutil.rmtree(folder)
+    return experiment
+
+
+def spec_on(experiment: Experiment, **changes: object) -> TrialSpec:
+    spec = TrialSpec(
+        "trial", 0, experiment, "salun", {"steps": 2, "batch": 8}, 0,
+        (AttackPlan("a", "dimra", {"auxiliary": "synthetic", "batch": 4}),), (0, 1, 2),
+        samples=SAMPLES, attacked_per_retained=1,
+    )  # fmt: skip
+    return TrialSpec.from_json(json.loads(json.dumps(replace(spec, **changes).to_json())))  # type: ignore[arg-type]
+
+
+def test_a_pipeline_is_taken_apart_into_products(prepared: Experiment) -> None:
+    parts, store = parts_of(prepared), Store(prepared.store)
+    assert list(parts) == [VAE, PROMPTS, LATENTS] and vae_key(prepared) == parts[VAE].key()
+    facts = store.get(model_key(prepared, "base")).facts
+    assert facts["prompts"] == parts[PROMPTS].key() and "text_unet" in facts
+    splits = prepared.splits()
+    encoded = encoded_splits_of(Workbench(prepared))
+    assert encoded.train.shape == prepared.model_shape == (4, 8, 8) and len(encoded.train) == len(splits.train)
+    assert experiment_from_json(json.loads(json.dumps(asdict(prepared)))) == prepared, "it travels as JSON"
+
+
+def test_a_whole_trial_runs_without_the_folder(prepared: Experiment) -> None:
+    pipeline = Pipeline(spec_on(prepared))
+    report = pipeline.step()
+    while report.state is None:
+        report = pipeline.step()
+    assert report.state == "COMPLETE", report.cause
+    assert 0 <= report.figures["robustness"] <= 1
+    unlearned = Store(prepared.store).get(report.figures["unlearned_model"])
+    assert unlearned.facts["prompts"] == parts_of(prepared)[PROMPTS].key()
+
+
+def test_a_table_of_prompts_that_is_gone_is_missed_and_named(prepared: Experiment, tmp_path: Path) -> None:
+    experiment = replace(prepared, store=str(shutil.copytree(prepared.store, tmp_path / "store")))
+    store, key = Store(experiment.store), parts_of(experiment)[PROMPTS].key()
+    assert store.get(model_key(experiment, "base")).read_with == {key}
+    store.delete(key)
+    with pytest.raises(MissingArtifact) as missing:
+        model_of(Workbench(experiment), model_key(experiment, "base"))
+    assert missing.value.key == key
+    with pytest.raises(ValueError, match="tokenizer is not there any more; put the pipeline back"):
+        make_again(spec_on(experiment), key)
+
+
+def test_a_table_of_prompts_is_made_again_and_a_strangers_model_brings_its_own(tmp_path: Path) -> None:
+    folder, theirs = (text_folders.save_sd(tmp_path / name, seed) for name, seed in (("base", 0), ("theirs", 1)))
+    experiment = experiment_of(tmp_path, folder)
+    store = Store(experiment.store)
+    for name in (*parts_of(experiment), "base model"):
+        products_of(experiment)[name].make()
+    key = parts_of(experiment)[PROMPTS].key()
+    table = store.get(key).tensors()
+    store.delete(key)
+    make_again(spec_on(experiment), key)
+    assert all((value == table[name]).all() for name, value in store.get(key).tensors().items())
+    imported = make_imported(experiment, _taken(theirs, tmp_path / "prompts"))
+    (own,) = imported.read_with
+    assert own != key and store.find(own) is not None, "its text encoder is another"
