@@ -206,12 +206,15 @@ class Setup:
     judge: str = flag(
         "",
         "--judge",
-        "what says which samples show what was forgotten (default: the classifier; of single images, copy detection)",
+        "what says which samples show what was forgotten (default: the classifier; of single images, copy detection); "
+        "image_classifier:FOLDER and zero_shot_clip:FOLDER are read from a folder of transformers'",
         MODELS,
-        metavar="NAME",
-        check=lambda name: "" if not name else member_of(lambda: find.members("judges"))(name),
+        metavar="NAME[:FOLDER]",
+        read=flag_values.judge,
+        check=flag_values.judge_wrong(member_of(lambda: find.members("judges"))),
         words=Words("samples", lambda name, _: f"judged by {name}" if name else ""),
     )
+    judge_digest: str = ""  # SHA-256 of the judge's files, once they have been read
     fid_features: str = flag(
         "classifier",
         "--fid-features",

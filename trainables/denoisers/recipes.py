@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from trainables.data import Dataset
@@ -134,6 +134,19 @@ class ClassifierRecipe:
     def __post_init__(self) -> None:
         if self.halvings < 1 or self.shift < 0:
             raise ValueError(f"halvings {self.halvings}, shift {self.shift}: must be at least 1, and at least 0")
+
+
+def recipe_of(data: Dataset) -> ClassifierRecipe:
+    """The recipe for a data set: that for its shape; for embedded prompts to 16 pixels, digits that are soon learned, a shorter one.
+
+    On `digits_styled`, 600 steps with the small digits' noise and shifts: digits .994, styles 1.000 (held out, 2,160 images), in
+    27 core-seconds; without these .990. On `fashion_mnist_styled`, 900 steps of the usual recipe: .929 and 1.000, in 41.
+    """
+    usual = recipe_for(data.shape)
+    if not data.prompts or data.files is not None or data.shape[1] > 16:
+        return usual
+    small = ClassifierRecipe()
+    return replace(usual, train_steps=small.train_steps, noise=small.noise, shift=small.shift)
 
 
 def recipe_for(shape: tuple[int, int, int]) -> ClassifierRecipe:

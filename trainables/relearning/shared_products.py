@@ -9,6 +9,7 @@ from trainables.denoisers.recipes import BaseModel
 from trainables.needs import SHARED
 from trainables.relearning.experiment import Experiment, Samples, TrialSpec
 from trainables.relearning.products.classifier import classifier_key, make_classifier
+from trainables.relearning.products.judge import judge_for, judged_key, make_judged
 from trainables.relearning.products.models import make_model, model_key, vae_key
 from trainables.relearning.products.reference import make_reference, reference_key
 from trainables.relearning.products.shadows import SHADOW, make_shadow, make_shadows, shadow_key, shadows_key
@@ -19,6 +20,7 @@ from trainables.running.products import Product, by_name
 
 BASE = "base model"
 CLASSIFIER = "classifier"
+JUDGE = "judge"  # one with weights of its own
 REFERENCE = "reference statistics"
 SHADOWS = "shadow losses"
 VAE = "VAE"
@@ -61,6 +63,8 @@ def _products(experiment: Experiment, shared: Iterable[str]) -> Iterator[Product
     e = experiment
     steps = e.base.train_steps if isinstance(e.base, BaseModel) else 0
     yield Product(CLASSIFIER, partial(classifier_key, e), partial(make_classifier, e))
+    if judge_for(e).reader and e.dataset.has_images:
+        yield Product(JUDGE, partial(judged_key, e), partial(make_judged, e))
     for name, which in models_of(e).items():
         yield Product(name, partial(model_key, e, which), partial(make_model, e, which), steps=steps)
     if e.in_latents:
