@@ -137,7 +137,7 @@ class ClassifierRecipe:
 
 
 def recipe_of(data: Dataset) -> ClassifierRecipe:
-    """The recipe for a data set: that for its shape; for embedded prompts to 16 pixels, digits that are soon learned, a shorter one.
+    """The recipe for a data set: that for its shape; for embedded prompts to 16 pixels, digits that are soon learned, a short one.
 
     On `digits_styled`, 600 steps with the small digits' noise and shifts: digits .994, styles 1.000 (held out, 2,160 images), in
     27 core-seconds; without these .990. On `fashion_mnist_styled`, 900 steps of the usual recipe: .929 and 1.000, in 41.
