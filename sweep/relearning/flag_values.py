@@ -6,7 +6,7 @@ import math
 import os
 
 from sweep.errors import UsageError
-from sweep.plan.flags import member_of
+from sweep.plan.flags import Check, member_of
 from sweep.plan.paths import absolute
 from trainables.data import DATASETS
 
@@ -30,6 +30,17 @@ def folder(given: str) -> str:
 def pipeline(source: str) -> str:
     """A pipeline's folder as every process finds it; a hub id as it is."""
     return absolute(source) if os.path.isdir(source) else source
+
+
+def judge(given: str) -> str:
+    """``NAME``, or ``NAME:PLACE`` with the place as every process finds it."""
+    name, colon, place = given.partition(":")
+    return f"{name}:{absolute(place)}" if colon and place else given
+
+
+def judge_wrong(known: Check) -> Check:
+    """Of ``NAME:PLACE`` the name alone is looked up."""
+    return lambda given: known(given.partition(":")[0]) if given else ""
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -55,6 +55,10 @@ def _classifier(sweep: Sweep) -> str:
     facets = sweep.prepared.get("facet_accuracy", {})
     over += "".join(f", {name} {100 * share:.1f} %" for name, share in facets.items())
     right = f"{100 * sweep.prepared['classifier_accuracy']:.1f} %{over}"
+    tried = sweep.prepared.get("judge_facet_accuracy", {})
+    if tried:
+        shares = ", ".join(f"{100 * share:.1f} % ({name})" for name, share in tried.items())
+        return f"The judge {sweep.plan['judge']} that every sample is shown to is right on {shares} of held-out images."
     return f"The classifier that every sample is shown to is right on {right}."
 
 

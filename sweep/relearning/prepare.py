@@ -23,16 +23,18 @@ from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
+from trainables.data import Dataset
 from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
-from trainables.denoisers.recipes import Pretrained, recipe_for
+from trainables.denoisers.recipes import Pretrained, recipe_of
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
-from trainables.judges import judge_of
+from trainables.judges import check_trained, judge_of, reader_of
+from trainables.judges import digest_of as digest_of_files
 from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import check_beside_base
-from trainables.relearning.shared_products import CLASSIFIER, SYNTHETIC, models_of, products_of, score_of
+from trainables.relearning.shared_products import CLASSIFIER, JUDGE, SYNTHETIC, models_of, products_of, score_of
 from trainables.relearning.stages.trajectory import check_images
 from trainables.running.products import Product, by_name, waves
 from trainables.store import Artifact, Store
@@ -55,13 +57,14 @@ def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
         data_skipped=setup.data_skipped,
         data_fingerprint=setup.data_fingerprint or data.fingerprint(),
         forget=forgetting.text,  # one spelling: it is part of every key
-        classifier=recipe_for(data.judge.shape, prompts=bool(data.prompts)),
+        classifier=recipe_of(data.judge),
         base=setup.base_recipe(),
         image_sampler=setup.image_sampler,
         sampling_steps=setup.sampling_steps,
         guidance=setup.guidance,
         features=setup.fid_features,
         judge=setup.judge,
+        judge_digest=_judge_digest(setup, data),
         weights_file=setup.inception_weights,
         weights_sha256=setup.inception_sha256,
         shadow_models=setup.shadow_models,
@@ -91,7 +94,8 @@ def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
 
 
 def resolved(setup: Setup, experiment: Experiment) -> Setup:
-    """The setup with what its pipelines are fixed for good: the hub's commit, and the digest of all files."""
+    """The setup with what its judge and its pipelines are fixed for good: the hub's commit, and the digests of all files."""
+    setup = replace(setup, judge_digest=experiment.judge_digest)
     if not isinstance(experiment.base, Pretrained):
         return setup
     return replace(setup, base_revision=experiment.base.commit, base_digest=digest_of(experiment))
@@ -124,14 +128,33 @@ def check_members(plan: Plan[Setup], space: SearchSpace) -> None:
     forgetting = parse_forget(setup.forget, data)
     with mistake_in("--forget"):
         forgetting.split(train)
-    with mistake_in(f"--judge {setup.judge}"):
-        judge_of(forgetting.kind, setup.judge)
+    with mistake_in(f"--judge {setup.judge}" if setup.judge else f"--data {setup.data}"):
+        check_judge(setup.judge, data, forgetting)
     _check_forgets(setup, space, forgetting)
     for arm in space.arms:
         _check_arm(arm, forgetting, f"space {space.name!r}, arm {arm.name!r}")
     bench = products.Workbench(experiment_of(setup, plan.artifacts, plan.place))
     for attack in (*space.search_attacks, *space.confirm_attacks):
         check_attack(bench, attack, f"space {space.name!r}, attack {attack.name!r}")
+
+
+def check_judge(judge: str, data: Dataset, forgetting: Forget) -> None:
+    """ValueError where a judge cannot tell this kind of forgetting, or not the labels that it is about."""
+    judge_of(forgetting.kind, judge)
+    if reader_of(judge, data, forgetting.facet) is None:
+        check_trained(data, forgetting.facet)
+
+
+def _judge_digest(setup: Setup, data: Dataset) -> str:
+    """The digest of the judge's files; empty where it has none. UsageError where they are not there, or no longer the same."""
+    with mistake_in(f"--judge {setup.judge}"):
+        forgetting = parse_forget(setup.forget, data)
+        judge_of(forgetting.kind, setup.judge)
+        reader = reader_of(setup.judge, data, forgetting.facet)
+        digest = digest_of_files(reader) if reader else ""
+    if setup.judge_digest and digest != setup.judge_digest:
+        raise UsageError(f"--judge {setup.judge}: its files have changed since this run began; start a new run")
+    return digest
 
 
 def _check_arm(arm: Arm, forgetting: Forget, where: str) -> None:
@@ -250,6 +273,9 @@ def prepare_all(
         f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
         + _by_facet(judge)
     )
+    if JUDGE in made:
+        tried = made[JUDGE].facts
+        tell(f"prepare: judge {setup.judge} is tried on {tried['held_out_images']} held-out images{_by_facet(tried)}")
     later = [score_of(experiment, f"base on seed {s}, confirm", "base", confirm, s) for s in plan.replicate_seeds[1:]]
     fids = {w: [made[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
     first = made[f"base on seed {seeds[0]}"]
@@ -266,6 +292,7 @@ def prepare_all(
         "classifier_accuracy": judge["held_out_accuracy"],
         "classifier_held_out": judge["held_out_images"],
         **_of_facets(experiment, judge),
+        **({"judge_facet_accuracy": made[JUDGE].facts["facet_accuracy"]} if JUDGE in made else {}),
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
         "base_forgotten_accuracy": figures["relearning_accuracy"],
         "calibration_seeds": seeds,

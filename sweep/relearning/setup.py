@@ -25,7 +25,7 @@ from trainables.data import Dataset, dataset
 from trainables.data._unreadable import unreadable_pictures
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.recipes import BaseModel
-from trainables.denoisers.sizes import SIZES, TEXT_SIZES, recipe_of, sizes_for
+from trainables.denoisers.sizes import SIZES, TEXT_SIZES, recipe_of_size, sizes_for
 from trainables.denoisers.text_to_image import MOST_PIXELS, TextToImage
 from trainables.forgetting import parse_forget, usual_forget
 from trainables.sampling.sampler import Sampler
@@ -216,12 +216,15 @@ class Setup:
     judge: str = flag(
         "",
         "--judge",
-        "what says which samples show what was forgotten (default: the classifier; of single images, copy detection)",
+        "what says which samples show what was forgotten (default: the classifier; of single images, copy detection); "
+        "image_classifier:FOLDER and zero_shot_clip:FOLDER are read from a folder of transformers'",
         MODELS,
-        metavar="NAME",
-        check=lambda name: "" if not name else member_of(lambda: find.members("judges"))(name),
+        metavar="NAME[:FOLDER]",
+        read=flag_values.judge,
+        check=flag_values.judge_wrong(member_of(lambda: find.members("judges"))),
         words=Words("samples", lambda name, _: f"judged by {name}" if name else ""),
     )
+    judge_digest: str = ""  # SHA-256 of the judge's files, once they have been read
     fid_features: str = flag(
         "classifier",
         "--fid-features",
@@ -282,7 +285,7 @@ class Setup:
         """The setup with the size of base model asked for, or the one that fits its images, and that size's own steps."""
         sized = dataclasses.replace(self, base_size=size or sizes_for(self.dataset())[0])
         flags.check(sized, only=("base_size",))
-        usual = recipe_of(sized.base_size).train_steps
+        usual = recipe_of_size(sized.base_size).train_steps
         return dataclasses.replace(sized, base_steps=usual if steps is None else steps)
 
     def spelled(self) -> Setup:
@@ -315,7 +318,7 @@ class Setup:
 
     def base_recipe(self) -> BaseModel | TextToImage:
         """How the base model is made that is trained here."""
-        return recipe_of(self.base_size, self.base_steps)
+        return recipe_of_size(self.base_size, self.base_steps)
 
     @property
     def confirm_samples(self) -> tuple[int, int]:

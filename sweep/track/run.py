@@ -24,7 +24,6 @@ from sweep.track.agenda import TrackAgenda
 from sweep.track.plan import Entry, TrackPlan
 from trainables.attacks import ATTACKS
 from trainables.denoisers.recipes import Pretrained
-from trainables.judges import judge_of
 from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.origins import parts_of
@@ -106,7 +105,7 @@ def check_members(plan: TrackPlan) -> None:
     experiments = experiments_of(plan).values()
     for experiment in experiments:
         with preparing.mistake_in(f"--judge {experiment.judge}"):
-            judge_of(experiment.forgetting.kind, experiment.judge)
+            preparing.check_judge(experiment.judge, experiment.dataset, experiment.forgetting)
     for entry in plan.entries:
         with preparing.mistake_in(f"--model {entry.model}" if entry.model else f"--methods {entry.name}"):
             if entry.model:

@@ -96,6 +96,11 @@ class Dataset:
         return self.conditions == 1
 
     @property
+    def has_images(self) -> bool:
+        """Whether there are any, which of prompts need not be."""
+        return not self.imaged or any(self.imaged)
+
+    @property
     def judge(self) -> Dataset:
         """The data set that the judging classifier is trained on."""
         return dataset(self.judged_by, image_size=self.shape[1]) if self.judged_by else self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from trainables.data import Dataset
@@ -155,8 +155,21 @@ class ClassifierRecipe:
             raise ValueError(f"halvings {self.halvings}, shift {self.shift}: must be at least 1, and at least 0")
 
 
-def recipe_for(shape: tuple[int, int, int], prompts: bool = False) -> ClassifierRecipe:
-    """The recipe for images of this shape (C, H, W), whose conditions may be prompts.
+def recipe_of(data: Dataset) -> ClassifierRecipe:
+    """The recipe for a data set: that for its shape; for embedded prompts to 16 pixels, digits that are soon learned, a short one.
+
+    On `digits_styled`, 600 steps with the small digits' noise and shifts: digits .994, styles 1.000 (held out, 2,160 images), in
+    27 core-seconds; without these .990. On `fashion_mnist_styled`, 900 steps of the usual recipe: .929 and 1.000, in 41.
+    """
+    usual = recipe_for(data.shape)
+    if not data.prompts or data.files is not None or data.shape[1] > 16:
+        return usual
+    small = ClassifierRecipe()
+    return replace(usual, train_steps=small.train_steps, noise=small.noise, shift=small.shift)
+
+
+def recipe_for(shape: tuple[int, int, int]) -> ClassifierRecipe:
+    """The recipe for images of this shape (C, H, W).
 
     Those above 8×8 pixels get more steps and halvings, less noise and no shifts: on Fashion-MNIST at 16×16, 600 steps gave
     .861 with the digits' noise and shifts, .870 with half the noise, .875 without shifts (held out, 10,000 images). This
@@ -165,6 +178,4 @@ def recipe_for(shape: tuple[int, int, int], prompts: bool = False) -> Classifier
     _, height, _ = shape
     if height <= 8:
         return ClassifierRecipe()
-    if prompts:
-        return ClassifierRecipe(train_steps=900, noise=0.05, shift=0, halvings=max(2, (height // 8).bit_length() - 1))
     return ClassifierRecipe(train_steps=2400, noise=0.05, shift=0, halvings=max(2, (height // 8).bit_length() - 1))

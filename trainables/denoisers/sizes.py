@@ -58,7 +58,7 @@ def sizes_for(dataset: Dataset) -> list[str]:
     return [usual, *(size for size in SIZES if size != usual)]
 
 
-def recipe_of(size: str, train_steps: int = 0) -> BaseModel | TextToImage:
+def recipe_of_size(size: str, train_steps: int = 0) -> BaseModel | TextToImage:
     """The recipe of a size; with so many training steps, or its own."""
     recipe = TextToImage(**TEXT_SIZES[size]) if size in TEXT_SIZES else BaseModel(**SIZES[size])
     return replace(recipe, train_steps=train_steps) if train_steps else recipe

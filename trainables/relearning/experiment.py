@@ -50,7 +50,8 @@ class Experiment:
     image_size: int = 0  # pixels a side; 0: the data set's own
     data_limit: int = 0  # images a split; 0: all
     data_skipped: tuple[str, ...] = ()  # pictures that are left out, by their names in data_folder
-    judge: str = ""  # a file of trainables.judges; empty: that of the kind of forgetting
+    judge: str = ""  # of trainables.judges, NAME or NAME:PLACE of its files; empty: that of the kind of forgetting
+    judge_digest: str = ""  # of those files, taken once for all trials; see trainables.judges.digest_of
     data_fingerprint: str = ""  # of the files in data_folder, taken once for all trials; see Dataset.fingerprint
 
     @property

@@ -19,7 +19,7 @@ from trainables.denoisers.recipes import Pretrained
 from trainables.denoisers.text_unet import TextUNet
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import parts_of
-from trainables.relearning.origins.text_to_image import CLIPS
+from trainables.relearning.origins._trained_clip import CLIPS
 from trainables.relearning.products import vae_key
 from trainables.store import Artifact, Store
 from trainables.training.device import Device
@@ -77,6 +77,9 @@ def text_parts(experiment: Experiment) -> tuple[list[Any], list[Any]]:
         if not Path(base.folder).is_dir():
             raise ValueError(f"{base.folder}: no such folder: an unlearned pipeline is saved with its text encoders")
         return imported_encoders(base, Device())
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # of megabytes
     store, parts = Store(experiment.store), parts_of(experiment)
     clips = [store.get(parts[name].key()) for name in CLIPS if name in parts]
     models = [load_clip(clip) for clip in clips]

@@ -10,6 +10,7 @@ from trainables.needs import SHARED
 from trainables.relearning.experiment import Experiment, Samples, TrialSpec
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, parts_of
 from trainables.relearning.products.classifier import classifier_key, make_classifier
+from trainables.relearning.products.judge import judge_for, judged_key, make_judged
 from trainables.relearning.products.models import make_model, model_key, vae_key
 from trainables.relearning.products.reference import make_reference, reference_key
 from trainables.relearning.products.shadows import SHADOW, make_shadow, make_shadows, shadow_key, shadows_key
@@ -20,6 +21,7 @@ from trainables.running.products import Product, by_name
 
 BASE = "base model"
 CLASSIFIER = "classifier"
+JUDGE = "judge"  # one with weights of its own
 REFERENCE = "reference statistics"
 SHADOWS = "shadow losses"
 SYNTHETIC = "synthetic set"
@@ -69,6 +71,8 @@ def _products(experiment: Experiment, shared: Iterable[str]) -> Iterator[Product
     parts, told = parts_of(e), told_by(e)
     trained_on = tuple(part for part in (LATENTS, PROMPTS) if part in parts)
     yield Product(CLASSIFIER, partial(classifier_key, e), partial(make_classifier, e))
+    if judge_for(e).reader and e.dataset.has_images:
+        yield Product(JUDGE, partial(judged_key, e), partial(make_judged, e))
     yield from parts.values()
     for name, which in models_of(e).items():
         yield Product(name, partial(model_key, e, which), partial(make_model, e, which), trained_on, steps)

@@ -17,10 +17,11 @@ from trainables.relearning.gate import GLANCE, excluded
 from trainables.relearning.origins import ORIGINS
 from trainables.relearning.products import Workbench, model_key, reference_key
 from trainables.relearning.products.features import feature_module, features_of
+from trainables.relearning.products.judge import judge_identity
 from trainables.relearning.shared_products import make_again
 from trainables.relearning.stages.attack import AttackStage
 from trainables.relearning.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
-from trainables.relearning.stages.score import FIRST, BaseScoreStage, ScoreStage, judge_for, score_key
+from trainables.relearning.stages.score import FIRST, BaseScoreStage, ScoreStage, score_key
 from trainables.relearning.stages.trajectory import Trajectory, check_attack
 from trainables.relearning.stages.unlearn import UnlearnStage, unlearned_key
 from trainables.running import pipeline
@@ -175,7 +176,7 @@ class Pipeline(pipeline.Pipeline):
             "samples_forgotten": spec.samples.forgotten,
             "samples_per_retained": spec.samples.per_retained,
             "sampler": f"one-step@{one_step}" if one_step else experiment.sampler,
-            "judge": judge_for(experiment).name,
+            "judge": judge_identity(experiment),
             "feature_network": experiment.features,
             "feature_network_hash": features_of(self.bench).weights_hash,
             "reference": reference_key(experiment),

@@ -12,12 +12,13 @@ import torch
 from trainables.data import NOTHING, Images
 from trainables.denoisers.clip import load_clip, load_tokenizer
 from trainables.denoisers.prompts import Prompts
-from trainables.denoisers.text_to_image import TextToImage
 from trainables.judges._classifier import verdicts
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.export import save_pipeline
 from trainables.relearning.origins import parts_of
-from trainables.relearning.origins.text_to_image import CLIPS, text_run
+from trainables.relearning.origins._recipe import recipe_of
+from trainables.relearning.origins._trained_clip import CLIPS
+from trainables.relearning.origins.text_to_image import text_run
 from trainables.relearning.products.classifier import classifier_key, classifier_of
 from trainables.relearning.products.generated import generate
 from trainables.relearning.products.latents import decoded
@@ -58,7 +59,7 @@ def steps_in(experiment: Experiment, minutes: float) -> int:
 
     Measured once, and kept in the store: a run that was stopped goes on with the same.
     """
-    recipe, store = _recipe(experiment), Store(experiment.store)
+    recipe, store = recipe_of(experiment), Store(experiment.store)
     config = {"recipe": recipe.identity, "shape": list(experiment.dataset.shape), "machine": machine()}
     key = artifact_key("pace", config, {}, code_version(__name__))
     pace = store.whole(key) or store.put(key, "pace", {"step_s": _step_s(experiment)})
@@ -127,7 +128,7 @@ def _front_matter(pipeline: str) -> str:
 
 def _step_s(experiment: Experiment) -> float:
     """Seconds a training step, on noise and prompts of zeros: how long it takes depends on neither."""
-    recipe, data = _recipe(experiment), experiment.dataset
+    recipe, data = recipe_of(experiment), experiment.dataset
     n, rows, positions = 2 * recipe.batch, data.conditions + 1, recipe.clip.positions
     latents = torch.randn((n, *recipe.shape(data)), generator=torch.Generator().manual_seed(0))
     table = torch.zeros(rows, positions, sum(clip.width for clip in recipe.clips))
@@ -141,8 +142,3 @@ def _step_s(experiment: Experiment) -> float:
     began = time.monotonic()
     run.advance(2 + _TIMED_STEPS)
     return (time.monotonic() - began) / _TIMED_STEPS
-
-
-def _recipe(experiment: Experiment) -> TextToImage:
-    assert isinstance(experiment.base, TextToImage), "of a model that is trained here"
-    return experiment.base

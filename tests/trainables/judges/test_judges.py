@@ -14,7 +14,8 @@ from trainables.judges.copies import copies
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import Workbench
 from trainables.relearning.products.images import forget_set_of, retain_set_of
-from trainables.relearning.stages.score import evidence_of, judge_for, score_key
+from trainables.relearning.products.judge import judge_for
+from trainables.relearning.stages.score import evidence_of, score_key
 
 
 def samples(**changes: object) -> Evidence:
@@ -36,7 +37,9 @@ def test_the_classifier_goes_by_the_condition_it_gives() -> None:
 
 def test_a_kind_of_forgetting_has_its_judge_and_another_may_be_named() -> None:
     assert judge_of("conditions").name == "classifier" and judge_of("instances").name == "copies"
-    with pytest.raises(ValueError, match="copies cannot tell conditions; classifier can"):
+    with pytest.raises(
+        ValueError, match="copies cannot tell conditions; classifier, image_classifier, zero_shot_clip can"
+    ):
         judge_of("conditions", "copies")
     with pytest.raises(ValueError, match="unknown judge 'clasifier': did you mean 'classifier'"):
         judge_of("conditions", "clasifier")

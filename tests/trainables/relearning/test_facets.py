@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from judge_folders import write_classifier
 
 from trainables.data import DATASETS
-from trainables.denoisers.recipes import BaseModel, ClassifierRecipe
+from trainables.denoisers.recipes import ClassifierRecipe
+from trainables.judges.image_classifier import ImageClassifier
 from trainables.relearning.experiment import Experiment, Samples
-from trainables.relearning.products import Workbench, make_classifier, make_model, make_reference, model_key
+from trainables.relearning.products import Workbench, make_classifier, make_reference
 from trainables.relearning.products.auxiliary import auxiliary_of
 from trainables.relearning.products.classifier import classifier_key
 from trainables.relearning.products.images import splits_of
-from trainables.relearning.stages.score import Sampling, evidence_of, judge_for, make_score, measured
+from trainables.relearning.products.judge import judge_for, judge_identity, make_judged
+from trainables.relearning.shared_products import JUDGE, products_of
+from trainables.relearning.stages.score import Sampling, counted, evidence_of, measured, score_key, shown
 
 STYLED = DATASETS["digits_styled"]
 CONCEPT, STYLE = (torch.tensor(facet.shown) for facet in STYLED.facets)
@@ -23,17 +28,15 @@ SAMPLES = Samples(forgotten=60, per_retained=1)
 
 @pytest.fixture(scope="module")
 def prompts(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """The digits in styles, with a classifier that is right on most and a model that has learned nothing."""
+    """The digits in styles, with a classifier that is right on most."""
     tiny = Experiment(
         store=str(tmp_path_factory.mktemp("store")),
         data="digits_styled",
         forget="concept:three",
-        base=BaseModel(channels=(8, 16), train_steps=2, batch=8, norm_groups=8),
         classifier=ClassifierRecipe(width=8, features=16, train_steps=150, halvings=2),
         sampling_steps=1,
     )
     make_classifier(tiny)
-    make_model(tiny, "base")
     make_reference(tiny)
     return tiny
 
@@ -85,18 +88,20 @@ def test_first_samples_are_of_every_style_and_of_all_forgotten_prompts_alike(pro
     assert set(CONCEPT[by_style.conditions[:32]].tolist()) == set(range(10))
 
 
-def test_a_score_counts_what_each_figure_is_over_and_shows_prompts_of_all_kinds(prompts: Experiment) -> None:
-    score = make_score(prompts, model_key(prompts, "base"), Samples(8, 1), 0)
-    figures, counts = score.facts["figures"], score.facts["counts"]
+def test_what_each_figure_is_over_is_counted_and_prompts_of_all_kinds_are_shown(prompts: Experiment) -> None:
+    sampling = painted(prompts)
+    figures = measured(Workbench(prompts), sampling)
+    counts = counted(figures, sampling, ({}, 0))
     assert counts.keys() == figures.keys()
     expected = {
-        "unlearning_accuracy": 8,
+        "unlearning_accuracy": 60,
         "retain_accuracy": 270,
-        "cross_facet_accuracy": 278,
+        "cross_facet_accuracy": 330,
         "anchors_as_forgotten": 30,
     }
     assert counts | expected == counts
-    assert score.tensors()["retained"].shape == (16, 3, 16, 16) and len(score.tensors()["forgotten"]) == 8
+    pictures = shown(sampling)
+    assert pictures["retained"].shape == (16, 3, 16, 16) and len(pictures["forgotten"]) == 18
 
 
 def test_the_classifier_knows_nothing_of_what_is_forgotten_and_says_how_right_it_is_by_facet(
@@ -119,3 +124,33 @@ def test_unrelated_images_are_of_the_farther_half_of_labels(prompts: Experiment)
     concepts = set(CONCEPT[unrelated.conditions].tolist())
     assert len(concepts) == 4 and 3 not in concepts
     assert len(set(unrelated.conditions.tolist())) > 4 * 20, "all their prompts, not half of each label's"
+
+
+def test_a_judge_with_weights_of_its_own_is_asked_instead_and_known_by_their_digest(
+    prompts: Experiment, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    place = write_classifier(tmp_path / "vit", ["teapot", *STYLED.facets[0].labels])
+    judged = replace(prompts, judge=f"image_classifier:{place}")
+    with pytest.raises(ValueError, match="set judge_digest"):
+        judge_identity(judged)
+    judged, other = (replace(judged, judge_digest=digit * 64) for digit in "12")
+    assert judge_identity(judged) == f"image_classifier@{'1' * 16}"
+    keys = {
+        score_key(e, "m" * 64, SAMPLES, 0)
+        for e in (prompts, judged, other, replace(judged, judge="image_classifier:x"))
+    }
+    assert len(keys) == 3, "the folder itself is no part of it"
+
+    bench, sampling = Workbench(judged), painted(prompts)
+    figures, own = measured(bench, sampling), measured(Workbench(prompts), sampling)
+    said = ImageClassifier(place, STYLED.facets, 0).load("cpu")(sampling.images()).labels[:, 0]
+    asked = CONCEPT[sampling.conditions]
+    assert figures["relearning_accuracy"] == pytest.approx(float((said == 3)[sampling.of_forgotten].float().mean()))
+    assert figures["retain_accuracy"] == pytest.approx(float((said == asked)[sampling.of_retained].float().mean()))
+    assert figures["retain_accuracy"] < own["retain_accuracy"], "for its weights are random"
+    assert figures["fid"] == own["fid"] and "cross_facet_accuracy" not in figures, "of styles it knows nothing"
+
+    tried = make_judged(judged).facts
+    assert tried["held_out_images"] == 500 and tried["facet_accuracy"].keys() == {"concept"}
+    assert JUDGE in products_of(judged) and JUDGE not in products_of(prompts)

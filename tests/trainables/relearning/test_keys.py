@@ -16,6 +16,7 @@ from typing import Any
 
 import pipelines
 import pytest
+import text_experiments
 from disk_formats import write_classes
 from tracing import Edited, Function, edited, functions, modules, reached
 
@@ -29,7 +30,7 @@ from trainables.metrics import METRICS
 from trainables.needs import SHARED
 from trainables.relearning import products
 from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec
-from trainables.relearning.origins import ORIGINS
+from trainables.relearning.origins import ORIGINS, parts_of
 from trainables.relearning.products import Workbench
 from trainables.relearning.stages.attack import AttackStage, attack_key
 from trainables.relearning.stages.glance import GlanceStage
@@ -55,6 +56,8 @@ AROUND = (
     "trainables.relearning.trial",
     "trainables.relearning.gate",
     "trainables.relearning.export",
+    "trainables.relearning.whole_pipeline",
+    "trainables.denoisers.assembled",
     "trainables.relearning.shared_products",
     "trainables.training.gpu_memory",
     "trainables.denoisers.sizes",
@@ -96,8 +99,11 @@ class Makings:
             self.add(f"{kind}: {name}", lambda: key(e, *arguments), lambda: make(e, *arguments))
 
         add("classifier", products.classifier_key, products.make_classifier)
+        parts = parts_of(e)
+        for name, part in parts.items():
+            self.add(f"{kind}: {name}", part.key, part.make)
         add("base model", products.model_key, products.make_model, "base")
-        if e.in_latents:
+        if e.in_latents and "VAE" not in parts:
             self.add(f"{kind}: VAE", lambda: products.vae_key(e), lambda: None)  # made with the base model
             self.made.reached[f"{kind}: VAE"] = self.made.reached[f"{kind}: base model"]
         if not e.without_control:
@@ -160,7 +166,7 @@ def finish(begin: Callable[[], Any]) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Every kind of product: of digits, of a pipeline of latents, of a folder of pictures, of single images to forget."""
+    """Every kind of product: of digits, a pipeline of latents, a folder of pictures, prompts, single images to forget."""
     for family in FAMILIES:
         family.names()  # imports the family's modules, which is no part of a making
     tiny = Experiment(
@@ -198,6 +204,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     disk = replace(tiny, data="image_folder", data_folder=str(folder), image_size=16, data_limit=9, shadow_models=0)
     disk = replace(disk, forget="1", features="efficientnet", data_fingerprint=disk.dataset.fingerprint())
     makings.prepare("disk", disk)
+
+    text = text_experiments.experiment_of(replace(text_experiments.SDXL, train_steps=2), Path(tiny.store))
+    makings.prepare("text", text)
+    makings.trial("text", replace(spec, experiment=text, method="esd", settings=steps, attacks=()))
 
     images = replace(tiny, data="digits_duplicated", forget="instances:0,1", shadow_models=0)
     makings.prepare("images", images)
@@ -275,11 +285,14 @@ OF_ANY_MODEL = f"(unlearned|{SCORED})"
         ("relearning.origins.trained", "(digits|images|disk): (?!classifier|reference)"),
         ("data._files.pictures", "disk"),
         ("features.efficientnet", "disk: (reference|base score)"),
-        ("features.classifier", "(digits|images|latents): (reference|base score)|, "),
+        ("features.classifier", "(digits|images|latents|text): (reference|base score)|, "),
         ("denoisers.imported", "latents: (?!classifier|reference)"),
         ("data.digits_duplicated", "images: (?!classifier)"),
         ("judges._classifier", f"(: classifier|: reference|: shared|{OF_ANY_MODEL})"),
         ("diffusion", "^((?!: classifier|: reference).)*$"),
+        ("denoisers.vae", "text: (?!classifier|reference|CLIP|second CLIP|prompts)"),
+        ("denoisers.clip", "text: (?!classifier|reference|VAE|latents)"),
+        ("relearning.origins.text_to_image", "text: (?!classifier|reference|VAE|CLIP|second CLIP|latents|prompts)"),
         ("relearning.experiment", ""),
     ],
 )

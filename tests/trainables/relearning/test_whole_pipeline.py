@@ -19,7 +19,7 @@ from trainables.diffusion import starting_noise
 from trainables.judges._classifier import verdicts
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.export import save_pipeline
-from trainables.relearning.products import Workbench, make_model, model_key
+from trainables.relearning.products import Workbench, model_key
 from trainables.relearning.products.classifier import classifier_of
 from trainables.relearning.products.generated import generate
 from trainables.relearning.products.latents import decoded
@@ -101,7 +101,7 @@ def test_what_was_saved_can_be_a_base_model_and_is_saved_with_its_encoders_again
 
     base = hashed(fitted(read_pipeline(str(folder)), text_experiment.dataset))
     again = replace(text_experiment, base=base, store=str(tmp_path / "store"))
-    artifact = make_model(again, "base")
+    artifact = Store(text_experiments.prepared(again).store).get(model_key(again, "base"))
     control = Store(text_experiment.store).get(model_key(text_experiment, "retrain"))
     torch.testing.assert_close(
         drawn_by_ours(again, artifact, 3), drawn_by_ours(text_experiment, control, 3), rtol=0, atol=1e-4

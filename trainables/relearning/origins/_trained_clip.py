@@ -1,16 +1,33 @@
-"""The CLIP of a base model that is trained here, with its tokenizer: its text half is what the model's U-Net listens to."""
+"""The CLIP of a base model that is trained here, with its tokenizer, and the prompts that its text half makes a table of."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
-from trainables.denoisers.clip import CONFIG, MERGES, POSITIONS, clip_config, clip_run, zero_shot
+from trainables.denoisers.clip import (
+    CONFIG,
+    MERGES,
+    POSITIONS,
+    clip_config,
+    clip_run,
+    load_clip,
+    load_tokenizer,
+    text_encoder,
+    text_encoder_with_projection,
+    zero_shot,
+)
+from trainables.denoisers.encoding import encoded_prompts
+from trainables.denoisers.prompts import KIND
 from trainables.denoisers.text_to_image import ClipRecipe
 from trainables.denoisers.tokenizer import learned_merges, tokenizer_of
 from trainables.denoisers.weights import weights_of
 from trainables.relearning.experiment import Experiment, stream
+from trainables.relearning.origins._recipe import recipe_of
 from trainables.relearning.origins._resumable import trained_in
 from trainables.store import Artifact, Store, artifact_key, code_version
+
+CLIPS = ("CLIP", "second CLIP")  # names of the parts
 
 
 def clip_key(experiment: Experiment, recipe: ClipRecipe, number: int) -> str:
@@ -45,3 +62,23 @@ def make_clip(experiment: Experiment, recipe: ClipRecipe, number: int) -> Artifa
     artifact = store.put(key, "clip", facts | made, weights_of(clip))
     store.drop_partial(key)
     return artifact
+
+
+def prompts_key(experiment: Experiment) -> str:
+    """Key of the table of the data set's prompts."""
+    keys = {CLIPS[i]: clip_key(experiment, clip, i) for i, clip in enumerate(recipe_of(experiment).clips)}
+    return artifact_key(KIND, {"prompts": list(experiment.dataset.prompts)}, keys, code_version(__name__))
+
+
+def make_prompts(experiment: Experiment) -> Artifact:
+    """The table of the data set's prompts, and of the empty one, which of two CLIPs is zeros, as SDXL has it."""
+    store, key = Store(experiment.store), prompts_key(experiment)
+    if artifact := store.whole(key):
+        return artifact
+    clips = [store.get(clip_key(experiment, clip, i)) for i, clip in enumerate(recipe_of(experiment).clips)]
+    models = [load_clip(clip) for clip in clips]
+    encoders: list[Any] = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
+    texts, pixels = experiment.dataset.prompts, experiment.dataset.shape[1:]
+    tokenizers = [load_tokenizer(clip) for clip in clips]
+    table = encoded_prompts(texts, tokenizers, encoders, pixels, zeros_for_empty=len(clips) > 1)
+    return store.put(key, KIND, {"prompts": list(texts)}, table.tensors())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from trainables.denoisers.models import plain_config
-from trainables.denoisers.text_to_image import TextToImage
 from trainables.denoisers.vae import set_scale, squared_error, vae_run
 from trainables.denoisers.weights import weights_of
 from trainables.relearning.experiment import Experiment, stream
+from trainables.relearning.origins._recipe import recipe_of
 from trainables.relearning.origins._resumable import trained_in
 from trainables.store import Artifact, Store, artifact_key, code_version
 
@@ -17,7 +17,7 @@ def vae_key(experiment: Experiment) -> str:
     """Key of the VAE; it knows neither what is forgotten nor what denoises its latents."""
     config = {
         "data": experiment.data_identity,
-        "recipe": asdict(_recipe(experiment).vae),
+        "recipe": asdict(recipe_of(experiment).vae),
         "seed": experiment.base_seed,
         "device": experiment.device_kind,
     }
@@ -30,7 +30,7 @@ def make_vae(experiment: Experiment) -> Artifact:
     if artifact := store.whole(key):
         return artifact
     splits, seed = experiment.splits(), stream(experiment.base_seed, "vae")
-    run = vae_run(_recipe(experiment).vae, splits.train, seed, experiment.device)
+    run = vae_run(recipe_of(experiment).vae, splits.train, seed, experiment.device)
     made = trained_in(store, key, run)
     vae = run.trained().eval()
     made["scaling_factor"] = set_scale(vae, splits.train)
@@ -38,8 +38,3 @@ def make_vae(experiment: Experiment) -> Artifact:
     artifact = store.put(key, "vae", {"vae": plain_config(vae)} | made, weights_of(vae))
     store.drop_partial(key)
     return artifact
-
-
-def _recipe(experiment: Experiment) -> TextToImage:
-    assert isinstance(experiment.base, TextToImage), "a recipe's origin says whose parts these are"
-    return experiment.base

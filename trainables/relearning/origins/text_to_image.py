@@ -11,15 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 
 from trainables.data import Dataset, Images
-from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
-from trainables.denoisers.encoding import encoded_prompts
 from trainables.denoisers.models import dropout_loss, model_facts
-from trainables.denoisers.prompts import KIND, Prompts, load_prompts
+from trainables.denoisers.prompts import Prompts, load_prompts
 from trainables.denoisers.text_to_image import TextToImage
 from trainables.denoisers.text_unet import TextUNet
 from trainables.denoisers.weights import weights_of
@@ -28,19 +25,18 @@ from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, register
 from trainables.relearning.origins._latents import latents_key, make_latents
+from trainables.relearning.origins._recipe import recipe_of
 from trainables.relearning.origins._resumable import trained_in
-from trainables.relearning.origins._trained_clip import clip_key, make_clip
+from trainables.relearning.origins._trained_clip import CLIPS, clip_key, make_clip, make_prompts, prompts_key
 from trainables.relearning.origins._trained_vae import make_vae, vae_key
 from trainables.running.products import Product
-from trainables.store import Artifact, Store, artifact_key, code_version
+from trainables.store import Artifact, Store
 from trainables.training.device import Device
-
-CLIPS = ("CLIP", "second CLIP")
 
 
 def parts(experiment: Experiment) -> Mapping[str, Product]:
     """What the U-Net is made of; the VAE comes first, for it takes longest."""
-    e, recipe = experiment, _recipe(experiment)
+    e, recipe = experiment, recipe_of(experiment)
     made = [Product(VAE, partial(vae_key, e), partial(make_vae, e), steps=recipe.vae.train_steps)]
     for number, clip in enumerate(recipe.clips):
         arguments = (e, clip, number)
@@ -53,26 +49,6 @@ def parts(experiment: Experiment) -> Mapping[str, Product]:
     vae = vae_key(e)
     made.append(Product(LATENTS, partial(latents_key, e, vae), partial(make_latents, e, vae), (VAE,)))
     return {product.name: product for product in made}
-
-
-def prompts_key(experiment: Experiment) -> str:
-    """Key of the table of the data set's prompts."""
-    keys = {CLIPS[i]: clip_key(experiment, clip, i) for i, clip in enumerate(_recipe(experiment).clips)}
-    return artifact_key(KIND, {"prompts": list(experiment.dataset.prompts)}, keys, code_version(__name__))
-
-
-def make_prompts(experiment: Experiment) -> Artifact:
-    """The table of the data set's prompts, and of the empty one, which of two CLIPs is zeros, as SDXL has it."""
-    store, key = Store(experiment.store), prompts_key(experiment)
-    if artifact := store.whole(key):
-        return artifact
-    clips = [store.get(clip_key(experiment, clip, i)) for i, clip in enumerate(_recipe(experiment).clips)]
-    models = [load_clip(clip) for clip in clips]
-    encoders: list[Any] = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
-    texts, pixels = experiment.dataset.prompts, experiment.dataset.shape[1:]
-    tokenizers = [load_tokenizer(clip) for clip in clips]
-    table = encoded_prompts(texts, tokenizers, encoders, pixels, zeros_for_empty=len(clips) > 1)
-    return store.put(key, KIND, {"prompts": len(texts)}, table.tensors())
 
 
 def text_run(
@@ -91,7 +67,7 @@ def text_run(
 def train(wanted: Wanted) -> Artifact:
     """The U-Net, trained on the latents of its images and on their prompts by the experiment's recipe and seed."""
     experiment, key = wanted.experiment, wanted.key
-    store, recipe = Store(experiment.store), _recipe(experiment)
+    store, recipe = Store(experiment.store), recipe_of(experiment)
     prompts, latents = load_prompts(store.get(prompts_key(experiment))), wanted.images()
     run = text_run(recipe, experiment.dataset, prompts, latents, experiment.base_seed, experiment.device)
     made = trained_in(store, key, run)
@@ -99,8 +75,3 @@ def train(wanted: Wanted) -> Artifact:
     artifact = store.put(key, "model", facts, weights_of(run.trained()))
     store.drop_partial(key)
     return artifact
-
-
-def _recipe(experiment: Experiment) -> TextToImage:
-    assert isinstance(experiment.base, TextToImage), "a recipe's origin says whose parts these are"
-    return experiment.base

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import diagnose
 from trainables.relearning.experiment import AttackPlan, Samples, TrialSpec
+from trainables.relearning.products.judge import judge_identity
 from trainables.relearning.products.models import model_key
 from trainables.relearning.stages.score import (
     Sampling,
     counted,
     examine,
-    judge_for,
     measured,
     score_inputs,
     scoring_code,
@@ -32,7 +32,7 @@ def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> st
         "seed": spec.seed,
         "forget": experiment.forget,
         "sampler": experiment.sampler,
-        "judge": judge_for(experiment).name,
+        "judge": judge_identity(experiment),
         "device": experiment.device_kind,
     }
     inputs = score_inputs(experiment)

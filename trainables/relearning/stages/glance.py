@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from trainables.relearning.experiment import Samples, TrialSpec
-from trainables.relearning.stages.score import FIRST, ScoreStage, evidence_of, judge_for, score_inputs, scoring_code
+from trainables.relearning.products.judge import judge_for, judge_identity
+from trainables.relearning.stages.score import FIRST, ScoreStage, evidence_of, score_inputs, scoring_code
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, artifact_key, code_version
 
@@ -30,7 +31,7 @@ class GlanceStage:
     def __init__(self, score: ScoreStage) -> None:
         self.score, experiment = score, score.bench.experiment
         config = {"samples": asdict(score.samples), "first": FIRST, "seed": score.seed, "sampler": experiment.sampler}
-        config |= {"forget": experiment.forget, "judge": judge_for(experiment).name, "device": experiment.device_kind}
+        config |= {"forget": experiment.forget, "judge": judge_identity(experiment), "device": experiment.device_kind}
         code = f"{code_version(__name__)}/{scoring_code(experiment)}"
         self.key = artifact_key("glance", config, score_inputs(experiment) | {"model": score.model}, code)
 

@@ -13,13 +13,14 @@ from diffusers import UNet2DModel
 from trainables.audits import AUDITS, Audited, audit
 from trainables.data import NOTHING, Images
 from trainables.diffusion import MOST_AT_ONCE, batch_for, sample, sample_one_step, starting_noise
-from trainables.judges import Evidence, Judge, Verdicts, judge_of
+from trainables.judges import Evidence, Verdicts
 from trainables.judges._classifier import verdicts
 from trainables.metrics import METRICS, Evaluation, Figures, declared_figures, evaluate
 from trainables.relearning.experiment import Experiment, Samples, stream
 from trainables.relearning.products.classifier import classifier_key, classifier_of
 from trainables.relearning.products.features import feature_module, features_of
 from trainables.relearning.products.images import forget_set_of, retain_set_of, splits_of
+from trainables.relearning.products.judge import asked_of, judge_for, judge_identity, reads_of
 from trainables.relearning.products.latents import decoded, encoded_sets_of, encoded_strangers_of
 from trainables.relearning.products.models import model_of
 from trainables.relearning.products.reference import reference_key, reference_of
@@ -40,11 +41,6 @@ def scoring_code(experiment: Experiment) -> str:
     return code_version(__name__, judge_for(experiment).module, *members)
 
 
-def judge_for(experiment: Experiment) -> Judge:
-    """Who says which samples show what was forgotten. ValueError where the judge asked for cannot tell that kind of it."""
-    return judge_of(experiment.forgetting.kind, experiment.judge)
-
-
 def score_inputs(experiment: Experiment) -> dict[str, str]:
     """The artifacts every figure depends on."""
     shadows = {"shadows": shadows_key(experiment)} if experiment.shadow_models else {}
@@ -58,7 +54,7 @@ def score_key(experiment: Experiment, model: str, samples: Samples, seed: int) -
         "samples": asdict(samples),
         "seed": seed,
         "sampler": experiment.sampler,
-        "judge": judge_for(experiment).name,
+        "judge": judge_identity(experiment),
         "device": experiment.device_kind,
     }
     return artifact_key("score", config, score_inputs(experiment) | {"model": model}, scoring_code(experiment))
@@ -145,8 +141,9 @@ class Sampling:
 
 
 def verdicts_of(bench: Workbench, images: torch.Tensor) -> Verdicts:
-    """What samples (N, C, H, W) show in each facet."""
-    return verdicts(classifier_of(bench), images)
+    """What samples (N, C, H, W) show in each facet, by the judge's own weights or else by the trained classifier."""
+    reads = reads_of(bench)
+    return reads(images) if reads else verdicts(classifier_of(bench), images)
 
 
 def evidence_of(bench: Workbench, images: torch.Tensor, said: Verdicts | None = None) -> Evidence:
@@ -164,14 +161,6 @@ def forgotten_facet(experiment: Experiment) -> int:
     return names.index(experiment.forgetting.facet) if names else 0
 
 
-def asked_of(experiment: Experiment, conditions: torch.Tensor) -> torch.Tensor:
-    """(N, F) which label samples of these conditions (N,) should show in each facet; `NOTHING`: their prompt says none."""
-    facets = experiment.dataset.facets
-    if not facets:
-        return conditions[:, None]
-    return torch.tensor([facet.shown for facet in facets])[:, conditions].T
-
-
 def instances_of(bench: Workbench) -> Images:
     """The images that are forgotten one by one, each once."""
     return splits_of(bench).train.batch(torch.tensor(bench.experiment.forgetting.instances))
@@ -182,7 +171,7 @@ def measured(bench: Workbench, sampling: Sampling) -> Figures:
     images, forgetting = sampling.images(), bench.experiment.forgetting
     said, asked = verdicts_of(bench, images), sampling.asked
     evidence, facet = evidence_of(bench, images, said), forgotten_facet(bench.experiment)
-    others = [other for other in range(asked.shape[1]) if other != facet]
+    others = [other for other in said.told or range(asked.shape[1]) if other != facet]
     return evaluate(
         Evaluation(
             images=images,
