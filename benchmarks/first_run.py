@@ -1,10 +1,10 @@
-"""The default sweep of two checkouts in turn, from nothing: time to the first finished trial and to the end, core-seconds, and how sure the answer is.
+"""The default sweep of two checkouts in turn, from nothing: time to the first trial and to the end, core-seconds, the answer.
 
-``python benchmarks/first_run.py OLD NEW FOLDER --seeds 0 1 2`` runs ``python -m sweep.launch --space dimum_robustness --seed S``
+``python benchmarks/first_run.py OLD NEW FOLDER --seeds 0 1 2`` runs ``sweep.launch --space dimum_robustness --seed S``
 in each checkout, the older first on every second seed, with an artifact store of its own (nothing is found), and prints the
 tables of benchmarks/first_run.md. A run that FOLDER holds already is not made again. Times are from the command's start,
-imports included; core-seconds are those of the whole machine that no process of lower priority took (Linux's /proc/stat), so
-nothing else may run beside it but with ``nice``.
+imports included; core-seconds are those of the whole machine (Linux's /proc/stat): nothing else may run beside it, not even with
+``nice``, for Ray's workers are nice themselves.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def measured(checkout: Path, folder: Path, seed: int) -> dict[str, Any]:
 
 
 def busy_core_s() -> float:
-    """Processor time of the whole machine since it started, in seconds, but for what ran with lowered priority."""
-    user, _nice, system = (int(field) for field in Path("/proc/stat").read_text().split()[1:4])
-    return (user + system) / os.sysconf("SC_CLK_TCK")
+    """Processor time of the whole machine since it started, in seconds."""
+    user, nice, system = (int(field) for field in Path("/proc/stat").read_text().split()[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
 def figures_of(lines: list[dict[str, Any]], took: float, busy: float) -> dict[str, Any]:
@@ -108,7 +108,9 @@ def print_tables(pairs: list[tuple[int, dict[str, dict[str, Any]]]]) -> None:
             print(f"| {seed} | {name} | " + " | ".join(f"{runs[name][c]:.0f}" for c in columns) + " |")
     for column in columns[:5]:
         ratios = [runs["new"][column] / runs["old"][column] for _, runs in pairs]
-        print(f"new/old, {column}: " + ", ".join(f"{r:.2f}" for r in ratios) + f"; median {statistics.median(ratios):.2f}")
+        print(
+            f"new/old, {column}: " + ", ".join(f"{r:.2f}" for r in ratios) + f"; median {statistics.median(ratios):.2f}"
+        )
     for seed, runs in pairs:
         for name in ("old", "new"):
             print(f"\nseed {seed}, {name}: {runs[name]['winner']}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 
 from trainables.data import Images
-from trainables.diffusion import denoising_loss, sample, starting_noise
+from trainables.diffusion import clamped, denoising_loss, sample, starting_noise
 from trainables.needs import register
 from trainables.training.shared_copy import shared_copy
 from trainables.unlearning import Problem
@@ -35,7 +35,8 @@ def generated(problem: Problem, seed: int) -> Images:
     every = torch.tensor(problem.forgetting.conditions + problem.forgetting.retained)
     conditions = every.repeat_interleave(max(_IMAGES // len(every), 1))
     noise = starting_noise((len(conditions), *problem.retain.shape), seed)
-    batches = sample(problem.base, problem.schedule, noise, conditions, _SAMPLING_STEPS, problem.device)
+    finish = torch.clone if problem.in_latents else clamped
+    batches = sample(problem.base, problem.schedule, noise, conditions, _SAMPLING_STEPS, problem.device, finish=finish)
     return Images(torch.cat(list(batches)), conditions)
 
 

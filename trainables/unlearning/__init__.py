@@ -35,7 +35,8 @@ class Problem:
 
     `forget` and `retain` are on the CPU; methods move what they train on. `features` maps images (N, C, H, W) to (N, d);
     `generated` returns n images (n, C, H, W) that the base model makes for a condition. `shared` holds, by name, the shared
-    artifacts that the method said it needs, a tensor for each of θ₀'s parameters.
+    artifacts that the method said it needs, a tensor for each of θ₀'s parameters. `in_latents`: the sets, and what θ₀ makes, are a
+    VAE's latents, which have no range.
     """
 
     base_model: Callable[[], UNet2DModel]  # what `base` is had by
@@ -48,6 +49,7 @@ class Problem:
     generated: Callable[[int, int], torch.Tensor]
     device: Device
     shared: Mapping[str, Tensors] = field(default_factory=dict)
+    in_latents: bool = False
 
     def draw_forgotten(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """(n,) forgotten conditions as often as the forget set has them, on its device; alike often where it has no images."""
