@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from trainables.denoisers.recipes import BaseModel, ClassifierRecipe, Pretrained
 from trainables.forgetting import Forget, parse_forget
 from trainables.sampling.noise_schedule import NoiseSchedule
 from trainables.sampling.sampler import Sampler
+from trainables.sampling.seeds import stream as stream  # for this room: its modules have it from here
 from trainables.training.device import Device
 
 if TYPE_CHECKING:
@@ -214,8 +214,3 @@ def _base_from_json(values: dict[str, Any]) -> Any:
     schedule = {**values["schedule"], "trained_betas": tuple(values["schedule"]["trained_betas"])}
     lists = {name: tuple(values[name]) for name in ("shape", "image_shape", "rows")}
     return Pretrained(**{**values, **lists, "schedule": NoiseSchedule(**schedule)})
-
-
-def stream(seed: int, *purpose: str) -> int:
-    """An independent seed for one purpose of a replicate, so that no two of its random streams are the same."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{'/'.join(purpose)}".encode()).digest()[:7], "big")
