@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,9 +17,11 @@ from typing import Any
 
 MOST_ERROR = 0.05  # that PRV adds to ε for its own rounding …
 ERROR_SHARE = 1 / 20  # … or this share of ε, where that is less
-MOST_POINTS = 2**25  # of PRV's grid, beyond which it would take minutes
+MOST_POINTS = 2**23  # of PRV's grid, beyond which it would take many seconds
 TOLERANCE = 0.01  # the noise for a wanted ε gives at least so much less than it, relatively
 MOST_NOISE = 1e5
+# Of Rényi's divergence. Opacus' own end at 63, where an ε far below 1 wants more.
+ORDERS = (1.05, *(1 + tenths / 10 for tenths in range(1, 40)), *range(5, 65), 80, 96, 128, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,11 @@ def _spent(noise: float, rate: float, steps: int, delta: float) -> Spent:
 def _by_rdp(history: list[tuple[float, float, int]], delta: float) -> float:
     accountant = _opacus().RDPAccountant()
     accountant.history = history
-    return float(accountant.get_epsilon(delta))
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Optimal order is the"
+        )  # at an end of `ORDERS` it is an upper bound all the same
+        return float(accountant.get_epsilon(delta, alphas=list(ORDERS)))
 
 
 def _by_prv(noise: float, rate: float, steps: int, delta: float, by_rdp: float) -> float:
@@ -137,7 +144,9 @@ def _by_prv(noise: float, rate: float, steps: int, delta: float, by_rdp: float) 
     accountant = _opacus().PRVAccountant()
     accountant.history = [(noise, rate, steps)]
     try:
-        found = float(accountant.get_epsilon(delta, eps_error=error))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Optimal order is the")  # of RDP, which says how far its grid goes
+            found = float(accountant.get_epsilon(delta, eps_error=error))
     except (RuntimeError, ValueError, ArithmeticError):
         return math.inf
     return found if math.isfinite(found) and found > 0 else math.inf
@@ -153,17 +162,23 @@ def _noise_for(wanted: float, rate: float, steps: int, delta: float) -> float:
             raise ValueError(
                 f"no noise gives epsilon {wanted:g} at delta {delta:g} over {steps} steps; allow a larger epsilon"
             )
-    while high / low > 1.02:
+    while high / low > 1.1:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if _by_rdp([(middle, rate, steps)], delta) <= wanted else (middle, high)
-    enough, too_little = high, 0.0
-    spent = _spent(enough, rate, steps, delta).epsilon
+    # By both: ε falls about as a power of σ, so a straight line in logarithms through two of its points finds the third.
+    enough, spent = high, _spent(high, rate, steps, delta).epsilon
+    too_little, overspent = low, _spent(low, rate, steps, delta).epsilon
+    aim = (1 - TOLERANCE / 2) * wanted
+    while overspent <= wanted:
+        enough, spent = too_little, overspent
+        too_little *= 0.9
+        overspent = _spent(too_little, rate, steps, delta).epsilon
     while spent < (1 - TOLERANCE) * wanted and enough > 1.0005 * too_little:
-        # ε falls about as 1/σ: the first guess is near, and what follows halves what is left.
-        tried = math.sqrt(enough * too_little) if too_little else enough * spent / wanted
+        share = math.log(aim / spent) / math.log(overspent / spent) if math.isfinite(overspent) else 0.5
+        tried = enough * (too_little / enough) ** share
         by_tried = _spent(tried, rate, steps, delta).epsilon
         if by_tried <= wanted:
             enough, spent = tried, by_tried
         else:
-            too_little = tried
+            too_little, overspent = tried, by_tried
     return enough

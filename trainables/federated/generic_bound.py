@@ -25,8 +25,8 @@ def claimed_epsilon(noise_multiplier: float, sampling_rate: float, steps: int, d
     if noise_multiplier <= 0:
         return math.inf
     orders = np.arange(2, MOST_ORDER + 1)
-    moments = np.array([_log_moment(noise_multiplier, sampling_rate, int(order)) for order in orders])
-    return float(((steps * moments + math.log(1 / delta)) / (orders - 1)).min())
+    costs = steps * _log_moments(noise_multiplier, sampling_rate) + math.log(1 / delta)
+    return float((costs / (orders - 1)).min())
 
 
 def noise_claimed_for(wanted: float, sampling_rate: float, steps: int, delta: float) -> float:
@@ -42,20 +42,25 @@ def noise_claimed_for(wanted: float, sampling_rate: float, steps: int, delta: fl
     return high
 
 
-def _log_moment(noise: float, rate: float, order: int) -> float:
-    """(α - 1) ε'(α), no more than without sampling."""
-    second = 2 / (2 * noise**2)
-    of_two = 2 * math.log(rate) + _log_choose(order, np.array(2.0)) + _least_of_two(second)
-    j = np.arange(3, order + 1)
-    further = j * math.log(rate) + _log_choose(order, j) + math.log(2) + (j - 1) * j / (2 * noise**2)
-    amplified = logsumexp(np.concatenate([[0.0, float(of_two)], further]))
-    return min(float(amplified), (order - 1) * order / (2 * noise**2))
+def _log_moments(noise: float, rate: float) -> np.ndarray:
+    """(α - 1) ε'(α) of α = 2 … `MOST_ORDER`, none more than without sampling."""
+    orders = np.arange(2, MOST_ORDER + 1)
+    j = orders[None, :]
+    terms = j * math.log(rate) + math.log(2) + (j - 1) * j / (2 * noise**2)
+    terms[:, 0] += _of_two(1 / noise**2)
+    sums = logsumexp(np.where(j <= orders[:, None], _LOG_CHOOSE + terms, -np.inf), axis=1)
+    return np.minimum(np.logaddexp(0, sums), (orders - 1) * orders / (2 * noise**2))
 
 
-def _least_of_two(divergence: float) -> float:
-    """log min{4 (e^ε - 1), 2 e^ε}."""
-    return min(math.log(4) + divergence + math.log(-math.expm1(-divergence)), math.log(2) + divergence)
+def _of_two(divergence: float) -> float:
+    """log min{4 (e^ε - 1), 2 e^ε} - log 2 e^ε: how much less the term of two is than the others are."""
+    return min(math.log(2) + math.log(-math.expm1(-divergence)), 0.0)
 
 
-def _log_choose(n: int, k: np.ndarray) -> np.ndarray:
-    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+def _log_choose() -> np.ndarray:
+    """log C(α, j) of α and j = 2 … `MOST_ORDER`; of j > α anything."""
+    n, k = np.ogrid[2 : MOST_ORDER + 1, 2 : MOST_ORDER + 1]
+    return gammaln(n + 1) - gammaln(k + 1) - gammaln(np.maximum(n - k, 0) + 1)
+
+
+_LOG_CHOOSE = _log_choose()

@@ -108,7 +108,7 @@ class OutputLayer(nn.Module):
         if not self.hard:
             return soft
         one = F.one_hot(soft.argmax(dim=1), soft.shape[1]).to(soft)
-        return one + soft - soft.detach()
+        return one + (soft - soft.detach())  # exactly 0 and 1, with a gradient
 
 
 class PartyGenerator(nn.Module):

@@ -18,10 +18,10 @@ AT_ONCE = 2048
 
 def nearest(rows: torch.Tensor, synthetic: torch.Tensor, features: Features | None = None) -> np.ndarray:
     """Minus the Euclidean distance of each of `rows` (m, d) to the nearest synthetic row (n, d), or of their features."""
-    here = rows if features is None else features(rows)
-    there = synthetic if features is None else features(synthetic)
+    # In float64: distances by way of a product lose their digits near 0, which is where a copy is.
+    here, there = ((x if features is None else features(x)).double() for x in (rows, synthetic))
     found = [torch.cdist(here, part).amin(dim=1) for part in there.split(AT_ONCE)]
-    return -torch.stack(found).amin(dim=0).double().numpy()
+    return -torch.stack(found).amin(dim=0).cpu().numpy()
 
 
 def critics(rows: torch.Tensor, synthesizer: Synthesizer) -> np.ndarray:

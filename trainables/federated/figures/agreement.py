@@ -15,11 +15,11 @@ from torch import nn
 from trainables.federated.parties import Parties
 from trainables.sampling.seeds import stream
 
-HIDDEN = 64
-STEPS = 300
+HIDDEN = 256
+STEPS = 600
 BATCH = 64
 LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 1e-2
+WEIGHT_DECAY = 0.3
 
 
 class PartyClassifiers(nn.Module):
