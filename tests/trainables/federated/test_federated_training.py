@@ -114,6 +114,16 @@ def test_the_generators_learn_every_so_many_critic_steps_on_the_same_z() -> None
     assert not torch.equal(z, training.latents(training.schedule.batch).z)
 
 
+def test_running_statistics_are_of_the_generators_steps_alone() -> None:
+    """Critic steps make rows too, as many as the padded batches have: none of that stays in what makes synthetic rows."""
+    training = training_of("record", critic_per_generator=5, steps=20)
+    norm = training.synthesizer.generators.party[0].body[3]
+    for step, taken in ((1, 1), (5, 1), (6, 2), (10, 2)):
+        training.advance(step)
+        assert int(norm.num_batches_tracked) == taken
+    assert norm.track_running_stats
+
+
 def test_the_average_is_of_the_generators_and_a_short_training_is_none_of_its_start() -> None:
     training = training_of(ema_decay=0.99, critic_per_generator=1)
     weight = training.synthesizer.generators.party[0].body[0].weight

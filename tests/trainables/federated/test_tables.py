@@ -80,6 +80,7 @@ def changed(name: str, values: list[object]) -> pa.Table:
         ),
         (changed("score", [3, 4, 5, 9]), "row 4, column 'score': 9 is none of the schema's categories, 3, 4, 5"),
         (changed("age", [0, 25, 101, 51]), "row 3, column 'age': 101 lies outside 0 … 100; widen the schema's bounds"),
+        (changed("share", [0.0, 0.5, 1.0, -0.25]), "row 4, column 'share': -0.25 lies outside 0 … 1"),
         (changed("pay", ["a", "b", "c", "d"]), "column 'pay': its values are no numbers"),
         (TABLE.drop_columns(["pay"]), "the table has no column 'pay'; it has 'age', 'job', 'score', 'share'"),
     ],
