@@ -21,6 +21,8 @@ from trainables.federated.accounting import Releases, epsilon, noise_for
 from trainables.federated.generic_bound import claimed_epsilon
 
 PARTIES = 2
+COLUMNS = ("", "N, B, T", "δ", "σ", "stated ε", "authors' accounting", "Poisson, one party", "Poisson, both parties")
+COLUMNS += ("not sampled, one party", "σ, per record")
 GROUPS = 3  # of per-record noise: two parties' critics and the server's
 
 
@@ -69,8 +71,8 @@ def without_amplification(noise_multiplier: float, steps: int, delta: float) -> 
 
 def rows() -> Iterator[str]:
     """The table, line by line."""
-    yield "| | N, B, T | δ | σ | stated ε | authors' accounting | Poisson, one party | Poisson, both parties | not sampled, one party | σ, per record |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield f"| {' | '.join(COLUMNS)} |"
+    yield "|" + "---|" * len(COLUMNS)
     for s in SETTINGS:
         one, both = (
             epsilon(s.noise_multiplier, Releases(s.sampling_rate, s.steps, groups), s.delta) for groups in (1, PARTIES)

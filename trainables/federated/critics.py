@@ -18,7 +18,8 @@ from torch import nn
 
 from trainables.federated.networks import Networks, local_critic, private_head, server_critic
 from trainables.federated.parties import Parties
-from trainables.federated.penalties import PENALTIES
+from trainables.federated.penalties import PENALTIES, Head
+from trainables.federated.perceptrons import Perceptron
 
 SERVER = "server"
 
@@ -75,9 +76,9 @@ class Critics(nn.Module):
         """What the local critics see of the parties' parts (B, d_k)."""
         return [torch.cat(list(parts), dim=1)] if self.joined else list(parts)
 
-    def heads(self) -> list[tuple[nn.Module, tuple[int, ...]]]:
+    def heads(self) -> list[Head]:
         """Each head, with the numbers of the local critics that it hears, in the order of `weights`."""
-        found: list[tuple[nn.Module, tuple[int, ...]]] = [(head, (k,)) for k, head in enumerate(self.private)]
+        found: list[Head] = [(head, (k,)) for k, head in enumerate(self.private)]  # type: ignore[misc]
         if self.server is not None:
             found.append((self.server, tuple(range(len(self.local)))))
         return found
@@ -98,7 +99,8 @@ class Critics(nn.Module):
         rows = len(alpha)
         values = self.values([torch.cat([x, x_made]) for x, x_made in zip(real, made, strict=True)])
         mixed = [alpha * x + (1 - alpha) * x_made for x, x_made in zip(real, made, strict=True)]
-        penalty = PENALTIES[self.penalty](self.local, self.heads(), self.inputs(mixed))
+        local: list[Perceptron] = list(self.local)  # type: ignore[arg-type]
+        penalty = PENALTIES[self.penalty](local, self.heads(), self.inputs(mixed))
         return values[rows:] - values[:rows] + self.penalty_weight * penalty
 
     def generator_loss(self, made: Sequence[torch.Tensor]) -> torch.Tensor:

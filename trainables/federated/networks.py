@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from trainables.federated.parties import Output, Party
+from trainables.federated.perceptrons import SLOPE, Linear, Perceptron
 
-SLOPE = 0.2  # of every leaky rectifier
 BATCH_NORM_EPS = 0.8
 
 
@@ -57,27 +57,19 @@ def hidden(inputs: int, widths: Sequence[int], first: bool = True) -> list[nn.Mo
     return layers
 
 
-def local_critic(inputs: int, networks: Networks) -> nn.Sequential:
+def local_critic(inputs: int, networks: Networks) -> Perceptron:
     """C_k: (B, d_k) → (B, features), rectified at its end too."""
-    layers: list[nn.Module] = []
-    for width in (*networks.critic, networks.features):
-        layers += [nn.Linear(inputs, width, bias=networks.critic_bias), nn.LeakyReLU(SLOPE)]
-        inputs = width
-    return nn.Sequential(*layers)
+    return Perceptron(inputs, (*networks.critic, networks.features), 0, networks.critic_bias)
 
 
-def private_head(networks: Networks) -> nn.Linear:
+def private_head(networks: Networks) -> Linear:
     """P_k: (B, features) → (B, 1)."""
-    return nn.Linear(networks.features, 1, bias=networks.critic_bias)
+    return Linear(networks.features, 1, bias=networks.critic_bias)
 
 
-def server_critic(parties: int, networks: Networks) -> nn.Sequential:
+def server_critic(parties: int, networks: Networks) -> Perceptron:
     """S: features of all parties (B, M · features) → (B, 1)."""
-    inputs, layers = parties * networks.features, []
-    for width in networks.server:
-        layers += [nn.Linear(inputs, width, bias=networks.critic_bias), nn.LeakyReLU(SLOPE)]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, 1, bias=networks.critic_bias))
+    return Perceptron(parties * networks.features, networks.server, 1, networks.critic_bias)
 
 
 class OutputLayer(nn.Module):

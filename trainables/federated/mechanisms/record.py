@@ -15,13 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.func import functional_call, grad, vmap
 
 from trainables.federated.accounting import Releases, epsilon, noise_for
 from trainables.federated.critics import Critics
 from trainables.federated.mechanisms import Batch, Gradients, Plan, Privacy, register
-
-MOST_NUMBERS = 2**25  # of rows' gradients that are in memory at a time: 128 MiB
+from trainables.federated.perceptrons import noted
 
 
 @dataclass(frozen=True)
@@ -68,33 +66,52 @@ def record(critics: Critics, batch: Batch, settings: RecordSettings, generator: 
 
 
 def clipped_sum(critics: Critics, batch: Batch, clip_norm: float) -> Gradients:
-    """Σ_i g_i,γ min(1, C / ‖g_i,γ‖) over the batch's rows, without noise."""
-    size = max(1, MOST_NUMBERS // sum(p.numel() for p in critics.parameters()))
-    summed = {name: torch.zeros_like(p) for name, p in critics.named_parameters()}
-    for start in range(0, len(batch.weight), size):
-        rows = slice(start, start + size)
-        by_row = record_gradients(
-            critics, [x[rows] for x in batch.real], [x[rows] for x in batch.made], batch.alpha[rows]
-        )
-        for names in critics.groups.values():
-            norms = torch.stack([by_row[name].flatten(1).norm(dim=1) for name in names]).norm(dim=0)
-            kept = batch.weight[rows] * (clip_norm / norms).clamp(max=1)
-            for name in names:
-                summed[name] += torch.tensordot(kept.to(by_row[name].dtype), by_row[name], dims=1)
+    """Σ_i g_i,γ min(1, C / ‖g_i,γ‖) over the batch's rows, without noise.
+
+    A row's gradient of a weight is a sum of outer products, one a use of the layer: of it no more is made than its norm.
+    """
+    outer = outer_products(critics, batch)
+    summed = {}
+    for names in critics.groups.values():
+        norms = torch.stack([_square_norms(*outer[name]) for name in names]).sum(dim=0).sqrt()
+        kept = batch.weight * (clip_norm / norms).clamp(max=1)
+        for name in names:
+            left, right = outer[name]
+            scaled = left * kept.to(left.dtype)[None, :, None]
+            total = scaled.flatten(0, 1).T @ right.flatten(0, 1)
+            summed[name] = total.reshape(critics.get_parameter(name).shape)
     return summed
 
 
-def record_gradients(
-    critics: Critics, real: list[torch.Tensor], made: list[torch.Tensor], alpha: torch.Tensor
-) -> Gradients:
-    """(S, *shape) by parameter's name: the gradient of each row's own loss."""
-    parameters = {name: p.detach() for name, p in critics.named_parameters()}
+Outer = tuple[torch.Tensor, torch.Tensor]
 
-    def loss(
-        parameters: Gradients, real: list[torch.Tensor], made: list[torch.Tensor], alpha: torch.Tensor
-    ) -> torch.Tensor:
-        row = [x.unsqueeze(0) for x in real], [x.unsqueeze(0) for x in made], alpha.unsqueeze(0)
-        return functional_call(critics, parameters, row).squeeze(0)
 
-    gradients: Gradients = vmap(grad(loss), in_dims=(None, 0, 0, 0))(parameters, real, made, alpha)
-    return gradients
+def outer_products(critics: Critics, batch: Batch) -> dict[str, Outer]:
+    """By parameter, (u, S, out) and (u, S, in): row i's gradient of it is Σ_u left[u, i] right[u, i]ᵀ, over u uses of its layer."""
+    with noted(critics) as uses:
+        losses = critics(batch.real, batch.made, batch.alpha)
+    every = [use for of_layer in uses.values() for use in of_layer]
+    found = iter(torch.autograd.grad(losses.sum(), [use.gave for use in every]))
+    rows, outer = len(losses), {}
+    for name, of_layer in uses.items():
+        left, right, ones = [], [], []
+        for use in of_layer:
+            took, gave = (
+                x.unflatten(0, (-1, rows)) for x in (use.took, next(found))
+            )  # real rows and made ones are one use
+            left.append(gave if use.forward else took)
+            right.append(took if use.forward else gave)
+            ones.append(torch.full_like(took[..., :1], float(use.forward)))  # a bias has no part in a gradient by x
+        outer[f"{name}.weight"] = torch.cat(left), torch.cat(right)
+        if critics.get_submodule(name).bias is not None:
+            outer[f"{name}.bias"] = torch.cat(left), torch.cat(ones)
+    return outer
+
+
+def _square_norms(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """(S,) ‖Σ_u left[u, i] right[u, i]ᵀ‖², as Σ_uv ⟨left_u, left_v⟩ ⟨right_u, right_v⟩.
+
+    In float64: uses nearly cancel, as a real row and a made one do, and a norm that came out too small would clip too little.
+    """
+    of_left, of_right = (torch.einsum("uin,vin->iuv", x, x) for x in (left.double(), right.double()))
+    return (of_left * of_right).sum(dim=(1, 2)).clamp(min=0)
