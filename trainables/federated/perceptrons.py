@@ -23,7 +23,7 @@ Pull = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Use:
-    """One use of a layer: what it `took` (n, ·), and the zeros (n, ·) that were added to what it `gave`; `forward` or transposed."""
+    """One use of a layer: what it `took` (n, ·), zeros (n, ·) that were added to what it `gave`; `forward`, or transposed."""
 
     took: torch.Tensor
     gave: torch.Tensor
