@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True)
 class Chosen:
-    """The rows of a batch, by number: `rows` (S,) int64, and `weight` (S,) 1 of a row, 0 of padding, whose number is 0."""
+    """The rows of a batch, by number: `rows` (S,) int64, and `weight` (S,) 1 of a row, 0 of the padding that follows them."""
 
     rows: torch.Tensor
     weight: torch.Tensor

@@ -7,6 +7,7 @@ normalised over its batch would mix the records of which each gradient is to be 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class Networks:
             raise ValueError(
                 f"sizes of nets are whole numbers, 1 or more, and a generator has a hidden layer; not {self}"
             )
-        if self.temperature <= 0:
+        if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature {self.temperature:g}: must be positive")
 
 

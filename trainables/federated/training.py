@@ -10,6 +10,7 @@ generators' takes the first B: never on how many rows were in the batch, which i
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,8 @@ class Schedule:
                 f"steps ≥ 1, batch ≥ 2 and critic_per_generator ≥ 1 are needed, not {self.steps}, {self.batch} and "
                 f"{self.critic_per_generator}"
             )
-        if self.learning_rate <= 0 or self.critic_ratio <= 0 or not 0 <= self.ema_decay < 1:
+        rates = self.learning_rate, self.critic_ratio
+        if not all(0 < rate < math.inf for rate in rates) or not 0 <= self.ema_decay < 1:
             raise ValueError(
                 f"learning_rate > 0, critic_ratio > 0 and 0 ≤ ema_decay < 1 are needed, not {self.learning_rate:g}, "
                 f"{self.critic_ratio:g} and {self.ema_decay:g}"
@@ -128,7 +130,10 @@ class Training:
         return poisson(self.rows, rate, padded_size(self.schedule.batch), generator)
 
     def batch(self) -> Batch:
-        """This step's rows, real and made. Made ones come a padded batch at a time, so that a larger one changes none of them."""
+        """This step's rows, real and made. Made ones come a padded batch at a time, so that a larger one changes none of them.
+
+        Padding is for what is drawn alone: rows of weight 0 go no further, but for one where there is no other.
+        """
         chosen = self.chosen()
         size = padded_size(self.schedule.batch) if self.mechanism.poisson else self.schedule.batch
         made, alphas = [], []
@@ -136,12 +141,13 @@ class Training:
             with torch.no_grad(), untracked(self.synthesizer.generators):
                 made.append(self.synthesizer.generators(self.latents(size, number)))
             alphas.append(torch.rand(size, 1, generator=self._stream("alpha", number)))
-        rows = chosen.rows.to(self.device.name)
+        n = max(1, int(chosen.weight.sum()))
+        rows = chosen.rows[:n].to(self.device.name)
         return Batch(
             real=[part[rows] for part in self.parts],
-            made=[torch.cat(parts) for parts in zip(*made, strict=True)],
-            alpha=torch.cat(alphas).to(self.device.name),
-            weight=chosen.weight.to(self.device.name),
+            made=[torch.cat(parts)[:n] for parts in zip(*made, strict=True)],
+            alpha=torch.cat(alphas)[:n].to(self.device.name),
+            weight=chosen.weight[:n].to(self.device.name),
             expected=self.schedule.batch,
         )
 

@@ -144,8 +144,9 @@ def test_a_larger_poisson_batch_is_padded_to_twice_as_much_and_no_row_is_lost() 
     training = training_of("record", rows_of(40, parties_of(2)), settings={"noise_multiplier": 0.0}, batch=4)
     training.expected_rows = 4  # so that every row is in
     size = padded_size(4)
-    batch = training.batch()
-    assert len(batch.weight) == size * math.ceil(40 / size) and batch.weight.sum() == 40
+    chosen, batch = training.chosen(), training.batch()
+    assert len(chosen.rows) == size * math.ceil(40 / size) > size
+    assert batch.weight.tolist() == [1] * 40 and all(len(x) == 40 for x in (*batch.real, *batch.made, batch.alpha))
     first = training.latents(size, 0)
     torch.testing.assert_close(training.latents(size, 0).z, first.z)
     assert not torch.equal(training.latents(size, 1).z, first.z)
@@ -227,6 +228,7 @@ def test_what_cannot_be_trained_is_refused_in_a_line() -> None:
         ({"steps": 0}, "steps ≥ 1"),
         ({"batch": 1}, "batch ≥ 2"),
         ({"ema_decay": 1.0}, "ema_decay < 1"),
+        ({"learning_rate": math.nan}, "not nan, 1"),
     ):
         with pytest.raises(ValueError, match=said):
             Schedule(**values)

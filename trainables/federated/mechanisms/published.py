@@ -10,6 +10,7 @@ its ε is *claimed*, and none is proven. C is no setting: Adam normalises it awa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +28,8 @@ class PublishedSettings:
     noise_multiplier: float = 1.0  # σ
 
     def __post_init__(self) -> None:
-        if self.noise_multiplier < 0:
-            raise ValueError(f"noise_multiplier {self.noise_multiplier:g}: must not be negative")
+        if not 0 <= self.noise_multiplier < math.inf:
+            raise ValueError(f"noise_multiplier {self.noise_multiplier:g}: must be 0 or a positive, finite number")
 
 
 def _privacy(settings: PublishedSettings, plan: Plan) -> Privacy:

@@ -12,6 +12,7 @@ not for how floats round (Mironov 2012).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,9 +29,9 @@ class RecordSettings:
     noise_multiplier: float = 1.0  # σ of a group
 
     def __post_init__(self) -> None:
-        if self.clip_norm <= 0 or self.noise_multiplier < 0:
+        if not (0 < self.clip_norm < math.inf and 0 <= self.noise_multiplier < math.inf):
             raise ValueError(
-                f"clip_norm > 0 and noise_multiplier ≥ 0 are needed, not {self.clip_norm:g} and {self.noise_multiplier:g}"
+                f"clip_norm > 0 and noise_multiplier ≥ 0, both finite, are needed, not {self.clip_norm:g}, {self.noise_multiplier:g}"
             )
 
 

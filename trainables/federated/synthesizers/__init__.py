@@ -6,6 +6,7 @@ them is the method.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +33,14 @@ class SynthesizerSettings(Networks):
         super().__post_init__()
         if self.penalty not in PENALTIES:
             raise ValueError(f"penalty {self.penalty!r} is none of {', '.join(PENALTIES)}")
-        if self.penalty_weight < 0:
-            raise ValueError(f"penalty_weight {self.penalty_weight:g}: must not be negative")
+        check_weight(self, "penalty_weight")
+
+
+def check_weight(settings: SynthesizerSettings, name: str) -> None:
+    """ValueError unless this setting is 0 or a positive, finite number."""
+    value = getattr(settings, name)
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} {value:g}: must be 0 or a positive, finite number")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import nn
 from trainables.federated.critics import Critics
 from trainables.federated.networks import PartyGenerator
 from trainables.federated.parties import Parties
-from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, register
+from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, check_weight, register
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class VFLGANSettings(SynthesizerSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.private_weight < 0:
-            raise ValueError(f"private_weight {self.private_weight:g}: must not be negative")
+        check_weight(self, "private_weight")
 
 
 class OneLatent(nn.Module):

@@ -113,7 +113,8 @@ def test_only_vflgan_and_the_central_control_judge_two_parties_columns_together(
     ("values", "said"),
     [
         ({"penalty": "part"}, "penalty 'part' is none of parts, heads"),
-        ({"penalty_weight": -1.0}, "penalty_weight -1: must not be negative"),
+        ({"penalty_weight": -1.0}, "penalty_weight -1: must be 0 or a positive, finite number"),
+        ({"penalty_weight": float("nan")}, "penalty_weight nan: must be 0 or a positive, finite number"),
         ({"latent": 0}, "sizes of nets are whole numbers, 1 or more"),
         ({"generator": ()}, "a generator has a hidden layer"),
         ({"temperature": 0.0}, "temperature 0: must be positive"),
