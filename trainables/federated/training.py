@@ -67,7 +67,8 @@ class Training:
 
     `expected_rows` is the N of the sampling rate B / N: where a coin decides which rows are in, their number is private and a
     constant stands for it (default: the number of rows). `secret`: batches and noise come from the system's entropy, for a release
-    that nobody can redraw from its seed; such a training is not repeatable.
+    that nobody can redraw from its seed. Such a training is not repeatable; where it goes on from a checkpoint, nobody may have seen
+    what it had made since.
     ValueError where a batch is no part of the rows.
     """
 
@@ -109,8 +110,10 @@ class Training:
     def advance(self, until: int, deadline: float = float("inf")) -> bool:
         """Train until step `until` or the monotonic clock passes `deadline`; True when the step was reached.
 
-        Raises Diverged where weights stop being finite.
+        Raises Diverged where weights stop being finite. ValueError beyond the horizon, which is what privacy is accounted for.
         """
+        if until > self.steps:
+            raise ValueError(f"step {until} is beyond the {self.steps} steps that this training is accounted for")
         while self.step < until:
             self.take_critic_step(self.critic_gradients())
             if self.step % self.schedule.critic_per_generator == 0:
@@ -216,8 +219,6 @@ class Training:
                 for n in state
                 if n.startswith(f"{kind}.")
             }
-            if "step" in held:
-                held["step"] = held["step"].to(state[f"{kind}.step"].device)
             optimiser.state.clear()
             if held:
                 optimiser.state[flat.vector] = held

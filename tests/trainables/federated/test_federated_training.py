@@ -222,6 +222,10 @@ def test_what_a_training_costs_is_of_its_groups_steps_and_expected_rows() -> Non
 
 
 def test_what_cannot_be_trained_is_refused_in_a_line() -> None:
+    with pytest.raises(ValueError, match="step 13 is beyond the 12 steps that this training is accounted for"):
+        training_of(steps=12).advance(13)
+    with pytest.raises(ValueError, match=r"delta 0\.03 is not between 0 and 1/N = 0\.025"):
+        training_of("record").privacy(0.03)
     with pytest.raises(ValueError, match="batch 40 is no part of 40 rows; make it smaller"):
         training_of(batch=40)
     for values, said in (

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from trainables.federated.accounting import check_delta
 from trainables.federated.critics import Critics
 from trainables.registry import Registry, configure
 
@@ -34,13 +35,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training will do: from `rows` private rows, batches of `batch`, so many `steps`, of critics of so many groups."""
+    """What a training will do: from `rows` private rows, batches of `batch`, so many `steps`, of critics of so many groups.
+
+    ValueError unless 0 < δ < 1 / rows.
+    """
 
     rows: int
     batch: int
     steps: int
     groups: int
     delta: float
+
+    def __post_init__(self) -> None:
+        check_delta(self.delta, self.rows)
 
     @property
     def sampling_rate(self) -> float:

@@ -30,9 +30,8 @@ class RecordSettings:
 
     def __post_init__(self) -> None:
         if not (0 < self.clip_norm < math.inf and 0 <= self.noise_multiplier < math.inf):
-            raise ValueError(
-                f"clip_norm > 0 and noise_multiplier ≥ 0, both finite, are needed, not {self.clip_norm:g}, {self.noise_multiplier:g}"
-            )
+            given = f"{self.clip_norm:g} and {self.noise_multiplier:g}"
+            raise ValueError(f"clip_norm > 0 and noise_multiplier ≥ 0, both finite, are needed, not {given}")
 
 
 def _privacy(settings: RecordSettings, plan: Plan) -> Privacy:

@@ -216,7 +216,9 @@ def test_an_empty_batch_still_takes_its_noise() -> None:
 
 
 def test_settings_that_certify_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="clip_norm > 0 and noise_multiplier ≥ 0, both finite, are needed, not 0, 1"):
+    with pytest.raises(
+        ValueError, match="clip_norm > 0 and noise_multiplier ≥ 0, both finite, are needed, not 0 and 1"
+    ):
         MECHANISMS["record"].configure({"clip_norm": 0.0})
     with pytest.raises(ValueError, match="mechanism 'record' has no setting sigma; it has clip_norm, noise_multiplier"):
         MECHANISMS["record"].configure({"sigma": 1.0})
