@@ -67,8 +67,8 @@ class Training:
 
     `expected_rows` is the N of the sampling rate B / N: where a coin decides which rows are in, their number is private and a
     constant stands for it (default: the number of rows). `secret`: batches and noise come from the system's entropy, for a release
-    that nobody can redraw from its seed. Such a training is not repeatable; where it goes on from a checkpoint, nobody may have seen
-    what it had made since.
+    that nobody can redraw from its seed. Such a training is not repeatable; where it goes on from a checkpoint, nobody may have
+    seen what it had made since.
     ValueError where a batch is no part of the rows.
     """
 
