@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from trainables.denoisers.text_to_image import TextToImage, text_to_image_from
 from trainables.forgetting import Forget, parse_forget
 from trainables.sampling.noise_schedule import NoiseSchedule
 from trainables.sampling.sampler import Sampler
+from trainables.sampling.seeds import stream as stream  # for this room: its modules have it from here
 from trainables.training.device import Device
 
 if TYPE_CHECKING:
@@ -220,8 +220,3 @@ def _base_from_json(values: dict[str, Any]) -> Any:
     schedule = {**values["schedule"], "trained_betas": tuple(values["schedule"]["trained_betas"])}
     lists = {name: tuple(values.get(name, ())) for name in ("shape", "image_shape", "rows", "notes")}
     return Pretrained(**{**values, **lists, "schedule": NoiseSchedule(**schedule)})
-
-
-def stream(seed: int, *purpose: str) -> int:
-    """An independent seed for one purpose of a replicate, so that no two of its random streams are the same."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{'/'.join(purpose)}".encode()).digest()[:7], "big")

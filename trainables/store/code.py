@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 NEUTRAL = ("store", "running", "members")
 
 _LIBRARIES = ("torch", "diffusers")
-_OPTIONAL = ("timm", "transformers")  # libraries of an extra: they count where a module imports them
+_OPTIONAL = ("timm", "transformers", "opacus")  # libraries of an extra: they count where a module imports them
 
 
 def code_version(*modules: str) -> str:

@@ -1,0 +1,55 @@
+"""Exact intervals against scipy's, and what pairs of rates prove."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from trainables.audits import auc
+from trainables.federated.audits.intervals import auc_interval, binomial, epsilon_of_rates, true_positives_at
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 8), (8, 8), (1, 3), (33, 60), (64, 128)])
+def test_the_binomial_interval_is_scipys_exact_one(hits: int, n: int) -> None:
+    expected = binomtest(hits, n).proportion_ci(0.95, method="exact")
+    assert binomial(hits, n) == pytest.approx((expected.low, expected.high))
+
+
+def test_sixty_models_at_chance_are_known_to_thirteen_hundredths() -> None:
+    low, high = binomial(30, 60)
+    assert (high - low) / 2 == pytest.approx(0.13, abs=0.003)
+    with pytest.raises(ValueError, match="3 of 2 is no share"):
+        binomial(3, 2)
+
+
+@pytest.mark.parametrize(("n", "recorded"), [(30, 2.03), (100, 3.28), (1000, 5.60)])
+def test_what_a_perfect_attack_on_so_many_models_proves(n: int, recorded: float) -> None:
+    assert epsilon_of_rates(n, n, 0, n) == pytest.approx(recorded, abs=0.005)
+    assert epsilon_of_rates(n // 2, n, n // 2, n) == 0
+    assert epsilon_of_rates(0, n, n, n) == 0, "an attack that is always wrong is another's to turn round"
+
+
+def test_rates_of_a_private_answer_seldom_prove_more_than_its_epsilon() -> None:
+    """Randomised response of ε = 1: above it in at most one run of twenty."""
+    rng, share = np.random.default_rng(0), np.e / (1 + np.e)
+    found = [epsilon_of_rates(rng.binomial(200, share), 200, rng.binomial(200, 1 - share), 200) for _ in range(1000)]
+    assert np.mean(np.array(found) > 1) <= 0.05 and np.mean(found) > 0.4
+
+
+def test_the_auc_is_mann_and_whitneys_and_its_interval_covers() -> None:
+    rng, covered, shift = np.random.default_rng(0), 0, 0.7
+    truth = 0.6896916  # Φ(.7 / √2)
+    for _ in range(400):
+        members, strangers = rng.normal(shift, 1, 60), rng.normal(0, 1, 50)
+        area, low, high = auc_interval(members, strangers)
+        assert area == pytest.approx(auc(members, strangers))
+        covered += low <= truth <= high
+    assert 0.92 <= covered / 400 <= 0.98
+    assert auc_interval(np.zeros(5), np.zeros(5))[0] == 0.5
+
+
+def test_true_positives_are_counted_above_the_strangers_threshold() -> None:
+    strangers = np.arange(100.0)
+    assert true_positives_at(np.array([93.0, 94.0, 94.5, 200.0]), strangers, 0.05) == 2  # above the sixth best, 94
+    assert true_positives_at(strangers, strangers, 0.0) == 0

@@ -1,0 +1,62 @@
+"""Canaries are in by fair coins; members and strangers have nothing in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny import parties_of, rows_of
+
+from trainables.federated.audits.canaries import draw
+
+PARTIES = parties_of(2)
+
+
+def as_set(rows: torch.Tensor) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in rows.tolist()}
+
+
+@pytest.mark.parametrize("kind", ["rows", "crossed"])
+def test_members_and_strangers_are_disjoint_and_the_rest_of_the_pool_is_always_in(kind: str) -> None:
+    pool = rows_of(400, PARTIES)
+    drawn = draw(pool, PARTIES, 0, kind)
+    assert len(drawn) == 100 == len(drawn.included) and drawn.expected == 350
+    members, strangers = as_set(drawn.members), as_set(drawn.strangers)
+    assert len(members) == len(drawn.members) == 300 + drawn.included.sum()
+    assert len(strangers) == 100 - drawn.included.sum()
+    assert not members & strangers and members | strangers == (as_set(drawn.rows) | members)
+    assert as_set(drawn.rows[torch.from_numpy(drawn.included)]) <= members
+    assert len(as_set(pool) & members) == (300 if kind == "crossed" else len(members))
+
+
+def test_a_row_that_the_pool_has_twice_is_no_canary() -> None:
+    """Its twin would be a member whatever the coin says."""
+    once, twice = rows_of(60, PARTIES, 1), rows_of(20, PARTIES, 2)
+    for seed in range(5):
+        drawn = draw(torch.cat([twice, once, twice]), PARTIES, seed, most=40)
+        assert as_set(drawn.rows) <= as_set(once)
+        assert not as_set(drawn.members) & as_set(drawn.strangers)
+        assert len(drawn.members) == 75 + drawn.included.sum()
+
+
+def test_crossed_canaries_are_made_of_two_rows_and_of_none() -> None:
+    pool = rows_of(400, PARTIES)
+    plain, crossed = draw(pool, PARTIES, 0), draw(pool, PARTIES, 0, "crossed")
+    (a, b), (c, d) = PARTIES.split(plain.rows), PARTIES.split(crossed.rows)
+    assert torch.equal(a, c) and torch.equal(b.roll(-1, dims=0), d) and not torch.equal(b, d)
+    assert not as_set(crossed.rows) & as_set(pool)
+
+
+def test_the_coin_is_fair_and_of_its_own_stream() -> None:
+    pool = rows_of(400, PARTIES)
+    tossed = np.concatenate([draw(pool, PARTIES, seed).included for seed in range(60)])
+    assert abs(tossed.mean() - 0.5) < 4 * 0.5 / len(tossed) ** 0.5
+    first, again, other = (draw(pool, PARTIES, seed) for seed in (0, 0, 1))
+    assert torch.equal(first.members, again.members) and not np.array_equal(first.included, other.included)
+
+
+def test_a_pool_without_canaries_and_an_unknown_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="a pool of 40 rows, 0 of them unlike all others, has no canaries"):
+        draw(rows_of(20, PARTIES).repeat(2, 1), PARTIES, 0)
+    with pytest.raises(ValueError, match="canaries 'cross' are none of rows, crossed"):
+        draw(rows_of(20, PARTIES), PARTIES, 0, "cross")

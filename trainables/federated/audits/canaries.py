@@ -1,0 +1,71 @@
+"""Canaries: rows of the pool that are in the training set or not, each by a fair coin, so that one training tells of all.
+
+Those that are not are the strangers: rows as like the members as can be, of the same pool and by the same coin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainables.federated.parties import Parties
+from trainables.sampling.seeds import stream
+
+KINDS = ("rows", "crossed")
+MOST = 400
+SHARE = 0.25  # of the pool, at most
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """A pool's canaries: the rows themselves (m, d), and which are `included` (m,) bool; `members` (N, d) are trained on.
+
+    `expected` is how many members there are on average: how many there are is part of the coin's secret.
+    """
+
+    rows: torch.Tensor
+    included: np.ndarray
+    members: torch.Tensor
+    expected: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def strangers(self) -> torch.Tensor:
+        """The canaries that are not trained on."""
+        return self.rows[torch.from_numpy(~self.included)]
+
+
+def draw(pool: torch.Tensor, parties: Parties, seed: int, kind: str = "rows", most: int = MOST) -> Canaries:
+    """Canaries of a pool (n, d), chosen and tossed by streams of the seed: `most`, or a quarter of the pool.
+
+    Rows that the pool has twice are always in: a stranger is a row that no member equals. ``crossed`` canaries are made of two
+    rows, the first party's part of one and the others' of the next: no marginal explains them, so that whoever judges rows whole
+    has to memorise them; they cost quality. ValueError where the pool is too small for two.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"canaries {kind!r} are none of {', '.join(KINDS)}")
+    single = _single(pool)
+    number = min(most, int(SHARE * len(pool)), len(single))
+    if number < 2:
+        raise ValueError(
+            f"a pool of {len(pool)} rows, {len(single)} of them unlike all others, has no canaries; give more rows"
+        )
+    order = np.random.default_rng(stream(seed, "canaries")).permutation(single)[:number]
+    included = np.random.default_rng(stream(seed, "coin")).random(number) < 0.5
+    rows = pool[torch.from_numpy(order)]
+    if kind == "crossed":
+        parts = parties.split(rows)
+        rows = parties.join([parts[0], *(part.roll(-1, dims=0) for part in parts[1:])])
+    others = np.setdiff1d(np.arange(len(pool)), order)
+    members = torch.cat([pool[torch.from_numpy(others)], rows[torch.from_numpy(included)]])
+    return Canaries(rows, included, members, len(others) + number // 2)
+
+
+def _single(pool: torch.Tensor) -> np.ndarray:
+    """Numbers of the rows that no other row equals."""
+    _, first, counts = np.unique(pool.numpy() + 0.0, axis=0, return_index=True, return_counts=True)  # -0 becomes 0
+    return np.sort(first[counts == 1])
