@@ -229,5 +229,5 @@ def test_a_run_goes_on_with_no_other_judge_than_it_began_with(folders: Path, tmp
     plan = plan_of(launch.parser().parse_args(arguments), launch.parser())
     begun = resolved(plan.setup, experiment_of(plan.setup, str(tmp_path), plan.place))
     assert experiment_of(begun, str(tmp_path), plan.place).judge_digest == begun.judge_digest != ""
-    with pytest.raises(UsageError, match="--judge image_classifier:.*: its files have changed since this run began"):
+    with pytest.raises(UsageError, match=r"--judge image_classifier:.*: its files have changed since this run began"):
         experiment_of(replace(begun, judge_digest="0" * 64), str(tmp_path), plan.place)
