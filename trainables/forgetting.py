@@ -232,7 +232,8 @@ def _by_role(text: str, dataset: Dataset) -> Forget:
 
 
 def _of_facet(text: str, forgotten: tuple[int, ...], labels: tuple[int, ...], facet: Facet, dataset: Dataset) -> Forget:
-    retained = tuple(c for c in dataset.present if c not in set(forgotten))
+    gone = set(forgotten)
+    retained = tuple(c for c in dataset.present if c not in gone)
     if not retained:
         raise ValueError(f"{text}: nothing of {dataset.name} would be left")
     return Forget(
@@ -243,7 +244,7 @@ def _of_facet(text: str, forgotten: tuple[int, ...], labels: tuple[int, ...], fa
         facet=facet.name,
         anchors=_anchors(forgotten, labels, facet, dataset),
         shown=facet.shown,
-        roles=_roles(set(forgotten), dataset),
+        roles=_roles(gone, dataset),
     )
 
 
@@ -287,21 +288,23 @@ def _anchors(forgotten: tuple[int, ...], labels: tuple[int, ...], facet: Facet, 
     """
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)  # prompts by what they ask for in every facet
     of_label: dict[int, list[int]] = defaultdict(list)
+    kth_of: dict[int, int] = {}  # how many prompts before it ask for the same
     for condition in dataset.present:
-        alike[_asked(condition, dataset)].append(condition)
+        same = alike[_asked(condition, dataset)]
+        kth_of[condition] = len(same)
+        same.append(condition)
         of_label[facet.shown[condition]].append(condition)
-    place, anchors = dataset.facets.index(facet), []
+    place, gone, anchors = dataset.facets.index(facet), set(forgotten), []
     for condition in forgotten:
         named = dataset.anchors[condition] if dataset.anchors else NOTHING
-        if named != NOTHING and named not in forgotten:
+        if named != NOTHING and named not in gone:
             anchors.append(named)
             continue
         asked = _asked(condition, dataset)
-        kth = alike[asked].index(condition)
         stand_in = _stand_in(asked[place], labels, facet)
         beside = alike.get((*asked[:place], stand_in, *asked[place + 1 :])) or of_label.get(stand_in, [])
         found = stand_in != NOTHING and beside
-        anchors.append(beside[kth % len(beside)] if found else dataset.conditions)
+        anchors.append(beside[kth_of[condition] % len(beside)] if found else dataset.conditions)
     return tuple(anchors)
 
 

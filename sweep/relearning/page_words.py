@@ -55,11 +55,14 @@ def _classifier(sweep: Sweep) -> str:
     facets = sweep.prepared.get("facet_accuracy", {})
     over += "".join(f", {name} {100 * share:.1f} %" for name, share in facets.items())
     right = f"{100 * sweep.prepared['classifier_accuracy']:.1f} %{over}"
+    wrongly, floor = sweep.prepared.get("judge_false_positives"), ""
+    if wrongly is not None:
+        floor = f" Of the base model's samples of what stands for the forgotten it finds that in {100 * wrongly:.1f} %."
     tried = sweep.prepared.get("judge_facet_accuracy", {})
     if tried:
         shares = ", ".join(f"{100 * share:.1f} % ({name})" for name, share in tried.items())
-        return f"The judge {sweep.plan['judge']} that every sample is shown to is right on {shares} of held-out images."
-    return f"The classifier that every sample is shown to is right on {right}."
+        return f"The judge {sweep.plan['judge']} that every sample is shown to is right on {shares} of held-out images.{floor}"
+    return f"The classifier that every sample is shown to is right on {right}.{floor}"
 
 
 def caption(sweep: Sweep) -> Caption:

@@ -280,6 +280,10 @@ def prepare_all(
     fids = {w: [made[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
     first = made[f"base on seed {seeds[0]}"]
     figures = first.facts["figures"]
+    if "anchors_as_forgotten" in figures:
+        tell(
+            f"prepare: θ₀'s samples for what stands for the forgotten show it in {figures['anchors_as_forgotten']:.1%}"
+        )
     prepared: dict[str, Any] = {"fid_base": fids["base"][0]}
     if uses_budget(space):
         prepared = _budget(setup.fid_budget, fids["base"], fids.get("retrain"))
@@ -292,6 +296,7 @@ def prepare_all(
         "classifier_accuracy": judge["held_out_accuracy"],
         "classifier_held_out": judge["held_out_images"],
         **_of_facets(experiment, judge),
+        **({"judge_false_positives": figures["anchors_as_forgotten"]} if "anchors_as_forgotten" in figures else {}),
         **({"judge_facet_accuracy": made[JUDGE].facts["facet_accuracy"]} if JUDGE in made else {}),
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
         "base_forgotten_accuracy": figures["relearning_accuracy"],

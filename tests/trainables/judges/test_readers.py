@@ -13,6 +13,9 @@ import torch
 from judge_folders import SIDE, write_classifier, write_clip
 
 from sweep import launch
+from sweep.errors import UsageError
+from sweep.plan.asked import plan_of
+from sweep.relearning.prepare import experiment_of, resolved
 from trainables.data import NOTHING, Dataset, Facet, dataset
 from trainables.judges import check_trained, digest_of, judge_of, reader_of
 from trainables.judges.image_classifier import ImageClassifier
@@ -219,3 +222,12 @@ def test_a_trained_classifier_needs_images_of_every_label_and_more_than_one() ->
     single = Dataset("odd", 2, (3, 8, 8), lambda: None, prompts=("a", "b"), facets=(one,))
     with pytest.raises(ValueError, match="would know no concept but nudity; mend that, or name a judge"):
         check_trained(single, "concept")
+
+
+def test_a_run_goes_on_with_no_other_judge_than_it_began_with(folders: Path, tmp_path: Path) -> None:
+    arguments = ["--space", TINY, "--data", "digits_styled", "--judge", f"image_classifier:{folders / 'vit'}"]
+    plan = plan_of(launch.parser().parse_args(arguments), launch.parser())
+    begun = resolved(plan.setup, experiment_of(plan.setup, str(tmp_path), plan.place))
+    assert experiment_of(begun, str(tmp_path), plan.place).judge_digest == begun.judge_digest != ""
+    with pytest.raises(UsageError, match=r"--judge image_classifier:.*: its files have changed since this run began"):
+        experiment_of(replace(begun, judge_digest="0" * 64), str(tmp_path), plan.place)

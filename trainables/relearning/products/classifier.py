@@ -25,6 +25,8 @@ def make_classifier(experiment: Experiment) -> Artifact:
         return artifact
     judged, start = experiment.dataset.judge, time.process_time()
     splits = judged.load(experiment.data_fingerprint)
+    if not len(splits.train):
+        raise ValueError(f"data set {judged.name!r}: there is no image that a classifier could be trained on")
     model = train_classifier(judged, splits.train, experiment.classifier, experiment.base_seed)
     facts = {
         "recipe": asdict(experiment.classifier),
