@@ -60,10 +60,12 @@ def methods_for(question: Question) -> list[str]:
     if question.methods:
         return list(question.methods)
     experiment = Experiment(store="", data=question.data, forget=question.forget)
-    kind = experiment.forgetting.kind
-    names = [m for m in METHODS.names() if kind in METHODS[m].forgets]
+    forgetting = experiment.forgetting
+    names = [m for m in METHODS.names() if METHODS[m].can_forget(forgetting)]
     wrapped = [f"{wrapper}({inner})" for wrapper in METHODS.wrappers.names() for inner in ("dimum", "salun")]
-    return names + ([w for w in wrapped if kind in METHODS[w].forgets] if kind == "conditions" else [])
+    return names + (
+        [w for w in wrapped if METHODS[w].can_forget(forgetting)] if forgetting.kind == "conditions" else []
+    )
 
 
 def prepare(experiment: Experiment, methods: Iterable[str], seeds: Iterable[int]) -> None:

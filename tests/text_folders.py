@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -21,6 +22,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -61,6 +63,13 @@ PROMPTS = (
     "a dog",
     "words " * 20,
 )  # the last one is longer than the table is wide
+OWN = (  # a user's: prompt, role, concept
+    ("a photo of a cat", "forget", "cat"),
+    ("a drawing of a cat", "forget", "cat"),
+    ("a photo of a dog", "related", "dog"),
+    ("a drawing of a dog", "retain", "dog"),
+    ("a photo of a house", "unrelated", "house"),
+)
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 _MERGES = [("c", "a"), ("ca", "t</w>"), ("d", "o"), ("do", "g</w>")]
 
@@ -162,6 +171,23 @@ def save_xl(folder: Path, seed: int = 0) -> Path:
     _edit(
         folder / "scheduler" / "scheduler_config.json", clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True
     )
+    return folder
+
+
+def save_prompts(folder: Path, images: int = 8, side: int = 16) -> Path:
+    """The folder of ``--data prompts``: so many pictures of each prompt, of noise around a colour of the prompt's own."""
+    generator = np.random.default_rng(0)
+    rows, captions = ["prompt,role,concept"], ["file_name,text"]
+    (folder / "train").mkdir(parents=True)
+    for number, row in enumerate(OWN):
+        rows.append(",".join(row))
+        colour = generator.integers(40, 215, 3)
+        for copy in range(images):
+            pixels = np.clip(colour + generator.normal(0, 20, (side, side, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "train" / f"{number}-{copy}.png")
+            captions.append(f"{number}-{copy}.png,{row[0]}")
+    (folder / "prompts.csv").write_text("\n".join(rows))
+    (folder / "train" / "metadata.csv").write_text("\n".join(captions))
     return folder
 
 

@@ -52,16 +52,18 @@ def unrelated(sources: Sources) -> Images:
     public = forgetting.unrelated(sources.encoded.public)
     if forgetting.instances:
         return public
-    far = forgetting.with_role("unrelated")
-    if not far:
-        ordered = sources.conditions_by_distance
-        labels = list(dict.fromkeys(map(forgetting.label_of, ordered)))
-        farther = set(labels[-max(len(labels) // 2, 1) :])
-        far = tuple(condition for condition in ordered if forgetting.label_of(condition) in farther)
+    far = forgetting.with_role("unrelated") or farther_half(forgetting, sources.conditions_by_distance)
     images = public.where(torch.isin(public.conditions, torch.tensor(far)))
     if not len(images):
         raise ValueError("unrelated: there are no held-out images of unrelated prompts")
     return images
+
+
+def farther_half(forgetting: Forget, ordered: Sequence[int]) -> tuple[int, ...]:
+    """Of retained conditions, nearest first, the half that lies farthest; of prompts, those that ask for that half of labels."""
+    labels = list(dict.fromkeys(map(forgetting.label_of, ordered)))
+    farther = set(labels[-max(len(labels) // 2, 1) :])
+    return tuple(condition for condition in ordered if forgetting.label_of(condition) in farther)
 
 
 AUXILIARY: dict[str, Callable[[Sources], Images]] = {

@@ -1,4 +1,4 @@
-"""What a sweep does next: controls, then the arms' trials side by side, then the confirm phase. Knows no Ray.
+"""What a sweep does next: the arms' trials side by side, controls where a worker would idle, then the confirm phase. Knows no Ray.
 
 The agenda turns reports of trials into records, and records into what Optuna is told: recorded first, told second. Given
 the records of an earlier driver it goes on where that one was stopped.
@@ -70,7 +70,9 @@ class Agenda:
 
     def next_job(self) -> Job | None:
         """The next job to start, or None where nothing can start before a running one ends. See `finished`."""
-        job = self._waiting.pop(0) if self._waiting else self._ask() if self.phase == "search" else None
+        job = self._ask() if self.phase == "search" else None
+        if job is None and self._waiting:  # in the search the controls: no trial is held against them before it ends
+            job = self._waiting.pop(0)
         if job is None and self.phase == "search" and not self.running:
             self.phase = "confirm"
             self._end_search(self.ended_by or f"trials: all {self.total}")

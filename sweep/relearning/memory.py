@@ -21,7 +21,7 @@ from sweep.errors import UsageError
 from sweep.plan.place import Place, gpu_memory
 from sweep.space import Attack
 from trainables.data import Dataset
-from trainables.denoisers.layout import folder_of
+from trainables.denoisers.parts import denoiser_weights
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES
@@ -73,8 +73,7 @@ def needs_of(data: Dataset, size: str, source: str = "", classes: tuple[int, ...
     if not Path(source).is_dir() and is_hub_id(source):
         return None
     pretrained = fitted(read_pipeline(source, rows=classes), data)
-    folder = folder_of(Path(pretrained.folder), pretrained.kind)
-    return Needs(sum(map(_parameters_in, folder.glob("*.safetensors"))))
+    return Needs(sum(map(_parameters_in, denoiser_weights(Path(pretrained.folder), pretrained.kind))))
 
 
 def check_fits(needs: Needs, attacks: Iterable[Attack], place: Place) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -38,7 +38,7 @@ from trainables.relearning.shared_products import CLASSIFIER, JUDGE, SYNTHETIC, 
 from trainables.relearning.stages.trajectory import check_images
 from trainables.running.products import Product, by_name, waves
 from trainables.store import Artifact, Store
-from trainables.unlearning import METHODS
+from trainables.unlearning import METHODS, MethodSettings
 
 SYNTHETIC_OF_PROMPTS = 500  # images of an attacker's synthetic set at least, in equal numbers of each retained prompt
 NOISE = "fid_delta_noise"  # the noise in words, where no rule of a budget says them
@@ -132,7 +132,7 @@ def check_members(plan: Plan[Setup], space: SearchSpace) -> None:
         check_judge(setup.judge, data, forgetting)
     _check_forgets(setup, space, forgetting)
     for arm in space.arms:
-        _check_arm(arm, f"space {space.name!r}, arm {arm.name!r}")
+        _check_arm(arm, forgetting, f"space {space.name!r}, arm {arm.name!r}")
     bench = products.Workbench(experiment_of(setup, plan.artifacts, plan.place))
     for attack in (*space.search_attacks, *space.confirm_attacks):
         check_attack(bench, attack, f"space {space.name!r}, attack {attack.name!r}")
@@ -157,11 +157,18 @@ def _judge_digest(setup: Setup, data: Dataset) -> str:
     return digest
 
 
-def _check_arm(arm: Arm, where: str) -> None:
+def _check_arm(arm: Arm, forgetting: Forget, where: str) -> None:
     """UsageError where the arm's method, or the attack that it searches, refuses an end of a range or a start point."""
+    method = METHODS[arm.method]
+
+    def configured(values: Mapping[str, Any]) -> MethodSettings:
+        settings = method.configure(values)
+        method.check_forgets(forgetting, settings)
+        return settings
+
     with mistake_in(f"{where}, held"):
-        METHODS[arm.method].configure(arm.held)
-    configure = ATTACKS[arm.attack].configure if arm.attack else METHODS[arm.method].configure
+        configured(arm.held)
+    configure: Callable[[Mapping[str, Any]], Any] = ATTACKS[arm.attack].configure if arm.attack else configured
     for parameter in arm.walk():
         values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
         for value in values:
@@ -188,15 +195,23 @@ def check_attack(bench: products.Workbench, attack: Attack, where: str) -> None:
 
 
 def _check_forgets(setup: Setup, space: SearchSpace, forgetting: Forget) -> None:
-    """UsageError naming the arms whose method cannot forget this kind of thing, and those whose can."""
+    """UsageError naming the arms whose method cannot forget this kind of thing, the first one's reason, and those whose can."""
     able: list[str] = []
     unable: list[str] = []
+    reason = ""
     for arm in space.arms:
         with mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
-            (able if forgetting.kind in METHODS[arm.method].forgets else unable).append(arm.name)
+            method = METHODS[arm.method]
+        try:
+            method.check_forgets(forgetting)
+            able.append(arm.name)
+        except ValueError as error:
+            unable.append(arm.name)
+            reason = reason or str(error)
     if unable:
         some = f"--fix method={','.join(able)} keeps those that can" if able else "none of its arms can"
-        raise UsageError(f"--forget {setup.forget}: space {space.name!r}: {', '.join(unable)} cannot forget it; {some}")
+        arms = ", ".join(unable)
+        raise UsageError(f"--forget {setup.forget}: space {space.name!r}: {arms} cannot forget it; {some} ({reason})")
 
 
 def calibration_seeds(plan: Plan[Setup]) -> list[int]:

@@ -380,6 +380,10 @@ class Setup:
         """What the base model takes of memory and disk."""
         return memory.needs_of(self.dataset(), self.base_size, self.base, self.base_classes)
 
+    def _base_notes(self) -> tuple[str, ...]:
+        """What of a pipeline's files is not what a user may think; of a hub's nobody knows before it is fetched."""
+        return read_pipeline(self.base).notes if self.base and Path(self.base).is_dir() else ()
+
     def _check_base(self, data: Dataset) -> None:
         """UsageError where the base model and its control cannot be, or are asked for by half."""
         if data.prompts:
@@ -431,6 +435,8 @@ class Setup:
 
     def more_words(self, space: SearchSpace) -> Iterator[tuple[Words, str]]:
         """What the printed plan says beside the flags' own words: of the data folder, the attacks, and samples to confirm by."""
+        for note in self._base_notes():
+            yield Words("base model"), note
         needs = self._needs()
         if needs is not None and needs.worth_telling:
             yield Words("memory"), needs.text

@@ -111,9 +111,9 @@ def check_members(plan: TrackPlan) -> None:
             if entry.model:
                 check_beside_base(next(iter(experiments)), _own_model(plan, entry, next(iter(experiments))))
                 continue
-            METHODS[entry.method].configure(entry.settings)
+            settings = METHODS[entry.method].configure(entry.settings)
             for experiment in experiments:
-                METHODS[entry.method].check_forgets(experiment.forgetting)
+                METHODS[entry.method].check_forgets(experiment.forgetting, settings)
     for experiment in experiments:
         bench = products.Workbench(experiment)
         for attack in plan.suite:
@@ -130,8 +130,7 @@ def _own_model(plan: TrackPlan, entry: Entry, experiment: Experiment) -> Pretrai
 
 def able(names: Sequence[str], experiments: Mapping[str, Experiment]) -> list[str]:
     """Of these methods, those that can forget all of it."""
-    kinds = {e.forgetting.kind for e in experiments.values()}
-    return [name for name in names if kinds <= set(METHODS[name].forgets)]
+    return [name for name in names if all(METHODS[name].can_forget(e.forgetting) for e in experiments.values())]
 
 
 OF_ANY_FORGET = (

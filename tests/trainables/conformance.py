@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, replace
 
 import pytest
@@ -18,22 +19,21 @@ from trainables.diffusion import Diverged, noise_schedule
 from trainables.fine_tuning import FineTuning, Run
 from trainables.forgetting import CONDITIONS, INSTANCES
 from trainables.training.device import Device
-from trainables.unlearning import METHODS, FineTuningSettings, Problem
+from trainables.unlearning import METHODS, MethodSettings, Problem
 
 BATCH, STEPS = 8, 4
 
 Check = Callable[[str, Problem], None]
 
 
-def settings_of(method: str, **values: object) -> FineTuningSettings:
-    return METHODS[method].configure({"steps": STEPS, "batch": BATCH, "learning_rate": 1e-2} | values)
+def settings_of(method: str, **values: object) -> MethodSettings:
+    usual = {} if METHODS[method].closed_form else {"steps": STEPS, "batch": BATCH, "learning_rate": 1e-2}
+    return METHODS[method].configure(usual | values)
 
 
 def copy_of(model: UNet2DModel) -> UNet2DModel:
     """A copy of a model, to be trained."""
-    copy = UNet2DModel(**{k: v for k, v in model.config.items() if not k.startswith("_")})
-    copy.load_state_dict(model.state_dict())
-    return copy
+    return deepcopy(model).requires_grad_(True)
 
 
 def begin(method: str, problem: Problem, seed: int = 1, **values: object) -> Run:
@@ -225,6 +225,37 @@ def it_forgets_several_conditions_at_once(method: str, problem: Problem) -> None
     assert torch.equal(row[3], base[3]) == torch.equal(row[7], base[7])
 
 
+def its_edit_is_the_same_whatever_its_seed(method: str, problem: Problem) -> None:
+    results = []
+    for seed in (1, 2):
+        run = begin(method, problem, seed)
+        torch.randn(3)
+        assert run.advance(run.steps)
+        results.append(weights(run))
+    assert equal(*results) and not equal(results[0], dict(problem.base.state_dict()))
+
+
+def its_edit_goes_on_from_every_step(method: str, problem: Problem) -> None:
+    """Stopped after each step in turn, continued from the checkpoint's bytes in a new run: equal weights, state and facts."""
+    whole = begin(method, problem)
+    assert whole.advance(whole.steps)
+    for step in range(whole.steps + 1):
+        half, continued = begin(method, problem), begin(method, problem, seed=99)
+        assert half.advance(step)
+        continued.restore(safetensors.torch.load(safetensors.torch.save(half.state())))
+        assert continued.step == step and continued.advance(continued.steps)
+        assert equal(dict(whole.state()), dict(continued.state())) and whole.facts == continued.facts
+        assert equal(weights(whole), weights(continued)) and whole.last_loss == continued.last_loss
+
+
+def its_edits_settings_travel(method: str, problem: Problem) -> None:
+    member = METHODS[method]
+    settings = member.configure({})
+    assert member.configure(json.loads(json.dumps(asdict(settings)))) == settings
+    with pytest.raises(ValueError, match="has no setting steps; it has"):
+        member.configure({"steps": 3})
+
+
 CHECKS: tuple[Check, ...] = (
     its_seed_alone_decides_its_weights,
     it_leaves_the_problem_as_it_was,
@@ -239,3 +270,12 @@ CHECKS: tuple[Check, ...] = (
 )
 STEP_CHECKS: tuple[Check, ...] = (its_step_is_a_mean, its_shapes_are_right_without_values)
 """For methods whose run is fine-tuning: one that begins a run of its own has more than one loss and answers for itself."""
+
+EDIT_CHECKS: tuple[Check, ...] = (
+    its_edit_is_the_same_whatever_its_seed,
+    it_leaves_the_problem_as_it_was,
+    its_edit_goes_on_from_every_step,
+    its_edits_settings_travel,
+    it_refuses_what_it_cannot_forget,
+)
+"""For closed forms, on prompts: a run of theirs draws nothing and is not fine-tuned."""

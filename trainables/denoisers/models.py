@@ -148,9 +148,21 @@ def _where_condition_enters(name: str) -> bool:
     return _embeds_condition(name) or ".time_emb_proj." in name or ".norm1.linear." in name
 
 
+def _cross_attention(name: str) -> bool:
+    """Where a prompt enters: the cross-attention, and of SDXL the embedding of its pooled vector."""
+    return ".attn2." in name or name.startswith("add_embedding.")
+
+
+def _keys_and_values(name: str) -> bool:
+    """The projections of a prompt's tokens: all that reads them."""
+    return ".attn2.to_k." in name or ".attn2.to_v." in name
+
+
 LORA = "lora"  # a choice of parameters that a model is given first: see trainables.training.lora
 
-TRAINED_PARAMETERS: dict[str, Callable[[str], bool]] = {
+Choice = Callable[[str], bool]
+
+_OF_CLASSES: dict[str, Choice] = {
     "all": lambda name: True,
     "condition_mid": lambda name: _embeds_condition(name) or name.startswith("mid_block."),
     "condition": _where_condition_enters,
@@ -159,25 +171,46 @@ TRAINED_PARAMETERS: dict[str, Callable[[str], bool]] = {
     LORA: is_factor,
 }
 
+# Of a text U-Net's .attentions. a third is feed-forward layers and projections, which are no attention.
+_OF_PROMPTS: dict[str, Choice] = {
+    "all": lambda name: True,
+    "condition_mid": lambda name: _cross_attention(name) or name.startswith("mid_block."),
+    "condition": _cross_attention,
+    "rest": lambda name: not _cross_attention(name),
+    "attention": lambda name: ".attn1." in name or ".attn2." in name,
+    "cross_attention": _cross_attention,
+    "cross_attention_kv": _keys_and_values,
+    LORA: is_factor,
+}
+
+TRAINED_PARAMETERS = tuple(_OF_PROMPTS)  # every choice; a class-conditional model has no cross-attention
+
 
 def trained_parameters(model: UNet2DModel, which: str) -> dict[str, torch.nn.Parameter]:
     """The parameters a method may move, by name.
 
-    ``all``; ``condition_mid`` (condition embedding and mid block); ``condition`` (where the condition enters: its embedding
-    and its projections into the blocks); ``rest`` (all but those); ``attention``; ``lora`` (the low-rank factors, once the
-    model has them). ValueError for any other name, or where the model has none such.
+    ``all``; ``condition`` (where the condition enters: its embedding and its projections into the blocks, or of a text U-Net
+    the cross-attention and the embedding of the pooled vector); ``condition_mid`` (that of a text U-Net, or the condition
+    embedding, and the mid block); ``rest`` (all but ``condition``); ``attention``; ``lora`` (the low-rank factors, once the
+    model has them). Of a text U-Net alone, ``cross_attention`` and ``cross_attention_kv`` (of that the keys and values): ESD-x
+    and its strict form, as ``rest`` is ESD-u (arXiv 2303.07345). ValueError for any other name, or where the model has none such.
     """
     check_trained_parameters(which)
-    chosen = {name: p for name, p in model.named_parameters() if TRAINED_PARAMETERS[which](name)}
+    chosen_by = (_OF_PROMPTS if isinstance(model, TextUNet) else _OF_CLASSES).get(which)
+    chosen = {name: p for name, p in model.named_parameters() if chosen_by is not None and chosen_by(name)}
     if not chosen:
         raise ValueError(f"trained_parameters {which!r}: the model has no such parameters")
     return chosen
 
 
-def check_trained_parameters(which: str, lora_rank: int = 1) -> None:
-    """ValueError where `which` names no choice of parameters, or the rank is none."""
+def check_trained_parameters(which: str, lora_rank: int = 1, prompts: bool = True) -> None:
+    """ValueError where `which` names no choice of parameters, one that only models of prompts have, or the rank is none."""
     if which not in TRAINED_PARAMETERS:
         raise ValueError(f"trained_parameters {which!r} is none of {', '.join(TRAINED_PARAMETERS)}")
+    if not prompts and which not in _OF_CLASSES:
+        raise ValueError(
+            f"trained_parameters {which!r}: the model has no such parameters; choose {', '.join(_OF_CLASSES)}"
+        )
     if lora_rank < 1:
         raise ValueError(f"lora_rank must be at least 1, not {lora_rank}")
 

@@ -42,12 +42,13 @@ _STABLE_DIFFUSION = {
     "tokenizer": _TOKENIZER,
 }
 
+_DIT = Part(
+    DIFFUSERS, ("DiTTransformer2DModel", "Transformer2DModel")
+)  # the latter is what DiT was called in older files
+
 PARTS: dict[str, dict[str, Part]] = {  # by a pipeline's kind; the first part of each is the denoiser
     UNET: {UNET: Part(DIFFUSERS, ("UNet2DModel",))},
-    DIT: {
-        DIT: Part(DIFFUSERS, ("DiTTransformer2DModel", "Transformer2DModel")),
-        "vae": _VAE,
-    },  # the latter: older files
+    DIT: {DIT: _DIT, "vae": _VAE},
     SD: _STABLE_DIFFUSION,
     SDXL: _STABLE_DIFFUSION | {"text_encoder_2": _CLIP_WITH_PROJECTION, "tokenizer_2": _TOKENIZER},
 }
@@ -117,6 +118,12 @@ def weights_in(folder: Path, name: str) -> list[Path]:
         return [index, *_shards(folder, index)]
     half = folder / f"{name}.{FP16}.safetensors"
     return [half] if half.is_file() else []
+
+
+def denoiser_weights(root: Path, kind: str) -> list[Path]:
+    """The safetensors of a pipeline's denoiser that are read, without the index of shards."""
+    name, part = next(iter(PARTS[kind].items()))
+    return [file for file in weights_in(folder_of(root, name), part.weights) if file.suffix == ".safetensors"]
 
 
 def variant_in(folder: Path, name: str) -> str | None:

@@ -11,13 +11,12 @@ condition and every timestep; here few pairs add their sampling variance to F.
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import torch
 
 from trainables.data import Images
-from trainables.diffusion import denoising_loss, sample, starting_noise
+from trainables.diffusion import clamped, denoising_loss, sample, starting_noise
 from trainables.needs import register
+from trainables.training.shared_copy import shared_copy
 from trainables.unlearning import Problem
 
 _IMAGES = 64  # in all, or one a condition where there are more conditions
@@ -36,13 +35,14 @@ def generated(problem: Problem, seed: int) -> Images:
     every = torch.tensor(problem.forgetting.conditions + problem.forgetting.retained)
     conditions = every.repeat_interleave(max(_IMAGES // len(every), 1))
     noise = starting_noise((len(conditions), *problem.retain.shape), seed)
-    batches = sample(problem.base, problem.schedule, noise, conditions, _SAMPLING_STEPS, problem.device)
+    finish = torch.clone if problem.in_latents else clamped
+    batches = sample(problem.base, problem.schedule, noise, conditions, _SAMPLING_STEPS, problem.device, finish=finish)
     return Images(torch.cat(list(batches)), conditions)
 
 
 def fisher_diagonal(problem: Problem, images: Images, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Mean over `images` of the squared gradient of each one's denoising loss at θ₀, of every parameter by name."""
-    model = deepcopy(problem.base).requires_grad_(True)
+    model = shared_copy(problem.base).requires_grad_(True)
     diagonal = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     here = images.to(problem.device.name)
     for image, condition in zip(here.images, here.conditions, strict=True):

@@ -10,13 +10,12 @@ timestep an image, and differentiates the prediction under classifier-free guida
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import torch
 
 from trainables.data import Images
 from trainables.diffusion import denoising_loss
 from trainables.needs import register
+from trainables.training.shared_copy import shared_copy
 from trainables.unlearning import Problem
 
 _BATCH = 128
@@ -35,7 +34,7 @@ def saliency(problem: Problem, seed: int) -> dict[str, torch.Tensor]:
 
 def mean_gradient(problem: Problem, images: Images, passes: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """∇ DSM(θ₀) of every parameter by name, over `passes` passes of all `images`: a mean over images and elements."""
-    model = deepcopy(problem.base).requires_grad_(True)
+    model = shared_copy(problem.base).requires_grad_(True)
     every = torch.arange(passes * len(images)) % len(images)
     for chosen in every.split(_BATCH):
         batch = images.batch(chosen).to(problem.device.name)

@@ -2,10 +2,10 @@
 
 Most methods are a loss to fine-tune the base model with: ``@register`` takes ``loss(problem, settings) -> Loss``, and a
 `Loss` is a function of (model, generator). One whose step is more than one loss's gradient (bi-level, clipped, projected)
-gives a `Gradient` instead, by ``@register_gradient``; one that is more than fine-tuning begins a `Run` of its own, by
-``@register_run``. Its settings are a frozen dataclass that extends `FineTuningSettings`, or `Mixture` where a
-batch mixes forgotten and retained images (`counts`, `condition_dropout`). Every loss is a mean over
-elements, so that weights compare across methods and image sizes.
+gives a `Gradient` instead, by ``@register_gradient``; one that is more than fine-tuning, or none, begins a `Run` of its own,
+by ``@register_run``. Its settings are a frozen dataclass that extends `FineTuningSettings`, `Mixture` where a batch mixes
+forgotten and retained images (`counts`, `condition_dropout`), or `MethodSettings` where nothing is fine-tuned. Every loss is
+a mean over elements, so that weights compare across methods and image sizes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Problem:
 
     `forget` and `retain` are on the CPU; methods move what they train on. `features` maps images (N, C, H, W) to (N, d);
     `generated` returns n images (n, C, H, W) that the base model makes for a condition. `shared` holds, by name, the shared
-    artifacts that the method said it needs, a tensor for each of θ₀'s parameters.
+    artifacts that the method said it needs, a tensor for each of θ₀'s parameters. `in_latents`: the sets, and what θ₀ makes, are a
+    VAE's latents, which have no range.
     """
 
     base_model: Callable[[], UNet2DModel]  # what `base` is had by
@@ -48,6 +49,14 @@ class Problem:
     generated: Callable[[int, int], torch.Tensor]
     device: Device
     shared: Mapping[str, Tensors] = field(default_factory=dict)
+    in_latents: bool = False
+
+    def draw_forgotten(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        """(n,) forgotten conditions as often as the forget set has them, on its device; alike often where it has no images."""
+        if len(self.forget):
+            return self.forget.draw_conditions(n, generator)
+        conditions = torch.tensor(self.forgetting.conditions)
+        return conditions[torch.randint(len(conditions), (n,), generator=generator)].to(self.device.name)
 
     @property
     def base(self) -> UNet2DModel:
@@ -59,8 +68,22 @@ class Problem:
         return replace(self, forget=self.forget.to(self.device.name), retain=self.retain.to(self.device.name))
 
 
+CLASSES, PROMPTS = "classes", "prompts"  # what a model is conditioned on, as far as a method cares
+
+
 @dataclass(frozen=True)
-class FineTuningSettings:
+class MethodSettings:
+    """What every method's settings are: values that travel as JSON, checked when they are made."""
+
+    def __post_init__(self) -> None:
+        """ValueError where a value is none that the method can have."""
+
+    def check_forgets(self, forgetting: Forget) -> None:
+        """ValueError where these settings need what this forgetting does not have."""
+
+
+@dataclass(frozen=True)
+class FineTuningSettings(MethodSettings):
     """What every fine-tuning method shares; its defaults are what works on digits, found by hand.
 
     The learning rate warms up and decays to 0 over the run: at a constant one the last steps' noise costs more FID than
@@ -77,10 +100,15 @@ class FineTuningSettings:
     grad_clip: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.optimisation()  # refuses what no optimiser can do
         check_trained_parameters(self.trained_parameters, self.lora_rank)
         if self.batch < 2:
             raise ValueError(f"a batch of {self.batch} cannot hold both kinds of image")
+
+    def check_forgets(self, forgetting: Forget) -> None:
+        super().check_forgets(forgetting)
+        check_trained_parameters(self.trained_parameters, prompts=conditioned_on(forgetting) == PROMPTS)
 
     def optimisation(self) -> Optimisation:
         return Optimisation(
@@ -113,32 +141,49 @@ class Method:
     """A registered method: its settings' class, and how it begins a run on a copy of the start model.
 
     `gradient` is there where the method is no more than a step to fine-tune by, and `loss` where that step is one loss's.
-    `needs` are the shared artifacts it reads, `forgets` the kinds of thing it can forget.
+    `needs` are the shared artifacts it reads, `forgets` the kinds of thing it can forget; `refuses` says why of models that
+    are conditioned on `CLASSES` or on `PROMPTS`, where it has no use for them. Of a `closed_form` the run is no training, but
+    an edit that takes seconds.
     """
 
     name: str
-    settings: type[FineTuningSettings]
+    settings: type[MethodSettings]
     begin: Callable[[UNet2DModel, Problem, Any, int], Run]
     modules: tuple[str, ...]  # of the code that it is, for artifact keys
     gradient: Callable[[Problem, Any], Gradient] | None = None
     loss: Callable[[Problem, Any], Loss] | None = None
     needs: tuple[str, ...] = ()
     forgets: tuple[str, ...] = (CONDITIONS,)
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    closed_form: bool = False
 
-    def configure(self, values: Mapping[str, Any]) -> FineTuningSettings:
+    def configure(self, values: Mapping[str, Any]) -> MethodSettings:
         """The settings with these values; ValueError for a name the method does not have, or a choice it cannot make."""
         settings = configure(f"method {self.name!r}", self.settings, values)
-        if settings.trained_parameters == LORA and self.needs:
+        if isinstance(settings, FineTuningSettings) and settings.trained_parameters == LORA and self.needs:
             raise ValueError(
                 f"method {self.name!r}: trained_parameters {LORA!r}: it treats each weight by its {', '.join(self.needs)}, "
                 "which low-rank factors have none of; choose other parameters"
             )
         return settings
 
-    def check_forgets(self, forgetting: Forget) -> None:
-        """ValueError where the method cannot forget this kind of thing."""
+    def can_forget(self, forgetting: Forget) -> bool:
+        """Whether the method can forget this, at some settings."""
+        return forgetting.kind in self.forgets and conditioned_on(forgetting) not in self.refuses
+
+    def check_forgets(self, forgetting: Forget, settings: MethodSettings | None = None) -> None:
+        """ValueError where the method cannot forget this, or not at these settings."""
         if forgetting.kind not in self.forgets:
             raise ValueError(f"method {self.name!r} forgets {' and '.join(self.forgets)}, not {forgetting.text}")
+        if why := self.refuses.get(conditioned_on(forgetting)):
+            raise ValueError(f"method {self.name!r} {why}")
+        if settings is not None:
+            settings.check_forgets(forgetting)
+
+
+def conditioned_on(forgetting: Forget) -> str:
+    """``prompts`` where what is forgotten is asked for by prompts, else ``classes``."""
+    return PROMPTS if forgetting.anchor_of else CLASSES
 
 
 class Methods(Registry[Method]):
@@ -184,13 +229,12 @@ def register_gradient(name: str, settings: type[FineTuningSettings], **traits: A
     return METHODS.decorator(name, lambda g: fine_tuning(name, settings, g, g.__module__, **traits))
 
 
-def register_run(
-    name: str, settings: type[FineTuningSettings], needs: tuple[str, ...] = (), forgets: tuple[str, ...] = (CONDITIONS,)
-) -> Callable:
-    """Register ``begin(model, problem, settings, seed) -> Run`` as the method `name`: for what is more than fine-tuning."""
-    return METHODS.decorator(
-        name, lambda begin: Method(name, settings, begin, (begin.__module__,), needs=needs, forgets=forgets)
-    )
+def register_run(name: str, settings: type[MethodSettings], **traits: Any) -> Callable:
+    """Register ``begin(model, problem, settings, seed) -> Run`` as the method `name`: for what is more than fine-tuning, or none.
+
+    `traits` are `needs`, `forgets`, `refuses` and `closed_form`; see `Method`.
+    """
+    return METHODS.decorator(name, lambda begin: Method(name, settings, begin, (begin.__module__,), **traits))
 
 
 def register_wrapper(name: str) -> Callable:
@@ -206,6 +250,7 @@ def fine_tuning(
     *,
     needs: tuple[str, ...] = (),
     forgets: tuple[str, ...] = (CONDITIONS,),
+    refuses: Mapping[str, str] | None = None,
     masks: Masks | None = None,
     start: Start | None = None,
 ) -> Method:
@@ -229,7 +274,7 @@ def fine_tuning(
             masks=masks(trained_parameters(model, values.trained_parameters), problem, values) if masks else None,
         )
 
-    return Method(name, settings, begin, (module,), gradient, None, needs, forgets)
+    return Method(name, settings, begin, (module,), gradient, None, needs, forgets, refuses or {})
 
 
 def retained_batch(problem: Problem, n: int, dropout: float, generator: torch.Generator) -> Images:

@@ -1,17 +1,21 @@
 """Replacement data q_alt: what DiMUM teaches a model to make in place of what it forgets; and alternative conditions c_alt.
 
 Each kind of replacement has a published relative, named in its docstring. All give images (n, C, H, W) float32 in [-1, 1].
+An anchor is a condition's own alternative, which data sets of prompts name: the same prompt with what is forgotten replaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from trainables import features
 from trainables.features._distances import nearest_squared_distance
+from trainables.forgetting import Forget
+from trainables.training.device import Device
 from trainables.unlearning import Problem
 
 Replacement = Callable[[Problem, int, torch.Generator], torch.Tensor]
@@ -79,35 +83,65 @@ REPLACEMENTS: dict[str, Replacement] = {
     )
 }
 
-ALTERNATIVES = ("class_fixed", "class_nearest", "class_farthest", "class_random")
+ANCHOR = "anchor"
+ALTERNATIVES = ("class_fixed", "class_nearest", "class_farthest", "class_random", ANCHOR)
 
 
-def check_alternative(which: str) -> None:
-    """ValueError where `which` is no way of choosing an alternative condition."""
+def check_alternative(which: str, forgetting: Forget | None = None) -> None:
+    """ValueError where `which` is no way of choosing an alternative condition, or none for what is to be forgotten."""
     if which not in ALTERNATIVES:
         raise ValueError(f"alternative {which!r} is none of {', '.join(ALTERNATIVES)}")
+    if forgetting is not None:
+        check_anchored("alternative", which, ALTERNATIVES, forgetting)
+
+
+def check_anchored(setting: str, which: str, choices: Iterable[str], forgetting: Forget) -> None:
+    """ValueError where a setting chooses the anchors and a forgotten condition has none, with what it may be of its `choices`."""
+    if which != ANCHOR or (forgetting.conditions and all(c in forgetting.anchor_of for c in forgetting.conditions)):
+        return
+    others = ", ".join(choice for choice in choices if choice != ANCHOR)
+    raise ValueError(f"{setting} {ANCHOR!r}: {forgetting.text} has no anchors, as prompts have; choose one of {others}")
 
 
 def alternative_conditions(problem: Problem, which: str) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor]:
     """A function that gives a retained condition c_alt for each of some forgotten ones (B,), on their device.
 
     ``class_fixed``: the next one, or for an attribute the same vector without it; ``class_nearest`` and ``class_farthest``
-    by mean feature, the same for all; ``class_random``: drawn anew for every image.
+    by mean feature, the same for all; ``class_random``: drawn anew for every image; ``anchor``: each condition's own. ValueError
+    where there are no anchors.
     """
-    check_alternative(which)
+    check_alternative(which, problem.forgetting)
     if which == "class_random":
         retained = torch.tensor(problem.forgetting.retained)
         return lambda conditions, generator: retained[
             torch.randint(len(retained), conditions.shape, generator=generator)
         ].to(conditions.device)
-    if which == "class_fixed":
+    if which in ("class_fixed", ANCHOR):
         table = torch.full((problem.null_condition,), -1)
         for condition in problem.forgetting.conditions:
-            table[condition] = next_condition(problem, condition)
+            anchors = problem.forgetting.anchor_of
+            table[condition] = anchors[condition] if which == ANCHOR else next_condition(problem, condition)
         table = table.to(problem.device.name)
         return lambda conditions, generator: table[conditions]
     chosen = conditions_by_distance(problem)[0 if which == "class_nearest" else -1]
     return lambda conditions, generator: torch.full_like(conditions, chosen)
+
+
+def alternatives_of(problem: Problem, which: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The alternatives (A,) of all forgotten conditions, each once; and (P,) which of them is a forgotten condition's, else 0."""
+    forgotten = torch.tensor(problem.forgetting.conditions)
+    choose = alternative_conditions(replace(problem, device=Device()), which)
+    alternatives, rows = choose(forgotten, torch.Generator()).unique(return_inverse=True)
+    row_of = torch.zeros(problem.null_condition, dtype=torch.int64).index_copy(0, forgotten, rows)
+    return alternatives, row_of
+
+
+def images_of(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:
+    """n images of a retained condition, drawn once each as far as they go round; what θ₀ makes for it where there are none."""
+    images = problem.retain.of(condition)
+    if not len(images):
+        return problem.generated(condition, n)
+    return images.batch(torch.randperm(len(images), generator=generator)[torch.arange(n) % len(images)]).images
 
 
 def next_condition(problem: Problem, condition: int) -> int:
@@ -119,8 +153,8 @@ def next_condition(problem: Problem, condition: int) -> int:
 
 
 def conditions_by_distance(problem: Problem) -> list[int]:
-    """Retained conditions, nearest first, by the distance of their mean feature to the forget set's."""
-    return features.conditions_by_distance(problem.features, problem.forget, problem.retain)
+    """Retained conditions, nearest first, by the distance of their mean feature to the forget set's; of prompts, their labels'."""
+    return features.conditions_by_distance(problem.features, problem.forget, problem.retain, problem.forgetting.shown)
 
 
 def _draw(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:

@@ -27,7 +27,7 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, Noised, add_noise, denoising_loss, predict, target_of
 from trainables.fine_tuning import FineTuning, Gradient
-from trainables.forgetting import CONDITIONS, INSTANCES
+from trainables.forgetting import CONDITIONS, INSTANCES, Forget
 from trainables.unlearning import (
     FineTuningSettings,
     Problem,
@@ -69,6 +69,10 @@ class EraseDiff(FineTuningSettings):
         for name in ("forget_weight", "eta", "inner_learning_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be positive and finite, not {getattr(self, name)}")
+
+    def check_forgets(self, forgetting: Forget) -> None:
+        super().check_forgets(forgetting)
+        check_alternative(self.alternative, forgetting)
 
 
 @register_gradient("erase_diff", EraseDiff, forgets=(CONDITIONS, INSTANCES))

@@ -3,9 +3,10 @@
     L(θ) = E ‖ε_θ(x_t, t, c_f) - sg[ε₀(x_t, t, ∅) - η · (ε₀(x_t, t, c_f) - ε₀(x_t, t, ∅))]‖² + λ · DSM(θ; D_r)
 
 The forgotten condition is made to predict what θ₀ guided away from it predicts; x_t is partly denoised by θ itself under
-c_f with guidance. `trained_parameters` "condition" is ESD-x (this UNet has no cross-attention: it is where the condition
-enters), "rest" is ESD-u. Public code averages over elements, as here. Its newer version samples x_t from θ₀ and subtracts
-η · (…) from ε₀(x_t, c_f) instead of ε₀(x_t, ∅), so its η is one more than this one.
+c_f with guidance, so that no image is needed. `trained_parameters` "cross_attention" is ESD-x, "cross_attention_kv" its strict
+form and "rest" ESD-u; of a UNet without cross-attention, "condition" is ESD-x: where the condition enters. Public code averages
+over elements, as here. Its newer version samples x_t from θ₀ and subtracts η · (…) from ε₀(x_t, c_f) instead of ε₀(x_t, ∅), so
+its η is one more than this one.
 
 Versions of public code stop a chain of 50 steps differently. The first counts from the clean end, up to 49: at least one step
 is taken, never pure noise; 0 is the whole chain, a sample with t in [0, 20); and t, drawn from a stretch of 20, lies two to
@@ -52,13 +53,14 @@ def loss(problem: Problem, settings: ESD) -> Loss:
     base, (erased, kept) = problem.base, settings.counts
 
     def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
-        x_f = problem.forget.draw(erased, generator)
-        c_f, null = x_f.conditions, torch.full_like(x_f.conditions, problem.null_condition)
         if settings.x_t == "sampled":
+            c_f = problem.draw_forgotten(erased, generator)
             x_t, t = partly_denoised(model, problem, c_f, settings.chain_steps, settings.guidance, generator)
         else:
+            x_f = problem.forget.draw(erased, generator)
             noised = add_noise(problem.schedule, x_f.images, generator)
-            x_t, t = noised.images, noised.timesteps
+            c_f, x_t, t = x_f.conditions, noised.images, noised.timesteps
+        null = torch.full_like(c_f, problem.null_condition)
         with torch.no_grad():
             unconditional, conditional = predict(base, x_t, t, null), predict(base, x_t, t, c_f)
             target = unconditional - settings.negative_guidance * (conditional - unconditional)

@@ -14,6 +14,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
+from trainables.forgetting import Forget
 from trainables.unlearning import Mixture, Problem, balance, register, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
@@ -27,6 +28,10 @@ class LabelSwap(Mixture):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_alternative(self.alternative)
+
+    def check_forgets(self, forgetting: Forget) -> None:
+        super().check_forgets(forgetting)
+        check_alternative(self.alternative, forgetting)
 
 
 @register("label_swap", LabelSwap)

@@ -20,6 +20,7 @@ import torch
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
+from trainables.forgetting import Forget
 from trainables.unlearning import Mixture, Problem, Tensors, balance, check_shares, register, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
@@ -42,6 +43,10 @@ class SalUn(Mixture):
             raise ValueError(f"variant {self.variant!r} is none of {', '.join(VARIANTS)}")
         check_shares(self, "mask_fraction")
         check_alternative(self.alternative)
+
+    def check_forgets(self, forgetting: Forget) -> None:
+        super().check_forgets(forgetting)
+        check_alternative(self.alternative, forgetting)
 
 
 def salient(saliency: Tensors, fraction: float) -> dict[str, torch.Tensor]:

@@ -27,6 +27,7 @@ from diffusers import UNet2DModel
 from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, trained_parameters
 from trainables.diffusion import add_noise, denoising_loss, predict
 from trainables.fine_tuning import FineTuning
+from trainables.forgetting import Forget
 from trainables.unlearning import Mixture, Problem, balance, check_shares, register_gradient, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
@@ -53,6 +54,10 @@ class Scissorhands(Mixture):
         check_alternative(self.alternative)
         if self.forget_loss not in FORGET_LOSSES:
             raise ValueError(f"forget_loss {self.forget_loss!r} is none of {', '.join(FORGET_LOSSES)}")
+
+    def check_forgets(self, forgetting: Forget) -> None:
+        super().check_forgets(forgetting)
+        check_alternative(self.alternative, forgetting)
 
 
 def cut(model: UNet2DModel, problem: Problem, settings: Scissorhands, seed: int) -> None:

@@ -19,7 +19,6 @@ on three seeds; "all" at 1e-3, with λ = 5 and dropout .3, .95 with 13.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +28,7 @@ from diffusers import UNet2DModel
 from trainables.denoisers.models import trained_parameters
 from trainables.diffusion import denoising_loss, predict
 from trainables.fine_tuning import FineTuning, descend
+from trainables.training.shared_copy import shared_copy
 from trainables.unlearning import Problem, register_gradient, retained_batch
 from trainables.unlearning._partial_denoising import SelfSampled, partly_denoised
 
@@ -63,9 +63,9 @@ class Distillation:
 
     @torch.no_grad()
     def teacher(self, run: FineTuning) -> UNet2DModel:
-        """A frozen copy of the model with the averaged weights."""
+        """A frozen copy of the model with the averaged weights; what does not train is in memory once."""
         if self._teacher is None:
-            self._teacher = copy.deepcopy(run.model).requires_grad_(False).eval()
+            self._teacher = shared_copy(run.model, run.parameters).requires_grad_(False).eval()
         averaged = trained_parameters(self._teacher, self.settings.trained_parameters).values()
         for parameter, average in zip(averaged, run.average, strict=True):
             parameter.copy_(average)
@@ -74,7 +74,7 @@ class Distillation:
     def _loss(self, model: UNet2DModel, teacher: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
         problem, settings = self.problem, self.settings
         erased, kept = settings.counts
-        c_f = problem.forget.draw_conditions(erased, generator)
+        c_f = problem.draw_forgotten(erased, generator)
         z_t, t = partly_denoised(teacher, problem, c_f, settings.chain_steps, settings.guidance, generator)
         with torch.no_grad():
             target = predict(model, z_t, t, torch.full_like(c_f, problem.null_condition))

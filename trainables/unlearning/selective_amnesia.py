@@ -56,7 +56,7 @@ def loss(problem: Problem, settings: SelectiveAmnesia) -> Loss:
     weights = mixture_weights(forgotten, kept, lambda_f, lambda_r).to(problem.device.name)
 
     def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
-        c_f = problem.forget.draw_conditions(forgotten, generator)
+        c_f = problem.draw_forgotten(forgotten, generator)
         x_r = retained_batch(remembered, kept, settings.condition_dropout, generator)
         x_f = noise(problem, forgotten, generator).to(x_r.images)
         images, conditions = torch.cat([x_f, x_r.images]), torch.cat([c_f, x_r.conditions])

@@ -28,8 +28,9 @@ from diffusers import UNet2DModel
 from trainables.denoisers.models import parameters_to_train
 from trainables.diffusion import check_one_step, generate_in_one_step, predict
 from trainables.fine_tuning import FineTuning, Run
+from trainables.forgetting import Forget
 from trainables.training.flat import Flat
-from trainables.unlearning import Mixture, Problem, balance, mixture_weights, register_run, retained_batch
+from trainables.unlearning import PROMPTS, Mixture, Problem, balance, mixture_weights, register_run, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 _BETAS = (0.0, 0.999)  # of both Adams: the other network's target moves, so no momentum
@@ -60,8 +61,12 @@ class SFD(Mixture):
         if not self.fake_ratio > 0:
             raise ValueError(f"fake_ratio must be positive, not {self.fake_ratio}")
 
+    def check_forgets(self, forgetting: Forget) -> None:
+        super().check_forgets(forgetting)
+        check_alternative(self.alternative, forgetting)
 
-@register_run("sfd", SFD)
+
+@register_run("sfd", SFD, refuses={PROMPTS: "makes a one-step generator, which no prompt is sampled by; take another"})
 def begin(model: UNet2DModel, problem: Problem, settings: SFD, seed: int) -> Run:
     """A run whose model is the generator; ValueError where θ₀ predicts v."""
     check_one_step(problem.schedule)

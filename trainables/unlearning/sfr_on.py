@@ -63,10 +63,12 @@ def gradient(problem: Problem, settings: SFRon) -> Gradient:
     """The fast step, taken here; then the slow one's gradient, which is left to the run's own step."""
     problem = problem.here()
     forgotten = split_batch(settings.batch, settings.forget_share)
-    names = trained_parameters(problem.base, settings.trained_parameters)
-    masks = [problem.shared["fisher_ratio"][name] >= settings.saliency_threshold for name in names]
+    masks: list[torch.Tensor] = []  # of the run's parameters, whose names its model says
 
     def step(run: FineTuning) -> torch.Tensor:
+        if not masks:
+            names = trained_parameters(run.model, settings.trained_parameters)
+            masks.extend(problem.shared["fisher_ratio"][name] >= settings.saliency_threshold for name in names)
         decay = 0.5 * (1 + math.cos(math.pi * run.step / run.steps))
         x_f = problem.forget.draw(forgotten, run.generator)
         noised = add_noise(problem.schedule, x_f.images, run.generator)

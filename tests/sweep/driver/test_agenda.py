@@ -37,11 +37,11 @@ def plan(tmp_path: Path) -> Plan:
     return plan
 
 
-def test_controls_come_first_then_the_arms_side_by_side_then_the_confirm_phase_seed_by_seed(plan: Plan) -> None:
+def test_the_arms_come_side_by_side_then_controls_then_the_confirm_phase_seed_by_seed(plan: Plan) -> None:
     agenda = agenda_of(plan)
     names = drain(agenda)
-    assert names[:2] == ["control-base-r0", "control-retrain-r0"]
-    search, confirm = names[2:8], names[8:]
+    search, confirm = names[:6], names[8:]
+    assert names[6:8] == ["control-base-r0", "control-retrain-r0"]
     assert sorted(search) == sorted(
         [f"dimum-{i:04d}-r0" for i in range(4)] + [f"label_swap-{i:04d}-r0" for i in range(2)]
     )
@@ -235,13 +235,13 @@ def test_after_a_crash_finished_trials_stay_and_unfinished_ones_go_on_under_thei
     del agenda  # the driver is gone; nothing was closed
 
     again = agenda_of(plan)
-    assert "2 finished trials kept, 2 unfinished ones go on" in again.resumed
+    assert "4 finished trials kept, 2 unfinished ones go on" in again.resumed
     resumed = [again.next_job() for _ in range(2)]
     assert {j.name: j.spec for j in resumed} == {j.name: j.spec for j in unfinished}
     made = {j.name: [s["stage"] for s in j.stages] for j in resumed}
     assert made[first.name] == ["unlearn"], "the stage the earlier driver saw made is still on record"
     told = [t for arm in again.arms.values() for t in arm.study.get_trials() if t.state == TrialState.COMPLETE]
-    assert [t.values[0] for t in told] == [0.7, 0.7]
+    assert [t.values[0] for t in told] == [0.7] * 4
     for job in resumed:
         finish(again, job)
     names = drain(again)

@@ -11,7 +11,7 @@ from search_spaces.dimum_robustness import SPACE
 from sweep.errors import UsageError
 from sweep.plan.plan import Plan
 from sweep.relearning.prepare import check_members
-from sweep.space import Attack, Settings
+from sweep.space import Arm, Attack, Choice, Float, Settings
 
 
 def check(tmp_path: Path, method: str, settings: Settings, counts: bool = True) -> None:
@@ -49,4 +49,38 @@ def test_what_an_attack_cannot_have_is_one_line_that_names_it(
 ) -> None:
     with pytest.raises(UsageError, match=rf"space 'dimum_robustness', attack 'mine': {message}") as error:
         check(tmp_path, method, settings)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameter", "message"),
+    [
+        (
+            "uce",
+            Float("ridge", 0.1, 1.0),
+            "mine cannot forget it; none of its arms can .method 'uce' edits cross-attention",
+        ),
+        (
+            "label_swap",
+            Choice("alternative", ("class_fixed", "anchor")),
+            "alternative 'anchor': 3 has no anchors, as prompts ",
+        ),
+        (
+            "dimum",
+            Choice("replacement", ("anchor",)),
+            "replacement 'anchor': 3 has no anchors, as prompts have; choose one of",
+        ),
+        (
+            "esd",
+            Choice("trained_parameters", ("cross_attention",)),
+            "'cross_attention': the model has no such parameters",
+        ),
+    ],
+)
+def test_what_only_models_of_prompts_can_do_is_refused_of_classes(
+    tmp_path: Path, method: str, parameter: Choice | Float, message: str
+) -> None:
+    space = replace(SPACE, arms=(Arm("mine", method, (parameter,)),), shared=())
+    with pytest.raises(UsageError, match=message) as error:
+        check_members(Plan.of(space=SPACE.name, run_dir=str(tmp_path / "r"), artifacts=str(tmp_path / "a")), space)
     assert "\n" not in str(error.value)

@@ -105,7 +105,8 @@ def test_a_dit_predicts_epsilon_without_its_variances_and_draws_nothing(folder: 
 def test_every_name_of_trained_parameters_finds_some_in_a_dit_but_the_middle_block(folder: Path) -> None:
     pipelines.save_dit(folder)
     model = imported_model(taken(folder), DIGITS)
-    found = {which: set(trained_parameters(model, which)) for which in TRAINED_PARAMETERS if which != LORA}
+    of_any = [which for which in TRAINED_PARAMETERS if which != LORA and not which.startswith("cross_attention")]
+    found = {which: set(trained_parameters(model, which)) for which in of_any}
     assert all(".attn1." in name for name in found["attention"])
     assert found["condition"] | found["rest"] == found["all"] and not found["condition"] & found["rest"]
     assert found["condition_mid"] < found["condition"]

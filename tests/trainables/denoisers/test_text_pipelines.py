@@ -16,8 +16,9 @@ from prompts_data import prompts_data
 from safetensors.torch import load_file, save_file
 
 from trainables.data import DATASETS, Dataset
+from trainables.denoisers.dit import decode, vae_batch
 from trainables.denoisers.imported import imported_prompts, imported_text_unet, make_prompts, prompts_key
-from trainables.denoisers.parts import all_files, to_fetch
+from trainables.denoisers.parts import all_files, denoiser_weights, to_fetch
 from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
 from trainables.denoisers.recipes import SD, SDXL, Pretrained
 from trainables.diffusion import predict
@@ -99,6 +100,7 @@ def test_only_what_is_read_is_digested_and_the_text_part_of_it_by_itself(copied:
     (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"a twin")
     (folder / "text_encoder" / "pytorch_model.bin").write_bytes(b"a pickle beside the weights")
     assert taken(folder).identity == before.identity
+    assert [file.name for file in denoiser_weights(folder, SD)] == ["diffusion_pytorch_model.safetensors"]
     with (folder / "tokenizer" / "merges.txt").open("a") as file:
         file.write("g o\n")
     other = taken(folder)
@@ -359,3 +361,18 @@ def test_exactly_what_is_read_is_fetched(
     assert fetched == read | {"model_index.json"}
     assert taken(Path(folder)).notes[1] == "its text_encoder: in half precision alone, taken as they are"
     assert not any("safety" in name or ".bin" in name for name in to_fetch(SDXL))
+
+
+def test_a_vae_that_says_so_decodes_in_float32_whatever_is_computed_around_it() -> None:
+    latents = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for upcast in (True, False):
+        vae = text_folders.vae(scaling_factor=0.5, force_upcast=upcast)
+        plain = decode(vae, latents)
+        torch.testing.assert_close(plain, vae.decode(latents / 0.5).sample.clamp(-1, 1))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(decode(vae, latents), plain) == upcast
+            assert decode(vae, latents).dtype == torch.float32
+
+
+def test_a_vae_takes_fewer_images_at_once_where_they_are_larger() -> None:
+    assert [vae_batch(side, side) for side in (16, 256, 512, 1024, 2048)] == [256, 16, 4, 1, 1]

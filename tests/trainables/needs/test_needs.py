@@ -17,6 +17,7 @@ from trainables.forgetting import Forget
 from trainables.needs import SHARED, Shared, fisher, fisher_ratio, saliency
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.products import make_shared
+from trainables.sampling.noise_schedule import NoiseSchedule
 from trainables.unlearning import METHODS, Problem
 
 BATCH, PASSES, NOISES = 3, 2, 4
@@ -99,6 +100,13 @@ def test_fisher_is_over_images_that_the_base_model_makes_for_every_condition(pro
     assert torch.equal(images.images, fisher.generated(problem, 7).images)
     other = replace(problem, generated=lambda condition, n: pytest.fail("depends on how samples are scored"))
     assert torch.equal(images.images, fisher.generated(other, 7).images)
+
+
+def test_what_a_model_of_latents_makes_is_not_cut_to_the_range_of_pixels(problem: Problem) -> None:
+    unclipped = NoiseSchedule(clip_sample=False).scheduler()
+    pixels = fisher.generated(replace(problem, schedule=unclipped), 7).images
+    latents = fisher.generated(replace(problem, schedule=unclipped, in_latents=True), 7).images
+    assert latents.abs().max() > 1 and torch.equal(pixels, latents.clamp(-1, 1))
 
 
 def test_the_fisher_ratio_divides_the_forget_sets_by_the_retain_sets(

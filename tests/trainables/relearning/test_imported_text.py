@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import text_folders
-from prompts_data import save_prompts
 from taken_pipelines import experiment_on
 
 from trainables.data import dataset
@@ -29,7 +28,7 @@ SAMPLES = Samples(forgotten=6, per_retained=1)
 
 def experiment_of(root: Path, folder: Path) -> Experiment:
     """On a user's own prompts and a few pictures of each."""
-    data = save_prompts(root / "prompts")
+    data = text_folders.save_prompts(root / "prompts")
     own = dataset("prompts", str(data), 16)
     return experiment_on(
         _taken(folder, data), root / "store", data="prompts", data_folder=str(data), image_size=16, forget="concept:cat",

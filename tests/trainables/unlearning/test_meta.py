@@ -11,6 +11,7 @@ import torch
 from diffusers import UNet2DModel
 from formula import in_float64, noised, start
 
+from trainables.data import Images
 from trainables.fine_tuning import FineTuning, Stateful
 from trainables.relearning.products import Workbench
 from trainables.unlearning import METHODS, FineTuningSettings, Method, Problem
@@ -149,8 +150,8 @@ def test_weights_are_restored_where_a_step_fails(
     run = begin(bench, problem, "meta(dimum)", **META, double=False)
     before, attack, calls = weights_of(run.model), MetaGradient._attack, []
 
-    def fail_at_the_second(self: MetaGradient, run: FineTuning) -> None:
-        calls.append(attack(self, run))
+    def fail_at_the_second(self: MetaGradient, run: FineTuning, x_f: Images) -> None:
+        calls.append(attack(self, run, x_f))
         if len(calls) == 2:
             raise RuntimeError("interrupted")
 
@@ -238,6 +239,8 @@ def test_the_wrapped_methods_traits_stay(bench: Workbench) -> None:
         ({"meta_inner_batch": 0}, "meta_inner_batch must be at least 1"),
         ({"meta_inner_learning_rate": 0.0}, "meta_inner_learning_rate must be positive"),
         ({"meta_cap": float("nan")}, "meta_cap must be positive"),
+        ({"meta_unrelated": -0.1}, "meta_unrelated must be finite and not negative"),
+        ({"meta_inner_trains": "head"}, "trained_parameters 'head' is none of all"),
         ({"meta_wait": 1.0}, "'meta.dimum.' has no setting meta_wait; it has .*meta_weight"),
     ],
 )

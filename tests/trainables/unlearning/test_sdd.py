@@ -106,3 +106,13 @@ def test_the_teacher_is_the_result(bench: Workbench, problem: Problem) -> None:
 def test_there_is_no_teacher_without_an_average() -> None:
     with pytest.raises(ValueError, match="ema_decay is the teacher's"):
         METHODS["sdd"].configure({"ema_decay": 0.0})
+
+
+def test_of_what_does_not_train_the_teacher_has_no_copy(bench: Workbench, problem: Problem) -> None:
+    """At the size of Stable Diffusion a second one would be gigabytes beside a few trained weights."""
+    run = begin(bench, problem, trained_parameters="condition")
+    teacher = run.gradient.teacher(run)  # type: ignore[attr-defined]
+    ours, theirs = (dict(m.named_parameters()) for m in (run.model, teacher))
+    trained = set(trained_parameters(run.model, "condition"))
+    assert {n for n in ours if ours[n].data_ptr() != theirs[n].data_ptr()} == trained
+    assert not any(p.requires_grad for p in theirs.values()) and all(ours[n].requires_grad for n in trained)

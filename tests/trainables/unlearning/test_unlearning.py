@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 from formula import in_float64, noised, start
+from text_problem import text_problem
 
 from trainables.data import DATASETS, Images
 from trainables.denoisers.recipes import BaseModel
@@ -75,7 +76,10 @@ def problem_for(problem: Problem, instances: Problem) -> Callable[[str], Problem
     return lambda method: problem if CONDITIONS in METHODS[method].forgets else instances
 
 
-METHODS_UNDER_TEST = [*METHODS.names(), *(f"{wrapper}(dimum)" for wrapper in METHODS.wrappers.names())]
+CLOSED_FORMS = [name for name in METHODS.names() if METHODS[name].closed_form]
+WRAPPED = [f"{wrapper}(dimum)" for wrapper in METHODS.wrappers.names()]
+METHODS_UNDER_TEST = [*(name for name in METHODS.names() if name not in CLOSED_FORMS), *WRAPPED]
+OF_PROMPTS = [name for name in METHODS_UNDER_TEST if METHODS[name].can_forget(text_problem().forgetting)]
 
 
 @pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda c: c.__name__)
@@ -90,6 +94,29 @@ def test_every_method_that_is_a_step(
     method: str, check: conformance.Check, problem_for: Callable[[str], Problem]
 ) -> None:
     check(method, problem_for(method))
+
+
+@pytest.mark.parametrize("check", conformance.EDIT_CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("method", CLOSED_FORMS)
+def test_every_closed_form(method: str, check: conformance.Check) -> None:
+    check(method, text_problem())
+
+
+@pytest.mark.parametrize("method", OF_PROMPTS)
+def test_every_method_of_conditions_forgets_prompts_too(method: str) -> None:
+    """Two steps on a text U-Net, its keys and values alone: they move, other weights stay, and a checkpoint goes on."""
+    problem = text_problem()
+    matters = {n: torch.ones_like(p) for n, p in problem.base.named_parameters()}
+    problem = replace(problem, shared=dict.fromkeys(METHODS[method].needs, matters))
+    values = {"steps": 2, "trained_parameters": "cross_attention_kv"}
+    whole, half, rest = (conformance.begin(method, problem, **values) for _ in range(3))
+    assert whole.advance(2) and half.advance(1)
+    rest.restore(half.state())
+    assert rest.advance(2)
+    before, after = problem.base.state_dict(), conformance.weights(whole)
+    moved = {n for n in before if not torch.equal(before[n], after[n])}
+    assert moved and moved <= {n for n in before if ".attn2.to_k." in n or ".attn2.to_v." in n}
+    assert conformance.equal(after, conformance.weights(rest))
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS.names() if set(METHODS[m].forgets) == {CONDITIONS, INSTANCES}])

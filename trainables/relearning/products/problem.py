@@ -28,4 +28,5 @@ def problem_of(bench: Workbench, shared: Mapping[str, Tensors] | None = None) ->
         generated=partial(generated_by_base, bench),
         device=experiment.device,
         shared=shared or {},
+        in_latents=experiment.in_latents,
     )

@@ -22,16 +22,17 @@ from trainables.unlearning import METHODS
 def unlearned_key(spec: TrialSpec) -> str:
     """Key of θᵤ; of the start model itself where there is nothing to unlearn.
 
-    ValueError where the method cannot forget what is to be forgotten.
+    ValueError where the method cannot forget what is to be forgotten, or not at these settings.
     """
     experiment, start = spec.experiment, model_key(spec.experiment, spec.start)
     if spec.method == "none":
         return start
     method = METHODS[spec.method]
-    method.check_forgets(experiment.forgetting)
+    settings = method.configure(spec.settings)
+    method.check_forgets(experiment.forgetting, settings)
     config = {
         "method": spec.method,
-        "settings": asdict(method.configure(spec.settings)),
+        "settings": asdict(settings),
         "seed": spec.seed,
         "data": experiment.data_identity,
         "forget": experiment.forget,
