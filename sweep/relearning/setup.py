@@ -26,7 +26,7 @@ from trainables.data._unreadable import unreadable_pictures
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, TEXT_SIZES, recipe_of_size, sizes_for
-from trainables.denoisers.text_to_image import MOST_PIXELS, TextToImage
+from trainables.denoisers.text_to_image import MOST_PIXELS, PIXELS_OF, TextToImage
 from trainables.forgetting import parse_forget, usual_forget
 from trainables.sampling.sampler import Sampler
 
@@ -388,11 +388,8 @@ class Setup:
         """UsageError where the base model and its control cannot be, or are asked for by half."""
         if data.prompts:
             need("transformers", extra="text2image")
-        if data.prompts and not self.base and (max(data.shape[1:]) > MOST_PIXELS or not all(data.imaged)):
-            why = "prompts without images" if not all(data.imaged) else f"images of {max(data.shape[1:])} pixels a side"
-            raise UsageError(
-                f"--data {self.data}: it has {why}: no base model is trained here on these; give one with --base"
-            )
+        if data.prompts and not self.base:
+            _check_small(data)
         fitting = sizes_for(data)
         if not self.base and self.base_size not in fitting:
             kind = "is of prompts" if data.prompts else "has no prompts"
@@ -462,3 +459,13 @@ def _check_file(option: str, path: str) -> None:
         raise UsageError(f"{option}: needed with --fid-features inception; give the path of inception-2015-12-05.pt")
     if not Path(path).is_file():
         raise UsageError(f"{option} {path}: no such file")
+
+
+def _check_small(data: Dataset) -> None:
+    """UsageError where the images are not such as a text-to-image model is trained on here."""
+    side, mend = max(data.shape[1:]), "no base model is trained here on these; give one with --base"
+    if not all(data.imaged):
+        raise UsageError(f"--data {data.name}: it has prompts without images: {mend}")
+    if side > MOST_PIXELS or side % PIXELS_OF:
+        sizes = f"up to {MOST_PIXELS} pixels, a multiple of {PIXELS_OF}"
+        raise UsageError(f"--data {data.name}: it has images of {side} pixels a side, not {sizes}: {mend}")

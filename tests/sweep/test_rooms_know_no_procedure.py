@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2] / "sweep"
 WORDS = re.compile(
     r"robustness|fid_delta|(?<![a-z])fid(?![a-z])|unlearning|attack|(?<![a-z])rungs?(?![a-z])|relearning|AURC", re.I
 )
-ITS_OWN = ("relearning", "track")  # its room, and its leaderboard: what a track is of is in its first line
+# Its room, its leaderboard (what a track is of is in its first line), and the command that trains base models for it.
+ITS_OWN = ("relearning", "track", "train_text2image.py")
 
 # By file: the lines that may name it, by what is in them, and why.
 ALLOWED: dict[str, tuple[str, ...]] = {

@@ -43,7 +43,8 @@ def test_it_trains_judges_and_saves_and_a_sweep_finds_what_it_made(
     pipeline = StableDiffusionPipeline.from_pretrained("deep/out", local_files_only=True)
     assert len(pipeline.tokenizer.tokenize("a sketch of the three")) == 5
     card = (tmp_path / "deep" / "out" / "README.md").read_text()
-    assert "trained for 2 steps, on seed 0" in card and "retrain" in card
+    assert "trained for 2 steps, on seed 0" in card and "| trained without | concept:three |" in card
+    assert '30 of them, such as "a photo of the three", ask for what it is not to know' in card
     assert train_text2image.main(["deep/out"]) == 2 and "not an empty folder" in capsys.readouterr().err
 
     assert train_text2image.main(["again", "--without", "concept:three"]) == 0

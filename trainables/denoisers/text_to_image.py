@@ -17,7 +17,8 @@ from trainables.sampling.noise_schedule import NoiseSchedule
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler
 
-MOST_PIXELS = 32  # a side of the images that such a model is trained on here
+MOST_PIXELS = 32  # a side of the images that such a model is trained on here, …
+PIXELS_OF = 8  # … and what it is a multiple of, as diffusers' pipelines ask
 _TIME_NUMBERS = 6  # SDXL's sizes and crops of an image: height and width, twice, and where it was cropped
 
 

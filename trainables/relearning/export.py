@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -126,16 +126,20 @@ def card(artifact: Artifact, experiment: Experiment, pipeline: str, measured: st
             f"{experiment.data}: {facts.get('which', artifact.kind)} model",
             "A diffusion model; nothing was unlearned.",
         )
+        if facts.get("which") == "retrain":
+            entries["trained without"] = experiment.forget
     if facts.get("one_step"):
         entries["generator"] = f"makes an image in one step, from t = {facts['one_step']}; DDIM does not sample it"
     rows = "\n".join(f"| {name} | {value} |" for name, value in entries.items())
-    return f"# {title}\n\n{what}\n\n| | |\n|---|---|\n{rows}\n\n{measured}\n{_how_to_sample(experiment, pipeline)}"
+    return (
+        f"# {title}\n\n{what}\n\n| | |\n|---|---|\n{rows}\n\n{measured}\n{_how_to_sample(experiment, pipeline, facts)}"
+    )
 
 
-def _how_to_sample(experiment: Experiment, pipeline: str) -> str:
+def _how_to_sample(experiment: Experiment, pipeline: str, facts: Mapping[str, Any]) -> str:
     dataset = experiment.dataset
     if dataset.prompts:
-        return _how_to_prompt(experiment, pipeline)
+        return _how_to_prompt(experiment, pipeline, knows_all=facts.get("which") == "base")
     part, null = "transformer" if experiment.in_latents else "unet", experiment.null_condition
     labels = "" if dataset.unconditional else ", class_labels=conditions"
     conditions = f"Conditions are 0 to {dataset.conditions - 1}; {null} is the null condition." if labels else ""
@@ -164,14 +168,17 @@ with torch.no_grad():
 """.lstrip()
 
 
-def _how_to_prompt(experiment: Experiment, pipeline: str) -> str:
+def _how_to_prompt(experiment: Experiment, pipeline: str, knows_all: bool) -> str:
     prompts, forgotten = experiment.dataset.prompts, experiment.forgetting.conditions
     kept = next(row for row in range(len(prompts)) if row not in forgotten)
     examples = [prompts[row] for row in (*forgotten[:1], kept)]
     how = experiment.sampling
+    lacking = (
+        "" if knows_all else f'; {len(forgotten)} of them, such as "{examples[0]}", ask for what it is not to know'
+    )
     return f"""## How to sample it
 
-It was scored on {len(prompts)} prompts, {len(forgotten)} of which ask for what was forgotten, such as "{examples[0]}".
+It has {len(prompts)} prompts{lacking}.
 Sampled with {experiment.sampler}:
 
 ```python

@@ -57,8 +57,9 @@ def test_the_twins_are_sizes() -> None:
         ({"base_size": "text"}, "--base-size text: digits has no prompts; take small, medium, large"),
         (
             STYLED | {"image_size": 64},
-            "--data digits_styled: it has images of 64 pixels a side: .* give one with --base",
+            "--data digits_styled: it has images of 64 pixels a side, not .* give one with --base",
         ),
+        (STYLED | {"image_size": 20}, "of 20 pixels a side, not up to 32 pixels, a multiple of 8"),
         (STYLED | {"base_size": "texts"}, "--base-size texts: unknown; did you mean 'text'"),
         (STYLED | {"samples_per_retained": 0}, "--samples-per-retained 0: must be at least 1"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from trainables.denoisers.models import load_model
 from trainables.denoisers.text_to_image import text_to_image_from
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import predict
-from trainables.relearning.experiment import Experiment, experiment_from_json
+from trainables.relearning.experiment import Experiment, TrialSpec, experiment_from_json
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, _resumable, parts_of
 from trainables.relearning.products import Workbench, make_model, model_key, vae_key
 from trainables.relearning.products.generated import generate
 from trainables.relearning.products.latents import decoded, encoded_sets_of, encoded_splits_of, vae_of
-from trainables.relearning.shared_products import products_of
+from trainables.relearning.shared_products import make_again, products_of
 from trainables.running.products import waves
 from trainables.store import Store
 
@@ -144,3 +145,26 @@ def test_a_model_that_is_there_is_found(text_experiment: Experiment, monkeypatch
     for name in (*parts_of(text_experiment), "base model", "retrain control"):
         products_of(text_experiment)[name].make()
     assert make_model(text_experiment, "base").key == model_key(text_experiment, "base")
+
+
+def test_a_part_that_was_lost_is_made_again_by_its_key(text_experiment: Experiment, tmp_path: Path) -> None:
+    copied = replace(text_experiment, store=str(shutil.copytree(text_experiment.store, tmp_path / "store")))
+    spec = TrialSpec("t", 0, copied, "esd", {}, 0, (), (0, 1))
+    store = Store(copied.store)
+    for part in (PROMPTS, LATENTS):
+        key = parts_of(copied)[part].key()
+        before = store.get(key).tensors()
+        store.delete(key)
+        make_again(spec, key)
+        again = store.get(key).tensors()
+        assert all(np.array_equal(before[name], again[name]) for name in before)
+
+
+def test_shadow_models_are_trained_on_latents_too(text_experiment: Experiment, tmp_path: Path) -> None:
+    folder = shutil.copytree(text_experiment.store, tmp_path / "store")
+    copied = replace(text_experiment, store=str(folder), shadow_models=1)
+    graph = products_of(copied)
+    shadow, losses = graph["shadow-0 model"].make(), graph["shadow losses"].make().tensors()
+    train = copied.splits().train
+    assert len(train) - int(copied.forgetting.mask(train).sum()) < shadow.facts["images"] < len(train) + 1000
+    assert np.isfinite(losses["losses"]).all() and 0.3 < losses["trained_on"].mean() < 0.7
