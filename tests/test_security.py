@@ -66,6 +66,10 @@ ALLOWED = {
         1, "CIFAR-10 is published as pickles: an unpickler that knows nothing but arrays of whole numbers"),
     ("trainables/denoisers/imported.py", "from_pretrained without use_safetensors=True"): (
         1, "a tokenizer, which has words and no weights, by its own class: none is looked up in its files"),
+    ("trainables/judges/_folders.py", "from_pretrained without use_safetensors=True"): (
+        1, "an image processor, which has numbers and no weights; code of a model is refused"),
+    ("trainables/judges/zero_shot_clip.py", "from_pretrained without use_safetensors=True"): (
+        1, "a tokenizer, by its own class"),
     ("trainables/features/inception.py", "torch.jit.load: runs a TorchScript file"): (
         1, "the bytes whose SHA-256 was compared with the pinned one, not the file again"),
 }  # fmt: skip
@@ -129,6 +133,8 @@ def test_only_one_place_asks_a_hub_and_only_one_reads_a_pipeline() -> None:
     assert asks["hf_hub_download"] == set()
     # export.py writes the lines by which others load the model; parts.py tells how pickles are converted.
     assert asks["from_pretrained"] == {
+        "trainables/judges/_folders.py",  # a judge's model: no pipeline
+        "trainables/judges/zero_shot_clip.py",
         "trainables/denoisers/imported.py",
         "trainables/denoisers/parts.py",
         "trainables/relearning/export.py",

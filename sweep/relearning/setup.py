@@ -358,6 +358,10 @@ class Setup:
         if self.fid_features == "inception":
             _check_file("--inception-weights", self.inception_weights)
         data = self.dataset()
+        if self.samples_per_retained < 2 and not data.prompts:
+            raise UsageError(
+                f"--samples-per-retained {self.samples_per_retained}: must be at least 2; 1 is for prompts alone"
+            )
         try:
             parse_forget(self.forget, data)
         except ValueError as error:

@@ -235,7 +235,7 @@ def test_prompts_need_no_word_about_what_is_forgotten_nor_how_many_samples(capsy
         setup = plan_of(launch.parser().parse_args(arguments), launch.parser()).run.setup
         return setup.forget, setup.samples_per_retained
 
-    assert asked() == ("concept:three", 2), "50 of each of nine digits, by 30 prompts each"
+    assert asked() == ("concept:three", 1), "270 retained prompts: one image of each"
     assert asked("--forget", "style:neon, photo", "--samples-per-retained", "3") == ("style:photo,neon", 3)
     assert launch.main(["--space", TINY, "--data", "digits_styled", "--dry-run"]) == 0
     said = capsys.readouterr().out

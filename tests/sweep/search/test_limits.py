@@ -61,7 +61,7 @@ def test_core_hours_end_the_search_and_the_confirm_phase_follows(tmp_path: Path)
     agenda = agenda_of(plan)
     names = drained(agenda)
     searched = [n for n in names if n.startswith("dimum") and n.endswith("r0")]
-    assert len(searched) == 4, "two controls and four trials are 60 core-seconds"
+    assert len(searched) == 6, "six trials are 60 core-seconds; controls come after them"
     assert any(n.endswith("r1") for n in names) and agenda.finished
     assert read_sweep(agenda.run_dir).ended_by == agenda.ended_by == "core-hours: 0.02 of 0.0166667"
     again = agenda_of(plan)
@@ -78,7 +78,8 @@ def test_an_unfinished_trial_of_an_ended_search_is_finished(tmp_path: Path) -> N
         assert job is not None
         agenda.take(job.name, report() | {"stage": stage("unlearn", job.name) | {"core_s": 10.0}})
         finish(agenda, job)
-    assert agenda.next_job() is None and "core-hours" in agenda.ended_by
+    control = agenda.next_job()
+    assert control is not None and control.spec.trial_id == "control-base" and "core-hours" in agenda.ended_by
     again = agenda_of(plan)  # the driver died while the last one ran
     job = again.next_job()
     assert job is not None and first[3] is not None and job.name == first[3].name

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import text_folders
 import torch
 from disk_formats import write_captioned
 
@@ -215,7 +216,8 @@ def test_a_mistake_in_the_files_is_one_line_with_its_place(
 
 def test_a_dry_run_says_what_is_in_the_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", "prompts", "--data-folder", str(folder), "--image-size", "16", "--dry-run"]
-    assert launch.main(["--space", TINY, *arguments]) == 0
+    base = text_folders.save_sd(folder.parent / "sd")  # prompts without images take a model from elsewhere
+    assert launch.main(["--space", TINY, *arguments, "--base", str(base)]) == 0
     said = capsys.readouterr().out
     assert "forget role:forget (2 of 5 prompts)" in said and "concepts    2: cat, dog" in said
     assert "prompts     5: 2 forget, 2 related, 1 unrelated" in said and "images      9 train, 3 public, 3 test" in said

@@ -35,6 +35,7 @@ def figures(samples: np.ndarray, real: np.ndarray, forgotten: int = 0) -> dict[s
     evaluation = Evaluation(
         images=torch.zeros(n, 1, 2, 2),
         conditions=labels,
+        asked=labels,
         of_forgotten=of_forgotten,
         of_retained=~of_forgotten,
         predicted=labels,

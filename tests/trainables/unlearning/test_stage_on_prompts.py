@@ -13,8 +13,10 @@ from taken_pipelines import experiment_on, taken
 from trainables.denoisers.text_unet import TextUNet
 from trainables.denoisers.weights import whole_weights
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec
-from trainables.relearning.products import Workbench, make_classifier, make_model, model_key
+from trainables.relearning.origins import parts_of
+from trainables.relearning.products import Workbench, model_key
 from trainables.relearning.products.models import model_of
+from trainables.relearning.shared_products import BASE, CLASSIFIER, products_of
 from trainables.relearning.stages.unlearn import UnlearnStage, unlearned_key
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact
@@ -28,8 +30,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     root = tmp_path_factory.mktemp("xl")
     base = taken(text_folders.SAVED["xl"](root / "pipeline"), "digits_styled")
     experiment = experiment_on(base, root / "store", data="digits_styled", forget="concept:three")
-    make_model(experiment, "base")
-    make_classifier(experiment)
+    graph = products_of(experiment)
+    for name in (*parts_of(experiment), BASE, CLASSIFIER):
+        graph[name].make()
     return Workbench(experiment)
 
 
