@@ -23,7 +23,7 @@ def parts(experiment: Experiment) -> Mapping[str, Product]:
     """What a text-to-image pipeline is taken apart into, beside its U-Net; of any other there are none."""
     if not _recipe(experiment).told_prompts:
         return {}
-    e, vae = experiment, vae_key(experiment)
+    e, vae = experiment, partial(vae_key, experiment)
     made = [
         Product(VAE, partial(vae_key, e), partial(make_vae, e)),
         Product(PROMPTS, partial(prompts_key, e), partial(make_prompts, e)),

@@ -46,7 +46,7 @@ def parts(experiment: Experiment) -> Mapping[str, Product]:
             )
         )
     made.append(Product(PROMPTS, partial(prompts_key, e), partial(make_prompts, e), CLIPS[: len(recipe.clips)]))
-    vae = vae_key(e)
+    vae = partial(vae_key, e)
     made.append(Product(LATENTS, partial(latents_key, e, vae), partial(make_latents, e, vae), (VAE,)))
     return {product.name: product for product in made}
 
