@@ -42,7 +42,7 @@ _START_S = 45.0
 _SHAPE, _SAMPLING_STEPS = (1, 8, 8), 10  # that these are of
 
 # For 16×16 images and `trainables.denoisers.text_to_image.TextToImage` as it stands.
-_OF_PROMPTS = _Times(base=0.14, unlearn=0.10, attack=0.077, sample=0.0035)
+_OF_PROMPTS = _Times(base=0.15, unlearn=0.10, attack=0.077, sample=0.0085)
 _VAE_STEP_S, _CLIP_STEP_S, _TEXT_SIDE = 0.06, 0.062, 16
 
 

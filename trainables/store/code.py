@@ -267,7 +267,11 @@ def _is_text(node: ast.expr) -> bool:
 
 @cache
 def _release(library: str) -> str:
-    return f"{library}=={importlib.metadata.version(library)}"
+    """The library with its version; of an extra that is not there, that it is not: what would use it is refused or not asked."""
+    try:
+        return f"{library}=={importlib.metadata.version(library)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{library} not installed"
 
 
 _CODE = Code(ROOT)

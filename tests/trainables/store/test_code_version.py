@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import sys
 import types
@@ -279,3 +280,11 @@ def test_another_release_of_what_computes_changes_the_version(
     one = hash_of("probe", probe="x = 1")
     monkeypatch.setattr(code, "_release", lambda name: f"{name}==1")
     assert len({before, one, hash_of("probe", probe="x = 1")}) == 3
+
+
+def test_an_extra_that_is_not_installed_costs_a_product_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    assert code._release.__wrapped__("transformers") == "transformers not installed"
