@@ -5,16 +5,17 @@ in all. Of 300 samples by DDIM-10, 81 % are given the class they were prompted w
 DDIM-10 with guidance 2 95 %), by a classifier that is right on 87 % of 3,000 held-out images. Self-attention outside the
 middle block would cost a third more a step there. Large has been built, not trained.
 
-The text-to-image model, measured once too, in core-seconds of a busy two-core server, by the judge on 300 samples by DDIM-10 (each
-prompt once) beside what it is right about on real held-out images. On `digits_styled`: judge 27, VAE 47 (squared error .0056), CLIP 38
-(zero-shot .897 and 1.000), U-Net 225 for 1,500 steps. Its digits and styles are those asked for in
+The text-to-image model, measured once too, in core-seconds of a busy two-core server, judged on 300 samples by DDIM-10, each prompt
+once. On `digits_styled`: judge 27, VAE 47 (squared error .0056), CLIP 38 (zero-shot .897 and .998), U-Net 225 for 1,500 steps.
+Its digits and styles are those asked for in
 
     guidance 1: .830, 1.000    3: .997, 1.000    5: 1.000, 1.000    7.5: 1.000, .990    the judge on real images: .994, 1.000
 
-and the Fréchet distance to training images in the judge's features, over 600 samples, is 50.5 with guidance 1, 29.6 with 3, 61.8 with
-5 (held-out images 10.3, after the VAE 11.4). Predicting v, guidance 3: 1.000, 1.000; SDXL's twin after 800 steps, 119 s and 63 of its
-second CLIP: .977, 1.000. θ* without the three, 1,200 steps: 1.000, 1.000 of what it knows, and a three for .133 of 30 prompts that ask
-for one. On `fashion_mnist_styled`, the same recipe, 231 s: .980, .997 with guidance 3 and 1.000, 1.000 with 5; the judge .936, 1.000.
+and the Fréchet distance to training images in the judge's features, over 600 samples, is 50.5 with guidance 1, 29.6 with 3 and
+61.8 with 5 (held-out images 10.3, after the VAE 11.4). Predicting v, guidance 3: 1.000, 1.000; SDXL's twin after 800 steps, 119 s
+and 63 of its second CLIP: .977, 1.000. θ* without the three, 1,200 steps: 1.000, 1.000 of what it knows, and a three for .133 of
+30 prompts that ask for one. On `fashion_mnist_styled`, the same recipe, 231 s: .980, .997 with guidance 3, 1.000, 1.000 with 5;
+the judge .936, 1.000.
 """
 
 from __future__ import annotations
