@@ -13,20 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sweep.errors import UsageError, need
+from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, member_of, one_of
 from sweep.plan.place import Place
 from sweep.relearning import flag_values, memory, plan_words, targets
+from sweep.relearning.base_checks import check_base
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import uses_budget
 from sweep.space import Arm, SearchSpace, find
 from trainables.data import Dataset, dataset
 from trainables.data._unreadable import unreadable_pictures
-from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
+from trainables.denoisers.pipelines import read_pipeline
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, TEXT_SIZES, recipe_of_size, sizes_for
-from trainables.denoisers.text_to_image import MOST_PIXELS, PIXELS_OF, TextToImage
+from trainables.denoisers.text_to_image import TextToImage
 from trainables.forgetting import parse_forget, usual_forget
 from trainables.sampling.sampler import Sampler
 
@@ -372,7 +373,7 @@ class Setup:
             raise UsageError(f"--image-sampler, --sampling-steps, --guidance: {error}") from None
         if self.guidance != 1 and data.unconditional:
             raise UsageError(f"--guidance {self.guidance:g}: {self.data} has no conditions to guide by; leave it out")
-        self._check_base(data)
+        check_base(self, data)
 
     def check_fits(self, space: SearchSpace, place: Place) -> None:
         """UsageError where the memory of this machine cannot hold a trial, or as many as there are at a time."""
@@ -387,32 +388,6 @@ class Setup:
     def _base_notes(self) -> tuple[str, ...]:
         """What of a pipeline's files is not what a user may think; of a hub's nobody knows before it is fetched."""
         return read_pipeline(self.base).notes if self.base and Path(self.base).is_dir() else ()
-
-    def _check_base(self, data: Dataset) -> None:
-        """UsageError where the base model and its control cannot be, or are asked for by half."""
-        if data.prompts:
-            need("transformers", extra="text2image")
-        if data.prompts and not self.base:
-            _check_small(data)
-        fitting = sizes_for(data)
-        if not self.base and self.base_size not in fitting:
-            kind = "is of prompts" if data.prompts else "has no prompts"
-            raise UsageError(f"--base-size {self.base_size}: {self.data} {kind}; take {', '.join(fitting)}")
-        for flag_of, given in (
-            ("--retrain-control", self.retrain_control),
-            ("--base-revision", self.base_revision),
-            ("--base-classes", self.base_classes),
-        ):
-            if given and not self.base:
-                raise UsageError(f"{flag_of}: is for a base model that was trained elsewhere; give it with --base")
-        if self.base and self.shadow_models:
-            raise UsageError("--shadow-models: they are trained like the base model, and --base was trained elsewhere")
-        for flag_of, source in (("--base", self.base), ("--retrain-control", self.retrain_control)):
-            if source and (Path(source).is_dir() or not is_hub_id(source)):  # a hub's is looked at once it is fetched
-                try:
-                    fitted(read_pipeline(source, rows=self.base_classes), data)
-                except ValueError as error:
-                    raise UsageError(f"{flag_of} {error}") from None
 
     def question(self, space: SearchSpace) -> SearchSpace:
         """The question with the target that its attacks are searched on."""
@@ -463,13 +438,3 @@ def _check_file(option: str, path: str) -> None:
         raise UsageError(f"{option}: needed with --fid-features inception; give the path of inception-2015-12-05.pt")
     if not Path(path).is_file():
         raise UsageError(f"{option} {path}: no such file")
-
-
-def _check_small(data: Dataset) -> None:
-    """UsageError where the images are not such as a text-to-image model is trained on here."""
-    side, mend = max(data.shape[1:]), "no base model is trained here on these; give one with --base"
-    if not all(data.imaged):
-        raise UsageError(f"--data {data.name}: it has prompts without images: {mend}")
-    if side > MOST_PIXELS or side % PIXELS_OF:
-        sizes = f"up to {MOST_PIXELS} pixels, a multiple of {PIXELS_OF}"
-        raise UsageError(f"--data {data.name}: it has images of {side} pixels a side, not {sizes}: {mend}")

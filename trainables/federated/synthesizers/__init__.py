@@ -43,6 +43,26 @@ def check_weight(settings: SynthesizerSettings, name: str) -> None:
         raise ValueError(f"{name} {value:g}: must be 0 or a positive, finite number")
 
 
+def critics_of(
+    parties: Parties,
+    settings: SynthesizerSettings,
+    *,
+    private_weight: float = 1.0,
+    server: bool = False,
+    joined: bool = False,
+) -> Critics:
+    """The critics of these settings: of each party its own by default. ValueError as `Critics` raises it."""
+    return Critics(
+        parties,
+        settings,
+        private_weight=private_weight,
+        server=server,
+        penalty=settings.penalty,
+        penalty_weight=settings.penalty_weight,
+        joined=joined,
+    )
+
+
 @dataclass(frozen=True)
 class Latents:
     """What rows are made of: `z` (B, Z) normal, and `gumbel` (B, choices) of Gumbel's distribution, for the categories."""

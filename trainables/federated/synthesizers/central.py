@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trainables.federated.critics import Critics
 from trainables.federated.networks import PartyGenerator
 from trainables.federated.parties import Parties
-from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, register
+from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, critics_of, register
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,5 @@ class Whole(nn.Module):
 @register("central", CentralSettings)
 def central(parties: Parties, settings: CentralSettings) -> Synthesizer:
     """One generator and one critic, of all columns."""
-    critics = Critics(
-        parties,
-        settings,
-        private_weight=1.0,
-        server=False,
-        penalty=settings.penalty,
-        penalty_weight=settings.penalty_weight,
-        joined=True,
-    )
+    critics = critics_of(parties, settings, joined=True)
     return Synthesizer(parties, Whole(parties, settings), critics, settings.latent)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trainables.federated.critics import Critics
 from trainables.federated.networks import PartyGenerator
 from trainables.federated.parties import Parties
-from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, register
+from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, critics_of, register
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,5 @@ class OwnLatents(nn.Module):
 @register("independent", IndependentSettings)
 def independent(parties: Parties, settings: IndependentSettings) -> Synthesizer:
     """A generator and a critic for each party, none of which hears of another."""
-    critics = Critics(
-        parties,
-        settings,
-        private_weight=1.0,
-        server=False,
-        penalty=settings.penalty,
-        penalty_weight=settings.penalty_weight,
-    )
+    critics = critics_of(parties, settings)
     return Synthesizer(parties, OwnLatents(parties, settings), critics, settings.latent * len(parties))

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trainables.federated.critics import Critics
 from trainables.federated.networks import Networks, OutputLayer, hidden
 from trainables.federated.parties import Parties, Party
-from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, register
+from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, critics_of, register
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,5 @@ class SharedTrunk(nn.Module):
 @register("vertigan", VertiGANSettings)
 def vertigan(parties: Parties, settings: VertiGANSettings) -> Synthesizer:
     """The global generator, and a discriminator for each party."""
-    critics = Critics(
-        parties,
-        settings,
-        private_weight=1.0,
-        server=False,
-        penalty=settings.penalty,
-        penalty_weight=settings.penalty_weight,
-    )
+    critics = critics_of(parties, settings)
     return Synthesizer(parties, SharedTrunk(parties, settings), critics, settings.latent)

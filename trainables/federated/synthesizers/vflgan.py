@@ -14,10 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trainables.federated.critics import Critics
 from trainables.federated.networks import PartyGenerator
 from trainables.federated.parties import Parties
-from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, check_weight, register
+from trainables.federated.synthesizers import (
+    Latents,
+    Synthesizer,
+    SynthesizerSettings,
+    check_weight,
+    critics_of,
+    register,
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,5 @@ class OneLatent(nn.Module):
 @register("vflgan", VFLGANSettings)
 def vflgan(parties: Parties, settings: VFLGANSettings) -> Synthesizer:
     """A generator, a local critic and a private head for each party, and the server's critic."""
-    critics = Critics(
-        parties,
-        settings,
-        private_weight=settings.private_weight,
-        server=True,
-        penalty=settings.penalty,
-        penalty_weight=settings.penalty_weight,
-    )
+    critics = critics_of(parties, settings, private_weight=settings.private_weight, server=True)
     return Synthesizer(parties, OneLatent(parties, settings), critics, settings.latent)

@@ -1,0 +1,52 @@
+"""Whether a base model and its retrain control can be had as they are asked for. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.errors import UsageError, need
+from trainables.data import Dataset
+from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
+from trainables.denoisers.sizes import sizes_for
+from trainables.denoisers.text_to_image import MOST_PIXELS, PIXELS_OF
+
+if TYPE_CHECKING:
+    from sweep.relearning.setup import Setup
+
+
+def check_base(setup: Setup, data: Dataset) -> None:
+    """UsageError where the base model and its control cannot be, or are asked for by half."""
+    if data.prompts:
+        need("transformers", extra="text2image")
+    if data.prompts and not setup.base:
+        _check_small(data)
+    fitting = sizes_for(data)
+    if not setup.base and setup.base_size not in fitting:
+        kind = "is of prompts" if data.prompts else "has no prompts"
+        raise UsageError(f"--base-size {setup.base_size}: {setup.data} {kind}; take {', '.join(fitting)}")
+    for flag_of, given in (
+        ("--retrain-control", setup.retrain_control),
+        ("--base-revision", setup.base_revision),
+        ("--base-classes", setup.base_classes),
+    ):
+        if given and not setup.base:
+            raise UsageError(f"{flag_of}: is for a base model that was trained elsewhere; give it with --base")
+    if setup.base and setup.shadow_models:
+        raise UsageError("--shadow-models: they are trained like the base model, and --base was trained elsewhere")
+    for flag_of, source in (("--base", setup.base), ("--retrain-control", setup.retrain_control)):
+        if source and (Path(source).is_dir() or not is_hub_id(source)):  # a hub's is looked at once it is fetched
+            try:
+                fitted(read_pipeline(source, rows=setup.base_classes), data)
+            except ValueError as error:
+                raise UsageError(f"{flag_of} {error}") from None
+
+
+def _check_small(data: Dataset) -> None:
+    """UsageError where the images are not such as a text-to-image model is trained on here."""
+    side, mend = max(data.shape[1:]), "no base model is trained here on these; give one with --base"
+    if not all(data.imaged):
+        raise UsageError(f"--data {data.name}: it has prompts without images: {mend}")
+    if side > MOST_PIXELS or side % PIXELS_OF:
+        sizes = f"up to {MOST_PIXELS} pixels, a multiple of {PIXELS_OF}"
+        raise UsageError(f"--data {data.name}: it has images of {side} pixels a side, not {sizes}: {mend}")
