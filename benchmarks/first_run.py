@@ -1,8 +1,8 @@
 """The default sweep of two checkouts in turn, from nothing: time to the first trial and to the end, core-seconds, the answer.
 
 ``python benchmarks/first_run.py OLD NEW FOLDER --seeds 0 1 2`` runs ``sweep.launch --space dimum_robustness --seed S``
-in each checkout, the older first on every second seed, with an artifact store of its own (nothing is found), and prints the
-tables of benchmarks/first_run.md. A run that FOLDER holds already is not made again. Times are from the command's start,
+in each checkout, the older first on every second seed, with an artifact store of its own (nothing is found), and prints its
+tables. A run that FOLDER holds already is not made again. Times are from the command's start,
 imports included; core-seconds are those of the whole machine (Linux's /proc/stat): nothing else may run beside it, not even with
 ``nice``, for Ray's workers are nice themselves.
 """

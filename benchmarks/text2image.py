@@ -40,7 +40,6 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {  # by the name of a row: the
     "scissorhands": ("scissorhands", TRAINED | ANCHOR),
     "selective_amnesia": ("selective_amnesia", TRAINED),
     "sfr_on": ("sfr_on", TRAINED),
-    "siss": ("siss", TRAINED),
     "uce, last": ("uce", {}),
     "uce, tail": ("uce", {"positions": "tail"}),
     "uce, all": ("uce", {"positions": "all"}),
@@ -77,12 +76,13 @@ def prepare(experiment: Experiment, seeds: Iterable[int]) -> dict[str, Any]:
     import torch
 
     from trainables.relearning import products
-    from trainables.relearning.shared_products import CLASSIFIER, products_of
+    from trainables.relearning.shared_products import CLASSIFIER, SYNTHETIC, products_of
     from trainables.relearning.stages.score import make_score
     from trainables.running.products import waves
 
     torch.set_num_threads(1)
     graph = products_of(experiment, {need for method, _ in SETTINGS.values() for need in needs_of(method)})
+    del graph[SYNTHETIC]  # nothing is attacked here
     made = {p.name: p.make() for wave in waves(graph) for p in wave}
     for seed in seeds:
         make_score(experiment, products.model_key(experiment, "base"), SAMPLES, seed)
@@ -162,7 +162,14 @@ def main() -> int:
     parser.add_argument("--forget", default="concept:three", help="what is forgotten (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 1 … N (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
-    parser.add_argument("--rows", nargs="*", default=list(SETTINGS), help="only these rows (default: all)")
+    parser.add_argument(
+        "--rows",
+        nargs="*",
+        default=list(SETTINGS),
+        choices=list(SETTINGS),
+        metavar="ROW",
+        help="only these rows (default: all)",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write every figure as JSON")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"

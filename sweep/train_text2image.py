@@ -22,12 +22,12 @@ from sweep.plan.place import Place
 from sweep.relearning.flag_values import data_wrong
 from sweep.relearning.setup import Setup
 from sweep.terminal.lines import Progress
+from trainables.sampling.noise_schedule import EPSILON, PREDICTIONS
 
 if TYPE_CHECKING:  # torch is imported once nothing is wrong with what was asked
     from trainables.relearning.experiment import Experiment
 
 SAMPLES = 300  # that the judge is shown
-EPSILON, VELOCITY = "epsilon", "v_prediction"
 
 
 def parser() -> Parser:
@@ -47,7 +47,7 @@ def parser() -> Parser:
     p.add_argument("--xl", action="store_true", help="a second text encoder and its pooled embedding, as SDXL has")
     p.add_argument(
         "--prediction",
-        choices=(EPSILON, VELOCITY),
+        choices=PREDICTIONS,
         default=EPSILON,
         help="what the U-Net predicts (default: %(default)s)",
     )

@@ -163,13 +163,16 @@ MOST_AT_ONCE = 512  # samples in one pass
 _PLACES = 16 * 64 * 64  # of their maps in one pass, where these are large
 
 
-def batch_for(shape: tuple[int, ...]) -> int:
+def batch_for(model: torch.nn.Module, shape: tuple[int, ...]) -> int:
     """How many samples (…, H, W) go through a denoiser in one pass that no gradient is kept of.
 
-    512 up to 32 a side; 16 latents of images of 512 pixels, 4 of those of 1024, twice as many with guidance.
+    512 of a model of pixels, and of latents up to 32 a side; 16 latents of images of 512 pixels, 4 of those of 1024, twice as
+    many with guidance.
     """
     places = shape[-2] * shape[-1]
-    return MOST_AT_ONCE if places <= 32 * 32 else max(1, _PLACES // places)
+    if isinstance(model, UNet2DModel) or places <= 32 * 32:
+        return MOST_AT_ONCE
+    return max(1, _PLACES // places)
 
 
 def starting_noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
@@ -219,7 +222,7 @@ def sample(
     the same: nothing random is drawn. Raises Diverged where samples are not finite.
     """
     how = Sampler(steps=sampler) if isinstance(sampler, int) else sampler
-    batch = batch or batch_for(noise.shape)
+    batch = batch or batch_for(model, noise.shape)
     model.eval()
     for start in range(0, len(noise), batch):
         images = noise[start : start + batch].to(device.name)

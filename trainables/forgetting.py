@@ -37,7 +37,8 @@ class Forget:
     that shows what was forgotten: conditions, or of prompts the labels of their `facet`.
 
     Of prompts, which are conditions by number: `anchors` has for each of `conditions` the prompt that stands for it, the same
-    words with another label; the number after the last is the empty prompt. `shown` says of every prompt which label of the
+    words with another label; the number after the last is the empty prompt. `versions` has for each of `conditions` that prompt by
+    every label of the facet. `shown` says of every prompt which label of the
     facet it asks for, `NOTHING` where it is none, and `roles` what each is to the question, of `trainables.data.ROLES`.
     """
 
@@ -49,6 +50,7 @@ class Forget:
     labels: tuple[int, ...] = ()
     facet: str = ""
     anchors: tuple[int, ...] = ()
+    versions: tuple[tuple[int, ...], ...] = ()
     shown: tuple[int, ...] = ()
     roles: tuple[str, ...] = ()
 
@@ -66,6 +68,10 @@ class Forget:
     def anchor_of(self) -> Mapping[int, int]:
         """By each forgotten prompt, the one that stands for it, retained or the empty prompt; nothing of what are no prompts."""
         return dict(zip(self.conditions, self.anchors, strict=True)) if self.anchors else {}
+
+    def version_of(self, condition: int, label: int) -> int:
+        """The prompt that says what a forgotten one says, with another label of the facet; of what are no prompts, the label itself."""
+        return self.versions[self.conditions.index(condition)][label] if self.versions else label
 
     def label_of(self, condition: int) -> int:
         """Which label of the facet a prompt asks for; of what are no prompts, the condition itself."""
@@ -236,13 +242,15 @@ def _of_facet(text: str, forgotten: tuple[int, ...], labels: tuple[int, ...], fa
     retained = tuple(c for c in dataset.present if c not in gone)
     if not retained:
         raise ValueError(f"{text}: nothing of {dataset.name} would be left")
+    versions = _versions(forgotten, facet, dataset)
     return Forget(
         text=text,
         conditions=forgotten,
         retained=retained,
         labels=labels,
         facet=facet.name,
-        anchors=_anchors(forgotten, labels, facet, dataset),
+        anchors=_anchors(forgotten, labels, facet, versions, dataset),
+        versions=versions,
         shown=facet.shown,
         roles=_roles(gone, dataset),
     )
@@ -279,12 +287,33 @@ def _facets_listed(dataset: Dataset) -> str:
     return "write " + " or ".join(f"{facet.name}:NAME with {few(facet.labels, 10)}" for facet in dataset.facets)
 
 
-def _anchors(forgotten: tuple[int, ...], labels: tuple[int, ...], facet: Facet, dataset: Dataset) -> tuple[int, ...]:
+def _anchors(
+    forgotten: tuple[int, ...],
+    labels: tuple[int, ...],
+    facet: Facet,
+    versions: tuple[tuple[int, ...], ...],
+    dataset: Dataset,
+) -> tuple[int, ...]:
     """Of each forgotten prompt the one that stands for it.
 
-    That is the anchor its author named, if that is retained; else the prompt that says the anchor of its label and of all other
-    facets the same: the k-th such one for the k-th of those that ask for the same as it does, so that of templates the words are
-    the same. Where no prompt says the same beside it, the k-th of all with that label; else the empty prompt.
+    That is the anchor its author named, if that is retained; else its version with the anchor of its label; else the empty prompt.
+    """
+    gone, anchors = set(forgotten), []
+    for condition, by_label in zip(forgotten, versions, strict=True):
+        named = dataset.anchors[condition] if dataset.anchors else NOTHING
+        if named != NOTHING and named not in gone:
+            anchors.append(named)
+            continue
+        stand_in = _stand_in(facet.shown[condition], labels, facet)
+        anchors.append(dataset.conditions if stand_in == NOTHING else by_label[stand_in])
+    return tuple(anchors)
+
+
+def _versions(forgotten: tuple[int, ...], facet: Facet, dataset: Dataset) -> tuple[tuple[int, ...], ...]:
+    """Of each forgotten prompt, by every label of the facet, the prompt that says that label and of all other facets the same.
+
+    The k-th such one for the k-th of those that ask for the same as it does, so that of templates the words are the same. Where
+    no prompt says the same beside it, the k-th of all with that label; else the empty prompt.
     """
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)  # prompts by what they ask for in every facet
     of_label: dict[int, list[int]] = defaultdict(list)
@@ -294,18 +323,16 @@ def _anchors(forgotten: tuple[int, ...], labels: tuple[int, ...], facet: Facet, 
         kth_of[condition] = len(same)
         same.append(condition)
         of_label[facet.shown[condition]].append(condition)
-    place, gone, anchors = dataset.facets.index(facet), set(forgotten), []
+    place = dataset.facets.index(facet)
+    versions = []
     for condition in forgotten:
-        named = dataset.anchors[condition] if dataset.anchors else NOTHING
-        if named != NOTHING and named not in gone:
-            anchors.append(named)
-            continue
-        asked = _asked(condition, dataset)
-        stand_in = _stand_in(asked[place], labels, facet)
-        beside = alike.get((*asked[:place], stand_in, *asked[place + 1 :])) or of_label.get(stand_in, [])
-        found = stand_in != NOTHING and beside
-        anchors.append(beside[kth_of[condition] % len(beside)] if found else dataset.conditions)
-    return tuple(anchors)
+        asked, kth = _asked(condition, dataset), kth_of[condition]
+        by_label = []
+        for label in range(len(facet.labels)):
+            beside = alike.get((*asked[:place], label, *asked[place + 1 :])) or of_label.get(label, [])
+            by_label.append(beside[kth % len(beside)] if beside else dataset.conditions)
+        versions.append(tuple(by_label))
+    return tuple(versions)
 
 
 def _asked(condition: int, dataset: Dataset) -> tuple[int, ...]:

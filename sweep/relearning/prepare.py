@@ -127,7 +127,13 @@ def check_members(plan: Plan[Setup], space: SearchSpace) -> None:
         train = data.load(setup.data_fingerprint).train
     forgetting = parse_forget(setup.forget, data)
     with mistake_in("--forget"):
-        forgetting.split(train)
+        forget_set, retain_set = forgetting.split(train)
+    for images, which in ((forget_set, "forgotten"), (retain_set, "retained")):
+        if data.prompts and not len(images):  # features, audits and attack sets are made of both
+            raise UsageError(
+                f"--data {setup.data}: no image in train/ has a {which} prompt, and {forgetting.text} is judged, audited and "
+                "attacked by such; add some to train/metadata.csv"
+            )
     with mistake_in(f"--judge {setup.judge}" if setup.judge else f"--data {setup.data}"):
         check_judge(setup.judge, data, forgetting)
     _check_forgets(setup, space, forgetting)

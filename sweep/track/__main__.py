@@ -74,7 +74,10 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--attacks", nargs="+", default=[ALL], metavar="NAME", help="attacks of the suite (default: all)")
     what.add_argument(
-        "--forget", nargs="+", default=["3"], metavar="WHAT", help="what to forget, each in turn; all: every class"
+        "--forget",
+        nargs="+",
+        metavar="WHAT",
+        help="what to forget, each in turn; all: every class (default: 3, or the data's own)",
     )
     parts = (TrackPlan, RunPlan, setup_class(), Place, Call)
     flags.add(p, parts, leave=OTHERWISE, titles={flags.QUESTION: TRACK})
@@ -92,9 +95,11 @@ def plan_of(args: argparse.Namespace, tell: Callable[[str], None] = lambda _: No
     members.use(brought)
     run_dir = args.run_dir or default_run_dir(args.storage, "track")
     kind = setup_class()
-    setup = kind.asked(flags.values(kind, args, leave=OTHERWISE), tell)
+    asked = args.forget or [""]
+    of_first = {} if ALL in asked else {"forget": asked[0]}
+    setup = kind.asked(flags.values(kind, args, leave=OTHERWISE) | of_first, tell)
     run = RunPlan(run_dir, artifacts_of(args), args.seed, brought, place_of(args), setup=setup)
-    forgets = _forgets(args.forget, setup)
+    forgets = _forgets(args.forget or [setup.forget], setup)
     entries = tracks.from_sweep(args.sweep) if args.sweep else []
     entries += [tracks.own_model(folder) for folder in args.model]
     settings = dict(_setting(text) for text in args.fix)

@@ -185,6 +185,7 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
     code |= {f"attack {a.name}": attack_code(first, attack_plan(a)) for a in plan.suite}
     return {
         "keys": keys,
+        "shared": sorted({product.key() for product in graph.values()}),
         "code": code,
         "models": {name: imported_key(first, pretrained) for name, pretrained in own_models.items()},
         "without_control": first.without_control,

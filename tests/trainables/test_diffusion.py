@@ -118,6 +118,7 @@ def test_epsilon_is_had_of_a_prediction_of_either_kind(prediction: str) -> None:
         torch.testing.assert_close(noised.target, v, rtol=1e-6, atol=1e-6)
 
 
-def test_fewer_samples_go_through_at_once_where_they_are_larger() -> None:
-    sizes = [batch_for((4, side, side)) for side in (8, 32, 64, 96, 128, 1024)]
-    assert sizes == [512, 512, 16, 7, 4, 1]
+def test_fewer_latents_go_through_at_once_where_they_are_larger_and_as_many_pixels_as_ever() -> None:
+    sides = (8, 32, 64, 96, 128, 1024)
+    assert [batch_for(torch.nn.Module(), (4, side, side)) for side in sides] == [512, 512, 16, 7, 4, 1]
+    assert [batch_for(tiny_model(), (3, side, side)) for side in sides] == [512] * len(sides)

@@ -242,3 +242,11 @@ def test_roles_are_their_authors_but_for_what_is_forgotten() -> None:
 def test_what_no_prompt_asks_for_cannot_be_forgotten(text: str, data: Dataset, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_forget(text, data)
+
+
+def test_a_forgotten_prompt_has_a_version_with_every_label_in_its_own_style_and_words() -> None:
+    forget = parse_forget("concept:three", STYLED)
+    for row in forget.conditions:
+        for label, name in enumerate(STYLED.facets[0].labels):
+            assert STYLED.prompts[forget.version_of(row, label)] == STYLED.prompts[row].replace("three", name)
+    assert parse_forget("3", DIGITS).version_of(3, 7) == 7

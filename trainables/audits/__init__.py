@@ -97,7 +97,7 @@ def image_losses(
     Diverged where one is not finite.
     """
     model.eval()
-    batch = batch or batch_for(images.shape)
+    batch = batch or batch_for(model, images.shape)
     horizon = schedule.config["num_train_timesteps"]
     noise = torch.randn((draws, *images.shape), generator=torch.Generator().manual_seed(0)).to(device.name)
     timesteps = ((torch.arange(draws) + 0.5) * horizon / draws).long().to(device.name)

@@ -74,7 +74,7 @@ def encode(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
 def decode(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
     """Latents → images (N, C, H, W) in [-1, 1], on the device of the latents.
 
-    In float32 where the VAE's file says ``force_upcast``, whatever is computed around it: SDXL's overflows below.
+    In float32, whatever is computed around it, unless the VAE's file says ``force_upcast`` false: SDXL's overflows below.
     """
     device = next(vae.parameters()).device
     scaled = latents.to(device).float() / vae.config.scaling_factor

@@ -42,10 +42,13 @@ def require(place: Path, *names: str) -> Path:
 def weights_in(place: Path) -> tuple[str, ...]:
     """The names of a folder's weights, one file or, by its index, several; ValueError where there are none in safetensors."""
     index = f"{WEIGHTS}.index.json"
-    if not (place / index).is_file():
+    if (place / WEIGHTS).is_file() or not (place / index).is_file():  # as transformers chooses where both lie there
         require(place, WEIGHTS)
         return (WEIGHTS,)
-    shards = sorted(set(read_json(place, index).get("weight_map", {}).values()))
+    shard_of = read_json(place, index).get("weight_map")
+    if not isinstance(shard_of, dict) or not shard_of:
+        raise ValueError(f"{place / index}: has no weight_map that says which weights lie in which file")
+    shards = sorted(set(map(str, shard_of.values())))
     for name in shards:
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise ValueError(f"{place / index}: {name!r} is no .safetensors file beside it")

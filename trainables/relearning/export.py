@@ -66,7 +66,9 @@ def pipeline_of(artifact: Artifact, experiment: Experiment) -> Any:
         return DDIMPipeline(as_table(model), schedule)
     vae = load_vae(Store(experiment.store).get(vae_key(experiment)), "cpu")
     if isinstance(model, TextUNet):
-        return assembled(model, vae, *text_parts(experiment), schedule)
+        base = experiment.base
+        zeros = base.zeros_for_empty if isinstance(base, Pretrained) else True
+        return assembled(model, vae, *text_parts(experiment), schedule, zeros)
     return DiTPipeline(_stock(model, DiTTransformer2DModel), vae, schedule)
 
 

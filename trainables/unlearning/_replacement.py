@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from trainables import features
+from trainables.data import Images
 from trainables.features._distances import nearest_squared_distance
 from trainables.forgetting import Forget
 from trainables.training.device import Device
@@ -54,8 +55,8 @@ def generated(problem: Problem, n: int, generator: torch.Generator) -> torch.Ten
 
 
 def class_mean(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
-    """The mean image of the nearest condition, whatever n."""
-    return problem.retain.of(conditions_by_distance(problem)[0]).images.mean(dim=0, keepdim=True)
+    """The mean image of the nearest condition, of prompts of the nearest label, whatever n."""
+    return _alike(problem, conditions_by_distance(problem)[0]).images.mean(dim=0, keepdim=True)
 
 
 def noise(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -107,8 +108,8 @@ def alternative_conditions(problem: Problem, which: str) -> Callable[[torch.Tens
     """A function that gives a retained condition c_alt for each of some forgotten ones (B,), on their device.
 
     ``class_fixed``: the next one, or for an attribute the same vector without it; ``class_nearest`` and ``class_farthest``
-    by mean feature, the same for all; ``class_random``: drawn anew for every image; ``anchor``: each condition's own. ValueError
-    where there are no anchors.
+    by mean feature, the same for all; ``class_random``: drawn anew for every image; ``anchor``: each condition's own. Of prompts
+    the first three choose a label, and each prompt becomes the same with that label. ValueError where there are no anchors.
     """
     check_alternative(which, problem.forgetting)
     if which == "class_random":
@@ -123,8 +124,15 @@ def alternative_conditions(problem: Problem, which: str) -> Callable[[torch.Tens
             table[condition] = anchors[condition] if which == ANCHOR else next_condition(problem, condition)
         table = table.to(problem.device.name)
         return lambda conditions, generator: table[conditions]
+    forgetting = problem.forgetting
     chosen = conditions_by_distance(problem)[0 if which == "class_nearest" else -1]
-    return lambda conditions, generator: torch.full_like(conditions, chosen)
+    if not forgetting.versions:
+        return lambda conditions, generator: torch.full_like(conditions, chosen)
+    table = torch.full((problem.null_condition,), -1)
+    for condition in forgetting.conditions:
+        table[condition] = forgetting.version_of(condition, forgetting.label_of(chosen))
+    table = table.to(problem.device.name)
+    return lambda conditions, generator: table[conditions]
 
 
 def alternatives_of(problem: Problem, which: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -145,8 +153,15 @@ def images_of(problem: Problem, condition: int, n: int, generator: torch.Generat
 
 
 def next_condition(problem: Problem, condition: int) -> int:
-    """The retained condition after a forgotten one, cyclically; for an attribute, the same vector without it if it occurs."""
+    """The retained condition after a forgotten one, cyclically; for an attribute, the same vector without it if it occurs.
+
+    Of a prompt, the same prompt with the next label that stays.
+    """
     retained, attribute = problem.forgetting.retained, problem.forgetting.attribute
+    if problem.forgetting.versions:
+        own = problem.forgetting.label_of(condition)
+        labels = sorted({problem.forgetting.label_of(c) for c in problem.forgetting.labelled})
+        return problem.forgetting.version_of(condition, next((label for label in labels if label > own), labels[0]))
     if attribute is not None and condition & ~(1 << attribute) in retained:
         return condition & ~(1 << attribute)
     return next((c for c in retained if c > condition), retained[0])
@@ -158,5 +173,13 @@ def conditions_by_distance(problem: Problem) -> list[int]:
 
 
 def _draw(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:
-    images = problem.retain.of(condition)
+    images = _alike(problem, condition)
     return images.batch(torch.randperm(len(images), generator=generator)[:n]).images
+
+
+def _alike(problem: Problem, condition: int) -> Images:
+    """The retained images of a condition; of a prompt, those of all prompts that ask for its label."""
+    if not problem.forgetting.shown:
+        return problem.retain.of(condition)
+    label_of = torch.tensor(problem.forgetting.shown, device=problem.retain.conditions.device)
+    return problem.retain.where(label_of[problem.retain.conditions] == problem.forgetting.label_of(condition))

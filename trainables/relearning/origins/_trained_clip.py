@@ -18,7 +18,7 @@ from trainables.denoisers.clip import (
     zero_shot,
 )
 from trainables.denoisers.encoding import encoded_prompts
-from trainables.denoisers.prompts import KIND
+from trainables.denoisers.prompts import KIND, put_prompts
 from trainables.denoisers.text_to_image import ClipRecipe
 from trainables.denoisers.tokenizer import learned_merges, tokenizer_of
 from trainables.denoisers.weights import weights_of
@@ -81,4 +81,4 @@ def make_prompts(experiment: Experiment) -> Artifact:
     texts, pixels = experiment.dataset.prompts, experiment.dataset.shape[1:]
     tokenizers = [load_tokenizer(clip) for clip in clips]
     table = encoded_prompts(texts, tokenizers, encoders, pixels, zeros_for_empty=len(clips) > 1)
-    return store.put(key, KIND, {"prompts": list(texts)}, table.tensors())
+    return put_prompts(store, key, table, {"prompts": list(texts)})

@@ -116,7 +116,7 @@ class Sampling:
             return True
         noise, conditions, device = self.noise[drawn:end], self.conditions[drawn:end], experiment.device
         decode, null = partial(decoded, self.bench), experiment.null_condition
-        at_once = min(SAMPLE_BATCH, batch_for(noise.shape))
+        at_once = min(SAMPLE_BATCH, batch_for(self.model, noise.shape))
         if self.one_step:
             rest = sample_one_step(
                 self.model, schedule, noise, conditions, self.one_step, device, at_once, finish=decode
