@@ -70,7 +70,10 @@ class Forget:
         return dict(zip(self.conditions, self.anchors, strict=True)) if self.anchors else {}
 
     def version_of(self, condition: int, label: int) -> int:
-        """The prompt that says what a forgotten one says, with another label of the facet; of what are no prompts, the label itself."""
+        """The prompt that says what a forgotten one says, with another label of the facet.
+
+        Of what are no prompts, the label itself.
+        """
         return self.versions[self.conditions.index(condition)][label] if self.versions else label
 
     def label_of(self, condition: int) -> int:
