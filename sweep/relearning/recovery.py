@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from sweep.procedures import START
-from sweep.reading.samples import curve_point, over_seeds
+from sweep.reading.samples import curve_point
 from sweep.records import COMPLETE
 from sweep.relearning.columns import RELEARNED, columns
 from sweep.statistics.estimates import Estimate
@@ -53,8 +53,12 @@ class WorstCase:
     attack: str | None = None
     score: Estimate | None = None
     chosen_on: tuple[int, ...] = ()
-    reported_on: tuple[int, ...] = ()
+    points: Mapping[int, Point] = field(default_factory=dict)  # by the seeds that it is reported on
     reason: str | None = None
+
+    @property
+    def reported_on(self) -> tuple[int, ...]:
+        return tuple(self.points)
 
 
 @dataclass(frozen=True)
@@ -151,8 +155,8 @@ def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -
         )
     chosen_on, reported_on = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
     attack = max(sorted(scores), key=lambda name: float(np.mean([scores[name][s].value for s in chosen_on])))
-    score = share_estimate([scores[attack][s] for s in reported_on], how)
-    return WorstCase(attack, score, tuple(chosen_on), tuple(reported_on))
+    points = {seed: scores[attack][seed] for seed in reported_on}
+    return WorstCase(attack, share_estimate(list(points.values()), how), tuple(chosen_on), points)
 
 
 def excess_recovery(
@@ -177,16 +181,6 @@ def excess_recovery(
             difference, reason=f"RA(θ₀) - RA(θ*) is {span.mean():.2f}, below {SPAN:g}: learning anew does as much"
         )
     return Excess(difference, ratio_estimate(over, span))
-
-
-def after_attack(recovery: Recovery, metric: str) -> Estimate | None:
-    """A figure at the attack's last rung, over seeds: FID or retain accuracy of a model that the attack has been through.
-
-    None where no seed has it there. Without it, a model that the attack destroyed would pass for one that withstood it.
-    """
-    last = max((k for by_step in recovery.values() for k in by_step), default=0)
-    points = [by_step[last] for by_step in recovery.values() if last in by_step] if last else []
-    return over_seeds(columns(), metric, points)
 
 
 def _rows(table: Rows) -> Iterable[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""The interval of a mean over seeds of shares of samples, by these seeds alone: a control's and a track's; see `moderated`.
+"""The interval of a mean over seeds of shares of samples, by these seeds alone: a control's, or of two tracks; see `moderated`.
 
 **Which interval.** A share of n samples varies with the seed, and with the samples. `seed_interval`
 is Student's t over the seeds' shares, which both kinds of noise have moved, but never narrower than Wilson's over all

@@ -1,22 +1,24 @@
 """What a track says of each method: before any attack, under each attack, and under the strongest that counts.
 
-Figures over several things to forget are means over them, seed by seed, so that intervals stay intervals over seeds.
+Figures over several things to forget are means over them, seed by seed, so that intervals stay intervals over seeds. What methods
+vary by between seeds moderates one another (`sweep.statistics.moderated`), as a sweep's trials do; excess over the retrain
+control is paired by seed and holds its own seeds' noise alone.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from sweep.reading.samples import over_seeds, points_of
+from sweep.reading.samples import points_of
 from sweep.records.names import BASE, RETRAIN
 from sweep.relearning.columns import RELEARNED, columns, counts_of
 from sweep.relearning.recovery import (
     Recovery,
     Revival,
     WorstCase,
-    after_attack,
     aurc_by_seed,
     excess_recovery,
     recoveries,
@@ -24,10 +26,13 @@ from sweep.relearning.recovery import (
     worst_case,
 )
 from sweep.statistics.estimates import Estimate
+from sweep.statistics.moderated import Moderated
 from sweep.statistics.ranks import Ranks, ranks
-from sweep.statistics.shares import Point, share_estimate
-from sweep.track.reading import Row, Track, line_of
+from sweep.statistics.shares import Point
+from sweep.track.reading import Track, line_of
 
+PointsOf: TypeAlias = "dict[str, dict[int, Point]]"  # of every line, by seed
+CONTROLS = (BASE, RETRAIN)
 BEFORE = ("unlearning_accuracy", "retain_accuracy", "fid_delta", "kid", "precision", "recall")
 AFTER = ("retain_accuracy", "fid")
 COLUMNS = ("UA", "retain", "fid_delta", "worst AURC", "relearned", "excess", "retain after", "FID after")
@@ -87,12 +92,25 @@ class Scorer:
     def entries(self) -> list[str]:
         """Methods in the order of the plan, then the controls that there are."""
         present = {line_of(r) for r in self.track.replicates}
-        return [*self.track.entries, *(c for c in (BASE, RETRAIN) if c in present)]
+        return [*self.track.entries, *(c for c in CONTROLS if c in present)]
 
     def lines(self, forget: str | None = None) -> list[Line]:
         """Every line, over one thing to forget or over all: methods first, the least recovery first, then the controls."""
         forgets = [forget] if forget else self.track.forgets
-        every = [self._line(entry, forgets) for entry in self.entries]
+        before = {name: self._estimates(self._before(name, forgets), columns().is_share(name)) for name in BEFORE}
+        attacks = {name: self._under(name, forgets) for name in self.track.attacks}
+        worst = self._worst(forgets)
+        every = [
+            Line(
+                entry,
+                entry in CONTROLS,
+                sum(len(self.track.done(entry, f)) for f in forgets),
+                {name: estimates.get(entry) for name, estimates in before.items()},
+                {name: under[entry] for name, under in attacks.items()},
+                worst[entry],
+            )
+            for entry in self.entries
+        ]
         return sorted(
             every, key=lambda line: (line.control, line.score is None, line.score.mean if line.score else 0.0)
         )
@@ -103,42 +121,68 @@ class Scorer:
         shared = set.intersection(*(set(c) for c in curves))
         return {seed: _mean_curve([c[seed] for c in curves]) for seed in sorted(shared)}
 
-    def _line(self, entry: str, forgets: Sequence[str]) -> Line:
-        control = entry in (BASE, RETRAIN)
-        curves = {name: self.recovery(entry, name, forgets) for name in self.track.attacks}
-        aurcs = {name: aurc_by_seed(curve) for name, curve in curves.items()}
-        attacks = {name: self._under(entry, name, forgets, curves[name], aurcs[name]) for name in self.track.attacks}
-        counting = {name: aurcs[name] for name, attack in self.track.attacks.items() if attack["counts"]}
-        worst = worst_case({name: by_seed for name, by_seed in counting.items() if by_seed})
-        done = [self.track.done(entry, f) for f in forgets]
-        before = {name: over_seeds(columns(), name, self._before(name, done)) for name in BEFORE}
-        return Line(entry, control, sum(map(len, done)), before, attacks, worst)
+    def _estimates(self, points: Mapping[str, Mapping[int, Point]], share: bool = True) -> dict[str, Estimate | None]:
+        """One figure of every line: what methods vary by between seeds moderates one another, a control has its own seeds alone."""
+        methods = Moderated({entry: of for entry, of in points.items() if entry not in CONTROLS}, share)
+        return {
+            entry: (Moderated({entry: of}, share) if entry in CONTROLS else methods).estimate(entry)
+            for entry, of in points.items()
+        }
 
-    def _before(self, figure: str, done: Sequence[dict[int, Row]]) -> list[Point]:
+    def _before(self, figure: str, forgets: Sequence[str]) -> PointsOf:
         """A figure before any attack, of each seed that has it for everything that is forgotten: the mean over that."""
-        by_forget = [points_of(columns(), figure, by_seed.values(), self._counts) for by_seed in done]
-        shared = set.intersection(*(set(points) for points in by_forget))
-        return [_mean([points[seed] for points in by_forget]) for seed in sorted(shared)]
+        every: PointsOf = {}
+        for entry in self.entries:
+            rows = [self.track.done(entry, f).values() for f in forgets]
+            by_forget = [points_of(columns(), figure, of, self._counts) for of in rows]
+            shared = set.intersection(*(set(points) for points in by_forget))
+            every[entry] = {seed: _mean([points[seed] for points in by_forget]) for seed in sorted(shared)}
+        return every
 
-    def _under(
-        self, entry: str, attack: str, forgets: Sequence[str], recovery: Recovery, aurcs: dict[int, Point]
-    ) -> UnderAttack:
+    def _worst(self, forgets: Sequence[str]) -> dict[str, WorstCase]:
+        """The worst case of every line, its score moderated by the others' as any figure is."""
+        every = {}
+        for entry in self.entries:
+            counting = [name for name, attack in self.track.attacks.items() if attack["counts"]]
+            scores = {name: aurc_by_seed(self.recovery(entry, name, forgets)) for name in counting}
+            every[entry] = worst_case({name: by_seed for name, by_seed in scores.items() if by_seed})
+        scores_of = self._estimates({entry: worst.points for entry, worst in every.items()})
+        return {entry: replace(worst, score=scores_of[entry]) for entry, worst in every.items()}
+
+    def _under(self, attack: str, forgets: Sequence[str]) -> dict[str, UnderAttack]:
+        """What every line is under an attack."""
+        curves = {entry: self.recovery(entry, attack, forgets) for entry in self.entries}
+        aurcs = self._estimates({entry: aurc_by_seed(curve) for entry, curve in curves.items()})
+        last = {entry: self._last(curve) for entry, curve in curves.items()}
+        relearned = self._estimates(last)
+        after = {}
+        for metric in AFTER:
+            ends = {entry: self._last(self.recovery(entry, attack, forgets, metric)) for entry in self.entries}
+            after[metric] = self._estimates(ends, columns().is_share(metric))
+        return {
+            entry: UnderAttack(
+                attack,
+                bool(self.track.attacks[attack]["counts"]),
+                aurcs[entry],
+                relearned[entry],
+                self._excess(entry, last),
+                self._revival(entry, attack, forgets),
+                {metric: estimates[entry] for metric, estimates in after.items()},
+            )
+            for entry in self.entries
+        }
+
+    def _excess(self, entry: str, last: PointsOf) -> Estimate | None:
+        """Relearning accuracy less the retrain control's, paired by seed; None of the control itself, or where there is none."""
+        if entry == RETRAIN or RETRAIN not in last:
+            return None
+        return excess_recovery(last[entry], last[RETRAIN]).difference
+
+    def _revival(self, entry: str, attack: str, forgets: Sequence[str]) -> Revival | None:
         each = [
             steps for f in forgets for steps in self._curves[RELEARNED].get((self._ids[entry, f], attack), {}).values()
         ]
-        excess = None
-        if RETRAIN in self.entries and entry != RETRAIN:
-            control = self.recovery(RETRAIN, attack, forgets)
-            excess = excess_recovery(self._last(recovery), self._last(control)).difference
-        return UnderAttack(
-            attack,
-            bool(self.track.attacks[attack]["counts"]),
-            share_estimate(list(aurcs.values())),
-            share_estimate(list(self._last(recovery).values())),
-            excess,
-            revival(dict(enumerate(each))) if each else None,
-            {m: after_attack(self.recovery(entry, attack, forgets, m), m) for m in AFTER},
-        )
+        return revival(dict(enumerate(each))) if each else None
 
     def _last(self, recovery: Recovery) -> dict[int, Point]:
         last = self.track.rungs[-1]

@@ -13,7 +13,6 @@ from recorded_run import CONFIRMED, RUNGS, SEEDS, write_run
 from sweep.records import read
 from sweep.relearning.recovery import (
     Recovery,
-    after_attack,
     aurc_by_seed,
     excess_recovery,
     recoveries,
@@ -167,15 +166,6 @@ def test_a_ratio_that_says_nothing_is_none_with_a_reason(
 ) -> None:
     found = excess_recovery(points(0.9, 0.95), control, base)
     assert found.difference is not None and found.ratio is None and found.reason is not None and said in found.reason
-
-
-def test_after_the_attack_is_its_last_rung() -> None:
-    fid = {1: {0: Point(5.0, 900), 7: Point(30.0, 900)}, 2: {0: Point(5.0, 900), 7: Point(50.0, 900)}}
-    found = after_attack(fid, "fid")
-    assert found is not None and found.mean == 40 and found.upper is not None and found.upper > 100
-    accuracy = after_attack({1: {7: Point(1.0, 50)}, 2: {7: Point(1.0, 50)}}, "retain_accuracy")
-    assert accuracy is not None and accuracy.upper == 1 and accuracy.lower is not None and accuracy.lower < 0.97
-    assert after_attack({1: {0: Point(5.0, 900)}}, "fid") is None and after_attack({}, "fid") is None
 
 
 def test_reading_scores_needs_no_torch() -> None:
