@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import pytest
 import torch
-from tiny import flat, parties_of, rows_of, training_of
+from tiny import flat, parties_of, rows_of, take, training_of
 
 from trainables.federated.mechanisms.record import clipped_sum
 from trainables.federated.training import Training
@@ -57,14 +57,6 @@ def gaps(mechanism: str, neighbour: Neighbour) -> tuple[list[float], list[float]
         take(first, gradients)
         take(second, others | {name: gradients[name] for name in released})
     return without, with_row
-
-
-def take(training: Training, gradients: dict[str, torch.Tensor]) -> None:
-    """A step by these gradients, the generators' too where theirs is due."""
-    training.take_critic_step(gradients)
-    if training.step % training.schedule.critic_per_generator == 0:
-        training.take_generator_step()
-    training.step += 1
 
 
 @pytest.mark.parametrize("neighbour", get_args(Neighbour))

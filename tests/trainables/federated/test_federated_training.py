@@ -7,7 +7,7 @@ import math
 import pytest
 import safetensors.torch
 import torch
-from tiny import parties_of, rows_of, synthesizer_of, training_of
+from tiny import parties_of, rows_of, synthesizer_of, take, training_of
 
 from trainables.diffusion import Diverged
 from trainables.federated.mechanisms import MECHANISMS
@@ -182,9 +182,7 @@ def test_a_checkpoint_has_nothing_of_the_rows_but_what_the_gradients_say() -> No
         gradients = first.critic_gradients()
         second.batch()
         for training in (first, second):
-            training.take_critic_step(gradients)
-            training.take_generator_step()
-            training.step += 1
+            take(training, gradients)
     assert everything(first) == everything(second)
     second.take_critic_step(second.critic_gradients())
     assert everything(first) != everything(second)
