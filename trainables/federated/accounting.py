@@ -121,13 +121,14 @@ def _spent(noise: float, rate: float, steps: int, delta: float) -> Spent:
 
 
 def _by_rdp(history: list[tuple[float, float, int]], delta: float) -> float:
+    """ε ≥ 0 by Rényi's divergence of these (σ, q, steps) together."""
     accountant = _opacus().RDPAccountant()
     accountant.history = history
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Optimal order is the"
         )  # at an end of `ORDERS` it is an upper bound all the same
-        return float(accountant.get_epsilon(delta, alphas=list(ORDERS)))
+        return max(0.0, float(accountant.get_epsilon(delta, alphas=list(ORDERS))))  # a bound below 0 proves (0, δ)
 
 
 def _by_prv(noise: float, rate: float, steps: int, delta: float, by_rdp: float) -> float:
@@ -174,7 +175,8 @@ def _noise_for(wanted: float, rate: float, steps: int, delta: float) -> float:
         too_little *= 0.9
         overspent = _spent(too_little, rate, steps, delta).epsilon
     while spent < (1 - TOLERANCE) * wanted and enough > 1.0005 * too_little:
-        share = math.log(aim / spent) / math.log(overspent / spent) if math.isfinite(overspent) else 0.5
+        known = spent > 0 and math.isfinite(overspent)
+        share = math.log(aim / spent) / math.log(overspent / spent) if known else 0.5
         tried = enough * (too_little / enough) ** share
         by_tried = _spent(tried, rate, steps, delta).epsilon
         if by_tried <= wanted:

@@ -1,29 +1,36 @@
 """The training of a synthesizer: resumable, bit by bit, at any step; all that it takes of real rows goes through its mechanism.
 
 Each step is a critic step; every so many of them the generators take one, on the same z. Randomness has streams of its own for
-batches, α, z and the mechanism's noise, and each step's begins anew from the seed and the step's number. So a checkpoint needs no
-generator, two trainings that differ in their rows alone meet the same noise, and how many rows a batch has moves no other draw.
+batches, z, α and the mechanism's noise, and each step's begins anew from the seed and the step's number. So a checkpoint needs no
+generator, and two trainings that differ in their rows alone meet the same noise.
 
-What the generators see depends on the critics and on z, of which a critic step draws as many as the padded batch has and the
-generators' takes the first B: never on how many rows were in the batch, which is private.
+One row more or less must change what a step gives by that row's own gradient, and nothing else. So a step makes a fixed number of
+rows, of z that no real row has a part in (their number and company would reach them by BatchNorm), and whether a real row is in
+the batch, which made row it is compared with, and its α are all drawn by its number in the table. Two real rows may meet the same
+made one. The generators' step takes the first B of that z: never as many as were in the batch, which is private.
+
+Noise and batches are of a stream of this seed *and* these settings. Two trainings with the same noise would, side by side, show
+what is beneath it: their differences have none.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from trainables.diffusion import Diverged, finite
-from trainables.federated.batches import Chosen, padded_size, poisson, without_replacement
+from trainables.federated.batches import poisson, without_replacement
 from trainables.federated.mechanisms import Batch, Gradients, Mechanism, Plan, Privacy
+from trainables.federated.streams import keyed, unknown
 from trainables.federated.synthesizers import Latents, Synthesizer
 from trainables.sampling.seeds import stream
 from trainables.training.device import Device
@@ -31,6 +38,7 @@ from trainables.training.flat import Flat
 
 State = Mapping[str, torch.Tensor]
 AT_ONCE = 4096  # rows that are synthesised at a time
+MADE_PER_ROW = 2  # how many rows a step makes for each real one of a Poisson batch, which takes any of them
 LOOK_EVERY = 10  # steps between two looks at whether weights are finite, which makes a GPU wait
 
 
@@ -66,9 +74,10 @@ class Training:
     """Trains a synthesizer on private rows (N, d): `advance` until a step or a deadline; `state` and `restore` are its checkpoint.
 
     `expected_rows` is the N of the sampling rate B / N: where a coin decides which rows are in, their number is private and a
-    constant stands for it (default: the number of rows). `secret`: batches and noise come from the system's entropy, for a release
-    that nobody can redraw from its seed. Such a training is not repeatable; where it goes on from a checkpoint, nobody may have
-    seen what it had made since.
+    constant stands for it (default: the number of rows). A mechanism without Poisson batches draws from the rows that there are.
+    `secret`: batches and noise come from the system's entropy, for a release that nobody can redraw from its seed. Such a training
+    is not repeatable; where it goes on from a checkpoint, nobody may have seen what it had made since. Otherwise ε holds against
+    whoever does not know the seed, and one seed with the same settings is for one table.
     ValueError where a batch is no part of the rows.
     """
 
@@ -93,6 +102,8 @@ class Training:
         if schedule.batch >= available:
             raise ValueError(f"batch {schedule.batch} is no part of {available} rows; make it smaller")
         self.rows = len(rows)
+        made_of = repr((synthesizer.recipe, mechanism.name, settings, schedule, expected_rows))
+        self._settings = hashlib.sha256(made_of.encode()).hexdigest()
         self.parts = [part.to(self.device.name) for part in synthesizer.parties.split(rows)]
         self.step = 0
         self._critics = Flat(list(synthesizer.critics.parameters()))
@@ -124,35 +135,42 @@ class Training:
                 return False
         return True
 
-    def chosen(self) -> Chosen:
-        """The rows of this step's batch."""
+    @property
+    def made_rows(self) -> int:
+        """S, how many rows a step makes: whatever the batch has."""
+        return self.schedule.batch * (MADE_PER_ROW if self.mechanism.poisson else 1)
+
+    def chosen(self) -> torch.Tensor:
+        """(n,) int64, the numbers of the rows of this step's batch."""
         generator = self._stream("batch", secret=self.secret)
         if not self.mechanism.poisson:
             return without_replacement(self.rows, self.schedule.batch, generator)
-        rate = self.schedule.batch / self.expected_rows
-        return poisson(self.rows, rate, padded_size(self.schedule.batch), generator)
+        return poisson(self.rows, self.schedule.batch / self.expected_rows, generator)
 
     def batch(self) -> Batch:
-        """This step's rows, real and made. Made ones come a padded batch at a time, so that a larger one changes none of them.
-
-        Padding is for what is drawn alone: rows of weight 0 go no further, but for one where there is no other.
-        """
-        chosen = self.chosen()
-        size = padded_size(self.schedule.batch) if self.mechanism.poisson else self.schedule.batch
-        made, alphas = [], []
-        for number in range(len(chosen.rows) // size):
-            with torch.no_grad(), untracked(self.synthesizer.generators):
-                made.append(self.synthesizer.generators(self.latents(size, number)))
-            alphas.append(torch.rand(size, 1, generator=self._stream("alpha", number)))
-        n = max(1, int(chosen.weight.sum()))
-        rows = chosen.rows[:n].to(self.device.name)
+        """This step's rows, real and made. Of an empty batch, one row of weight 0: its noise is taken all the same."""
+        rows = self.chosen()
+        weight = torch.ones(len(rows))
+        if len(rows) == 0:
+            rows, weight = torch.zeros(1, dtype=torch.int64), torch.zeros(1)
+        with torch.no_grad(), untracked(self.synthesizer.generators):
+            made = self.synthesizer.generators(self.latents(self.made_rows))
+        partners = self._partners(rows).to(self.device.name)
+        alpha = torch.from_numpy(self._stream("alpha").random((self.rows, 1), dtype=np.float32))[rows]
+        rows = rows.to(self.device.name)
         return Batch(
             real=[part[rows] for part in self.parts],
-            made=[torch.cat(parts)[:n] for parts in zip(*made, strict=True)],
-            alpha=torch.cat(alphas)[:n].to(self.device.name),
-            weight=chosen.weight[:n].to(self.device.name),
+            made=[part[partners] for part in made],
+            alpha=alpha.to(self.device.name),
+            weight=weight.to(self.device.name),
             expected=self.schedule.batch,
         )
+
+    def _partners(self, rows: torch.Tensor) -> torch.Tensor:
+        """(n,) which of the step's made rows each of these rows meets."""
+        if not self.mechanism.poisson:  # each its own, as there are as many
+            return torch.arange(self.made_rows)
+        return torch.from_numpy(self._stream("partner").integers(self.made_rows, size=self.rows))[rows]
 
     def critic_gradients(self) -> Gradients:
         """What this step's mechanism gives of the batch, by parameter's name."""
@@ -167,25 +185,27 @@ class Training:
 
     def take_generator_step(self) -> None:
         """Move the generators by L_G, on the first B of the step's z."""
-        size = padded_size(self.schedule.batch) if self.mechanism.poisson else self.schedule.batch
-        latents = self.latents(size, 0).first(self.schedule.batch)
+        latents = self.latents(self.made_rows).first(self.schedule.batch)
         loss = self.synthesizer.critics.generator_loss(self.synthesizer.generators(latents))
         gradients = torch.autograd.grad(loss, self._generators.parameters)
         self._generators.vector.grad = self._generators.of(list(gradients))
         self._adam_of_generators.step()
         self._update_average()
 
-    def latents(self, n: int, number: int = 0) -> Latents:
-        """The step's z, so many rows; `number` counts the padded batches of a step."""
-        return self.synthesizer.draw(n, self._stream("z", number)).to(self.device.name)
+    def latents(self, n: int) -> Latents:
+        """The step's z, so many rows. It is no secret: no privacy rests on it."""
+        generator = torch.Generator().manual_seed(stream(self.seed, "z", str(self.step)))
+        return self.synthesizer.draw(n, generator).to(self.device.name)
 
     def privacy(self, delta: float) -> Privacy:
         """What the whole training costs."""
         return self.mechanism.privacy(self.settings, self.plan(delta))
 
     def plan(self, delta: float) -> Plan:
+        """What the mechanism's accounting needs to know of this training, for (ε, δ)-privacy. ValueError unless 0 < δ < 1/N."""
         groups = len(self.synthesizer.critics.groups)
-        return Plan(self.expected_rows, self.schedule.batch, self.steps, groups, delta)
+        rows = self.expected_rows if self.mechanism.poisson else self.rows
+        return Plan(rows, self.schedule.batch, self.steps, groups, delta)
 
     def synthesise(self, n: int, seed: int) -> torch.Tensor:
         """Rows (n, d) of the generators as they are, with their averaged weights where there are such; see `synthesise`."""
@@ -225,12 +245,9 @@ class Training:
         self.step = int(state["step"])
         self._bad_step = state["bad_step"].to(self.device.name, copy=True)
 
-    def _stream(self, purpose: str, number: int = 0, secret: bool = False) -> torch.Generator:
-        """The generator of one purpose at this step."""
-        generator = torch.Generator()
-        if secret:
-            return generator.manual_seed(secrets.randbits(63))
-        return generator.manual_seed(stream(self.seed, purpose, str(self.step), str(number)))
+    def _stream(self, purpose: str, secret: bool = False) -> np.random.Generator:
+        """The stream of one purpose at this step."""
+        return unknown() if secret else keyed(str(self.seed), self._settings, purpose, str(self.step))
 
     def _optimisers(self) -> Iterator[tuple[str, torch.optim.Optimizer, Flat]]:
         yield "critics", self._adam_of_critics, self._critics

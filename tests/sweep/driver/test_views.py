@@ -8,6 +8,7 @@ import pytest
 from agenda_by_hand import agenda_of, finish, plan_in
 from recorded_run import BUDGET, space, write_run
 
+from sweep.driver.keeping import Keeping
 from sweep.driver.views import Telling, views_of
 from sweep.jobs import Ended
 from sweep.terminal.lines import Progress
@@ -29,6 +30,35 @@ class Failing:
 
     def finish(self) -> None:
         raise self.error
+
+
+class Noting:
+    """A view that notes what it hears."""
+
+    def __init__(self, name: str, heard: list[str]) -> None:
+        self.name, self.heard = name, heard
+
+    def take(self, ended: Ended) -> None:
+        self.heard.append(f"{self.name} takes {ended.job.name}")
+
+    def finish(self) -> None:
+        self.heard.append(f"{self.name} finishes")
+
+
+def test_what_is_not_kept_goes_after_all_views_of_it_are_written(tmp_path: Path) -> None:
+    plan = plan_in(tmp_path, keep="front")
+    Path(plan.run_dir).mkdir()
+    agenda = agenda_of(plan)
+    names = [view.name for view in views_of(plan, agenda, Progress())]
+    everything = [view.name for view in views_of(plan_in(tmp_path, keep="all"), agenda, Progress())]
+    assert names[0] == "terminal" and names[:-1] == everything and names[-1] == Keeping.name
+    heard: list[str] = []
+    telling = Telling([Noting(name, heard) for name in names], lambda text: None)
+    ended = finish(agenda, agenda.next_job())
+    agenda.close()
+    telling.take(ended)
+    telling.finish()
+    assert heard == [f"{name} takes {ended.job.name}" for name in names] + [f"{name} finishes" for name in names]
 
 
 def test_a_board_that_cannot_be_written_costs_a_line_a_trial(

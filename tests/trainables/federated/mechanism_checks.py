@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
-from scipy.stats import chi2
+from scipy.stats import binom, chi2
 from tiny import batch_of, flat, parties_of, synthesizer_of
 
-from trainables.federated.batches import Chosen
 from trainables.federated.critics import Critics
 from trainables.federated.mechanisms import Batch, Gradients
+from trainables.federated.streams import keyed
 
-Gradient = Callable[[Critics, Batch, float, float, torch.Generator], Gradients]
+Gradient = Callable[[Critics, Batch, float, float, np.random.Generator], Gradients]
 """``(critics, batch, clip norm C, noise multiplier σ, generator) -> gradients``."""
-Draw = Callable[[int, float, int, torch.Generator], Chosen]
-"""``(rows, rate, padded size, generator) -> rows of a batch``."""
+Draw = Callable[[int, float, np.random.Generator], torch.Tensor]
+"""``(rows, rate, generator) -> numbers of a batch's rows``."""
 
 RARE = 1e-6  # a test fails by chance so often
 
@@ -29,8 +30,8 @@ def one_row_moves_each_group_by_the_clip_norm_at_most(gradient: Gradient) -> Non
         batch = batch_of(who, 9, seed, scale=(0.05, 1.0, 30.0)[seed % 3])
         weight = torch.ones(9)
         weight[seed % 9] = 0
-        with_row = gradient(critics, batch, clip, 0.0, torch.Generator())
-        without = gradient(critics, replace(batch, weight=weight), clip, 0.0, torch.Generator())
+        with_row = gradient(critics, batch, clip, 0.0, keyed())
+        without = gradient(critics, replace(batch, weight=weight), clip, 0.0, keyed())
         moved = {name: (with_row[name] - without[name]) * batch.expected for name in with_row}
         for group, names in critics.groups.items():
             assert flat(moved, names).norm() <= clip * 1.0001, f"{group} moves by {flat(moved, names).norm():g}"
@@ -46,7 +47,7 @@ def every_coordinate_has_noise_of_its_own(gradient: Gradient) -> None:
     critics = synthesizer_of("vflgan", who).critics
     empty = replace(batch_of(who, 6), weight=torch.zeros(6))
     deviation = sigma * clip / empty.expected
-    generator = torch.Generator().manual_seed(1)
+    generator = keyed("noise")
     draws = max(60, -(-10_000 // sum(p.numel() for p in critics.parameters())))
     drawn = [gradient(critics, empty, clip, sigma, generator) for _ in range(draws)]
     for name, parameter in critics.named_parameters():
@@ -64,19 +65,21 @@ def every_coordinate_has_noise_of_its_own(gradient: Gradient) -> None:
 
 def batches_are_poisson(draw: Draw) -> None:
     """Sizes vary as binomial ones, every row is in at the rate, and two rows independently of one another."""
-    rows, rate, size, draws = 40, 0.2, 14, 4000
-    generator = torch.Generator().manual_seed(2)
+    rows, rate, draws = 40, 0.2, 4000
+    generator = keyed("batches")
     included = torch.zeros(draws, rows, dtype=torch.float64)
     for number in range(draws):
-        chosen = draw(rows, rate, size, generator)
-        assert len(chosen.rows) == len(chosen.weight) and len(chosen.rows) % size == 0, "not padded"
-        taken = chosen.rows[chosen.weight > 0]
+        taken = draw(rows, rate, generator)
         assert len(taken) == len(taken.unique()), "a row is in twice"
         included[number, taken] = 1
     variance = rate * (1 - rate)
     sizes = included.sum(dim=1)
     _check_chi2((((sizes - rows * rate) ** 2) / (rows * variance)).sum().item(), draws, "sizes of batches")
-    assert sizes.max() > size, "the largest batch is larger than the padding: no row may be dropped"
+    expected = draws * binom.pmf(np.arange(rows + 1), rows, rate)
+    common = expected >= 5
+    counts = np.bincount(sizes.int().numpy(), minlength=rows + 1)
+    cells = [np.append(x[common], x[~common].sum()) for x in (counts, expected)]
+    _check_chi2(float(((cells[0] - cells[1]) ** 2 / cells[1]).sum()), int(common.sum()), "how often each size comes")
     per_row = ((included.sum(dim=0) - draws * rate) ** 2 / (draws * variance)).sum().item()
     _check_chi2(per_row, rows, "how often each row is in")
     correlation = torch.corrcoef(included.T)[torch.triu_indices(rows, rows, 1).unbind()]

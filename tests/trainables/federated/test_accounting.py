@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import sys
 
+import numpy as np
 import pytest
+from scipy.special import logsumexp
+from scipy.stats import norm
 
 from trainables.federated import accounting
 from trainables.federated.accounting import (
@@ -73,27 +76,84 @@ def test_epsilon_grows_with_steps_rate_and_groups_and_falls_with_noise() -> None
     assert epsilon(0.0, Releases(0.02, 500), 1e-5) == Spent(math.inf, "no noise")
 
 
-def test_where_prv_fails_rdp_stands_in_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def by_quadrature(noise: float, rate: float, steps: int, delta: float) -> float:
+    """ε of Rényi's divergences of the sampled Gaussian, each an integral of its definition: log E (1 - q + q p₁/p₀)^α / (α - 1)
+
+    over p₀ = N(0, σ²), p₁ = N(1, σ²) (Mironov, Talwar and Zhang 2019, arXiv 1908.10530), and ε of them as Balle et al. 2020
+    (arXiv 1905.09982, Theorem 21) have it.
+    """
+    found = []
+    for order in (1.05, *np.arange(1.1, 5, 0.1), *range(5, 65)):
+        x, step = np.linspace(-12 * noise, order + 12 * noise, 40001, retstep=True)
+        ratio = np.logaddexp(math.log1p(-rate), math.log(rate) + (2 * x - 1) / (2 * noise**2))
+        moment = logsumexp(norm.logpdf(x, scale=noise) + order * ratio) + math.log(step)
+        conversion = math.log1p(-1 / order) - math.log(delta * order) / (order - 1)
+        found.append(steps * moment / (order - 1) + conversion)
+    return float(min(found))
+
+
+@pytest.mark.parametrize(
+    ("noise", "rate", "steps"), [(1.1, 0.03, 200), (0.8, 0.001, 5000), (4.0, 0.2, 1000), (0.2, 0.1, 3000)]
+)
+def test_rdp_is_what_its_definition_says(noise: float, rate: float, steps: int) -> None:
+    found = epsilon_of_all([(noise, Releases(rate, steps))], 1e-5)
+    assert found.accountant == "opacus 1.6.0 RDP"
+    assert found.epsilon == pytest.approx(by_quadrature(noise, rate, steps, 1e-5), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("Discrete mean differs"), ValueError("no root"), FloatingPointError("x"), -1.0]
+)
+def test_where_prv_fails_rdp_stands_in_and_is_named(fault: Exception | float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exceptions, and an ε that is none. Another fault than of its arithmetic is no answer, and goes on."""
     from opacus.accountants import PRVAccountant
 
     def fails(self: object, *_: object, **__: object) -> float:
-        raise RuntimeError("Discrete mean differs from continuous mean significantly.")
+        if isinstance(fault, Exception):
+            raise fault
+        return fault
 
     releases = Releases(0.03, 200)
-    prv = epsilon(1.1, releases, 1e-5)
-    accounting._spent.cache_clear()
     monkeypatch.setattr(PRVAccountant, "get_epsilon", fails)
-    rdp = epsilon(1.1, releases, 1e-5)
     accounting._spent.cache_clear()
-    assert prv.accountant == "opacus 1.6.0 PRV" and rdp.accountant == "opacus 1.6.0 RDP"
-    assert rdp.epsilon > prv.epsilon
+    found = epsilon(1.1, releases, 1e-5)
+    assert found == epsilon_of_all([(1.1, releases)], 1e-5) and found.accountant == "opacus 1.6.0 RDP"
+    monkeypatch.undo()
+    accounting._spent.cache_clear()
+    prv = epsilon(1.1, releases, 1e-5)
+    assert prv.accountant == "opacus 1.6.0 PRV" and 0.8 * found.epsilon < prv.epsilon < found.epsilon
+
+
+def test_a_fault_that_is_not_prvs_arithmetic_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from opacus.accountants import PRVAccountant
+
+    def fails(self: object, *_: object, **__: object) -> float:
+        raise TypeError("get_epsilon() got an unexpected keyword argument")
+
+    monkeypatch.setattr(PRVAccountant, "get_epsilon", fails)
+    accounting._spent.cache_clear()
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        epsilon(1.1, Releases(0.03, 200), 1e-5)
+    accounting._spent.cache_clear()
 
 
 def test_a_large_epsilon_is_accounted_for_all_the_same() -> None:
+    """In thousands, where PRV's grid would be too long: by RDP, to a thousandth of what its definition gives."""
     spent = epsilon(0.2, Releases(0.1, 3000), 1e-5)
-    assert 100 < spent.epsilon < math.inf
+    assert spent.accountant == "opacus 1.6.0 RDP"
+    assert spent.epsilon == pytest.approx(by_quadrature(0.2, 0.1, 3000, 1e-5), rel=1e-3) and spent.epsilon > 1000
     releases = Releases(64 / 1078, 300, 3)
     assert 98 <= epsilon(noise_for(100.0, releases, 1e-5), releases, 1e-5).epsilon <= 100
+
+
+def test_an_epsilon_is_never_below_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Much noise over few steps: the conversion from Rényi's divergence gives a bound of less than 0, which proves ε = 0."""
+    noise, releases, delta = 100.0, Releases(0.01, 1), 0.4
+    assert by_quadrature(noise, 0.01, 1, delta) < 0
+    assert epsilon(noise, releases, delta).epsilon == 0 == epsilon_of_all([(noise, releases)], delta).epsilon
+    monkeypatch.setattr(accounting, "MOST_POINTS", 0)  # RDP alone, which falls to 0 at once
+    wanted = noise_for(0.01, Releases(0.1, 5), 0.4)
+    assert 0 <= epsilon(wanted, Releases(0.1, 5), 0.4).epsilon <= 0.01
 
 
 def test_a_sweeps_epsilon_is_of_all_its_trainings() -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from trainables.federated.critics import Critics
-from trainables.federated.mechanisms import MECHANISMS, Batch
+from trainables.federated.mechanisms import MECHANISMS, Batch, Gradients
 from trainables.federated.parties import Output, Parties, Party
 from trainables.federated.synthesizers import SYNTHESIZERS, Synthesizer
 from trainables.federated.training import Schedule, Training
@@ -57,6 +56,14 @@ def training_of(
     )
 
 
+def take(training: Training, gradients: Gradients) -> None:
+    """A step by these gradients, the generators' too where theirs is due."""
+    training.take_critic_step(gradients)
+    if training.step % training.schedule.critic_per_generator == 0:
+        training.take_generator_step()
+    training.step += 1
+
+
 def batch_of(parties: Parties, n: int, seed: int = 0, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> Batch:
     """Rows of noise; `scale` makes gradients large."""
     generator = torch.Generator().manual_seed(seed)
@@ -66,7 +73,3 @@ def batch_of(parties: Parties, n: int, seed: int = 0, scale: float = 1.0, dtype:
 
 def flat(gradients: dict[str, torch.Tensor], names: list[str] | None = None) -> torch.Tensor:
     return torch.cat([gradients[name].flatten() for name in names or list(gradients)])
-
-
-def critics_of(parties: Parties, name: str = "vflgan", **values: Any) -> Critics:
-    return synthesizer_of(name, parties, **values).critics

@@ -42,30 +42,35 @@ class Canaries:
 def draw(pool: torch.Tensor, parties: Parties, seed: int, kind: str = "rows", most: int = MOST) -> Canaries:
     """Canaries of a pool (n, d), chosen and tossed by streams of the seed: `most`, or a quarter of the pool.
 
-    Rows that the pool has twice are always in: a stranger is a row that no member equals. ``crossed`` canaries are made of two
-    rows, the first party's part of one and the others' of the next: no marginal explains them, so that whoever judges rows whole
-    has to memorise them; they cost quality. ValueError where the pool is too small for two.
+    ``crossed`` canaries are made of two rows, the first party's part of one, which leaves the pool, and the others' of the next: no
+    marginal explains them, so that whoever judges rows whole has to memorise them; they cost quality. A stranger is a row that no
+    member equals: rows that the pool has twice are always in, and a crossed one that equals a row of the pool or another crossed
+    one, as may be where columns have few values, is no canary. ValueError where the pool is too small for two.
     """
     if kind not in KINDS:
         raise ValueError(f"canaries {kind!r} are none of {', '.join(KINDS)}")
-    single = _single(pool)
-    number = min(most, int(SHARE * len(pool)), len(single))
-    if number < 2:
-        raise ValueError(
-            f"a pool of {len(pool)} rows, {len(single)} of them unlike all others, has no canaries; give more rows"
-        )
-    order = np.random.default_rng(stream(seed, "canaries")).permutation(single)[:number]
-    included = np.random.default_rng(stream(seed, "coin")).random(number) < 0.5
+    order = np.random.default_rng(stream(seed, "canaries")).permutation(_single(pool))
     rows = pool[torch.from_numpy(order)]
     if kind == "crossed":
         parts = parties.split(rows)
         rows = parties.join([parts[0], *(part.roll(-1, dims=0) for part in parts[1:])])
+        unlike = _single(torch.cat([rows, pool]))
+        fresh = unlike[unlike < len(rows)]  # in order
+        rows, order = rows[torch.from_numpy(fresh)], order[fresh]
+    number = min(most, int(SHARE * len(pool)), len(rows))
+    if number < 2:
+        which = "of them" if kind == "rows" else "of them, crossed,"
+        raise ValueError(
+            f"a pool of {len(pool)} rows, {len(rows)} {which} unlike all others, has no canaries; give more rows"
+        )
+    rows, order = rows[:number], order[:number]
+    included = np.random.default_rng(stream(seed, "coin")).random(number) < 0.5
     others = np.setdiff1d(np.arange(len(pool)), order)
     members = torch.cat([pool[torch.from_numpy(others)], rows[torch.from_numpy(included)]])
     return Canaries(rows, included, members, len(others) + number // 2)
 
 
-def _single(pool: torch.Tensor) -> np.ndarray:
+def _single(rows: torch.Tensor) -> np.ndarray:
     """Numbers of the rows that no other row equals."""
-    _, first, counts = np.unique(pool.numpy() + 0.0, axis=0, return_index=True, return_counts=True)  # -0 becomes 0
+    _, first, counts = np.unique(rows.numpy() + 0.0, axis=0, return_index=True, return_counts=True)  # -0 becomes 0
     return np.sort(first[counts == 1])

@@ -1,7 +1,7 @@
-"""Mechanisms: one file each, how the critics' gradient is made of a batch of real rows, and what privacy that costs.
+"""Privacy mechanisms, one file each: how a step's real rows become a gradient of the critics, and which ε that costs.
 
-A mechanism is a function ``(critics, batch, settings, generator) -> gradients by parameter's name``: all that a step takes of
-real rows goes through it. Neither a loss nor the batch's size leaves it, for neither would be private.
+A mechanism is a function ``(critics, batch, settings, generator) -> gradients``, by parameter's name; its noise is drawn from the
+generator. A step reads real rows nowhere else, and neither their loss nor their number is returned, for neither would be private.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from trainables.federated.accounting import check_delta
@@ -21,7 +22,8 @@ Gradients = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """A critic step's rows: `real` and `made`, parties' parts (S, d_k), `alpha` (S, 1), and `weight` (S,), 0 of padding.
+    """A critic step's n rows: `real` and `made`, parties' parts (n, d_k), `alpha` (n, 1), and `weight` (n,), 0 of one that is
+    not in.
 
     `expected` is B, the rows of a batch on average, by which sums are divided.
     """
@@ -35,7 +37,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training will do: from `rows` private rows, batches of `batch`, so many `steps`, of critics of so many groups.
+    """What ε is accounted for: `steps` critic steps on batches of `batch` out of `rows`, gradients in so many `groups`, and δ.
 
     ValueError unless 0 < δ < 1 / rows.
     """
@@ -56,7 +58,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Privacy:
-    """What a training costs. `epsilon` is proven, or None; `claimed_epsilon` is what the mechanism's authors claim.
+    """The (ε, δ) that a training costs. `epsilon` is proven, or None; `claimed_epsilon` is what the mechanism's authors claim.
 
     `noise_multiplier` is σ as the mechanism takes it, of one group; `accountant` says who gave ε.
     """
@@ -81,7 +83,7 @@ class Mechanism:
 
     name: str
     settings: type[Any]
-    gradients: Callable[[Critics, Batch, Any, torch.Generator], Gradients]
+    gradients: Callable[[Critics, Batch, Any, np.random.Generator], Gradients]
     privacy: Callable[[Any, Plan], Privacy]
     calibrated: Callable[[float, Plan], float]  # σ for a wanted ε
     released: Callable[[Critics], list[str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from trainables.federated.critics import Critics
 from trainables.federated.mechanisms import Batch, Gradients, Plan, Privacy, mean_gradients, register
@@ -25,5 +25,5 @@ def _calibrated(wanted: float, plan: Plan) -> float:
 
 
 @register("none", NoneSettings, privacy=_privacy, calibrated=_calibrated, released=lambda critics: [])
-def none(critics: Critics, batch: Batch, settings: NoneSettings, generator: torch.Generator) -> Gradients:
+def none(critics: Critics, batch: Batch, settings: NoneSettings, generator: np.random.Generator) -> Gradients:
     return mean_gradients(critics, batch)

@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from trainables.federated.critics import Critics
 from trainables.federated.generic_bound import claimed_epsilon, noise_claimed_for
 from trainables.federated.mechanisms import Batch, Gradients, Plan, Privacy, mean_gradients, register
+from trainables.federated.streams import normal_like
 
 CLIP_OF_A_BATCH = 1.5  # C · B
 SENSITIVITY = 2  # two values in a ball of radius C
@@ -50,16 +52,17 @@ def _calibrated(wanted: float, plan: Plan) -> float:
     calibrated=_calibrated,
     released=lambda critics: critics.first_weights,
 )
-def published(critics: Critics, batch: Batch, settings: PublishedSettings, generator: torch.Generator) -> Gradients:
+def published(critics: Critics, batch: Batch, settings: PublishedSettings, generator: np.random.Generator) -> Gradients:
     gradients = mean_gradients(critics, batch)
     for name in critics.first_weights:
         gradients[name] = clipped_and_noised(gradients[name], batch.expected, settings.noise_multiplier, generator)
     return gradients
 
 
-def clipped_and_noised(gradient: torch.Tensor, batch: int, sigma: float, generator: torch.Generator) -> torch.Tensor:
+def clipped_and_noised(
+    gradient: torch.Tensor, batch: int, sigma: float, generator: np.random.Generator
+) -> torch.Tensor:
     """The hook on one matrix's total gradient."""
     clip = CLIP_OF_A_BATCH / batch
     kept = gradient * (clip / (gradient.norm() + 1e-10)).clamp(max=1)
-    noise = torch.randn(gradient.shape, generator=generator, dtype=gradient.dtype).to(gradient.device)
-    return kept + clip * SENSITIVITY * sigma * noise
+    return kept + clip * SENSITIVITY * sigma * normal_like(gradient, generator)

@@ -15,12 +15,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from trainables.federated.accounting import Releases, epsilon, noise_for
 from trainables.federated.critics import Critics
 from trainables.federated.mechanisms import Batch, Gradients, Plan, Privacy, register
 from trainables.federated.perceptrons import noted
+from trainables.federated.streams import normal_like
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,11 @@ def _calibrated(wanted: float, plan: Plan) -> float:
     poisson=True,
     certified=True,
 )
-def record(critics: Critics, batch: Batch, settings: RecordSettings, generator: torch.Generator) -> Gradients:
+def record(critics: Critics, batch: Batch, settings: RecordSettings, generator: np.random.Generator) -> Gradients:
     summed = clipped_sum(critics, batch, settings.clip_norm)
     deviation = settings.noise_multiplier * settings.clip_norm
     return {
-        name: (total + deviation * torch.randn(total.shape, generator=generator, dtype=total.dtype).to(total.device))
-        / batch.expected
-        for name, total in summed.items()
+        name: (total + deviation * normal_like(total, generator)) / batch.expected for name, total in summed.items()
     }
 
 
@@ -69,15 +69,19 @@ def clipped_sum(critics: Critics, batch: Batch, clip_norm: float) -> Gradients:
     """Σ_i g_i,γ min(1, C / ‖g_i,γ‖) over the batch's rows, without noise.
 
     A row's gradient of a weight is a sum of outer products, one a use of the layer: of it no more is made than its norm.
+    A row whose norm in a group is infinite, NaN or too large for floats to shorten it to C adds exactly 0 to that group. How many
+    there are is private, and told nowhere.
     """
     outer = outer_products(critics, batch)
-    summed = {}
+    dtype, summed = batch.alpha.dtype, {}
     for names in critics.groups.values():
-        norms = torch.stack([_square_norms(*outer[name]) for name in names]).sum(dim=0).sqrt()
-        kept = batch.weight * (clip_norm / norms).clamp(max=1)
+        kept = batch.weight * (clip_norm / _norms([outer[name] for name in names])).clamp(max=1)
+        left_out = ~(kept >= torch.finfo(dtype).tiny)  # of NaN too
+        kept = kept.to(dtype)
         for name in names:
             left, right = outer[name]
-            scaled = left * kept.to(left.dtype)[None, :, None]
+            scaled = (left * kept[None, :, None]).masked_fill(left_out[None, :, None], 0)
+            right = right.masked_fill(left_out[None, :, None], 0)  # 0 · ∞ is NaN
             total = scaled.flatten(0, 1).T @ right.flatten(0, 1)
             summed[name] = total.reshape(critics.get_parameter(name).shape)
     return summed
@@ -108,10 +112,19 @@ def outer_products(critics: Critics, batch: Batch) -> dict[str, Outer]:
     return outer
 
 
-def _square_norms(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """(S,) ‖Σ_u left[u, i] right[u, i]ᵀ‖², as Σ_uv ⟨left_u, left_v⟩ ⟨right_u, right_v⟩.
+def _norms(outer: list[Outer]) -> torch.Tensor:
+    """(S,) float64, of each row: of several weights' gradients g = Σ_u left[u, i] right[u, i]ᵀ together, the norm.
+
+    ‖g‖² = Σ_uv ⟨left_u, left_v⟩ ⟨right_u, right_v⟩ of each.
 
     In float64: uses nearly cancel, as a real row and a made one do, and a norm that came out too small would clip too little.
+    Where they cancel to less than what the gradient's own floats tell from 0, that counts as the norm.
     """
-    of_left, of_right = (torch.einsum("uin,vin->iuv", x, x) for x in (left.double(), right.double()))
-    return (of_left * of_right).sum(dim=(1, 2)).clamp(min=0)
+    squares = uncertain = torch.zeros(())
+    for left, right in outer:
+        of_left, of_right = (torch.einsum("uin,vin->iuv", x, x) for x in (left.double(), right.double()))
+        products = of_left * of_right
+        squares = squares + products.sum(dim=(1, 2))
+        uncertain = uncertain + products.diagonal(dim1=1, dim2=2).sqrt().sum(dim=1)
+    least = 8 * torch.finfo(outer[0][0].dtype).eps * uncertain
+    return torch.maximum(squares.clamp(min=0).sqrt(), least)

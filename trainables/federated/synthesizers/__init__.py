@@ -87,6 +87,7 @@ class Latents:
 class Synthesizer(nn.Module):
     """Generators, ``(Latents) -> a part (B, d_k) for each party``, and critics. `latent` is how many numbers z has.
 
+    `recipe` says what it is, in words of its name, parties and settings: trainings that differ in it have noise of their own.
     ValueError where a critic normalises over its batch: a row's gradient would depend on the others'.
     """
 
@@ -99,6 +100,7 @@ class Synthesizer(nn.Module):
                 )
         self.parties, self.latent = parties, latent
         self.generators, self.critics = generators, critics
+        self.recipe = str(self)
 
     def draw(self, n: int, generator: torch.Generator) -> Latents:
         """Latents of n rows, on the CPU."""
@@ -125,7 +127,9 @@ class Member:
         """A synthesizer on the CPU with weights drawn from the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(seed, "weights"))
-            return self.make(parties, settings)
+            synthesizer = self.make(parties, settings)
+        synthesizer.recipe = repr((self.name, parties, settings))
+        return synthesizer
 
 
 SYNTHESIZERS: Registry[Member] = Registry("synthesizer", __name__)

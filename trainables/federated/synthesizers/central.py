@@ -7,8 +7,6 @@ Its nets have the shape of one party's, with all columns at their ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
@@ -17,15 +15,10 @@ from trainables.federated.parties import Parties
 from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, critics_of, register
 
 
-@dataclass(frozen=True)
-class CentralSettings(SynthesizerSettings):
-    """The shared ones."""
-
-
 class Whole(nn.Module):
     """One generator of whole rows, split into the parties' parts."""
 
-    def __init__(self, parties: Parties, settings: CentralSettings) -> None:
+    def __init__(self, parties: Parties, settings: SynthesizerSettings) -> None:
         super().__init__()
         self.widths = [party.width for party in parties.members]
         self.generator = PartyGenerator(parties.joined, settings)
@@ -34,8 +27,8 @@ class Whole(nn.Module):
         return list(self.generator(latents.z, latents.gumbel).split(self.widths, dim=1))
 
 
-@register("central", CentralSettings)
-def central(parties: Parties, settings: CentralSettings) -> Synthesizer:
+@register("central", SynthesizerSettings)
+def central(parties: Parties, settings: SynthesizerSettings) -> Synthesizer:
     """One generator and one critic, of all columns."""
     critics = critics_of(parties, settings, joined=True)
     return Synthesizer(parties, Whole(parties, settings), critics, settings.latent)

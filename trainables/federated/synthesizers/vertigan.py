@@ -11,19 +11,12 @@ marginals is a minimum, and what dependence there is comes from what T happens t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from trainables.federated.networks import Networks, OutputLayer, hidden
 from trainables.federated.parties import Parties, Party
 from trainables.federated.synthesizers import Latents, Synthesizer, SynthesizerSettings, critics_of, register
-
-
-@dataclass(frozen=True)
-class VertiGANSettings(SynthesizerSettings):
-    """The shared ones."""
 
 
 class Head(nn.Module):
@@ -41,7 +34,7 @@ class Head(nn.Module):
 class SharedTrunk(nn.Module):
     """H_k(T(z)) of every party. Backwards, T gets the parties' gradients' mean."""
 
-    def __init__(self, parties: Parties, settings: VertiGANSettings) -> None:
+    def __init__(self, parties: Parties, settings: SynthesizerSettings) -> None:
         super().__init__()
         widths = settings.generator
         shared, own = (widths[:-1], widths[-1:]) if len(widths) > 1 else (widths, ())
@@ -56,8 +49,8 @@ class SharedTrunk(nn.Module):
         return [head(averaged, g) for head, g in zip(self.party, noise, strict=True)]
 
 
-@register("vertigan", VertiGANSettings)
-def vertigan(parties: Parties, settings: VertiGANSettings) -> Synthesizer:
+@register("vertigan", SynthesizerSettings)
+def vertigan(parties: Parties, settings: SynthesizerSettings) -> Synthesizer:
     """The global generator, and a discriminator for each party."""
     critics = critics_of(parties, settings)
     return Synthesizer(parties, SharedTrunk(parties, settings), critics, settings.latent)

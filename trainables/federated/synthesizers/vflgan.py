@@ -11,19 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-
-from trainables.federated.networks import PartyGenerator
 from trainables.federated.parties import Parties
-from trainables.federated.synthesizers import (
-    Latents,
-    Synthesizer,
-    SynthesizerSettings,
-    check_weight,
-    critics_of,
-    register,
-)
+from trainables.federated.synthesizers import Synthesizer, SynthesizerSettings, check_weight, critics_of, register
+from trainables.federated.synthesizers._party_generators import PartyGenerators
 
 
 @dataclass(frozen=True)
@@ -35,21 +25,8 @@ class VFLGANSettings(SynthesizerSettings):
         check_weight(self, "private_weight")
 
 
-class OneLatent(nn.Module):
-    """G_k(z) of every party, on the same z."""
-
-    def __init__(self, parties: Parties, settings: VFLGANSettings) -> None:
-        super().__init__()
-        self.choices = [party.choices for party in parties.members]
-        self.party = nn.ModuleList(PartyGenerator(party, settings) for party in parties.members)
-
-    def forward(self, latents: Latents) -> list[torch.Tensor]:
-        noise = latents.gumbel.split(self.choices, dim=1)
-        return [generator(latents.z, g) for generator, g in zip(self.party, noise, strict=True)]
-
-
 @register("vflgan", VFLGANSettings)
 def vflgan(parties: Parties, settings: VFLGANSettings) -> Synthesizer:
     """A generator, a local critic and a private head for each party, and the server's critic."""
     critics = critics_of(parties, settings, private_weight=settings.private_weight, server=True)
-    return Synthesizer(parties, OneLatent(parties, settings), critics, settings.latent)
+    return Synthesizer(parties, PartyGenerators(parties, settings), critics, settings.latent)

@@ -7,7 +7,13 @@ import pytest
 from scipy.stats import binomtest
 
 from trainables.audits import auc
-from trainables.federated.audits.intervals import auc_interval, binomial, epsilon_of_rates, true_positives_at
+from trainables.federated.audits.intervals import (
+    auc_interval,
+    binomial,
+    clustered_interval,
+    epsilon_of_rates,
+    true_positives_at,
+)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 8), (8, 8), (1, 3), (33, 60), (64, 128)])
@@ -46,7 +52,45 @@ def test_the_auc_is_mann_and_whitneys_and_its_interval_covers() -> None:
         assert area == pytest.approx(auc(members, strangers))
         covered += low <= truth <= high
     assert 0.92 <= covered / 400 <= 0.98
-    assert auc_interval(np.zeros(5), np.zeros(5))[0] == 0.5
+    area, low, high = auc_interval(np.zeros(5), np.zeros(5))
+    assert area == 0.5 and low < 0.2 and high > 0.8, "ties tell nothing"
+
+
+def test_perfect_separation_leaves_an_interval_and_less_than_that_a_wider_one() -> None:
+    """Of n and n separated scores, as of n guesses that were right: .025^(1/n)."""
+    for n in (10, 50):
+        area, low, high = auc_interval(np.arange(n) + 100.0, np.arange(n))
+        assert (area, high) == (1, 1) and low == pytest.approx(0.025 ** (1 / n))
+        assert auc_interval(np.arange(n), np.arange(n) + 100.0) == pytest.approx((0, 0, 1 - low))
+    once = np.arange(50) + 100.0
+    once[0] = 48.5  # below one stranger of fifty
+    assert auc_interval(once, np.arange(50))[1] < 0.97
+
+
+@pytest.mark.parametrize("missed", [0.02, 0.05])
+def test_the_aucs_interval_covers_where_scores_are_nearly_separated(missed: float) -> None:
+    """Members are found for certain, but for a few that are not at all: a normal interval holds the truth in 64 or 93 %."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        members = np.where(rng.random(50) < missed, -9.0, 9.0)
+        _, low, high = auc_interval(members, rng.normal(0, 1, 60))
+        covered += low <= 1 - missed <= high
+    assert covered / 400 >= 0.95
+
+
+def test_guesses_in_clusters_are_worth_as_many_as_there_are_clusters_of_one_mind() -> None:
+    rng = np.random.default_rng(0)
+    agreeing = 2 * (rng.random((400, 30)) < 0.7)
+    apart = (rng.random((400, 30, 2)) < 0.7).sum(axis=2)
+    for pairs in (agreeing, apart):
+        found = [clustered_interval(one, 2) for one in pairs]
+        assert np.mean([low <= 0.7 <= high for low, high in found]) >= 0.93
+    as_if_independent = [binomial(int(one.sum()), 60) for one in agreeing]
+    assert np.mean([low <= 0.7 <= high for low, high in as_if_independent]) < 0.9, "what pairs taken for two would be"
+    widths = [np.mean([np.diff(clustered_interval(one, 2)) for one in pairs]) for pairs in (apart, agreeing)]
+    assert widths[1] == pytest.approx(2**0.5 * widths[0], rel=0.12)
+    assert clustered_interval(np.full(30, 2), 2) == binomial(30, 30), "all right: as many as there are clusters"
+    assert clustered_interval(np.array([0, 2]), 2)[0] < 0.1
 
 
 def test_true_positives_are_counted_above_the_strangers_threshold() -> None:

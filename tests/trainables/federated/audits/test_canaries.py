@@ -43,8 +43,26 @@ def test_crossed_canaries_are_made_of_two_rows_and_of_none() -> None:
     pool = rows_of(400, PARTIES)
     plain, crossed = draw(pool, PARTIES, 0), draw(pool, PARTIES, 0, "crossed")
     (a, b), (c, d) = PARTIES.split(plain.rows), PARTIES.split(crossed.rows)
-    assert torch.equal(a, c) and torch.equal(b.roll(-1, dims=0), d) and not torch.equal(b, d)
+    assert torch.equal(a, c) and torch.equal(b[1:], d[:-1]) and not torch.equal(b, d)
+    assert tuple(d[-1].tolist()) in as_set(PARTIES.split(pool)[1])
     assert not as_set(crossed.rows) & as_set(pool)
+
+
+def test_no_crossed_canary_equals_a_row_of_the_pool_or_another() -> None:
+    """Columns of three values: most rows that are made of two are there already, or are made twice."""
+    generator = torch.Generator().manual_seed(0)
+    pool = torch.randint(3, (150, PARTIES.width), generator=generator).float()
+    pool[:, [0, 2, 3, 4, 6]] = 0.0  # of eight columns, three vary, in both parties
+    pool[:60, 3] = torch.arange(60) % 30  # and sixty rows have what sets half of them apart
+    for seed in range(8):
+        drawn = draw(pool, PARTIES, seed, "crossed", most=10)
+        rows, strangers = as_set(drawn.rows), as_set(drawn.strangers)
+        assert len(rows) == len(drawn) == 10 and not rows & as_set(pool)
+        assert not as_set(drawn.members) & strangers
+        assert len(drawn.members) == 140 + drawn.included.sum()
+    with pytest.raises(ValueError, match="a pool of 30 rows, 0 of them, crossed, unlike all others"):
+        a = torch.arange(30.0)[:, None] % 2
+        draw(torch.cat([a, a, a, a, a, a, a, a], dim=1), PARTIES, 0, "crossed")
 
 
 def test_the_coin_is_fair_and_of_its_own_stream() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,10 @@ from tiny import parties_of, rows_of, synthesizer_of, training_of
 
 from trainables.federated.audits import scores
 from trainables.federated.audits.canaries import draw
-from trainables.federated.audits.one_run import Run, audit
+from trainables.federated.audits.one_run import Bound, Run, audit
+from trainables.federated.mechanisms import MECHANISMS
+from trainables.federated.parties import Output, Parties, Party
+from trainables.federated.training import Schedule, Training
 
 
 def test_the_nearest_score_is_minus_the_distance() -> None:
@@ -42,6 +47,41 @@ def test_a_synthesizer_that_copies_its_members_is_found_out() -> None:
     run = Run({"nearest": scores.nearest(canaries.rows, canaries.members)}, canaries.included)
     found = audit([run], 1e-5)
     assert found.epsilon == found.ceiling > 2
+
+
+def audited(mechanism: str, seeds: int, noise: dict[str, float]) -> tuple[Bound, float | None]:
+    """The critics' view of trainings on zeros, and of canaries that each have a column to themselves; ε of the last one."""
+    width, runs = 60, []
+    halves = [Party(name, tuple(range(at, at + 30)), (Output("bounded", 30),)) for name, at in (("a", 0), ("b", 30))]
+    who = Parties(tuple(halves))
+    pool = torch.cat([torch.eye(width), torch.zeros(3 * width, width)])
+    for seed in range(seeds):
+        canaries = draw(pool, who, seed)
+        assert len(canaries) == width
+        member = MECHANISMS[mechanism]
+        synthesizer = synthesizer_of("vflgan", who, seed, penalty_weight=0.3, critic=(32,), features=16)
+        schedule = Schedule(300, 32, learning_rate=1e-2)
+        training = Training(
+            synthesizer,
+            canaries.members,
+            member,
+            member.configure(noise),
+            schedule,
+            seed,
+            expected_rows=canaries.expected,
+        )
+        training.advance(300)
+        runs.append(Run({"critics": scores.critics(canaries.rows, synthesizer)}, canaries.included))
+    return audit(runs, 1e-4), training.privacy(1e-4).epsilon
+
+
+def test_critics_that_were_trained_without_noise_are_found_out_and_with_it_are_not() -> None:
+    """The same audit of the same rows: without a mechanism it proves more than twice what the noise certifies."""
+    without, infinite = audited("none", 2, {})
+    private, epsilon = audited("record", 1, {"noise_multiplier": 40.0})
+    assert infinite == math.inf and epsilon is not None and 0.2 < epsilon < 0.5
+    assert private.epsilon <= epsilon < private.ceiling, "it could have shown more"
+    assert without.epsilon > 2 * epsilon
 
 
 @pytest.mark.parametrize("kind", ["rows", "crossed"])

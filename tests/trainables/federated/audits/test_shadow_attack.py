@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from trainables.federated.audits.intervals import binomial
 from trainables.federated.audits.shadow_models import correlations, forest_attack, moments, nearest
 
 
@@ -24,20 +25,25 @@ def test_a_forest_finds_a_difference_and_says_what_it_proves() -> None:
     assert found.low < found.accuracy < found.high and 0.5 < found.epsilon < 2.04, "of 30 pairs at most 2.03"
 
 
-def test_a_forest_at_chance_has_an_interval_that_holds_chance() -> None:
-    rng, held = np.random.default_rng(1), 0
-    for seed in range(20):
-        found = forest_attack(rng.normal(size=(40, 4)), rng.normal(size=(40, 4)), seed, trees=20)
-        held += found.low <= 0.5 <= found.high
-        assert found.high - found.low > 0.35, "24 models say little"
-    assert held >= 17
+def test_a_forest_at_chance_is_right_half_the_time_and_says_so() -> None:
+    """Over fifteen attacks on noise: half of all guesses, intervals that hold it, and nothing proven."""
+    rng = np.random.default_rng(1)
+    found = [forest_attack(rng.normal(size=(40, 4)), rng.normal(size=(40, 4)), seed, trees=20) for seed in range(15)]
+    guesses = sum(one.models for one in found)
+    assert guesses == 15 * 24
+    assert abs(sum(one.right for one in found) / guesses - 0.5) < 3 * 0.5 / guesses**0.5
+    assert sum(one.low <= 0.5 <= one.high for one in found) >= 14 and max(one.epsilon for one in found) < 0.3
+    assert all(one.high - one.low > 0.3 for one in found), "24 models say little"
 
 
 def test_pairs_of_a_seed_are_never_divided() -> None:
-    """Each pair has a mark of its own beside the difference: a forest that had seen one half would know the other."""
-    rng = np.random.default_rng(2)
-    marks = rng.normal(size=(60, 1)) * 100
-    found = forest_attack(marks, marks.copy(), 0, trees=40)
-    assert found.low <= 0.5 <= found.high
+    """Each pair has a mark of its own and no difference: a forest that had seen one would take the other for the opposite.
+
+    One that has seen neither says the same of both, and so is right of one.
+    """
+    for seed in range(3):
+        found = forest_attack(np.eye(20), np.eye(20), seed, trees=60)
+        assert found.right == found.models / 2 == 6
+        assert (found.low, found.high) == binomial(3, 6), "six pairs, each half right"
     with pytest.raises(ValueError, match="3 models with the row and 3 without: give four pairs or more"):
         forest_attack(np.zeros((3, 2)), np.zeros((3, 2)), 0)

@@ -6,10 +6,13 @@ import math
 
 import pytest
 import torch
-from tiny import batch_of, parties_of, synthesizer_of, training_of
+from tiny import batch_of, parties_of, rows_of, synthesizer_of, training_of
 
-from trainables.federated.mechanisms import MECHANISMS, Plan
+from trainables.federated.generic_bound import claimed_epsilon
+from trainables.federated.mechanisms import MECHANISMS, Plan, mean_gradients
 from trainables.federated.mechanisms.published import clipped_and_noised
+from trainables.federated.streams import keyed
+from trainables.federated.training import Schedule, Training
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 50.0])
@@ -19,12 +22,10 @@ def test_it_is_the_published_hook_on_the_total_gradient(scale: float) -> None:
     critics = synthesizer_of("vflgan", who).critics.double()
     batch = batch_of(who, 16, scale=scale, dtype=torch.float64)
     mechanism = MECHANISMS["published"]
-    found = mechanism.gradients(
-        critics, batch, mechanism.configure({"noise_multiplier": sigma}), torch.Generator().manual_seed(5)
-    )
-    generator = torch.Generator().manual_seed(5)
+    found = mechanism.gradients(critics, batch, mechanism.configure({"noise_multiplier": sigma}), keyed("hook"))
+    generator = keyed("hook")
     shapes = {name: critics.get_parameter(name).shape for name in critics.first_weights}
-    noise = {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
+    noise = {name: torch.from_numpy(generator.standard_normal(shape)) for name, shape in shapes.items()}
 
     def hook(name: str):  # type: ignore[no-untyped-def]
         def func(grad: torch.Tensor) -> torch.Tensor:
@@ -43,7 +44,7 @@ def test_it_is_the_published_hook_on_the_total_gradient(scale: float) -> None:
 
 
 def test_whatever_the_gradient_it_moves_the_release_by_twice_the_clip_at_most() -> None:
-    values = [clipped_and_noised(1e3 * torch.randn(4, 5), 10, 0.0, torch.Generator()) for _ in range(20)]
+    values = [clipped_and_noised(1e3 * torch.randn(4, 5), 10, 0.0, keyed()) for _ in range(20)]
     assert all(value.norm() <= 0.15 * 1.0001 for value in values)
 
 
@@ -66,11 +67,22 @@ def test_its_clip_is_no_setting() -> None:
 
 def test_noise_that_claims_a_vanishing_epsilon_leaves_most_of_the_critics_learning_from_raw_rows() -> None:
     """At σ = 1000 it claims next to nothing, and all that is not a first weight gets the very gradients it would without."""
-    noised, plain = (
-        training_of(name, settings=s) for name, s in (("published", {"noise_multiplier": 1e3}), ("none", {}))
-    )
-    claimed = noised.privacy(1e-3).claimed_epsilon
+    training = training_of("published", settings={"noise_multiplier": 1e3})
+    claimed = training.privacy(1e-3).claimed_epsilon
     assert claimed is not None and claimed < 0.1
-    first, second = noised.critic_gradients(), plain.critic_gradients()
-    for name in first:
-        assert torch.equal(first[name], second[name]) is (name not in noised.synthesizer.critics.first_weights)
+    critics, batch = training.synthesizer.critics, training.batch()
+    noised, plain = training.critic_gradients(), mean_gradients(critics, batch)
+    for name in noised:
+        assert torch.equal(noised[name], plain[name]) is (name not in critics.first_weights)
+
+
+def test_its_batches_are_drawn_from_the_rows_there_are_and_so_is_its_claim() -> None:
+    """`expected_rows` is for Poisson batches: of a quarter as many rows, a batch is four times as large a share."""
+    few, expected = rows_of(20, parties_of(2)), 80
+    mechanism = MECHANISMS["published"]
+    settings = mechanism.configure({"noise_multiplier": 3.0})
+    training = Training(synthesizer_of(), few, mechanism, settings, Schedule(50, 8), 0, expected_rows=expected)
+    drawn = torch.cat([training.chosen() for training.step in range(200)])
+    rate = len(drawn) / 200 / len(few)
+    assert training.plan(1e-3).sampling_rate == rate == 0.4
+    assert training.privacy(1e-3).claimed_epsilon == claimed_epsilon(3.0, 0.4, 50, 1e-3)

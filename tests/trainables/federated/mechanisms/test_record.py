@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from mechanism_checks import (
@@ -12,15 +13,15 @@ from mechanism_checks import (
     every_coordinate_has_noise_of_its_own,
     one_row_moves_each_group_by_the_clip_norm_at_most,
 )
-from tiny import batch_of, flat, parties_of, synthesizer_of
+from tiny import batch_of, flat, parties_of, synthesizer_of, training_of
 from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_map
 
 from trainables.federated import batches
-from trainables.federated.batches import Chosen, padded_size
 from trainables.federated.critics import Critics
 from trainables.federated.mechanisms import MECHANISMS, Batch, Gradients, mean_gradients
 from trainables.federated.mechanisms.record import clipped_sum, outer_products
+from trainables.federated.streams import keyed, normal_like
 from trainables.federated.synthesizers import SYNTHESIZERS
 
 
@@ -93,7 +94,7 @@ def test_the_clipped_sum_is_that_of_a_loop_group_by_group() -> None:
     torch.testing.assert_close(clipped_sum(critics, batch, 5.0), expected, atol=1e-9, rtol=0)
 
 
-def record(critics: Critics, batch: Batch, clip: float, sigma: float, generator: torch.Generator) -> Gradients:
+def record(critics: Critics, batch: Batch, clip: float, sigma: float, generator: np.random.Generator) -> Gradients:
     mechanism = MECHANISMS["record"]
     settings = mechanism.configure({"clip_norm": clip, "noise_multiplier": sigma})
     return mechanism.gradients(critics, batch, settings, generator)
@@ -112,13 +113,13 @@ def test_batches_are_poisson() -> None:
 
 
 def without_clipping(
-    critics: Critics, batch: Batch, clip: float, sigma: float, generator: torch.Generator
+    critics: Critics, batch: Batch, clip: float, sigma: float, generator: np.random.Generator
 ) -> Gradients:
     return record(critics, batch, 1e9, sigma * clip / 1e9, generator)
 
 
 def clipped_as_a_batch(
-    critics: Critics, batch: Batch, clip: float, sigma: float, generator: torch.Generator
+    critics: Critics, batch: Batch, clip: float, sigma: float, generator: np.random.Generator
 ) -> Gradients:
     """The mean gradient shortened to C, as if that were what one row can do: a row moves B times it."""
     mean = mean_gradients(critics, batch)
@@ -131,14 +132,16 @@ def test_a_missing_clip_is_caught() -> None:
             one_row_moves_each_group_by_the_clip_norm_at_most(broken)
 
 
-def scalar_noise(critics: Critics, batch: Batch, clip: float, sigma: float, generator: torch.Generator) -> Gradients:
+def scalar_noise(
+    critics: Critics, batch: Batch, clip: float, sigma: float, generator: np.random.Generator
+) -> Gradients:
     """One number a matrix, as half of the published scripts have it."""
     exact = record(critics, batch, clip, 0.0, generator)
-    return {n: g + sigma * clip / batch.expected * torch.randn(1, generator=generator) for n, g in exact.items()}
+    return {n: g + sigma * clip / batch.expected * generator.standard_normal() for n, g in exact.items()}
 
 
 def noise_on_one_matrix(
-    critics: Critics, batch: Batch, clip: float, sigma: float, generator: torch.Generator
+    critics: Critics, batch: Batch, clip: float, sigma: float, generator: np.random.Generator
 ) -> Gradients:
     """The published mechanism's choice of what is noised."""
     exact, noised = (record(critics, batch, clip, s, generator) for s in (0.0, sigma))
@@ -146,15 +149,15 @@ def noise_on_one_matrix(
 
 
 def too_little_noise(
-    critics: Critics, batch: Batch, clip: float, sigma: float, generator: torch.Generator
+    critics: Critics, batch: Batch, clip: float, sigma: float, generator: np.random.Generator
 ) -> Gradients:
     return record(critics, batch, clip, 0.8 * sigma, generator)
 
 
 def the_same_noise_again(
-    critics: Critics, batch: Batch, clip: float, sigma: float, generator: torch.Generator
+    critics: Critics, batch: Batch, clip: float, sigma: float, generator: np.random.Generator
 ) -> Gradients:
-    return record(critics, batch, clip, sigma, torch.Generator().manual_seed(3))
+    return record(critics, batch, clip, sigma, keyed("again"))
 
 
 @pytest.mark.parametrize(
@@ -171,48 +174,70 @@ def test_broken_noise_is_caught(broken, said: str) -> None:  # type: ignore[no-u
         every_coordinate_has_noise_of_its_own(broken)
 
 
-def of_a_fixed_size(rows: int, rate: float, size: int, generator: torch.Generator) -> Chosen:
-    chosen = torch.randperm(rows, generator=generator)[: int(rows * rate)]
-    padding = torch.zeros(size - len(chosen), dtype=torch.int64)
-    return Chosen(torch.cat([chosen, padding]), torch.cat([torch.ones(len(chosen)), torch.zeros(len(padding))]))
+def of_a_fixed_size(rows: int, rate: float, generator: np.random.Generator) -> torch.Tensor:
+    return batches.without_replacement(rows, int(rows * rate), generator)
 
 
-def dropping(rows: int, rate: float, size: int, generator: torch.Generator) -> Chosen:
-    """Rows beyond the padded size are left out."""
-    chosen = batches.poisson(rows, rate, size, generator)
-    return Chosen(chosen.rows[:size], chosen.weight[:size])
+def dropping(rows: int, rate: float, generator: np.random.Generator) -> torch.Tensor:
+    """Rows beyond a size that one batch in thirty exceeds are left out."""
+    return batches.poisson(rows, rate, generator)[:13]
 
 
-def in_blocks(rows: int, rate: float, size: int, generator: torch.Generator) -> Chosen:
+def in_blocks(rows: int, rate: float, generator: np.random.Generator) -> torch.Tensor:
     """Rows come and go in pairs: the rate is right, and two rows are not independent."""
-    pairs = batches.poisson(rows // 2, rate, size, generator)
-    taken = pairs.rows[pairs.weight > 0]
-    both = torch.cat([2 * taken, 2 * taken + 1])
-    slots = size * max(1, -(-len(both) // size))
-    weight = torch.zeros(slots)
-    weight[: len(both)] = 1
-    return Chosen(torch.cat([both, torch.zeros(slots - len(both), dtype=torch.int64)]), weight)
+    pairs = batches.poisson(rows // 2, rate, generator)
+    return torch.cat([2 * pairs, 2 * pairs + 1])
 
 
-@pytest.mark.parametrize("broken", [of_a_fixed_size, dropping, in_blocks])
-def test_batches_that_are_not_poisson_are_caught(broken) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(AssertionError):
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [(of_a_fixed_size, "sizes of batches"), (dropping, "how often each size comes"), (in_blocks, "sizes|two rows'")],
+)
+def test_batches_that_are_not_poisson_are_caught(broken, said: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(AssertionError, match=said):
         batches_are_poisson(broken)
 
 
-def test_the_padded_size_is_exceeded_once_in_a_billion() -> None:
-    from scipy.stats import binom
+def test_an_empty_batch_takes_the_noise_of_every_batch_and_nothing_of_a_row() -> None:
+    """A training whose batches are empty but for one in many: its gradient is σ C N(0, I) / B, of the step's stream of noise."""
+    training = training_of("record", settings={"clip_norm": 0.5, "noise_multiplier": 2.0}, batch=2)
+    training.expected_rows = 10**6
+    assert len(training.chosen()) == 0
+    gradients, noise = training.critic_gradients(), training._stream("noise")
+    assert gradients.keys() == dict(training.synthesizer.critics.named_parameters()).keys()
+    for gradient in gradients.values():
+        torch.testing.assert_close(gradient, normal_like(gradient, noise) * 0.5 * 2.0 / 2)
 
-    for batch, rows in ((8, 40), (64, 1078), (256, 60000)):
-        assert binom.sf(padded_size(batch), rows, batch / rows) < 1e-8
 
-
-def test_an_empty_batch_still_takes_its_noise() -> None:
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), 1e30])
+def test_a_row_whose_gradient_is_not_finite_adds_exactly_0(bad: float) -> None:
+    """In its own number, in a made row of it, or so large that floats cannot shorten it: the sum is that of the others."""
     who = parties_of(2)
-    critics = synthesizer_of("vflgan", who).critics
-    batch = replace(batch_of(who, 5), weight=torch.zeros(5))
-    gradients = record(critics, batch, 1.0, 1.0, torch.Generator().manual_seed(0))
-    assert all((gradient != 0).all() for gradient in gradients.values())
+    critics = synthesizer_of("vflgan", who, critic_bias=True).critics
+    batch = batch_of(who, 6)
+    for of in ("real", "made"):
+        spoiled = [x.clone() for x in getattr(batch, of)]
+        spoiled[0][2, 1] = bad
+        weight = torch.tensor([1.0, 1, 0, 1, 1, 1])
+        expected = clipped_sum(critics, replace(batch, weight=weight), 0.7)
+        found = clipped_sum(critics, replace(batch, **{of: spoiled}), 0.7)
+        for names in critics.groups.values():
+            of_row = flat(found, names) - flat(expected, names)
+            assert of_row.norm() <= 0.7 * 1.0001, "a row adds C at most"
+        if bad != 1e30:  # of a finite one, a group's gradient may be finite
+            assert all(torch.equal(found[name], expected[name]) for name in critics.groups["p0 (1)"])
+
+
+def test_uses_that_overflow_before_they_cancel_are_clipped() -> None:
+    """A real row and its copy, of 10²⁰: each use's outer product is beyond floats, and their difference no number."""
+    who = parties_of(2)
+    critics = synthesizer_of("vflgan", who, penalty_weight=0.0).critics
+    batch = batch_of(who, 3)
+    real = [x.clone() for x in batch.real]
+    real[0][1] *= 1e25
+    copied = replace(batch, real=real, made=[x.clone() for x in real])
+    for clipped in clipped_sum(critics, copied, 0.7).values():
+        assert torch.isfinite(clipped).all() and clipped.norm() <= 0.7 * 1.2
 
 
 def test_settings_that_certify_nothing_are_refused() -> None:
