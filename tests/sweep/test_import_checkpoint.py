@@ -14,6 +14,7 @@ import torch
 from ddim_network import Network
 from diffusers import DDIMPipeline
 from disk_formats import write_cifar10
+from edm_network import Network as EDMNetwork
 from safetensors.torch import save_file
 
 from sweep import import_checkpoint, launch
@@ -127,7 +128,7 @@ class Malicious:
 
 
 @pytest.mark.parametrize("name", ["ckpt.pth", "network-snapshot.pkl"])
-@pytest.mark.parametrize("family", ["sa-ddpm"])
+@pytest.mark.parametrize("family", ["sa-ddpm", "edm"])
 def test_a_malicious_pickle_is_one_line_and_runs_no_code(
     name: str, family: str, network: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,6 +191,31 @@ def test_a_sweep_takes_the_folder_and_a_model_is_unlearned_and_saved_again(
     planned = " ".join(capsys.readouterr().out.split())
     assert f"base model {out}; images by ddim-10-cfg3" in planned, "whose null condition guides"
     unlearn_and_save(out, cifar10, tmp_path)
+
+
+@pytest.mark.parametrize("flags", [[], ["--null-condition"]], ids=["without a null row", "with one"])
+def test_edms_folder_is_taken_unlearned_and_saved_again(
+    flags: list[str], cifar10: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    network = EDMNetwork("ddpmpp", 32, 16, (1, 1), 1, {16}, 10).eval()
+    save_file({f"model.{name}": value for name, value in network.state_dict().items()}, tmp_path / "net.safetensors")
+    out = tmp_path / "base"
+    assert import_checkpoint.main([str(tmp_path / "net.safetensors"), str(out), "--family", "edm", *flags]) == 0
+    assert "preconditioning edm; noise levels σ from 0.01 to 79.5" in capsys.readouterr().out
+    data = dataset("cifar10", str(cifar10))
+    assert fitted(read_pipeline(str(out)), data).null == bool(flags)
+    theirs = DDIMPipeline.from_pretrained(
+        out, use_safetensors=True
+    ).unet  # diffusers finds the class where this is installed
+    ours = imported_model(fitted(read_pipeline(str(out)), data), data).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(ours(X, T, C).sample, theirs.eval()(X, T, C).sample, rtol=0, atol=1e-5)
+    unlearn_and_save(out, cifar10, tmp_path)
+    scheduler = out / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(scheduler.read_text().replace("0.0173", "0.02"))
+    with pytest.raises(ValueError, match=r"config\.json: its beta_end is not the scheduler's"):
+        read_pipeline(str(out))
 
 
 def unlearn_and_save(out: Path, cifar10: Path, tmp_path: Path) -> None:
