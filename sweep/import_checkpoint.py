@@ -1,6 +1,7 @@
 """Turn someone else's checkpoint into a diffusers pipeline: ``python -m sweep.import_checkpoint FILE OUT --family NAME``.
 
-OUT is a folder that ``sweep.launch --base`` and ``sweep.track --model`` take. FILE is read by readers that run no code.
+OUT is a folder that ``sweep.launch --base`` and ``sweep.track --model`` take, of a judge one for ``--judge``. FILE is read by
+readers that run no code.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.errors import Parser, UsageError, command
+from sweep.errors import Parser, UsageError, command, near
 from trainables.sampling.noise_schedule import BETA_SCHEDULES
 
 if TYPE_CHECKING:  # torch is imported once nothing is wrong with what was asked
@@ -23,6 +24,7 @@ families:
   sa-ddpm   the conditional DDPM of Selective Amnesia's code, which SalUn, EraseDiff, SFR-on and SFD share, and DDIM's own;
             what torch.save wrote, or safetensors
   edm       EDM's networks, DDPM++, NCSN++ and ADM: save_file(net.state_dict(), FILE) of safetensors.torch
+  sa-resnet34   their judge, torchvision's ResNet-34: OUT is then for --judge image_classifier:OUT
 """
 
 
@@ -37,7 +39,7 @@ def parser() -> Parser:
     p.add_argument(
         "folder", metavar="OUT", help="a new folder to save the pipeline in; one that holds files is refused"
     )
-    p.add_argument("--family", required=True, metavar="NAME", help="whose code wrote it: sa-ddpm or edm")
+    p.add_argument("--family", required=True, metavar="NAME", help="whose code wrote it: sa-ddpm, edm or sa-resnet34")
     p.add_argument(
         "--weights",
         default="",
@@ -75,6 +77,9 @@ def parser() -> Parser:
         action="store_true",
         help="it was trained with label dropout (default: it was not, as none of EDM's own was)",
     )
+    p.add_argument_group("sa-resnet34").add_argument(
+        "--classes", default="", metavar="NAME,…", help="of a judge, in their order (default: those of CIFAR-10)"
+    )
     return p
 
 
@@ -84,18 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     file, folder = Path(args.file), Path(args.folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: exists and is not an empty folder; a pipeline is saved in one of its own")
-    from trainables.denoisers.checkpoints import FAMILIES
-    from trainables.denoisers.checkpoints._files import WEIGHTS
-    from trainables.denoisers.checkpoints._saved import save_imported
-
-    if args.weights not in ("", *WEIGHTS):
-        raise UsageError(f"--weights {args.weights}: is neither {' nor '.join(WEIGHTS)}")
     try:
-        family = FAMILIES[args.family]
-    except ValueError as error:
-        raise UsageError(f"--family {args.family}: {error}") from None
-    try:
-        said = save_imported(file, family, _untold(args), folder, args.weights)
+        said = _imported(args, file, folder)
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
@@ -104,6 +99,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(line)
     print(folder)
     return 0
+
+
+def _imported(args: argparse.Namespace, file: Path, folder: Path) -> list[str]:
+    """Save the pipeline, or the judge; returns what was read. ValueError where the checkpoint is not what was said."""
+    from trainables.data.cifar10 import CLASSES
+    from trainables.denoisers.checkpoints import FAMILIES
+    from trainables.denoisers.checkpoints._files import WEIGHTS
+    from trainables.denoisers.checkpoints._saved import save_imported
+    from trainables.judges._resnet import FAMILY, save_resnet
+
+    if args.family == FAMILY:
+        return save_resnet(
+            file, folder, [name.strip() for name in args.classes.split(",")] if args.classes else CLASSES
+        )
+    if args.weights not in ("", *WEIGHTS):
+        raise UsageError(f"--weights {args.weights}: is neither {' nor '.join(WEIGHTS)}")
+    if args.family not in FAMILIES.names():
+        raise UsageError(f"--family {args.family}: {near(args.family, [*FAMILIES.names(), FAMILY])}")
+    return save_imported(file, FAMILIES[args.family], _untold(args), folder, args.weights)
 
 
 def _untold(args: argparse.Namespace) -> Untold:

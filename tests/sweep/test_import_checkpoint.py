@@ -149,7 +149,7 @@ WRONG: dict[str, tuple[object, list[str], str]] = {
     "other names": ({"weights": {}, "step": 3}, [], "holds no state dict, but a dict of 'weights', 'step'"),
     "bytes": (b"hello", [], "cannot be read as tensors"),
     "nothing": (b"", [], "cannot be read as tensors"),
-    "no family": ({}, ["--family", "sa-dppm"], "unknown family of checkpoints 'sa-dppm': did you mean 'sa-ddpm'?"),
+    "no family": ({}, ["--family", "sa-dppm"], "--family sa-dppm: did you mean 'sa-ddpm'"),
     "neither": ({}, ["--weights", "both"], "--weights both: is neither ema nor model"),
     "dropout": ({"a": torch.zeros(1)}, ["--dropout", "2"], "dropout 2: must lie from 0 and below 1"),
 }  # fmt: skip

@@ -20,7 +20,7 @@ WITH_NULL = Untold(null_condition=True)
 def original(kind: str = "ddpmpp", classes: int = 5, size: int = 8) -> Network:
     """A network whose every weight, those of norms too, is some random number."""
     torch.manual_seed(1)
-    channels, multiples, attended = (64, (1, 2), {8, 4}) if kind == "adm" else (32, (1, 2, 2), {4})
+    channels, multiples, attended = (64, (1, 2), {8, 4}) if kind == "adm" else (16, (2, 2, 2), {4})
     network = Network(kind, size, channels, multiples, 2 if kind == "ddpmpp" else 1, attended, classes).eval()
     with torch.no_grad():
         for weights in network.parameters():
@@ -84,7 +84,7 @@ def test_it_says_what_it_read_and_has_a_null_row_only_where_one_was_trained() ->
     denoiser = EDM.convert(tensors(original()), Untold())
     assert denoiser.said[:2] == (
         "DDPM++: 3×8×8 images, 5 classes",
-        "channels 32, 64, 64; 2 blocks a level; attention at 4×4, the middle",
+        "channels 32, 32, 32; 2 blocks a level; attention at 4×4, the middle",
     )
     assert denoiser.model.config.num_class_embeds == 5 and denoiser.model.config.dropout == 0.13
     assert EDM.convert(tensors(original()), WITH_NULL).model.config.num_class_embeds == 6
@@ -112,7 +112,7 @@ NONE: dict[str, torch.Tensor | None] = {}
         ({"model.enc.8x8_conv.weight": None}, Untold(), "^lacks enc.8x8_conv.weight, by which its layout is known"),
         ({"model.dec.2x2_in0.qkv.bias": None}, Untold(), "^lacks dec.2x2_in0.qkv.bias$"),
         ({"model.enc.8x8_aux_skip.weight": torch.zeros(1)}, Untold(), "^has enc.8x8_aux_skip.weight, which its layout"),
-        ({"model.map_layer1.bias": torch.zeros(3)}, Untold(), "^map_layer1.bias is 3 where 128 belongs$"),
+        ({"model.map_layer1.bias": torch.zeros(3)}, Untold(), "^map_layer1.bias is 3 where 64 belongs$"),
         ({"model.enc.4x4_down.conv0.resample_filter": torch.ones(1, 1, 2, 2)}, Untold(), "not the filter of the other"),
         ({"u": torch.zeros(1001)}, Untold(), "it is of iDDPMPrecond, .* so its ε on a schedule of β is not its own"),
         (NONE, Untold(preconditioning="iddpm"), "preconditioning 'iddpm' is none of edm, vp, ve"),
