@@ -35,6 +35,7 @@ from trainables.registry import outside
 
 TRACK = "track"
 # Flags that a track has no use for, or that say something else in it: it has its own of the latter.
+MOST_FAULTS = 20  # of one file that are told
 OTHERWISE = {"target", "forget", "fid_budget", "confirm", "log_format"}
 
 EPILOG = """\
@@ -45,6 +46,8 @@ examples:
   python -m sweep.track --model unlearned/ --forget 3                        a model of your own, unlearned elsewhere
   python -m sweep.track --resume runs/track-…                                go on with one that was stopped
   python -m sweep.track compare runs/track-A runs/track-B                    line by line, or why not
+  python -m sweep.track validate results.json                                whether it is a track's results
+  python -m sweep.track merge runs/track-A theirs.json merged/               one leaderboard of several
 """
 
 
@@ -186,8 +189,8 @@ def describe(plan: TrackPlan) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     with resumable("sweep.track") as begun:
-        if argv[:1] == ["compare"]:
-            return _compare(argv[1:])
+        if argv[:1] and argv[0] in OF_RESULTS:
+            return OF_RESULTS[argv[0]](argv[1:])
         args = parser().parse_args(argv)
         credentials.refuse(args)
         progress = Progress(verbose=args.verbose)
@@ -255,6 +258,57 @@ def _compare(argv: Sequence[str]) -> int:
 
     print(leaderboard.compare(Path(args.a), Path(args.b)), end="")
     return 0
+
+
+def _validate(argv: Sequence[str]) -> int:
+    p = Parser(
+        "python -m sweep.track validate",
+        description="Say whether files are a track's results, as sweep/track/results.schema.json has them.",
+    )
+    p.add_argument("files", nargs="+", metavar="FILE", help="a results.json, or a track's folder")
+    from sweep.track import results_file
+
+    wrong = 0
+    for place in p.parse_args(argv).files:
+        path = results_file.file_of(place)
+        try:
+            results = results_file.content(path)
+            found = results_file.faults(results)
+        except UsageError as error:
+            print(error, file=sys.stderr)
+            wrong += 1
+            continue
+        for fault in found[:MOST_FAULTS]:
+            print(f"{path}: {fault}", file=sys.stderr)
+        if len(found) > MOST_FAULTS:
+            print(f"{path}: and {len(found) - MOST_FAULTS} more", file=sys.stderr)
+        if not found:
+            print(f"{path}: {results_file.summary(results)}")
+        wrong += bool(found)
+    if wrong:
+        raise UsageError(f"{wrong} of the files named {'is' if wrong == 1 else 'are'} no track's results")
+    return 0
+
+
+def _merge(argv: Sequence[str]) -> int:
+    p = Parser(
+        "python -m sweep.track merge", description="Make one leaderboard of several tracks' results, or say why not."
+    )
+    p.add_argument("files", nargs="+", metavar="FILE", help="a results.json, or a track's folder; two at least")
+    p.add_argument("folder", metavar="OUT", help="a new folder for the leaderboard; one that holds files is refused")
+    args = p.parse_args(argv)
+    folder = Path(args.folder)
+    if len(args.files) < 2:
+        raise UsageError("name two files at least, and the new folder: merge A B … OUT")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: exists and is not an empty folder; a leaderboard is written in one of its own")
+    from sweep.track import leaderboard
+
+    print(leaderboard.merge(args.files, folder), end="")
+    return 0
+
+
+OF_RESULTS = {"compare": _compare, "validate": _validate, "merge": _merge}
 
 
 if __name__ == "__main__":

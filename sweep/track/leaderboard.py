@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -17,8 +18,11 @@ from sweep.records.whole import write_whole
 from sweep.relearning.recovery import aurc_by_seed, relearning
 from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import Point, share_difference, share_estimate
+from sweep.track.merge import distinct, merged
 from sweep.track.page import render_track
 from sweep.track.reading import Track, incomparable, read_track
+from sweep.track.results_file import NAME as RESULTS
+from sweep.track.results_file import as_text, file_of, read_results, track_of, write_results
 from sweep.track.scoring import COLUMNS, Scorer, rank, values
 from sweep.track.shortfalls import shortfalls
 
@@ -44,18 +48,24 @@ RECOVERY = pa.schema([*_WHOSE, pa.field("attack_step", pa.int32()), *_INTERVAL],
 
 
 def write(run: Path) -> None:
-    """``leaderboard.parquet``, ``recovery.parquet``, ``leaderboard.md`` and the page ``report.html`` of a track."""
+    """``results.json``, the tables of it, and the page ``report.html`` of a track."""
     track = read_track(run)
     scorer = Scorer(track)
+    write_results(track, run)
+    write_tables(scorer, run)
+    write_whole(run / "report.html", render_track(track, scorer))
+
+
+def write_tables(scorer: Scorer, folder: Path) -> None:
+    """``leaderboard.parquet``, ``recovery.parquet`` and ``leaderboard.md``."""
     for name, schema, rows in (
         ("leaderboard", SCORES, list(score_rows(scorer))),
         ("recovery", RECOVERY, list(recovery_rows(scorer))),
     ):
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
-        write_whole(run / f"{name}.parquet", sink.getvalue().to_pybytes())
-    write_whole(run / "leaderboard.md", markdown(track, scorer))
-    write_whole(run / "report.html", render_track(track, scorer))
+        write_whole(folder / f"{name}.parquet", sink.getvalue().to_pybytes())
+    write_whole(folder / "leaderboard.md", markdown(scorer.track, scorer))
 
 
 def show(run: Path) -> int:
@@ -66,6 +76,7 @@ def show(run: Path) -> int:
         ("the page", run / "report.html"),
         ("the table", run / "leaderboard.md"),
         ("every figure", f"{run / 'leaderboard.parquet'}, {run / 'recovery.parquet'}"),
+        ("to be merged", f"{run / 'results.json'}: python -m sweep.track merge"),
         ("against another", f"python -m sweep.track compare {run} OTHER"),
     ):
         print(f"{what:16s} {where}")
@@ -189,6 +200,26 @@ def compare(a: Path, b: Path) -> str:
             intervals = [interval(share_estimate(list(points.values()))) for points in aurcs]
             out.append(f"  {entry:<{wide}}{intervals[0]:<24}{intervals[1]:<24}{interval(share_difference(*aurcs))}")
     return "\n".join(out) + "\n"
+
+
+def merge(places: Sequence[str], folder: Path) -> str:
+    """Write one leaderboard of several results files, and their results as one file, into a new folder; returns it as text.
+
+    UsageError, with what they differ in, where their figures may not stand in one table.
+    """
+    files = [file_of(place) for place in places]
+    whole = merged({file: read_results(file) for file in distinct(files)})
+    scorer = Scorer(track_of(whole, folder))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(
+        dir=folder.parent, prefix=f".{folder.name}."
+    ) as half:  # the folder is whole or is not there
+        made = Path(half) / folder.name
+        made.mkdir()
+        write_whole(made / RESULTS, as_text(whole))
+        write_tables(scorer, made)
+        made.replace(folder)
+    return f"{text(scorer)}{folder / 'leaderboard.md'}\n"
 
 
 def _aurcs(scorer: Scorer, entry: str, attack: str, forgets: list[str]) -> Mapping[int, Point]:

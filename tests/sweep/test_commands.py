@@ -26,6 +26,7 @@ COMMANDS = (
     "repair",
     "gc",
     "cluster",
+    "import_checkpoint",
     "train_text2image",
 )
 ROOT = Path(__file__).parents[2]

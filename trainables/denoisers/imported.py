@@ -14,10 +14,12 @@ from safetensors import SafetensorError
 
 from trainables.data import Dataset
 from trainables.denoisers.dit import DiT, class_tables
+from trainables.denoisers.edm_unet import EDMUNet
 from trainables.denoisers.encoding import encoded_prompts
+from trainables.denoisers.json_files import read_json
 from trainables.denoisers.layout import folder_of
-from trainables.denoisers.models import AttributeEmbedding, build, model_facts, plain_config
-from trainables.denoisers.parts import PARTS, TRANSFORMERS, variant_in
+from trainables.denoisers.models import AttributeEmbedding, model_facts, plain_config
+from trainables.denoisers.parts import EDM_UNET, PARTS, TRANSFORMERS, variant_in
 from trainables.denoisers.prompts import KIND, Prompts, load_prompts, put_prompts
 from trainables.denoisers.recipes import DIT, SDXL, UNET, Pretrained
 from trainables.denoisers.text_pipelines import check_installed
@@ -130,14 +132,15 @@ def imported_model(pretrained: Pretrained, dataset: Dataset) -> torch.nn.Module:
     """
     if pretrained.kind == DIT:
         return _dit(pretrained)
-    model = _read(UNet2DModel, pretrained, UNET)
+    declared = read_json(_folder(pretrained, UNET) / "config.json", "the pipeline's denoiser is not there")
+    model = _read(EDMUNet if declared.get("_class_name") == EDM_UNET else UNet2DModel, pretrained, UNET)
     if not pretrained.classes:
         return model
     table = model.class_embedding.weight.detach()
     classes = table[: dataset.conditions] if not pretrained.rows else table[list(pretrained.rows)]
     null = table[dataset.conditions :] if pretrained.null else classes.mean(dim=0, keepdim=True)
     table = torch.cat([classes, null])
-    ours = build(plain_config(model) | {"num_class_embeds": len(table)})
+    ours = type(model)(**plain_config(model) | {"num_class_embeds": len(table)})
     ours.load_state_dict(dict(model.state_dict()) | {"class_embedding.weight": table})
     return _with_attributes(ours, len(dataset.attributes)) if dataset.attributes else ours
 

@@ -17,6 +17,7 @@ from diffusers import DiTTransformer2DModel, UNet2DModel
 
 from trainables.data import Dataset, Images
 from trainables.denoisers.dit import DiT
+from trainables.denoisers.edm_unet import EDMUNet
 from trainables.denoisers.prompts import load_prompts
 from trainables.denoisers.recipes import BaseModel, Recipe
 from trainables.denoisers.text_unet import TextUNet
@@ -104,7 +105,7 @@ def plain_config(model: Any) -> dict[str, Any]:
     return {name: value for name, value in json.loads(model.to_json_string()).items() if name in known}
 
 
-def model_facts(model: UNet2DModel | DiT | TextUNet, recipe: Any) -> dict[str, Any]:
+def model_facts(model: UNet2DModel | DiT | EDMUNet | TextUNet, recipe: Any) -> dict[str, Any]:
     """What a sidecar says of a model: enough to build it again. `recipe` is a dataclass, `BaseModel` or `Pretrained`.
 
     Of a text U-Net it names the artifact of its prompts, and says what it predicts.
@@ -113,7 +114,7 @@ def model_facts(model: UNet2DModel | DiT | TextUNet, recipe: Any) -> dict[str, A
         prediction = recipe.noise_schedule().config["prediction_type"]
         told = {"prompts": model.prompts.key, "prediction": prediction}
         return {"text_unet": plain_config(model), **told, "attributes": 0, "recipe": asdict(recipe)}
-    part = "transformer" if isinstance(model, DiT) else "unet"
+    part = "transformer" if isinstance(model, DiT) else "edm_unet" if isinstance(model, EDMUNet) else "unet"
     attributes = getattr(model.class_embedding, "attributes", 0)
     return {part: plain_config(model), "attributes": attributes, "recipe": asdict(recipe)}
 
@@ -133,6 +134,8 @@ def _unset(facts: Mapping[str, Any]) -> torch.nn.Module:
     """The model that a sidecar describes, before it has weights."""
     if "transformer" in facts:
         return DiT(**facts["transformer"])
+    if "edm_unet" in facts:
+        return EDMUNet(**facts["edm_unet"])
     if "text_unet" in facts:
         return TextUNet(**facts["text_unet"])
     return build(facts["unet"], facts["attributes"])

@@ -24,11 +24,15 @@ _SHARD = r"\w[\w.-]*\.safetensors"
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a pipeline: whose classes it may be of, and what its file of weights is called; a tokenizer has none."""
+    """One part of a pipeline: whose classes it may be of, and what its file of weights is called; a tokenizer has none.
+
+    `here` is the module and the class of this project's own that it may be of instead, as diffusers declares one.
+    """
 
     library: str
     classes: tuple[str, ...]
     weights: str = "diffusion_pytorch_model"
+    here: tuple[str, ...] = ()
 
 
 _VAE = Part(DIFFUSERS, ("AutoencoderKL",))
@@ -46,8 +50,10 @@ _DIT = Part(
     DIFFUSERS, ("DiTTransformer2DModel", "Transformer2DModel")
 )  # the latter is what DiT was called in older files
 
+EDM_UNET = "EDMUNet"
+
 PARTS: dict[str, dict[str, Part]] = {  # by a pipeline's kind; the first part of each is the denoiser
-    UNET: {UNET: Part(DIFFUSERS, ("UNet2DModel",))},
+    UNET: {UNET: Part(DIFFUSERS, ("UNet2DModel",), here=("trainables.denoisers.edm_unet", EDM_UNET))},
     DIT: {DIT: _DIT, "vae": _VAE},
     SD: _STABLE_DIFFUSION,
     SDXL: _STABLE_DIFFUSION | {"text_encoder_2": _CLIP_WITH_PROJECTION, "tokenizer_2": _TOKENIZER},
@@ -68,6 +74,8 @@ _ABOUT_WORDS = ("tokenizer_config.json", "special_tokens_map.json", "added_token
 def check_part(root: Path, name: str, part: Part, declared: Any) -> None:
     """ValueError unless ``model_index.json`` declares the part as one of its classes and its files are in its folder."""
     where = root / "model_index.json"
+    if part.here and declared == list(part.here):
+        declared = [part.library, part.classes[0]]
     if not isinstance(declared, list) or len(declared) != 2 or declared[0] not in (DIFFUSERS, TRANSFORMERS):
         if declared is None or declared == [None, None]:
             raise ValueError(f"{where}: it has no {name}, and a pipeline of this class cannot do without")

@@ -16,9 +16,18 @@ from trainables.data import Dataset
 from trainables.denoisers import text_pipelines
 from trainables.denoisers.json_files import read_json, sides, whole
 from trainables.denoisers.layout import folder_of, scheduler_of
-from trainables.denoisers.parts import PARTS, PIPELINES, all_files, check_part, files_of, halves_to_fetch, to_fetch
+from trainables.denoisers.parts import (
+    EDM_UNET,
+    PARTS,
+    PIPELINES,
+    all_files,
+    check_part,
+    files_of,
+    halves_to_fetch,
+    to_fetch,
+)
 from trainables.denoisers.recipes import DIT, UNET, Pretrained
-from trainables.sampling.noise_schedule import schedule_from
+from trainables.sampling.noise_schedule import EPSILON, NoiseSchedule, schedule_from
 
 
 def read_pipeline(folder: str, source: str = "", commit: str = "", rows: tuple[int, ...] = ()) -> Pretrained:
@@ -41,7 +50,7 @@ def read_pipeline(folder: str, source: str = "", commit: str = "", rows: tuple[i
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from None
     if kind == UNET:
-        about = _unet(root, model)
+        about = _edm(root, model, schedule) if model.get("_class_name") == EDM_UNET else _unet(root, model)
     elif kind == DIT:
         about = _dit(root, model)
     else:
@@ -187,6 +196,19 @@ def _unet(root: Path, config: dict[str, Any]) -> dict[str, Any]:
         )
     shape = (channels, *sides(config, where))
     classes = whole(config, "num_class_embeds", 0, where)
+    return {"shape": shape, "image_shape": shape, "classes": classes, "null": False}
+
+
+def _edm(root: Path, config: dict[str, Any], schedule: NoiseSchedule) -> dict[str, Any]:
+    """An EDM network, which has the schedule that it gives ε on in its own file too."""
+    where = folder_of(root, UNET) / "config.json"
+    for name in ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end"):
+        if config.get(name) != getattr(schedule, name) or schedule.trained_betas or schedule.prediction_type != EPSILON:
+            raise ValueError(
+                f"{where}: its {name} is not the scheduler's: its ε is right on one schedule alone; import the checkpoint again"
+            )
+    channels, classes = whole(config, "in_channels", 3, where), whole(config, "num_class_embeds", 0, where)
+    shape = (channels, *sides(config, where))
     return {"shape": shape, "image_shape": shape, "classes": classes, "null": False}
 
 

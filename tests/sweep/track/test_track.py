@@ -167,6 +167,29 @@ def test_a_track_against_itself_differs_in_nothing(track: Path) -> None:
     assert len(rows) == 4 and all(re.search(r"   0\.0+ \[-(0\.\d+), \1\]$", line) for line in rows)
 
 
+def test_its_results_file_is_valid_and_gives_its_own_leaderboard_again(
+    track: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", str(track)]) == 0
+    assert "version 1: dimum, label_swap; data digits, forget 3, 7; 2 attacks to step 3; 16" in capsys.readouterr().out
+    halves = []
+    for entry in ("dimum", "label_swap"):
+        half = json.loads((track / "results.json").read_text())
+        half["entries"] = [e for e in half["entries"] if e["name"] == entry]
+        half["replicates"] = [r for r in half["replicates"] if r["entry"] in (entry, "control-base", "control-retrain")]
+        halves.append(tmp_path / f"{entry}.json")
+        halves[-1].write_text(json.dumps(half))
+    assert main(["merge", *map(str, halves), str(tmp_path / "merged")]) == 0
+    for name in ("leaderboard", "recovery"):
+        ours, theirs = (
+            pq.read_table(folder / f"{name}.parquet").to_pylist() for folder in (track, tmp_path / "merged")
+        )
+        assert ours and ours == theirs
+    said = capsys.readouterr().out
+    assert "label_swap" in said and "dimum" in said and said.endswith("merged/leaderboard.md\n")
+    assert main(["validate", str(tmp_path / "merged")]) == 0
+
+
 def test_a_track_that_is_older_than_a_column_is_compared_all_the_same(track: Path, tmp_path: Path) -> None:
     older = Path(shutil.copytree(track, tmp_path / "older"))
     for file in (older / "records" / "replicates").glob("*.parquet"):
