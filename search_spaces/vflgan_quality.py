@@ -1,4 +1,4 @@
-"""Which nets and training let VFLGAN make rows that are near the real ones, together and not only party by party?
+"""Which nets and training let VFLGAN make rows that are near the real ones, whole and not only party by party?
 
 VFLGAN (arXiv 2404.09722) lets parties that hold different columns of the same rows train a generator each, on one z, with a
 server that judges their parts together. VertiGAN (PoPETs 2023(2)), reconstructed, is searched beside it over the same ranges:
@@ -67,10 +67,10 @@ SPACE = SearchSpace(
     name="vflgan_quality",
     question="How near do VFLGAN's synthetic rows come to real ones, whole and across parties, and how near VertiGAN's?",
     arms=(VFLGAN, VERTIGAN),
-    objectives=(Objective("fd", "minimise"), Objective("dependence_error", "minimise")),
+    objectives=(Objective("fd", "minimise"), Objective("party_fd", "minimise")),
     constraints=(
         Constraint("fd", at_most="blind_fd"),
-        Constraint("dependence_error", at_most="blind_dependence_error"),
+        Constraint("party_fd", at_most="blind_party_fd"),
     ),
     references=("arXiv 2404.09722 (VFLGAN)", "PoPETs 2023(2) (VertiGAN)"),
     procedure="federated",

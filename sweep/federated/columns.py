@@ -14,7 +14,7 @@ from sweep.space.find import family_folder
 # Bounds that the prepare phase finds.
 WANTED_EPSILON = "wanted_epsilon"
 BLIND_FD, SHUFFLED_FD = "blind_fd", "shuffled_fd"
-BLIND_DEPENDENCE = "blind_dependence_error"
+BLIND_PARTY_FD = "blind_party_fd"
 
 ALL = "all"  # the series of whole rows among those of parties
 SYNTHETIC = "synthetic"  # the kind of samples that shares are of

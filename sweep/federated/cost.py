@@ -16,7 +16,7 @@ _STEP_S = {"vflgan": 4.8e-3, "vertigan": 3.8e-3, CENTRAL: 2.6e-3, INDEPENDENT: 4
 _PER_RECORD = 1.6  # times as long
 _USUAL_WORK = 64 * (64 + 128)  # batch × (row + hidden layer) that these are of
 _FIXED_SHARE = 0.7  # of a small step: overhead of calls, whatever their size
-_SCORE_S, _START_S, _JUDGE_S, _TABLE_S = 4.0, 25.0, 20.0, 3.0
+_SCORE_S, _START_S, _JUDGE_S, _TABLE_S = 2.0, 30.0, 15.0, 1.0
 
 
 def estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sweep.federated import page_curves, page_tables
-from sweep.federated.columns import BLIND_FD, SHUFFLED_FD, SYNTHETIC, WANTED_EPSILON
+from sweep.federated.columns import BLIND_FD, BLIND_PARTY_FD, SHUFFLED_FD, SYNTHETIC, WANTED_EPSILON
 from sweep.federated.sections import mechanisms, proven
 from sweep.procedures.panels import (
     Caption,
@@ -70,7 +70,11 @@ class FederatedPanels(NoPanels):
     def lines(self, sweep: Sweep) -> Sequence[Line]:
         """What rows without a dependence between parties have, what knows nothing has, and the ε wanted."""
         drawn = {objective.metric for objective in sweep.objectives}
-        named = ((SHUFFLED_FD, "fd", "parties shuffled"), (BLIND_FD, "fd", "schema alone"))
+        named = (
+            (SHUFFLED_FD, "fd", "parties shuffled"),
+            (BLIND_FD, "fd", "schema alone"),
+            (BLIND_PARTY_FD, "party_fd", "schema alone"),
+        )
         lines = [Line(metric, sweep.prepared[word], name) for word, metric, name in named if word in sweep.prepared]
         if WANTED_EPSILON in sweep.prepared:
             lines.append(Line("epsilon", sweep.prepared[WANTED_EPSILON], "ε wanted"))

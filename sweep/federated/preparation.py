@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from sweep.errors import UsageError
-from sweep.federated.columns import BLIND_DEPENDENCE, BLIND_FD, SHUFFLED_FD, WANTED_EPSILON
+from sweep.federated.columns import BLIND_FD, BLIND_PARTY_FD, SHUFFLED_FD, WANTED_EPSILON
 from sweep.federated.question import CERTIFIED, mechanism_of
 from sweep.federated.setup import Setup
 from sweep.federated.specs import Specs
@@ -115,7 +115,7 @@ class Preparation:
             WANTED_EPSILON: self.plan.setup.epsilon,
             BLIND_FD: fd[BLIND],
             SHUFFLED_FD: fd[SHUFFLED],
-            BLIND_DEPENDENCE: floors[BLIND]["dependence_error"][0],
+            BLIND_PARTY_FD: floors[BLIND]["party_fd"][0],
             "floors": floors,
             **_rows_and_judges(made),
             "finished_at": dt.datetime.now(dt.UTC).isoformat(),

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.federated.columns import (
-    BLIND_DEPENDENCE,
     BLIND_FD,
+    BLIND_PARTY_FD,
     SHUFFLED_FD,
     WANTED_EPSILON,
     columns,
@@ -95,7 +95,7 @@ PROCEDURE = Procedure(
         WANTED_EPSILON: "the ε wanted",
         BLIND_FD: "the fd of rows that know the schema alone",
         SHUFFLED_FD: "the fd of real rows whose parties are shuffled",
-        BLIND_DEPENDENCE: "the dependence error of rows that know the schema alone",
+        BLIND_PARTY_FD: "the party_fd of rows that know the schema alone",
     },
     estimated_on="timed with digits on a CPU, scaled by the nets' size",
     traces=_traces,
