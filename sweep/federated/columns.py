@@ -40,7 +40,6 @@ _AXES = (
     column("round", pa.int32(), "critic steps so far, in each of which parties and server exchange once", "steps"),
 )
 _ACTIVITIES = (
-    column("partitioning_s", pa.float64(), "of wall_s: canaries, coins and parties", "seconds"),
     column("training_s", pa.float64(), "of wall_s: critic and generator steps", "seconds"),
     column("sampling_s", pa.float64(), "of wall_s: synthesising rows", "seconds"),
     column("scoring_s", pa.float64(), "of wall_s: distances, correlations, classifiers", "seconds"),

@@ -43,7 +43,7 @@ def _trial(plan: Plan[Setup], arm: Arm) -> float:
 
 
 def _control(plan: Plan[Setup], name: str) -> float:
-    return _training(plan, name, control_settings(name), per_record=False) + _SCORE_S
+    return _training(plan, name, control_settings(plan, name), per_record=False) + _SCORE_S
 
 
 def _training(plan: Plan[Setup], synthesizer: str, settings: dict[str, Any], per_record: bool) -> float:

@@ -22,7 +22,7 @@ def curves(sweep: Sweep) -> Curves:
     """Whole rows first, then the parties in their order."""
     return Curves(
         METRIC,
-        Axes("rounds of training", "fd", (), "round"),
+        Axes("rounds of training", "fd", _marked(sweep), "round"),
         tuple(map(_series, _parties(sweep))),
         title="Fréchet distance by round",
         nothing="No round recorded yet",
@@ -67,6 +67,14 @@ def _chosen(sweep: Sweep) -> Iterator[tuple[str, str, str]]:
 def _parties(sweep: Sweep) -> Sequence[str]:
     """Every party with curves, whole rows first."""
     return sorted({place["party"] for place in sweep.places}, key=lambda party: (party != ALL, party))
+
+
+def _marked(sweep: Sweep) -> tuple[int, ...]:
+    """Round numbers, in both senses, up to the longest training's end: five at most."""
+    last = max((place["round"] for place in sweep.places), default=0)
+    sizes = (base * 10**power for power in range(7) for base in (1, 2, 5))
+    apart = next(size for size in sizes if last <= 5 * size)
+    return tuple(range(0, last + 1, apart))
 
 
 def _series(party: str) -> Series:

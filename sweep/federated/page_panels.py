@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sweep.federated import page_curves, page_tables
-from sweep.federated.columns import BLIND_FD, BLIND_PARTY_FD, SHUFFLED_FD, SYNTHETIC, WANTED_EPSILON
+from sweep.federated.columns import SHUFFLED_FD, SYNTHETIC, WANTED_EPSILON
 from sweep.federated.sections import mechanisms, proven
 from sweep.procedures.panels import (
     Caption,
@@ -56,7 +56,7 @@ class FederatedPanels(NoPanels):
         references = " or ".join(key[:12] for key in facts["reference"]) or "not recorded"
         return Caption(
             subject=f"of {sweep.plan['data']}, {mechanisms(sweep)}",
-            lines="Dashed lines: real rows whose parties are shuffled, and rows that know the schema alone.",
+            lines="Dashed lines: real rows whose parties are shuffled, the ε wanted, and controls that have no ε.",
             facts=(
                 f"N: {' or '.join(facts['synthetic_rows']) or '?'} synthetic rows.",
                 f"Features: {' or '.join(facts['feature_network']) or 'not recorded'}; public rows' statistics {references}.",
@@ -68,16 +68,18 @@ class FederatedPanels(NoPanels):
         return CONTROLS
 
     def lines(self, sweep: Sweep) -> Sequence[Line]:
-        """What rows without a dependence between parties have, what knows nothing has, and the ε wanted."""
+        """What rows without a dependence between parties have, the ε wanted, and controls that have none."""
         drawn = {objective.metric for objective in sweep.objectives}
-        named = (
-            (SHUFFLED_FD, "fd", "parties shuffled"),
-            (BLIND_FD, "fd", "schema alone"),
-            (BLIND_PARTY_FD, "party_fd", "schema alone"),
-        )
-        lines = [Line(metric, sweep.prepared[word], name) for word, metric, name in named if word in sweep.prepared]
+        lines = []
+        if SHUFFLED_FD in sweep.prepared:
+            lines.append(Line("fd", sweep.prepared[SHUFFLED_FD], "parties shuffled"))
         if WANTED_EPSILON in sweep.prepared:
             lines.append(Line("epsilon", sweep.prepared[WANTED_EPSILON], "ε wanted"))
+        if "epsilon" in drawn:  # those without an ε have no place on the front
+            for name in ("control-central", "control-real"):
+                fd = sweep.controls[name].value("fd") if name in sweep.controls else None
+                if fd is not None:
+                    lines.append(Line("fd", fd, f"{CONTROLS[name].name}, no ε"))
         return [line for line in lines if line.metric in drawn]
 
     def curves(self, sweep: Sweep) -> Curves:

@@ -31,7 +31,7 @@ def privacy(sweep: Sweep, trials: Sequence[Trial]) -> Table:
         "ε that is certified, claimed and audited",
         (Heading("trial", "words"), *map(Heading, _COLUMNS.values())),
         tuple(map(_row, first)),
-        "A dash: no such ε. Of the control of private rows the audit finds nearly its ceiling, for it publishes what it was given.",
+        "A dash: no such ε. Of the control of private rows the audit finds its ceiling, for that publishes what it was given.",
         folded=tuple(map(_row, others)),
         summary=f"The other {len(others)} trials" if others else "",
     )

@@ -163,6 +163,22 @@ class Setup:
         ),
     )
 
+    control_steps: int = flag(
+        2000,
+        "--control-steps",
+        "critic steps of the controls, which have no mechanism (default: %(default)s)",
+        MODELS,
+        metavar="N",
+        check=at_least(1),
+        words=Words(
+            "controls",
+            lambda n, _: (
+                f"central (sees all columns) and independent (sees no dependence), {n} steps each without a mechanism; real "
+                "(private rows themselves)"
+            ),
+        ),
+    )
+
     @classmethod
     def asked(cls, values: dict[str, Any], tell: Callable[[str], None] = lambda _: None) -> Setup:
         """Of these values; every other is decided by default."""
@@ -171,10 +187,13 @@ class Setup:
     @property
     def source(self) -> Source:
         """The rows and their parties; UsageError where there are none such, or they cannot be divided so."""
-        from trainables.federated.sources import source
+        from trainables.federated.sources import Undivided, source
 
         try:
             return source(self.data, self.data_folder, self.image_size, self.data_limit, self.split, self.party)
+        except Undivided as error:
+            flag_of = f"--party {' --party '.join(self.party)}" if self.party else f"--split {self.split}".strip()
+            raise UsageError(f"{flag_of}: {error}") from error
         except (ValueError, OSError) as error:
             elsewhere = "a folder is needed" in str(error) or "no such folder" in str(error)
             mend = "; say where with --data-folder DIR" if elsewhere else ""
@@ -215,7 +234,7 @@ class Setup:
         return f"synthesizer {arm.method}, mechanism {mechanism_of(arm)}"
 
     def more_words(self, space: SearchSpace) -> Iterator[tuple[Words, str]]:
-        """What the printed plan says beside the flags' own words: of a folder, the ε wanted, and the controls."""
+        """What the printed plan says beside the flags' own words: of a folder, the ε wanted and what it is of."""
         for heading, text in self.source.notes:
             yield Words(heading), text
         mechanisms = {mechanism_of(arm) for arm in space.arms}
@@ -226,7 +245,3 @@ class Setup:
             yield Words("privacy"), f"ε ≤ {self.epsilon:g} at {delta} as its authors claim it; nothing is proven"
         if mechanisms == {"none"}:
             yield Words("privacy"), "none: rows are learnt from as they are"
-        yield (
-            Words("controls"),
-            "central (sees all columns), independent (sees no dependence), real (private rows themselves)",
-        )

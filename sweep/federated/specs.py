@@ -17,8 +17,7 @@ from trainables.federated.stages.synthesise import synthetic_key
 from trainables.federated.stages.training import look_key, synthesizer_key, training_key
 
 CENTRAL, INDEPENDENT = "central", "independent"
-# Without a mechanism, and with the usual nets: what these can do at all.
-_CONTROL_STEPS, _CONTROL_BATCH = 2000, 64
+_CONTROL_BATCH = 64
 _LARGEST_PART = 3  # a batch is a third of the rows at most
 
 
@@ -49,7 +48,7 @@ class Specs:
     def of_control(self, control: str, replicate: int) -> TrialSpec:
         """A replicate of a control, trained without a mechanism."""
         return self._spec(
-            control_name(control), replicate, "none", control_settings(control, self.private_rows), control
+            control_name(control), replicate, "none", control_settings(self.plan, control, self.private_rows), control
         )
 
     def parameters_of(self, arm: Arm, replicate: Row) -> dict[str, Any] | None:
@@ -91,9 +90,10 @@ class Specs:
         )
 
 
-def control_settings(control: str, private_rows: int = _LARGEST_PART * _CONTROL_BATCH) -> dict[str, Any]:
-    """How a control is trained, on so many rows; real rows are not."""
+def control_settings(
+    plan: Plan[Setup], control: str, private_rows: int = _LARGEST_PART * _CONTROL_BATCH
+) -> dict[str, Any]:
+    """How a control is trained on so many rows, without a mechanism and with the usual nets; real rows are not."""
     if control == REAL:
         return {}
-    batch = max(2, min(_CONTROL_BATCH, private_rows // _LARGEST_PART))
-    return {"steps": _CONTROL_STEPS, "batch": batch}
+    return {"steps": plan.setup.control_steps, "batch": max(2, min(_CONTROL_BATCH, private_rows // _LARGEST_PART))}

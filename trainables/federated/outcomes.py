@@ -18,7 +18,8 @@ FIGURES = (
     ),
     Figure(
         "party_fd",
-        description="the same of one party's columns alone, of the party that is worst: marginals, whatever their coupling",
+        description="squared Fréchet distance of one party's columns to public rows' own, of the party that is worst: marginals, "
+        "whatever their coupling",
         direction="minimise",
         over="synthetic",
     ),
@@ -31,7 +32,7 @@ FIGURES = (
     ),
     Figure(
         "within_error",
-        description="the same over pairs of columns that one party holds",
+        description="mean |difference of Pearson's r| from public rows, over pairs of columns that one party holds",
         unit="correlation",
         direction="minimise",
         over="synthetic",
@@ -53,13 +54,15 @@ FIGURES = (
     ),
     Figure(
         "utility_gap",
-        description="accuracy of one trained on as many public rows less that: what is lost by training on synthetic rows",
+        description="accuracy on test rows of a random forest trained on public rows, less that of one trained on as many "
+        "synthetic rows",
         direction="minimise",
         over="synthetic",
     ),
     Figure(
         "fd_private",
-        description="fd to the rows that were trained on; it is no part of what epsilon covers, and nothing is chosen by it",
+        description="fd to the rows that were trained on, not to public ones; no part of what epsilon covers, and nothing is "
+        "chosen by it",
         direction="minimise",
         over="synthetic",
     ),
@@ -88,13 +91,13 @@ FIGURES = (
     ),
     Figure(
         "audited_epsilon_published",
-        description="the same bound from published rows alone",
+        description="lower bound of ε from published rows alone, at the same confidence",
         direction="minimise",
         over="audited",
     ),
     Figure(
         "audited_epsilon_critics",
-        description="the same bound from critics alone, which parties and server hold after training",
+        description="lower bound of ε from critics alone, which parties and server hold after training",
         direction="minimise",
         over="audited",
     ),
@@ -117,7 +120,7 @@ FIGURES = (
     ),
     Figure(
         "membership_auc_critics",
-        description="the same of what critics find real",
+        description="P(critics find a row that was trained on more real than one that was not); .5: nothing is betrayed",
         direction="minimise",
         over="audited",
     ),

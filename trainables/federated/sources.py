@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-
-import torch
+from typing import TYPE_CHECKING
 
 from trainables.data import DATASETS, Dataset, dataset
 from trainables.data._files.layout import fingerprint
@@ -18,9 +17,13 @@ from trainables.federated.encoding import encode
 from trainables.federated.parties import SPLITS as PIXEL_SPLITS
 from trainables.federated.parties import Parties, image_parties, table_parties
 from trainables.federated.schema import Categorical, Schema
-from trainables.federated.tables import SPLITS, TABLES, Table, table
+from trainables.federated.tables import SPLITS, TABLES, WHOLE, Table, split_rows, table
+
+if TYPE_CHECKING:  # who checks a plan only asks who holds what
+    import torch
 
 HALVES, INTERLEAVED, DECLARED = "halves", "interleaved", "declared"
+SCHEMA = "schema.json"
 COLUMN_SPLITS: dict[str, Callable[[Sequence[str]], dict[str, tuple[str, ...]]]] = {
     HALVES: lambda names: {"halves-1": tuple(names[: len(names) // 2]), "halves-2": tuple(names[len(names) // 2 :])},
     INTERLEAVED: lambda names: {"interleaved-1": tuple(names[::2]), "interleaved-2": tuple(names[1::2])},
@@ -28,6 +31,10 @@ COLUMN_SPLITS: dict[str, Callable[[Sequence[str]], dict[str, tuple[str, ...]]]] 
 """By name, which party holds which of a table's columns; ``declared`` is as its schema file says."""
 _PARTY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")  # it becomes a word of the tables and of boards
 ALL = "all"  # the series of whole rows among those of parties
+
+
+class Undivided(ValueError):
+    """Rows are there, and cannot be divided among parties as was asked."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +104,7 @@ def source(
             f"{name}: unknown; tables are {', '.join(TABLES.names())}, images {', '.join(DATASETS.names())}"
         )
     if held:
-        raise ValueError(
-            f"{name}: parties of images hold pixels, not columns; choose a split of {', '.join(PIXEL_SPLITS)}"
-        )
+        raise Undivided(f"{name}: parties of images hold pixels; choose a split of {', '.join(PIXEL_SPLITS)}")
     return _of_images(name, folder, image_size, limit, split or HALVES)
 
 
@@ -110,10 +115,14 @@ def _of_images(name: str, folder: str, image_size: int, limit: int, split: str) 
         raise ValueError(
             f"{name}: its images have no classes, by which parties' halves are told; take another data set"
         )
+    try:
+        parties = image_parties(data.shape, split)
+    except ValueError as error:
+        raise Undivided(f"{name}: {error}") from error
     return Source(
         name,
         split,
-        image_parties(data.shape, split),
+        parties,
         data.conditions,
         partial(_images, data),
         data.fingerprint,
@@ -135,7 +144,9 @@ def _of_table(name: str, folder: str, split: str, held: tuple[str, ...]) -> Sour
     try:
         parties = table_parties(described.schema, _held(described, split, held))
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        if split == DECLARED and not held and described.held:
+            raise ValueError(f"{described.where(SCHEMA, name)}: {error}") from error
+        raise Undivided(f"{name}: {error}") from error
     places = described.schema.places
     label = tuple(places[described.label]) if described.label else ()
     return Source(
@@ -153,15 +164,21 @@ def _of_table(name: str, folder: str, split: str, held: tuple[str, ...]) -> Sour
 
 
 def _encoded(name: str, described: Table, label: tuple[int, ...]) -> dict[str, Split]:
+    import torch
+
     splits = {}
     for split, rows in described.read().items():
         try:
-            numbers = encode(described.schema, rows)
+            numbers = encode(described.schema, rows)  # before it is split: an error names the row of the file
         except ValueError as error:
-            raise ValueError(f"{name}, {split} rows: {error}") from error
+            raise ValueError(f"{described.where(split, name)}: {error}") from error
         labels = numbers[:, list(label)].argmax(dim=1) if label else torch.zeros(len(numbers), dtype=torch.int64)
         splits[split] = Split(numbers, labels)
-    return splits
+    if WHOLE not in splits:
+        return splits
+    whole = splits[WHOLE]
+    parts = {split: torch.from_numpy(numbers) for split, numbers in split_rows(len(whole)).items()}
+    return {split: Split(whole.rows[numbers], whole.labels[numbers]) for split, numbers in parts.items()}
 
 
 def _held(described: Table, split: str, held: tuple[str, ...]) -> Mapping[str, Sequence[str]]:

@@ -31,7 +31,7 @@ class Pipeline(pipeline.Pipeline):
 
     spec: TrialSpec
     bench: Bench
-    activities = ("partitioning", "training", "sampling", "scoring", "auditing")
+    activities = ("training", "sampling", "scoring", "auditing")
 
     def __init__(self, spec: TrialSpec, bench: Bench | None = None) -> None:
         torch.set_num_threads(1)  # two threads on shared cores are slower than one

@@ -32,8 +32,7 @@ class PartitionStage:
         self.bench, self.spec, self.key = bench, spec, partition_key(spec)
 
     def advance(self, watch: Stopwatch, deadline: float) -> bool:
-        with watch("partitioning"):
-            self.canaries = canaries_of(self.bench, self.spec)
+        self.canaries = canaries_of(self.bench, self.spec)
         return True
 
     def save_partial(self) -> None:

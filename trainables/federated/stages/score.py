@@ -43,9 +43,9 @@ class ScoreStage:
             self.distances = {ALL: found.figures["fd"]} | found.of_parties
             self.fd_error = found.fd_error
             self.figures |= useful(bench, self.spec, rows)
-            members = canaries_of(bench, self.spec).members
-            features = features_of(bench, experiment)
-            self.figures["fd_private"] = frechet(rows, members, features)
+            if self.spec.trained:  # of private rows themselves it says nothing
+                members = canaries_of(bench, self.spec).members
+                self.figures["fd_private"] = frechet(rows, members, features_of(bench, experiment))
         # A page may be shown to more people than private rows may be: of these public ones are shown.
         self.shown = (rows if self.spec.trained else rows_of(bench, experiment)["public"].rows)[:SHOWN]
         return True

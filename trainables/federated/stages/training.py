@@ -71,7 +71,7 @@ class Course:
             MECHANISMS[recipe.mechanism],
             recipe.mechanism_settings(plan),
             recipe.schedule,
-            stream(spec.seed, "training"),
+            stream(spec.seed, "training", self.key),  # another table, by its key, has noise of its own
             experiment.device,
             canaries.expected,
         )

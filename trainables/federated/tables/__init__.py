@@ -17,6 +17,7 @@ from trainables.federated.schema import Bounded, Categorical, Schema
 from trainables.registry import Registry
 
 SPLITS = ("private", "public", "test")
+WHOLE = "table"
 _SHARES = (0.6, 0.8)  # of the rows before the public split's end, and before the test split's beginning
 
 
@@ -24,8 +25,9 @@ _SHARES = (0.6, 0.8)  # of the rows before the public split's end, and before th
 class Table:
     """A table's description. `label` names the categorical column that classifiers tell; empty: none.
 
-    `held` says which columns each party holds, where that is declared. `read` gives the splits by name; `files` are what it reads,
-    by name: none of an embedded one. `notes` say what in a folder was taken for what.
+    `held` says which columns each party holds, where that is declared. `read` gives the splits by name, or, by `WHOLE`, all rows
+    that `split_rows` is to split; `files` are what it reads, by name: none of an embedded one. `notes` say what in a folder was
+    taken for what.
     """
 
     schema: Schema
@@ -34,6 +36,11 @@ class Table:
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
+
+    def where(self, what: str, name: str) -> str:
+        """The file of a split's rows, or of the schema, as messages name it; of an embedded table its `name`."""
+        files = (file for file in self.files.values() if what in (file.name, file.stem))
+        return str(next(files, name))
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -75,13 +82,11 @@ def table(name: str, folder: str = "") -> Table:
         raise ValueError(f"{name}: {error}") from error
 
 
-def split_rows(rows: pa.Table) -> dict[str, pa.Table]:
-    """60 % private, 20 % public, 20 % test, by a fixed permutation. ValueError for fewer than ten rows."""
-    if len(rows) < 10:
-        raise ValueError(f"{len(rows)} rows are too few to split into private, public and test ones; give ten or more")
-    order = np.random.default_rng(0).permutation(len(rows))
-    ends = [int(share * len(rows)) for share in _SHARES]
-    return {split: rows.take(part) for split, part in zip(SPLITS, np.split(order, ends), strict=True)}
+def split_rows(rows: int) -> dict[str, np.ndarray]:
+    """By split, the numbers of its rows: 60 % private, 20 % public, 20 % test, by a fixed permutation."""
+    order = np.random.default_rng(0).permutation(rows)
+    ends = [int(share * rows) for share in _SHARES]
+    return dict(zip(SPLITS, np.split(order, ends), strict=True))
 
 
 def bounded_columns(declared: str) -> list[Bounded]:

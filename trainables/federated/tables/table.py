@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from trainables.federated.schema import Schema
 from trainables.federated.table_files import read
-from trainables.federated.tables import SPLITS, Table, register, split_rows
+from trainables.federated.tables import SPLITS, WHOLE, Table, register
 
 SCHEMA = "schema.json"
 _SUFFIXES = (".csv", ".parquet")
@@ -79,18 +79,18 @@ def _held(parties: Any) -> dict[str, tuple[str, ...]]:
 def _files(place: Path) -> dict[str, Path]:
     """The files of rows: ``table`` alone, or one a split. ValueError where it is not clear which they are."""
     found: dict[str, Path] = {}
-    for name in ("table", *SPLITS):
+    for name in (WHOLE, *SPLITS):
         files = [file for suffix in _SUFFIXES if (file := place / f"{name}{suffix}").is_file()]
         if len(files) > 1:
             raise ValueError(f"{place}: holds both {files[0].name} and {files[1].name}; keep one of them there")
         if files:
             found[name] = files[0]
     splits = [name for name in SPLITS if name in found]
-    if "table" in found and splits:
+    if WHOLE in found and splits:
         raise ValueError(
-            f"{place}: holds {found['table'].name} beside {found[splits[0]].name}; keep one kind of them there"
+            f"{place}: holds {found[WHOLE].name} beside {found[splits[0]].name}; keep one kind of them there"
         )
-    if "table" not in found and len(splits) < len(SPLITS):
+    if WHOLE not in found and len(splits) < len(SPLITS):
         lacking = next(name for name in SPLITS if name not in found)
         what = "table.csv or table.parquet" if not splits else f"{lacking}.csv or {lacking}.parquet"
         raise ValueError(f"{place}: no {what}; there the rows are looked for")
@@ -98,9 +98,8 @@ def _files(place: Path) -> dict[str, Path]:
 
 
 def _split_words(files: Mapping[str, Path]) -> str:
-    return ", split 60 : 20 : 20 into private, public and test" if "table" in files else ""
+    return ", split 60 : 20 : 20 into private, public and test" if WHOLE in files else ""
 
 
 def _rows(files: Mapping[str, Path], schema: Schema) -> dict[str, pa.Table]:
-    tables = {name: read(file, schema) for name, file in files.items()}
-    return split_rows(tables["table"]) if "table" in tables else tables
+    return {name: read(file, schema) for name, file in files.items()}

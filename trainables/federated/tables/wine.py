@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from trainables.federated.schema import Categorical, Schema
-from trainables.federated.tables import Table, bounded_columns, register, split_rows
+from trainables.federated.tables import WHOLE, Table, bounded_columns, register
 
 _COLUMNS = """
 alcohol | 11 | 15 | 2
@@ -37,7 +37,7 @@ def _read() -> Mapping[str, pa.Table]:
     bunch = load_wine()
     names = [column.name for column in bounded_columns(_COLUMNS)]
     columns = {name: bunch.data[:, place] for place, name in enumerate(names)}
-    return split_rows(pa.table(columns | {LABEL: [CULTIVARS[number] for number in bunch.target]}))
+    return {WHOLE: pa.table(columns | {LABEL: [CULTIVARS[number] for number in bunch.target]})}
 
 
 @register("wine")
