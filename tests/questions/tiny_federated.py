@@ -9,13 +9,15 @@ RANGES = (
     Int("batch", 8, 24, log=True),
     Int("critic_width", 8, 32, log=True),
 )
-POINT = {"target_epsilon": 20.0, "clip_norm": 1.0, "steps": 40, "batch": 16, "critic_width": 16}
+POINT = {"target_epsilon": 20.0, "clip_norm": 1.0, "steps": 200, "batch": 16, "critic_width": 16}
 
 SPACE = SearchSpace(
     name="tiny_federated",
     question="Does a sweep of federated trials run?",
     arms=(
-        Arm("vflgan", "vflgan", RANGES, start_points=(POINT | {"steps": 400}, POINT), held={"mechanism": "record"}),
+        Arm(
+            "vflgan", "vflgan", RANGES, start_points=(POINT, POINT | {"critic_width": 24}), held={"mechanism": "record"}
+        ),
         Arm("vertigan", "vertigan", RANGES, baseline=True, start_points=(POINT,), held={"mechanism": "record"}),
     ),
     objectives=(Objective("fd", "minimise"), Objective("epsilon", "minimise")),

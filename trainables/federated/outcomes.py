@@ -61,8 +61,8 @@ FIGURES = (
     ),
     Figure(
         "fd_private",
-        description="fd to the rows that were trained on, not to public ones; no part of what epsilon covers, and nothing is "
-        "chosen by it",
+        description="fd to as many rows that were trained on as there are public ones; no part of what epsilon covers, and "
+        "nothing is chosen by it",
         direction="minimise",
         over="synthetic",
     ),

@@ -52,5 +52,9 @@ class PartitionStage:
 def canaries_of(bench: Bench, spec: TrialSpec) -> Canaries:
     """The canaries of a trial's pool, and its members, who are trained on; the seed alone decides them."""
     experiment = spec.experiment
-    pool = rows_of(bench, experiment)["private"].rows
-    return draw(pool, experiment.source.parties, spec.seed, experiment.canaries, experiment.most_canaries)
+
+    def read() -> Canaries:
+        pool = rows_of(bench, experiment)["private"].rows
+        return draw(pool, experiment.source.parties, spec.seed, experiment.canaries, experiment.most_canaries)
+
+    return bench.keep(partition_key(spec), read, canaries_of)

@@ -8,6 +8,7 @@ import torch
 from trainables.federated.experiment import TrialSpec
 from trainables.federated.figures.fidelity import frechet
 from trainables.federated.figures.utility import utility, utility_gap
+from trainables.federated.products.floors import drawn
 from trainables.federated.products.judge import features_of, labels_of
 from trainables.federated.products.reference import compared, compared_inputs
 from trainables.federated.products.rows import rows_of
@@ -44,8 +45,11 @@ class ScoreStage:
             self.fd_error = found.fd_error
             self.figures |= useful(bench, self.spec, rows)
             if self.spec.trained:  # of private rows themselves it says nothing
-                members = canaries_of(bench, self.spec).members
-                self.figures["fd_private"] = frechet(rows, members, features_of(bench, experiment))
+                public, members = rows_of(bench, experiment)["public"], canaries_of(bench, self.spec).members
+                as_many = drawn(
+                    members, len(public), stream(self.spec.seed, "members")
+                )  # as fd is to, for it is biased by N
+                self.figures["fd_private"] = frechet(rows, as_many, features_of(bench, experiment))
         # A page may be shown to more people than private rows may be: of these public ones are shown.
         self.shown = (rows if self.spec.trained else rows_of(bench, experiment)["public"].rows)[:SHOWN]
         return True
