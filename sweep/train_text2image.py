@@ -159,7 +159,7 @@ def _experiment(args: argparse.Namespace, setup: Setup) -> Experiment:
 def _train(args: argparse.Namespace, experiment: Experiment, folder: Path, progress: Progress) -> Path:
     """Make what is not there yet, say what the judge says of it, and save it in the folder, which is returned."""
     from sweep.driver.processes import side_by_side
-    from sweep.relearning.prepare import make_all
+    from sweep.procedures.making import make_all
     from sweep.relearning.watch import progress as how_far
     from trainables.relearning.origins import parts_of
     from trainables.relearning.shared_products import CLASSIFIER, MODELS, products_of

@@ -65,6 +65,7 @@ UPWARD = {
     "sweep/views/plot_and_page.py": "sweep.driver.here",
     "sweep/page/render.py": "sweep.views.plot_and_page",
     "sweep/terminal/quiet.py": "sweep.page.render",
+    "sweep/federated/cost.py": "sweep.relearning.cost",
     "sweep/plan/paths.py": "sweep.terminal.quiet",
     "sweep/samplers/encoding.py": "sweep.plan.paths",
     "sweep/records/whole.py": "sweep.samplers.encoding",
@@ -74,6 +75,13 @@ UPWARD = {
     "trainables/relearning/trial.py": "trainables.trial",
     "trainables/needs/fisher.py": "trainables.relearning.experiment",
     "trainables/federated/audits/scores.py": "trainables.relearning.gate",
+    "trainables/federated/shared_products.py": "trainables.federated.trial",
+    "trainables/federated/stages/audit.py": "trainables.federated.shared_products",
+    "trainables/federated/products/rows.py": "trainables.federated.stages.score",
+    "trainables/federated/experiment.py": "trainables.federated.products.floors",
+    "trainables/federated/recipes.py": "trainables.federated.experiment",
+    "trainables/federated/figures/utility.py": "trainables.federated.recipes",
+    "trainables/federated/tables/wine.py": "trainables.federated.parties",
     "trainables/federated/training.py": "trainables.federated.audits.scores",
     "trainables/federated/mechanisms/none.py": "trainables.federated.training",
     "trainables/federated/critics.py": "trainables.federated.synthesizers.vflgan",
@@ -124,11 +132,13 @@ def test_ci_runs_the_readmes_own_test_command() -> None:
 
 def test_every_flag_and_module_the_readme_names_exists() -> None:
     from sweep import launch
+    from sweep.plan.asked import procedure_of
     from sweep.track import __main__ as track
 
     for module, parser in (("launch", launch.parser), ("track", track.parser)):
-        flags = set(parser().format_help().split())
         for line in re.findall(rf"^.*python -m sweep\.{module}.*$", README, re.MULTILINE):
+            of_question = (procedure_of(line.split()),) if module == "launch" else ()
+            flags = set(parser(*of_question).format_help().split())
             for flag in re.findall(r"--[a-z-]+", line):
                 assert flag in flags, f"{flag} in: {line}"
     for module in set(re.findall(r"python -m (sweep\.\w+)", README)):

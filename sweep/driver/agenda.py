@@ -191,13 +191,15 @@ class Agenda:
     def _missing(self, job: Job) -> str:
         """Which figure that the question asks for a finished job lacks, or has as no number; empty where it has them all.
 
-        A control breaks no constraint by lacking its figure: it is what others are held against.
+        A control may lack any: it is what others are held against, and need not have what is searched.
         """
         asked = [o.metric for o in self.space.objectives]
         asked += [c.metric for c in self.space.constraints if job.arm != CONTROL]
         asked = [metric for metric in asked if job.asked_for is None or metric in job.asked_for]
         for metric in dict.fromkeys(asked):
             value = job.figures.get(metric)
+            if value is None and job.arm == CONTROL:
+                continue
             if value is None:
                 return f"{metric} is missing: no metric gave it, and the question asks for it"
             if not finite([value]):

@@ -15,7 +15,8 @@ from sweep.errors import UsageError
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan
 from sweep.plan.run import SEEDS_A_SWEEP
-from sweep.procedures import Execute, Task, Tell
+from sweep.procedures import Execute, Tell
+from sweep.procedures.making import make_all
 from sweep.relearning.attacks import attack_plan
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import asks_of_fid, uses_budget
@@ -36,7 +37,7 @@ from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import check_beside_base
 from trainables.relearning.shared_products import CLASSIFIER, JUDGE, SYNTHETIC, models_of, products_of, score_of
 from trainables.relearning.stages.trajectory import check_images
-from trainables.running.products import Product, by_name, waves
+from trainables.running.products import by_name
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS, MethodSettings
 
@@ -241,18 +242,6 @@ def code_differs(prepared: Mapping[str, Any], experiment: Experiment) -> str:
     """Which of a run's prepared artifacts other code or libraries made, so that its figures would mix with ours; else empty."""
     recorded = prepared.get("keys", {})
     return ", ".join(name for name, key in keys_of(experiment).items() if recorded.get(name, key) != key)
-
-
-def make_all(graph: Mapping[str, Product], execute: Execute, store: Store) -> dict[str, Artifact]:
-    """Every product, found or made, by its name: one that is made of others as soon as these are there.
-
-    What is whole in the store is no task: a worker that would only look takes ten seconds to begin.
-    """
-    found = {name: store.whole(product.key()) for name, product in graph.items()}
-    whole = {name: artifact for name, artifact in found.items() if artifact is not None}
-    missing = [product for wave in waves(graph) for product in wave if product.name not in whole]
-    tasks = {p.name: Task(p.make, needs=tuple(need for need in p.needs if need not in whole)) for p in missing}
-    return whole | (execute(tasks) if tasks else {})
 
 
 def prepare_all(

@@ -52,7 +52,7 @@ class Arm:
 
     `method` names a file of `trainables/unlearning/`; the parameters are that method's settings. An arm that names an
     `attack`, a file of `trainables/attacks/`, searches the attacker instead: the parameters are the attack's settings, and
-    the method's are `held` at these values.
+    the method's are `held` at these values. What else is `held`, a procedure says.
     """
 
     name: str
@@ -300,8 +300,10 @@ class SearchSpace:
         ):
             del facts[planned]
         for arm in facts["arms"]:
-            if not arm["attack"]:  # as when no arm could search an attack
-                del arm["attack"], arm["held"]
+            if not arm["attack"]:  # as when no arm could search an attack, or hold what it does not search
+                del arm["attack"]
+                if not arm["held"]:
+                    del arm["held"]
         if self.procedure == DEFAULT_PROCEDURE:  # as when there was no other
             del facts["procedure"]
         for constraint in facts["constraints"]:

@@ -12,11 +12,11 @@ from sweep.driver.sweep import Shared, drive
 from sweep.errors import UsageError
 from sweep.jobs import Ended, View
 from sweep.procedures import Execute, Task, Tasks, Tell
+from sweep.procedures.making import make_all
 from sweep.records import FAIL, read_json
 from sweep.records.folder import write_json
 from sweep.relearning import prepare as preparing
 from sweep.relearning.attacks import attack_plan
-from sweep.relearning.prepare import make_all
 from sweep.relearning.watch import progress as progress_of
 from sweep.terminal.lines import Progress
 from sweep.track import leaderboard

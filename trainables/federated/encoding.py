@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from trainables.federated.schema import Bounded, Categorical, Column, Schema, Standardised
+
+if TYPE_CHECKING:  # who checks a plan only asks who holds what
+    import torch
 
 
 def encode(schema: Schema, table: pa.Table) -> torch.Tensor:
@@ -17,6 +19,8 @@ def encode(schema: Schema, table: pa.Table) -> torch.Tensor:
     ValueError names row (from 1) and column of a value that is missing, out of its bounds, or none of the categories; or the
     column that the table lacks. The table's further columns are left out.
     """
+    import torch
+
     for name in schema.names:
         if name not in table.column_names:
             raise ValueError(f"the table has no column {name!r}; it has {', '.join(map(repr, table.column_names))}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from trainables.federated.schema import Bounded, Categorical, Schema
 from trainables.sampling.seeds import stream
+
+if TYPE_CHECKING:  # who checks a plan only asks who holds what
+    import torch
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,16 @@ class Parties:
 
     def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Rows (N, d) of the parties' parts."""
+        import torch
+
         together = torch.cat(list(parts), dim=1)
         order = torch.tensor(self.joined.places, device=together.device).argsort()
         return together[:, order]
 
     def shuffled(self, rows: torch.Tensor, seed: int) -> torch.Tensor:
         """Rows (N, d) whose parts come from different rows, party by party: the same marginals, and no dependence."""
+        import torch
+
         parts = self.split(rows)
         for number in range(1, len(parts)):
             generator = torch.Generator().manual_seed(stream(seed, "shuffled", str(number)))

@@ -1,0 +1,42 @@
+"""What rows say of a run's figures beyond their values: their errors over synthetic rows, and how training seeds differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.federated.columns import ALL
+from sweep.procedures import Row
+
+_TWO_SIDED = 1.96  # standard errors of a 95 % interval
+
+# Standard deviation of a replicate over training seeds, as a share of its mean: see benchmarks/federated_sweeps.md.
+SEEDS_SHARE = {"fd": 0.15, "party_fd": 0.2, "dependence_error": 0.1}
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Of one run; `samples` are a trial's synthetic rows."""
+
+    samples: int
+
+    def errors(self, figures: Row, curves: Sequence[Row]) -> dict[str, float]:
+        """Of fd as the score resampled it; of agreement a binomial's, one hit and one miss added."""
+        found = {}
+        for row in curves:
+            if (row["party"], row["metric"]) == (ALL, "fd") and row["lower"] is not None and row["upper"] is not None:
+                found["fd"] = (row["upper"] - row["value"]) / _TWO_SIDED
+        agreement = figures.get("cross_agreement")
+        if agreement is not None and self.samples:
+            p = (agreement * self.samples + 1) / (self.samples + 2)
+            found["cross_agreement"] = math.sqrt(p * (1 - p) / self.samples)
+        return found
+
+    def possible(self, curves: Sequence[Row]) -> dict[str, tuple[float, float]]:
+        """Nothing: a training may still come to anything."""
+        return {}
+
+    def sd(self, figure: str, value: float) -> float:
+        """Of one replicate about the mean over seeds."""
+        return SEEDS_SHARE.get(figure, 0.0) * abs(value)

@@ -1,0 +1,56 @@
+"""Synthetic rows saved as what the real ones are: a table of the same schema as CSV and Parquet, or a folder of pictures.
+
+Nothing else leaves with them: neither the canaries and their coins, nor a training's checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from trainables.federated.encoding import decode
+from trainables.federated.sources import Source
+from trainables.federated.table_files import write
+
+TABLE, IMAGES = "synthetic", "images"
+
+
+def save_rows(rows: torch.Tensor, source: Source, folder: Path, card: str) -> Path:
+    """Save rows (n, d) in a new folder, which is returned, with a README. ValueError where the folder is taken.
+
+    Of a table ``synthetic.csv``, ``synthetic.parquet`` and ``schema.json``; of images ``images/00000.png`` … and
+    ``synthetic.safetensors`` (n, C, H, W) in [-1, 1].
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder}: exists and is not an empty folder; rows are saved in one of their own")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as half:  # it is whole or is not there
+        whole = Path(half) / folder.name
+        whole.mkdir()
+        if source.schema:
+            table = decode(source.schema, rows)
+            for suffix in (".csv", ".parquet"):
+                write(whole / f"{TABLE}{suffix}", table)
+            (whole / "schema.json").write_text(json.dumps(source.schema.to_json(), indent=2) + "\n", encoding="utf-8")
+        else:
+            assert source.shape
+            save_pictures(rows.unflatten(1, source.shape), whole)
+        (whole / "README.md").write_text(card, encoding="utf-8")
+        whole.replace(folder)
+    return folder
+
+
+def save_pictures(images: torch.Tensor, folder: Path) -> None:
+    """Images (n, C, H, W) in [-1, 1] as PNG files, -1 black and 1 white, and all of them as they are in one file of tensors."""
+    (folder / IMAGES).mkdir()
+    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    for number, picture in enumerate(np.moveaxis(pixels, 1, -1)):
+        grey_or_colour = picture[..., 0] if picture.shape[-1] == 1 else picture
+        Image.fromarray(grey_or_colour).save(folder / IMAGES / f"{number:05d}.png")
+    save_file({"images": images.contiguous()}, folder / f"{TABLE}.safetensors")
