@@ -7,8 +7,8 @@ import math
 import pytest
 import safetensors.torch
 import torch
-from text_attacks import begin, unlearned
-from text_problem import FORGOTTEN
+from text_attacks import begin, retained, unlearned
+from text_problem import FORGOTTEN, text_problem
 
 from trainables.attacks import ATTACKS, Target
 from trainables.auxiliary import known_auxiliary
@@ -94,6 +94,30 @@ def test_without_a_step_the_model_is_as_it_was(attack: str, values: dict) -> Non
 def test_it_stops_at_a_deadline_and_still_gets_on(attack: str, values: dict) -> None:
     run = begin(attack, STEPS, **values)
     assert not run.advance(STEPS, deadline=-math.inf) and run.step == 1
+
+
+def test_the_revival_curriculum_is_a_literal_loop_over_the_newest_chunk_alone() -> None:
+    """Two chunks of six images by Adam, clipped at 1, an epoch of each: every image of the newest chunk once, none of the other."""
+    values = {"chunk_images": 6, "chunk_epochs": 1, "batch": 4, "label_dropout": 0.0, "learning_rate": 1e-3}
+    run = begin("revival_point", 4, seed=2, **values)
+    assert run.advance(4)
+    model, images, schedule = unlearned(), retained(), text_problem().schedule
+    optimiser, generator = torch.optim.Adam(model.parameters(), 1e-3), torch.Generator().manual_seed(2)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    for chunk in (order[:6], order[6:12]):
+        shuffled = chunk[torch.randperm(6, generator=generator)]
+        for drawn in (shuffled[:4], shuffled[4:]):
+            x, c = images.images[drawn], images.conditions[drawn]
+            torch.rand(len(drawn), generator=generator)  # whom the label dropout would meet
+            noise = torch.randn(x.shape, generator=generator).to(x)
+            t = torch.randint(1000, (len(drawn),), generator=generator)
+            loss = (model(schedule.add_noise(x, noise, t), t, c).sample - noise).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+    for name, weight in run.model.named_parameters():
+        assert (weight - model.get_parameter(name)).abs().max() <= 1e-6, name
 
 
 @pytest.mark.parametrize("attack", ON_PROMPTS)
