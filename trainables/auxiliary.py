@@ -1,9 +1,9 @@
 """Auxiliary sets: what an attacker trains on.
 
 `retain`, `synthetic`, `public` and `unrelated` hold nothing of what was forgotten. `public_all` does (held-out images of
-every condition), `public_forgotten` is nothing else, and `forget` is the forget set itself: attacks with them learn the
-forgotten data anew, so they are reported only as excess over the retrain control. Of forgotten instances the public split
-holds none, so there all four public sets are the whole of it.
+every condition), `public_forgotten` is nothing else, `synthetic_forgotten` is what the base model makes of it, and `forget` is
+the forget set itself: attacks with them learn the forgotten data anew, so they are reported only as excess over the retrain
+control. Of forgotten instances the public split holds none, so there all four public sets are the whole of it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 from trainables.data import Images, Splits
 from trainables.forgetting import Forget
 
-HOLD_FORGOTTEN = frozenset({"public_all", "public_forgotten", "forget"})
+HOLD_FORGOTTEN = frozenset({"public_all", "public_forgotten", "forget", "synthetic_forgotten"})
 
-MADE = frozenset({"synthetic", "unrelated"})  # those that take more than the data: a model's images, feature space
+# Those that take more than the data: a model's images, feature space.
+MADE = frozenset({"synthetic", "synthetic_forgotten", "unrelated"})
 
 # An attacker's few images are a fact of the threat: the same for every model, training seed and number of them.
 _IMAGES_SEED = 0
@@ -28,8 +29,8 @@ class Sources(Protocol):
     """What auxiliary sets are made of; each is only read by the sets that need it.
 
     `encoded` are the data's splits as the denoiser takes them, images or latents of them; `synthetic` are the base model's
-    images for retained conditions; `conditions_by_distance` the retained conditions, nearest to the forgotten one first,
-    by their mean in feature space.
+    images for retained conditions, `synthetic_forgotten` one for each forgotten condition; `conditions_by_distance` the
+    retained conditions, nearest to the forgotten one first, by their mean in feature space.
     """
 
     @property
@@ -38,6 +39,8 @@ class Sources(Protocol):
     def forgetting(self) -> Forget: ...
     @property
     def synthetic(self) -> Images: ...
+    @property
+    def synthetic_forgotten(self) -> Images: ...
     @property
     def conditions_by_distance(self) -> Sequence[int]: ...
 
@@ -73,6 +76,7 @@ AUXILIARY: dict[str, Callable[[Sources], Images]] = {
     "unrelated": unrelated,
     "public_all": lambda sources: sources.encoded.public,
     "public_forgotten": lambda sources: sources.forgetting.held_out(sources.encoded.public),
+    "synthetic_forgotten": lambda sources: sources.synthetic_forgotten,
     "forget": lambda sources: sources.forgetting.split(sources.encoded.train)[0],
 }
 

@@ -19,6 +19,8 @@ def definitions(sweep: Sweep) -> dict[str, str]:
     rungs = ", ".join(map(str, plan["rungs"]))
     suites = "; in ".join(f"{phase}: {', '.join(plan['attacks'][phase])}" for phase in ("search", "confirm"))
     outside = sorted({p["attack"] for p in sweep.places if not p["counts"] and p["attack"] != START})
+    stay = sweep.plan.get("weights_stay", ())
+    suites += f" (moving no weight, but what the model is told: {', '.join(stay)})" if stay else ""
     suites += f" (not counting, for it holds the forgotten data: {', '.join(outside)})" if outside else ""
     features = " or ".join(facts["feature_network"]) or plan.get("fid_features", "unknown")
     hashes = " or ".join(h[:12] for h in facts["feature_network_hash"])

@@ -24,9 +24,17 @@ def axes(rungs: Sequence[int]) -> Axes:
     )
 
 
-def attack_series(name: str, counts: bool) -> Series:
-    """An attack as it is named over its curves."""
+def attack_series(name: str, counts: bool, weights_stay: bool = False) -> Series:
+    """An attack as it is named over its curves: with what is apart about it, that it does not count or moves no weight."""
+    if weights_stay:
+        note = "weights stay" if counts else "does not count, weights stay"
+        return Series(name, note, "it changes what the model is told, and not the model")
     return Series(name) if counts else Series(name, "does not count", "its data hold what was forgotten")
+
+
+def weights_stay(sweep: Sweep, attack: str) -> bool:
+    """Whether an attack of this run moves no weight; of runs from before there were such, none does."""
+    return attack in sweep.plan.get("weights_stay", ())
 
 
 def curves(sweep: Sweep) -> Curves:
@@ -38,7 +46,7 @@ def curves(sweep: Sweep) -> Curves:
     return Curves(
         RELEARNED,
         axes(sweep.plan["rungs"]),
-        tuple(attack_series(name, counts[name]) for name in attacks),
+        tuple(attack_series(name, counts[name], weights_stay(sweep, name)) for name in attacks),
         title="Relearning after k attack steps",
         nothing="No attack recorded yet",
         heading="under attack",
@@ -76,7 +84,8 @@ def recovery_panels(sweep: Sweep) -> tuple[Panel, ...]:
                 steps = tuple(sorted(estimates_at))
                 drawn.append(Curve(label, arm, trial_id, steps, tuple(estimates_at[s] for s in steps)))
         if drawn:
-            panels.append(Panel(attack_series(attack, counts), confirm, tuple(drawn)))
+            series = attack_series(attack, counts, weights_stay(sweep, attack))
+            panels.append(Panel(series, confirm, tuple(drawn)))
     return tuple(panels)
 
 

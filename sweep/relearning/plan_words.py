@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sweep.errors import UsageError
 from sweep.plan.flags import Line
-from sweep.space import Attack, SearchSpace
+from sweep.space import Attack, SearchSpace, find
 from trainables.data import Dataset
 from trainables.data._class_names import few
 from trainables.forgetting import numbers_are_names, parse_forget
@@ -87,7 +87,14 @@ def folder_facts(data: Dataset) -> list[tuple[str, str]]:
     return facts + list(data.notes[1:])
 
 
+def suite_note(counts: bool, weights_stay: bool) -> str:
+    """What stands in brackets behind an attack's name."""
+    notes = [*([] if counts else ["does not count"]), *(["weights stay"] if weights_stay else [])]
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
 def suite_text(space: SearchSpace, attacks: Sequence[Attack]) -> str:
     """The suite; of arms that search the attack, each trial has its own and only the controls the suite."""
-    names = ", ".join(attack.name + ("" if attack.counts else " (does not count)") for attack in attacks)
+    stay = find.weightless_attacks()
+    names = ", ".join(attack.name + suite_note(attack.counts, attack.method in stay) for attack in attacks)
     return f"each trial by its own; the controls by {names}" if any(arm.attack for arm in space.arms) else names

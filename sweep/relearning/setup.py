@@ -402,8 +402,14 @@ class Setup:
                 "confirm": [a.name for a in space.confirm_attacks],
             },
             "attack_settings": {a.name: dict(a.settings) for a in (*space.search_attacks, *space.confirm_attacks)},
+            "weights_stay": self._weights_stay(space),
             "rungs": list(space.rungs),
         }
+
+    def _weights_stay(self, space: SearchSpace) -> list[str]:
+        """The attacks of the suites, by their names there, that move no weight of the model."""
+        stay = find.weightless_attacks()
+        return sorted({a.name for a in (*space.search_attacks, *space.confirm_attacks) if a.method in stay})
 
     def arm_words(self, arm: Arm) -> str:
         """What an arm's trials do."""

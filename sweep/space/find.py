@@ -79,12 +79,28 @@ def members(family: str) -> list[str]:
     return sorted(within | {one.name for one in outside() if one.family == family})
 
 
+def weightless_attacks() -> set[str]:
+    """The attacks that say ``moves_weights=False`` where they are registered: they change what a model is told, not the model."""
+    files = [path for path in family_folder("attacks").glob("*.py") if not path.stem.startswith("_")]
+    stay = {name for path in files for name, traits in _registrations(path).items() if "moves_weights=False" in traits}
+    return stay | {one.name for one in outside() if one.family == "attacks" and not one.member.moves_weights}
+
+
 def _registered_in(path: Path) -> set[str]:
     """The names that a file registers by ``register…("NAME", …)``; UsageError where it is no Python."""
+    return set(_registrations(path))
+
+
+def _registrations(path: Path) -> dict[str, set[str]]:
+    """By each name that a file registers, the keywords it is registered with, as they are written."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
-    given = [call.args[0] for call in calls if ast.unparse(call.func).rpartition(".")[2].startswith("register")]
-    return {name.value for name in given if isinstance(name, ast.Constant) and isinstance(name.value, str)}
+    registering = [call for call in calls if ast.unparse(call.func).rpartition(".")[2].startswith("register")]
+    return {
+        call.args[0].value: {ast.unparse(keyword) for keyword in call.keywords}
+        for call in registering
+        if isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
+    }

@@ -2,13 +2,13 @@
 
     D_1, D_2, … of `chunk_images` images each;  θ_{k+1} = Adam(θ_k, ∇ DSM(θ_k; D_c)) for `chunk_epochs` epochs of chunk c
 
-The unlearned model is fine-tuned on one chunk of benign images after the other; the figure is the number of images, and
-the step, at which relearning accuracy first exceeds .3: `metrics.revival_step` and, of it, `images_at`. Published: chunks
-of 50 images up to 500, batch 10, 8 epochs a chunk, learning rate 1e-5. The protocol is known here from a description:
-that training goes on with the newest chunk alone, by the same optimiser, is this reconstruction's reading.
+The unlearned model is fine-tuned on one chunk of benign images after the other; the figure is the number of images, and the
+step, at which relearning accuracy first exceeds .3: `metrics.revival_step` and, of it, `images_at`. Published: chunks of 50
+images up to 500, batch 10, 8 epochs a chunk, learning rate 1e-5, with an average of the weights, which is left out here. As
+in public code, training goes on with the newest chunk alone, and by the same optimiser.
 
-Within an epoch every image of the chunk is seen once, in an order drawn from the run's generator. Where the images end,
-the curriculum begins again with its first chunk, and no more images are seen.
+Within an epoch every image of the chunk is seen once, in an order drawn from the run's generator. Where the images end, the
+curriculum begins again with its first chunk, and no more images are seen.
 """
 
 from __future__ import annotations

@@ -72,17 +72,25 @@ def _tokens(tokenizer: CLIPTokenizer, encoder: Encoder, texts: list[str]) -> tup
     return made.input_ids, made.attention_mask.sum(dim=1)
 
 
-def _states(encoder: Encoder, ids: torch.Tensor, penultimate: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(N, L, d) hidden states and, of an encoder with a projection, (N, p) pooled vectors, on the CPU.
+def hidden_states(encoder: Encoder, ids: torch.Tensor, penultimate: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(N, L, d) hidden states of token ids (N, L) and, of an encoder with a projection, (N, p) pooled vectors; with a gradient.
 
     Which place is pooled the encoder's own code says, by the id of the end in its configuration.
     """
-    states, pooled = [], []
     if getattr(encoder.config, "use_attention_mask", False) and not penultimate:  # of SDXL diffusers asks nobody
         raise ValueError("the text encoder sets use_attention_mask, which no table of prompts knows")
+    output = encoder(ids, output_hidden_states=penultimate)
+    states = output.hidden_states[-2] if penultimate else output.last_hidden_state
+    # The first output of a CLIPTextModelWithProjection is the pooled vector.
+    return states, output[0] if output[0].ndim == 2 else None
+
+
+def _states(encoder: Encoder, ids: torch.Tensor, penultimate: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The same in float32 on the CPU, a few texts at a time."""
+    states, pooled = [], []
     for part in ids.split(_BATCH):
-        output = encoder(part.to(encoder.device), output_hidden_states=penultimate)
-        states.append((output.hidden_states[-2] if penultimate else output.last_hidden_state).float().cpu())
-        if output[0].ndim == 2:  # the first output of a CLIPTextModelWithProjection
-            pooled.append(output[0].float().cpu())
+        of_tokens, projected = hidden_states(encoder, part.to(encoder.device), penultimate)
+        states.append(of_tokens.float().cpu())
+        if projected is not None:
+            pooled.append(projected.float().cpu())
     return torch.cat(states), torch.cat(pooled) if pooled else None

@@ -45,8 +45,8 @@ class Landmarks:
 def diagnose(run: FineTuning, landmarks: Landmarks, attack_batch: int) -> tuple[dict[str, float], dict[str, int]]:
     """The four figures at θ_k, where `run` stands, and how many images each is over; `run` goes on as if never asked.
 
-    `attack_batch` is the N of the attack's own batches. The cosine is left out where θᵤ is θ₀: there is no way back; and with
-    it the distance to θ₀ where θᵤ, someone's own model, is of another architecture.
+    `attack_batch` is the N of the attack's own batches. The cosine is left out where θᵤ is θ₀: there is no way back; where the
+    attack moves no weight; and with the distance to θ₀ where θᵤ, someone's own model, is of another architecture.
     """
     here = effective_weights(run.model)
     figures = {
@@ -57,7 +57,8 @@ def diagnose(run: FineTuning, landmarks: Landmarks, attack_batch: int) -> tuple[
     if not _of_one_architecture(run.model, landmarks.base):
         return figures, counts
     figures["distance_base"], counts["distance_base"] = distance(here, landmarks.base), 0
-    cosine = attack_cosine(run, landmarks)
+    moves = any(parameter.requires_grad for parameter in run.model.parameters())
+    cosine = attack_cosine(run, landmarks) if moves else None
     if cosine is not None:
         figures["attack_cosine"], counts["attack_cosine"] = cosine, attack_batch
     return figures, counts

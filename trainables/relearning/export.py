@@ -11,16 +11,14 @@ import torch
 from diffusers import DDIMPipeline, DiTPipeline, DiTTransformer2DModel, UNet2DModel
 
 from trainables.denoisers.assembled import assembled
-from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
 from trainables.denoisers.dit import DiT, load_vae
-from trainables.denoisers.imported import bits_of, imported_encoders
+from trainables.denoisers.imported import bits_of
 from trainables.denoisers.models import AttributeEmbedding, build, load_model, plain_config
 from trainables.denoisers.recipes import Pretrained
 from trainables.denoisers.text_unet import TextUNet
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.origins import parts_of
-from trainables.relearning.origins._trained_clip import CLIPS
 from trainables.relearning.products import vae_key
+from trainables.relearning.products.text import encoders_of
 from trainables.store import Artifact, Store
 from trainables.training.device import Device
 
@@ -66,27 +64,10 @@ def pipeline_of(artifact: Artifact, experiment: Experiment) -> Any:
         return DDIMPipeline(as_table(model), schedule)
     vae = load_vae(Store(experiment.store).get(vae_key(experiment)), "cpu")
     if isinstance(model, TextUNet):
-        base = experiment.base
+        text, base = encoders_of(experiment, artifact, Device()), experiment.base
         zeros = base.zeros_for_empty if isinstance(base, Pretrained) else True
-        return assembled(model, vae, *text_parts(experiment), schedule, zeros)
+        return assembled(model, vae, list(text.tokenizers), list(text.encoders), schedule, zeros)
     return DiTPipeline(_stock(model, DiTTransformer2DModel), vae, schedule)
-
-
-def text_parts(experiment: Experiment) -> tuple[list[Any], list[Any]]:
-    """(tokenizers, text encoders) of the base model; ValueError where it is a pipeline whose folder is not here any more."""
-    base = experiment.base
-    if isinstance(base, Pretrained):
-        if not Path(base.folder).is_dir():
-            raise ValueError(f"{base.folder}: no such folder: an unlearned pipeline is saved with its text encoders")
-        return imported_encoders(base, Device())
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # of megabytes
-    store, parts = Store(experiment.store), parts_of(experiment)
-    clips = [store.get(parts[name].key()) for name in CLIPS if name in parts]
-    models = [load_clip(clip) for clip in clips]
-    encoders = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
-    return [load_tokenizer(clip) for clip in clips], encoders
 
 
 def as_table(model: UNet2DModel) -> UNet2DModel:

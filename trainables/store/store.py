@@ -48,6 +48,7 @@ RESTS_ON = "rests_on"  # the fact of an artifact that says it: see `Artifact.res
 _READ_WITH = (
     RESTS_ON,
     "prompts",
+    "text_encoder",
 )  # facts that may hold the key of another artifact, without which this one is of no use
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
 _log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Artifact:
 
     @property
     def read_with(self) -> set[str]:
-        """Keys of the artifacts without which this one is of no use: what it rests on, the prompts that a model is told."""
+        """Keys of the artifacts without which this one is of no use: what it rests on, a model's prompts and text encoders."""
         named = (self.facts.get(fact) for fact in _READ_WITH)
         return {key for key in named if isinstance(key, str) and is_key(key)}
 

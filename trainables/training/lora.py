@@ -52,11 +52,14 @@ def _add_factors_output(layer: _Layer, inputs: tuple[torch.Tensor, ...], output:
     return output + getattr(layer, _FACTORS)(layer, inputs[0])
 
 
-def add_factors(model: nn.Module, rank: int, seed: int) -> None:
-    """Give every linear and convolution layer its factors, A drawn from `seed`. The model's outputs are as before."""
+def add_factors(model: nn.Module, rank: int, seed: int, where: Callable[[str], bool] = lambda name: True) -> None:
+    """Give linear and convolution layers their factors, A drawn from `seed`. The model's outputs are as before.
+
+    All of them, or those whose name `where` is true of.
+    """
     generator = torch.Generator().manual_seed(seed + 1)  # the run's own stream begins at its seed
-    for module in list(model.modules()):
-        if isinstance(module, _LAYERS):
+    for name, module in list(model.named_modules()):
+        if isinstance(module, _LAYERS) and where(name):
             module.add_module(_FACTORS, LowRank(module, rank, generator))
 
 
@@ -65,6 +68,19 @@ def merge(model: nn.Module) -> None:
     """Make plain weights of factored ones; a model without factors stays as it is."""
     for layer, factors in list(_factored(model).values()):
         layer.weight += factors.product(layer.weight.shape)
+        factors.hook.remove()
+        delattr(layer, _FACTORS)
+
+
+@torch.no_grad()
+def factor_products(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What a model's factors add to each weight, B A, by the weight's name."""
+    return {name: factors.product(layer.weight.shape) for name, (layer, factors) in _factored(model).items()}
+
+
+def drop_factors(model: nn.Module) -> None:
+    """Take a model's factors out again, and leave its weights as they are."""
+    for layer, factors in list(_factored(model).values()):
         factors.hook.remove()
         delattr(layer, _FACTORS)
 

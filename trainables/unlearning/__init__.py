@@ -10,7 +10,7 @@ a mean over elements, so that weights compare across methods and image sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
 from trainables.data import Images
+from trainables.denoisers.live_prompts import TextEncoders
 from trainables.denoisers.models import LORA, check_trained_parameters, parameters_to_train, trained_parameters
 from trainables.diffusion import Loss
 from trainables.fine_tuning import FineTuning, Gradient, Optimisation, Run, descend
@@ -36,7 +37,8 @@ class Problem:
     `forget` and `retain` are on the CPU; methods move what they train on. `features` maps images (N, C, H, W) to (N, d);
     `generated` returns n images (n, C, H, W) that the base model makes for a condition. `shared` holds, by name, the shared
     artifacts that the method said it needs, a tensor for each of θ₀'s parameters. `in_latents`: the sets, and what θ₀ makes, are a
-    VAE's latents, which have no range.
+    VAE's latents, which have no range. Of prompts there are their `texts` by number, and `encoders` gives the base model's text
+    encoders, anew every time.
     """
 
     base_model: Callable[[], UNet2DModel]  # what `base` is had by
@@ -50,6 +52,14 @@ class Problem:
     device: Device
     shared: Mapping[str, Tensors] = field(default_factory=dict)
     in_latents: bool = False
+    texts: Sequence[str] = ()
+    encoders: Callable[[], TextEncoders] | None = None
+
+    def text_encoders(self, method: str) -> TextEncoders:
+        """The text encoders, for a method to train; ValueError where there are none."""
+        if self.encoders is None:
+            raise ValueError(f"method {method!r} trains the text encoder, which a class-conditional model has none of")
+        return self.encoders()
 
     def draw_forgotten(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """(n,) forgotten conditions as often as the forget set has them, on its device; alike often where it has no images."""
@@ -143,7 +153,8 @@ class Method:
     `gradient` is there where the method is no more than a step to fine-tune by, and `loss` where that step is one loss's.
     `needs` are the shared artifacts it reads, `forgets` the kinds of thing it can forget; `refuses` says why of models that
     are conditioned on `CLASSES` or on `PROMPTS`, where it has no use for them. Of a `closed_form` the run is no training, but
-    an edit that takes seconds.
+    an edit that takes seconds. What is `whole_before_meta` is made to its end before the meta
+    objective begins, as a closed form is.
     """
 
     name: str
@@ -156,6 +167,7 @@ class Method:
     forgets: tuple[str, ...] = (CONDITIONS,)
     refuses: Mapping[str, str] = field(default_factory=dict)
     closed_form: bool = False
+    whole_before_meta: bool = False
 
     def configure(self, values: Mapping[str, Any]) -> MethodSettings:
         """The settings with these values; ValueError for a name the method does not have, or a choice it cannot make."""
@@ -232,7 +244,7 @@ def register_gradient(name: str, settings: type[FineTuningSettings], **traits: A
 def register_run(name: str, settings: type[MethodSettings], **traits: Any) -> Callable:
     """Register ``begin(model, problem, settings, seed) -> Run`` as the method `name`: for what is more than fine-tuning, or none.
 
-    `traits` are `needs`, `forgets`, `refuses` and `closed_form`; see `Method`.
+    `traits` are `needs`, `forgets`, `refuses`, `closed_form` and `whole_before_meta`; see `Method`.
     """
     return METHODS.decorator(name, lambda begin: Method(name, settings, begin, (begin.__module__,), **traits))
 

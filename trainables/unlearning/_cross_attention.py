@@ -36,12 +36,6 @@ def prompts_of(model: UNet2DModel, method: str) -> Prompts:
     return model.prompts
 
 
-def keys_and_values(model: UNet2DModel) -> dict[str, torch.nn.Parameter]:
-    """The weights (m, d) by which the cross-attention reads tokens, by name."""
-    ends = (".attn2.to_k.weight", ".attn2.to_v.weight")
-    return {name: weight for name, weight in model.named_parameters() if name.endswith(ends)}
-
-
 def pooled_weight(model: UNet2DModel) -> torch.nn.Parameter:
     """The weight whose first columns read a prompt's pooled vector, of an SDXL U-Net."""
     return model.add_embedding.linear_1.weight

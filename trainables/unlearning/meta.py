@@ -11,8 +11,8 @@ is unrelated, is in both halves of public code, whose five weights are 1; here �
 own retain term holds the rest. Both terms of a set are taken on the same noised images. Of prompts, D_ret and D_irt are those
 of the roles related and unrelated, where somebody gave them.
 
-Around a closed form (``meta(uce)``, ``meta(rece)``) the edit is made first and L_unlearn is 0 from there on, as in public
-code; it has the settings of a fine-tuning run besides its own.
+Around a closed form (``meta(uce)``, ``meta(rece)``), and in ``meta(mace)``, the edit is made first and L_unlearn is 0 from
+there on, as in public code; it has the settings of a fine-tuning run besides its own.
 
 First order, as in public code: the gradients of both terms of θ_FT are taken at θ_FT and applied to θ. Here differs: -DSM
 is unbounded below, so the forgotten images' loss counts up to `meta_cap` (public code has no cap); θ_FT is reached by SGD,
@@ -74,15 +74,16 @@ _SETTINGS: tuple[tuple[str, type, Any], ...] = (
 
 @register_wrapper("meta")
 def meta(method: Method) -> Method:
-    """`method` with the meta objective; ValueError for one that is neither a step to fine-tune by nor a closed form."""
-    if method.gradient is None and not method.closed_form:
+    """`method` with the meta objective; ValueError for one that is neither a step to fine-tune by nor made before it."""
+    edited_first = method.closed_form or method.whole_before_meta
+    if method.gradient is None and not edited_first:
         raise ValueError(
             f"meta({method.name}): {method.name} is more than a step to fine-tune by; give a method that is one"
         )
 
     def begin(model: UNet2DModel, problem: Problem, values: Any, seed: int) -> Run:
         run = method.begin(model, problem, values, seed)
-        if method.closed_form:
+        if edited_first:
             run = AfterEdit(run, problem, values, seed)
         assert isinstance(run, FineTuning), f"{method.name} has a gradient, so its run is a fine-tuning run"
         run.gradient = MetaGradient(run, problem, values)
@@ -97,6 +98,7 @@ def meta(method: Method) -> Method:
         gradient=None,
         loss=None,
         closed_form=False,
+        whole_before_meta=False,
     )
 
 

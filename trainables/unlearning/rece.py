@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import torch
 from diffusers import UNet2DModel
 
+from trainables.denoisers.cross_attention import derivation, keys_and_values
 from trainables.fine_tuning import Run
 from trainables.unlearning import Problem, register_run
 from trainables.unlearning._cross_attention import (
@@ -35,7 +36,6 @@ from trainables.unlearning._cross_attention import (
     Figures,
     Vectors,
     closed_form,
-    keys_and_values,
     mean_error,
     multiply,
     prompts_of,
@@ -118,18 +118,6 @@ def edit_derived(
     for weight, start in zip(weights, around, strict=True):
         multiply(weight, by, start)
     return {"loss": mean_error(weights, around, vectors)} | figures
-
-
-def derivation(weights: Sequence[torch.Tensor], starts: Sequence[torch.Tensor], ridge: float) -> torch.Tensor:
-    """(Σ WᵀW + μ I)⁻¹ (Σ WᵀW⁰), (d, d) in float64: what makes c′ of c."""
-    d = weights[0].shape[1]
-    left = ridge * torch.eye(d, dtype=torch.float64, device=weights[0].device)
-    right = torch.zeros_like(left)
-    for weight, start in zip(weights, starts, strict=True):
-        w = weight.detach().double()
-        left += w.mT @ w
-        right += w.mT @ start.double()
-    return torch.cholesky_solve(right, torch.linalg.cholesky(left))
 
 
 def distances(

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import torch
 from diffusers import UNet2DModel
 
+from trainables.denoisers.cross_attention import keys_and_values
 from trainables.fine_tuning import Run
 from trainables.forgetting import Forget
 from trainables.unlearning import MethodSettings, Problem, register_run
@@ -35,7 +36,6 @@ from trainables.unlearning._cross_attention import (
     Edits,
     Figures,
     closed_form,
-    keys_and_values,
     mean_error,
     multiply,
     pooled_vectors,

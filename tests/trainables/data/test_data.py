@@ -83,7 +83,7 @@ def test_an_auxiliary_set_holds_the_forgotten_condition_only_if_it_says_so(bench
 
 
 def test_the_sets_with_forgotten_images_hold_enough_of_them(bench: Workbench) -> None:
-    assert {"public_all", "public_forgotten", "forget"} == HOLD_FORGOTTEN
+    assert {"public_all", "public_forgotten", "forget", "synthetic_forgotten"} == HOLD_FORGOTTEN
     assert all(len(auxiliary_of(bench, name).of(3)) > 10 for name in HOLD_FORGOTTEN)
 
 

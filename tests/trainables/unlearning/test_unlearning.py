@@ -27,6 +27,7 @@ from trainables.relearning.stages.unlearn import UnlearnStage
 from trainables.running.stopwatch import Stopwatch
 from trainables.training.device import Device
 from trainables.unlearning import (
+    CLASSES,
     METHODS,
     FineTuningSettings,
     Mixture,
@@ -78,7 +79,8 @@ def problem_for(problem: Problem, instances: Problem) -> Callable[[str], Problem
 
 CLOSED_FORMS = [name for name in METHODS.names() if METHODS[name].closed_form]
 WRAPPED = [f"{wrapper}(dimum)" for wrapper in METHODS.wrappers.names()]
-METHODS_UNDER_TEST = [*(name for name in METHODS.names() if name not in CLOSED_FORMS), *WRAPPED]
+OF_PROMPTS_ALONE = [name for name in METHODS.names() if CLASSES in METHODS[name].refuses]  # tested by themselves
+METHODS_UNDER_TEST = [*(name for name in METHODS.names() if name not in (*CLOSED_FORMS, *OF_PROMPTS_ALONE)), *WRAPPED]
 OF_PROMPTS = [name for name in METHODS_UNDER_TEST if METHODS[name].can_forget(text_problem().forgetting)]
 
 

@@ -9,7 +9,7 @@ from trainables.data import Images, Splits
 from trainables.forgetting import Forget
 from trainables.relearning.products.features import conditions_by_distance_of
 from trainables.relearning.products.latents import encoded_splits_of
-from trainables.relearning.products.synthetic import synthetic_of
+from trainables.relearning.products.synthetic import synthetic_forgotten_of, synthetic_of
 from trainables.relearning.workbench import Workbench
 
 
@@ -30,6 +30,10 @@ class OnBench:
     @property
     def synthetic(self) -> Images:
         return synthetic_of(self.bench)
+
+    @property
+    def synthetic_forgotten(self) -> Images:
+        return synthetic_forgotten_of(self.bench)
 
     @property
     def conditions_by_distance(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""An attacker's synthetic auxiliary set: what θ₀ makes of every retained condition."""
+"""An attacker's synthetic auxiliary sets: what θ₀ makes of every retained condition, or of every forgotten one."""
 
 from __future__ import annotations
 
@@ -36,5 +36,32 @@ def make_synthetic(experiment: Experiment) -> Artifact:
 
 @kept
 def synthetic_of(bench: Workbench) -> Images:
-    tensors = bench.store.get(synthetic_key(bench.experiment)).tensors()
+    return _images(bench.store.get(synthetic_key(bench.experiment)))
+
+
+def synthetic_forgotten_key(experiment: Experiment) -> str:
+    """Key of what θ₀ makes of every forgotten condition."""
+    config = {"forget": experiment.forget, "sampler": experiment.sampler, "device": experiment.device_kind}
+    inputs = {"model": model_key(experiment, "base")}
+    return artifact_key("synthetic", config, inputs, code_version(__name__, experiment.dataset.module))
+
+
+@kept
+def synthetic_forgotten_of(bench: Workbench) -> Images:
+    """One image of θ₀ for each forgotten condition, found or made: few, so that no sweep prepares them."""
+    experiment, key = bench.experiment, synthetic_forgotten_key(bench.experiment)
+    artifact = bench.store.whole(key)
+    if artifact is None:
+        conditions = torch.tensor(experiment.forgetting.prompts)
+        images = generate(
+            experiment, base_of(bench), conditions, stream(experiment.base_seed, "synthetic", "forgotten")
+        )
+        tensors = {"images": images.numpy(), "conditions": conditions.numpy()}
+        facts = {"images": len(images), "sampler": experiment.sampler}
+        artifact = bench.store.put(key, "synthetic", facts, tensors)
+    return _images(artifact)
+
+
+def _images(artifact: Artifact) -> Images:
+    tensors = artifact.tensors()
     return Images(torch.from_numpy(tensors["images"].copy()), torch.from_numpy(tensors["conditions"].copy()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from trainables.attacks import ATTACKS
 from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import diagnose
 from trainables.relearning.experiment import AttackPlan, Samples, TrialSpec
@@ -114,7 +115,9 @@ class AttackStage:
             "samples": asdict(samples),
             "attack": self.trajectory.attack.name,
             "step": self.step,
+            "moves_weights": ATTACKS[self.trajectory.attack.method].moves_weights,
         }
+        facts |= self.trajectory.run.facts
         pictures = shown(sampling) if self.last else None
         artifact = self.bench.store.put(self.key, "attack", facts | watch.times(), pictures)
         self.bench.store.drop_partial(self.key)

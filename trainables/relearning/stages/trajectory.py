@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import cached_property
 
-from trainables.attacks import ATTACKS, AttackSettings, Target
+import torch
+
+from trainables.attacks import ATTACKS, SharedSettings, Target
 from trainables.auxiliary import MADE, few
+from trainables.data import Images
 from trainables.denoisers.weights import whole_weights
 from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import Landmarks
@@ -19,7 +22,8 @@ from trainables.relearning.products.auxiliary import auxiliary_of
 from trainables.relearning.products.features import feature_module, feature_weights
 from trainables.relearning.products.latents import encoded_sets_of
 from trainables.relearning.products.models import model_key, model_of
-from trainables.relearning.products.synthetic import synthetic_key
+from trainables.relearning.products.synthetic import synthetic_forgotten_key, synthetic_key
+from trainables.relearning.products.text import wording_of
 from trainables.relearning.workbench import Workbench
 from trainables.running.pace import Pace
 from trainables.store import artifact_key, code_version
@@ -37,17 +41,24 @@ def check_images(bench: Workbench, attack: AttackPlan) -> None:
     """ValueError where the attack needs images that are not there. Sets that are not of the data alone are not looked at."""
     member = ATTACKS[attack.method]
     settings = member.configure(attack.settings)
+    if member.on_prompts and not bench.experiment.dataset.prompts:
+        raise ValueError(f"attack {attack.method!r}: {bench.experiment.data} has no prompts that it could change")
     in_latents = bench.experiment.in_latents  # by a VAE that is in the store only once it is prepared
-    if not in_latents and not MADE.intersection(settings.auxiliaries):
-        member.gradient(replace(target_of(bench, settings), device=Device()), settings)
+    if member.gradient is not None and not in_latents and not MADE.intersection(settings.auxiliaries):
+        member.gradient(replace(target_of(bench, settings, ""), device=Device()), settings)
 
 
-def target_of(bench: Workbench, settings: AttackSettings) -> Target:
-    """What an attacker with these settings sees."""
+def target_of(bench: Workbench, settings: SharedSettings, model: str) -> Target:
+    """What an attacker with these settings sees of the model with key `model`."""
     experiment = bench.experiment
     sets = {name: auxiliary_of(bench, name) for name in settings.auxiliaries}
-    auxiliary = few(sets[settings.auxiliary], settings.images)
-    return Target(auxiliary, experiment.base, experiment.null_condition, experiment.device, sets)
+    auxiliary = few(sets[settings.auxiliary], settings.images) if settings.auxiliary else _no_images(experiment)
+    wording = wording_of(bench, model) if experiment.dataset.prompts else None
+    return Target(auxiliary, experiment.base, experiment.null_condition, experiment.device, sets, wording)
+
+
+def _no_images(experiment: Experiment) -> Images:
+    return Images(torch.empty(0, *experiment.model_shape), torch.empty(0, dtype=torch.int64))
 
 
 def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
@@ -67,6 +78,8 @@ def trajectory_key(spec: TrialSpec, attack: AttackPlan, model: str) -> str:
         "device": experiment.device_kind,
     }
     inputs = {"model": model} | _set_inputs(experiment, settings)
+    if member.on_prompts:  # it may look at θ₀, and draw θᵤ's samples
+        inputs["base"], config["sampler"] = model_key(experiment, "base"), experiment.sampler
     return artifact_key("trajectory", config, inputs, attack_code(experiment, attack))
 
 
@@ -79,9 +92,11 @@ def attack_code(experiment: Experiment, attack: AttackPlan) -> str:
     return code_version(__name__, *modules)
 
 
-def _set_inputs(experiment: Experiment, settings: AttackSettings) -> dict[str, str]:
+def _set_inputs(experiment: Experiment, settings: SharedSettings) -> dict[str, str]:
     """What the attack's auxiliary sets depend on beside the data and what is forgotten."""
     inputs = {"synthetic": synthetic_key(experiment)} if "synthetic" in settings.auxiliaries else {}
+    if "synthetic_forgotten" in settings.auxiliaries:
+        inputs |= {"synthetic_forgotten": synthetic_forgotten_key(experiment)}
     if UNRELATED in settings.auxiliaries:
         inputs |= {"features": experiment.features, "feature weights": feature_weights(experiment)}
     return inputs
@@ -96,12 +111,13 @@ class Trajectory:
         self._pace, self._saved_at = Pace(), -1  # the step that the checkpoint in the store is of
 
     @cached_property
-    def settings(self) -> AttackSettings:
-        return ATTACKS[self.attack.method].configure(self.attack.settings)
+    def settings(self) -> SharedSettings:
+        settings: SharedSettings = ATTACKS[self.attack.method].configure(self.attack.settings)
+        return settings
 
     def begin(self) -> FineTuning:
         """The run at θᵤ."""
-        target = target_of(self.bench, self.settings)
+        target = target_of(self.bench, self.settings, self.model)
         seed = stream(self.spec.seed, "attack")  # the same for all attacks: what differs between them is the attack
         model, horizon = model_of(self.bench, self.model), self.spec.rungs[-1]
         return ATTACKS[self.attack.method].begin(model, target, self.settings, horizon, seed)

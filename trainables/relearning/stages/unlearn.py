@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cached_property
+from typing import Any
 
 from trainables.denoisers.models import model_facts
+from trainables.denoisers.prompts import KIND as PROMPTS
+from trainables.denoisers.prompts import put_prompts
 from trainables.denoisers.weights import changed_weights
 from trainables.fine_tuning import Run
 from trainables.relearning.experiment import TrialSpec, stream
@@ -13,10 +16,12 @@ from trainables.relearning.products.features import feature_module, feature_weig
 from trainables.relearning.products.models import model_key, model_of
 from trainables.relearning.products.problem import problem_of
 from trainables.relearning.products.shared import shared_key, shared_of
+from trainables.relearning.products.text import ENCODER, encoder_weights
 from trainables.relearning.workbench import Workbench
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, artifact_key, code_version
 from trainables.unlearning import METHODS
+from trainables.unlearning._text_encoder import EncoderRun
 
 
 def unlearned_key(spec: TrialSpec) -> str:
@@ -75,15 +80,29 @@ class UnlearnStage:
         self.bench.store.save_partial(self.key, self.run.state())
 
     def commit(self, watch: Stopwatch) -> Artifact:
-        facts = model_facts(self.run.model, self.spec.experiment.base) | {
-            "method": self.spec.method,
-            "settings": self.spec.settings,
-            "seed": self.spec.seed,
-            "last_loss": self.run.last_loss,
-        }
         store, model = self.bench.store, self.run.trained()
+        facts = (
+            model_facts(model, self.spec.experiment.base)
+            | self._own_text(model)
+            | {
+                "method": self.spec.method,
+                "settings": self.spec.settings,
+                "seed": self.spec.seed,
+                "last_loss": self.run.last_loss,
+            }
+        )
         changed, rests_on = changed_weights(model, store.get(model_key(self.spec.experiment, self.spec.start)))
         facts |= self.run.facts | rests_on
         artifact = store.put(self.key, "unlearned", facts | watch.times(), changed)
         store.drop_partial(self.key)
         return artifact
+
+    def _own_text(self, model: Any) -> dict[str, str]:
+        """Where the method trained the text encoders: puts them and what they are told in the store, and says where they are."""
+        run, store = self.run, self.bench.store
+        if not isinstance(run, EncoderRun):
+            return {}
+        told, own = (artifact_key(kind, {}, {"unlearned": self.key}, "") for kind in (PROMPTS, ENCODER))
+        put_prompts(store, told, model.prompts, {"prompts": list(self.spec.experiment.dataset.prompts)})
+        store.put(own, ENCODER, {}, encoder_weights(run.text))
+        return {"prompts": told, ENCODER: own}

@@ -1,0 +1,72 @@
+"""Textual inversion against erasure (Pham et al. 2023, arXiv 2308.01508, by Gal et al. 2022, arXiv 2208.01618). No weight moves.
+
+    v_{k+1} = Adam(v_k, ∇_v E ‖ε - ε_θᵤ(x_t, t, φ(p_v))‖²),  x ~ D_FT
+
+v is the embedding of a new token, p_v a forgotten prompt with that token in place of what names the concept; U-Net θᵤ and text
+encoder φ stay as they are. What was erased from the map of words to images is often still there for another word: the paper
+brings back concepts that seven methods had erased. Published: one vector, Adam at 5e-3, 500 to 3,000 steps of batch 4 on a few
+images. v begins as what it replaces (`begin_with` "name", the mean of its tokens) or as the mean of the vocabulary.
+
+One token is found for all forgotten prompts, and told in all of them. A prompt that does not name its label has it in front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from trainables.attacks import Target, check_counts, register_run
+from trainables.attacks._words import WordsRun, WordsSettings, forgotten_alone, in_place_of_name, wording_of
+from trainables.denoisers.live_prompts import LivePrompts, TextEncoders, told, worded
+from trainables.denoisers.text_unet import TextUNet
+from trainables.diffusion import denoising_loss
+from trainables.fine_tuning import descend
+
+BEGINNINGS = ("name", "mean")
+
+
+@dataclass(frozen=True)
+class TextualInversion(WordsSettings):
+    """Settings of textual inversion; D_FT is `images` held-out images of what was forgotten."""
+
+    auxiliary: str = "public_forgotten"
+    batch: int = 4
+    vectors: int = 1  # tokens that stand for the concept together
+    begin_with: str = "name"  # or "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "vectors")
+        if self.begin_with not in BEGINNINGS:
+            raise ValueError(f"begin_with {self.begin_with!r} is none of {', '.join(BEGINNINGS)}")
+
+
+@register_run("textual_inversion", TextualInversion, moves_weights=False, on_prompts=True)
+def begin(model: TextUNet, target: Target, settings: TextualInversion, steps: int, seed: int) -> WordsRun:
+    """The run; ValueError where the set holds images of anything but what was forgotten."""
+    wording, device = wording_of(target), target.device.name
+    images = forgotten_alone(target.auxiliary, wording, "textual inversion").to(device)
+    text, rows = wording.encoders(), wording.forgetting.conditions
+    new = range(settings.vectors)
+    prompts = [in_place_of_name(wording.texts[row], wording.named[row], new) for row in rows]
+    first = _first(text, wording.named[rows[0]], settings)
+    words = [torch.nn.Parameter(vector.to(device)) for vector in first]
+    live = LivePrompts(text, worded(text, prompts).to(device), rows, words)
+    schedule = target.recipe.noise_schedule()
+
+    def loss(model: TextUNet, generator: torch.Generator) -> torch.Tensor:
+        drawn = images.draw(settings.batch, generator)
+        live.words = list(words)
+        with told(model, live):
+            return denoising_loss(model, schedule, drawn.images, drawn.conditions, generator)
+
+    how = settings.optimisation(steps)
+    return WordsRun(model, how, seed, target.device, words, live, descend(loss))  # type: ignore[arg-type]  # a U-Net's interface
+
+
+def _first(text: TextEncoders, name: str, settings: TextualInversion) -> list[torch.Tensor]:
+    """What the new tokens begin as, (n, d) of each encoder."""
+    of_name = text.vectors_of(name)
+    begins = of_name if settings.begin_with == "name" and len(of_name[0]) else [t.detach() for t in text.embeddings]
+    return [vectors.mean(dim=0, keepdim=True).repeat(settings.vectors, 1) for vectors in begins]
