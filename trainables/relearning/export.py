@@ -18,10 +18,9 @@ from trainables.denoisers.models import AttributeEmbedding, build, load_model, p
 from trainables.denoisers.recipes import Pretrained
 from trainables.denoisers.text_unet import TextUNet
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.origins import parts_of
+from trainables.relearning.origins import VAE
 from trainables.relearning.origins._trained_clip import CLIPS
-from trainables.relearning.products import vae_key
-from trainables.store import Artifact, Store
+from trainables.store import Artifact
 from trainables.training.device import Device
 
 _MOST_ATTRIBUTES = 12  # 4,097 rows
@@ -64,26 +63,25 @@ def pipeline_of(artifact: Artifact, experiment: Experiment) -> Any:
     model, schedule = load_model(artifact, Device()), experiment.noise_schedule()
     if not experiment.in_latents:
         return DDIMPipeline(as_table(model), schedule)
-    vae = load_vae(Store(experiment.store).get(vae_key(experiment)), "cpu")
+    vae = load_vae(artifact.store.get(artifact.key_read_with(VAE)), "cpu")
     if isinstance(model, TextUNet):
         base = experiment.base
         zeros = base.zeros_for_empty if isinstance(base, Pretrained) else True
-        return assembled(model, vae, *text_parts(experiment), schedule, zeros)
+        return assembled(model, vae, *text_parts(artifact, experiment), schedule, zeros)
     return DiTPipeline(_stock(model, DiTTransformer2DModel), vae, schedule)
 
 
-def text_parts(experiment: Experiment) -> tuple[list[Any], list[Any]]:
-    """(tokenizers, text encoders) of the base model; ValueError where it is a pipeline whose folder is not here any more."""
+def text_parts(artifact: Artifact, experiment: Experiment) -> tuple[list[Any], list[Any]]:
+    """(tokenizers, text encoders) of a model; ValueError where it is a pipeline whose folder is not here any more."""
     base = experiment.base
     if isinstance(base, Pretrained):
         if not Path(base.folder).is_dir():
             raise ValueError(f"{base.folder}: no such folder: an unlearned pipeline is saved with its text encoders")
-        return imported_encoders(base, Device())
+        return imported_encoders(base)
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # of megabytes
-    store, parts = Store(experiment.store), parts_of(experiment)
-    clips = [store.get(parts[name].key()) for name in CLIPS if name in parts]
+    clips = [artifact.store.get(artifact.key_read_with(name)) for name in CLIPS if name in artifact.named_with]
     models = [load_clip(clip) for clip in clips]
     encoders = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
     return [load_tokenizer(clip) for clip in clips], encoders

@@ -21,7 +21,7 @@ from trainables.relearning.products.latents import encoded_splits_of
 from trainables.relearning.products.models import model_of
 from trainables.relearning.shared_products import make_again, products_of, score_of
 from trainables.relearning.trial import Pipeline
-from trainables.store import MissingArtifact, Store
+from trainables.store import READ_WITH, MissingArtifact, Store
 
 SAMPLES = Samples(forgotten=6, per_retained=1)
 
@@ -71,7 +71,7 @@ def test_a_pipeline_is_taken_apart_into_products(prepared: Experiment) -> None:
     parts, store = parts_of(prepared), Store(prepared.store)
     assert list(parts) == [VAE, PROMPTS, LATENTS] and vae_key(prepared) == parts[VAE].key()
     facts = store.get(model_key(prepared, "base")).facts
-    assert facts["prompts"] == parts[PROMPTS].key() and "text_unet" in facts
+    assert facts[READ_WITH] == {name: parts[name].key() for name in (VAE, PROMPTS)} and "text_unet" in facts
     splits = prepared.splits()
     encoded = encoded_splits_of(Workbench(prepared))
     assert encoded.train.shape == prepared.model_shape == (4, 8, 8) and len(encoded.train) == len(splits.train)
@@ -86,13 +86,13 @@ def test_a_whole_trial_runs_without_the_folder(prepared: Experiment) -> None:
     assert report.state == "COMPLETE", report.cause
     assert 0 <= report.figures["robustness"] <= 1
     unlearned = Store(prepared.store).get(report.figures["unlearned_model"])
-    assert unlearned.facts["prompts"] == parts_of(prepared)[PROMPTS].key()
+    assert unlearned.named_with == {name: parts_of(prepared)[name].key() for name in (VAE, PROMPTS)}
 
 
 def test_a_table_of_prompts_that_is_gone_is_missed_and_named(prepared: Experiment, tmp_path: Path) -> None:
     experiment = replace(prepared, store=str(shutil.copytree(prepared.store, tmp_path / "store")))
     store, key = Store(experiment.store), parts_of(experiment)[PROMPTS].key()
-    assert store.get(model_key(experiment, "base")).read_with == {key}
+    assert store.get(model_key(experiment, "base")).read_with == {key, vae_key(experiment)}
     store.delete(key)
     with pytest.raises(MissingArtifact) as missing:
         model_of(Workbench(experiment), model_key(experiment, "base"))
@@ -113,5 +113,6 @@ def test_a_table_of_prompts_is_made_again_and_a_strangers_model_brings_its_own(t
     make_again(spec_on(experiment), key)
     assert all((value == table[name]).all() for name, value in store.get(key).tensors().items())
     imported = make_imported(experiment, _taken(theirs, tmp_path / "prompts"))
-    (own,) = imported.read_with
+    own = imported.key_read_with(PROMPTS)
     assert own != key and store.find(own) is not None, "its text encoder is another"
+    assert imported.key_read_with(VAE) == vae_key(experiment), "its VAE is the base model's"

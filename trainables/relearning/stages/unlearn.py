@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import cached_property
 
 from trainables.denoisers.models import model_facts
-from trainables.denoisers.weights import changed_weights
+from trainables.denoisers.weights import changed_weights, whole_weights
 from trainables.fine_tuning import Run
 from trainables.relearning.experiment import TrialSpec, stream
 from trainables.relearning.products.features import feature_module, feature_weights
@@ -16,6 +16,7 @@ from trainables.relearning.products.shared import shared_key, shared_of
 from trainables.relearning.workbench import Workbench
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, artifact_key, code_version
+from trainables.training.precision import raise_to
 from trainables.unlearning import METHODS
 
 
@@ -75,14 +76,16 @@ class UnlearnStage:
         self.bench.store.save_partial(self.key, self.run.state())
 
     def commit(self, watch: Stopwatch) -> Artifact:
-        facts = model_facts(self.run.model, self.spec.experiment.base) | {
+        store = self.bench.store
+        start = store.get(model_key(self.spec.experiment, self.spec.start))
+        facts = model_facts(self.run.model, self.spec.experiment.base, start.named_with) | {
             "method": self.spec.method,
             "settings": self.spec.settings,
             "seed": self.spec.seed,
             "last_loss": self.run.last_loss,
         }
-        store, model = self.bench.store, self.run.trained()
-        changed, rests_on = changed_weights(model, store.get(model_key(self.spec.experiment, self.spec.start)))
+        raise_to(self.run.model, whole_weights(start))
+        changed, rests_on = changed_weights(self.run.trained(), start)
         facts |= self.run.facts | rests_on
         artifact = store.put(self.key, "unlearned", facts | watch.times(), changed)
         store.drop_partial(self.key)
