@@ -11,6 +11,7 @@ import pytest
 import text_folders
 from taken_pipelines import experiment_on
 
+from sweep.relearning.prepare import _import_pretrained
 from trainables.data import dataset
 from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
 from trainables.denoisers.recipes import Pretrained
@@ -116,3 +117,18 @@ def test_a_table_of_prompts_is_made_again_and_a_strangers_model_brings_its_own(t
     own = imported.key_read_with(PROMPTS)
     assert own != key and store.find(own) is not None, "its text encoder is another"
     assert imported.key_read_with(VAE) == vae_key(experiment), "its VAE is the base model's"
+
+
+def test_a_pipeline_is_read_where_it_is_imported_and_nowhere_else(tmp_path: Path) -> None:
+    """Once it is taken into the store, every other product is made without its folder, as a task on another machine is."""
+    folder = text_folders.save_sd(tmp_path / "pipeline")
+    experiment = experiment_of(tmp_path, folder)
+    _import_pretrained(experiment)
+    shutil.rmtree(folder)
+    graph, store = products_of(experiment), Store(experiment.store)
+    assert all(store.whole(graph[name].key()) for name in (VAE, PROMPTS, "base model"))
+    graph[LATENTS].make()
+    on_gpu = replace(experiment, device_name="cuda")
+    assert parts_of(on_gpu)[PROMPTS].key() == parts_of(experiment)[PROMPTS].key(), (
+        "they are encoded on the CPU anywhere"
+    )
