@@ -6,6 +6,9 @@ side. Every row is a process of its own: what all trials share is prepared; unle
 checkpoint and is killed by SIGKILL; another process goes on with the second; the model is scored; and attacked for two steps,
 with a rung after each. Peak memory is VmHWM; bytes written are those handed to write calls.
 
+``--text`` takes Stable Diffusion 1.4's own U-Net, 860 million parameters, VAE and text encoder instead, of random weights too, in
+a pipeline's folder by diffusers: latents of 8×8, images of 64×64, a few prompts.
+
 ``--code DIR`` measures another checkout of this repository, by a copy of this file. ``--width 160`` halves the widths. A process
 that takes more memory than ``--gib`` is killed, so that what does not fit fails alone.
 """
@@ -26,6 +29,12 @@ from typing import Any
 
 STAGES = ("prepare", "unlearn, killed", "unlearn, resumed", "score", "attack, step 1", "attack, step 2")
 SIDE, CLASSES, PICTURES = 8, 3, 10
+PROMPTS = (  # prompt, role, concept
+    ("a photo of a cat", "forget", "cat"),
+    ("a drawing of a cat", "forget", "cat"),
+    ("a photo of a dog", "retain", "dog"),
+    ("a photo of a house", "retain", "house"),
+)
 
 
 def main() -> int:
@@ -34,6 +43,11 @@ def main() -> int:
     parser.add_argument("--code", type=Path, default=Path(__file__).parents[1], help="the checkout to measure")
     parser.add_argument("--width", type=int, default=320, help="channels of the first level")
     parser.add_argument("--trained", default="all", help="which parameters unlearning and the attack train")
+    parser.add_argument("--text", action="store_true", help="Stable Diffusion 1.4's own U-Net, which is told prompts")
+    parser.add_argument("--batch", type=int, default=2, help="images a step")
+    parser.add_argument("--latents", type=int, default=8, help="with --text, a side of the latents")
+    parser.add_argument("--method", default="label_swap", help="how it unlearns")
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
     parser.add_argument("--gib", type=float, default=20.0, help="memory that a process may take")
     parser.add_argument(
         "--begin", choices=STAGES, default=STAGES[0], help="go on in a folder in which those before are done"
@@ -45,7 +59,7 @@ def main() -> int:
         return 0
     if args.begin == STAGES[0]:
         shutil.rmtree(args.folder, ignore_errors=True)
-        write_pictures(args.folder / "pictures")
+        write_prompts(args) if args.text else write_pictures(args.folder / "pictures")
     print("| stage | peak memory, GB | bytes written, GB | s |\n|---|---|---|---|")
     for stage in STAGES[STAGES.index(args.begin) :]:
         found = measured(args, stage)
@@ -61,6 +75,9 @@ def measured(args: argparse.Namespace, stage: str) -> str:
     """A stage's figures, in a process of its own."""
     command = [sys.executable, str(Path(__file__).resolve()), str(args.folder.resolve()), "--stage", stage]
     command += ["--width", str(args.width), "--trained", args.trained]
+    if args.text or args.checkpointing:  # another checkout may not know these
+        command += ["--batch", str(args.batch), "--latents", str(args.latents), "--method", args.method]
+        command += ["--text"] * args.text + ["--checkpointing"] * args.checkpointing
     process = subprocess.Popen(
         command,
         cwd=args.code,
@@ -90,7 +107,7 @@ def run_stage(args: argparse.Namespace) -> None:
         "1000"
     )  # should the machine run out of memory, it is this process that goes
     if args.stage == "prepare":
-        prepare(experiment_of(args))
+        prepare(args)
     else:
         from trainables.relearning.trial import Pipeline
 
@@ -141,7 +158,62 @@ def write_pictures(folder: Path) -> None:
                 Image.fromarray(pixels).save(folder / split / f"class{name}" / f"{number}.png")
 
 
+def write_prompts(args: argparse.Namespace) -> None:
+    """A pipeline of random weights, and a table of prompts with a few random pictures of each."""
+    import numpy as np
+    from PIL import Image
+
+    from benchmarks.text_pipeline import save_pipeline
+
+    save_pipeline(args.folder / "pipeline", args.width, args.latents)
+    data, rng, side = args.folder / "prompts", np.random.default_rng(0), 8 * args.latents
+    (data / "train").mkdir(parents=True)
+    table, captions = ["prompt,role,concept"], ["file_name,text"]
+    for number, row in enumerate(PROMPTS):
+        table.append(",".join(row))
+        for copy in range(PICTURES):
+            name = f"{number}-{copy}.png"
+            Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(data / "train" / name)
+            captions.append(f"{name},{row[0]}")
+    (data / "prompts.csv").write_text("\n".join(table))
+    (data / "train" / "metadata.csv").write_text("\n".join(captions))
+
+
 def experiment_of(args: argparse.Namespace) -> Any:
+    return text_experiment(args) if args.text else class_experiment(args)
+
+
+def text_experiment(args: argparse.Namespace) -> Any:
+    from dataclasses import replace
+
+    from trainables.data import dataset
+    from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+    from trainables.denoisers.recipes import ClassifierRecipe
+    from trainables.relearning.experiment import Experiment
+
+    folder, side = str(args.folder / "prompts"), 8 * args.latents
+    data = dataset("prompts", folder, side)
+    base = fitted(read_pipeline(str(args.folder / "pipeline")), data)
+    digest = args.folder / "digest.json"  # of gigabytes, taken once
+    if not digest.is_file():
+        found = hashed(base)
+        digest.write_text(json.dumps({"digest": found.digest, "text_digest": found.text_digest}))
+    return Experiment(
+        store=str(args.folder / "store"),
+        data="prompts",
+        data_folder=folder,
+        image_size=side,
+        forget="concept:cat",
+        base=replace(base, **json.loads(digest.read_text())),
+        classifier=ClassifierRecipe(width=4, features=8, train_steps=5, batch=8),
+        sampling_steps=2,
+        guidance=2.0,
+        data_fingerprint=data.fingerprint(),
+        checkpointing=args.checkpointing,
+    )
+
+
+def class_experiment(args: argparse.Namespace) -> Any:
     from dataclasses import replace
 
     from trainables.denoisers.recipes import BaseModel, ClassifierRecipe
@@ -172,12 +244,12 @@ def experiment_of(args: argparse.Namespace) -> Any:
 def spec_of(args: argparse.Namespace) -> Any:
     from trainables.relearning.experiment import AttackPlan, Samples, TrialSpec
 
-    how = {"batch": 2, "trained_parameters": args.trained}
+    how = {"batch": args.batch, "trained_parameters": args.trained}
     return TrialSpec(
         trial_id="large",
         replicate=0,
         experiment=experiment_of(args),
-        method="label_swap",
+        method=args.method,
         settings={"steps": 2, "learning_rate": 1e-5, "ema_decay": 0.0} | how,
         seed=0,
         attacks=(AttackPlan("dimra", "dimra", {"learning_rate": 1e-5} | how),),
@@ -187,16 +259,18 @@ def spec_of(args: argparse.Namespace) -> Any:
     )
 
 
-def prepare(experiment: Any) -> None:
+def prepare(args: argparse.Namespace) -> None:
+    from trainables.relearning.origins import parts_of
     from trainables.relearning.products import make_classifier, make_model, make_reference, model_key
     from trainables.relearning.stages.score import make_score
 
+    experiment = experiment_of(args)
     make_classifier(experiment)
+    for part in parts_of(experiment).values():
+        part.make()
     make_model(experiment, "base")
     make_reference(experiment)
-    spec = spec_of(
-        argparse.Namespace(folder=Path(experiment.store).parent, width=experiment.base.channels[0], trained="all")
-    )
+    spec = spec_of(args)
     make_score(experiment, model_key(experiment, "base"), spec.samples, spec.seed)
 
 

@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.resume:
                 _tell_of_store(plan, args, progress)
             return 0
+        plan.place.check_gpus()
         # Heavy imports come this late on purpose: every mistake above costs a second, not twenty.
         from sweep.search.confirm import check_named
         from sweep.search.reopening import without_controls

@@ -141,6 +141,25 @@ def save_sd(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def save_true_sd(folder: Path) -> Path:
+    """1.4's layout with its parts' true configurations, for images of 512 pixels; the weights are those of a tiny one."""
+    save_sd(folder)
+    down, up = ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"], ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3
+    blocks = {"layers_per_block": 2, "norm_num_groups": 32, "down_block_types": down, "up_block_types": up}
+    _edit(folder / "unet" / "config.json", **SD_14, **blocks)
+    images = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+    wide = {
+        "block_out_channels": [128, 256, 512, 512],
+        "sample_size": 512,
+        "layers_per_block": 2,
+        "norm_num_groups": 32,
+    }
+    _edit(folder / "vae" / "config.json", **wide, **images)
+    _edit(folder / "text_encoder" / "config.json", hidden_size=768)
+    _edit(folder / "tokenizer" / "tokenizer_config.json", model_max_length=77)
+    return folder
+
+
 def save_sd_v(folder: Path, seed: int = 0) -> Path:
     """The layout of 2.1 at 768 pixels: predicts v, heads by block, linear projections, "!" for padding."""
     pipeline = StableDiffusionPipeline(

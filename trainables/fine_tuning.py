@@ -7,7 +7,7 @@ as one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -20,6 +20,7 @@ from trainables.diffusion import Diverged, Loss
 from trainables.training.device import Device
 from trainables.training.flat import Flat
 from trainables.training.lora import merge
+from trainables.training.precision import check_trained, lower
 
 Gradient = Callable[["FineTuning"], torch.Tensor]
 """One step's gradient, for what is more than one loss: left in the parameters' ``.grad``; returns the loss, detached.
@@ -105,6 +106,9 @@ class FineTuning:
     Only `parameters` move, and of them only what `masks` (same shapes, 0 or 1) leave free. With an EMA the trained model
     is read by `trained`, which puts the averaged weights in place. `gradient` stands for the loss's own backward pass; what
     it keeps between steps goes into the checkpoint where it is `Stateful`. `betas` are Adam's.
+
+    From the first step on, weights that do not train are in bf16 where that is computed in, but for those that were asked to
+    stay exact; they take no part in a checkpoint, and are the start model's (`trainables.training.precision`).
     """
 
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
@@ -130,6 +134,10 @@ class FineTuning:
             parameter.requires_grad_(False)
         for parameter in self.parameters:
             parameter.requires_grad_(True)
+        check_trained(self.parameters)
+        if device.checkpointing:
+            model.enable_gradient_checkpointing()
+        self._exact: list[torch.nn.Parameter] | None = list(self.parameters)  # None: the others have been lowered
         self.flat = Flat(self.parameters)
         self.optimiser: torch.optim.Optimizer
         if how.optimiser == "adam":
@@ -156,6 +164,7 @@ class FineTuning:
         Raises Diverged where the loss stops being finite.
         """
         self.model.train()
+        self._lower_frozen()
         while self.step < until:
             for group in self.optimiser.param_groups:
                 group["lr"] = self._learning_rate()
@@ -174,6 +183,17 @@ class FineTuning:
             if time.monotonic() > deadline and self.step < until:  # after a step: every call gets on
                 return False
         return True
+
+    def keep_exact(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Have parameters that do not train stay in float32, as they are moved or have been. Ahead of the first step."""
+        if self._exact is None:
+            raise ValueError("the frozen weights are lowered once the first step is taken")
+        self._exact += parameters
+
+    def _lower_frozen(self) -> None:
+        if self._exact is not None and self.device.in_half:
+            lower(self.model, self._exact)
+        self._exact = None
 
     def clear_gradient(self) -> None:
         """Make the parameters' ``.grad`` 0, ready for a backward pass."""

@@ -233,7 +233,7 @@ class Setup:
         """``synthesizer vflgan, mechanism record``."""
         return f"synthesizer {arm.method}, mechanism {mechanism_of(arm)}"
 
-    def more_words(self, space: SearchSpace) -> Iterator[tuple[Words, str]]:
+    def more_words(self, space: SearchSpace, place: Place) -> Iterator[tuple[Words, str]]:
         """What the printed plan says beside the flags' own words: of a folder, the ε wanted and what it is of."""
         for heading, text in self.source.notes:
             yield Words(heading), text

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from sweep.errors import UsageError
 from sweep.plan import flags
-from sweep.plan.flags import WHERE, Words, at_least, finite, flag
+from sweep.plan.flags import WHERE, Words, at_least, finite, flag, one_of
 
+CHECKPOINTING = ("auto", "on", "off")
 _LONGEST_SOCKET = 107  # bytes of a socket's path, on Linux
 _SOCKET = "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # a process has at most seven digits
 
@@ -73,6 +74,26 @@ class Place:
         metavar="TYPE",
         check=lambda name: "" if re.fullmatch(r"[\w.-]*", name) else "not a type of Ray's, such as A10G or H100",
     )
+    gpu_memory: float = flag(
+        0.0,
+        "--gpu-memory",
+        "GB of the GPU that the plan is for, of which a trial has its share: what cannot fit is refused, on a machine without "
+        "one too (default: what this machine's GPUs have)",
+        WHERE,
+        metavar="GB",
+        check=finite(at_least(0), "must be finite"),
+        beside_resume=True,
+    )
+    checkpointing: str = flag(
+        "auto",
+        "--checkpointing",
+        "gradient checkpointing of text-to-image models, the same figures in less memory and a third more time: auto, on or off "
+        "(default: %(default)s, where a trial would not fit without)",
+        WHERE,
+        metavar="auto|on|off",
+        check=one_of(lambda: CHECKPOINTING),
+        beside_resume=True,
+    )
     in_process: bool = flag(
         False, "--in-process", "the same trials in this very process, for a debugger", WHERE, beside_resume=True
     )
@@ -91,15 +112,20 @@ class Place:
         flags.check(self)
         if self.gpu_type and not self.gpus_per_trial:
             raise UsageError(f"--gpu-type {self.gpu_type}: trials get no GPU; add --gpus-per-trial")
+        if not self.gpu_memory:  # else of a GPU elsewhere, perhaps; asked once it is to run
+            self.check_gpus()
+        _check_address(self.address)
+        if not (self.address or self.in_process):
+            _check_temporary_folder()
+
+    def check_gpus(self) -> None:
+        """UsageError where trials that are to run here would wait for a GPU that is not here."""
         if self.gpus_per_trial and not self.address:
             have = local_gpus()
             if self.gpus_per_trial > have:
                 raise UsageError(
                     f"--gpus-per-trial {self.gpus_per_trial:g}: this machine has {have} GPU(s); ask for fewer, or give --address"
                 )
-        _check_address(self.address)
-        if not (self.address or self.in_process):
-            _check_temporary_folder()
 
 
 def default_workers(gpus_per_trial: float) -> int:

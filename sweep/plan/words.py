@@ -68,7 +68,7 @@ def _every_word(plan: Plan[Setup], space: SearchSpace) -> Iterator[tuple[Words, 
     """What the plan's parts and its question say, by heading."""
     for part in (plan.setup, plan.run, plan, plan.place):
         yield from flags.words_of(part)
-    yield from plan.setup.more_words(space)
+    yield from plan.setup.more_words(space, plan.place)
     yield Words("question"), space.question
     yield Words("search"), _budgets(plan, space)
     if learns_of_all_arms(plan.sampler, space):

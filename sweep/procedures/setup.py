@@ -49,8 +49,8 @@ class Setup(Protocol):
         """What an arm is of, in the printed plan."""
         ...
 
-    def more_words(self, space: SearchSpace) -> Iterator[tuple[Any, str]]:
-        """What the printed plan says beyond the fields' own words, each under a `sweep.plan.flags.Words`."""
+    def more_words(self, space: SearchSpace, place: Any) -> Iterator[tuple[Any, str]]:
+        """What the printed plan says beyond the fields' own words, each under a `sweep.plan.flags.Words`; run on a `Place`."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 The times are of 8×8 images and the small base model; of others they are scaled by the multiply-adds of the base model for one
 image. Measured on one core from small at 8 pixels to large at 64, a step took between .08 and .15 µs a thousand of them. Of
-prompts the times are those of the text-to-image model for 16×16 images, scaled by pixels.
+prompts the times are those of the text-to-image model for 16×16 images, scaled by pixels; of a text-to-image pipeline from
+elsewhere they are its U-Net's counted operations, three passes an image of a training step, at a rate that is assumed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from functools import cached_property
 from typing import Any
 
 from sweep.plan.plan import Plan
+from sweep.relearning.fitting import RATES, Fit
 from sweep.relearning.question import asks_of_fid
 from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
-from sweep.space import Arm, Choice, SearchSpace
+from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, fitting
 from trainables.denoisers.text_to_image import TextToImage
@@ -60,9 +62,20 @@ class _Costs:
         return multiply_adds(_base_model(self.plan.setup), shape) / multiply_adds(BaseModel(), _SHAPE)
 
     @cached_property
+    def counted(self) -> Fit | None:
+        """Of a text-to-image pipeline from elsewhere, how its trials fit, which says how they are computed."""
+        return self.plan.setup.fit(self.space, self.plan.place)
+
+    @cached_property
     def times(self) -> _Times:
         """Of this plan's model."""
-        data = self.plan.setup.dataset()
+        data, counted = self.plan.setup.dataset(), self.counted
+        if counted is not None:
+            forward, passes = counted.model.costs(counted.how.half).flops, 4 if counted.how.checkpointing else 3
+            an_image = forward / RATES[counted.how.on_gpu]
+            recipe_batch = counted.model.pretrained.batch
+            step = passes * recipe_batch * an_image
+            return _Times(base=0.0, unlearn=step, attack=step, sample=_SAMPLING_STEPS * an_image)
         if data.prompts:
             return _OF_PROMPTS.times(math.prod(data.shape[1:]) / _TEXT_SIDE**2)
         return _OF_CLASSES.times(self.larger)
@@ -96,14 +109,28 @@ class _Costs:
 
     def before_attacks(self, arm: Arm | None, confirm: bool) -> float:
         """Unlearning, of a control none, and the score."""
-        unlearn = _steps(arm) * self.times.unlearn if arm else 0.0
+        unlearn = _steps(arm) * self.times.unlearn * self.batches(arm) if arm else 0.0
         return unlearn + self.samples(confirm)[1] * self.sample_s
 
     def attacks(self, confirm: bool) -> float:
         forgotten, everything = self.samples(confirm)
         samples = (len(self.space.rungs) - 2) * forgotten + everything
         suite = self.space.confirm_attacks if confirm else self.space.search_attacks
-        return len(suite) * (self.space.rungs[-1] * self.times.attack + samples * self.sample_s)
+        steps = sum(self.space.rungs[-1] * self.batches_of_attack(attack) for attack in suite)
+        return steps * self.times.attack + len(suite) * samples * self.sample_s
+
+    def batches(self, arm: Arm) -> float:
+        """Images of an arm's step, in units of the batch that the time of a step is of; 1 where that is measured."""
+        if self.counted is None:
+            return 1.0
+        runs = [run for run in self.counted.runs if run.what == f"arm {arm.name}"]
+        return max(run.batch for run in runs) / self.counted.model.pretrained.batch
+
+    def batches_of_attack(self, attack: Attack) -> float:
+        if self.counted is None:
+            return 1.0
+        run = next(run for run in self.counted.runs if run.what == f"attack {attack.name}")
+        return run.batch / self.counted.model.pretrained.batch
 
     def replicate(self, arm: Arm | None, confirm: bool) -> float:
         return self.before_attacks(arm, confirm) + self.attacks(confirm)

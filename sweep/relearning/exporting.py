@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from sweep import records
@@ -48,6 +49,7 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
     def about(pipeline: str) -> tuple[str, str]:
         return metadata(sweep, trial, replicate["replicate"], pipeline), measured(sweep, trial, replicate["replicate"])
 
+    setup = replace(setup, judge="", judge_digest="")  # nothing is judged any more, and its folder may be gone
     try:
         return save_pipeline(artifact, experiment_of(setup, plan.artifacts, plan.place), folder, about)
     except (ValueError, CorruptArtifact, MissingArtifact) as error:

@@ -25,7 +25,8 @@ HEADINGS = {
     "base model": Line("arms", wrap=False),
     "control": Line("arms", wrap=False),
     "audit": Line("runs on", wrap=False),
-    "memory": Line("runs on", wrap=False),
+    "memory": Line("runs on"),
+    "time": Line("runs on"),
 }
 
 

@@ -28,7 +28,9 @@ class Preparation:
     @cached_property
     def experiment(self) -> Experiment:
         """What its trials share."""
-        return experiment_of(self.plan.setup, self.plan.artifacts, self.plan.place)
+        plan = self.plan
+        checkpointing = plan.setup.checkpoints(plan.question(), plan.place)
+        return experiment_of(plan.setup, plan.artifacts, plan.place, checkpointing)
 
     def check(self, space: SearchSpace) -> None:
         check_members(self.plan, space)

@@ -34,6 +34,7 @@ from trainables.judges import check_trained, judge_of, reader_of
 from trainables.judges import digest_of as digest_of_files
 from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
+from trainables.relearning.origins import LATENTS, parts_of
 from trainables.relearning.products import check_beside_base
 from trainables.relearning.shared_products import CLASSIFIER, JUDGE, SYNTHETIC, models_of, products_of, score_of
 from trainables.relearning.stages.trajectory import check_images
@@ -45,8 +46,11 @@ SYNTHETIC_OF_PROMPTS = 500  # images of an attacker's synthetic set at least, in
 NOISE = "fid_delta_noise"  # the noise in words, where no rule of a budget says them
 
 
-def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
-    """What trials of this setup share. UsageError where a pipeline it names cannot be had, or has changed since."""
+def experiment_of(setup: Setup, artifacts: str, place: Place, checkpointing: bool | None = None) -> Experiment:
+    """What trials of this setup share. UsageError where a pipeline it names cannot be had, or has changed since.
+
+    `checkpointing`, where nobody has asked what fits: as the place says, and of ``auto`` without.
+    """
     data = setup.dataset()
     forgetting = parse_forget(setup.forget, data)
     experiment = Experiment(
@@ -70,6 +74,8 @@ def experiment_of(setup: Setup, artifacts: str, place: Place) -> Experiment:
         weights_sha256=setup.inception_sha256,
         shadow_models=setup.shadow_models,
         device_name="cuda" if place.gpus_per_trial else "cpu",
+        precision="" if setup.precision == AUTO else setup.precision,
+        checkpointing=place.checkpointing == "on" if checkpointing is None else checkpointing,
     )
     if data.prompts:
         experiment = replace(
@@ -338,9 +344,16 @@ def _tell_of_models(experiment: Experiment, keys: Mapping[str, str], tell: Tell)
 
 
 def _import_pretrained(experiment: Experiment) -> None:
-    """Take pretrained models into the store, from here: no other machine need see their folders."""
+    """Take pretrained models into the store, from here: no other machine need see their folders.
+
+    Of a text-to-image pipeline the VAE and the prompts too, by its text encoders; latents are made of what is in the store.
+    """
     if not isinstance(experiment.base, Pretrained):
         return
+    for name, part in parts_of(experiment).items():
+        if name != LATENTS:
+            with mistake_in("--base"):
+                part.make()
     for which in models_of(experiment).values():
         with mistake_in("--base" if which == "base" else "--retrain-control"):
             products.make_model(experiment, which)

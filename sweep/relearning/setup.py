@@ -17,9 +17,10 @@ from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, member_of, one_of
 from sweep.plan.place import Place
-from sweep.relearning import flag_values, memory, plan_words, targets
+from sweep.relearning import fitting, flag_values, memory, plan_words, targets
 from sweep.relearning.base_checks import check_base
 from sweep.relearning.flag_values import AUTO
+from sweep.relearning.held_settings import with_settings
 from sweep.relearning.question import uses_budget
 from sweep.space import Arm, SearchSpace, find
 from trainables.data import Dataset, dataset
@@ -31,6 +32,7 @@ from trainables.denoisers.text_to_image import TextToImage
 from trainables.forgetting import parse_forget, usual_forget
 from trainables.sampling.sampler import Sampler
 
+PRECISIONS = (AUTO, "fp32", "bf16")
 RETAINED_OF_PROMPTS = 270  # images of retained prompts, which are many, that a score is over unless it is said
 CALIBRATION_SEEDS = 5  # that the noise of fid_delta is measured over
 
@@ -117,6 +119,15 @@ class Setup:
         metavar="METHOD|RUN:TRIAL",
         read=targets.absolute_target,
     )
+    held_settings: tuple[str, ...] = flag(
+        (),
+        "--set",
+        "a setting of every method and attack that has it, where the question says nothing of it: batch=4, "
+        "trained_parameters=cross_attention",
+        QUESTION,
+        action="append",
+        metavar="NAME=VALUE",
+    )
     fid_budget: float | str = flag(
         AUTO,
         "--fid-budget",
@@ -176,6 +187,16 @@ class Setup:
         metavar="FOLDER",
         read=flag_values.pipeline,
         words=Words("control", _control_words),
+    )
+    precision: str = flag(
+        AUTO,
+        "--precision",
+        "fp32, or bf16: matrix products by autocast, what trains in float32 and what is frozen in bf16 (default: auto, bf16 on a "
+        "GPU)",
+        MODELS,
+        metavar="auto|fp32|bf16",
+        check=one_of(lambda: PRECISIONS),
+        words=Words("base model", lambda name, _: "" if name == AUTO else f"computed in {name}"),
     )
     image_sampler: str = flag(
         "ddim",
@@ -376,10 +397,32 @@ class Setup:
         check_base(self, data)
 
     def check_fits(self, space: SearchSpace, place: Place) -> None:
-        """UsageError where the memory of this machine cannot hold a trial, or as many as there are at a time."""
+        """UsageError where the memory of this machine, or of the GPU planned for, cannot hold a trial, or as many at a time."""
+        if (fit := self.fit(space, place)) is not None:
+            fit.check()
+            return
         needs = self._needs()
         if needs is not None:
             memory.check_fits(needs, (*space.search_attacks, *space.confirm_attacks), place)
+
+    def fit(self, space: SearchSpace, place: Place) -> fitting.Fit | None:
+        """Of a text-to-image pipeline, how its trials fit where they run."""
+        forgotten, retained = self.samples_forgotten, self.samples_per_retained
+        return fitting.fit_of(
+            self.base,
+            self.dataset(),
+            self.base_classes,
+            forgotten + retained,
+            self.guidance != 1,
+            space,
+            place,
+            self.precision,
+        )
+
+    def checkpoints(self, space: SearchSpace, place: Place) -> bool:
+        """Whether trials use gradient checkpointing: as is asked, or where they would not fit without."""
+        fit = self.fit(space, place) if place.checkpointing == AUTO else None
+        return fit.how.checkpointing if fit is not None else place.checkpointing == "on"
 
     def _needs(self) -> memory.Needs | None:
         """What the base model takes of memory and disk."""
@@ -391,7 +434,7 @@ class Setup:
 
     def question(self, space: SearchSpace) -> SearchSpace:
         """The question with the target that its attacks are searched on."""
-        return targets.aimed(space, self.target)
+        return targets.aimed(with_settings(space, self.held_settings), self.target)
 
     def recorded(self, space: SearchSpace) -> dict[str, Any]:
         """What ``plan.json`` says of the question's attacks."""
@@ -415,12 +458,15 @@ class Setup:
         """What an arm's trials do."""
         return f"attack {arm.attack} on {arm.method}" if arm.attack else f"method {arm.method}"
 
-    def more_words(self, space: SearchSpace) -> Iterator[tuple[Words, str]]:
+    def more_words(self, space: SearchSpace, place: Place) -> Iterator[tuple[Words, str]]:
         """What the printed plan says beside the flags' own words: of the data folder, the attacks, and samples to confirm by."""
         for note in self._base_notes():
             yield Words("base model"), note
-        needs = self._needs()
-        if needs is not None and needs.worth_telling:
+        fit, needs = self.fit(space, place), self._needs()
+        if fit is not None:
+            yield Words("memory"), fit.text
+            yield Words("time"), fit.time_text
+        elif needs is not None and needs.worth_telling:
             yield Words("memory"), needs.text
         attacked = targets.describe(space)
         if attacked:

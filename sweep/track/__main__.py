@@ -36,7 +36,7 @@ from trainables.registry import outside
 TRACK = "track"
 # Flags that a track has no use for, or that say something else in it: it has its own of the latter.
 MOST_FAULTS = 20  # of one file that are told
-OTHERWISE = {"target", "forget", "fid_budget", "confirm", "log_format"}
+OTHERWISE = {"target", "held_settings", "forget", "fid_budget", "confirm", "log_format"}
 
 EPILOG = """\
 examples:
@@ -211,6 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             check_members(plan)
             return 0
+        plan.place.check_gpus()
         plan = _begun(plan, args, progress)
         begun.plan = Path(plan.run_dir) / "track.json"
         return _run(plan, progress)

@@ -109,7 +109,7 @@ class Setup:
     def arm_words(self, arm: Arm) -> str:
         return f"coin {arm.method}"
 
-    def more_words(self, space: SearchSpace) -> Iterator[tuple[Words, str]]:
+    def more_words(self, space: SearchSpace, place: object) -> Iterator[tuple[Words, str]]:
         return iter(())
 
 

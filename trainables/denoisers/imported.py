@@ -5,6 +5,7 @@ A row is one of a class embedding; or of the table of the data set's prompts, en
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from trainables.denoisers.text_pipelines import check_installed
 from trainables.denoisers.text_unet import STOCK, TextUNet, with_prompts
 from trainables.denoisers.weights import weights_of
 from trainables.store import Artifact, Store, artifact_key, code_version
-from trainables.training.device import Device
 
 _READ: dict[str, Any] = {"local_files_only": True, "output_loading_info": True}
 _READ_BY: dict[
@@ -45,20 +45,20 @@ def put_pretrained(
     dataset: Dataset,
     facts: dict[str, Any],
     vae_key: str = "",
-    device: Device | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> Artifact:
     """Copy a pipeline's denoiser into the store under `key`, and its VAE under `vae_key`, where one is given.
 
-    Of a text-to-image pipeline the table of the data set's prompts is made too, on the device.
+    Of a text-to-image pipeline the table of the data set's prompts is made too. `parts` are the keys of what else it is made of.
     """
     if vae_key:  # first: the model's artifact says that all is there
         put_vae(store, vae_key, pretrained)
     if pretrained.told_prompts:
-        prompts = load_prompts(make_prompts(store, pretrained, dataset, device or Device()))
+        prompts = load_prompts(make_prompts(store, pretrained, dataset))
         model: torch.nn.Module = imported_text_unet(pretrained, prompts)
     else:
         model = imported_model(pretrained, dataset)
-    return store.put(key, kind, model_facts(model, pretrained) | facts, weights_of(model))
+    return store.put(key, kind, model_facts(model, pretrained, parts) | facts, weights_of(model))
 
 
 def put_vae(store: Store, key: str, pretrained: Pretrained) -> Artifact:
@@ -67,24 +67,23 @@ def put_vae(store: Store, key: str, pretrained: Pretrained) -> Artifact:
     return store.put(key, "vae", {"vae": plain_config(vae)}, weights_of(vae))
 
 
-def prompts_key(pretrained: Pretrained, dataset: Dataset, device: Device) -> str:
-    """Key of the table of a data set's prompts, as a pipeline's text encoders encode them."""
+def prompts_key(pretrained: Pretrained, dataset: Dataset) -> str:
+    """Key of the table of a data set's prompts, as a pipeline's text encoders encode them: on the CPU, wherever trials run."""
     config = {
         "texts": dataset.prompts,
         "encoders": pretrained.text_digest,
         "zeros_for_empty": pretrained.zeros_for_empty,
         "pixels": pretrained.image_shape[1:] if pretrained.kind == SDXL else None,
-        "device": "cuda" if device.on_gpu else "cpu",
     }
     return artifact_key(KIND, config, {}, code_version(__name__))
 
 
-def make_prompts(store: Store, pretrained: Pretrained, dataset: Dataset, device: Device) -> Artifact:
+def make_prompts(store: Store, pretrained: Pretrained, dataset: Dataset) -> Artifact:
     """The table of a data set's prompts, found or made; the text encoders are read for it and are gone afterwards."""
-    key = prompts_key(pretrained, dataset, device)
+    key = prompts_key(pretrained, dataset)
     if artifact := store.whole(key):
         return artifact
-    prompts = imported_prompts(pretrained, dataset.prompts, device)
+    prompts = imported_prompts(pretrained, dataset.prompts)
     most = prompts.tokens.shape[1]
     facts = {
         "prompts": list(dataset.prompts),
@@ -95,9 +94,9 @@ def make_prompts(store: Store, pretrained: Pretrained, dataset: Dataset, device:
     return put_prompts(store, key, prompts, facts)
 
 
-def imported_prompts(pretrained: Pretrained, texts: tuple[str, ...], device: Device) -> Prompts:
+def imported_prompts(pretrained: Pretrained, texts: tuple[str, ...]) -> Prompts:
     """The table of `texts` and then the empty prompt. ValueError where transformers, an extra, is not installed."""
-    tokenizers, encoders = imported_encoders(pretrained, device)
+    tokenizers, encoders = imported_encoders(pretrained)
     height, width = pretrained.image_shape[1:]
     try:
         return encoded_prompts(texts, tokenizers, encoders, (height, width), pretrained.zeros_for_empty)
@@ -105,8 +104,8 @@ def imported_prompts(pretrained: Pretrained, texts: tuple[str, ...], device: Dev
         raise ValueError(f"{pretrained.source}: {error}") from None
 
 
-def imported_encoders(pretrained: Pretrained, device: Device) -> tuple[list[Any], list[Any]]:
-    """(tokenizers, text encoders) of a text-to-image pipeline, one of each or two, on the device, in evaluation mode."""
+def imported_encoders(pretrained: Pretrained) -> tuple[list[Any], list[Any]]:
+    """(tokenizers, text encoders) of a text-to-image pipeline, one of each or two, on the CPU, in evaluation mode."""
     check_installed(pretrained.source)
     import transformers
 
@@ -116,7 +115,7 @@ def imported_encoders(pretrained: Pretrained, device: Device) -> tuple[list[Any]
     tokenizers = [_tokenizer(pretrained, name.replace("text_encoder", "tokenizer")) for name in names]
     kinds = [getattr(transformers, parts[name].classes[0]) for name in names]
     encoders = [_read(kind, pretrained, name) for kind, name in zip(kinds, names, strict=True)]
-    return tokenizers, [encoder.to(device.name).eval() for encoder in encoders]
+    return tokenizers, [encoder.eval() for encoder in encoders]
 
 
 def imported_text_unet(pretrained: Pretrained, prompts: Prompts) -> TextUNet:

@@ -18,13 +18,14 @@ from diffusers import DiTTransformer2DModel, UNet2DModel
 from trainables.data import Dataset, Images
 from trainables.denoisers.dit import DiT
 from trainables.denoisers.edm_unet import EDMUNet
+from trainables.denoisers.prompts import KIND as PROMPTS
 from trainables.denoisers.prompts import load_prompts
 from trainables.denoisers.recipes import BaseModel, Recipe
 from trainables.denoisers.text_unet import TextUNet
 from trainables.denoisers.weights import Unset, fill
 from trainables.diffusion import Loss, Timesteps, denoising_loss, even_timesteps, stratified_timesteps
 from trainables.fine_tuning import FineTuning, Optimisation
-from trainables.store import Artifact
+from trainables.store import READ_WITH, Artifact
 from trainables.training.device import Device
 from trainables.training.lora import add_factors, is_factor
 
@@ -105,18 +106,24 @@ def plain_config(model: Any) -> dict[str, Any]:
     return {name: value for name, value in json.loads(model.to_json_string()).items() if name in known}
 
 
-def model_facts(model: UNet2DModel | DiT | EDMUNet | TextUNet, recipe: Any) -> dict[str, Any]:
+def model_facts(
+    model: UNet2DModel | DiT | EDMUNet | TextUNet, recipe: Any, parts: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """What a sidecar says of a model: enough to build it again. `recipe` is a dataclass, `BaseModel` or `Pretrained`.
 
-    Of a text U-Net it names the artifact of its prompts, and says what it predicts.
+    `parts` are the keys, by name, of what else its pipeline is made of. Of a text U-Net the artifact of its prompts is one, and it
+    says what it predicts.
     """
+    with_it = dict(parts or {})
     if isinstance(model, TextUNet):
         prediction = recipe.noise_schedule().config["prediction_type"]
-        told = {"prompts": model.prompts.key, "prediction": prediction}
+        with_it[PROMPTS] = model.prompts.key
+        told = {READ_WITH: with_it, "prediction": prediction}
         return {"text_unet": plain_config(model), **told, "attributes": 0, "recipe": asdict(recipe)}
     part = "transformer" if isinstance(model, DiT) else "edm_unet" if isinstance(model, EDMUNet) else "unet"
     attributes = getattr(model.class_embedding, "attributes", 0)
-    return {part: plain_config(model), "attributes": attributes, "recipe": asdict(recipe)}
+    facts = {part: plain_config(model), "attributes": attributes, "recipe": asdict(recipe)}
+    return facts | ({READ_WITH: with_it} if with_it else {})
 
 
 def load_model(artifact: Artifact, device: Device) -> UNet2DModel:
@@ -126,7 +133,7 @@ def load_model(artifact: Artifact, device: Device) -> UNet2DModel:
         model = _unset(facts)
     model = device.place(fill(model, artifact)).eval()
     if isinstance(model, TextUNet):
-        model.prompts = load_prompts(artifact.store.get(facts["prompts"]), device.name)
+        model.prompts = load_prompts(artifact.store.get(artifact.key_read_with(PROMPTS)), device.name)
     return model
 
 

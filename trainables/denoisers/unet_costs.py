@@ -8,7 +8,9 @@ map.
 
 from __future__ import annotations
 
+import copy
 import json
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +19,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from trainables.denoisers.models import parameters_to_train, trained_parameters
 from trainables.denoisers.prompts import Prompts
 from trainables.denoisers.text_unet import TextUNet
+from trainables.training.precision import cast_bytes, lower
 
 TOKENS = 77  # of a prompt, as CLIP takes them
 _IN_HALF = {torch.conv2d, F.conv2d, F.linear, torch.matmul, torch.bmm, torch.Tensor.matmul, torch.baddbmm}
@@ -33,11 +40,13 @@ class ForwardCosts:
     """Of one image through the U-Net.
 
     `activations` are bytes that its backward pass needs; `checkpointed` are those with gradient checkpointing: what each block
-    is given, and the largest block's own while it is run again. `flops` count a multiplication and its addition as two.
+    is given, and the largest block's own while it is run again. `inference` are the most that there are at a time in a pass of
+    which no gradient is kept. `flops` count a multiplication and its addition as two.
     """
 
     activations: int
     checkpointed: int
+    inference: int
     flops: int
 
 
@@ -47,6 +56,57 @@ def parameter_counts(config: Mapping[str, Any]) -> dict[str, int]:
     ``sum(parameter_counts(config).values())`` is 859.5 M of Stable Diffusion 1.4.
     """
     return {name: parameter.numel() for name, parameter in _on_meta(_frozen(config)).named_parameters()}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of a U-Net in training: its parameters and those that train, in numbers; bytes that hold all, and autocast's copies."""
+
+    parameters: int
+    trained: int
+    held: int
+    casts: int
+
+
+def weights(
+    config: Mapping[str, Any], trained: str, lora_rank: int = 1, half: bool = False, moved: str = ""
+) -> Weights:
+    """What the weights take where those of a choice train, and those of another are moved too; `half`: computed in bf16.
+
+    ValueError where the model has none of a choice.
+    """
+    return _weights(_frozen(config), trained, lora_rank, half, moved)
+
+
+@cache
+def _weights(config: str, trained: str, lora_rank: int, half: bool, moved: str) -> Weights:
+    model = copy.deepcopy(_on_meta(config)).requires_grad_(False)
+    numbers = sum(p.numel() for p in model.parameters())
+    if not trained:
+        held = sum(p.nbytes for p in (lower(model) if half else model).parameters())
+        return Weights(numbers, 0, held, 0)
+    parameters = parameters_to_train(model, trained, lora_rank, 0)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    if half:
+        lower(model, [*parameters, *(trained_parameters(model, moved).values() if moved else ())])
+    held = sum(p.nbytes for p in model.parameters())
+    return Weights(numbers, sum(p.numel() for p in parameters), held, cast_bytes(model) if half else 0)
+
+
+def decoding_bytes(config: Mapping[str, Any], shape: tuple[int, int, int], half: bool = False) -> tuple[int, int]:
+    """(bytes of a VAE's weights, in float32; bytes at a time of decoding one image's latents (C, H, W), half: under autocast)."""
+    return _decoding_bytes(_frozen(config), shape, half)
+
+
+@cache
+def _decoding_bytes(config: str, shape: tuple[int, int, int], half: bool) -> tuple[int, int]:
+    with torch.device("meta"):
+        vae = AutoencoderKL(**json.loads(config))
+    own = {_storage(parameter) for parameter in vae.parameters()}  # of which linear layers make views
+    with torch.no_grad(), _AsOnGpu(vae, half, own, fused=True), _Live(own) as live:
+        vae.decode(torch.empty(1, *shape, device="meta"))
+    return sum(p.nbytes for p in vae.parameters()), live.most
 
 
 def forward_costs(
@@ -72,11 +132,15 @@ def _forward_costs(config: str, shape: tuple[int, int, int], tokens: int, autoca
     model.prompts = _some_prompt(model, tokens)
     x = torch.empty(1, *shape, device="meta")
     t, row = (torch.zeros(1, dtype=torch.int64, device="meta") for _ in range(2))
-    with torch.no_grad(), _AsOnGpu(model, autocast), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(x, t, row)
+    own = {_storage(parameter) for parameter in model.parameters()}  # of which linear layers make views
+    with torch.no_grad(), _AsOnGpu(model, autocast, own, fused=True), _Live(own) as live:
         model(x, t, row)
     return ForwardCosts(
         _Saved(model).of(x, t, row, autocast),
         _Checkpointed(model).of(x, t, row, autocast),
+        live.most,
         counter.get_total_flops(),
     )
 
@@ -147,6 +211,31 @@ class _Checkpointed(_Saved):
         return sum(size for size, _ in (given | saved).values()) + largest
 
 
+class _Live(TorchDispatchMode):
+    """Within it the bytes of all storages made are put down while there are such, but for those whose number is in `own`."""
+
+    def __init__(self, own: set[int]) -> None:
+        super().__init__()
+        self.own = own
+        self.known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self.now = self.most = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if not isinstance(tensor, torch.Tensor) or (storage := tensor.untyped_storage()) in self.known:
+                continue
+            self.known[storage] = storage.nbytes()
+            self.now += storage.nbytes()
+            weakref.finalize(storage, self._gone, storage.nbytes())
+        casts = sum(size for storage, size in self.known.items() if storage._cdata in self.own)
+        self.most = max(self.most, self.now - casts)
+        return made
+
+    def _gone(self, size: int) -> None:
+        self.now -= size
+
+
 def _storage(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
@@ -174,15 +263,18 @@ class _AsOnGpu(TorchFunctionMode):
     Casts of parameters are kept once each, as autocast does; their storages are added to `own`.
     """
 
-    def __init__(self, model: TextUNet, autocast: bool, own: set[int] | None = None) -> None:
+    def __init__(
+        self, model: torch.nn.Module, autocast: bool, own: set[int] | None = None, fused: bool = False
+    ) -> None:
         super().__init__()
+        self.fused = fused  # also where no gradient is kept
         self.parameters = {_storage(parameter) for parameter in model.parameters()}
         self.autocast, self.own = autocast, own if own is not None else set()
         self.casts: dict[int, torch.Tensor] = {}
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if function is F.scaled_dot_product_attention and torch.is_grad_enabled():
+        if function is F.scaled_dot_product_attention and (self.fused or torch.is_grad_enabled()):
             return _Attention.apply(*(self._cast(tensor, torch.bfloat16) for tensor in args[:3]))
         dtype = torch.bfloat16 if function in _IN_HALF else torch.float32 if function in _IN_FULL else None
         if self.autocast and dtype is not None:

@@ -17,6 +17,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from trainables.store import RESTS_ON, Artifact
+from trainables.training.precision import rounds_to
 
 _ITS_HASH = "rests_on_sha256"
 
@@ -27,9 +28,12 @@ def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def changed_weights(model: torch.nn.Module, start: Artifact) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What of a model's state differs from the model that it was made of, and the facts that say which that was."""
+    """What of a model's state differs from the model that it was made of, and the facts that say which that was.
+
+    A frozen weight that is held in less precision, and is the start's rounded to it, does not.
+    """
     before = whole_weights(start)
-    changed = {n: v for n, v in weights_of(model).items() if n not in before or not _same_bits(v, before[n])}
+    changed = {n: v for n, v in weights_of(model).items() if n not in before or not _unmoved(v, before[n])}
     return changed, {RESTS_ON: start.key, _ITS_HASH: start.sha256}
 
 
@@ -64,6 +68,10 @@ class Unset(TorchFunctionMode):
         if getattr(function, "__module__", "") == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return function(*args, **kwargs)
+
+
+def _unmoved(now: torch.Tensor, before: torch.Tensor) -> bool:
+    return _same_bits(now, before) or rounds_to(before, now.cpu())
 
 
 def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -28,7 +28,8 @@ from trainables.diffusion import noised_by
 from trainables.fine_tuning import FineTuning, Stateful
 from trainables.training.lora import displacement, effective_weights, plain_parameters
 
-IMAGES = 32  # retained images of the gradient's batch
+IMAGES = 32  # retained images of the gradient's batch, or as many as the attack's, where these are large
+_LARGE = 32 * 32  # places of a map, of latents those of 256 pixels
 _SEED = 0
 
 
@@ -48,12 +49,14 @@ def diagnose(run: FineTuning, landmarks: Landmarks, attack_batch: int) -> tuple[
     `attack_batch` is the N of the attack's own batches. The cosine is left out where θᵤ is θ₀: there is no way back; where the
     attack moves no weight; and with the distance to θ₀ where θᵤ, someone's own model, is of another architecture.
     """
-    here = effective_weights(run.model)
+    here = effective_weights(run.model, landmarks.unlearned)
+    large = landmarks.retain.shape[-2] * landmarks.retain.shape[-1] > _LARGE
+    images = min(IMAGES, attack_batch) if large else IMAGES
     figures = {
-        "retain_gradient_norm": retain_gradient_norm(run, landmarks),
+        "retain_gradient_norm": retain_gradient_norm(run, landmarks, images),
         "distance_unlearned": distance(here, landmarks.unlearned),
     }
-    counts = {"retain_gradient_norm": IMAGES, "distance_unlearned": 0}
+    counts = {"retain_gradient_norm": images, "distance_unlearned": 0}
     if not _of_one_architecture(run.model, landmarks.base):
         return figures, counts
     figures["distance_base"], counts["distance_base"] = distance(here, landmarks.base), 0
@@ -64,13 +67,13 @@ def diagnose(run: FineTuning, landmarks: Landmarks, attack_batch: int) -> tuple[
     return figures, counts
 
 
-def retain_gradient_norm(run: FineTuning, landmarks: Landmarks) -> float:
-    """‖∇DSM(θ_k; D_r)‖ over `IMAGES` retained images under their own conditions, at timesteps spread evenly."""
+def retain_gradient_norm(run: FineTuning, landmarks: Landmarks, images: int = IMAGES) -> float:
+    """‖∇DSM(θ_k; D_r)‖ over so many retained images under their own conditions, at timesteps spread evenly."""
     generator = torch.Generator().manual_seed(_SEED)
-    x_r = landmarks.retain.draw(IMAGES, generator).to(run.device.name)
+    x_r = landmarks.retain.draw(images, generator).to(run.device.name)
     noise = torch.randn(x_r.images.shape, generator=generator).to(x_r.images)
     horizon = landmarks.schedule.config["num_train_timesteps"]
-    timesteps = ((torch.arange(IMAGES) + 0.5) * horizon / IMAGES).long().to(x_r.images.device)
+    timesteps = ((torch.arange(images) + 0.5) * horizon / images).long().to(x_r.images.device)
     noised = noised_by(landmarks.schedule, x_r.images, noise, timesteps)
     parameters = plain_parameters(run.model)
     norms: dict[str, torch.Tensor] = {}
@@ -89,7 +92,8 @@ def _gradients_taken(parameters: Mapping[str, torch.nn.Parameter], norms: dict[s
     def taken_by(name: str) -> Callable[[torch.Tensor], None]:
         def take(parameter: torch.Tensor) -> None:
             assert parameter.grad is not None
-            norms[name] = torch.linalg.vector_norm(parameter.grad)
+            exact = torch.promote_types(parameter.dtype, torch.float32)
+            norms[name] = torch.linalg.vector_norm(parameter.grad, dtype=exact)
             parameter.grad = None
 
         return take

@@ -53,6 +53,8 @@ class Experiment:
     judge: str = ""  # of trainables.judges, NAME or NAME:PLACE of its files; empty: that of the kind of forgetting
     judge_digest: str = ""  # of those files, taken once for all trials; see trainables.judges.digest_of
     data_fingerprint: str = ""  # of the files in data_folder, taken once for all trials; see Dataset.fingerprint
+    precision: str = ""  # see trainables.training.device; empty: what is usual on the device
+    checkpointing: bool = False  # likewise; decides no figure
 
     @property
     def dataset(self) -> Dataset:
@@ -77,12 +79,12 @@ class Experiment:
 
     @property
     def device(self) -> Device:
-        return Device(self.device_name)
+        return Device(self.device_name, self.precision, self.checkpointing)
 
     @property
     def device_kind(self) -> str:
         """Part of every artifact's key: a GPU in bf16 does not give a CPU's numbers."""
-        return "cuda" if self.device.on_gpu else "cpu"
+        return self.device.kind
 
     @property
     def forgetting(self) -> Forget:

@@ -17,9 +17,9 @@ from trainables.denoisers.models import AttributeEmbedding, build, load_model, p
 from trainables.denoisers.recipes import Pretrained
 from trainables.denoisers.text_unet import TextUNet
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.products import vae_key
+from trainables.relearning.origins import VAE
 from trainables.relearning.products.text import encoders_of
-from trainables.store import Artifact, Store
+from trainables.store import Artifact
 from trainables.training.device import Device
 
 _MOST_ATTRIBUTES = 12  # 4,097 rows
@@ -62,7 +62,7 @@ def pipeline_of(artifact: Artifact, experiment: Experiment) -> Any:
     model, schedule = load_model(artifact, Device()), experiment.noise_schedule()
     if not experiment.in_latents:
         return DDIMPipeline(as_table(model), schedule)
-    vae = load_vae(Store(experiment.store).get(vae_key(experiment)), "cpu")
+    vae = load_vae(artifact.store.get(artifact.key_read_with(VAE)), "cpu")
     if isinstance(model, TextUNet):
         text, base = encoders_of(experiment, artifact, Device()), experiment.base
         zeros = base.zeros_for_empty if isinstance(base, Pretrained) else True

@@ -5,10 +5,11 @@ Nothing in this room makes a figure, so an import of it stands as a constant in 
 
 from trainables.store.code import code_version, machine
 from trainables.store.errors import CorruptArtifact, MissingArtifact, StoreUnusable
-from trainables.store.store import RESTS_ON, Artifact, Store, StoredFile, Tensors, artifact_key, is_key
+from trainables.store.store import READ_WITH, RESTS_ON, Artifact, Store, StoredFile, Tensors, artifact_key, is_key
 from trainables.store.tensor_file import TensorFile
 
 __all__ = [
+    "READ_WITH",
     "RESTS_ON",
     "Artifact",
     "CorruptArtifact",

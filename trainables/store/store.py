@@ -45,11 +45,7 @@ _FILE = re.compile(
     r"(?P<unfinished>\.[0-9a-f]{32}\.tmp)?"
 )
 RESTS_ON = "rests_on"  # the fact of an artifact that says it: see `Artifact.rests_on`
-_READ_WITH = (
-    RESTS_ON,
-    "prompts",
-    "text_encoder",
-)  # facts that may hold the key of another artifact, without which this one is of no use
+READ_WITH = "read_with"  # likewise: keys by name of other artifacts without which this one is of no use
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
 _log = logging.getLogger(__name__)
 
@@ -83,9 +79,23 @@ class Artifact:
 
     @property
     def read_with(self) -> set[str]:
-        """Keys of the artifacts without which this one is of no use: what it rests on, a model's prompts and text encoders."""
-        named = (self.facts.get(fact) for fact in _READ_WITH)
-        return {key for key in named if isinstance(key, str) and is_key(key)}
+        """Keys of the artifacts without which this one is of no use: what it rests on, and those that its facts name so."""
+        keys = [self.facts.get(RESTS_ON), *self.named_with.values()]
+        return {key for key in keys if isinstance(key, str) and is_key(key)}
+
+    @property
+    def named_with(self) -> dict[str, str]:
+        """What it is read with but rests not on, keys by name: ``{"prompts": …}``."""
+        named = self.facts.get(READ_WITH)
+        return dict(named) if isinstance(named, dict) else {}
+
+    def key_read_with(self, name: str) -> str:
+        """The key of an artifact that this one is read with, by its name; MissingArtifact where it names none so."""
+        key = self.named_with.get(name)
+        if not isinstance(key, str) or not is_key(key):
+            what = f"artifact {self.key[:12]} ({self.kind}) in {self.store.name}"
+            raise MissingArtifact(f"{what}: names no {name} that it goes with; other code made it", self.key)
+        return key
 
     def tensors(self) -> Tensors:
         """The artifact's arrays by name, in memory. Raises CorruptArtifact where the file differs from what was written."""

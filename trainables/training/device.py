@@ -7,20 +7,45 @@ from dataclasses import dataclass
 import torch
 from diffusers import UNet2DModel
 
+BF16, FP32 = "bf16", "fp32"
+PRECISIONS = (FP32, BF16)
+
 
 @dataclass(frozen=True)
 class Device:
-    """Where and how tensors are computed: one thread and float32 on a CPU, bf16 autocast and channels_last on a GPU."""
+    """Where and how tensors are computed: one thread and float32 on a CPU, bf16 autocast and channels_last on a GPU.
+
+    `precision`: "fp32" or "bf16" instead of what is usual there (see `trainables.training.precision`). `checkpointing`: whether
+    training keeps of the denoiser's blocks what goes in alone and runs each again in its backward pass (Chen et al. 2016, arXiv
+    1604.06174); its figures are the same.
+    """
 
     name: str = "cpu"
+    precision: str = ""
+    checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision and self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
 
     @property
     def on_gpu(self) -> bool:
         return self.name.startswith("cuda")
+
+    @property
+    def kind(self) -> str:
+        """``cpu`` or ``cuda``, and the precision where it is not the usual one there: what numbers depend on."""
+        name = "cuda" if self.on_gpu else "cpu"
+        return name if self.in_half == self.on_gpu else f"{name} {self.precision}"
+
+    @property
+    def in_half(self) -> bool:
+        """Whether matrix products are computed in bf16, by autocast."""
+        return self.on_gpu if not self.precision else self.precision == BF16
 
     def place(self, model: UNet2DModel) -> UNet2DModel:
         """`model` on this device, in its memory format."""
         return model.to(self.name, memory_format=torch.channels_last if self.on_gpu else torch.preserve_format)  # type: ignore[call-overload]
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast("cuda" if self.on_gpu else "cpu", dtype=torch.bfloat16, enabled=self.on_gpu)
+        return torch.autocast("cuda" if self.on_gpu else "cpu", dtype=torch.bfloat16, enabled=self.in_half)

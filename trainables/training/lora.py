@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from trainables.training.precision import is_lower
+
 _FACTORS = "low_rank"  # the name of a layer's factors in it
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -65,8 +67,15 @@ def add_factors(model: nn.Module, rank: int, seed: int, where: Callable[[str], b
 
 @torch.no_grad()
 def merge(model: nn.Module) -> None:
-    """Make plain weights of factored ones; a model without factors stays as it is."""
+    """Make plain weights of factored ones; a model without factors stays as it is.
+
+    ValueError where a weight is in less precision than its factors: what they add would be rounded away.
+    """
     for layer, factors in list(_factored(model).values()):
+        if layer.weight.itemsize < factors.a.itemsize:
+            raise ValueError(
+                f"low-rank factors in {factors.a.dtype} cannot be added to a weight in {layer.weight.dtype}"
+            )
         layer.weight += factors.product(layer.weight.shape)
         factors.hook.remove()
         delattr(layer, _FACTORS)
@@ -114,12 +123,17 @@ def plain_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if not is_factor(name)}
 
 
-def effective_weights(model: nn.Module) -> Mapping[str, torch.Tensor]:
-    """Every weight as the model uses it, factors multiplied out, by its name in the plain model; the others as views."""
+def effective_weights(model: nn.Module, exact: Mapping[str, torch.Tensor] | None = None) -> Mapping[str, torch.Tensor]:
+    """Every weight as the model uses it, factors multiplied out, by its name in the plain model; the others as views.
+
+    Of frozen weights that are held in less precision, `exact` has the numbers that they are rounded from.
+    """
     plain, factored = plain_parameters(model), _factored(model)
 
     def weight(name: str) -> torch.Tensor:
         value = plain[name].detach()
+        if exact is not None and is_lower(value):
+            value = exact[name].to(value.device)
         return value + factored[name][1].product(value.shape) if name in factored else value
 
     return ByName(plain, weight)
@@ -133,7 +147,7 @@ def displacement(model: nn.Module, moves: Mapping[str, torch.Tensor]) -> Mapping
     plain, factored = plain_parameters(model), _factored(model)
 
     def change(name: str) -> torch.Tensor:
-        total = moves[name].detach() if name in moves else torch.zeros_like(plain[name])
+        total = moves[name].detach() if name in moves else _still(plain[name])
         if name not in factored:
             return total
         factors, prefix = factored[name][1], name.removesuffix("weight") + _FACTORS
@@ -143,6 +157,10 @@ def displacement(model: nn.Module, moves: Mapping[str, torch.Tensor]) -> Mapping
         return total
 
     return ByName(plain, change)
+
+
+def _still(parameter: nn.Parameter) -> torch.Tensor:
+    return torch.zeros_like(parameter, dtype=torch.promote_types(parameter.dtype, torch.float32))
 
 
 def _factored(model: nn.Module) -> dict[str, tuple[_Layer, LowRank]]:

@@ -52,6 +52,7 @@ class Problem:
     device: Device
     shared: Mapping[str, Tensors] = field(default_factory=dict)
     in_latents: bool = False
+    teaching_model: Callable[[], UNet2DModel] | None = None  # what `teacher` is had by, where it is not `base`
     texts: Sequence[str] = ()
     encoders: Callable[[], TextEncoders] | None = None
 
@@ -73,9 +74,34 @@ class Problem:
         """θ₀, frozen. It is loaded when it is first asked for: beside the student only where a method looks at it."""
         return self.base_model()
 
+    @property
+    def teacher(self) -> UNet2DModel:
+        """θ₀ for its predictions alone, which are the same: its weights are in bf16 where that is computed in."""
+        return self.base if self.teaching_model is None else self.teaching_model()
+
     def here(self) -> Problem:
         """The same with both sets on the device."""
         return replace(self, forget=self.forget.to(self.device.name), retain=self.retain.to(self.device.name))
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a method's run holds in memory beside the student, its gradient, its optimiser's moments and its average.
+
+    `teacher`: whether θ₀ is asked for predictions; `exact`: whether for its weights, in float32. `copies` are numbers of float32
+    for each trained parameter, a gradient or former values, and `begin` for each of θ₀'s while the run is begun. `images` are the
+    most that one step keeps activations of together; 0: the settings' batch. `moves`: what a step moves, a choice of
+    parameters, where it is not what trains.
+
+    Where one backward pass goes through two forward passes, the gradients of one wait for those of the other: one of the copies.
+    """
+
+    teacher: bool = False
+    exact: bool = False
+    copies: float = 0.0
+    begin: float = 0.0
+    images: int = 0
+    moves: str = ""
 
 
 CLASSES, PROMPTS = "classes", "prompts"  # what a model is conditioned on, as far as a method cares
@@ -153,8 +179,8 @@ class Method:
     `gradient` is there where the method is no more than a step to fine-tune by, and `loss` where that step is one loss's.
     `needs` are the shared artifacts it reads, `forgets` the kinds of thing it can forget; `refuses` says why of models that
     are conditioned on `CLASSES` or on `PROMPTS`, where it has no use for them. Of a `closed_form` the run is no training, but
-    an edit that takes seconds. What is `whole_before_meta` is made to its end before the meta
-    objective begins, as a closed form is.
+    an edit that takes seconds. What is `whole_before_meta` is made to its end before the meta objective begins, as a closed form
+    is. `footprint` is what a run with these settings holds in memory.
     """
 
     name: str
@@ -168,6 +194,7 @@ class Method:
     refuses: Mapping[str, str] = field(default_factory=dict)
     closed_form: bool = False
     whole_before_meta: bool = False
+    footprint: Callable[[Any], Footprint] = lambda settings: Footprint()
 
     def configure(self, values: Mapping[str, Any]) -> MethodSettings:
         """The settings with these values; ValueError for a name the method does not have, or a choice it cannot make."""
@@ -244,7 +271,7 @@ def register_gradient(name: str, settings: type[FineTuningSettings], **traits: A
 def register_run(name: str, settings: type[MethodSettings], **traits: Any) -> Callable:
     """Register ``begin(model, problem, settings, seed) -> Run`` as the method `name`: for what is more than fine-tuning, or none.
 
-    `traits` are `needs`, `forgets`, `refuses`, `closed_form` and `whole_before_meta`; see `Method`.
+    `traits` are `needs`, `forgets`, `refuses`, `closed_form`, `whole_before_meta` and `footprint`; see `Method`.
     """
     return METHODS.decorator(name, lambda begin: Method(name, settings, begin, (begin.__module__,), **traits))
 
@@ -265,6 +292,7 @@ def fine_tuning(
     refuses: Mapping[str, str] | None = None,
     masks: Masks | None = None,
     start: Start | None = None,
+    footprint: Callable[[Any], Footprint] = lambda settings: Footprint(),
 ) -> Method:
     """A method that fine-tunes by `gradient`.
 
@@ -286,7 +314,7 @@ def fine_tuning(
             masks=masks(trained_parameters(model, values.trained_parameters), problem, values) if masks else None,
         )
 
-    return Method(name, settings, begin, (module,), gradient, None, needs, forgets, refuses or {})
+    return Method(name, settings, begin, (module,), gradient, None, needs, forgets, refuses or {}, footprint=footprint)
 
 
 def retained_batch(problem: Problem, n: int, dropout: float, generator: torch.Generator) -> Images:

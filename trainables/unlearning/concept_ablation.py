@@ -18,7 +18,7 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
 from trainables.forgetting import Forget
-from trainables.unlearning import Mixture, Problem, balance, register, retained_batch
+from trainables.unlearning import Footprint, Mixture, Problem, balance, register, retained_batch
 from trainables.unlearning._replacement import alternatives_of, check_alternative
 
 VARIANTS, TARGETS_FROM = ("noise", "model"), ("start", "student")
@@ -50,7 +50,9 @@ class ConceptAblation(Mixture):
         check_alternative(self.alternative, forgetting)
 
 
-@register("concept_ablation", ConceptAblation)
+@register(
+    "concept_ablation", ConceptAblation, footprint=lambda settings: Footprint(teacher=True, copies=1)
+)  # it makes the anchors' images
 def loss(problem: Problem, settings: ConceptAblation) -> Loss:
     """L(θ) over a batch that holds `forget_share` images of the anchors."""
     anchors, row_of = alternatives_of(problem, settings.alternative)
@@ -69,7 +71,7 @@ def loss(problem: Problem, settings: ConceptAblation) -> Loss:
         target = None
         if settings.variant == "model":
             with torch.no_grad():
-                teacher = problem.base if settings.target_from == "start" else model
+                teacher = problem.teacher if settings.target_from == "start" else model
                 target = predict(teacher, noised.images, noised.timesteps, anchors[row])
         ablate = noised.loss(model, c_f, target)
 

@@ -17,7 +17,7 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, denoising_loss
 from trainables.forgetting import Forget
-from trainables.unlearning import Mixture, Problem, balance, mixture_weights, register, retained_batch
+from trainables.unlearning import Footprint, Mixture, Problem, balance, mixture_weights, register, retained_batch
 from trainables.unlearning._replacement import ANCHOR, REPLACEMENTS, alternatives_of, check_anchored, images_of
 
 # Replacement images are part of what is learned, so they are the same for every training seed of one setting.
@@ -47,7 +47,7 @@ class DiMUM(Mixture):
         check_anchored("replacement", self.replacement, CHOICES, forgetting)
 
 
-@register("dimum", DiMUM)
+@register("dimum", DiMUM, footprint=lambda settings: Footprint(teacher=settings.replacement == "generated"))
 def loss(problem: Problem, settings: DiMUM) -> Loss:
     """L(θ) over a batch that holds `forget_share` replacement images; both terms share one forward pass."""
     replacement, row_of = (tensor.to(problem.device.name) for tensor in replacements(problem, settings))

@@ -30,6 +30,7 @@ from trainables.fine_tuning import FineTuning, Gradient
 from trainables.forgetting import CONDITIONS, INSTANCES, Forget
 from trainables.unlearning import (
     FineTuningSettings,
+    Footprint,
     Problem,
     check_shares,
     register_gradient,
@@ -75,7 +76,9 @@ class EraseDiff(FineTuningSettings):
         check_alternative(self.alternative, forgetting)
 
 
-@register_gradient("erase_diff", EraseDiff, forgets=(CONDITIONS, INSTANCES))
+@register_gradient(
+    "erase_diff", EraseDiff, forgets=(CONDITIONS, INSTANCES), footprint=lambda settings: Footprint(copies=2.5)
+)
 def gradient(problem: Problem, settings: EraseDiff) -> Gradient:
     """∇L_r + λ ∇[L_f - sg L_f(θ^K)], both losses of θ on one batch; the inner steps draw their own forgotten images."""
     alternative = alternative_conditions(problem, settings.alternative)

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
-from trainables.unlearning import Problem, register, retained_batch
+from trainables.unlearning import Footprint, Problem, register, retained_batch
 from trainables.unlearning._partial_denoising import SelfSampled, partly_denoised
 
 X_T = ("sampled", "noised")
@@ -46,11 +46,11 @@ class ESD(SelfSampled):
             raise ValueError(f"x_t {self.x_t!r} is none of {', '.join(X_T)}")
 
 
-@register("esd", ESD)
+@register("esd", ESD, footprint=lambda settings: Footprint(teacher=True, copies=1))
 def loss(problem: Problem, settings: ESD) -> Loss:
     """L(θ) over a batch that holds `forget_share` erased x_t, or nothing else where λ is 0."""
     problem = problem.here()
-    base, (erased, kept) = problem.base, settings.counts
+    base, (erased, kept) = problem.teacher, settings.counts
 
     def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
         if settings.x_t == "sampled":

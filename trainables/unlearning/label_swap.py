@@ -15,7 +15,7 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
 from trainables.forgetting import Forget
-from trainables.unlearning import Mixture, Problem, balance, register, retained_batch
+from trainables.unlearning import Footprint, Mixture, Problem, balance, register, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 
@@ -34,7 +34,7 @@ class LabelSwap(Mixture):
         check_alternative(self.alternative, forgetting)
 
 
-@register("label_swap", LabelSwap)
+@register("label_swap", LabelSwap, footprint=lambda settings: Footprint(copies=1))
 def loss(problem: Problem, settings: LabelSwap) -> Loss:
     """L(θ) over a batch that holds `forget_share` images of the forget set."""
     problem = problem.here()

@@ -48,7 +48,7 @@ from trainables.features import features_of_set
 from trainables.features._distances import nearest_squared_distance
 from trainables.fine_tuning import FineTuning, Run, Stateful
 from trainables.forgetting import CONDITIONS
-from trainables.unlearning import FineTuningSettings, Method, Problem, register_wrapper
+from trainables.unlearning import FineTuningSettings, Footprint, Method, Problem, register_wrapper
 from trainables.unlearning._replacement import conditions_by_distance
 
 # Of an unconditional model's retained images, how many of the nearest to the forgotten ones are D_ret.
@@ -99,7 +99,18 @@ def meta(method: Method) -> Method:
         loss=None,
         closed_form=False,
         whole_before_meta=False,
+        footprint=lambda settings: meta_footprint(method, settings),
     )
+
+
+def meta_footprint(method: Method, settings: Any) -> Footprint:
+    """METHOD's own; the weights before the simulated fine-tuning and its gradient; the images of D_FT and of each other set."""
+    inner = method.footprint(settings)
+    sets = 2 if settings.meta_unrelated or settings.meta_unrelated_after else 1
+    images = max(inner.images or settings.batch, (1 + sets) * settings.meta_inner_batch)
+    if method.closed_form:
+        images = (1 + sets) * settings.meta_inner_batch
+    return replace(inner, copies=max(inner.copies, 2), images=images, moves=settings.meta_inner_trains)
 
 
 class AfterEdit(FineTuning):
@@ -110,6 +121,9 @@ class AfterEdit(FineTuning):
         model, self._facts = edit.trained(), edit.facts
         parameters = parameters_to_train(model, values.trained_parameters, values.lora_rank, seed)
         super().__init__(model, None, values.optimisation(), seed, problem.device, parameters, gradient=_no_gradient)
+        self.keep_exact(
+            trained_parameters(model, "cross_attention").values()
+        )  # which was edited, whether it trains or not
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -164,6 +178,7 @@ class MetaGradient:
         self.sets = [(before, after, images.to(problem.device.name)) for before, after, images in sets]
         which = settings.meta_inner_trains
         self.attacked = list(trained_parameters(run.model, which).values()) if which else run.parameters
+        run.keep_exact(self.attacked)  # the attacker's steps are taken in float32 too
 
     def __call__(self, run: FineTuning) -> torch.Tensor:
         loss = self.inner(run)

@@ -18,7 +18,7 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, denoising_loss
 from trainables.forgetting import CONDITIONS, INSTANCES
-from trainables.unlearning import Mixture, Problem, balance, register, retained_batch
+from trainables.unlearning import Footprint, Mixture, Problem, balance, register, retained_batch
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class NegGradPlus(Mixture):
             raise ValueError(f"clip must be a positive, finite loss, not {self.clip}")
 
 
-@register("neg_grad_plus", NegGradPlus, forgets=(CONDITIONS, INSTANCES))
+@register("neg_grad_plus", NegGradPlus, forgets=(CONDITIONS, INSTANCES), footprint=lambda settings: Footprint(copies=1))
 def loss(problem: Problem, settings: NegGradPlus) -> Loss:
     """L(θ) over a batch that holds `forget_share` images of the forget set."""
     problem = problem.here()

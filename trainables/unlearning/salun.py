@@ -21,7 +21,7 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
 from trainables.forgetting import Forget
-from trainables.unlearning import Mixture, Problem, Tensors, balance, check_shares, register, retained_batch
+from trainables.unlearning import Footprint, Mixture, Problem, Tensors, balance, check_shares, register, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 VARIANTS = ("random_label", "gradient_ascent")
@@ -64,7 +64,12 @@ def masks(parameters: dict[str, torch.nn.Parameter], problem: Problem, settings:
     return [mask[name] for name in parameters]
 
 
-@register("salun", SalUn, needs=("saliency",), masks=masks)
+def footprint(settings: SalUn) -> Footprint:
+    """The mask, and two passes; while it is made, all weights' saliency in a row, its order, of int64, and the mask of all."""
+    return Footprint(copies=2, begin=4)
+
+
+@register("salun", SalUn, needs=("saliency",), masks=masks, footprint=footprint)
 def loss(problem: Problem, settings: SalUn) -> Loss:
     """L(θ) over a batch that holds `forget_share` images of the forget set."""
     alternative = alternative_conditions(problem, settings.alternative)

@@ -28,7 +28,7 @@ from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, trained_parame
 from trainables.diffusion import add_noise, denoising_loss, predict
 from trainables.fine_tuning import FineTuning
 from trainables.forgetting import Forget
-from trainables.unlearning import Mixture, Problem, balance, check_shares, register_gradient, retained_batch
+from trainables.unlearning import Footprint, Mixture, Problem, balance, check_shares, register_gradient, retained_batch
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 FORGET_LOSSES = ("alternative", "ascent")
@@ -128,7 +128,12 @@ class Projected:
         self.memory = [state[f"memory.{i}"].to(self.problem.device.name) for i in range(len(state))]
 
 
-register_gradient("scissorhands", Scissorhands, needs=("saliency",), start=cut)(Projected)
+def footprint(settings: Scissorhands) -> Footprint:
+    """The gradient, with projection its memory and the two together; at the cut the sensitivity, in a row too, and its order."""
+    return Footprint(exact=True, copies=3 if settings.projection else 1, begin=4)
+
+
+register_gradient("scissorhands", Scissorhands, needs=("saliency",), start=cut, footprint=footprint)(Projected)
 
 
 def towards(gradient: list[torch.Tensor], memory: list[torch.Tensor]) -> list[torch.Tensor]:

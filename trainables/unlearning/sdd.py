@@ -29,7 +29,7 @@ from trainables.denoisers.models import trained_parameters
 from trainables.diffusion import denoising_loss, predict
 from trainables.fine_tuning import FineTuning, descend
 from trainables.training.shared_copy import shared_copy
-from trainables.unlearning import Problem, register_gradient, retained_batch
+from trainables.unlearning import Footprint, Problem, register_gradient, retained_batch
 from trainables.unlearning._partial_denoising import SelfSampled, partly_denoised
 
 
@@ -50,7 +50,7 @@ class SDD(SelfSampled):
             raise ValueError("ema_decay is the teacher's and must be above 0 for SDD")
 
 
-@register_gradient("sdd", SDD)
+@register_gradient("sdd", SDD, footprint=lambda settings: Footprint(copies=2))  # the teacher, and two passes
 class Distillation:
     """The gradient of L(θ). The teacher is read from the run's averaged weights, which its checkpoint holds."""
 

@@ -20,7 +20,16 @@ from diffusers import UNet2DModel
 
 from trainables.data import Images
 from trainables.diffusion import Loss, denoising_loss
-from trainables.unlearning import Mixture, Problem, Tensors, balance, mixture_weights, register, retained_batch
+from trainables.unlearning import (
+    Footprint,
+    Mixture,
+    Problem,
+    Tensors,
+    balance,
+    mixture_weights,
+    register,
+    retained_batch,
+)
 from trainables.unlearning._replacement import noise
 
 REPLAYS = ("generated", "retain")
@@ -45,7 +54,12 @@ class SelectiveAmnesia(Mixture):
             raise ValueError(f"replay_images must be at least 1, not {self.replay_images}")
 
 
-@register("selective_amnesia", SelectiveAmnesia, needs=("fisher",))
+def footprint(settings: SelectiveAmnesia) -> Footprint:
+    """θ₀'s weights; the way from them, of which the penalty's backward pass asks, and a part of its gradient."""
+    return Footprint(exact=True, teacher=settings.replay == "generated", copies=1.5)
+
+
+@register("selective_amnesia", SelectiveAmnesia, needs=("fisher",), footprint=footprint)
 def loss(problem: Problem, settings: SelectiveAmnesia) -> Loss:
     """L(θ) over a batch that holds `forget_share` images of noise; all images share one forward pass."""
     fisher, base = problem.shared["fisher"], dict(problem.base.named_parameters())

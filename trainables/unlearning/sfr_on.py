@@ -30,6 +30,7 @@ from trainables.fine_tuning import FineTuning, Gradient
 from trainables.forgetting import CONDITIONS, INSTANCES
 from trainables.unlearning import (
     FineTuningSettings,
+    Footprint,
     Problem,
     check_shares,
     register_gradient,
@@ -58,7 +59,13 @@ class SFRon(FineTuningSettings):
                 raise ValueError(f"{name} must be finite and not negative, not {getattr(self, name)}")
 
 
-@register_gradient("sfr_on", SFRon, needs=("fisher_ratio",), forgets=(CONDITIONS, INSTANCES))
+def footprint(settings: SFRon) -> Footprint:
+    """The masks are of a byte a number; its two losses follow one another."""
+    forgotten = split_batch(settings.batch, settings.forget_share)
+    return Footprint(copies=0.25, images=max(forgotten, settings.batch - forgotten))
+
+
+@register_gradient("sfr_on", SFRon, needs=("fisher_ratio",), forgets=(CONDITIONS, INSTANCES), footprint=footprint)
 def gradient(problem: Problem, settings: SFRon) -> Gradient:
     """The fast step, taken here; then the slow one's gradient, which is left to the run's own step."""
     problem = problem.here()

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from trainables.diffusion import epsilon_of, predict
 from trainables.fine_tuning import FineTuning, Gradient
 from trainables.forgetting import INSTANCES
-from trainables.unlearning import FineTuningSettings, Problem, register_gradient
+from trainables.unlearning import FineTuningSettings, Footprint, Problem, register_gradient
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SISS(FineTuningSettings):
             raise ValueError(f"deletion_norm must be at least 0 and finite, not {self.deletion_norm}")
 
 
-@register_gradient("siss", SISS, forgets=(INSTANCES,))
+@register_gradient("siss", SISS, forgets=(INSTANCES,), footprint=lambda settings: Footprint(copies=3))
 def gradient(problem: Problem, settings: SISS) -> Gradient:
     """∇ℓ(θ), from one forward pass over a batch of pairs (x, a)."""
     problem = problem.here()

@@ -26,7 +26,7 @@ from sweep.plan.asked import plan_of
 from sweep.plan.paths import own_artifacts
 from sweep.plan.plan import Plan
 from sweep.reading.sweep import read_sweep
-from trainables.store import RESTS_ON, Store
+from trainables.store import READ_WITH, RESTS_ON, Store
 
 ROOT = Path(__file__).parents[3]
 QUICK = str(ROOT / "tests" / "questions" / "quick.py")
@@ -266,8 +266,8 @@ def test_the_prompts_that_a_model_is_told_are_kept_with_it(tmp_path: Path) -> No
     store, run = Store(tmp_path / "store"), tmp_path / "run"
     table, model, other = (character * 64 for character in "abc")
     store.put(table, "prompts", {"prompts": ["a cat"]}, {"context": np.zeros(3)})
-    store.put(model, "imported", {"prompts": table}, {"x": np.zeros(3)})
-    store.put(other, "prompts", {"prompts": 7}, {"context": np.zeros(3)})
+    store.put(model, "imported", {READ_WITH: {"prompts": table}}, {"x": np.zeros(3)})
+    store.put(other, "prompts", {READ_WITH: 7}, {"context": np.zeros(3)})
     run.mkdir()
     (run / "status.json").write_text('{"state": "finished"}')
     (run / "prepared.json").write_text(json.dumps({"keys": {"model": model}}))

@@ -23,7 +23,6 @@ from trainables.denoisers.pipelines import fitted, hashed, located, read_pipelin
 from trainables.denoisers.recipes import SD, SDXL, Pretrained
 from trainables.diffusion import predict
 from trainables.store import Store
-from trainables.training.device import Device
 
 X, T = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 500, 999])
 ROWS = torch.tensor([2, 0, 4])
@@ -77,7 +76,7 @@ def test_a_row_of_an_imported_table_makes_the_unet_predict_what_the_prompt_did(n
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
     found, texts = taken(saved / name), (*text_folders.PROMPTS, "")
-    ours = imported_text_unet(found, imported_prompts(found, text_folders.PROMPTS, Device()))
+    ours = imported_text_unet(found, imported_prompts(found, text_folders.PROMPTS))
     kind = StableDiffusionXLPipeline if name == "xl" else StableDiffusionPipeline
     checker = {} if name == "xl" else {"safety_checker": None}
     theirs = kind.from_pretrained(saved / name, feature_extractor=None, local_files_only=True, **checker)
@@ -114,8 +113,8 @@ def test_only_what_is_read_is_digested_and_the_text_part_of_it_by_itself(copied:
 
 def test_a_table_is_known_by_its_texts_and_by_what_encodes_them(saved: Path, tmp_path: Path) -> None:
     found, data, store = taken(saved / "xl"), prompts_data(), Store(tmp_path)
-    key = prompts_key(found, data, Device())
-    assert make_prompts(store, found, data, Device()).key == key
+    key = prompts_key(found, data)
+    assert make_prompts(store, found, data).key == key
     assert store.get(key).facts["full"] == [text_folders.PROMPTS[3]], "what was cut, or just fits, is said"
     others = [
         (replace(found, text_digest="0"), data),
@@ -123,14 +122,14 @@ def test_a_table_is_known_by_its_texts_and_by_what_encodes_them(saved: Path, tmp
         (replace(found, image_shape=(3, 32, 32)), data),
         (found, prompts_data(text_folders.PROMPTS[::-1])),
     ]
-    assert len({prompts_key(of, texts, Device()) for of, texts in others} | {key}) == 5
+    assert len({prompts_key(of, texts) for of, texts in others} | {key}) == 5
     plain = taken(saved / "sd")
-    assert prompts_key(plain, data, Device()) == prompts_key(replace(plain, digest="0"), data, Device())
+    assert prompts_key(plain, data) == prompts_key(replace(plain, digest="0"), data)
 
 
 def test_half_precision_is_taken_where_there_is_nothing_else_and_said(copied: Callable[[str], Path]) -> None:
     folder = copied("sd-v")
-    whole = imported_text_unet(found := taken(folder), prompts := imported_prompts(found, ("a cat",), Device()))
+    whole = imported_text_unet(found := taken(folder), prompts := imported_prompts(found, ("a cat",)))
     for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
         file = folder / part / f"{name}.safetensors"
         halves = {key: value.half() if value.is_floating_point() else value for key, value in load_file(file).items()}
@@ -138,7 +137,7 @@ def test_half_precision_is_taken_where_there_is_nothing_else_and_said(copied: Ca
         file.unlink()
     found = taken(folder)
     assert found.notes == ("its unet, text_encoder: in half precision alone, taken as they are",)
-    again = imported_prompts(found, ("a cat",), Device())
+    again = imported_prompts(found, ("a cat",))
     assert again.context.dtype == torch.float32 and not torch.equal(again.context, prompts.context)
     torch.testing.assert_close(again.context, prompts.context, rtol=1e-2, atol=1e-2)
     half = imported_text_unet(found, again)
@@ -149,7 +148,7 @@ def test_half_precision_is_taken_where_there_is_nothing_else_and_said(copied: Ca
 
 def test_a_tokenizer_in_one_file_makes_the_same_tokens_as_in_two(copied: Callable[[str], Path]) -> None:
     two, one = taken(copied("sd")), taken(copied("sd-v"))
-    tokens = [imported_prompts(found, text_folders.PROMPTS, Device()) for found in (two, one)]
+    tokens = [imported_prompts(found, text_folders.PROMPTS) for found in (two, one)]
     assert torch.equal(tokens[0].real, tokens[1].real)
     for a, b, real in zip(tokens[0].tokens, tokens[1].tokens, tokens[0].real, strict=True):
         assert torch.equal(a[:real], b[:real])
@@ -307,7 +306,7 @@ def test_a_damaged_encoder_or_tokenizer_is_said_in_one_line(
     found = taken(folder)
     damaged(file)(folder)
     with pytest.raises(ValueError, match=said) as error:
-        imported_prompts(found, ("a cat",), Device())
+        imported_prompts(found, ("a cat",))
     assert "\n" not in str(error.value)
 
 
@@ -319,13 +318,13 @@ def test_an_encoder_that_lacks_weights_is_refused_and_none_are_made_up(copied: C
     del tensors[lost]
     save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises(ValueError, match="text_encoder lacks 1 of its weights"):
-        imported_prompts(taken(folder), ("a cat",), Device())
+        imported_prompts(taken(folder), ("a cat",))
 
 
 def test_without_transformers_the_extra_is_named(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = taken(saved / "sd")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for needs_it in (lambda: taken(saved / "sd"), lambda: imported_prompts(found, ("a cat",), Device())):
+    for needs_it in (lambda: taken(saved / "sd"), lambda: imported_prompts(found, ("a cat",))):
         with pytest.raises(ValueError, match=r"transformers, which is not installed; pip install .*\[text2image\]"):
             needs_it()
 

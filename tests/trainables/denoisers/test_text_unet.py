@@ -70,7 +70,7 @@ def test_a_text_unet_is_an_artifact_that_names_its_prompts(pooled: bool, tmp_pat
     assert not any("prompts" in name for name in model.state_dict())
     store.put(key, "model", model_facts(model, RECIPE), weights_of(model))
     artifact = store.get(key)
-    assert (artifact.facts["prompts"], artifact.facts["prediction"]) == (prompts.key, "v_prediction")
+    assert (artifact.key_read_with("prompts"), artifact.facts["prediction"]) == (prompts.key, "v_prediction")
     again = load_model(artifact, Device())
     assert isinstance(again, TextUNet) and again.prompts.key == prompts.key and not again.training
     with torch.no_grad():

@@ -20,6 +20,8 @@ from trainables.data import NOTHING, Dataset, Facet, dataset
 from trainables.judges import check_trained, digest_of, judge_of, reader_of
 from trainables.judges.image_classifier import ImageClassifier
 from trainables.judges.zero_shot_clip import ZeroShotCLIP, captions_of
+from trainables.relearning.products import Workbench
+from trainables.relearning.products.judge import reads_of
 
 pytest.importorskip("transformers")
 
@@ -231,3 +233,7 @@ def test_a_run_goes_on_with_no_other_judge_than_it_began_with(folders: Path, tmp
     assert experiment_of(begun, str(tmp_path), plan.place).judge_digest == begun.judge_digest != ""
     with pytest.raises(UsageError, match=r"--judge image_classifier:.*: its files have changed since this run began"):
         experiment_of(replace(begun, judge_digest="0" * 64), str(tmp_path), plan.place)
+    experiment = experiment_of(begun, str(tmp_path), plan.place)
+    assert reads_of(Workbench(experiment)) is not None
+    with pytest.raises(ValueError, match=r"^judge image_classifier:.*: its files have changed since this run began$"):
+        reads_of(Workbench(replace(experiment, judge_digest="0" * 64)))  # as a worker would find them

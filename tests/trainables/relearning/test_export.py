@@ -12,13 +12,14 @@ import torch
 from diffusers import DDIMPipeline, DiTPipeline, UNet2DModel
 from taken_pipelines import experiment_on, taken
 
+from trainables.denoisers.dit import load_vae
 from trainables.denoisers.imported import imported_model
 from trainables.denoisers.models import AttributeEmbedding, load_model
 from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import predict
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.export import save_pipeline
-from trainables.relearning.products import make_imported, make_model, model_key
+from trainables.relearning.export import pipeline_of, save_pipeline
+from trainables.relearning.products import make_imported, make_model, model_key, vae_key
 from trainables.relearning.products.generated import generate
 from trainables.store import Artifact, Store
 
@@ -128,3 +129,18 @@ def test_what_fails_in_the_midst_leaves_no_folder(
             Store(experiment.store).get(model_key(experiment, "base")), experiment, tmp_path / "deep" / "model"
         )
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_a_text_model_is_saved_by_other_code_than_made_it(
+    text_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sidecar names its VAE and its CLIP: their keys, which code is part of, are not asked for anew."""
+    artifact = Store(text_experiment.store).get(model_key(text_experiment, "base"))
+    made = vae_key(text_experiment)
+    for module in ("_trained_vae", "_trained_clip"):
+        monkeypatch.setattr(f"trainables.relearning.origins.{module}.code_version", lambda *_: "other code")
+    assert vae_key(text_experiment) != made, "the test can fail"
+    pipeline = pipeline_of(artifact, text_experiment)
+    vae = load_vae(Store(text_experiment.store).get(made), "cpu")
+    assert all(torch.equal(value, vae.state_dict()[name]) for name, value in pipeline.vae.state_dict().items())
+    assert pipeline.tokenizer("a photo").input_ids and pipeline.text_encoder.config.hidden_size == 16

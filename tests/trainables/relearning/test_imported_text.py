@@ -11,6 +11,7 @@ import pytest
 import text_folders
 from taken_pipelines import experiment_on
 
+from sweep.relearning.prepare import _import_pretrained
 from trainables.data import dataset
 from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
 from trainables.denoisers.recipes import Pretrained
@@ -21,7 +22,7 @@ from trainables.relearning.products.latents import encoded_splits_of
 from trainables.relearning.products.models import model_of
 from trainables.relearning.shared_products import make_again, products_of, score_of
 from trainables.relearning.trial import Pipeline
-from trainables.store import MissingArtifact, Store
+from trainables.store import READ_WITH, MissingArtifact, Store
 
 SAMPLES = Samples(forgotten=6, per_retained=1)
 
@@ -71,7 +72,7 @@ def test_a_pipeline_is_taken_apart_into_products(prepared: Experiment) -> None:
     parts, store = parts_of(prepared), Store(prepared.store)
     assert list(parts) == [VAE, PROMPTS, LATENTS] and vae_key(prepared) == parts[VAE].key()
     facts = store.get(model_key(prepared, "base")).facts
-    assert facts["prompts"] == parts[PROMPTS].key() and "text_unet" in facts
+    assert facts[READ_WITH] == {name: parts[name].key() for name in (VAE, PROMPTS)} and "text_unet" in facts
     splits = prepared.splits()
     encoded = encoded_splits_of(Workbench(prepared))
     assert encoded.train.shape == prepared.model_shape == (4, 8, 8) and len(encoded.train) == len(splits.train)
@@ -86,13 +87,13 @@ def test_a_whole_trial_runs_without_the_folder(prepared: Experiment) -> None:
     assert report.state == "COMPLETE", report.cause
     assert 0 <= report.figures["robustness"] <= 1
     unlearned = Store(prepared.store).get(report.figures["unlearned_model"])
-    assert unlearned.facts["prompts"] == parts_of(prepared)[PROMPTS].key()
+    assert unlearned.named_with == {name: parts_of(prepared)[name].key() for name in (VAE, PROMPTS)}
 
 
 def test_a_table_of_prompts_that_is_gone_is_missed_and_named(prepared: Experiment, tmp_path: Path) -> None:
     experiment = replace(prepared, store=str(shutil.copytree(prepared.store, tmp_path / "store")))
     store, key = Store(experiment.store), parts_of(experiment)[PROMPTS].key()
-    assert store.get(model_key(experiment, "base")).read_with == {key}
+    assert store.get(model_key(experiment, "base")).read_with == {key, vae_key(experiment)}
     store.delete(key)
     with pytest.raises(MissingArtifact) as missing:
         model_of(Workbench(experiment), model_key(experiment, "base"))
@@ -113,5 +114,21 @@ def test_a_table_of_prompts_is_made_again_and_a_strangers_model_brings_its_own(t
     make_again(spec_on(experiment), key)
     assert all((value == table[name]).all() for name, value in store.get(key).tensors().items())
     imported = make_imported(experiment, _taken(theirs, tmp_path / "prompts"))
-    (own,) = imported.read_with
+    own = imported.key_read_with(PROMPTS)
     assert own != key and store.find(own) is not None, "its text encoder is another"
+    assert imported.key_read_with(VAE) == vae_key(experiment), "its VAE is the base model's"
+
+
+def test_a_pipeline_is_read_where_it_is_imported_and_nowhere_else(tmp_path: Path) -> None:
+    """Once it is taken into the store, every other product is made without its folder, as a task on another machine is."""
+    folder = text_folders.save_sd(tmp_path / "pipeline")
+    experiment = experiment_of(tmp_path, folder)
+    _import_pretrained(experiment)
+    shutil.rmtree(folder)
+    graph, store = products_of(experiment), Store(experiment.store)
+    assert all(store.whole(graph[name].key()) for name in (VAE, PROMPTS, "base model"))
+    graph[LATENTS].make()
+    on_gpu = replace(experiment, device_name="cuda")
+    assert parts_of(on_gpu)[PROMPTS].key() == parts_of(experiment)[PROMPTS].key(), (
+        "they are encoded on the CPU anywhere"
+    )

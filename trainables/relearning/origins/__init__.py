@@ -61,3 +61,9 @@ def register(name: str, parts: Parts = _no_parts) -> Callable:
 def parts_of(experiment: Experiment) -> Mapping[str, Product]:
     """The parts of the experiment's base model by name; of most there are none."""
     return ORIGINS[experiment.base.origin].parts(experiment)
+
+
+def goes_with(wanted: Wanted) -> dict[str, str]:
+    """Keys, by name, of what makes a pipeline of a model, and of what is no data's: its sidecar names them for whoever reads it."""
+    parts = {name: part.key() for name, part in parts_of(wanted.experiment).items() if name not in (PROMPTS, LATENTS)}
+    return parts | ({VAE: wanted.vae} if wanted.vae else {})

@@ -13,7 +13,7 @@ from trainables.denoisers import imported
 from trainables.denoisers.imported import put_pretrained, put_vae
 from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, register
+from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, goes_with, register
 from trainables.relearning.origins._latents import latents_key, make_latents
 from trainables.running.products import Product
 from trainables.store import Artifact, Store, artifact_key, code_version
@@ -45,13 +45,13 @@ def make_vae(experiment: Experiment) -> Artifact:
 
 def prompts_key(experiment: Experiment) -> str:
     """Key of the table of the data set's prompts, by the base model's text encoders."""
-    return imported.prompts_key(_recipe(experiment), experiment.dataset, experiment.device)
+    return imported.prompts_key(_recipe(experiment), experiment.dataset)
 
 
 def make_prompts(experiment: Experiment) -> Artifact:
     """The table of the data set's prompts, found or made."""
     store = Store(experiment.store)
-    return imported.make_prompts(store, _recipe(experiment), experiment.dataset, experiment.device)
+    return imported.make_prompts(store, _recipe(experiment), experiment.dataset)
 
 
 @register("pretrained", parts)
@@ -64,7 +64,7 @@ def import_(wanted: Wanted) -> Artifact:
     store, recipe = Store(experiment.store), experiment.recipe(wanted.which)
     assert isinstance(recipe, Pretrained), "a recipe's origin says who makes it"
     data, facts = experiment.dataset, {"which": wanted.which}
-    return put_pretrained(store, wanted.key, "model", recipe, data, facts, wanted.vae, experiment.device)
+    return put_pretrained(store, wanted.key, "model", recipe, data, facts, wanted.vae, goes_with(wanted))
 
 
 def _recipe(experiment: Experiment) -> Pretrained:

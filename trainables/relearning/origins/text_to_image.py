@@ -23,7 +23,7 @@ from trainables.denoisers.weights import weights_of
 from trainables.diffusion import stratified_timesteps
 from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, register
+from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, goes_with, register
 from trainables.relearning.origins._latents import latents_key, make_latents
 from trainables.relearning.origins._recipe import recipe_of
 from trainables.relearning.origins._resumable import trained_in
@@ -71,7 +71,7 @@ def train(wanted: Wanted) -> Artifact:
     prompts, latents = load_prompts(store.get(prompts_key(experiment))), wanted.images()
     run = text_run(recipe, experiment.dataset, prompts, latents, experiment.base_seed, experiment.device)
     made = trained_in(store, key, run)
-    facts = model_facts(run.model, recipe) | {"which": wanted.which, "images": len(latents)} | made
+    facts = model_facts(run.model, recipe, goes_with(wanted)) | {"which": wanted.which, "images": len(latents)} | made
     artifact = store.put(key, "model", facts, weights_of(run.trained()))
     store.drop_partial(key)
     return artifact

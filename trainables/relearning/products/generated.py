@@ -7,7 +7,7 @@ from diffusers import UNet2DModel
 
 from trainables.diffusion import clamped, sample, starting_noise
 from trainables.relearning.experiment import Experiment, stream
-from trainables.relearning.products.models import base_of
+from trainables.relearning.products.models import teacher_of
 from trainables.relearning.workbench import Workbench
 
 
@@ -23,4 +23,4 @@ def generate(experiment: Experiment, model: UNet2DModel, conditions: torch.Tenso
 def generated_by_base(bench: Workbench, condition: int, n: int) -> torch.Tensor:
     """n images (n, C, H, W) of θ₀ for one condition, always the same."""
     seed = stream(bench.experiment.base_seed, "generated", str(condition))
-    return generate(bench.experiment, base_of(bench), torch.full((n,), condition), seed)
+    return generate(bench.experiment, teacher_of(bench), torch.full((n,), condition), seed)

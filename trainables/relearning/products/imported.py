@@ -27,9 +27,11 @@ def make_imported(experiment: Experiment, pretrained: Pretrained) -> Artifact:
     check_beside_base(experiment, pretrained)
     store, key = Store(experiment.store), imported_key(experiment, pretrained)
     artifact = store.whole(key)
-    return artifact or put_pretrained(
-        store, key, "imported", pretrained, experiment.dataset, {"source": pretrained.source}, device=experiment.device
-    )
+    if artifact:
+        return artifact
+    parts = store.get(model_key(experiment, "base")).named_with  # its VAE is the base model's
+    facts = {"source": pretrained.source}
+    return put_pretrained(store, key, "imported", pretrained, experiment.dataset, facts, parts=parts)
 
 
 def check_beside_base(experiment: Experiment, pretrained: Pretrained) -> None:

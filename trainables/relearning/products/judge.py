@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from trainables.data import NOTHING, Images
-from trainables.judges import Judge, Reader, Verdicts, judge_of, reader_of
+from trainables.judges import Judge, Reader, Verdicts, digest_of, judge_of, reader_of
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, Store, artifact_key, code_version, machine
@@ -44,8 +44,13 @@ def asked_of(experiment: Experiment, conditions: torch.Tensor) -> torch.Tensor:
 
 @kept
 def reads_of(bench: Workbench) -> Callable[[torch.Tensor], Verdicts] | None:
-    """What the judge's own weights say of images (N, C, H, W), loaded; None where the trained classifier is asked."""
+    """What the judge's own weights say of images (N, C, H, W), loaded; None where the trained classifier is asked.
+
+    ValueError where its files are not those that figures are kept under.
+    """
     reader = _reader(bench.experiment)
+    if reader and digest_of(reader) != bench.experiment.judge_digest:
+        raise ValueError(f"judge {bench.experiment.judge}: its files have changed since this run began")
     return reader.load(bench.experiment.device.name) if reader else None
 
 

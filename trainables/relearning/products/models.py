@@ -11,6 +11,7 @@ from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import LATENTS, ORIGINS, VAE, Wanted, parts_of
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, Store, artifact_key, code_version, is_key
+from trainables.training.precision import lower
 
 
 def model_key(experiment: Experiment, which: str) -> str:
@@ -79,6 +80,22 @@ def splits_trained_on(experiment: Experiment) -> Splits:
 def base_of(bench: Workbench) -> UNet2DModel:
     """θ₀, frozen; a trial trains a copy that it loads itself."""
     return model_of(bench, model_key(bench.experiment, "base")).requires_grad_(False)
+
+
+@kept
+def teacher_of(bench: Workbench) -> UNet2DModel:
+    """θ₀, frozen, for its predictions alone."""
+    return (
+        predicting_model_of(bench, model_key(bench.experiment, "base"))
+        if bench.experiment.device.in_half
+        else base_of(bench)
+    )
+
+
+def predicting_model_of(bench: Workbench, key: str) -> UNet2DModel:
+    """The model of an artifact for its predictions alone, loaded anew every time: its weights in bf16 where that is computed in."""
+    model = model_of(bench, key).requires_grad_(False)
+    return lower(model) if bench.experiment.device.in_half else model
 
 
 def model_of(bench: Workbench, key: str) -> UNet2DModel:

@@ -8,7 +8,7 @@ from functools import partial
 from trainables.relearning.products.features import features_of
 from trainables.relearning.products.generated import generated_by_base
 from trainables.relearning.products.latents import decoded, encoded_sets_of
-from trainables.relearning.products.models import base_of
+from trainables.relearning.products.models import base_of, teacher_of
 from trainables.relearning.products.text import encoders_of
 from trainables.relearning.workbench import Workbench
 from trainables.unlearning import Problem, Tensors
@@ -32,4 +32,5 @@ def problem_of(bench: Workbench, shared: Mapping[str, Tensors] | None = None) ->
         in_latents=experiment.in_latents,
         texts=experiment.dataset.prompts,
         encoders=partial(encoders_of, experiment) if experiment.dataset.prompts else None,
+        teaching_model=partial(teacher_of, bench),
     )

@@ -7,7 +7,7 @@ import torch
 from trainables.data import Images
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.products.generated import generate
-from trainables.relearning.products.models import base_of, model_key
+from trainables.relearning.products.models import model_key, teacher_of
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, artifact_key, code_version
 
@@ -29,7 +29,7 @@ def make_synthetic(experiment: Experiment) -> Artifact:
     if artifact := bench.store.whole(key):
         return artifact
     conditions = torch.tensor(experiment.retained).repeat_interleave(experiment.synthetic_per_condition)
-    images = generate(experiment, base_of(bench), conditions, stream(experiment.base_seed, "synthetic"))
+    images = generate(experiment, teacher_of(bench), conditions, stream(experiment.base_seed, "synthetic"))
     tensors = {"images": images.numpy(), "conditions": conditions.numpy()}
     return bench.store.put(key, "synthetic", {"images": len(images), "sampler": experiment.sampler}, tensors)
 
@@ -54,7 +54,7 @@ def synthetic_forgotten_of(bench: Workbench) -> Images:
     if artifact is None:
         conditions = torch.tensor(experiment.forgetting.prompts)
         images = generate(
-            experiment, base_of(bench), conditions, stream(experiment.base_seed, "synthetic", "forgotten")
+            experiment, teacher_of(bench), conditions, stream(experiment.base_seed, "synthetic", "forgotten")
         )
         tensors = {"images": images.numpy(), "conditions": conditions.numpy()}
         facts = {"images": len(images), "sampler": experiment.sampler}

@@ -23,9 +23,7 @@ from trainables.relearning.workbench import Workbench
 from trainables.store import Artifact, Store
 from trainables.training.device import Device
 
-ENCODER = (
-    "text_encoder"  # the fact of a model's artifact that names its own text encoders, where unlearning changed them
-)
+ENCODER = "text_encoder"  # under which a model's artifact names its own text encoders, where unlearning changed them
 
 
 def encoders_of(experiment: Experiment, artifact: Artifact | None = None, device: Device | None = None) -> TextEncoders:
@@ -33,9 +31,9 @@ def encoders_of(experiment: Experiment, artifact: Artifact | None = None, device
 
     ValueError where the base model is a pipeline whose folder is not here any more.
     """
-    tokenizers, encoders = _of_base(experiment)
-    if artifact is not None and ENCODER in artifact.facts:
-        fill_encoders(encoders, artifact.store.get(artifact.facts[ENCODER]).mapped())
+    tokenizers, encoders = _of_base(experiment, artifact)
+    if artifact is not None and ENCODER in artifact.named_with:
+        fill_encoders(encoders, artifact.store.get(artifact.key_read_with(ENCODER)).mapped())
     name = (device or experiment.device).name
     for encoder in encoders:
         encoder.requires_grad_(False).to(name).eval()
@@ -69,17 +67,21 @@ def wording_of(bench: Workbench, model: str) -> Wording:
     return Wording(forgetting, data.prompts, named, encoders, partial(base_of, bench), experiment.sampling)
 
 
-def _of_base(experiment: Experiment) -> tuple[list[Any], list[Any]]:
+def _of_base(experiment: Experiment, artifact: Artifact | None) -> tuple[list[Any], list[Any]]:
+    """(tokenizers, text encoders) of the base model; by the keys that a model's artifact names, whatever code made them."""
     base = experiment.base
     if isinstance(base, Pretrained):
         if not Path(base.folder).is_dir():
             raise ValueError(f"{base.folder}: no such folder: the pipeline's text encoders are read from it")
-        return imported_encoders(base, Device())
+        return imported_encoders(base)
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # of megabytes
-    store, parts = Store(experiment.store), parts_of(experiment)
-    clips = [store.get(parts[name].key()) for name in CLIPS if name in parts]
+    if artifact is not None and CLIPS[0] in artifact.named_with:
+        clips = [artifact.store.get(artifact.key_read_with(name)) for name in CLIPS if name in artifact.named_with]
+    else:
+        store, parts = Store(experiment.store), parts_of(experiment)
+        clips = [store.get(parts[name].key()) for name in CLIPS if name in parts]
     models = [load_clip(clip) for clip in clips]
     encoders = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
     return [load_tokenizer(clip) for clip in clips], encoders

@@ -22,7 +22,7 @@ from trainables.relearning.products.features import feature_module, features_of
 from trainables.relearning.products.images import forget_set_of, retain_set_of, splits_of
 from trainables.relearning.products.judge import asked_of, judge_for, judge_identity, reads_of
 from trainables.relearning.products.latents import decoded, encoded_sets_of, encoded_strangers_of
-from trainables.relearning.products.models import model_of
+from trainables.relearning.products.models import predicting_model_of
 from trainables.relearning.products.reference import reference_key, reference_of
 from trainables.relearning.products.shadows import shadows_key, shadows_of
 from trainables.relearning.workbench import Workbench
@@ -242,7 +242,7 @@ class ScoreStage:
     @cached_property
     def sampling(self) -> Sampling:
         one_step = self.bench.store.get(self.model).facts.get("one_step", 0)
-        model = model_of(self.bench, self.model)
+        model = predicting_model_of(self.bench, self.model)
         sampling = Sampling(self.bench, model, self.samples, self.seed, one_step, FIRST)
         sampling.restore(self.bench.store.load_partial(self.key) or {})
         return sampling

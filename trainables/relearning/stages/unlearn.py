@@ -8,8 +8,8 @@ from typing import Any
 
 from trainables.denoisers.models import model_facts
 from trainables.denoisers.prompts import KIND as PROMPTS
-from trainables.denoisers.prompts import put_prompts
-from trainables.denoisers.weights import changed_weights
+from trainables.denoisers.prompts import load_prompts, put_prompts
+from trainables.denoisers.weights import changed_weights, whole_weights
 from trainables.fine_tuning import Run
 from trainables.relearning.experiment import TrialSpec, stream
 from trainables.relearning.products.features import feature_module, feature_weights
@@ -20,6 +20,7 @@ from trainables.relearning.products.text import ENCODER, encoder_weights
 from trainables.relearning.workbench import Workbench
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, artifact_key, code_version
+from trainables.training.precision import raise_to
 from trainables.unlearning import METHODS
 from trainables.unlearning._text_encoder import EncoderRun
 
@@ -80,29 +81,29 @@ class UnlearnStage:
         self.bench.store.save_partial(self.key, self.run.state())
 
     def commit(self, watch: Stopwatch) -> Artifact:
-        store, model = self.bench.store, self.run.trained()
-        facts = (
-            model_facts(model, self.spec.experiment.base)
-            | self._own_text(model)
-            | {
-                "method": self.spec.method,
-                "settings": self.spec.settings,
-                "seed": self.spec.seed,
-                "last_loss": self.run.last_loss,
-            }
-        )
-        changed, rests_on = changed_weights(model, store.get(model_key(self.spec.experiment, self.spec.start)))
+        store = self.bench.store
+        start = store.get(model_key(self.spec.experiment, self.spec.start))
+        raise_to(self.run.model, whole_weights(start))
+        model = self.run.trained()
+        facts = model_facts(model, self.spec.experiment.base, start.named_with | self._own_text(model)) | {
+            "method": self.spec.method,
+            "settings": self.spec.settings,
+            "seed": self.spec.seed,
+            "last_loss": self.run.last_loss,
+        }
+        changed, rests_on = changed_weights(model, start)
         facts |= self.run.facts | rests_on
         artifact = store.put(self.key, "unlearned", facts | watch.times(), changed)
         store.drop_partial(self.key)
         return artifact
 
     def _own_text(self, model: Any) -> dict[str, str]:
-        """Where the method trained the text encoders: puts them and what they are told in the store, and says where they are."""
+        """Where the method trained the text encoders: puts them and their prompts in the store, and names the encoders' key."""
         run, store = self.run, self.bench.store
         if not isinstance(run, EncoderRun):
             return {}
         told, own = (artifact_key(kind, {}, {"unlearned": self.key}, "") for kind in (PROMPTS, ENCODER))
-        put_prompts(store, told, model.prompts, {"prompts": list(self.spec.experiment.dataset.prompts)})
+        prompts = put_prompts(store, told, model.prompts, {"prompts": list(self.spec.experiment.dataset.prompts)})
         store.put(own, ENCODER, {}, encoder_weights(run.text))
-        return {"prompts": told, ENCODER: own}
+        model.prompts = load_prompts(prompts, self.bench.experiment.device.name)
+        return {ENCODER: own}

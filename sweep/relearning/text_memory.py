@@ -1,0 +1,234 @@
+"""What trials of a text-to-image base model take of memory: of each arm and each attack its largest trial, counted by its parts.
+
+    training  = weights + gradients + Adam's moments + average + θ₀ beside + what the method holds + activations
+    beginning = weights in float32, once more those that train, and what the method takes to begin
+    scoring   = weights + latents on their way + VAE + decoding; under attack the moments too
+
+Trained weights take 4 bytes a number; frozen ones 2 where bf16 is computed in, and autocast then keeps 2 of each trained one.
+Activations are counted on the meta device (`trainables.denoisers.unet_costs`), so that nothing runs and no GPU is needed: a plan
+for a cluster's card is checked on a laptop. Imports torch only where something is counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sweep.space import Arm, Choice, SearchSpace, Value
+from trainables.data import Dataset
+from trainables.denoisers.layout import folder_of
+from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
+from trainables.denoisers.recipes import Pretrained
+
+NUMBER = 4  # bytes, in float32
+OF_PROCESS = {False: 1.0e9, True: 1.6e9}  # on a CPU, whose libraries are in memory; on a GPU context and fragments
+# Settings that decide how much a trial takes.
+_LARGE = (
+    "batch", "trained_parameters", "lora_rank", "ema_decay", "optimiser", "replacement", "replay", "projection",
+    "meta_inner_batch", "meta_inner_trains", "meta_unrelated", "meta_unrelated_after", "forget_share",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class How:
+    """How a trial is computed: on which device, in which precision, with gradient checkpointing or without."""
+
+    on_gpu: bool = False
+    half: bool = False
+    checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One kind of fine-tuning run of a plan: ``arm esd`` or ``attack dimra``, with its settings."""
+
+    what: str
+    method: str
+    settings: Mapping[str, Value]
+    attacks: bool = False
+
+    @property
+    def batch(self) -> int:
+        """Images of a step; 0 where nothing is fine-tuned."""
+        settings, footprint, _ = _configured(self)
+        return 0 if settings is None else footprint.images or settings.batch
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most that a run takes at a time: bytes by part."""
+
+    run: Run
+    parts: Mapping[str, float]
+
+    @property
+    def bytes(self) -> float:
+        return sum(self.parts.values())
+
+    @property
+    def text(self) -> str:
+        """``arm esd: 18.8 GB (weights 5.2, gradients 3.4, …)``; what is below .1 GB is not told."""
+        told = ", ".join(f"{part} {size / 1e9:.1f}" for part, size in self.parts.items() if size >= 1e8)
+        return f"{self.run.what} needs {self.bytes / 1e9:.1f} GB ({told})"
+
+
+def runs_of(space: SearchSpace) -> Iterator[Run]:
+    """Every run of a question's trials that may be the largest: each arm at the ends of what decides it, and each attack."""
+    for arm in space.arms:
+        for values in _largest(arm):
+            if arm.attack:
+                yield Run(f"arm {arm.name}", arm.attack, values, attacks=True)
+            else:
+                yield Run(f"arm {arm.name}", arm.method, values)
+        if arm.attack:
+            yield Run(f"arm {arm.name}'s target", arm.method, arm.held)
+    suite = {attack.name: attack for attack in (*space.confirm_attacks, *space.search_attacks)}
+    for name, attack in suite.items():
+        yield Run(f"attack {name}", attack.method, dict(attack.settings), attacks=True)
+
+
+def _largest(arm: Arm) -> Iterator[dict[str, Value]]:
+    """The arm's settings at every option, and the upper end of every range, of those that decide how much a trial takes."""
+    deciding = {p.name: p for p in arm.walk() if p.name in _LARGE}
+    ends = [list(p.branches) if isinstance(p, Choice) else [p.low, p.high] for p in deciding.values()]
+    for values in itertools.product(*ends):
+        yield dict(zip(deciding, values, strict=True))
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A text-to-image pipeline by its files: what is counted of its U-Net, and of the VAE that its samples go through."""
+
+    pretrained: Pretrained
+    images: int  # of a score, those of what is forgotten and of what stays together
+    guided: bool
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return _arguments(folder_of(Path(self.pretrained.folder), self.pretrained.kind))
+
+    @cached_property
+    def tokens(self) -> int:
+        where = Path(self.pretrained.folder) / "tokenizer" / "tokenizer_config.json"
+        return int(json.loads(where.read_text()).get("model_max_length", 77))
+
+    def costs(self, half: bool) -> Any:
+        """What one image costs: a `trainables.denoisers.unet_costs.ForwardCosts`."""
+        from trainables.denoisers.unet_costs import forward_costs
+
+        return forward_costs(self.config, self.pretrained.shape, self.tokens, autocast=half)
+
+    @property
+    def parameters(self) -> int:
+        from trainables.denoisers.unet_costs import weights
+
+        return weights(self.config, "").parameters
+
+    def peak(self, run: Run, how: How) -> Peak:
+        """The largest of a run's moments."""
+        settings, footprint, needs = _configured(run)
+        moments = [self._scored(run, how, {})]
+        if settings is None:  # an edit in closed form, of the model in float32
+            moments.append({"weights": NUMBER * self.parameters})
+        else:
+            moments += self._trained(run, how, settings, footprint, needs)
+        largest = max(moments, key=lambda parts: sum(parts.values()))
+        return Peak(run, largest | {"the process": OF_PROCESS[how.on_gpu]})
+
+    def _trained(self, run: Run, how: How, settings: Any, footprint: Any, needs: int) -> Iterator[dict[str, float]]:
+        from trainables.denoisers.unet_costs import weights
+
+        which, rank = settings.trained_parameters, settings.lora_rank
+        held = weights(self.config, which, rank, how.half, footprint.moves)
+        moved = weights(self.config, footprint.moves, rank).trained if footprint.moves else held.trained
+        whole = NUMBER * held.parameters
+        lowered = weights(self.config, "", half=how.half).held
+        beside: dict[str, float] = {}
+        if footprint.teacher or footprint.exact:
+            beside["θ₀"] = (whole if footprint.exact else 0) + (
+                lowered if footprint.teacher and (how.half or not footprint.exact) else 0
+            )
+        if needs:
+            beside["shared artifacts"] = needs * whole
+        each = NUMBER * held.trained
+        state = {"moments": 2.0 * each if getattr(settings, "optimiser", "adam") == "adam" else 0.0}
+        if getattr(settings, "ema_decay", 0):
+            state["average"] = each
+        costs = self.costs(how.half)
+        an_image = costs.checkpointed if how.checkpointing else costs.activations
+        yield {
+            "weights": held.held + held.casts,
+            "gradients": each,
+            **state,
+            **beside,
+            "what the method holds": footprint.copies * NUMBER * moved,
+            "activations": (footprint.images or settings.batch) * an_image,
+        }
+        yield {"weights": whole + each, **beside, "what the method begins with": footprint.begin * whole}
+        yield {"weights": whole, **state, **beside}  # they are given back their exact numbers at the end
+        if run.attacks:
+            yield self._scored(run, how, {"weights": held.held, **state})
+            # The gradient of every weight, one after the other, before any is lowered.
+            plain = weights(self.config, "all", half=how.half)
+            yield {"weights": whole + plain.casts, "activations": min(32, settings.batch) * an_image}
+
+    def _scored(self, run: Run, how: How, state: Mapping[str, float]) -> dict[str, float]:
+        """Drawing samples and decoding them; the model under attack has its optimiser beside it."""
+        from trainables.denoisers.dit import vae_batch
+        from trainables.denoisers.unet_costs import decoding_bytes, weights
+
+        _, height, width = self.pretrained.shape
+        at_once = min(self.images, 512 if height * width <= 32 * 32 else max(1, 16 * 64 * 64 // (height * width)))
+        vae, an_image = decoding_bytes(
+            _arguments(Path(self.pretrained.folder) / "vae"), self.pretrained.shape, how.half
+        )
+        drawing = at_once * (2 if self.guided else 1) * self.costs(how.half).inference
+        decoding = min(at_once, vae_batch(*self.pretrained.image_shape[1:])) * an_image
+        held = weights(self.config, "", half=how.half).held
+        return {"weights": held, "VAE": vae, "samples": max(drawing, decoding)} | dict(state)
+
+    def disk(self, runs: list[Run]) -> float:
+        """Bytes a trial leaves or needs at most: the unlearned weights that differ, and a checkpoint of what trains."""
+        from trainables.denoisers.unet_costs import weights
+
+        largest = 0.0
+        for run in runs:
+            settings, _, _ = _configured(run)
+            if settings is not None:
+                trained = weights(self.config, settings.trained_parameters, settings.lora_rank).trained
+                delta = self.parameters if settings.trained_parameters == "lora" else trained
+                average = bool(getattr(settings, "ema_decay", 0))
+                largest = max(largest, NUMBER * ((0 if run.attacks else delta) + (3 + average) * trained))
+        return largest
+
+
+def text_model(source: str, data: Dataset, rows: tuple[int, ...], images: int, guided: bool) -> TextModel | None:
+    """The pipeline at a folder that is told prompts; None of any other, and of a hub's, which is known once it is fetched."""
+    if not source or not data.prompts or (not Path(source).is_dir() and is_hub_id(source)):
+        return None
+    pretrained = fitted(read_pipeline(source, rows=rows), data)
+    return TextModel(pretrained, images, guided) if pretrained.told_prompts else None
+
+
+def _configured(run: Run) -> tuple[Any, Any, int]:
+    """(settings, footprint, shared artifacts) of a run; no settings where nothing is fine-tuned."""
+    from trainables.attacks import ATTACKS
+    from trainables.unlearning import METHODS, FineTuningSettings, Footprint
+
+    if run.attacks:
+        return ATTACKS[run.method].configure(run.settings), Footprint(), 0
+    method = METHODS[run.method]
+    settings = method.configure(run.settings)
+    if not isinstance(settings, FineTuningSettings):
+        return None, None, 0
+    return settings, method.footprint(settings), len(method.needs)
+
+
+def _arguments(folder: Path) -> dict[str, Any]:
+    """Of a model's ``config.json`` what its class is made with."""
+    return {name: value for name, value in json.loads((folder / "config.json").read_text()).items() if name[0] != "_"}

@@ -1,0 +1,192 @@
+"""What trials of Stable Diffusion's own U-Net take, by its configuration: told, refused with the cheapest mend, or let pass."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import text_folders
+
+from sweep import launch
+from sweep.errors import UsageError
+from sweep.plan.place import Place
+from sweep.relearning import fitting, memory
+from sweep.relearning.fitting import Fit, fit_of
+from sweep.relearning.held_settings import with_settings
+from sweep.relearning.setup import Setup
+from sweep.relearning.text_memory import How, Run, TextModel
+from sweep.space import Arm, Attack, Choice, Constraint, Objective, SearchSpace, find
+from trainables.data import Dataset, dataset
+
+GB = 10**9
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1.4's true configurations, of 512 pixels; the weights are a tiny pipeline's, which no plan reads."""
+    return text_folders.save_true_sd(tmp_path_factory.mktemp("base") / "sd")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return text_folders.save_prompts(tmp_path_factory.mktemp("data") / "prompts", images=1, side=512)
+
+
+@pytest.fixture(scope="module")
+def own(data: Path) -> Dataset:
+    return dataset("prompts", str(data), 0)
+
+
+def asked(arm: Arm, *attacks: Attack) -> SearchSpace:
+    objectives = (Objective("robustness", "maximise"), Objective("fid_delta", "minimise"))
+    bounds = (Constraint("fid_delta", at_most="fid_budget"),)
+    return SearchSpace("q", "?", (arm,), objectives, bounds, attacks, attacks, (0, 1))
+
+
+def fitted(folder: Path, own: Dataset, space: SearchSpace, place: Place, precision: str = "auto") -> Fit:
+    fit = fit_of(str(folder), own, (), 200, True, space, place, precision)
+    assert fit is not None
+    return fit
+
+
+def peak(folder: Path, own: Dataset, run: Run, how: How) -> float:
+    model = fitted(folder, own, find.load("dimum_robustness"), Place()).model
+    assert isinstance(model, TextModel)
+    return model.peak(run, how).bytes / GB
+
+
+def test_what_a_run_takes_is_what_was_worked_out_by_hand(folder: Path, own: Dataset) -> None:
+    """4 bytes each of 859.5 M weights, gradients, and twice that of moments; autocast's copies; four images' activations."""
+    gpu, plain = How(on_gpu=True, half=True, checkpointing=True), How(on_gpu=True, half=True)
+    whole = Run("a", "dimum", {"batch": 4, "ema_decay": 0.0})
+    by_hand = 4 * 4 * 0.8595 + 2 * 0.8595 + 4 * 0.271 + 1.6
+    assert peak(folder, own, whole, gpu) == pytest.approx(by_hand, rel=0.02)
+    assert peak(folder, own, whole, plain) == pytest.approx(by_hand + 4 * (1.245 - 0.271), rel=0.02)
+    averaged = Run("a", "dimum", {"batch": 4, "ema_decay": 0.9})
+    assert peak(folder, own, averaged, gpu) - peak(folder, own, whole, gpu) == pytest.approx(4 * 0.8595, rel=0.01)
+    cross = Run("a", "dimum", {"batch": 4, "ema_decay": 0.0, "trained_parameters": "cross_attention"})
+    frozen = 2 * (0.8595 - 0.044) + 4 * 0.044
+    assert peak(folder, own, cross, plain) == pytest.approx(frozen + 3 * 4 * 0.044 + 4 * 1.245 + 1.7, rel=0.03)
+    esd = Run("a", "esd", dict(cross.settings))
+    teacher = 2 * 0.8595 + 4 * 0.044  # and the gradients of a second pass, which wait for those of the first
+    assert peak(folder, own, esd, plain) - peak(folder, own, cross, plain) == pytest.approx(teacher, rel=0.02)
+    edit = Run("a", "uce", {})
+    assert peak(folder, own, edit, plain) < 8
+
+
+def test_a_plan_that_fits_no_card_is_refused_with_the_cheapest_mend_that_makes_it_fit(
+    folder: Path, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine without a GPU; with the words of the mend behind it, the plan is let pass and told."""
+    monkeypatch.chdir(tmp_path)
+    plan = ["--space", "dimum_robustness", "--base", str(folder), "--data", "prompts", "--data-folder", str(data)]
+    plan += ["--gpus-per-trial", "1", "--gpu-memory", "24", "--dry-run", "--run-dir", "run"]
+    assert launch.main(plan) == 2
+    error = capsys.readouterr().err
+    found = re.fullmatch(
+        r"error: --gpu-memory 24: arm label_swap needs ([\d.]+) GB \(weights [^)]+\), and may take 24\.0; cheapest mend: (.+)\n",
+        error,
+    )
+    assert found is not None, error
+    assert float(found[1]) > 24
+    words = found[2].split()
+    assert launch.main([*plan, *words]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    line = re.search(
+        r"memory 0\.86 billion parameters, with gradient checkpointing; (?:arm|attack) \S+ needs ([\d.]+) GB \([^)]+\) of 24\.0 "
+        r"of a GPU; up to [\d.]+ GB of disk a trial",
+        told,
+    )
+    assert line is not None, told
+    assert float(line[1]) <= 24
+    assert "time 0.8 TFLOP a forward pass of an image; taken for 50 TFLOP/s of a GPU" in told
+    assert not (tmp_path / "run").exists()
+
+
+ADAM = Attack("whole", "dimra", {"batch": 4})
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "precision", "mend"),
+    [
+        ({"batch": 4, "ema_decay": 0.0}, Place(gpu_memory=20, checkpointing="off"), "auto", "--checkpointing on"),
+        ({"batch": 4, "ema_decay": 0.0}, Place(gpu_memory=40, gpus_per_trial=0.25), "auto", "--gpus-per-trial 0.5"),
+        ({"batch": 32, "ema_decay": 0.0}, Place(gpu_memory=27), "fp32", "--precision bf16"),
+        ({"ema_decay": 0.0}, Place(gpu_memory=24), "auto", "--set batch=16"),
+        ({"batch": 4}, Place(gpu_memory=20), "auto", "--set ema_decay=0.0"),
+        ({"batch": 4, "ema_decay": 0.0}, Place(gpu_memory=12), "auto", "--set trained_parameters=cross_attention"),
+        ({"batch": 4, "ema_decay": 0.0}, Place(gpu_memory=2), "auto", "take a smaller model, or a GPU of 18 GB a trial"),
+    ],
+    ids=["checkpointing", "a larger share", "precision", "batch", "average", "parameters", "nothing"],
+)  # fmt: skip
+def test_the_mend_is_the_cheapest(
+    folder: Path, own: Dataset, settings: dict[str, float], place: Place, precision: str, mend: str
+) -> None:
+    arm = Arm("dimum", "dimum", tuple(Choice(name, (value,)) for name, value in settings.items()))
+    with pytest.raises(UsageError, match=f"arm dimum needs .*; cheapest mend: {re.escape(mend)}$") as refused:
+        fitted(folder, own, asked(arm), place, precision).check()
+    assert str(refused.value).count("\n") == 0
+
+
+def test_an_attack_is_named_where_it_takes_most(folder: Path, own: Dataset) -> None:
+    arm = Arm("uce", "uce", ())
+    place = Place(gpu_memory=12)
+    with pytest.raises(UsageError, match=r"attack whole needs .* mend: --set trained_parameters=cross_attention$"):
+        fitted(folder, own, asked(arm, ADAM), place).check()
+    light = Attack("light", "dimra", {"batch": 4, "trained_parameters": "cross_attention"})
+    fitted(folder, own, asked(arm, light), place).check()
+
+
+def test_on_a_machine_fewer_trials_at_a_time_are_the_mend(
+    folder: Path, own: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = Arm("dimum", "dimum", (Choice("batch", (2,)), Choice("ema_decay", (0.0,))))
+    monkeypatch.setattr(memory, "memory_here", lambda: 30 * GB)
+    with pytest.raises(UsageError, match=r"^--workers 4: .*, and may take 7\.5; cheapest mend: --workers 1$"):
+        fitted(folder, own, asked(arm), Place(workers=4)).check()
+    fitted(folder, own, asked(arm), Place(workers=1)).check()
+    fitted(folder, own, asked(arm), Place(workers=4, address="auto")).check()
+
+
+def test_checkpointing_is_left_to_the_estimate(folder: Path, own: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm = Arm("dimum", "dimum", (Choice("batch", (8,)), Choice("ema_decay", (0.0,))))
+    monkeypatch.setattr(fitting, "gpu_memory", lambda: 0)
+    for place, on in (
+        (Place(gpu_memory=80), False),
+        (Place(gpu_memory=24), True),
+        (Place(gpus_per_trial=1, address="auto"), True),  # nobody knows what that card has
+        (Place(gpu_memory=80, checkpointing="on"), True),
+        (Place(gpu_memory=24, checkpointing="off"), False),
+    ):
+        assert fitted(folder, own, asked(arm), place).how.checkpointing is on, place
+
+
+def test_a_card_elsewhere_is_asked_of_no_gpu_here_until_the_plan_runs() -> None:
+    place = Place(gpus_per_trial=1, gpu_memory=24, in_process=True)
+    place.check()
+    with pytest.raises(UsageError, match="--gpus-per-trial 1: this machine has 0 GPU"):
+        place.check_gpus()
+
+
+def test_a_setting_is_held_wherever_the_question_leaves_it_alone() -> None:
+    space = find.load("dimum_robustness")
+    held = with_settings(space, ["batch=4", "trained_parameters=cross_attention"])
+    for arm in held.arms:
+        names = {p.name: p for p in arm.walk()}
+        assert isinstance(names["batch"], Choice) and list(names["batch"].branches) == [4]
+        assert "cross_attention" not in str(names["trained_parameters"]), "the question searches that itself"
+        assert all(arm.check(point)["batch"] == 4 for point in arm.start_points)
+    for attack in (*held.search_attacks, *held.confirm_attacks):
+        assert attack.settings["trained_parameters"] == "cross_attention" and attack.settings["batch"] == 4
+    averaged = with_settings(asked(Arm("dimum", "dimum", ()), ADAM), ["ema_decay=0"])
+    assert [p.name for p in averaged.arms[0].walk()] == ["ema_decay"]
+    assert "ema_decay" not in averaged.search_attacks[0].settings, "attacks have no average"
+    assert Setup(held_settings=("batch=4",)).question(space) == with_settings(space, ["batch=4"])
+    for texts, said in (
+        (["batch"], "write NAME=VALUE"),
+        (["batch=4", "batch=8"], "is given twice"),
+        (["batches=4"], "no method or attack has it .* batch"),
+    ):
+        with pytest.raises(UsageError, match=f"--set .*{said}"):
+            with_settings(space, texts)
