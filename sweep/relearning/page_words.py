@@ -38,10 +38,16 @@ def _course(sweep: Sweep) -> str:
         if len(sweep.objectives) > 1
         else "one of their arm is surely better"
     )
+    searched = sweep.plan["attacks"]["search"]
+    if not searched:
+        return (
+            "Every trial unlearns and is scored, and nothing more: what is confirmed is attacked too, and scored at "
+            f"k = {', '.join(map(str, sweep.plan['rungs']))}."
+        )
     until = f", or until {better}." if sweep.plan.get("stopping") else "."
     return (
         f"Every trial unlearns and is scored; one that surely breaks a constraint{far} stops there. "
-        f"The others are attacked ({', '.join(sweep.plan['attacks']['search'])}) and scored at "
+        f"The others are attacked ({', '.join(searched)}) and scored at "
         f"k = {', '.join(map(str, sweep.plan['rungs']))}{until}"
     )
 

@@ -89,5 +89,7 @@ def folder_facts(data: Dataset) -> list[tuple[str, str]]:
 
 def suite_text(space: SearchSpace, attacks: Sequence[Attack]) -> str:
     """The suite; of arms that search the attack, each trial has its own and only the controls the suite."""
+    if not attacks:
+        return "none: each trial is unlearned and scored"
     names = ", ".join(attack.name + ("" if attack.counts else " (does not count)") for attack in attacks)
     return f"each trial by its own; the controls by {names}" if any(arm.attack for arm in space.arms) else names

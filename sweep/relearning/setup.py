@@ -425,8 +425,10 @@ class Setup:
         else:
             idle = "" if self.fid_budget == AUTO else "; --fid-budget: no bound of the question is the FID budget"
             yield Words("FID"), f"features: {self.fid_features}{idle}"
-        yield Words("attacks"), f"{plan_words.suite_text(space, space.search_attacks)}; {rungs}"
-        yield Words("confirm attacks"), plan_words.suite_text(space, space.confirm_attacks)
+        searched = plan_words.suite_text(space, space.search_attacks)
+        yield Words("attacks"), f"{searched}; {rungs}" if space.search_attacks else searched
+        confirmed = plan_words.suite_text(space, space.confirm_attacks)
+        yield Words("confirm attacks"), confirmed if space.search_attacks else f"{confirmed}; {rungs}"
         for heading, text in plan_words.folder_facts(self.dataset()):
             yield Words(heading), text
         forgotten, retained = self.confirm_samples
