@@ -2,8 +2,8 @@
 
 Nothing is trained: a trial is an edit of a tenth of a second and the score of its images, so that a search of dozens costs what a
 few trials of fine-tuning do. Of the edit's three weights only ratios matter, so that of what is kept, p, is 1, and the ridge λ
-and the erase strength e are searched against it; how many prompts are kept is a choice beside. What the edits withstand is
-measured on members of the front alone, where they are confirmed.
+and the erase strength e are searched against it: an e of 100 keeps next to nothing. All retained prompts are kept. What the edits
+withstand is measured on members of the front alone, where they are confirmed.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ EDIT: tuple[Parameter, ...] = (
     Float("ridge", 1e-2, 1e2, log=True, help="λ: weight of staying where the weights are"),
     Float("erase_scale", 1e-2, 1e2, log=True, help="e: weight of a forgotten token's becoming its target's"),
     Choice("preserve_scale", (1.0,), help="p: weight of a kept token's staying; only the ratios to it matter"),
-    Choice("preserve", (0, 8), help="how many retained prompts are kept; 0: all"),
+    Choice("preserve", (0,), help="how many retained prompts are kept; 0: all"),
     Choice("positions", POSITIONS, help="which tokens: the last word, from where prompt and anchor differ on, or all"),
     Choice("target", ("anchor", "empty"), help="what a forgotten prompt becomes: its anchor, or the empty prompt"),
 )
@@ -66,6 +66,6 @@ SPACE = SearchSpace(
     data="digits_styled",
     trials=48,
     confirm_members=2,
-    shared=("ridge", "erase_scale", "preserve", "positions", "target"),
+    shared=("ridge", "erase_scale", "positions", "target"),
     presets=presets(parts),
 )
