@@ -44,7 +44,7 @@ def parameters(scale: Scale) -> tuple[Parameter, ...]:
             ("unrelated", "public", "retain", "synthetic"),
             help="the benign images: held-out ones far from the concept, all held-out ones, the retain set, θ₀'s own",
         ),
-        Choice("images", (0, 128, 32), help="how many of them there are; 0: all"),
+        Choice("images", scale.attack_images, help="how many of them there are; 0: all"),
         Int("stop_after", max(steps // 8, 1), steps, log=True, help="steps of fine-tuning"),
         Float("learning_rate", low, high, log=True, help="its learning rate, constant"),
         Int("batch", max(small // 4, 1), small, log=True, help="images a step"),

@@ -43,6 +43,7 @@ class Scale:
     attack_rates: tuple[float, float]  # a weaker and a stronger attack's
     attack_batch: int
     attack_trains: str
+    attack_images: tuple[int, ...]  # how many an attacker may have; 0: all there are
     rungs: tuple[int, ...]
 
 
@@ -55,6 +56,7 @@ SMALL = Scale(
     attack_rates=(3e-4, 1e-3),
     attack_batch=32,
     attack_trains="all",
+    attack_images=(0, 128, 32),
     rungs=DIMUM_ROBUSTNESS.rungs,
 )
 CARD = Scale(
@@ -66,6 +68,7 @@ CARD = Scale(
     attack_rates=(3e-6, 1e-5),
     attack_batch=4,
     attack_trains="attention",
+    attack_images=(0, 8),
     rungs=(0, 25, 50, 100, 200),
 )
 SMOKE = Scale(
@@ -77,6 +80,7 @@ SMOKE = Scale(
     attack_rates=(3e-4, 1e-3),
     attack_batch=8,
     attack_trains="cross_attention",
+    attack_images=(0,),
     rungs=(0, 1, 3),
 )
 

@@ -56,7 +56,8 @@ class RelearningPanels:
         return panels.recovery_panels(sweep)
 
     def pictures(self, sweep: Sweep) -> Pictures | None:
-        return strips.pictures(len(sweep.plan["attacks"]["search"]))
+        attacks = sweep.plan["attacks"]
+        return strips.pictures(len(attacks["search"] or attacks["confirm"]), strips.kinds(sweep.prepared))
 
     def strip(self, replicate: Row, curves: Iterable[Row]) -> Sequence[Grid]:
         return strips.strip(replicate, curves)
@@ -77,8 +78,8 @@ class RelearningPanels:
             ),
             Section(
                 "yields",
-                "What the forgotten condition yields now",
-                f"Samples prompted with condition {sweep.plan['forget']}, before any attack. Top class: the class most of them "
+                page_tables.yields_now(sweep),
+                f"Samples prompted with {page_tables.forgotten(sweep)}, before any attack. Top class: the class most of them "
                 "are given. Diversity: mean standard deviation of a pixel, 0 for one repeated image.",
                 tables=(page_tables.yields(sweep, trials), *page_tables.audits(sweep)),
                 pictures=True,

@@ -301,7 +301,7 @@ def prepare_all(
         "without_control": experiment.without_control,
         "classifier_accuracy": judge["held_out_accuracy"],
         "classifier_held_out": judge["held_out_images"],
-        **_of_facets(experiment, judge),
+        **of_facets(experiment, judge),
         **({"judge_false_positives": figures["anchors_as_forgotten"]} if "anchors_as_forgotten" in figures else {}),
         **({"judge_facet_accuracy": made[JUDGE].facts["facet_accuracy"]} if JUDGE in made else {}),
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
@@ -323,7 +323,7 @@ def _by_facet(judge: Mapping[str, Any]) -> str:
     return f" ({shares})" if shares else ""
 
 
-def _of_facets(experiment: Experiment, judge: Mapping[str, Any]) -> dict[str, Any]:
+def of_facets(experiment: Experiment, judge: Mapping[str, Any]) -> dict[str, Any]:
     """Of prompts, how often the classifier is right in each facet, and the labels of the one that is forgotten."""
     named = {facet.name: facet.labels for facet in experiment.dataset.facets}
     if not named:

@@ -17,7 +17,7 @@ from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, member_of, one_of
 from sweep.plan.place import Place
-from sweep.relearning import flag_values, memory, plan_words, targets
+from sweep.relearning import flag_values, memory, plan_words, protocols, targets
 from sweep.relearning.base_checks import check_base
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import uses_budget
@@ -225,6 +225,15 @@ class Setup:
         check=flag_values.judge_wrong(member_of(lambda: find.members("judges"))),
         words=Words("samples", lambda name, _: f"judged by {name}" if name else ""),
     )
+    protocol: str = flag(
+        "",
+        "--protocol",
+        "a published protocol that --data prompts was made for by sweep.prepare_prompts: draws as it says, and prints what differs",
+        MODELS,
+        metavar="NAME",
+        check=lambda name: one_of(lambda: protocols.PROTOCOLS)(name) if name else "",
+        words=Words("protocol", lambda name, setup: protocols.text(setup) if name else ""),
+    )
     judge_digest: str = ""  # SHA-256 of the judge's files, once they have been read
     fid_features: str = flag(
         "classifier",
@@ -264,6 +273,7 @@ class Setup:
         size, steps = values.get("base_size"), values.get("base_steps")
         if values.get("base") and (size or steps):
             raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
+        values = protocols.drawn_as_it_says(values, {f.name: f.default for f in dataclasses.fields(cls)})
         setup = cls(**{"forget": ""} | values).without_unreadable(tell).sized(size, steps)
         return setup.spelled().sampled(values.get("guidance"), values.get("samples_per_retained"))
 
@@ -374,6 +384,7 @@ class Setup:
         if self.guidance != 1 and data.unconditional:
             raise UsageError(f"--guidance {self.guidance:g}: {self.data} has no conditions to guide by; leave it out")
         check_base(self, data)
+        protocols.check(self)
 
     def check_fits(self, space: SearchSpace, place: Place) -> None:
         """UsageError where the memory of this machine cannot hold a trial, or as many as there are at a time."""
@@ -403,6 +414,7 @@ class Setup:
             },
             "attack_settings": {a.name: dict(a.settings) for a in (*space.search_attacks, *space.confirm_attacks)},
             "rungs": list(space.rungs),
+            **({"protocol_facts": protocols.facts(self)} if self.protocol else {}),
         }
 
     def arm_words(self, arm: Arm) -> str:

@@ -27,6 +27,7 @@ COMMANDS = (
     "gc",
     "cluster",
     "train_text2image",
+    "prepare_prompts",
 )
 ROOT = Path(__file__).parents[2]
 

@@ -14,6 +14,7 @@ from trainables.relearning.stages.score import (
     counted,
     examine,
     measured,
+    prompts_shown,
     score_inputs,
     scoring_code,
     shown,
@@ -115,6 +116,8 @@ class AttackStage:
             "attack": self.trajectory.attack.name,
             "step": self.step,
         }
+        if self.last:
+            facts |= prompts_shown(sampling)
         pictures = shown(sampling) if self.last else None
         artifact = self.bench.store.put(self.key, "attack", facts | watch.times(), pictures)
         self.bench.store.drop_partial(self.key)
