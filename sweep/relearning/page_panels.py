@@ -21,7 +21,7 @@ from sweep.procedures.sections import Difference
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.records.names import BASE, RETRAIN
+from sweep.records.names import BASE, RETRAIN, UNSEEN
 from sweep.relearning import page_tables, page_words, panels, strips
 from sweep.relearning.columns import FID_BUDGET
 
@@ -41,7 +41,11 @@ class RelearningPanels:
 
     def controls(self) -> Mapping[str, Control]:
         """The base model forgot nothing, so it lies far from every front."""
-        return {BASE: Control("base model", in_view=False), RETRAIN: Control("retrain control")}
+        return {
+            BASE: Control("base model", in_view=False),
+            RETRAIN: Control("retrain control"),
+            UNSEEN: Control("unseen concept, learned anew", in_view=False),
+        }
 
     def lines(self, sweep: Sweep) -> Sequence[Line]:
         budget = sweep.bounds.get(FID_BUDGET)

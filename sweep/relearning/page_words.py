@@ -23,9 +23,18 @@ def wording(sweep: Sweep) -> Wording:
         stopped="a robustness",
         quality="Quality of what was to stay",
         compared="Unlearning accuracy = 1 − relearning accuracy. * does not count in robustness: its data hold what was forgotten.",
-        controls=f"No retrain control: {lacking}. Attacks that hold forgotten data have no excess here."
-        if lacking
-        else "",
+        controls=_controls(lacking, sweep.prepared.get("unseen")) if lacking else "",
+    )
+
+
+def _controls(lacking: str, unseen: str | None) -> str:
+    """What stands where there is no retrain control."""
+    said = f"No retrain control: {lacking}. Attacks that hold forgotten data have no excess here."
+    if not unseen:
+        return said
+    return (
+        f"{said} In its place stand the same attacks on the base model, which forgot nothing, and on it again with {unseen}, which "
+        "it never saw (unseen concept, learned anew): how fast they teach what is new, not what was forgotten."
     )
 
 

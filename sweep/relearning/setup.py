@@ -21,6 +21,7 @@ from sweep.relearning import flag_values, memory, plan_words, protocols, targets
 from sweep.relearning.base_checks import check_base
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import uses_budget
+from sweep.relearning.unseen import unseen_text
 from sweep.space import Arm, SearchSpace, find
 from trainables.data import Dataset, dataset
 from trainables.data._unreadable import unreadable_pictures
@@ -44,7 +45,9 @@ def _budget_words(budget: float | str) -> str:
 def _control_words(control: str, setup: Setup) -> str:
     if not setup.base:
         return ""
-    return control or "none: without --retrain-control nothing can be said in excess of it"
+    anew = unseen_text(setup.dataset())
+    beside = f"; beside it {anew}, which the base model never saw, taught to it by the same attacks" if anew else ""
+    return control or f"none: without --retrain-control nothing can be said in excess of it{beside}"
 
 
 @dataclass(frozen=True)

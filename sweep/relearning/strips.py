@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from sweep.procedures import START
 from sweep.procedures.panels import Grid, Pictures, Row
-from sweep.records.names import BASE, RETRAIN
+from sweep.records.names import BASE, RETRAIN, UNSEEN
 
 KINDS = {"forgotten": "forgotten condition", "retained": "retained conditions"}  # the tensors of a score
 OF_PROMPTS = {"forgotten": "forgotten prompts", "retained": "retained prompts"}
 MADE_BY = "made_by"  # the fact of an artifact that says which made each picture
-_CONTROLS = {BASE: "base model", RETRAIN: "retrain control"}
+_CONTROLS = {BASE: "base model", RETRAIN: "retrain control", UNSEEN: "base model, unseen concept"}
 
 
 def kinds(prepared: Row) -> Mapping[str, str]:

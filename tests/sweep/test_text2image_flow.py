@@ -94,9 +94,9 @@ def test_the_sweeps_run_and_the_front_is_attacked(told: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_the_page_tells_by_which_prompt_each_picture_was_drawn(told: dict[str, str]) -> None:
     page = (Path(told["folder"]) / "RUN" / "report.html").read_text()
-    assert "Forgotten prompts: picture by picture" in page and "Retained prompts: picture by picture" in page
-    listed = re.findall(r"<li>(.*?)</li>", page[page.index("Forgotten prompts: picture") :])
-    assert listed[0] == "a photo of the cat" and {"a photo of the dog", "a photo of the house"} <= set(listed)
+    assert "Forgotten prompts: “a photo of the cat” in every picture" in page
+    listed = re.findall(r"<li>(.*?)</li>", page[page.index("Retained prompts: picture by picture") :])
+    assert listed[:2] == ["a photo of the dog", "a photo of the house"]
     assert "condition concept" not in page and "What the forgotten prompts yield now" in page
     assert "Every trial unlearns and is scored, and nothing more" in page
 
