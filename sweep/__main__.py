@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "save a trial's unlearned model as a diffusers pipeline",
     "import_checkpoint": "turn someone else's checkpoint into a diffusers pipeline",
     "train_text2image": "train a small text-to-image model, saved as a diffusers pipeline",
+    "prepare_prompts": "make the folder of prompts of your own copy of a published list",
     "track": "run or compare relearning tracks",
     "repair": "mend a run's damaged files",
     "compact": "make one file a table of a run that was interrupted",

@@ -12,7 +12,7 @@ from sweep import procedures
 from sweep.cluster import remote
 from sweep.errors import Parser, UsageError, called, command, resumable
 from sweep.plan import credentials, flags, folders
-from sweep.plan.asked import plan_of, procedure_of
+from sweep.plan.asked import plan_of, procedure_of, with_preset
 from sweep.plan.checks import validate
 from sweep.plan.options import Call
 from sweep.plan.place import Place
@@ -53,7 +53,7 @@ def parser(procedure: str = procedures.DEFAULT) -> Parser:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     known = parser(procedure_of(argv))
-    args = known.parse_args(argv)
+    args = known.parse_args(with_preset(argv))
     with resumable("sweep.launch") as begun:
         credentials.refuse(args)
         if remote.wanted(args):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from trainables.data import NOTHING, Dataset, Facet, Images
 from trainables.data._class_names import few, guess, is_number
+from trainables.data._facets import UNSEEN
 
 if TYPE_CHECKING:
     import torch
@@ -70,10 +71,7 @@ class Forget:
         return dict(zip(self.conditions, self.anchors, strict=True)) if self.anchors else {}
 
     def version_of(self, condition: int, label: int) -> int:
-        """The prompt that says what a forgotten one says, with another label of the facet.
-
-        Of what are no prompts, the label itself.
-        """
+        """The prompt that says what a forgotten one says but for the facet's label; of what are no prompts, the label itself."""
         return self.versions[self.conditions.index(condition)][label] if self.versions else label
 
     def label_of(self, condition: int) -> int:
@@ -92,7 +90,11 @@ class Forget:
     def split(self, train: Images) -> tuple[Images, Images]:
         """(forget set, retain set) of the training images."""
         forgotten = self.mask(train)
-        return train.where(forgotten), train.where(~forgotten)
+        return train.where(forgotten), train.where(~forgotten & ~self.unseen(train.conditions))
+
+    def unseen(self, conditions: torch.Tensor) -> torch.Tensor:
+        """(N,) bool: which conditions ask for what the base model never saw, which is neither forgotten nor retained."""
+        return _among(conditions, self.with_role(UNSEEN))
 
     def mask(self, train: Images) -> torch.Tensor:
         """(N,) bool: which training images are to be forgotten. A copy of a forgotten instance is forgotten with it."""
@@ -124,7 +126,9 @@ class Forget:
 
     def unrelated(self, images: Images) -> Images:
         """Of images outside the training split, those of retained conditions: no split holds an instance of another."""
-        return images if self.instances else images.where(~self.asked_by(images.conditions))
+        if self.instances:
+            return images
+        return images.where(~self.asked_by(images.conditions) & ~self.unseen(images.conditions))
 
 
 def _among(values: torch.Tensor, these: Sequence[int]) -> torch.Tensor:
@@ -242,7 +246,8 @@ def _by_role(text: str, dataset: Dataset) -> Forget:
 
 def _of_facet(text: str, forgotten: tuple[int, ...], labels: tuple[int, ...], facet: Facet, dataset: Dataset) -> Forget:
     gone = set(forgotten)
-    retained = tuple(c for c in dataset.present if c not in gone)
+    unseen = {c for c, role in enumerate(dataset.roles) if role == UNSEEN}
+    retained = tuple(c for c in dataset.present if c not in gone and c not in unseen)
     if not retained:
         raise ValueError(f"{text}: nothing of {dataset.name} would be left")
     versions = _versions(forgotten, facet, dataset)

@@ -99,11 +99,14 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
         strips = gallery.gallery(sweep, kept_of_run.members, room)
         shown_of = sweep.procedure.panels().pictures(sweep)
         kinds = list(shown_of.kinds) if shown_of else []
+        made_by = gallery.made_by(strips, shown_of.kinds) if shown_of else []
         numbered = [_numbered(strip, kinds, pictures) for strip in strips]
         data[i]["samples"] = _by_trial(numbered)
         data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(kept_of_run.members)
         shown_here = _of_the_front(sweep, numbered)
-        runs.append(_run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": kept_of_run.left_out})
+        runs.append(
+            _run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": kept_of_run.left_out, "made_by": made_by}
+        )
     return {
         "title": ", ".join(dict.fromkeys(sweep.space_name for sweep in sweeps)),
         "runs": runs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -33,6 +33,7 @@ class DrawnGrid:
     caption: str
     pictures: Mapping[str, str]
     missing: str | None
+    made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of each picture, by kind, where that is known
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def _strips(sweep: Sweep, shown: Pictures, ids: list[str], room: list[int], imag
         fresh = [r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE][:1]
         searched = [r for r in rows if r["replicate"] == 0]
         for row in fresh + searched if trial_id in controls(sweep) else fresh or searched:
-            yield strip(store, row, panels.strip(row, curves.get(trial_id, [])), tuple(shown.kinds), room, images)
+            grids = panels.strip(row, curves.get(trial_id, []))
+            yield strip(store, row, grids, shown, room, images)
 
 
 def _fitting(strips: list[Strip], more: int, room: int) -> int:
@@ -93,20 +95,20 @@ def _fitting(strips: list[Strip], more: int, room: int) -> int:
 
 
 def strip(
-    store: Store, row: Row, grids: Iterable[Grid], kinds: Sequence[str], room: list[int], images: int = IMAGES
+    store: Store, row: Row, grids: Iterable[Grid], shown: Pictures, room: list[int], images: int = IMAGES
 ) -> Strip:
     """One replicate's grids; `room`, one number, is what is left of the page and gets less by them."""
-    drawn = tuple(_grid(store, caption, key, kinds, room, images) for caption, key in grids)
+    drawn = tuple(_grid(store, caption, key, shown, room, images) for caption, key in grids)
     return Strip(row["trial_id"], row["arm"], row["seed"], drawn, row["replicate"])
 
 
-def _grid(store: Store, caption: str, key: str | None, kinds: Sequence[str], room: list[int], images: int) -> DrawnGrid:
+def _grid(store: Store, caption: str, key: str | None, shown: Pictures, room: list[int], images: int) -> DrawnGrid:
     if not key:
         return DrawnGrid(caption, {}, "no samples recorded")
     if room[0] <= 0:
         return DrawnGrid(caption, {}, f"left out, the page is full (artifact {key[:12]})")
     try:
-        uris = _uris(store.root, key, tuple(kinds), images)
+        uris, made_by = _uris(store.root, key, tuple(shown.kinds), shown.made_by, images)
     except LookupError:
         return DrawnGrid(caption, {}, f"samples not in the store (artifact {key[:12]})")
     except (CorruptArtifact, OSError, ValueError) as error:
@@ -117,17 +119,37 @@ def _grid(store: Store, caption: str, key: str | None, kinds: Sequence[str], roo
         room[0] = 0  # what comes later is not squeezed in beside what was left out
         return DrawnGrid(caption, {}, f"left out, the page is full (artifact {key[:12]})")
     room[0] -= sum(map(len, uris.values()))
-    return DrawnGrid(caption, uris, None)
+    return DrawnGrid(caption, uris, None, made_by)
 
 
 @lru_cache(maxsize=4096)
-def _uris(root: str, key: str, kinds: tuple[str, ...], images: int) -> dict[str, str]:
-    """The pictures of an artifact; LookupError where it is not in the store. A key is of one content: a live page reads it once."""
+def _uris(
+    root: str, key: str, kinds: tuple[str, ...], made_by: str, images: int
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The pictures of an artifact by kind, and what each was made by; LookupError where it is not in the store.
+
+    A key is of one content: a live page reads it once.
+    """
     artifact = Store(root).find(key)
     if artifact is None:
         raise LookupError(key)
     tensors = artifact.tensors()
-    return {name: data_uri(tensors[name][:images]) for name in kinds if name in tensors}
+    uris = {name: data_uri(tensors[name][:images]) for name in kinds if name in tensors}
+    told = artifact.facts.get(made_by) or {}
+    return uris, {name: [str(one) for one in told[name]][:images] for name in uris if name in told}
+
+
+def made_by(strips: Iterable[Strip], kinds: Mapping[str, str]) -> list[tuple[str, Sequence[str]]]:
+    """Of these kinds, each in words, what their pictures were made by, in the order of the pictures; nothing where none is told.
+
+    It is the same for all models of a run but for how many there are: those of the grid that has most.
+    """
+    most: dict[str, Sequence[str]] = {}
+    for grid in (grid for strip in strips for grid in strip.grids):
+        for kind, texts in grid.made_by.items():
+            if len(texts) > len(most.get(kind, ())):
+                most[kind] = texts
+    return [(words, most[kind]) for kind, words in kinds.items() if kind in most]
 
 
 def data_uri(images: np.ndarray) -> str:

@@ -50,6 +50,18 @@ def procedure_of(argv: Sequence[str] | None) -> str:
     return procedures.DEFAULT
 
 
+def with_preset(argv: Sequence[str] | None) -> list[str]:
+    """The command line with the flags of its preset before it, so that what was typed wins. UsageError for an unknown preset.
+
+    What is wrong with the question itself, or with a path, is told once the command line is read.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    preset, space = _value_of("--preset", given), _value_of("--space", given)
+    if not (preset and space) or "\0" in space:
+        return given
+    return [*find.load(space).preset_named(preset).flags, *given]
+
+
 def _value_of(option: str, given: Sequence[str]) -> str:
     """What stands behind an option on a command line that is not read yet; empty where it does not."""
     for word, after in zip(given, [*given[1:], ""], strict=False):
@@ -77,7 +89,7 @@ def plan_of(
     if not args.space:
         raise UsageError("--space NAME is needed (or --resume RUN); try --space dimum_robustness")
     values, brought = flags.values(Plan, args), flags.values(RunPlan, args)["members"]
-    space = find.load(args.space)
+    space = find.load(args.space).preset(args.preset)
     members.use(brought, args.space)
     kind = procedures.named(space.procedure).setup()
     setup = kind.asked(_questions_own(kind, space) | flags.values(kind, args), tell)

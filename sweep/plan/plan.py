@@ -54,6 +54,14 @@ def _confirm_sure_wrong(chance: float) -> str:
     return "" if chance == 0 or 0.5 <= chance < 1 else "must be 0, or from 0.5 to below 1"
 
 
+def _preset_words(name: str, plan: Plan[Setup]) -> str:
+    """``smoke (minutes: …): --sampling-steps 4 …``."""
+    if not name:
+        return ""
+    preset = find.load(plan.space).preset_named(name)
+    return f"{name} ({preset.help}): {' '.join(preset.flags) or 'no flags'}; what else is printed here is its own"
+
+
 @dataclass(frozen=True)
 class Plan(Generic[SetupT]):
     """One sweep: what is asked and how it is searched, and what every run has (`run`): its place and its trials' setup.
@@ -68,6 +76,14 @@ class Plan(Generic[SetupT]):
         QUESTION,
         metavar="NAME",
         read=_space_file,
+    )
+    preset: str = flag(
+        "",
+        "--preset",
+        "the question at another size, by a name that its file gives it, such as smoke: its flags hold where yours say nothing",
+        QUESTION,
+        metavar="NAME",
+        words=Words("preset", lambda name, plan: _preset_words(name, plan)),
     )
     fix: tuple[tuple[str, str], ...] = flag(
         (),
@@ -258,7 +274,7 @@ class Plan(Generic[SetupT]):
 
     def question(self) -> SearchSpace:
         """The search space as the setup means it, with the plan's pins applied."""
-        return self.setup.question(find.load(self.space)).fix(dict(self.fix))
+        return self.setup.question(find.load(self.space).preset(self.preset)).fix(dict(self.fix))
 
     @property
     def adaptive(self) -> bool:

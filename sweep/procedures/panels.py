@@ -147,7 +147,8 @@ class Pictures:
     """Which pictures the page shows of trials, in strips of grids, and what is written about them.
 
     An artifact holds a grid's pictures as tensors; `kinds` names those that are shown, each with what it is in words. The first
-    grid of the control `reference` stands before those of any trial of the same seed.
+    grid of the control `reference` stands before those of any trial of the same seed. `made_by` is the fact of an artifact that
+    says of each picture, by kind, what it was made by, where there is one.
     """
 
     kinds: Mapping[str, str]
@@ -159,6 +160,7 @@ class Pictures:
     heading: str = "Samples"
     nothing: str = "No samples are recorded."
     reference: str = ""
+    made_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from sweep.space import CONTROL
 
 BASE, RETRAIN = f"{CONTROL}-base", f"{CONTROL}-retrain"  # θ₀ and θ*, which nothing is unlearned of
+UNSEEN = f"{CONTROL}-unseen"  # θ₀ again, taught a concept that it never saw: where there is no θ*
 
 
 def trial_name(arm: str, number: int) -> str:

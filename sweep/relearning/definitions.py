@@ -17,7 +17,7 @@ def definitions(sweep: Sweep) -> dict[str, str]:
     """By what is defined, what it means in this run."""
     plan, prepared, facts, last = sweep.plan, sweep.prepared, conditions(sweep), k(sweep)
     rungs = ", ".join(map(str, plan["rungs"]))
-    suites = "; in ".join(f"{phase}: {', '.join(plan['attacks'][phase])}" for phase in ("search", "confirm"))
+    suites = "; in ".join(f"{phase}: {', '.join(plan['attacks'][phase]) or 'none'}" for phase in ("search", "confirm"))
     outside = sorted({p["attack"] for p in sweep.places if not p["counts"] and p["attack"] != START})
     stay = sweep.plan.get("weights_stay", ())
     suites += f" (moving no weight, but what the model is told: {', '.join(stay)})" if stay else ""

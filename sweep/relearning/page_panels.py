@@ -21,7 +21,7 @@ from sweep.procedures.sections import Difference
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.records.names import BASE, RETRAIN
+from sweep.records.names import BASE, RETRAIN, UNSEEN
 from sweep.relearning import page_tables, page_words, panels, strips
 from sweep.relearning.columns import FID_BUDGET
 
@@ -41,7 +41,11 @@ class RelearningPanels:
 
     def controls(self) -> Mapping[str, Control]:
         """The base model forgot nothing, so it lies far from every front."""
-        return {BASE: Control("base model", in_view=False), RETRAIN: Control("retrain control")}
+        return {
+            BASE: Control("base model", in_view=False),
+            RETRAIN: Control("retrain control"),
+            UNSEEN: Control("unseen concept, learned anew", in_view=False),
+        }
 
     def lines(self, sweep: Sweep) -> Sequence[Line]:
         budget = sweep.bounds.get(FID_BUDGET)
@@ -56,7 +60,8 @@ class RelearningPanels:
         return panels.recovery_panels(sweep)
 
     def pictures(self, sweep: Sweep) -> Pictures | None:
-        return strips.pictures(len(sweep.plan["attacks"]["search"]))
+        attacks = sweep.plan["attacks"]
+        return strips.pictures(len(attacks["search"] or attacks["confirm"]), strips.kinds(sweep.prepared))
 
     def strip(self, replicate: Row, curves: Iterable[Row]) -> Sequence[Grid]:
         return strips.strip(replicate, curves)
@@ -77,8 +82,8 @@ class RelearningPanels:
             ),
             Section(
                 "yields",
-                "What the forgotten condition yields now",
-                f"Samples prompted with condition {sweep.plan['forget']}, before any attack. Top class: the class most of them "
+                page_tables.yields_now(sweep),
+                f"Samples prompted with {page_tables.forgotten(sweep)}, before any attack. Top class: the class most of them "
                 "are given. Diversity: mean standard deviation of a pixel, 0 for one repeated image.",
                 tables=(page_tables.yields(sweep, trials), *page_tables.audits(sweep)),
                 pictures=True,

@@ -36,10 +36,21 @@ def yields(sweep: Sweep, trials: Sequence[Trial]) -> Table:
         rows_of_trials.append((trial.trial_id, top, *(trial.at(name) for name in YIELDS)))
     names = ("its share", "confidence", "diversity", "distance to retained images")
     return Table(
-        "What the forgotten condition yields now",
+        yields_now(sweep),
         (Heading("trial", "trial"), Heading("top class", "words"), *map(Heading, names)),
         tuple(rows_of_trials),
     )
+
+
+def yields_now(sweep: Sweep) -> str:
+    """The heading over what samples of the forgotten show."""
+    several = bool(sweep.prepared.get("labels"))
+    return "What the forgotten prompts yield now" if several else "What the forgotten condition yields now"
+
+
+def forgotten(sweep: Sweep) -> str:
+    """``condition 3``, or of prompts ``concept:three``."""
+    return str(sweep.plan["forget"]) if sweep.prepared.get("labels") else f"condition {sweep.plan['forget']}"
 
 
 def _named(number: Any, labels: Sequence[str]) -> str:

@@ -23,9 +23,18 @@ def wording(sweep: Sweep) -> Wording:
         stopped="a robustness",
         quality="Quality of what was to stay",
         compared="Unlearning accuracy = 1 − relearning accuracy. * does not count in robustness: its data hold what was forgotten.",
-        controls=f"No retrain control: {lacking}. Attacks that hold forgotten data have no excess here."
-        if lacking
-        else "",
+        controls=_controls(lacking, sweep.prepared.get("unseen")) if lacking else "",
+    )
+
+
+def _controls(lacking: str, unseen: str | None) -> str:
+    """What stands where there is no retrain control."""
+    said = f"No retrain control: {lacking}. Attacks that hold forgotten data have no excess here."
+    if not unseen:
+        return said
+    return (
+        f"{said} In its place stand the same attacks on the base model, which forgot nothing, and on it again with {unseen}, which "
+        "it never saw (unseen concept, learned anew): how fast they teach what is new, not what was forgotten."
     )
 
 
@@ -38,10 +47,16 @@ def _course(sweep: Sweep) -> str:
         if len(sweep.objectives) > 1
         else "one of their arm is surely better"
     )
+    searched = sweep.plan["attacks"]["search"]
+    if not searched:
+        return (
+            "Every trial unlearns and is scored, and nothing more: what is confirmed is attacked too, and scored at "
+            f"k = {', '.join(map(str, sweep.plan['rungs']))}."
+        )
     until = f", or until {better}." if sweep.plan.get("stopping") else "."
     return (
         f"Every trial unlearns and is scored; one that surely breaks a constraint{far} stops there. "
-        f"The others are attacked ({', '.join(sweep.plan['attacks']['search'])}) and scored at "
+        f"The others are attacked ({', '.join(searched)}) and scored at "
         f"k = {', '.join(map(str, sweep.plan['rungs']))}{until}"
     )
 

@@ -9,7 +9,7 @@ from sweep.procedures.panels import Axes, Curve, Curves, Panel, Series
 from sweep.reading.arm_against_arm import FEW_ARMS, standings
 from sweep.reading.best import leader
 from sweep.reading.sweep import Sweep
-from sweep.records.names import BASE, RETRAIN
+from sweep.records.names import BASE, RETRAIN, UNSEEN
 from sweep.relearning.columns import RELEARNED
 from sweep.relearning.curves import relearning, rungs_of
 from sweep.space import CONTROL
@@ -68,7 +68,7 @@ def recovery_panels(sweep: Sweep) -> tuple[Panel, ...]:
     )
     label = "{} (best of {})" if len(sweep.arms) <= FEW_ARMS else "{}"
     chosen = [(label.format(m.trial_id, a), a, m.trial_id) for a in order if (m := leader(sweep, a))]
-    chosen += [(BASE, CONTROL, BASE), (RETRAIN, CONTROL, RETRAIN)]
+    chosen += [(control, CONTROL, control) for control in (BASE, RETRAIN, UNSEEN)]
     confirm = any(sweep.arms[a].confirmed for a in sweep.arms)
     estimates = {trial_id: _estimates(sweep, trial_id, confirm) for *_, trial_id in chosen}
     attacks = {a: counts for a, _, counts in rungs_of(sweep)}

@@ -96,6 +96,8 @@ def suite_note(counts: bool, weights_stay: bool) -> str:
 
 def suite_text(space: SearchSpace, attacks: Sequence[Attack]) -> str:
     """The suite; of arms that search the attack, each trial has its own and only the controls the suite."""
+    if not attacks:
+        return "none: each trial is unlearned and scored"
     stay = find.weightless_attacks()
     names = ", ".join(attack.name + suite_note(attack.counts, attack.method in stay) for attack in attacks)
     return f"each trial by its own; the controls by {names}" if any(arm.attack for arm in space.arms) else names

@@ -21,6 +21,7 @@ from sweep.relearning.attacks import attack_plan
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.question import asks_of_fid, uses_budget
 from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
+from sweep.relearning.unseen import experiment_of_unseen, products_beside
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
@@ -267,7 +268,8 @@ def prepare_all(
         seeds, whiches = calibration_seeds(plan), list(models_of(experiment).values())
     samples, confirm = Samples(setup.samples_forgotten, setup.samples_per_retained), Samples(*setup.confirm_samples)
     scores = [score_of(experiment, f"{w} on seed {s}", w, samples, s) for w in whiches for s in seeds]
-    graph = by_name([*products_of(experiment, needed(space)).values(), *scores])
+    shared, unseen = products_of(experiment, needed(space)), experiment_of_unseen(experiment)
+    graph = by_name([*shared.values(), *products_beside(experiment, shared), *scores])
     made = make_all(graph, execute, Store(experiment.store))
     judge = made[CLASSIFIER].facts
     tell(
@@ -294,9 +296,10 @@ def prepare_all(
         tell(f"prepare: {prepared[NOISE]}")
     prepared |= {
         "without_control": experiment.without_control,
+        **({"unseen": unseen.forget} if unseen else {}),
         "classifier_accuracy": judge["held_out_accuracy"],
         "classifier_held_out": judge["held_out_images"],
-        **_of_facets(experiment, judge),
+        **of_facets(experiment, judge),
         **({"judge_false_positives": figures["anchors_as_forgotten"]} if "anchors_as_forgotten" in figures else {}),
         **({"judge_facet_accuracy": made[JUDGE].facts["facet_accuracy"]} if JUDGE in made else {}),
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
@@ -318,7 +321,7 @@ def _by_facet(judge: Mapping[str, Any]) -> str:
     return f" ({shares})" if shares else ""
 
 
-def _of_facets(experiment: Experiment, judge: Mapping[str, Any]) -> dict[str, Any]:
+def of_facets(experiment: Experiment, judge: Mapping[str, Any]) -> dict[str, Any]:
     """Of prompts, how often the classifier is right in each facet, and the labels of the one that is forgotten."""
     named = {facet.name: facet.labels for facet in experiment.dataset.facets}
     if not named:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.errors import UsageError, near
-from sweep.relearning.columns import FID_BUDGET
+from sweep.relearning.columns import FID_BUDGET, UNDER_ATTACK
 from sweep.space import SearchSpace, find
 
 FID_UNITS = "fid_delta"  # how figures end that the FID budget is in units of
@@ -16,7 +16,12 @@ def check(space: SearchSpace) -> None:
     where = f"space {space.name!r}"
     if len(space.rungs) < 2:
         raise UsageError(f"{where}: rungs {list(space.rungs)}: name the steps that attacks are scored at, from 0")
-    for attacks in (space.search_attacks, space.confirm_attacks):
+    metrics = {*(o.metric for o in space.objectives), *(c.metric for c in space.constraints)}
+    scored_alone = (
+        not space.search_attacks and not metrics & UNDER_ATTACK
+    )  # trials of the search are attacked by nobody
+    suites = (space.confirm_attacks,) if scored_alone else (space.search_attacks, space.confirm_attacks)
+    for attacks in suites:
         if not any(attack.counts for attack in attacks):
             names = [attack.name for attack in attacks]
             raise UsageError(f"{where}: a suite needs an attack that counts; it has {names}")

@@ -17,11 +17,12 @@ from sweep.errors import UsageError
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, member_of, one_of
 from sweep.plan.place import Place
-from sweep.relearning import fitting, flag_values, memory, plan_words, targets
+from sweep.relearning import fitting, flag_values, memory, plan_words, protocols, targets
 from sweep.relearning.base_checks import check_base
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.held_settings import with_settings
 from sweep.relearning.question import uses_budget
+from sweep.relearning.unseen import unseen_text
 from sweep.space import Arm, SearchSpace, find
 from trainables.data import Dataset, dataset
 from trainables.data._unreadable import unreadable_pictures
@@ -46,7 +47,9 @@ def _budget_words(budget: float | str) -> str:
 def _control_words(control: str, setup: Setup) -> str:
     if not setup.base:
         return ""
-    return control or "none: without --retrain-control nothing can be said in excess of it"
+    anew = unseen_text(setup.dataset())
+    beside = f"; beside it {anew}, which the base model never saw, taught to it by the same attacks" if anew else ""
+    return control or f"none: without --retrain-control nothing can be said in excess of it{beside}"
 
 
 @dataclass(frozen=True)
@@ -246,6 +249,15 @@ class Setup:
         check=flag_values.judge_wrong(member_of(lambda: find.members("judges"))),
         words=Words("samples", lambda name, _: f"judged by {name}" if name else ""),
     )
+    protocol: str = flag(
+        "",
+        "--protocol",
+        "a published protocol that --data prompts was made for by sweep.prepare_prompts: draws as it says, and prints what differs",
+        MODELS,
+        metavar="NAME",
+        check=lambda name: one_of(lambda: protocols.PROTOCOLS)(name) if name else "",
+        words=Words("protocol", lambda name, setup: protocols.text(setup) if name else ""),
+    )
     judge_digest: str = ""  # SHA-256 of the judge's files, once they have been read
     fid_features: str = flag(
         "classifier",
@@ -285,6 +297,7 @@ class Setup:
         size, steps = values.get("base_size"), values.get("base_steps")
         if values.get("base") and (size or steps):
             raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
+        values = protocols.drawn_as_it_says(values, {f.name: f.default for f in dataclasses.fields(cls)})
         setup = cls(**{"forget": ""} | values).without_unreadable(tell).sized(size, steps)
         return setup.spelled().sampled(values.get("guidance"), values.get("samples_per_retained"))
 
@@ -395,6 +408,7 @@ class Setup:
         if self.guidance != 1 and data.unconditional:
             raise UsageError(f"--guidance {self.guidance:g}: {self.data} has no conditions to guide by; leave it out")
         check_base(self, data)
+        protocols.check(self)
 
     def check_fits(self, space: SearchSpace, place: Place) -> None:
         """UsageError where the memory of this machine, or of the GPU planned for, cannot hold a trial, or as many at a time."""
@@ -447,6 +461,7 @@ class Setup:
             "attack_settings": {a.name: dict(a.settings) for a in (*space.search_attacks, *space.confirm_attacks)},
             "weights_stay": self._weights_stay(space),
             "rungs": list(space.rungs),
+            **({"protocol_facts": protocols.facts(self)} if self.protocol else {}),
         }
 
     def _weights_stay(self, space: SearchSpace) -> list[str]:
@@ -477,8 +492,10 @@ class Setup:
         else:
             idle = "" if self.fid_budget == AUTO else "; --fid-budget: no bound of the question is the FID budget"
             yield Words("FID"), f"features: {self.fid_features}{idle}"
-        yield Words("attacks"), f"{plan_words.suite_text(space, space.search_attacks)}; {rungs}"
-        yield Words("confirm attacks"), plan_words.suite_text(space, space.confirm_attacks)
+        searched = plan_words.suite_text(space, space.search_attacks)
+        yield Words("attacks"), f"{searched}; {rungs}" if space.search_attacks else searched
+        confirmed = plan_words.suite_text(space, space.confirm_attacks)
+        yield Words("confirm attacks"), confirmed if space.search_attacks else f"{confirmed}; {rungs}"
         for heading, text in plan_words.folder_facts(self.dataset()):
             yield Words(heading), text
         forgotten, retained = self.confirm_samples

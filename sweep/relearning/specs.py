@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from sweep.plan.plan import Plan
@@ -14,12 +15,15 @@ from sweep.relearning.attacks import attack_plan
 from sweep.relearning.columns import UNDER_ATTACK
 from sweep.relearning.cost import part_before_attacks
 from sweep.relearning.setup import Setup
+from sweep.relearning.unseen import experiment_of_unseen
 from sweep.space import Arm, Constraint, SearchSpace
 from trainables.relearning.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec
 from trainables.relearning.stages.attack import attack_key
 from trainables.relearning.stages.trajectory import trajectory_key
 from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.store import Store
+
+UNSEEN_CONTROL = "unseen"
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,14 @@ class Specs:
     @property
     def controls(self) -> tuple[str, ...]:
         """What is attacked beside the trials: θ₀ and, where there is one, θ*."""
-        return ("base",) if self.experiment.without_control else ("base", "retrain")
+        if not self.experiment.without_control:
+            return ("base", "retrain")
+        return ("base",) if self.unseen is None else ("base", UNSEEN_CONTROL)
+
+    @cached_property
+    def unseen(self) -> Experiment | None:
+        """The experiment in which θ₀ is taught what it never saw, where that stands for learning anew."""
+        return experiment_of_unseen(self.experiment)
 
     def of(
         self, trial_id: str, replicate: int, arm: Arm, parameters: Mapping[str, Any], gate: bool = False
@@ -53,7 +64,11 @@ class Specs:
 
     def of_control(self, control: str, replicate: int) -> TrialSpec:
         """A replicate of a control: nothing is unlearned."""
-        return self._spec(control_name(control), replicate, "none", {}, self._suite(replicate), False, control)
+        spec = self._spec(control_name(control), replicate, "none", {}, self._suite(replicate), False, control)
+        if control != UNSEEN_CONTROL:
+            return spec
+        assert self.unseen is not None  # or it were no control
+        return replace(spec, start="base", experiment=self.unseen)
 
     def parameters_of(self, arm: Arm, replicate: Row) -> dict[str, Any] | None:
         """A trial's of a method, by its unlearned model's sidecar; an attack's are in none."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sweep.errors import UsageError, near
 from sweep.plan.paths import absolute
 from sweep.relearning.question import check_method
+from sweep.space.shared import still_shared
 
 if TYPE_CHECKING:
-    from sweep.space import SearchSpace, Settings
+    from sweep.space import Arm, SearchSpace, Settings
 
 
 def aimed(space: SearchSpace, target: str) -> SearchSpace:
     """The question with its arms attacking `target`: a METHOD at its file's settings, or ``RUN:TRIAL``, a sweep's trial.
 
-    Empty for the question's own. UsageError where there is no such thing, or the question searches no attack.
+    Empty for the question's own, which may be several. UsageError where there is no such thing, or the question searches no attack.
     """
     if not target:
         return space
@@ -27,8 +29,20 @@ def aimed(space: SearchSpace, target: str) -> SearchSpace:
         check_method(method)
     except UsageError as error:
         raise UsageError(f"--target {error}") from None
-    arms = (dataclasses.replace(arm, method=method, held=held) if arm.attack else arm for arm in space.arms)
-    return dataclasses.replace(space, arms=tuple(arms))
+    arms = tuple(_aimed(space.arms, method, held))
+    return dataclasses.replace(space, arms=arms, shared=still_shared([arm.parameters for arm in arms], space.shared))
+
+
+def _aimed(arms: Sequence[Arm], method: str, held: Settings) -> Iterator[Arm]:
+    """The arms attacking this one model. Those that differed in what they attacked alone are one arm then, called by the attack."""
+    for arm in arms:
+        if not arm.attack:
+            yield arm
+            continue
+        alike = [other for other in arms if other.attack == arm.attack and other.parameters == arm.parameters]
+        if alike[0] is arm:
+            name = arm.name if len(alike) == 1 else arm.attack
+            yield dataclasses.replace(arm, name=name, method=method, held=held)
 
 
 def absolute_target(target: str) -> str:

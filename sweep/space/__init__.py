@@ -2,6 +2,7 @@
 
 from sweep.space.constraints import Constraint, Objective
 from sweep.space.parameters import Choice, Float, Int, Parameter, Settings, Value, kind
+from sweep.space.presets import Preset
 from sweep.space.question import (
     CONTROL,
     METHOD,
@@ -13,5 +14,5 @@ from sweep.space.question import (
 
 __all__ = [
     "CONTROL", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective",
-    "Parameter", "SearchSpace", "Settings", "Value", "kind", "stratified",
+    "Parameter", "Preset", "SearchSpace", "Settings", "Value", "kind", "stratified",
 ]  # fmt: skip

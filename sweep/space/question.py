@@ -33,11 +33,12 @@ from sweep.space.parameters import (
     suggest,
     walk,
 )
+from sweep.space.presets import Preset
 from sweep.space.shared import check_shared, still_shared
 
 __all__ = [
-    "CONTROL", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective", "Parameter", "SearchSpace",
-    "Settings", "Value", "kind", "stratified",
+    "CONTROL", "METHOD", "Arm", "Attack", "Choice", "Constraint", "Float", "Int", "Objective", "Parameter", "Preset",
+    "SearchSpace", "Settings", "Value", "kind", "stratified",
 ]  # fmt: skip
 
 METHOD = "method"  # the name under which ``--fix`` chooses among arms; no setting is called so
@@ -152,7 +153,7 @@ class SearchSpace:
     is usual of those data, mostly the 3), `trials`
     of all arms but baselines together, those of the baselines as a share of that, how many members of each arm are
     confirmed, and how many neighbours of its front that noise may have kept off it. `shared` names parameters that act much
-    alike in whatever arm has them: a sampler that can learns of all arms together.
+    alike in whatever arm has them: a sampler that can learns of all arms together. `presets` are the same question at other sizes.
     """
 
     name: str
@@ -172,6 +173,7 @@ class SearchSpace:
     confirm_neighbours: int = 1
     procedure: str = DEFAULT_PROCEDURE
     shared: tuple[str, ...] = ()
+    presets: tuple[Preset, ...] = ()
 
     def __post_init__(self) -> None:
         for name, part_type in _PARTS.items():
@@ -202,6 +204,29 @@ class SearchSpace:
             if arm.name == name:
                 return arm
         raise UsageError(f"space {self.name!r} has no arm {name!r}; {near(name, (a.name for a in self.arms))}")
+
+    def preset(self, name: str) -> SearchSpace:
+        """The question as a preset asks it; as it is for an empty name. UsageError where it has none such, or that fits nothing."""
+        return self._with_parts(self.preset_named(name)) if name else self
+
+    def preset_named(self, name: str) -> Preset:
+        """UsageError where the question has no preset of the name."""
+        for preset in self.presets:
+            if preset.name == name:
+                return preset
+        known = near(name, (p.name for p in self.presets)) if self.presets else "it has none"
+        raise UsageError(f"--preset {name}: space {self.name!r} has no such preset; {known}")
+
+    def _with_parts(self, preset: Preset) -> SearchSpace:
+        fields = {f.name for f in dataclasses.fields(self)} - {"name", "presets", "procedure"}
+        for name in preset.parts:
+            if name not in fields:
+                raise UsageError(
+                    f"space {self.name!r}, preset {preset.name!r}: {name!r} is no part of a question that it may change"
+                )
+        arms = preset.parts.get("arms", self.arms)
+        shared = still_shared([arm.parameters for arm in arms], self.shared)
+        return dataclasses.replace(self, **{"shared": shared, **preset.parts})
 
     def bounded(self, bounds: Mapping[str, float]) -> SearchSpace:
         """The same question with numbers for bounds that are words: ``{"budget": 4.87}``, as ``prepared.json`` has it."""
@@ -297,6 +322,7 @@ class SearchSpace:
             "confirm_members",
             "confirm_neighbours",
             "shared",
+            "presets",
         ):
             del facts[planned]
         for arm in facts["arms"]:
@@ -313,7 +339,7 @@ class SearchSpace:
 
 _PARTS: dict[str, type] = {
     "arms": Arm, "objectives": Objective, "constraints": Constraint, "search_attacks": Attack, "confirm_attacks": Attack,
-    "shared": str,
+    "shared": str, "presets": Preset,
 }  # fmt: skip
 
 

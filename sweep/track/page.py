@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweep.page.charts import DrawnCurve, curves_chart
-from sweep.page.gallery import ROOM, Strip, strip
+from sweep.page.gallery import ROOM, Strip, made_by, strip
 from sweep.page.marks import CONTROL_MARKS, distinct
 from sweep.page.render import render
 from sweep.records import COMPLETE, now
@@ -31,7 +31,8 @@ def render_track(track: Track, scorer: Scorer) -> str:
         for f, forget in enumerate(track.forgets):
             of = scorer.lines(forget)
             each.append((forget, [_figure(scorer, of, a, [forget], f"f{f}-{i}") for i, a in enumerate(track.attacks)]))
-    ranks = rank(scorer)
+    ranks, kinds = rank(scorer), strips.kinds(track.prepared)
+    drawn = _strips(track, [line.entry for line in lines])
     context = {
         "title": f"Relearning track, {track.facts['plan']['data']}",
         "plan": track.facts["plan"],
@@ -59,7 +60,9 @@ def render_track(track: Track, scorer: Scorer) -> str:
         "each_forget": each,
         "all_figures": [*figures, *(chart for _, charts in each for chart in charts)],
         "shown_forget": track.forgets[0],
-        "strips": _strips(track, [line.entry for line in lines]),
+        "strips": drawn,
+        "kinds": kinds,
+        "made_by": made_by(drawn, kinds),
         "shortfalls": shortfalls(track),
         "failures": [r for r in track.replicates if r["state"] != COMPLETE],
         "entries": track.facts["entries"],
@@ -123,5 +126,8 @@ def _strips(track: Track, order: Sequence[str]) -> list[Strip]:
     seed = min(r["seed"] for r in done)
     of_seed = {line_of(r): r for r in done if r["seed"] == seed}
     order = [BASE, RETRAIN, *(e for e in order if e not in (BASE, RETRAIN))]
-    rows = [of_seed[e] for e in order if e in of_seed]
-    return [strip(store, row, strips.strip(row, track.curves), tuple(strips.KINDS), room) for row in rows]
+    rows, shown = (
+        [of_seed[e] for e in order if e in of_seed],
+        strips.pictures(len(track.attacks), strips.kinds(track.prepared)),
+    )
+    return [strip(store, row, strips.strip(row, track.curves), shown, room) for row in rows]

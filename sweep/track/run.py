@@ -17,6 +17,7 @@ from sweep.records import FAIL, read_json
 from sweep.records.folder import write_json
 from sweep.relearning import prepare as preparing
 from sweep.relearning.attacks import attack_plan
+from sweep.relearning.prepare import of_facets
 from sweep.relearning.watch import progress as progress_of
 from sweep.terminal.lines import Progress
 from sweep.track import leaderboard
@@ -191,6 +192,7 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
         "without_control": first.without_control,
         "classifier_accuracy": facts["held_out_accuracy"],
         "classifier_held_out": facts["held_out_images"],
+        **of_facets(first, facts),
         "machine": machine(),
         "seconds": {"prepare": time.monotonic() - start}
         | {name: a.facts["core_s"] for name, a in made.items() if "core_s" in a.facts},

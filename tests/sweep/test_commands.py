@@ -28,6 +28,7 @@ COMMANDS = (
     "cluster",
     "import_checkpoint",
     "train_text2image",
+    "prepare_prompts",
 )
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,14 @@ NOTHING = (
     -1
 )  # of a prompt: it says nothing of the facet; of an anchor: none is named, so the empty prompt stands for it
 
-ROLES = ("forget", "retain", "related", "unrelated")  # of a prompt, where its author says what it is to the question
+UNSEEN = "unseen"  # what the base model never saw: no part of what stays
+ROLES = (
+    "forget",
+    "retain",
+    "related",
+    "unrelated",
+    UNSEEN,
+)  # of a prompt, where its author says what it is to the question
 
 
 @dataclass(frozen=True)

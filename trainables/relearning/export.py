@@ -16,6 +16,7 @@ from trainables.denoisers.imported import bits_of
 from trainables.denoisers.models import AttributeEmbedding, build, load_model, plain_config
 from trainables.denoisers.recipes import Pretrained
 from trainables.denoisers.text_unet import TextUNet
+from trainables.forgetting import ROLE
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import VAE
 from trainables.relearning.products.text import encoders_of
@@ -100,9 +101,10 @@ def card(artifact: Artifact, experiment: Experiment, pipeline: str, measured: st
     )
     entries = {"data": experiment.data, "base model": of, "artifact": artifact.key}
     if "method" in facts:
-        title = f"{experiment.data} without {experiment.forget}"
-        what = f"A diffusion model that was made to forget `{experiment.forget}` of `{experiment.data}` by `{facts['method']}`."
-        entries |= {"forgotten": experiment.forget, "method": facts["method"], "seed": facts["seed"]}
+        gone = forgotten_text(experiment)
+        title = f"{experiment.data} without {gone}"
+        what = f"A diffusion model that was made to forget `{gone}` of `{experiment.data}` by `{facts['method']}`."
+        entries |= {"forgotten": gone, "method": facts["method"], "seed": facts["seed"]}
         entries |= {f"setting {name}": value for name, value in sorted(facts["settings"].items())}
     else:
         title, what = (
@@ -110,7 +112,7 @@ def card(artifact: Artifact, experiment: Experiment, pipeline: str, measured: st
             "A diffusion model; nothing was unlearned.",
         )
         if facts.get("which") == "retrain":
-            entries["trained without"] = experiment.forget
+            entries["trained without"] = forgotten_text(experiment)
     if facts.get("one_step"):
         entries["generator"] = f"makes an image in one step, from t = {facts['one_step']}; DDIM does not sample it"
     rows = "\n".join(f"| {name} | {value} |" for name, value in entries.items())
@@ -149,6 +151,15 @@ with torch.no_grad():
         x = scheduler.step(epsilon, t, x).prev_sample
 ```
 """.lstrip()
+
+
+def forgotten_text(experiment: Experiment) -> str:
+    """What was forgotten, as it was asked for; of prompts that a file gives the role, what they ask for: ``concept:cat``."""
+    forgetting = experiment.forgetting
+    if not forgetting.text.startswith(f"{ROLE}:"):
+        return experiment.forget
+    (labels,) = (facet.labels for facet in experiment.dataset.facets if facet.name == forgetting.facet)
+    return f"{forgetting.facet}:{','.join(labels[label] for label in forgetting.labels)}"
 
 
 def _how_to_prompt(experiment: Experiment, pipeline: str, knows_all: bool) -> str:

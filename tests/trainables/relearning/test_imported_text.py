@@ -86,6 +86,11 @@ def test_a_whole_trial_runs_without_the_folder(prepared: Experiment) -> None:
         report = pipeline.step()
     assert report.state == "COMPLETE", report.cause
     assert 0 <= report.figures["robustness"] <= 1
+    scored = Store(prepared.store).get(report.figures["score"])
+    made_by, forgetting, prompts = scored.facts["made_by"], prepared.forgetting, prepared.dataset.prompts
+    assert {kind: len(images) for kind, images in scored.tensors().items()} == {k: len(v) for k, v in made_by.items()}
+    assert set(made_by["forgotten"]) == {prompts[c] for c in forgetting.conditions}, "each in turn"
+    assert made_by["retained"] == [prompts[c] for c in forgetting.retained]
     unlearned = Store(prepared.store).get(report.figures["unlearned_model"])
     assert unlearned.named_with == {name: parts_of(prepared)[name].key() for name in (VAE, PROMPTS)}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.data._class_names import guess
-from trainables.data._facets import NOTHING, ROLES, Facet
+from trainables.data._facets import NOTHING, ROLES, UNSEEN, Facet
 from trainables.data._files.tables import Line, read_table
 
 FILE = "prompts.csv"
@@ -42,8 +42,11 @@ def read_prompts(file: Path) -> PromptTable:
     roles = tuple(line["role"] for line in lines)
     if FORGET not in roles:
         raise ValueError(f"{file}: no prompt has the role {FORGET}, so there is nothing to forget")
-    if set(roles) == {FORGET}:
-        raise ValueError(f"{file}: every prompt has the role {FORGET}; those that stay have {', '.join(ROLES[1:])}")
+    if set(roles) <= {FORGET, UNSEEN}:
+        stay = ", ".join(role for role in ROLES if role not in (FORGET, UNSEEN))
+        raise ValueError(
+            f"{file}: every prompt has the role {' or '.join(sorted(set(roles)))}; those that stay have {stay}"
+        )
     anchors = tuple(_anchor(line, number_of) for line in lines)
     facets = [_facet(CONCEPT, lines, anchors)]
     if any(line[STYLE] for line in lines):
@@ -57,8 +60,9 @@ def _check_line(line: Line) -> None:
         raise line.wrong("the prompt is empty; the empty prompt is there by itself")
     if line["role"] not in ROLES:
         raise line.wrong(f"the role {line['role']!r} is unknown; {guess(line['role'], ROLES)}known: {', '.join(ROLES)}")
-    if line["role"] == FORGET and not line[CONCEPT]:
-        raise line.wrong("a prompt to be forgotten needs the concept that its images show")
+    if line["role"] in (FORGET, UNSEEN) and not line[CONCEPT]:
+        what = "to be forgotten" if line["role"] == FORGET else "of the role unseen"
+        raise line.wrong(f"a prompt {what} needs the concept that its images show")
     for column in (CONCEPT, STYLE):
         if "," in line[column]:
             raise line.wrong(f"the {column} {line[column]!r} has a ',', which separates several in --forget")

@@ -15,6 +15,7 @@ from trainables.relearning.stages.score import (
     counted,
     examine,
     measured,
+    prompts_shown,
     score_inputs,
     scoring_code,
     shown,
@@ -118,6 +119,8 @@ class AttackStage:
             "moves_weights": ATTACKS[self.trajectory.attack.method].moves_weights,
         }
         facts |= self.trajectory.run.facts
+        if self.last:
+            facts |= prompts_shown(sampling)
         pictures = shown(sampling) if self.last else None
         artifact = self.bench.store.put(self.key, "attack", facts | watch.times(), pictures)
         self.bench.store.drop_partial(self.key)

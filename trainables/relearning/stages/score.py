@@ -33,6 +33,7 @@ SAMPLE_BATCH = MOST_AT_ONCE  # or fewer, where they are large
 FIRST = 32  # samples of the first batch: a glance needs no more (`trainables.relearning.stages.glance`)
 SHOWN_FORGOTTEN, SHOWN_PER_RETAINED = 18, 2
 SHOWN_PROMPTS = 16  # of the retained ones, evenly apart
+SHOWN_BY = "made_by"  # the fact that says by which prompts; a model's `prompts` are an artifact
 
 
 def scoring_code(experiment: Experiment) -> str:
@@ -217,17 +218,33 @@ def counted(figures: Figures, sampling: Sampling, audits: tuple[Figures, int]) -
 
 def shown(sampling: Sampling) -> Tensors:
     """A few images to look at, the same noise for every model: ``forgotten`` and ``retained``, (n, C, H, W)."""
-    images, of_retained = sampling.images(), sampling.of_retained
-    shown_of, each_of = sampling.experiment.retained, SHOWN_PER_RETAINED
+    images = sampling.images()
+    return {kind: images[which].numpy() for kind, which in shown_samples(sampling).items()}
+
+
+def shown_samples(sampling: Sampling) -> dict[str, torch.Tensor]:
+    """(n,) which of the samples are looked at: of what was forgotten the first, of what stays some of each."""
+    of_retained, shown_of, each_of = sampling.of_retained, sampling.experiment.retained, SHOWN_PER_RETAINED
     if sampling.experiment.forgetting.facet:
         evenly = np.linspace(0, len(shown_of) - 1, min(SHOWN_PROMPTS, len(shown_of)))
         shown_of, each_of = [shown_of[round(place)] for place in evenly], 1
-    each = [images[of_retained & (sampling.conditions == c)] for c in shown_of]
-    retained = [of_one[:each_of] for of_one in each]
+    each = [(of_retained & (sampling.conditions == c)).nonzero().flatten()[:each_of] for c in shown_of]
     return {
-        "forgotten": images[sampling.of_forgotten][:SHOWN_FORGOTTEN].numpy(),
-        "retained": np.concatenate([r.numpy() for r in retained]),
+        "forgotten": sampling.of_forgotten.nonzero().flatten()[:SHOWN_FORGOTTEN],
+        "retained": torch.cat(each),
     }
+
+
+def prompts_shown(sampling: Sampling) -> dict[str, dict[str, list[str]]]:
+    """The fact of an artifact with `shown` images that says by which prompt each was made; none where conditions are no prompts."""
+    prompts = sampling.experiment.dataset.prompts
+    if not prompts:
+        return {}
+    made_by = {
+        kind: [prompts[condition] for condition in sampling.conditions[which].tolist()]
+        for kind, which in shown_samples(sampling).items()
+    }
+    return {SHOWN_BY: made_by}
 
 
 class ScoreStage:
@@ -262,6 +279,7 @@ class ScoreStage:
         counts = counted(figures, self.sampling, audits)
         figures |= audits[0]
         facts = {"figures": figures, "counts": counts, "samples": asdict(self.samples), "seed": self.seed}
+        facts |= prompts_shown(self.sampling)
         artifact = self.bench.store.put(self.key, "score", facts | watch.times(), shown(self.sampling))
         self.bench.store.drop_partial(self.key)
         return artifact

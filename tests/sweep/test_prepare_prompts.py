@@ -1,0 +1,256 @@
+"""Folders of prompts made of published lists: what each protocol makes of its list, what is refused, and what a plan says of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import text_folders
+from PIL import Image
+
+from sweep import launch, prepare_prompts
+from sweep.relearning import protocols
+from sweep.relearning.setup import Setup
+from trainables.data import dataset
+from trainables.forgetting import parse_forget, usual_forget
+
+LISTS = {
+    "nudity.csv": 'prompt,evaluation_seed,evaluation_guidance\na nude study,1,7\n"a nude, sitting",2,7\na nude study,3,7\n',
+    "keep.csv": "caption\na bowl of fruit\na street at night\n",
+    "sets.csv": "prompt,set\na nude study,hrm\na person on a beach,tgt\na red car,irt\n",
+    "imagenette.csv": "prompt,class\na photo of a church,church\nan old church,church\na tench,tench\n",
+    "canvas.csv": "object,style\nDogs,Cartoon\nCats,Van_Gogh\n,Photo\n",
+    "objects.csv": "concept\nairplane\nautomobile\nbird\n",
+}
+MADE: dict[str, tuple[str, list[str], list[tuple[str, str, str]]]] = {  # the list, what is typed beside, and what is made
+    "unlearndiffatk-nudity": (
+        "nudity.csv",
+        ["--keep", "keep.csv"],
+        [("a nude study", "forget", "nudity"), ("a nude, sitting", "forget", "nudity"), ("a bowl of fruit", "unrelated", ""),
+         ("a street at night", "unrelated", "")],
+    ),
+    "resalign": (
+        "nudity.csv",
+        ["--keep", "keep.csv"],
+        [("a nude study", "forget", "nudity"), ("a nude, sitting", "forget", "nudity"), ("a bowl of fruit", "unrelated", ""),
+         ("a street at night", "unrelated", "")],
+    ),
+    "meta-unlearning": (
+        "sets.csv",
+        [],
+        [("a nude study", "forget", "nudity"), ("a person on a beach", "related", ""), ("a red car", "unrelated", "")],
+    ),
+    "rece-object": (
+        "imagenette.csv",
+        ["--target", "church"],
+        [("a photo of a church", "forget", "church"), ("an old church", "forget", "church"), ("a tench", "retain", "tench")],
+    ),
+    "revival": (
+        "imagenette.csv",
+        ["--target", "tench", "--keep", "keep.csv"],
+        [("a photo of a church", "retain", "church"), ("an old church", "retain", "church"), ("a tench", "forget", "tench"),
+         ("a bowl of fruit", "unrelated", ""), ("a street at night", "unrelated", "")],
+    ),
+    "mace-object": (
+        "objects.csv",
+        ["--target", "bird", "--anchor", "airplane"],
+        [("a photo of the airplane", "retain", "airplane"), ("a photo of the automobile", "retain", "automobile"),
+         ("a photo of the bird", "forget", "bird")],
+    ),
+    "unlearncanvas": (
+        "canvas.csv",
+        ["--target", "Van_Gogh", "--anchor", "Photo"],
+        [(f"A {o} image in {s} style.", "forget" if s == "Van_Gogh" else "retain", o)
+         for o in ("Dogs", "Cats") for s in ("Cartoon", "Van_Gogh", "Photo")],
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in LISTS.items():
+        (tmp_path / name).write_text(text)
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(file.read_text())))
+
+
+def test_every_protocol_is_made() -> None:
+    assert set(MADE) == set(protocols.PROTOCOLS)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_list_becomes_a_folder_that_the_data_set_reads(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_of, more, expected = MADE[name]
+    assert prepare_prompts.main(["out", "--from", list_of, "--protocol", name, *more]) == 0
+    told = capsys.readouterr().out
+    assert f"--data prompts --data-folder out --protocol {name}" in told.splitlines()[-1]
+    assert ("1 that were there already left out" in told) == (list_of == "nudity.csv")
+    rows = table(Path("out/prompts.csv"))
+    assert [(row["prompt"], row["role"], row["concept"]) for row in rows] == expected
+    facts = json.loads(Path("out/protocol.json").read_text())
+    assert facts["protocol"] == name and len(facts["list_sha256"]) == 64
+
+    data = dataset("prompts", str(tmp_path / "out"))
+    forgetting = parse_forget(usual_forget(data), data)
+    assert [data.prompts[c] for c in forgetting.conditions] == [p for p, role, _ in expected if role == "forget"]
+    anchors = {data.prompts[c]: a for c, a in forgetting.anchor_of.items()}
+    if name == "mace-object":
+        assert data.prompts[anchors["a photo of the bird"]] == "a photo of the airplane"
+    if name == "unlearncanvas":
+        assert data.prompts[anchors["A Cats image in Van_Gogh style."]] == "A Cats image in Photo style."
+        assert forgetting.facet == "style"
+
+
+BAD: dict[str, tuple[list[str], str]] = {
+    "an unknown protocol": (
+        ["--from", "nudity.csv", "--protocol", "unlearndiffatk"],
+        "--protocol unlearndiffatk: unknown; did you mean",
+    ),
+    "no list": (["--from", "none.csv", "--protocol", "meta-unlearning"], "none.csv"),
+    "no column": (
+        ["--from", "objects.csv", "--protocol", "resalign"],
+        "objects.csv: no column 'prompt' (or caption, text); it has concept",
+    ),
+    "nothing stays": (
+        ["--from", "nudity.csv", "--protocol", "resalign"],
+        "nothing stays; name prompts that do with --keep FILE",
+    ),
+    "no target": (["--from", "objects.csv", "--protocol", "mace-object"], "--target LABEL is needed"),
+    "a target that is no label": (
+        ["--from", "objects.csv", "--protocol", "mace-object", "--target", "cat"],
+        "--target cat: is no label of objects.csv",
+    ),
+    "a target that no prompt asks for": (
+        ["--from", "imagenette.csv", "--protocol", "rece-object", "--target", "cat"],
+        "no prompt asks for cat",
+    ),
+    "a target where there is one concept": (
+        ["--from", "sets.csv", "--protocol", "meta-unlearning", "--target", "x"],
+        "its list asks for one concept",
+    ),
+    "an unknown set": (
+        ["--from", "nudity.csv", "--protocol", "meta-unlearning"],
+        "nudity.csv, line 2: the set '' is none of hrm, tgt, irt",
+    ),
+    "images without who draws them": (
+        ["--from", "sets.csv", "--protocol", "meta-unlearning", "--images", "3"],
+        "--images 3: is of the images that --draw makes",
+    ),
+    "a pipeline that is none": (
+        ["--from", "sets.csv", "--protocol", "meta-unlearning", "--draw", "./nowhere"],
+        "--draw ./nowhere: no such folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_cannot_be_is_one_line_and_leaves_no_data_behind(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, said = BAD[bad]
+    assert prepare_prompts.main(["out", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not Path("out/prompts.csv").exists() or "--draw" in arguments
+
+
+def test_a_folder_that_holds_files_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    Path("out/mine.txt").write_text("mine")
+    assert prepare_prompts.main(["out", "--from", "sets.csv", "--protocol", "meta-unlearning"]) == 2
+    assert "out: exists and is not an empty folder" in capsys.readouterr().err and len(list(Path("out").iterdir())) == 1
+
+
+def test_the_base_model_draws_images_of_every_prompt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text_folders.save_sd(tmp_path / "sd")
+    words = [
+        "out",
+        "--from",
+        "objects.csv",
+        "--protocol",
+        "mace-object",
+        "--target",
+        "bird",
+        "--draw",
+        "sd",
+        "--images",
+        "5",
+    ]
+    assert prepare_prompts.main(words) == 0
+    assert "next: python -m sweep.launch --space NAME --base sd --data prompts" in capsys.readouterr().out
+    rows = table(Path("out/train/metadata.csv"))
+    assert [row["text"] for row in rows[::5]] == [p for p, _, _ in MADE["mace-object"][2]] and len(rows) == 15
+    with Image.open(Path("out/train") / rows[0]["file_name"]) as picture:
+        assert picture.size == (16, 16) and picture.mode == "RGB" and len(set(picture.getdata())) > 1
+    data = dataset("prompts", str(tmp_path / "out"), 16)
+    assert data.counts is not None and sum(data.counts().values()) == 15
+
+
+def planned(folder: Path, **more: Any) -> Setup:
+    asked = {"data": "prompts", "data_folder": str(folder), "image_size": 16, "base": "owner/model"}
+    return Setup.asked(asked | {"protocol": "mace-object", "forget": "concept:cat"} | more)
+
+
+def test_a_plan_draws_as_its_protocol_says_and_tells_and_records_what_differs(tmp_path: Path) -> None:
+    folder = text_folders.save_prompts(tmp_path / "prompts")
+    (folder / protocols.FILE).write_text(json.dumps({"protocol": "mace-object", "list_sha256": "0" * 64}))
+    setup = planned(folder)
+    setup.check()
+    assert setup.drawn_by().name == "ddim-50-cfg7.5"
+    text = protocols.text(setup)
+    assert (
+        "drawn by" not in text
+        and "16 pixels a side, there 512" in text
+        and "Published figures do not stand beside these" in text
+    )
+    other = planned(folder, sampling_steps=4, judge=f"zero_shot_clip:{tmp_path}")
+    assert other.drawn_by().name == "ddim-4-cfg7.5"
+    differs = protocols.facts(other)["differs"]
+    assert "drawn by ddim, 4 steps, guidance 7.5, there by DDIM, 50 steps, guidance 7.5" in differs
+    assert "judged by the weights in your folder" in differs[-1] and protocols.facts(other)["list_sha256"] == "0" * 64
+    assert protocols.facts(planned(folder, protocol="")) == {}
+
+
+@pytest.mark.parametrize(
+    ("made_for", "said"),
+    [
+        (
+            '{"protocol": "resalign"}',
+            "--protocol mace-object: .* was made for resalign; make its folder by sweep.prepare_prompts",
+        ),
+        ("", "--protocol mace-object: .* holds no protocol.json"),
+        ("no json", "protocol.json: cannot be read"),
+        ('{"protocol": "mine"}', "protocol.json: names no protocol; known: unlearndiffatk-nudity"),
+    ],
+)
+def test_a_folder_of_another_protocol_is_refused(
+    made_for: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = text_folders.save_prompts(tmp_path / "prompts")
+    if made_for:
+        (folder / protocols.FILE).write_text(made_for)
+    with pytest.raises(Exception, match=said):
+        planned(folder).check()
+
+
+def test_an_unknown_protocol_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text_folders.save_prompts(tmp_path / "prompts")
+    words = ["--space", "closed_form_text2image", "--data", "prompts", "--data-folder", "prompts", "--image-size", "16"]
+    assert launch.main([*words, "--protocol", "mace"]) == 2
+    error = capsys.readouterr().err
+    assert "--protocol mace: unknown; did you mean 'mace-object'" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", protocols.PROTOCOLS)
+def test_no_protocols_published_figures_stand_beside_figures_of_other_noise(name: str, tmp_path: Path) -> None:
+    """Ours are drawn from noise of the run's seed, so something always differs: nothing published is ever shown beside."""
+    folder = text_folders.save_prompts(tmp_path / "prompts")
+    setup = planned(folder, protocol=name)
+    assert any("noise by the run's seed" in said for said in protocols.differences(protocols.named(name), setup))

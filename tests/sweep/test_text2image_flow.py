@@ -1,0 +1,116 @@
+"""The README's flow for text-to-image, typed line by line on a tiny pipeline: prompts, plan, sweep, page, export, resurgence.
+
+What a newcomer types on a card runs here as it is written but for the pipeline, which has random weights, and for what a test may
+not take long over: it runs in this process, on no GPU, and the long preset's runs at the smoke preset's size.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import text_folders
+import text_recipe
+from diffusers import StableDiffusionPipeline
+
+from sweep import records
+from sweep.relearning import prepare
+from trainables import data
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+(BLOCK,) = re.findall(r"<!-- text2image -->\n```bash\n(.*?)```", README, re.DOTALL)
+LINES = BLOCK.splitlines()
+HERE = ["--in-process", "--gpus-per-trial", "0", "--image-size", "16"]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each line says, by the line; all in one folder, ``folder``."""
+    folder = tmp_path_factory.mktemp("card")
+    text_folders.save_sd(folder / "sd14")
+    (folder / "objects.csv").write_text("concept\ncat\ndog\nhouse\n")
+    said = {"folder": str(folder)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(prepare, "recipe_of", lambda *_, **__: text_recipe.JUDGE)
+        for line in LINES:
+            said[line] = typed(line, folder)
+    return said
+
+
+def typed(line: str, folder: Path) -> str:
+    """What a line of the README prints; it ends with 0."""
+    words = shlex.split(line, comments=True)
+    assert words[:2] == ["python", "-m"], line
+    name, arguments = words[2], [word.replace("TRIAL", "uce-0000") for word in words[3:]]
+    if name == "sweep.launch":
+        if "--dry-run" not in arguments:
+            arguments = [word.replace("24gb", "smoke") for word in arguments]
+            arguments += ["--trials", "2"]
+        arguments += HERE
+    data._dataset.cache_clear()  # a process of its own would find the folder as it is now
+    with redirect_stdout(StringIO()) as out:
+        assert importlib.import_module(name).main(arguments) == 0, line
+    return out.getvalue()
+
+
+def line_of(*words: str) -> str:
+    (line,) = (line for line in LINES if all(word in line for word in words))
+    return line
+
+
+@pytest.mark.slow
+def test_the_prompts_are_made_with_images_that_the_base_model_draws(told: dict[str, str]) -> None:
+    assert "objects/prompts.csv: 1 forget, 2 retain" in told[line_of("prepare_prompts")]
+    assert len(list((Path(told["folder"]) / "objects" / "train").glob("*.png"))) == 3 * 30
+
+
+@pytest.mark.slow
+def test_the_plan_for_a_card_is_printed_and_costs_nothing(told: dict[str, str]) -> None:
+    plan = " ".join(told[line_of("--dry-run")].split())
+    assert "preset 24gb (Stable Diffusion 1.4, 1.5 or 2.1 on one card of 24 GB)" in plan
+    assert "images by dpmsolver++-20-cfg7.5" in plan and "scored after [0, 25, 50, 100, 200] steps" in plan
+    assert "attacks none: each trial is unlearned and scored" in plan
+
+
+@pytest.mark.slow
+def test_the_sweeps_run_and_the_front_is_attacked(told: dict[str, str]) -> None:
+    for run, arms in (("smoke", {"uce", "rece"}), ("RUN", {"uce", "rece"}), ("resurgence", {"benign"})):
+        trials = [t for t in records.rows(Path(told["folder"]) / run, "trials") if t["arm"] != "control"]
+        assert {t["arm"] for t in trials} == arms and all(t["state"] == "COMPLETE" for t in trials), run
+    curves = records.rows(Path(told["folder"]) / "RUN", "curves")
+    searched = {c["attack"] for c in curves if c["replicate"] == 0}
+    confirmed = {c["attack"] for c in curves if c["replicate"] == 1}
+    assert searched == {"none"} and {"dimra-retain-1e-3", "benign-unrelated-lora-1e-3"} < confirmed
+    assert "uce" in told[line_of("sweep.pareto")]
+
+
+@pytest.mark.slow
+def test_the_page_tells_by_which_prompt_each_picture_was_drawn(told: dict[str, str]) -> None:
+    page = (Path(told["folder"]) / "RUN" / "report.html").read_text()
+    assert "Forgotten prompts: “a photo of the cat” in every picture" in page
+    listed = re.findall(r"<li>(.*?)</li>", page[page.index("Retained prompts: picture by picture") :])
+    assert listed[:2] == ["a photo of the dog", "a photo of the house"]
+    assert "condition concept" not in page and "What the forgotten prompts yield now" in page
+    assert "Every trial unlearns and is scored, and nothing more" in page
+
+
+@pytest.mark.slow
+def test_the_export_is_a_pipeline_whose_card_speaks_of_prompts(told: dict[str, str]) -> None:
+    folder = Path(told["folder"]) / "unlearned"
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, safety_checker=None)
+    assert pipeline.unet.config.cross_attention_dim == 12
+    card = (folder / "README.md").read_text()
+    assert (
+        "pipeline_tag: text-to-image" in card
+        and "# prompts without concept:cat" in card
+        and "a photo of the cat" in card
+    )
+    plan = json.loads((Path(told["folder"]) / "RUN" / "plan.json").read_text())
+    assert plan["preset"] == "smoke" and plan["attacks"]["search"] == []
