@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import PAGES, TEXT
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -130,25 +131,32 @@ def test_ci_runs_the_readmes_own_test_command() -> None:
     assert "<!-- tests -->" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_flag_and_module_the_readme_names_exists() -> None:
+def test_every_flag_and_module_its_pages_name_exists() -> None:
     from sweep import launch
     from sweep.plan.asked import procedure_of
     from sweep.track import __main__ as track
 
     for module, parser in (("launch", launch.parser), ("track", track.parser)):
-        for line in re.findall(rf"^.*python -m sweep\.{module}.*$", README, re.MULTILINE):
+        for line in re.findall(rf"^.*python -m sweep\.{module}.*$", TEXT, re.MULTILINE):
             of_question = (procedure_of(line.split()),) if module == "launch" else ()
             flags = set(parser(*of_question).format_help().split())
             for flag in re.findall(r"--[a-z-]+", line):
                 assert flag in flags, f"{flag} in: {line}"
-    for module in set(re.findall(r"python -m (sweep\.\w+)", README)):
+    for module in set(re.findall(r"python -m (sweep\.\w+)", TEXT)):
         place = ROOT / module.replace(".", "/")
         assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
 
 
-def test_every_file_the_readme_links_to_exists() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://arxiv.org/") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_and_heading_a_page_links_to_exists(page: Path) -> None:
+    for target, heading in re.findall(r"\]\(([^)#]*)(#[^)]+)?\)", page.read_text()):
+        if target.startswith("https://arxiv.org/"):
+            continue
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            assert heading[1:] in [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings], heading
 
 
 def test_the_readmes_new_method_is_one_file_that_forgets_nothing_but_runs(tmp_path: Path) -> None:

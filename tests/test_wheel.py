@@ -12,6 +12,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from pages import TEXT
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
@@ -62,7 +63,7 @@ def test_a_sweep_runs_from_a_wheel_beside_files_of_the_same_names_on_rays_worker
     command: Path, crowded: Path
 ) -> None:
     """It is of the README's question and members, none of which is put into the packages."""
-    for text, name in re.findall(r"```python\n(# (\S+\.py):.+?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+    for text, name in re.findall(r"```python\n(# (\S+\.py):.+?)```", TEXT, re.DOTALL):
         place = crowded / ("mine" if "/" in name else "") / Path(name).name
         place.parent.mkdir(exist_ok=True)
         place.write_text(text)

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pages import TEXT
 
 from sweep import export, launch, pareto, records
 from trainables import members
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
 SMALL = "--sampler random --fix steps=10 --trials 2 --baseline-trials 1 --base-steps 20 --sampling-steps 2 --confirm-seeds 1"
 FEW = "--samples-forgotten 8 --samples-per-retained 4 --fid-features pixels --judge sure"
 
@@ -32,15 +32,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("house")
     for package in ("sweep", "trainables", "search_spaces"):
         shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
-    blocks = re.findall(r"```python\n(# (\S+\.py):.+?)```", README, re.DOTALL)
+    blocks = re.findall(r"```python\n(# (\S+\.py):.+?)```", TEXT, re.DOTALL)
     assert [name for _, name in blocks] == [
         "trainables/unlearning/toward_null.py",
+        "my_question.py",
         "trainables/attacks/jitter.py",
         "trainables/metrics/contrast.py",
         "trainables/judges/sure.py",
         "trainables/features/pixels.py",
         "trainables/data/stripes.py",
-        "my_question.py",
     ]
     (place / "away" / "mine").mkdir(parents=True)
     for text, name in blocks:
@@ -66,7 +66,7 @@ def inside(house: Path) -> str:
 
 
 def test_the_readmes_files_are_typed_as_the_tree_is(house: Path) -> None:
-    files = re.findall(r"```python\n# (trainables/\S+\.py):", README)
+    files = re.findall(r"```python\n# (trainables/\S+\.py):", TEXT)
     checked = ["--disallow-untyped-defs", "--ignore-missing-imports", "--follow-imports=skip"]
     done = subprocess.run([sys.executable, "-m", "mypy", *checked, *files], cwd=house, capture_output=True, text=True)
     assert len(files) == 6 and done.returncode == 0, done.stdout + done.stderr

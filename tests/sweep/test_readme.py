@@ -1,4 +1,4 @@
-"""What the README says of reading results, followed word for word by a newcomer: each block, in a folder that has RUN."""
+"""What the pages say of reading results, followed word for word by a newcomer: each block, in a folder that has RUN."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from logged_run import log, recorded
+from pages import TEXT
 
 from sweep.views import loggers
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"<!-- read -->\n```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+BLOCKS = re.findall(r"<!-- read -->\n```(\w+)\n(.*?)```", TEXT, re.DOTALL)
 SAID = {  # of each block, what its output tells of the recorded run
     "sweep.pareto RUN": (
         "confirmed front, 2 of 7 trials",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import TEXT
 
 from sweep.space import find
 from trainables import members
@@ -22,9 +23,8 @@ from trainables.store.code import Code
 from trainables.unlearning import METHODS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
 SHIPPED = {"method": METHODS.names(), "attack": ATTACKS.names(), "metric": METRICS.names()}
-BLOCKS = {Path(name).name: text for text, name in re.findall(r"```python\n(# (\S+\.py):.+?)```", README, re.DOTALL)}
+BLOCKS = {Path(name).name: text for text, name in re.findall(r"```python\n(# (\S+\.py):.+?)```", TEXT, re.DOTALL)}
 METRIC = """
 from trainables.metrics import Figure, register
 

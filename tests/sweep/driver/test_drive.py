@@ -24,6 +24,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from pages import TEXT
 
 from sweep import records
 from sweep.reading.sweep import read_sweep
@@ -168,9 +169,7 @@ def test_the_plot_the_page_and_the_tables_come_again_from_the_run_folder_alone(s
 
 
 def test_the_readmes_lines_for_reading_a_run_work_word_for_word(swept: tuple[Path, str], monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
-    (block,) = re.findall(
-        r"```python\n(from sweep\.results import load.+?)```", (ROOT / "README.md").read_text(), re.DOTALL
-    )
+    (block,) = re.findall(r"```python\n(from sweep\.results import load.+?)```", TEXT, re.DOTALL)
     monkeypatch.chdir(swept[0])
     exec(block.replace("RUN", "run"), {})
     assert "dimum-000" in capsys.readouterr().out
