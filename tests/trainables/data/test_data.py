@@ -77,14 +77,17 @@ def test_an_auxiliary_set_holds_the_forgotten_condition_only_if_it_says_so(bench
     holds = forgotten.intersection(pixels(auxiliary)) or forget in auxiliary.conditions.tolist()
     assert bool(holds) == (name in HOLD_FORGOTTEN)
     retained = set(bench.experiment.retained)
-    holds_of_them = {"forget": 0, "public_forgotten": 0, "unrelated": len(retained) // 2}.get(name, len(retained))
+    holds_of_them = {"forget": 0, "public_forgotten": 0, "synthetic_forgotten": 0, "unrelated": len(retained) // 2}.get(
+        name, len(retained)
+    )
     others = set(auxiliary.conditions.tolist()) - {forget}
     assert others <= retained and len(others) == holds_of_them
 
 
 def test_the_sets_with_forgotten_images_hold_enough_of_them(bench: Workbench) -> None:
     assert {"public_all", "public_forgotten", "forget", "synthetic_forgotten"} == HOLD_FORGOTTEN
-    assert all(len(auxiliary_of(bench, name).of(3)) > 10 for name in HOLD_FORGOTTEN)
+    assert all(len(auxiliary_of(bench, name).of(3)) > 10 for name in HOLD_FORGOTTEN - {"synthetic_forgotten"})
+    assert auxiliary_of(bench, "synthetic_forgotten").conditions.tolist() == [3], "one of each forgotten condition"
 
 
 def test_the_synthetic_set_is_equal_numbers_of_the_base_models_images(bench: Workbench) -> None:

@@ -164,7 +164,9 @@ def two_concepts() -> Problem:
 def test_step_3_is_least_squares_on_what_every_concept_was_taught() -> None:
     problem = two_concepts()
     run = begin(problem)
-    assert run.steps == 2 * STEPS and run.advance(run.steps) and len(run.products) == 2
+    assert run.steps == 2 * STEPS and run.advance(STEPS)
+    assert not run.optimiser.state and all(map(torch.equal, run.parameters, run.first)), "each concept begins anew"
+    assert run.advance(run.steps) and len(run.products) == 2
     before, products = dict(run.model.named_parameters()), run.products
     names = kv_names(text_unet())
     prime = {n: before[n].detach().numpy().copy() for n in names}
