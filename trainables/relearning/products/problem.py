@@ -29,5 +29,5 @@ def problem_of(bench: Workbench, shared: Mapping[str, Tensors] | None = None) ->
         device=experiment.device,
         shared=shared or {},
         in_latents=experiment.in_latents,
-        teaching_model=partial(teacher_of, bench),
+        teaching_model=partial(teacher_of, bench) if experiment.device.in_half else None,
     )
