@@ -104,7 +104,8 @@ def _decoding_bytes(config: str, shape: tuple[int, int, int], half: bool) -> tup
     with torch.device("meta"):
         vae = AutoencoderKL(**json.loads(config))
     own = {_storage(parameter) for parameter in vae.parameters()}  # of which linear layers make views
-    with torch.no_grad(), _AsOnGpu(vae, half, own, fused=True), _Live(own) as live:
+    live = _Live(own)
+    with torch.no_grad(), _AsOnGpu(vae, half, live=live), live:
         vae.decode(torch.empty(1, *shape, device="meta"))
     return sum(p.nbytes for p in vae.parameters()), live.most
 
@@ -135,7 +136,8 @@ def _forward_costs(config: str, shape: tuple[int, int, int], tokens: int, autoca
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(x, t, row)
     own = {_storage(parameter) for parameter in model.parameters()}  # of which linear layers make views
-    with torch.no_grad(), _AsOnGpu(model, autocast, own, fused=True), _Live(own) as live:
+    live = _Live(own)
+    with torch.no_grad(), _AsOnGpu(model, autocast, live=live), live:
         model(x, t, row)
     return ForwardCosts(
         _Saved(model).of(x, t, row, autocast),
@@ -217,20 +219,26 @@ class _Live(TorchDispatchMode):
     def __init__(self, own: set[int]) -> None:
         super().__init__()
         self.own = own
-        self.known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self.known: weakref.WeakKeyDictionary[Any, weakref.finalize] = weakref.WeakKeyDictionary()
         self.now = self.most = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
-            if not isinstance(tensor, torch.Tensor) or (storage := tensor.untyped_storage()) in self.known:
-                continue
-            self.known[storage] = storage.nbytes()
-            self.now += storage.nbytes()
-            weakref.finalize(storage, self._gone, storage.nbytes())
-        casts = sum(size for storage, size in self.known.items() if storage._cdata in self.own)
-        self.most = max(self.most, self.now - casts)
+            if isinstance(tensor, torch.Tensor) and _storage(tensor) not in self.own:
+                storage = tensor.untyped_storage()
+                if storage not in self.known:
+                    self.known[storage] = weakref.finalize(storage, self._gone, storage.nbytes())
+                    self.now += storage.nbytes()
+                    self.most = max(self.most, self.now)
         return made
+
+    def leave_out(self, tensor: torch.Tensor) -> None:
+        """Count a tensor's storage no longer, nor views of it."""
+        self.own.add(_storage(tensor))
+        counted = self.known.pop(tensor.untyped_storage(), None)
+        if counted is not None:
+            counted()
 
     def _gone(self, size: int) -> None:
         self.now -= size
@@ -264,17 +272,17 @@ class _AsOnGpu(TorchFunctionMode):
     """
 
     def __init__(
-        self, model: torch.nn.Module, autocast: bool, own: set[int] | None = None, fused: bool = False
+        self, model: torch.nn.Module, autocast: bool, own: set[int] | None = None, live: _Live | None = None
     ) -> None:
         super().__init__()
-        self.fused = fused  # also where no gradient is kept
+        self.live = live  # what is counted where no gradient is kept; casts of parameters are left out
         self.parameters = {_storage(parameter) for parameter in model.parameters()}
         self.autocast, self.own = autocast, own if own is not None else set()
         self.casts: dict[int, torch.Tensor] = {}
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if function is F.scaled_dot_product_attention and (self.fused or torch.is_grad_enabled()):
+        if function is F.scaled_dot_product_attention and (self.live or torch.is_grad_enabled()):
             return _Attention.apply(*(self._cast(tensor, torch.bfloat16) for tensor in args[:3]))
         dtype = torch.bfloat16 if function in _IN_HALF else torch.float32 if function in _IN_FULL else None
         if self.autocast and dtype is not None:
@@ -295,4 +303,6 @@ class _AsOnGpu(TorchFunctionMode):
         if storage not in self.casts:
             self.casts[storage] = value.to(dtype)
             self.own.add(_storage(self.casts[storage]))
+            if self.live:
+                self.live.leave_out(self.casts[storage])
         return self.casts[storage]

@@ -29,7 +29,7 @@ from trainables.fine_tuning import FineTuning, Stateful
 from trainables.training.lora import displacement, effective_weights, plain_parameters
 
 IMAGES = 32  # retained images of the gradient's batch, or as many as the attack's, where these are large
-_LARGE = 32 * 32  # places of a map, of latents those of 256 pixels
+_LARGE = 16 * 16  # places of a map, of latents those of 128 pixels
 _SEED = 0
 
 

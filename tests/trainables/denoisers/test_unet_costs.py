@@ -64,6 +64,7 @@ def test_what_is_counted_is_what_a_real_pass_saves(pooled: bool) -> None:
     )
     assert rows * counted.activations == pytest.approx(sum(size for size, _ in saved.values()), rel=0.01)
     assert counted.checkpointed < 0.6 * counted.activations
+    assert 0.05 * counted.activations < counted.inference < 0.5 * counted.activations
 
 
 def test_activations_grow_with_the_places_and_shrink_in_half_precision() -> None:

@@ -11,8 +11,11 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 from formula import alpha_bar
+from text_problem import NULL, text_unet
 
 from trainables.attacks import ATTACKS, Target
+from trainables.data import Images
+from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import noise_schedule
 from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.relearning.diagnostics import IMAGES, Landmarks, diagnose
@@ -177,3 +180,16 @@ def test_another_base_model_is_another_figure_of_the_same_trajectory(
     key = model_key(experiment, "base")
     assert trajectory_key(spec, plan, key) == trajectory_key(other, plan, key)
     assert attack_key(spec, plan, 2, key) != attack_key(other, plan, 2, key)
+
+
+def test_of_large_latents_the_retain_gradient_is_over_no_more_images_than_the_attacks_batch() -> None:
+    model, counts = text_unet().float(), {}
+    for side in (16, 24):
+        images = Images(torch.zeros(2, 3, side, side), torch.zeros(2, dtype=torch.int64))
+        target = Target(images, BaseModel(), NULL, Device())
+        run = ATTACKS["dimra"].begin(deepcopy(model), target, ATTACKS["dimra"].configure({"batch": 3}), 1, 0)
+        weights = deepcopy(dict(model.state_dict()))
+        counts[side] = diagnose(run, Landmarks(weights, weights, images, noise_schedule()), 3)[1][
+            "retain_gradient_norm"
+        ]
+    assert counts == {16: IMAGES, 24: 3}

@@ -32,5 +32,5 @@ def problem_of(bench: Workbench, shared: Mapping[str, Tensors] | None = None) ->
         in_latents=experiment.in_latents,
         texts=experiment.dataset.prompts,
         encoders=partial(encoders_of, experiment) if experiment.dataset.prompts else None,
-        teaching_model=partial(teacher_of, bench),
+        teaching_model=partial(teacher_of, bench) if experiment.device.in_half else None,
     )
