@@ -62,13 +62,14 @@ def _covered(made: Mapping[str, Any], together: Spent | None) -> Iterator[str]:
     spent = (
         f"of all trainings of the run together it is {together.epsilon:.4g} ({together.accountant})"
         if together
-        else ("of all trainings of the run together it is not known any more, for some were removed")
+        else "of all trainings of the run together it is not known any more, for some were removed"
     )
     yield f"Not covered: the choice among trials, each of which looked at the same private rows; ε {spent}."
     yield (
         "Not covered: who knows the seeds. They are in the run's plan.json, and with them noise and coins can be drawn again: keep "
         "them as private as the rows."
     )
+    yield "Not covered: how many rows there are, which decides batches and noise, and counts as public."
     yield "Figures against public rows spend nothing; fd_private and the audits are of private rows, and no part of ε."
 
 

@@ -56,7 +56,7 @@ class FederatedPanels(NoPanels):
         references = " or ".join(key[:12] for key in facts["reference"]) or "not recorded"
         return Caption(
             subject=f"of {sweep.plan['data']}, {mechanisms(sweep)}",
-            lines="Dashed lines: real rows whose parties are shuffled, the ε wanted, and controls that have no ε.",
+            lines="Dashed lines: the ε wanted, and controls that have none; or real rows whose parties are shuffled.",
             facts=(
                 f"N: {' or '.join(facts['synthetic_rows']) or '?'} synthetic rows.",
                 f"Features: {' or '.join(facts['feature_network']) or 'not recorded'}; public rows' statistics {references}.",
@@ -68,11 +68,9 @@ class FederatedPanels(NoPanels):
         return CONTROLS
 
     def lines(self, sweep: Sweep) -> Sequence[Line]:
-        """What rows without a dependence between parties have, the ε wanted, and controls that have none."""
+        """The ε wanted and controls that have none; where no ε is asked for, what real rows of shuffled parties have."""
         drawn = {objective.metric for objective in sweep.objectives}
         lines = []
-        if SHUFFLED_FD in sweep.prepared:
-            lines.append(Line("fd", sweep.prepared[SHUFFLED_FD], "parties shuffled"))
         if WANTED_EPSILON in sweep.prepared:
             lines.append(Line("epsilon", sweep.prepared[WANTED_EPSILON], "ε wanted"))
         if "epsilon" in drawn:  # those without an ε have no place on the front
@@ -80,6 +78,8 @@ class FederatedPanels(NoPanels):
                 fd = sweep.controls[name].value("fd") if name in sweep.controls else None
                 if fd is not None:
                     lines.append(Line("fd", fd, f"{CONTROLS[name].name}, no ε"))
+        elif SHUFFLED_FD in sweep.prepared:
+            lines.append(Line("fd", sweep.prepared[SHUFFLED_FD], "parties shuffled"))
         return [line for line in lines if line.metric in drawn]
 
     def curves(self, sweep: Sweep) -> Curves:
@@ -104,7 +104,7 @@ class FederatedPanels(NoPanels):
         )
 
     def strip(self, replicate: Row, curves: Iterable[Row]) -> Sequence[Grid]:
-        return [("published", replicate["score"])]
+        return [("public rows" if replicate["trial_id"] == "control-real" else "synthetic", replicate["score"])]
 
     def sections(self, sweep: Sweep, trials: Sequence[Trial]) -> Sequence[Section]:
         return (

@@ -33,7 +33,7 @@ def privacy(sweep: Sweep, trials: Sequence[Trial]) -> Table:
         tuple(map(_row, first)),
         "A dash: no such ε. Of the control of private rows the audit finds its ceiling, for that publishes what it was given.",
         folded=tuple(map(_row, others)),
-        summary=f"The other {len(others)} trials" if others else "",
+        summary=f"{len(others)} more" if others else "",
     )
 
 

@@ -50,7 +50,7 @@ class Sections(NoSections):
         if constraint.metric == "audited_epsilon_excess":
             return "had an audit that found more than its ε: look for a fault of the mechanism"
         if constraint.metric == "fd":
-            return "was no nearer to the rows than the schema alone"
+            return "lay no nearer to the rows than the schema alone"
         return ""
 
     def agreeing(self, plan: Mapping[str, Any]) -> Mapping[str, str]:
