@@ -21,6 +21,7 @@ from diffusers import StableDiffusionPipeline
 
 from sweep import records
 from sweep.relearning import prepare
+from sweep.track import __main__ as track
 from trainables import data
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -114,3 +115,15 @@ def test_the_export_is_a_pipeline_whose_card_speaks_of_prompts(told: dict[str, s
     )
     plan = json.loads((Path(told["folder"]) / "RUN" / "plan.json").read_text())
     assert plan["preset"] == "smoke" and plan["attacks"]["search"] == []
+
+
+@pytest.mark.slow
+def test_a_track_of_the_same_prompts_tells_them_too(told: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(told["folder"])
+    monkeypatch.setattr(prepare, "recipe_of", lambda *_, **__: text_recipe.JUDGE)
+    small = "--seeds 1 --steps 1 --sampling-steps 4 --samples-forgotten 8 --samples-per-retained 1"
+    about = "--methods uce --attacks dimra-retain-1e-3 --base sd14 --data prompts --data-folder objects --run-dir track"
+    assert track.main([*about.split(), *small.split(), *HERE]) == 0
+    page = (Path(told["folder"]) / "track" / "report.html").read_text()
+    assert "Forgotten prompts: “a photo of the cat” in every picture" in page and "lower: retained prompts" in page
+    assert page.index("Retained prompts: picture by picture") < page.index("<li>a photo of the dog</li>")
