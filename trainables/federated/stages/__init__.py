@@ -1,0 +1,1 @@
+"""The stages of a federated trial: partition, train, synthesise, score, audit."""
