@@ -15,6 +15,10 @@ from sweep.space import Choice, Constraint, Float, Int, Objective, Parameter, Se
 
 # What the wrapper begins with; its own settings' ranges are those of `meta_unlearning`.
 META_BEGIN: Settings = {"meta_weight": 0.03, "zeta": 0.1, "meta_inner_steps": 1, "meta_inner_learning_rate": 0.1}
+EDITS = ("uce", "rece")  # what is no training
+KEEP_UNRELATED = Float(
+    "meta_unrelated", 0.3, 30.0, log=True, help="κ: weight of keeping what is unrelated, after an edit"
+)
 
 
 def _training(scale: Scale, trained_parameters: tuple[str, ...]) -> tuple[Parameter, ...]:
@@ -53,10 +57,13 @@ def methods(scale: Scale) -> dict[str, tuple[Parameter, ...]]:
 
 
 def wrapped(scale: Scale) -> dict[str, tuple[Parameter, ...]]:
-    """``meta(METHOD)`` of each; around an edit, which trains nothing, with the settings of the training that follows."""
-    after_edit = _training(scale, scale.trained_parameters)
+    """``meta(METHOD)`` of each; around an edit, which trains nothing, with the settings of the training that follows.
+
+    Nothing of an edit holds the rest while that trains: what is unrelated must, by a weight of its own (κ, 1 in public code).
+    """
+    after_edit = (*_training(scale, scale.trained_parameters), KEEP_UNRELATED)
     return {
-        f"meta({name})": (*own, *(after_edit if name in ("uce", "rece") else ()), *OF_META)
+        f"meta({name})": (*own, *(after_edit if name in EDITS else ()), *OF_META)
         for name, own in methods(scale).items()
     }
 
@@ -75,6 +82,7 @@ def _begin(method: str, parameters: tuple[Parameter, ...], scale: Scale) -> tupl
             "lambda_ratio": 0.3,
             "retain_weight": 10.0,
             "forget_share": 0.2,
+            "meta_unrelated": 3.0,
             "alternative": "anchor",
             "replacement": "anchor",
             "ridge": 0.5,
@@ -86,6 +94,8 @@ def _begin(method: str, parameters: tuple[Parameter, ...], scale: Scale) -> tupl
             "around": "current",
         }
     )
+    if method in [f"meta({edit})" for edit in EDITS]:  # shorter and slower than what has to forget by training
+        known |= {"steps": max(scale.steps[2] * 2 // 5, scale.steps[0]), "learning_rate": scale.learning_rate[2] * 0.3}
     return ({p.name: known[p.name] for p in parameters},)
 
 
