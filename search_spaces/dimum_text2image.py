@@ -93,6 +93,7 @@ SMOKE_FLAGS = (
 )
 CARD_FLAGS = (
     *("--gpus-per-trial", "1"),
+    *("--gpu-memory", "24"),
     *("--image-sampler", "dpm-solver++"),
     *("--sampling-steps", "20"),
     *("--guidance", "7.5"),

@@ -104,6 +104,36 @@ def test_a_plan_that_fits_no_card_is_refused_with_the_cheapest_mend_that_makes_i
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "space", ["dimum_text2image", "closed_form_text2image", "meta_unlearning_text2image", "concept_resurgence"]
+)
+def test_what_is_preset_for_a_card_of_24_gb_fits_it_by_the_estimate(
+    folder: Path,
+    data: Path,
+    space: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = [
+        "--space",
+        space,
+        "--preset",
+        "24gb",
+        "--base",
+        str(folder),
+        "--data",
+        "prompts",
+        "--data-folder",
+        str(data),
+    ]
+    assert launch.main([*plan, "--dry-run"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    needed = re.search(r"memory 0\.86 billion parameters.*? needs ([\d.]+) GB \([^)]+\) of 24\.0 of a GPU", told)
+    assert needed is not None and 8 < float(needed[1]) <= 24, told
+
+
 ADAM = Attack("whole", "dimra", {"batch": 4})
 
 
