@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from trainables.data import Dataset
 from trainables.data._facets import NOTHING, UNSEEN
-from trainables.relearning.experiment import Experiment
-from trainables.running.products import Product
+
+if TYPE_CHECKING:  # whoever checks a plan imports no torch
+    from trainables.relearning.experiment import Experiment
+    from trainables.running.products import Product
 
 
 def unseen_text(data: Dataset) -> str:
