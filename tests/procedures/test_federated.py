@@ -425,6 +425,8 @@ FLAGS: dict[str, tuple[list[str], str]] = {
     "a party called all": (["--party", "all=alcohol", "--party", "b=ash"], "party 'all'"),
     "no epsilon": (["--epsilon", "0"], "--epsilon 0.0: must be a positive, finite number"),
     "an epsilon without end": (["--epsilon", "inf"], "--epsilon inf"),
+    "an epsilon that nothing spends": (
+        ["--space", "vflgan_quality", "--epsilon", "3"], "no trial has a mechanism that spends it; add --mechanism record"),
     "a delta of one": (["--delta", "1"], "--delta 1.0: must be between 0 and 1"),
     "a delta of a row": (["--delta", "0.5"], "publishing a row counts as private"),
     "a mechanism that is none": (["--mechanism", "laplace"], "--mechanism laplace: unknown; known: none, published, record"),
@@ -487,4 +489,4 @@ def test_a_table_of_ones_own_is_planned_as_its_schema_declares(
     assert launch(["--space", TINY, "--data", "table", "--data-folder", "table", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "table (4 columns, 2 of them categorical" in said and "declared: 2 parties of 3, 3 numbers a row" in said
-    assert "split 60 : 20 : 20 into private, public and test" in said and "ε ≤ 100 at δ" in said
+    assert "split 60 : 20 : 20 into private, public and test" in said and "ε ≤ 50 at δ" in said
