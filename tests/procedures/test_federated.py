@@ -41,9 +41,10 @@ from trainables.federated.export import save_rows
 from trainables.federated.products import judge
 from trainables.federated.shared_products import products_of
 from trainables.federated.sources import source
-from trainables.federated.stages.training import training_key
+from trainables.federated.stages.training import Course, training_key
 from trainables.federated.tables import table
 from trainables.federated.trial import Pipeline
+from trainables.federated.workbench import Bench
 from trainables.running.products import waves
 from trainables.store import Store
 
@@ -183,8 +184,19 @@ def test_of_private_rows_themselves_the_audit_finds_all_that_it_can(run: Path) -
     for row in real:
         assert row["audited_epsilon"] == row["audit_ceiling"] > 0.5 and row["membership_auc_published"] == 1
         assert row["synthetic"] is None and row["audited_epsilon_critics"] is None
+    always_in = len(source("wine").read()["private"]) - real[0]["canaries"]
+    assert {row["synthetic_rows"] for row in real} == {always_in}, "not how many are in, which the coins keep secret"
     trained = replicates(run)["control-independent", 0]
-    assert real[0]["fd"] < trained["fd"]
+    assert real[0]["fd"] < trained["fd"] and trained["synthetic_rows"] == 120 > always_in
+
+
+def test_private_rows_are_audited_whole_though_figures_are_over_some_of_them(tmp_path: Path) -> None:
+    experiment = Experiment(str(tmp_path), "wine")
+    figures = finished(
+        prepared(TrialSpec("control-real", 0, experiment, "none", {}, 3, samples=50, synthesizer="real"))
+    )
+    assert figures["synthetic_rows"] == 50 and figures["membership_auc_published"] == 1
+    assert figures["audited_epsilon"] == figures["audit_ceiling"] > 0.5
 
 
 def test_what_was_killed_within_a_training_is_what_nothing_stopped(run: Path, tmp_path: Path) -> None:
@@ -245,6 +257,10 @@ def test_a_claim_is_no_epsilon(tmp_path: Path) -> None:
     assert figures["epsilon"] is None and 4.9 < figures["claimed_epsilon"] <= 5
     assert "audited_epsilon_excess" not in figures and figures["audited_epsilon"] >= 0
     assert Store(str(tmp_path)).get(figures["synthesizer"]).facts["certified"] is False
+    courses = [Course(Bench(Store(str(tmp_path))), replace(spec, seed=seed)) for seed in range(4)]
+    members = {course.run.rows for course in courses}
+    assert len(members) > 1 and all(course.privacy.claimed_epsilon <= 5 for course in courses), "however many are in"
+    assert len({course.memory for course in courses}) == 1, "nor does its memory tell how many"
 
 
 def test_images_are_judged_by_classifiers_of_public_rows_and_exported_as_pictures(
@@ -291,6 +307,11 @@ def test_its_readers_are_told_of_it_and_of_nothing_else(
     assert (
         "proven of one row more or less, all parties' parts of it together" in flowing
         and "up to fd 1000 and epsilon 50" in flowing
+    )
+    assert "120 are synthesised" in flowing
+    assert (
+        re.search(r"fd over \d+ of them, which would be lower over as many", flowing)
+        and "the floor of fd" not in flowing
     )
     for words in ("ε certified", "audited ε ≥, critics", "by round and party", "schema alone"):
         assert words in told["page"], words

@@ -133,7 +133,8 @@ FIGURES = (
     ),
     Figure(
         "training_memory",
-        description="weights, moments and averages of critics and generators while they train, and the parties' rows",
+        description="weights, moments and averages of critics and generators while they train, and the parties' rows, as many as "
+        "are expected",
         unit="MiB",
         direction="minimise",
         over="training",
