@@ -251,3 +251,14 @@ class Setup:
             yield Words("privacy"), f"ε ≤ {wanted:g} at {delta} as its authors claim it; nothing is proven"
         if mechanisms == {"none"}:
             yield Words("privacy"), "none: rows are learnt from as they are"
+        elif self.source.schema:
+            yield Words("privacy"), self._public_words()
+
+    def _public_words(self) -> str:
+        """What of a table no ε is of; UsageError where it cannot be read."""
+        try:
+            splits = self.source.read()
+        except ValueError as error:
+            raise UsageError(f"--data {self.data}: {error}") from error
+        private, public, test = (len(splits[name]) for name in ("private", "public", "test"))
+        return f"of {private} private rows; {public} public and {test} test rows are used without a mechanism"

@@ -282,7 +282,7 @@ def test_images_are_judged_by_classifiers_of_public_rows_and_exported_as_picture
     )
     assert floors["real"]["cross_agreement"][0] > 0.6 > floors["shuffled"]["cross_agreement"][0]
     made = torch.from_numpy(store.get(figures["synthetic"]).tensors()["rows"])
-    folder = save_rows(made, spec.experiment.source, tmp_path / "out", "# card\n")
+    folder = save_rows(made, (1, 8, 8), tmp_path / "out", "# card\n")
     assert torch.equal(load_file(folder / "synthetic.safetensors")["images"].flatten(1), made)
     pictures = sorted((folder / "images").glob("*.png"))
     assert len(pictures) == 60 and Image.open(pictures[7]).size == (8, 8)
@@ -368,14 +368,63 @@ def test_exported_rows_have_the_real_tables_schema(
     card = (folder / "README.md").read_text()
     row = replicates(run)["vflgan-0001", 0]
     assert f"| ε | {row['epsilon']:.1f}, proven |" in card and "Not covered: the protocol" in card
-    together = float(re.search(r"of all trainings of the run together it is ([\d.]+)", card)[1])  # type: ignore[index]
+    together = float(re.search(r"ε of the searched trials' trainings together is ([\d.]+)", card)[1])  # type: ignore[index]
     assert together > 2 * row["epsilon"] / math.sqrt(3), "several trainings cost more than one"
+    public, test = (len(wine_split) for name, wine_split in source("wine").read().items() if name != "private")
+    assert f"{public} public and {test} test rows, which were used without a mechanism" in card
+    assert "controls, which have no mechanism" in card and "no promise for a release" in card
+    assert "costs the ε of all" in card
     assert sorted(p.name for p in folder.iterdir()) == [
         "README.md",
         "schema.json",
         "synthetic.csv",
         "synthetic.parquet",
     ]
+
+
+def test_rows_are_told_by_the_schema_that_the_run_began_with(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by what lies in the folder today; a run that has not recorded it is refused where the files are others."""
+    moved, nowhere = tmp_path / "moved", str(tmp_path / "nowhere")
+    shutil.copytree(run, moved)
+    plan = json.loads((run / "plan.json").read_text())
+    plan["plan"] |= {"data": "table", "data_folder": nowhere}
+    (moved / "plan.json").write_text(json.dumps(plan))
+    for which, folder in ((run, "a"), (moved, "b")):
+        assert export([str(which), "vflgan-0001", "-o", str(tmp_path / folder)]) == 0
+    assert (tmp_path / "a" / "synthetic.csv").read_text() == (tmp_path / "b" / "synthetic.csv").read_text()
+    prepared = json.loads((moved / "prepared.json").read_text())
+    del prepared["rows"]["schema"]
+    (moved / "prepared.json").write_text(json.dumps(prepared))
+    capsys.readouterr()
+    assert export([str(moved), "vflgan-0001", "-o", str(tmp_path / "c")]) == 2
+    said = capsys.readouterr().err
+    assert f"the files of {nowhere}, which are no longer those that it began with" in said and said.count("\n") == 1
+    assert "--data-folder" not in said and not (tmp_path / "c").exists()
+
+
+def test_what_all_trainings_spend_is_unknown_where_one_left_nothing_and_infinite_where_one_proves_nothing(
+    run: Path, tmp_path: Path
+) -> None:
+    def cards_words(name: str, change: Callable[[Row], Row]) -> str:
+        changed = tmp_path / name
+        shutil.copytree(run, changed)
+        table = pq.read_table(run / "records" / "replicates")
+        lines = [change(row) if row["trial_id"] == "vflgan-0000" else row for row in table.to_pylist()]
+        shutil.rmtree(changed / "records" / "replicates")
+        (changed / "records" / "replicates").mkdir()
+        pq.write_table(pa.Table.from_pylist(lines, table.schema), changed / "records" / "replicates" / "all.parquet")
+        assert export([str(changed), "vflgan-0001", "-o", str(tmp_path / f"{name}-out")]) == 0
+        found = re.search(r"trainings together is ([^.]*)", (tmp_path / f"{name}-out" / "README.md").read_text())
+        assert found
+        return found[1]
+
+    failed = cards_words("failed", lambda row: row | {"state": "FAILED", "synthesizer": None})
+    assert failed == "not known: one has left no synthesizer, or its artifact was removed"
+    control = replicates(run)["control-central", 0]["synthesizer"]
+    bare = cards_words("bare", lambda row: row | {"synthesizer": control})
+    assert bare == "infinite: some are of a mechanism that proves none"
 
 
 def test_private_rows_are_not_exported(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -417,6 +466,11 @@ FOLDERS: dict[str, tuple[Change, str]] = {
     "one label": (lambda schema, lines: lines.__setitem__(slice(1, None), [x[:-1] + "1" for x in lines[1:]]), "have one label"),
     "a column that is not there": (
         lambda schema, lines: lines.__setitem__(0, "years,pay,sex,ill"), "no column 'age'"),
+    "a column twice": (
+        lambda schema, lines: lines.__setitem__(slice(None), [f"{x},{x.split(',')[0]}" for x in lines]),
+        "table.csv: column 'age' is there 2 times; keep one"),
+    "a header in Latin-1": (
+        lambda schema, lines: lines.__setitem__(0, "âge,pay,sex,ill"), "table.csv: its header is no UTF-8 text"),
     "a label that is a number": (_schema(label="age"), "label 'age' is no categorical column"),
     "a label that is not there": (_schema(label="x"), "label 'x' is no column"),
     "a column that two hold": (_schema(parties={"a": ["age", "ill"], "b": ["age", "pay", "sex"]}), "is held by 'a' and by 'b'"),
@@ -496,7 +550,7 @@ def test_a_mistake_in_a_table_is_one_line(
     folder = nothing_written / "table"
     folder.mkdir()
     (folder / "schema.json").write_text(json.dumps(schema))
-    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    (folder / "table.csv").write_text("\n".join(lines) + "\n", encoding="latin-1")
     refused(["--data", "table", "--data-folder", str(folder)], said, capsys)
 
 
@@ -508,6 +562,8 @@ def test_a_table_of_ones_own_is_planned_as_its_schema_declares(
     (folder / "schema.json").write_text(json.dumps(SCHEMA))
     (folder / "table.csv").write_text("\n".join(LINES) + "\n")
     assert launch(["--space", TINY, "--data", "table", "--data-folder", "table", "--dry-run"]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "table (4 columns, 2 of them categorical" in said and "declared: 2 parties of 3, 3 numbers a row" in said
     assert "split 60 : 20 : 20 into private, public and test" in said and "ε ≤ 50 at δ" in said
+    assert "private, public and test; to choose them give a file of each" in said
+    assert "of 36 private rows; 12 public and 12 test rows are used without a mechanism" in said
