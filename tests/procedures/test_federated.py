@@ -30,8 +30,10 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sweep.export import main as export
+from sweep.federated.sections import proven
 from sweep.launch import main as launch
 from sweep.pareto import main as pareto
+from sweep.reading.sweep import read_sweep
 from sweep.repair import main as repair
 from trainables.denoisers.recipes import ClassifierRecipe
 from trainables.federated.accounting import Releases, epsilon
@@ -259,7 +261,8 @@ def test_a_claim_is_no_epsilon(tmp_path: Path) -> None:
     assert Store(str(tmp_path)).get(figures["synthesizer"]).facts["certified"] is False
     courses = [Course(Bench(Store(str(tmp_path))), replace(spec, seed=seed)) for seed in range(4)]
     members = {course.run.rows for course in courses}
-    assert len(members) > 1 and all(course.privacy.claimed_epsilon <= 5 for course in courses), "however many are in"
+    claims = [course.privacy.claimed_epsilon for course in courses]
+    assert len(members) > 1 and all(claim is not None and claim <= 5 for claim in claims), "however many are in"
     assert len({course.memory for course in courses}) == 1, "nor does its memory tell how many"
 
 
@@ -318,6 +321,18 @@ def test_its_readers_are_told_of_it_and_of_nothing_else(
     assert "central WGAN-GP, no " in (run / "report.html").read_text(), "a line of who has no place on the front"
     assert (run / "front.png").stat().st_size > 1000
     assert [line for line in told["terminal"].splitlines() if "is not written" in line or "is not whole" in line] == []
+
+
+def test_of_unlike_mechanisms_each_is_told_of(run: Path) -> None:
+    sweep = read_sweep(str(run))
+
+    def told(*names: str) -> str:
+        return proven(replace(sweep, plan=sweep.plan | {"mechanisms": dict(enumerate(names))}))
+
+    assert told("record", "record") == told("record") and told("none") == "infinite, for no mechanism is used"
+    assert told("none", "record", "published") == "; ".join(
+        f"{name}: {told(name)}" for name in ("record", "published", "none")
+    )
 
 
 def test_tensorboard_has_a_curve_for_every_party(run: Path) -> None:
