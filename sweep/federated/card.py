@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ _MEASURED = (
 
 
 def card(sweep: Sweep, replicate: Row, made: Mapping[str, Any], together: Spent | None) -> str:
-    """Markdown. `made` are the facts of the synthesizer; `together` is ε of all of the run's trainings on the same rows."""
+    """Markdown. `made` are the facts of the synthesizer; `together` is ε of the searched trials' trainings, on the same rows."""
     privacy = made["privacy"]
     title = f"# Synthetic rows of {sweep.plan['data']}"
     what = (
@@ -35,7 +36,7 @@ def card(sweep: Sweep, replicate: Row, made: Mapping[str, Any], together: Spent 
         "accountant": privacy["accountant"],
     }
     table = "\n".join(f"| {name} | {cell(str(value))} |" for name, value in facts.items())
-    covered = "\n".join(f"- {line}" for line in _covered(made, together))
+    covered = "\n".join(f"- {line}" for line in _covered(made, together, sweep.prepared.get("rows", {})))
     return f"{title}\n\n{what}\n\n| | |\n|---|---|\n{table}\n\n## What ε covers\n\n{covered}\n\n{_measured(sweep, replicate)}"
 
 
@@ -50,7 +51,7 @@ def _epsilon(privacy: Mapping[str, Any], certified: bool) -> str:
     )
 
 
-def _covered(made: Mapping[str, Any], together: Spent | None) -> Iterator[str]:
+def _covered(made: Mapping[str, Any], together: Spent | None, rows: Mapping[str, Any]) -> Iterator[str]:
     if not made["certified"]:
         yield "Nothing: no ε is proven of these rows. Treat them as you would the rows that were trained on."
         return
@@ -59,18 +60,32 @@ def _covered(made: Mapping[str, Any], together: Spent | None) -> Iterator[str]:
         "table, all parties' parts of it together, changes what they see by a factor of e^ε at most, but for δ."
     )
     yield "Not covered: the protocol. In every round the server sees features of named real rows, and sends gradients back."
-    spent = (
-        f"of all trainings of the run together it is {together.epsilon:.4g} ({together.accountant})"
-        if together
-        else "of all trainings of the run together it is not known any more, for some were removed"
-    )
-    yield f"Not covered: the choice among trials, each of which looked at the same private rows; ε {spent}."
+    yield f"Not covered: the choice among trials, each of which looked at the same private rows; {_all_spent(together)}."
+    yield "Not covered: the controls, which have no mechanism: show them to nobody to whom an ε is promised."
+    public = f"{rows['public_rows']} public and {rows['test_rows']} test rows" if rows else "public and test rows"
     yield (
-        "Not covered: who knows the seeds. They are in the run's plan.json, and with them noise and coins can be drawn again: keep "
-        "them as private as the rows."
+        f"Not covered: {public}, which were used without a mechanism; of a single file they are two fifths, unless files private, "
+        "public and test say which."
+    )
+    yield (
+        "Not covered: who knows the seeds, with which noise and coins can be drawn again. This run's stand in its plan.json, so "
+        "its ε is a figure for research, and no promise for a release."
     )
     yield "Not covered: how many rows there are, which decides batches and noise, and counts as public."
-    yield "Figures against public rows spend nothing; fd_private and the audits are of private rows, and no part of ε."
+    yield (
+        "Figures against public rows look at no private row again, but a choice by them is made of all trials, and costs the ε of "
+        "all; fd_private and the audits are of private rows, and no part of ε."
+    )
+
+
+def _all_spent(together: Spent | None) -> str:
+    """ε of all of them, in words."""
+    what = "ε of the searched trials' trainings together is"
+    if together is None:
+        return f"{what} not known: one has left no synthesizer, or its artifact was removed"
+    if math.isinf(together.epsilon):
+        return f"{what} infinite: {together.accountant}"
+    return f"{what} {together.epsilon:.4g} ({together.accountant})"
 
 
 def _measured(sweep: Sweep, replicate: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from sweep.federated.card import card
 from sweep.federated.setup import Setup
 from sweep.plan.plan import Plan
 from sweep.procedures import Row
-from sweep.reading.sweep import read_sweep
+from sweep.reading.sweep import Sweep, read_sweep
 from trainables.federated.accounting import Releases, Spent, epsilon_of_all
 from trainables.federated.export import save_rows
+from trainables.federated.schema import Schema
 from trainables.store import Artifact, CorruptArtifact, MissingArtifact, Store, is_key
 
 
@@ -34,7 +36,7 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
         made = _artifact(store, _key(run, replicate, "synthesizer"), run, trial_id).facts
         sweep = read_sweep(run)
         together = _together(run, store, made["privacy"]["delta"]) if made["certified"] else None
-        return save_rows(rows, setup.source, folder, card(sweep, replicate, made, together))
+        return save_rows(rows, _form(sweep, setup), folder, card(sweep, replicate, made, together))
     except (ValueError, CorruptArtifact, MissingArtifact) as error:
         raise UsageError(str(error)) from error
     except OSError as error:
@@ -62,17 +64,48 @@ def _artifact(store: Store, key: str, run: str, trial_id: str) -> Artifact:
     return artifact
 
 
+def _form(sweep: Sweep, setup: Setup) -> Schema | tuple[int, int, int]:
+    """What a row is: a table's schema, or images' (C, H, W), as when the run began.
+
+    A run that has not recorded it goes by the files, if they are those that it began with; UsageError where they are not.
+    """
+    recorded = sweep.prepared.get("rows", {})
+    if recorded.get("schema"):
+        return Schema.from_json(recorded["schema"])
+    if recorded.get("shape"):
+        channels, height, width = recorded["shape"]
+        return channels, height, width
+    try:
+        described = setup.source
+        same = described.fingerprint() == setup.data_fingerprint
+    except (UsageError, ValueError):
+        same = False
+    if not same:
+        raise UsageError(
+            f"{sweep.run}: its rows are told by the files of {setup.data_folder or setup.data}, which are no longer those that it "
+            "began with; bring those back"
+        )
+    form = described.schema or described.shape
+    assert form  # rows are a table's or images'
+    return form
+
+
 def _together(run: str, store: Store, delta: float) -> Spent | None:
-    """ε of every training of the run under the same mechanism together, controls left out; None where one is no longer known."""
+    """ε of the searched trials' trainings together; infinite where one is of no proven ε, None where one is not known.
+
+    Controls, which have no mechanism, are left out. A trial without a synthesizer may have trained before it failed.
+    """
     spent: list[tuple[float, Releases]] = []
+    certified = True
     for row in records.rows(records.run_folder(run), "replicates"):
-        key: Any = row.get("synthesizer")
-        if row["arm"] == "control" or not key:
+        if row["arm"] == "control":
             continue
-        artifact = store.find(key) if is_key(key) else None
+        key: Any = row.get("synthesizer")
+        artifact = store.find(key) if key and is_key(key) else None
         if artifact is None:
             return None
+        certified = certified and artifact.facts["certified"]
         privacy = artifact.facts["privacy"]
         releases = Releases(privacy["sampling_rate"], privacy["steps"], privacy["groups"])
         spent.append((privacy["noise_multiplier"], releases))
-    return epsilon_of_all(spent, delta) if spent else None
+    return epsilon_of_all(spent, delta) if certified else Spent(math.inf, "some are of a mechanism that proves none")

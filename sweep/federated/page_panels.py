@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sweep.federated import page_curves, page_tables
 from sweep.federated.columns import SHUFFLED_FD, SYNTHETIC, WANTED_EPSILON
-from sweep.federated.sections import mechanisms, proven
+from sweep.federated.sections import mechanisms, proven, synthesised
 from sweep.procedures.panels import (
     Caption,
     Control,
@@ -58,7 +58,7 @@ class FederatedPanels(NoPanels):
             subject=f"of {sweep.plan['data']}, {mechanisms(sweep)}",
             lines="Dashed lines: the ε wanted, and controls that have none; or real rows whose parties are shuffled.",
             facts=(
-                f"N: {' or '.join(facts['synthetic_rows']) or '?'} synthetic rows.",
+                f"N: {synthesised(sweep)} synthetic rows.",
                 f"Features: {' or '.join(facts['feature_network']) or 'not recorded'}; public rows' statistics {references}.",
                 f"ε: {proven(sweep)}.",
             ),
@@ -121,7 +121,7 @@ class FederatedPanels(NoPanels):
             Section(
                 "privacy",
                 "What privacy is certified, claimed and audited",
-                f"ε {proven(sweep)}. An audit's bound is a lower one: above a certified ε the mechanism or its proof is broken; "
+                f"ε: {proven(sweep)}. An audit's bound is a lower one: above a certified ε the mechanism or its proof is broken; "
                 "below it nothing is refuted.",
                 tables=(page_tables.privacy(sweep, trials),),
                 pictures=True,

@@ -11,7 +11,7 @@ from typing import Any
 
 from sweep.errors import UsageError
 from sweep.federated.columns import BLIND_FD, BLIND_PARTY_FD, SHUFFLED_FD, WANTED_EPSILON
-from sweep.federated.question import CERTIFIED, mechanism_of
+from sweep.federated.question import CERTIFIED, mechanism_of, wanted_epsilon
 from sweep.federated.setup import Setup
 from sweep.federated.specs import Specs
 from sweep.plan.plan import Plan
@@ -112,7 +112,7 @@ class Preparation:
         if JUDGE in made:
             tell(f"prepare: the judge is right on {made[JUDGE].facts['accuracy']:.1%} of test rows")
         return {
-            WANTED_EPSILON: self.plan.setup.epsilon,
+            WANTED_EPSILON: wanted_epsilon(space),
             BLIND_FD: fd[BLIND],
             SHUFFLED_FD: fd[SHUFFLED],
             BLIND_PARTY_FD: floors[BLIND]["party_fd"][0],

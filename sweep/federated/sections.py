@@ -11,10 +11,23 @@ from sweep.reading.comparable import conditions
 from sweep.reading.sweep import Sweep
 from sweep.space import Constraint
 
+REAL = "control-real"
 _CONTROLS = {
-    "control-central": "a WGAN-GP of joined rows, without a mechanism: no party would have to give its columns away for less",
+    "control-central": "a WGAN-GP of joined rows, without a mechanism: what the nets can do where one party holds all columns",
     "control-independent": "a WGAN-GP a party, none of which hears of another",
-    "control-real": "private rows themselves in the published rows' place: the floor of fd, and what the audit finds at most",
+    REAL: "private rows themselves in the published rows' place: {fd}, and what the audit finds at most",
+}
+_FLOOR = "the floor of fd"
+_FEWER = "fd over {rows} of them, which would be lower over as many as are synthesised"
+
+
+# By mechanism, what its ε is.
+_OF_EPSILON = {
+    "record": "proven of one row more or less, all parties' parts of it together, for whoever sees published rows, generators and "
+    "critics of one trial, and not the seeds, which this run's plan tells: a figure for research, and no promise for a release; "
+    "neither for who follows the protocol's messages nor of the choice among trials",
+    "published": "claimed by the mechanism's authors, and proven of nothing: generators learn through layers without noise",
+    "none": "infinite, for no mechanism is used",
 }
 
 
@@ -33,13 +46,13 @@ class Sections(NoSections):
         numbers = ", ".join(f"{rows[f'{split}_rows']} {split}" for split in ("private", "public", "test") if rows)
         deltas = " or ".join(f"{float(value):.3g}" for value in facts["delta"]) or "not known yet"
         return {
-            "rows": f"{numbers or 'not read yet'}; {' or '.join(facts['synthetic_rows']) or '?'} are synthesised",
+            "rows": f"{numbers or 'not read yet'}; {synthesised(sweep)} are synthesised",
             "parties": f"split {' or '.join(facts['split']) or 'not known yet'}",
             "fd": f"taken in {' or '.join(facts['feature_network']) or 'features'}, to public rows" + _floors(sweep),
             "epsilon": f"δ {deltas}; {proven(sweep)}",
             "audit": "a lower bound: what it does not find may be there all the same. Canaries are in by fair coins; the ceiling "
             "is what it could find at most",
-            **{name: text for name, text in _CONTROLS.items() if name in sweep.controls},
+            **{name: text.format(fd=_real_fd(sweep)) for name, text in _CONTROLS.items() if name in sweep.controls},
         }
 
     def further(self, sweep: Sweep) -> Sequence[str]:
@@ -65,19 +78,26 @@ def mechanisms(sweep: Sweep) -> str:
     return f"mechanism{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
+def synthesised(sweep: Sweep) -> str:
+    """How many rows are synthesised; ``?`` where none are yet. Of private rows in their place there may be fewer."""
+    trained = [name for name in sweep.trial_table["trial_id"].to_pylist() if name != REAL]
+    return " or ".join(conditions(sweep, trained)["synthetic_rows"]) or "?"
+
+
+def _real_fd(sweep: Sweep) -> str:
+    """What fd of private rows themselves is beside the others': the least, where it is over as many."""
+    rows = conditions(sweep, [REAL])["synthetic_rows"]
+    fewer = [number for number in rows if int(number) < sweep.plan["samples"]]
+    return _FEWER.format(rows=" or ".join(fewer)) if fewer else _FLOOR
+
+
 def proven(sweep: Sweep) -> str:
     """What ε is of in this run."""
     names = set(sweep.plan.get("mechanisms", {}).values())
-    if "record" in names:
-        return (
-            "proven of one row more or less, all parties' parts of it together, for whoever sees published rows, generators and "
-            "critics, and not the seeds; neither for who follows the protocol's messages nor of the choice among trials"
-        )
-    if "published" in names:
-        return (
-            "claimed by the mechanism's authors, and proven of nothing: generators learn through layers without noise"
-        )
-    return "there is none: no mechanism is used"
+    said = [words for mechanism, words in _OF_EPSILON.items() if mechanism in names]
+    if len(said) == 1:
+        return said[0]
+    return "; ".join(f"{name}: {words}" for name, words in _OF_EPSILON.items() if name in names) or _OF_EPSILON["none"]
 
 
 def _floors(sweep: Sweep) -> str:

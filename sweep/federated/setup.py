@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sweep.errors import UsageError
-from sweep.federated.question import MECHANISMS, mechanism_of, under
+from sweep.federated.question import MECHANISMS, mechanism_of, spends, under, wanted_epsilon
 from sweep.plan import flags
 from sweep.plan.flags import MODELS, QUESTION, Line, Words, at_least, finite, flag, one_of
 from sweep.plan.paths import absolute
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 FEWEST_CANARIES = 20  # of which ten at most are in: of fewer an audit says nothing
 
 
-def _epsilon_wrong(epsilon: float) -> str:
-    return "" if 0 < epsilon < math.inf else "must be a positive, finite number"
+def _epsilon_wrong(epsilon: float | None) -> str:
+    return "" if epsilon is None or 0 < epsilon < math.inf else "must be a positive, finite number"
 
 
 def _delta_wrong(delta: float) -> str:
@@ -117,11 +117,13 @@ class Setup:
         metavar="NAME",
         check=lambda name: one_of(lambda: find.members(MECHANISMS))(name) if name else "",
     )
-    epsilon: float = flag(
-        100.0,
+    epsilon: float | None = flag(
+        None,
         "--epsilon",
-        "the ε wanted, at most, of what a trial publishes; noise is found for it (default: %(default)g, as digits are few)",
+        "the ε wanted, at most, of what a trial publishes; noise is found for it (default: the question's own, or 100, as digits "
+        "are few)",
         QUESTION,
+        type=float,
         metavar="E",
         check=_epsilon_wrong,
     )
@@ -218,10 +220,14 @@ class Setup:
         _ = self.source
 
     def check_fits(self, space: SearchSpace, place: Place) -> None:
-        """Nothing: nets of a few layers fit wherever their rows do."""
+        """UsageError where an ε is wanted of trials that spend none. Nets of a few layers fit wherever their rows do."""
+        if self.epsilon is not None and not spends(space):
+            raise UsageError(
+                f"--epsilon {self.epsilon:g}: no trial has a mechanism that spends it; add --mechanism record, or leave it out"
+            )
 
     def question(self, space: SearchSpace) -> SearchSpace:
-        """The question under the mechanism asked for, up to the ε wanted."""
+        """The question under the mechanism asked for, up to the ε wanted where one is."""
         flags.check(self, only=("mechanism", "epsilon"))
         return under(space, self.mechanism, self.epsilon)
 
@@ -237,11 +243,22 @@ class Setup:
         """What the printed plan says beside the flags' own words: of a folder, the ε wanted and what it is of."""
         for heading, text in self.source.notes:
             yield Words(heading), text
-        mechanisms = {mechanism_of(arm) for arm in space.arms}
+        mechanisms, wanted = {mechanism_of(arm) for arm in space.arms}, wanted_epsilon(space)
         delta = f"δ {self.delta:g}" if self.delta else "δ = min(1e-5, 1 / (10 N))"
         if "record" in mechanisms:
-            yield Words("privacy"), f"ε ≤ {self.epsilon:g} at {delta}, proven of critics, generators and synthetic rows"
+            yield Words("privacy"), f"ε ≤ {wanted:g} at {delta}, proven of critics, generators and synthetic rows"
         if "published" in mechanisms:
-            yield Words("privacy"), f"ε ≤ {self.epsilon:g} at {delta} as its authors claim it; nothing is proven"
+            yield Words("privacy"), f"ε ≤ {wanted:g} at {delta} as its authors claim it; nothing is proven"
         if mechanisms == {"none"}:
             yield Words("privacy"), "none: rows are learnt from as they are"
+        elif self.source.schema:
+            yield Words("privacy"), self._public_words()
+
+    def _public_words(self) -> str:
+        """What of a table no ε is of; UsageError where it cannot be read."""
+        try:
+            splits = self.source.read()
+        except ValueError as error:
+            raise UsageError(f"--data {self.data}: {error}") from error
+        private, public, test = (len(splits[name]) for name in ("private", "public", "test"))
+        return f"of {private} private rows; {public} public and {test} test rows are used without a mechanism"

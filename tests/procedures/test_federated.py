@@ -30,8 +30,10 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sweep.export import main as export
+from sweep.federated.sections import proven
 from sweep.launch import main as launch
 from sweep.pareto import main as pareto
+from sweep.reading.sweep import read_sweep
 from sweep.repair import main as repair
 from trainables.denoisers.recipes import ClassifierRecipe
 from trainables.federated.accounting import Releases, epsilon
@@ -41,9 +43,10 @@ from trainables.federated.export import save_rows
 from trainables.federated.products import judge
 from trainables.federated.shared_products import products_of
 from trainables.federated.sources import source
-from trainables.federated.stages.training import training_key
+from trainables.federated.stages.training import Course, training_key
 from trainables.federated.tables import table
 from trainables.federated.trial import Pipeline
+from trainables.federated.workbench import Bench
 from trainables.running.products import waves
 from trainables.store import Store
 
@@ -183,8 +186,19 @@ def test_of_private_rows_themselves_the_audit_finds_all_that_it_can(run: Path) -
     for row in real:
         assert row["audited_epsilon"] == row["audit_ceiling"] > 0.5 and row["membership_auc_published"] == 1
         assert row["synthetic"] is None and row["audited_epsilon_critics"] is None
+    always_in = len(source("wine").read()["private"]) - real[0]["canaries"]
+    assert {row["synthetic_rows"] for row in real} == {always_in}, "not how many are in, which the coins keep secret"
     trained = replicates(run)["control-independent", 0]
-    assert real[0]["fd"] < trained["fd"]
+    assert real[0]["fd"] < trained["fd"] and trained["synthetic_rows"] == 120 > always_in
+
+
+def test_private_rows_are_audited_whole_though_figures_are_over_some_of_them(tmp_path: Path) -> None:
+    experiment = Experiment(str(tmp_path), "wine")
+    figures = finished(
+        prepared(TrialSpec("control-real", 0, experiment, "none", {}, 3, samples=50, synthesizer="real"))
+    )
+    assert figures["synthetic_rows"] == 50 and figures["membership_auc_published"] == 1
+    assert figures["audited_epsilon"] == figures["audit_ceiling"] > 0.5
 
 
 def test_what_was_killed_within_a_training_is_what_nothing_stopped(run: Path, tmp_path: Path) -> None:
@@ -245,6 +259,11 @@ def test_a_claim_is_no_epsilon(tmp_path: Path) -> None:
     assert figures["epsilon"] is None and 4.9 < figures["claimed_epsilon"] <= 5
     assert "audited_epsilon_excess" not in figures and figures["audited_epsilon"] >= 0
     assert Store(str(tmp_path)).get(figures["synthesizer"]).facts["certified"] is False
+    courses = [Course(Bench(Store(str(tmp_path))), replace(spec, seed=seed)) for seed in range(4)]
+    members = {course.run.rows for course in courses}
+    claims = [course.privacy.claimed_epsilon for course in courses]
+    assert len(members) > 1 and all(claim is not None and claim <= 5 for claim in claims), "however many are in"
+    assert len({course.memory for course in courses}) == 1, "nor does its memory tell how many"
 
 
 def test_images_are_judged_by_classifiers_of_public_rows_and_exported_as_pictures(
@@ -266,7 +285,7 @@ def test_images_are_judged_by_classifiers_of_public_rows_and_exported_as_picture
     )
     assert floors["real"]["cross_agreement"][0] > 0.6 > floors["shuffled"]["cross_agreement"][0]
     made = torch.from_numpy(store.get(figures["synthetic"]).tensors()["rows"])
-    folder = save_rows(made, spec.experiment.source, tmp_path / "out", "# card\n")
+    folder = save_rows(made, (1, 8, 8), tmp_path / "out", "# card\n")
     assert torch.equal(load_file(folder / "synthetic.safetensors")["images"].flatten(1), made)
     pictures = sorted((folder / "images").glob("*.png"))
     assert len(pictures) == 60 and Image.open(pictures[7]).size == (8, 8)
@@ -292,11 +311,28 @@ def test_its_readers_are_told_of_it_and_of_nothing_else(
         "proven of one row more or less, all parties' parts of it together" in flowing
         and "up to fd 1000 and epsilon 50" in flowing
     )
+    assert "120 are synthesised" in flowing
+    assert (
+        re.search(r"fd over \d+ of them, which would be lower over as many", flowing)
+        and "the floor of fd" not in flowing
+    )
     for words in ("ε certified", "audited ε ≥, critics", "by round and party", "schema alone"):
         assert words in told["page"], words
     assert "central WGAN-GP, no " in (run / "report.html").read_text(), "a line of who has no place on the front"
     assert (run / "front.png").stat().st_size > 1000
     assert [line for line in told["terminal"].splitlines() if "is not written" in line or "is not whole" in line] == []
+
+
+def test_of_unlike_mechanisms_each_is_told_of(run: Path) -> None:
+    sweep = read_sweep(str(run))
+
+    def told(*names: str) -> str:
+        return proven(replace(sweep, plan=sweep.plan | {"mechanisms": dict(enumerate(names))}))
+
+    assert told("record", "record") == told("record") and told("none") == "infinite, for no mechanism is used"
+    assert told("none", "record", "published") == "; ".join(
+        f"{name}: {told(name)}" for name in ("record", "published", "none")
+    )
 
 
 def test_tensorboard_has_a_curve_for_every_party(run: Path) -> None:
@@ -347,14 +383,63 @@ def test_exported_rows_have_the_real_tables_schema(
     card = (folder / "README.md").read_text()
     row = replicates(run)["vflgan-0001", 0]
     assert f"| ε | {row['epsilon']:.1f}, proven |" in card and "Not covered: the protocol" in card
-    together = float(re.search(r"of all trainings of the run together it is ([\d.]+)", card)[1])  # type: ignore[index]
+    together = float(re.search(r"ε of the searched trials' trainings together is ([\d.]+)", card)[1])  # type: ignore[index]
     assert together > 2 * row["epsilon"] / math.sqrt(3), "several trainings cost more than one"
+    public, test = (len(wine_split) for name, wine_split in source("wine").read().items() if name != "private")
+    assert f"{public} public and {test} test rows, which were used without a mechanism" in card
+    assert "controls, which have no mechanism" in card and "no promise for a release" in card
+    assert "costs the ε of all" in card
     assert sorted(p.name for p in folder.iterdir()) == [
         "README.md",
         "schema.json",
         "synthetic.csv",
         "synthetic.parquet",
     ]
+
+
+def test_rows_are_told_by_the_schema_that_the_run_began_with(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by what lies in the folder today; a run that has not recorded it is refused where the files are others."""
+    moved, nowhere = tmp_path / "moved", str(tmp_path / "nowhere")
+    shutil.copytree(run, moved)
+    plan = json.loads((run / "plan.json").read_text())
+    plan["plan"] |= {"data": "table", "data_folder": nowhere}
+    (moved / "plan.json").write_text(json.dumps(plan))
+    for which, folder in ((run, "a"), (moved, "b")):
+        assert export([str(which), "vflgan-0001", "-o", str(tmp_path / folder)]) == 0
+    assert (tmp_path / "a" / "synthetic.csv").read_text() == (tmp_path / "b" / "synthetic.csv").read_text()
+    prepared = json.loads((moved / "prepared.json").read_text())
+    del prepared["rows"]["schema"]
+    (moved / "prepared.json").write_text(json.dumps(prepared))
+    capsys.readouterr()
+    assert export([str(moved), "vflgan-0001", "-o", str(tmp_path / "c")]) == 2
+    said = capsys.readouterr().err
+    assert f"the files of {nowhere}, which are no longer those that it began with" in said and said.count("\n") == 1
+    assert "--data-folder" not in said and not (tmp_path / "c").exists()
+
+
+def test_what_all_trainings_spend_is_unknown_where_one_left_nothing_and_infinite_where_one_proves_nothing(
+    run: Path, tmp_path: Path
+) -> None:
+    def cards_words(name: str, change: Callable[[Row], Row]) -> str:
+        changed = tmp_path / name
+        shutil.copytree(run, changed)
+        table = pq.read_table(run / "records" / "replicates")
+        lines = [change(row) if row["trial_id"] == "vflgan-0000" else row for row in table.to_pylist()]
+        shutil.rmtree(changed / "records" / "replicates")
+        (changed / "records" / "replicates").mkdir()
+        pq.write_table(pa.Table.from_pylist(lines, table.schema), changed / "records" / "replicates" / "all.parquet")
+        assert export([str(changed), "vflgan-0001", "-o", str(tmp_path / f"{name}-out")]) == 0
+        found = re.search(r"trainings together is ([^.]*)", (tmp_path / f"{name}-out" / "README.md").read_text())
+        assert found
+        return found[1]
+
+    failed = cards_words("failed", lambda row: row | {"state": "FAILED", "synthesizer": None})
+    assert failed == "not known: one has left no synthesizer, or its artifact was removed"
+    control = replicates(run)["control-central", 0]["synthesizer"]
+    bare = cards_words("bare", lambda row: row | {"synthesizer": control})
+    assert bare == "infinite: some are of a mechanism that proves none"
 
 
 def test_private_rows_are_not_exported(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -396,6 +481,11 @@ FOLDERS: dict[str, tuple[Change, str]] = {
     "one label": (lambda schema, lines: lines.__setitem__(slice(1, None), [x[:-1] + "1" for x in lines[1:]]), "have one label"),
     "a column that is not there": (
         lambda schema, lines: lines.__setitem__(0, "years,pay,sex,ill"), "no column 'age'"),
+    "a column twice": (
+        lambda schema, lines: lines.__setitem__(slice(None), [f"{x},{x.split(',')[0]}" for x in lines]),
+        "table.csv: column 'age' is there 2 times; keep one"),
+    "a header in Latin-1": (
+        lambda schema, lines: lines.__setitem__(0, "âge,pay,sex,ill"), "table.csv: its header is no UTF-8 text"),
     "a label that is a number": (_schema(label="age"), "label 'age' is no categorical column"),
     "a label that is not there": (_schema(label="x"), "label 'x' is no column"),
     "a column that two hold": (_schema(parties={"a": ["age", "ill"], "b": ["age", "pay", "sex"]}), "is held by 'a' and by 'b'"),
@@ -425,6 +515,8 @@ FLAGS: dict[str, tuple[list[str], str]] = {
     "a party called all": (["--party", "all=alcohol", "--party", "b=ash"], "party 'all'"),
     "no epsilon": (["--epsilon", "0"], "--epsilon 0.0: must be a positive, finite number"),
     "an epsilon without end": (["--epsilon", "inf"], "--epsilon inf"),
+    "an epsilon that nothing spends": (
+        ["--space", "vflgan_quality", "--epsilon", "3"], "no trial has a mechanism that spends it; add --mechanism record"),
     "a delta of one": (["--delta", "1"], "--delta 1.0: must be between 0 and 1"),
     "a delta of a row": (["--delta", "0.5"], "publishing a row counts as private"),
     "a mechanism that is none": (["--mechanism", "laplace"], "--mechanism laplace: unknown; known: none, published, record"),
@@ -473,7 +565,7 @@ def test_a_mistake_in_a_table_is_one_line(
     folder = nothing_written / "table"
     folder.mkdir()
     (folder / "schema.json").write_text(json.dumps(schema))
-    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    (folder / "table.csv").write_text("\n".join(lines) + "\n", encoding="latin-1")
     refused(["--data", "table", "--data-folder", str(folder)], said, capsys)
 
 
@@ -485,6 +577,8 @@ def test_a_table_of_ones_own_is_planned_as_its_schema_declares(
     (folder / "schema.json").write_text(json.dumps(SCHEMA))
     (folder / "table.csv").write_text("\n".join(LINES) + "\n")
     assert launch(["--space", TINY, "--data", "table", "--data-folder", "table", "--dry-run"]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "table (4 columns, 2 of them categorical" in said and "declared: 2 parties of 3, 3 numbers a row" in said
-    assert "split 60 : 20 : 20 into private, public and test" in said and "ε ≤ 100 at δ" in said
+    assert "split 60 : 20 : 20 into private, public and test" in said and "ε ≤ 50 at δ" in said
+    assert "private, public and test; to choose them give a file of each" in said
+    assert "of 36 private rows; 12 public and 12 test rows are used without a mechanism" in said

@@ -8,7 +8,7 @@ import pytest
 
 from search_spaces.vflgan_privacy import SPACE as PRIVACY
 from search_spaces.vflgan_quality import SPACE as QUALITY
-from sweep.federated.question import check, mechanism_of, under
+from sweep.federated.question import check, mechanism_of, under, wanted_epsilon
 from sweep.space import Choice, SearchSpace
 from trainables.federated.recipes import recipe
 
@@ -47,6 +47,7 @@ def test_a_mechanism_brings_the_settings_that_it_has() -> None:
     assert all("clip_norm" not in point for point in claimed.arms[0].start_points)
     small = {p.name: p for p in under(PRIVACY, "", 1.0).arms[0].parameters}["target_epsilon"]
     assert (small.low, small.high) == (0.1, 1.0), "a range that begins above the ε wanted begins at a tenth of it"
+    assert under(PRIVACY, "", 300.0) == under(PRIVACY, ""), "the question's own ε, which is smaller, holds"
     bare = under(PRIVACY, "none", 10.0)
     assert "target_epsilon" not in {p.name for p in bare.arms[0].parameters} and "target_epsilon" not in bare.shared
     with pytest.raises(Exception, match="proves no epsilon"):
@@ -58,3 +59,19 @@ def test_what_is_held_tells_questions_apart() -> None:
     assert under(QUALITY, "published", 10.0).fingerprint() != QUALITY.fingerprint()
     arms = tuple(dataclasses.replace(arm, held={}) for arm in QUALITY.arms)
     assert dataclasses.replace(QUALITY, arms=arms).fingerprint() != QUALITY.fingerprint()
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 10.0, 50.0])
+def test_points_that_a_search_begins_with_stay_unlike_under_a_smaller_epsilon(epsilon: float) -> None:
+    for arm in under(PRIVACY, "", epsilon).arms:
+        own = {p.name: p for p in arm.parameters}["target_epsilon"]
+        first, second, third = (point["target_epsilon"] for point in arm.start_points)
+        assert own.low <= third < second < first == epsilon == own.high
+
+
+def test_a_question_without_an_epsilon_wants_100_and_its_own_smaller_one_is_never_raised() -> None:
+    assert wanted_epsilon(under(QUALITY, "record")) == wanted_epsilon(under(PRIVACY, "")) == 100.0
+    held = tuple(dataclasses.replace(arm, held=arm.held | {"target_epsilon": 2.0}) for arm in QUALITY.arms)
+    small = dataclasses.replace(QUALITY, arms=held)
+    for given, wanted in ((None, 2.0), (100.0, 2.0), (1.0, 1.0)):
+        assert wanted_epsilon(under(small, "record", given)) == wanted

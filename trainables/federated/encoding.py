@@ -42,6 +42,8 @@ def decode(schema: Schema, rows: torch.Tensor) -> pa.Table:
 
 def _encode(column: Column, values: pa.ChunkedArray) -> np.ndarray:
     if isinstance(column, Categorical):
+        if pa.types.is_nested(values.type):
+            raise ValueError(f"column {column.name!r}: its values are {values.type}, and no categories")
         return _one_hot(column, values.to_pylist())
     numbers = _numbers(column, values)
     if isinstance(column, Standardised):
@@ -61,7 +63,7 @@ def _numbers(column: Column, values: pa.ChunkedArray) -> np.ndarray:
     """(N,) float64, all of them finite."""
     try:
         numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False) if len(values) else np.zeros(0)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"column {column.name!r}: its values are no numbers ({error})") from None
     missing = np.flatnonzero(np.isnan(numbers))
     if len(missing):

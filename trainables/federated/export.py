@@ -15,17 +15,17 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from trainables.federated.encoding import decode
-from trainables.federated.sources import Source
+from trainables.federated.schema import Schema
 from trainables.federated.table_files import write
 
 TABLE, IMAGES = "synthetic", "images"
 
 
-def save_rows(rows: torch.Tensor, source: Source, folder: Path, card: str) -> Path:
+def save_rows(rows: torch.Tensor, form: Schema | tuple[int, int, int], folder: Path, card: str) -> Path:
     """Save rows (n, d) in a new folder, which is returned, with a README. ValueError where the folder is taken.
 
-    Of a table ``synthetic.csv``, ``synthetic.parquet`` and ``schema.json``; of images ``images/00000.png`` … and
-    ``synthetic.safetensors`` (n, C, H, W) in [-1, 1].
+    `form` is what they are: a table's schema, or images' (C, H, W). Of a table ``synthetic.csv``, ``synthetic.parquet`` and
+    ``schema.json``; of images ``images/00000.png`` … and ``synthetic.safetensors`` (n, C, H, W) in [-1, 1].
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder}: exists and is not an empty folder; rows are saved in one of their own")
@@ -33,14 +33,13 @@ def save_rows(rows: torch.Tensor, source: Source, folder: Path, card: str) -> Pa
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as half:  # it is whole or is not there
         whole = Path(half) / folder.name
         whole.mkdir()
-        if source.schema:
-            table = decode(source.schema, rows)
+        if isinstance(form, Schema):
+            table = decode(form, rows)
             for suffix in (".csv", ".parquet"):
                 write(whole / f"{TABLE}{suffix}", table)
-            (whole / "schema.json").write_text(json.dumps(source.schema.to_json(), indent=2) + "\n", encoding="utf-8")
+            (whole / "schema.json").write_text(json.dumps(form.to_json(), indent=2) + "\n", encoding="utf-8")
         else:
-            assert source.shape
-            save_pictures(rows.unflatten(1, source.shape), whole)
+            save_pictures(rows.unflatten(1, form), whole)
         (whole / "README.md").write_text(card, encoding="utf-8")
         whole.replace(folder)
     return folder

@@ -1,7 +1,7 @@
 """What a trial says of the rows it synthesised, of the privacy they cost, and of what audits find.
 
-Rows are held against public ones, so that whoever chooses by these figures spends no privacy; the figures of which that is not
-true say so.
+Rows are held against public ones: these figures look at no private row again, and those of which that is not true say so. A choice
+among trials by them is post-processing of all these trials together, at the ε of all.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ FIGURES = (
     ),
     Figure(
         "training_memory",
-        description="weights, moments and averages of critics and generators while they train, and the parties' rows",
+        description="weights, moments and averages of critics and generators while they train, and the parties' rows, as many as "
+        "are expected",
         unit="MiB",
         direction="minimise",
         over="training",

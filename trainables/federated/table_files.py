@@ -40,11 +40,16 @@ def read(path: Path, schema: Schema) -> pa.Table:
             options = pacsv.ParseOptions(delimiter=_delimiter(path, schema))
             texts = pacsv.ConvertOptions(column_types={name: pa.string() for name in schema.names})
             table = pacsv.read_csv(path, parse_options=options, convert_options=texts)
-    except (OSError, pa.ArrowInvalid) as error:
+        has = table.column_names
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: its header is no UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"{path}: it cannot be read as a table: {' '.join(str(error).split())}") from error
     for name in schema.names:
-        if name not in table.column_names:
-            raise ValueError(f"{path}: no column {name!r}; it has {', '.join(map(repr, table.column_names))}")
+        if name not in has:
+            raise ValueError(f"{path}: no column {name!r}; it has {', '.join(map(repr, has))}")
+        if has.count(name) > 1:
+            raise ValueError(f"{path}: column {name!r} is there {has.count(name)} times; keep one of them")
     if path.suffix == ".parquet":
         return table.select(schema.names)
     try:

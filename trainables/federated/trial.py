@@ -93,7 +93,7 @@ class Pipeline(pipeline.Pipeline):
             point = {"party": party, "round": step, "metric": "fd", "value": value, "lower": None, "upper": None}
             if party == ALL and error is not None:
                 point |= {"lower": max(0.0, value - TWO_SIDED * error), "upper": value + TWO_SIDED * error}
-            points.append(point | {"samples": self.spec.samples, "artifact": key})
+            points.append(point | {"samples": self._rows(), "artifact": key})
         return points
 
     def _dependencies(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Pipeline(pipeline.Pipeline):
         partition = self.bench.store.get(partition_key(spec)).facts
         found: dict[str, Any] = {
             "seed": spec.seed,
-            "synthetic_rows": spec.samples,
+            "synthetic_rows": self._rows(),
             "split": experiment.source.split,
             "canaries": partition["canaries"],
             "delta": experiment.delta_of(partition["expected_rows"]),
@@ -117,6 +117,13 @@ class Pipeline(pipeline.Pipeline):
             "device": experiment.device_name,
         }
         return found
+
+    def _rows(self) -> int:
+        """How many rows figures are over: fewer than were asked for where private rows stand in their place and are fewer."""
+        if self.spec.trained:
+            return self.spec.samples
+        rows: int = self.bench.store.get(synthetic_key(self.spec)).facts["rows"]
+        return rows
 
     def _accountant(self) -> str | None:
         if not self.spec.trained:

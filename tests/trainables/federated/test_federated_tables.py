@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,9 @@ def changed(name: str, values: list[object]) -> pa.Table:
         (changed("age", [0, 25, 101, 51]), "row 3, column 'age': 101 lies outside 0 … 100; widen the schema's bounds"),
         (changed("share", [0.0, 0.5, 1.0, -0.25]), "row 4, column 'share': -0.25 lies outside 0 … 1"),
         (changed("pay", ["a", "b", "c", "d"]), "column 'pay': its values are no numbers"),
+        (changed("pay", [date(2026, 1, day) for day in (1, 2, 3, 4)]), "column 'pay': its values are no numbers"),
+        (changed("pay", [datetime(2026, 1, day) for day in (1, 2, 3, 4)]), "column 'pay': its values are no numbers"),
+        (changed("job", [["clerk"], ["none"], [], []]), "column 'job': its values are list<.*>, and no categories"),
         (TABLE.drop_columns(["pay"]), "the table has no column 'pay'; it has 'age', 'job', 'score', 'share'"),
     ],
 )

@@ -22,52 +22,52 @@ SHARE = 0.25  # of the pool, at most
 class Canaries:
     """A pool's canaries: the rows themselves (m, d), and which are `included` (m,) bool; `members` (N, d) are trained on.
 
-    `expected` is how many members there are on average: how many there are is part of the coin's secret.
+    `expected` is how many members there are on average: how many there are is part of the coin's secret. `fewest` are in whatever
+    the coins say.
     """
 
     rows: torch.Tensor
     included: np.ndarray
     members: torch.Tensor
     expected: int
+    fewest: int
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def strangers(self) -> torch.Tensor:
-        """The canaries that are not trained on."""
-        return self.rows[torch.from_numpy(~self.included)]
 
 
 def draw(pool: torch.Tensor, parties: Parties, seed: int, kind: str = "rows", most: int = MOST) -> Canaries:
     """Canaries of a pool (n, d), chosen and tossed by streams of the seed: `most`, or a quarter of the pool.
 
-    ``crossed`` canaries are made of two rows, the first party's part of one, which leaves the pool, and the others' of the next: no
-    marginal explains them, so that whoever judges rows whole has to memorise them; they cost quality. A stranger is a row that no
+    ``crossed`` canaries are made of two rows, the first party's part of one and the others' of the other: no marginal explains
+    them, so that whoever judges rows whole has to memorise them. Both rows leave the pool and are in no other canary, for ε is of
+    one training row, and nobody may be in two; that costs quality. A stranger is a row that no
     member equals: rows that the pool has twice are always in, and a crossed one that equals a row of the pool or another crossed
     one, as may be where columns have few values, is no canary. ValueError where the pool is too small for two.
     """
     if kind not in KINDS:
         raise ValueError(f"canaries {kind!r} are none of {', '.join(KINDS)}")
     order = np.random.default_rng(stream(seed, "canaries")).permutation(_single(pool))
+    made_of = order[:, None]  # by canary, the numbers of its rows in the pool
     rows = pool[torch.from_numpy(order)]
     if kind == "crossed":
-        parts = parties.split(rows)
-        rows = parties.join([parts[0], *(part.roll(-1, dims=0) for part in parts[1:])])
+        made_of = order[: len(order) // 2 * 2].reshape(-1, 2)
+        first, second = (parties.split(pool[torch.from_numpy(numbers)]) for numbers in made_of.T.copy())
+        rows = parties.join([first[0], *second[1:]])
         unlike = _single(torch.cat([rows, pool]))
         fresh = unlike[unlike < len(rows)]  # in order
-        rows, order = rows[torch.from_numpy(fresh)], order[fresh]
+        rows, made_of = rows[torch.from_numpy(fresh)], made_of[fresh]
     number = min(most, int(SHARE * len(pool)), len(rows))
     if number < 2:
         which = "of them" if kind == "rows" else "of them, crossed,"
         raise ValueError(
             f"a pool of {len(pool)} rows, {len(rows)} {which} unlike all others, has no canaries; give more rows"
         )
-    rows, order = rows[:number], order[:number]
+    rows = rows[:number]
     included = np.random.default_rng(stream(seed, "coin")).random(number) < 0.5
-    others = np.setdiff1d(np.arange(len(pool)), order)
+    others = np.setdiff1d(np.arange(len(pool)), made_of[:number])
     members = torch.cat([pool[torch.from_numpy(others)], rows[torch.from_numpy(included)]])
-    return Canaries(rows, included, members, len(others) + number // 2)
+    return Canaries(rows, included, members, len(others) + number // 2, len(others))
 
 
 def _single(rows: torch.Tensor) -> np.ndarray:

@@ -76,13 +76,6 @@ def effective_interval(
     return low, high
 
 
-def true_positives_at(members: np.ndarray, strangers: np.ndarray, false_positives: float) -> int:
-    """How many members score above all but the best `false_positives` share of the strangers, rounded down."""
-    allowed = int(false_positives * len(strangers))
-    threshold = np.sort(strangers)[::-1][allowed]
-    return int((members > threshold).sum())
-
-
 def _variance(values: np.ndarray) -> float:
     """Of their mean."""
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.25

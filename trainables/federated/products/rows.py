@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from trainables.federated.experiment import Experiment
@@ -17,13 +19,18 @@ def rows_key(experiment: Experiment) -> str:
 
 
 def make_rows(experiment: Experiment) -> Artifact:
-    """Every split's rows and labels, and how many there are. ValueError where a split has too few, or no two labels."""
+    """Every split's rows and labels, how many there are, and the schema or shape that tells what a row is.
+
+    ValueError where a split has too few, or no two labels.
+    """
     store, key = Store(experiment.store), rows_key(experiment)
     if artifact := store.whole(key):
         return artifact
     splits = experiment.source.read()
     check_splits(experiment, splits)
-    facts = {f"{name}_rows": len(split) for name, split in splits.items()}
+    source = experiment.source
+    facts: dict[str, Any] = {f"{name}_rows": len(split) for name, split in splits.items()}
+    facts |= {"schema": source.schema.to_json() if source.schema else None, "shape": source.shape}
     return store.put(key, "rows", facts, tensors_of(splits))
 
 

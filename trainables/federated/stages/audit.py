@@ -13,7 +13,7 @@ from trainables.federated.audits.one_run import Run, views
 from trainables.federated.audits.scores import Features, critics, nearest, server_alone
 from trainables.federated.experiment import TrialSpec
 from trainables.federated.products.judge import feature_inputs, features_of
-from trainables.federated.stages.partition import partition_key
+from trainables.federated.stages.partition import canaries_of, partition_key
 from trainables.federated.stages.synthesise import synthetic_key, synthetic_rows
 from trainables.federated.stages.training import load_synthesizer, synthesizer_key
 from trainables.federated.workbench import Bench
@@ -69,8 +69,11 @@ def audited(bench: Bench, spec: TrialSpec) -> dict[str, Any]:
 
 
 def scores_of(bench: Bench, spec: TrialSpec, canaries: torch.Tensor) -> dict[str, dict[str, np.ndarray]]:
-    """By view and name, membership scores (m,) of canaries (m, d), the view's first one foremost."""
-    rows = synthetic_rows(bench, spec)
+    """By view and name, membership scores (m,) of canaries (m, d), the view's first one foremost.
+
+    Of private rows themselves all are published, though figures are over some of them.
+    """
+    rows = synthetic_rows(bench, spec) if spec.trained else canaries_of(bench, spec).members
     by_view: dict[str, dict[str, np.ndarray]] = {PUBLISHED: {ROWS: nearest(canaries, rows)}}
     if spec.experiment.source.shape:
         by_view[PUBLISHED][FEATURES] = nearest(canaries, rows, _tensors(features_of(bench, spec.experiment)))

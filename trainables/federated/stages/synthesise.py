@@ -34,7 +34,9 @@ class SynthesiseStage:
             if spec.trained:
                 self.rows = synthesise(load_synthesizer(self.bench, spec), spec.samples, seed, spec.experiment.device)
             else:
-                self.rows = drawn(canaries_of(self.bench, spec).members, spec.samples, seed)
+                # No more than are in whatever the coins say: how many there are is the coins' secret.
+                canaries = canaries_of(self.bench, spec)
+                self.rows = drawn(canaries.members, min(spec.samples, canaries.fewest), seed)
         return True
 
     def save_partial(self) -> None:

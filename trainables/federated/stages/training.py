@@ -28,6 +28,7 @@ from trainables.sampling.seeds import stream
 from trainables.store import Artifact, artifact_key, code_version
 
 MIB = 2**20
+FLOAT32 = 4  # bytes
 
 
 def training_key(spec: TrialSpec) -> str:
@@ -63,12 +64,13 @@ class Course:
         recipe, canaries = spec.recipe, canaries_of(self.bench, spec)
         synthesizer = recipe.begin(experiment.source.parties, spec.seed)
         groups = len(synthesizer.critics.groups)
-        delta = experiment.delta_of(canaries.expected)
-        plan = Plan(canaries.expected, recipe.schedule.batch, recipe.schedule.steps, groups, delta)
+        delta, mechanism = experiment.delta_of(canaries.expected), MECHANISMS[recipe.mechanism]
+        rows = canaries.expected if mechanism.poisson else len(canaries.members)  # as what is spent is told of
+        plan = Plan(rows, recipe.schedule.batch, recipe.schedule.steps, groups, delta)
         return Training(
             synthesizer,
             canaries.members,
-            MECHANISMS[recipe.mechanism],
+            mechanism,
             recipe.mechanism_settings(plan),
             recipe.schedule,
             stream(spec.seed, "training", self.key),  # another table, by its key, has noise of its own
@@ -92,9 +94,9 @@ class Course:
 
     @property
     def memory(self) -> float:
-        """MiB of the training's state and of the parties' rows."""
-        tensors = [*self.run.state().values(), *self.run.parts]
-        return sum(tensor.nbytes for tensor in tensors) / MIB
+        """MiB of the training's state and of as many rows as are expected: how many there are is a secret of the coins."""
+        rows = self.run.expected_rows * self.spec.experiment.source.parties.width * FLOAT32
+        return (sum(tensor.nbytes for tensor in self.run.state().values()) + rows) / MIB
 
     def save(self) -> None:
         """Leave the checkpoint, unless it is there."""

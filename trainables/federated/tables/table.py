@@ -98,7 +98,11 @@ def _files(place: Path) -> dict[str, Path]:
 
 
 def _split_words(files: Mapping[str, Path]) -> str:
-    return ", split 60 : 20 : 20 into private, public and test" if WHOLE in files else ""
+    return (
+        ", split 60 : 20 : 20 into private, public and test; to choose them give a file of each"
+        if WHOLE in files
+        else ""
+    )
 
 
 def _rows(files: Mapping[str, Path], schema: Schema) -> dict[str, pa.Table]:

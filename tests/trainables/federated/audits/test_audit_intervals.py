@@ -12,7 +12,6 @@ from trainables.federated.audits.intervals import (
     binomial,
     clustered_interval,
     epsilon_of_rates,
-    true_positives_at,
 )
 
 
@@ -91,9 +90,3 @@ def test_guesses_in_clusters_are_worth_as_many_as_there_are_clusters_of_one_mind
     assert widths[1] == pytest.approx(2**0.5 * widths[0], rel=0.12)
     assert clustered_interval(np.full(30, 2), 2) == binomial(30, 30), "all right: as many as there are clusters"
     assert clustered_interval(np.array([0, 2]), 2)[0] < 0.1
-
-
-def test_true_positives_are_counted_above_the_strangers_threshold() -> None:
-    strangers = np.arange(100.0)
-    assert true_positives_at(np.array([93.0, 94.0, 94.5, 200.0]), strangers, 0.05) == 2  # above the sixth best, 94
-    assert true_positives_at(strangers, strangers, 0.0) == 0

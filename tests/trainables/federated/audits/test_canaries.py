@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import parties_of, rows_of
 
-from trainables.federated.audits.canaries import draw
+from trainables.federated.audits.canaries import Canaries, draw
 
 PARTIES = parties_of(2)
 
@@ -16,17 +16,23 @@ def as_set(rows: torch.Tensor) -> set[tuple[float, ...]]:
     return {tuple(row) for row in rows.tolist()}
 
 
+def strangers_of(drawn: Canaries) -> torch.Tensor:
+    """The canaries that are not trained on."""
+    return drawn.rows[torch.from_numpy(~drawn.included)]
+
+
 @pytest.mark.parametrize("kind", ["rows", "crossed"])
 def test_members_and_strangers_are_disjoint_and_the_rest_of_the_pool_is_always_in(kind: str) -> None:
     pool = rows_of(400, PARTIES)
     drawn = draw(pool, PARTIES, 0, kind)
-    assert len(drawn) == 100 == len(drawn.included) and drawn.expected == 350
-    members, strangers = as_set(drawn.members), as_set(drawn.strangers)
-    assert len(members) == len(drawn.members) == 300 + drawn.included.sum()
+    always = 300 if kind == "rows" else 200
+    assert len(drawn) == 100 == len(drawn.included) and (drawn.fewest, drawn.expected) == (always, always + 50)
+    members, strangers = as_set(drawn.members), as_set(strangers_of(drawn))
+    assert len(members) == len(drawn.members) == always + drawn.included.sum()
     assert len(strangers) == 100 - drawn.included.sum()
     assert not members & strangers and members | strangers == (as_set(drawn.rows) | members)
     assert as_set(drawn.rows[torch.from_numpy(drawn.included)]) <= members
-    assert len(as_set(pool) & members) == (300 if kind == "crossed" else len(members))
+    assert len(as_set(pool) & members) == (always if kind == "crossed" else len(members))
 
 
 def test_a_row_that_the_pool_has_twice_is_no_canary() -> None:
@@ -35,16 +41,23 @@ def test_a_row_that_the_pool_has_twice_is_no_canary() -> None:
     for seed in range(5):
         drawn = draw(torch.cat([twice, once, twice]), PARTIES, seed, most=40)
         assert as_set(drawn.rows) <= as_set(once)
-        assert not as_set(drawn.members) & as_set(drawn.strangers)
+        assert not as_set(drawn.members) & as_set(strangers_of(drawn))
         assert len(drawn.members) == 75 + drawn.included.sum()
 
 
 def test_crossed_canaries_are_made_of_two_rows_and_of_none() -> None:
-    pool = rows_of(400, PARTIES)
-    plain, crossed = draw(pool, PARTIES, 0), draw(pool, PARTIES, 0, "crossed")
-    (a, b), (c, d) = PARTIES.split(plain.rows), PARTIES.split(crossed.rows)
-    assert torch.equal(a, c) and torch.equal(b[1:], d[:-1]) and not torch.equal(b, d)
-    assert tuple(d[-1].tolist()) in as_set(PARTIES.split(pool)[1])
+    """And nobody is in two rows that may be trained on: ε is of one row."""
+    pool = rows_of(401, PARTIES)
+    crossed = draw(pool, PARTIES, 0, "crossed")
+    own = [[tuple(row) for row in part.tolist()] for part in PARTIES.split(pool)]
+    whose = [
+        [own[party].index(tuple(row)) for party, row in enumerate(parts)]
+        for parts in zip(*(part.tolist() for part in PARTIES.split(crossed.rows)), strict=True)
+    ]
+    assert all(first != second for first, second in whose)
+    others = [place for place, row in enumerate(map(tuple, pool.tolist())) if row in as_set(crossed.members)]
+    in_rows = [*(place for pair in whose for place in pair), *others]
+    assert len(in_rows) == len(set(in_rows)) == len(pool)
     assert not as_set(crossed.rows) & as_set(pool)
 
 
@@ -56,10 +69,10 @@ def test_no_crossed_canary_equals_a_row_of_the_pool_or_another() -> None:
     pool[:60, 3] = torch.arange(60) % 30  # and sixty rows have what sets half of them apart
     for seed in range(8):
         drawn = draw(pool, PARTIES, seed, "crossed", most=10)
-        rows, strangers = as_set(drawn.rows), as_set(drawn.strangers)
+        rows, strangers = as_set(drawn.rows), as_set(strangers_of(drawn))
         assert len(rows) == len(drawn) == 10 and not rows & as_set(pool)
         assert not as_set(drawn.members) & strangers
-        assert len(drawn.members) == 140 + drawn.included.sum()
+        assert len(drawn.members) == len(pool) - 20 + drawn.included.sum()
     with pytest.raises(ValueError, match="a pool of 30 rows, 0 of them, crossed, unlike all others"):
         a = torch.arange(30.0)[:, None] % 2
         draw(torch.cat([a, a, a, a, a, a, a, a], dim=1), PARTIES, 0, "crossed")
