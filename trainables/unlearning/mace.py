@@ -100,6 +100,7 @@ class Erasure(FineTuning):
         factors = [weight for name, weight in model.named_parameters() if is_factor(name)]
         how = settings.attention_optimisation(len(self.concepts))
         super().__init__(model, None, how, seed, problem.device, factors, gradient=_look_away)  # type: ignore[arg-type]
+        self.keep_exact(model.parameters())  # W' is fused in float32, and what `meta` trains afterwards must be so
         self.first = [factor.detach().clone() for factor in factors]
         decay = settings.attention_decay
         self.optimiser = torch.optim.AdamW([self.flat.vector], how.learning_rate, weight_decay=decay)
@@ -153,10 +154,11 @@ def _look_away(run: FineTuning) -> torch.Tensor:
     settings, generator = run.settings, run.generator
     images = run.images(run.step // settings.attention_steps).draw(settings.attention_batch, generator)
     noised = add_noise(run.problem.schedule, images.images, generator, focal_timesteps)
-    with run.device.autocast(), looked_at(run.model, run.positions[images.conditions]) as looking:
-        predict(run.model, noised.images, noised.timesteps, images.conditions)
-        loss = looking.norms()
-    loss.backward()
+    with looked_at(run.model, run.positions[images.conditions]) as looking:
+        with run.device.autocast():
+            predict(run.model, noised.images, noised.timesteps, images.conditions)
+            loss = looking.norms()
+        loss.backward()  # under checkpointing it runs the attentions again, by the processors that they ran by
     return loss.detach()
 
 
