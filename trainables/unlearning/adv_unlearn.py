@@ -28,7 +28,7 @@ from trainables.denoisers.live_prompts import LivePrompts, TextEncoders, told, w
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import predict
 from trainables.fine_tuning import FineTuning, Optimisation
-from trainables.unlearning import CLASSES, MethodSettings, Problem, register_run
+from trainables.unlearning import CLASSES, Footprint, MethodSettings, Problem, register_run
 from trainables.unlearning._partial_denoising import partly_denoised
 from trainables.unlearning._text_encoder import EncoderRun
 
@@ -73,10 +73,17 @@ class AdvUnlearn(MethodSettings):
         return Optimisation(self.learning_rate, self.steps, grad_clip=self.grad_clip)
 
 
+def footprint(settings: AdvUnlearn) -> Footprint:
+    """θ₀ as it is; the backward passes of what is erased and of what stays come one after the other."""
+    images = max(settings.batch, settings.retain_batch if settings.retain_weight else 0)
+    return Footprint(exact=True, images=images, trains_encoders=True)
+
+
 @register_run(
     "adv_unlearn",
     AdvUnlearn,
     refuses={CLASSES: "trains the text encoder, which a class-conditional model has none of"},
+    footprint=footprint,
 )
 def begin(model: TextUNet, problem: Problem, settings: AdvUnlearn, seed: int) -> EncoderRun:
     """The run; ValueError where the model's text encoders are not there."""
