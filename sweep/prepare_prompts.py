@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -135,9 +136,7 @@ def _rows(protocol: Protocol, args: argparse.Namespace) -> Iterator[Row]:
     elif protocol.kind == SETS:
         yield from _of_sets(file, protocol)
     elif protocol.kind == LABELLED:
-        for line, column in _read(file):
-            concept = line[_column(line, CONCEPTS)]
-            yield Row(line[column], "forget" if concept == args.target else "retain", concept)
+        yield from _of_concepts(file, args.target, args.anchor)
     else:
         yield from _of_labels(file, protocol, args.target, args.anchor)
     if args.keep:
@@ -172,6 +171,26 @@ def _of_sets(file: Path, protocol: Protocol) -> Iterator[Row]:
                 f"the set {which!r} is none of {', '.join(SETS_OF)}; a column set says which a prompt is of"
             )
         yield Row(line[column], SETS_OF[which], protocol.concept if SETS_OF[which] == "forget" else "")
+
+
+def _of_concepts(file: Path, target: str, anchor: str) -> Iterator[Row]:
+    """The list's prompts; for a forgotten one stands that which has the anchor's label in place of its own."""
+    prompts = [(line[column], line[_column(line, CONCEPTS)]) for line, column in _read(file)]
+    concepts = dict(reversed(prompts))  # of a prompt that is there twice the first counts
+    if anchor and anchor not in concepts.values():
+        raise UsageError(f"--anchor {anchor}: no prompt of {file} asks for it")
+    if anchor and anchor == target:
+        raise UsageError(f"--anchor {anchor}: is what is forgotten; name another label, or none")
+    for prompt, concept in prompts:
+        if concept != target:
+            yield Row(prompt, "retain", concept)
+            continue
+        stand_in = re.sub(rf"\b{re.escape(target)}\b", lambda _: anchor, prompt, flags=re.IGNORECASE) if anchor else ""
+        if anchor and concepts.get(stand_in) != anchor:
+            raise UsageError(
+                f"--anchor {anchor}: for {prompt!r} no prompt of {file} asks for it in the same words; add one, or leave --anchor out"
+            )
+        yield Row(prompt, "forget", concept, anchor=stand_in)
 
 
 def _of_labels(file: Path, protocol: Protocol, target: str, anchor: str) -> Iterator[Row]:

@@ -110,6 +110,14 @@ def test_a_list_becomes_a_folder_that_the_data_set_reads(
         assert forgetting.facet == "style"
 
 
+def test_for_a_prompt_stands_the_one_that_names_the_anchor_in_its_place() -> None:
+    Path("list.csv").write_text("prompt,class\na photo of a Church,church\na photo of a tench,tench\na tench,tench\n")
+    words = ["out", "--from", "list.csv", "--protocol", "rece-object", "--target", "church", "--anchor", "tench"]
+    assert prepare_prompts.main(words) == 0
+    rows = table(Path("out/prompts.csv"))
+    assert [row["anchor"] for row in rows] == ["a photo of a tench", "", ""]
+
+
 BAD: dict[str, tuple[list[str], str]] = {
     "an unknown protocol": (
         ["--from", "nudity.csv", "--protocol", "unlearndiffatk"],
@@ -132,6 +140,18 @@ BAD: dict[str, tuple[list[str], str]] = {
     "a target that no prompt asks for": (
         ["--from", "imagenette.csv", "--protocol", "rece-object", "--target", "cat"],
         "no prompt asks for cat",
+    ),
+    "an anchor that no prompt asks for": (
+        ["--from", "imagenette.csv", "--protocol", "rece-object", "--target", "church", "--anchor", "cat"],
+        "--anchor cat: no prompt of imagenette.csv asks for it",
+    ),
+    "an anchor without a prompt in the same words": (
+        ["--from", "imagenette.csv", "--protocol", "revival", "--target", "church", "--anchor", "tench"],
+        "--anchor tench: for 'a photo of a church' no prompt of imagenette.csv asks for it in the same words",
+    ),
+    "an anchor that is forgotten": (
+        ["--from", "imagenette.csv", "--protocol", "revival", "--target", "church", "--anchor", "church"],
+        "--anchor church: is what is forgotten",
     ),
     "a target where there is one concept": (
         ["--from", "sets.csv", "--protocol", "meta-unlearning", "--target", "x"],

@@ -6,7 +6,7 @@
 
 φ is the text encoder, which alone trains; the U-Net stays θ₀, and prompts without φ are those of θ₀'s own table. δ are the
 embeddings of `prefix` words before the prompt; z_t is partly denoised by θ₀ under the prompt that it is used with, and t
-drawn anew for every step of the attack. For the first `warmup` steps c_adv is c_f itself. What is made is a table of the
+drawn anew for every step of the attack. Until the first attack after `warmup` steps c_adv is c_f itself. What is made is a table of the
 prompts, and the text encoder, that the U-Net is told from then on; the U-Net's own weights are as they were.
 
 Public code never clears the gradient of δ, so that the steps of one attack add up; here each step has its own, and φ gets
@@ -117,7 +117,7 @@ class Adversarial:
         conditional, unconditional = self._base(x_t, t)
         target = unconditional - settings.negative_guidance * (conditional - unconditional)
         with run.device.autocast():
-            erase = F.mse_loss(self._told(run.model, x_t, t, adversarial=run.step >= settings.warmup), target)
+            erase = F.mse_loss(self._told(run.model, x_t, t, adversarial=self.found), target)
         erase.backward()
         loss = erase.detach()
         if settings.retain_weight:

@@ -126,6 +126,15 @@ def test_losses_and_the_text_encoder_are_those_of_a_literal_loop() -> None:
     assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), told_model().parameters(), strict=True))
 
 
+def test_the_prompt_is_its_own_until_the_first_attack_after_the_warm_up() -> None:
+    """The steps between both have no words to put before it: they are those of a longer warm-up."""
+    soon, late = (begin(attack_every=3, warmup=warmup, steps=4) for warmup in (1, 3))
+    for run in (soon, late):
+        assert run.advance(4)
+    ends = soon.state(), late.state()
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
 def test_it_goes_on_from_a_checkpoint_between_two_attacks() -> None:
     whole, half, rest = (begin(seed, attack_every=3, steps=4) for seed in (5, 5, 9))
     assert whole.advance(4) and half.advance(2)
