@@ -188,7 +188,8 @@ def _of_concepts(file: Path, target: str, anchor: str) -> Iterator[Row]:
         stand_in = re.sub(rf"\b{re.escape(target)}\b", lambda _: anchor, prompt, flags=re.IGNORECASE) if anchor else ""
         if anchor and concepts.get(stand_in) != anchor:
             raise UsageError(
-                f"--anchor {anchor}: for {prompt!r} no prompt of {file} asks for it in the same words; add one, or leave --anchor out"
+                f"--anchor {anchor}: for {prompt!r} no prompt of {file} asks for it in the same words; "
+                "add one, or leave --anchor out"
             )
         yield Row(prompt, "forget", concept, anchor=stand_in)
 

@@ -6,8 +6,8 @@
 
 φ is the text encoder, which alone trains; the U-Net stays θ₀, and prompts without φ are those of θ₀'s own table. δ are the
 embeddings of `prefix` words before the prompt; z_t is partly denoised by θ₀ under the prompt that it is used with, and t
-drawn anew for every step of the attack. Until the first attack after `warmup` steps c_adv is c_f itself. What is made is a table of the
-prompts, and the text encoder, that the U-Net is told from then on; the U-Net's own weights are as they were.
+drawn anew for every step of the attack. Until the first attack after `warmup` steps c_adv is c_f itself. What is made is a
+table of the prompts, and the text encoder, that the U-Net is told from then on; the U-Net's own weights are as they were.
 
 Public code never clears the gradient of δ, so that the steps of one attack add up; here each step has its own, and φ gets
 none of the attack's. It takes δ up where the last attack left it (`attack_begins` "latest"), J = 30 steps at 1e-3, k = 1 word
