@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sweep.relearning.setup import Setup
 
 COLUMNS = ("prompt", "role", "concept", "style", "anchor")
+DRAWN = "train"  # the folder of the images that --draw makes
 TEXTS = ("prompt", "caption", "text")  # what a column of prompts may be called
 CONCEPTS = ("concept", "class", "object")  # what one of what they ask for may be
 SETS_OF = {"hrm": "forget", "tgt": "related", "irt": "unrelated"}  # Meta-Unlearning's names
@@ -71,7 +73,11 @@ def parser() -> Parser:
         epilog=EPILOG.format(lists=lists),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("folder", metavar="OUT", help="a new folder to make; one that holds files is refused")
+    p.add_argument(
+        "folder",
+        metavar="OUT",
+        help="a new folder to make; one that holds files is refused, but for what --draw has begun",
+    )
     p.add_argument(
         "--from", dest="list", required=True, metavar="FILE", help="your copy of the list, a CSV with a header"
     )
@@ -100,8 +106,6 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     protocol, folder = protocols.named(args.protocol), Path(args.folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: exists and is not an empty folder; prompts are made in one of their own")
     for option, given in (("--images", args.images), ("--artifacts", args.artifacts)):
         if given and not args.draw:
             raise UsageError(f"{option} {given}: is of the images that --draw makes; name a pipeline with it")
@@ -112,7 +116,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from None
     _check(rows, protocol, args)
-    _write(folder, rows, protocol, args, dropped)
+    files = _files(rows, protocol, args, dropped)
+    if not (args.draw and _begun(folder, files)):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder}: exists and is not an empty folder; prompts are made in one of their own")
+        _write(folder, files)
     counts = {role: sum(row.role == role for row in rows) for role in dict.fromkeys(row.role for row in rows)}
     said = ", ".join(f"{n} {role}" for role, n in counts.items())
     print(f"{folder / FILE}: {said}" + (f"; {dropped} that were there already left out" if dropped else ""))
@@ -135,9 +143,7 @@ def _rows(protocol: Protocol, args: argparse.Namespace) -> Iterator[Row]:
     elif protocol.kind == SETS:
         yield from _of_sets(file, protocol)
     elif protocol.kind == LABELLED:
-        for line, column in _read(file):
-            concept = line[_column(line, CONCEPTS)]
-            yield Row(line[column], "forget" if concept == args.target else "retain", concept)
+        yield from _of_concepts(file, args.target, args.anchor)
     else:
         yield from _of_labels(file, protocol, args.target, args.anchor)
     if args.keep:
@@ -172,6 +178,27 @@ def _of_sets(file: Path, protocol: Protocol) -> Iterator[Row]:
                 f"the set {which!r} is none of {', '.join(SETS_OF)}; a column set says which a prompt is of"
             )
         yield Row(line[column], SETS_OF[which], protocol.concept if SETS_OF[which] == "forget" else "")
+
+
+def _of_concepts(file: Path, target: str, anchor: str) -> Iterator[Row]:
+    """The list's prompts; for a forgotten one stands that which has the anchor's label in place of its own."""
+    prompts = [(line[column], line[_column(line, CONCEPTS)]) for line, column in _read(file)]
+    concepts = dict(reversed(prompts))  # of a prompt that is there twice the first counts
+    if anchor and anchor not in concepts.values():
+        raise UsageError(f"--anchor {anchor}: no prompt of {file} asks for it")
+    if anchor and anchor == target:
+        raise UsageError(f"--anchor {anchor}: is what is forgotten; name another label, or none")
+    for prompt, concept in prompts:
+        if concept != target:
+            yield Row(prompt, "retain", concept)
+            continue
+        stand_in = re.sub(rf"\b{re.escape(target)}\b", lambda _: anchor, prompt, flags=re.IGNORECASE) if anchor else ""
+        if anchor and concepts.get(stand_in) != anchor:
+            raise UsageError(
+                f"--anchor {anchor}: for {prompt!r} no prompt of {file} asks for it in the same words; "
+                "add one, or leave --anchor out"
+            )
+        yield Row(prompt, "forget", concept, anchor=stand_in)
 
 
 def _of_labels(file: Path, protocol: Protocol, target: str, anchor: str) -> Iterator[Row]:
@@ -219,8 +246,8 @@ def _check(rows: Sequence[Row], protocol: Protocol, args: argparse.Namespace) ->
         raise UsageError(f"--protocol {protocol.name}: nothing stays; name prompts that do with --keep FILE")
 
 
-def _write(folder: Path, rows: Sequence[Row], protocol: Protocol, args: argparse.Namespace, dropped: int) -> None:
-    """``prompts.csv`` and what it was made of, the former last: a folder without it is no data."""
+def _files(rows: Sequence[Row], protocol: Protocol, args: argparse.Namespace, dropped: int) -> dict[str, str]:
+    """What the folder holds, by name: what ``prompts.csv`` was made of, then itself."""
     out = io.StringIO()
     table = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -233,10 +260,22 @@ def _write(folder: Path, rows: Sequence[Row], protocol: Protocol, args: argparse
         "list_sha256": digest,
         "left_out": dropped,
     }
+    return {protocols.FILE: json.dumps(facts, indent=1) + "\n", FILE: out.getvalue()}
+
+
+def _begun(folder: Path, files: Mapping[str, str]) -> bool:
+    """Whether the folder holds these very files, and images that were not all drawn, or none."""
+    places = {folder / name: content.encode() for name, content in files.items()}
+    same = all(place.is_file() and place.read_bytes() == content for place, content in places.items())
+    return same and not (folder / DRAWN).exists()
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """The files in their order, ``prompts.csv`` last: a folder without it is no data."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / protocols.FILE, json.dumps(facts, indent=1) + "\n")
-        write_whole(folder / FILE, out.getvalue())
+        for name, content in files.items():
+            write_whole(folder / name, content)
         read_prompts(folder / FILE)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
@@ -255,8 +294,11 @@ def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> None:
     progress.line(f"drawing {images} images of each prompt by {setup.drawn_by().name}")
     from sweep.relearning.drawn import draw
 
-    drawn = draw(setup, absolute(args.artifacts or in_storage("", "artifacts")), folder / "train", images)
-    progress.line(f"{folder / 'train'}: {drawn} images")
+    def drawn(n: int) -> None:
+        progress.line(f"{n} images")
+
+    n = draw(setup, absolute(args.artifacts or in_storage("", "artifacts")), folder / DRAWN, images, drawn)
+    progress.line(f"{folder / DRAWN}: {n} images")
 
 
 def _setup(folder: Path, args: argparse.Namespace, protocol: Protocol) -> Setup:

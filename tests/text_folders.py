@@ -7,6 +7,7 @@ Saved by diffusers and transformers themselves; then what today's versions write
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,14 @@ def save_xl(folder: Path, seed: int = 0) -> Path:
         folder / "scheduler" / "scheduler_config.json", clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True
     )
     return folder
+
+
+def save_true_encoder(folder: Path, other: Path) -> Path:
+    """A copy of a pipeline with the true configuration of 1.4's text encoder, of 123 million numbers."""
+    shutil.copytree(folder, other)
+    true = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+    _edit(other / "text_encoder" / "config.json", **true, vocab_size=49408, max_position_embeddings=77)
+    return other
 
 
 def save_prompts(folder: Path, images: int = 8, side: int = 16) -> Path:

@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 from sweep.plan.place import Place
+from sweep.records.whole import replacing
 from sweep.relearning.prepare import experiment_of
 from sweep.relearning.setup import Setup
+from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.origins import LATENTS, parts_of
+from trainables.relearning.products import model_key
 from trainables.relearning.shared_products import MODELS, products_of
-from trainables.relearning.whole_pipeline import samples_of
+from trainables.relearning.whole_pipeline import sampler_of
 from trainables.store import Store
 
 CAPTIONS = "metadata.csv"  # of the layout that `trainables.data.prompts` reads
+_UNFINISHED = ".drawing-"  # begins the name of the folder beside it, whose images are not all there yet
 
 
-def draw(setup: Setup, artifacts: str, folder: Path, images: int) -> int:
-    """Draw so many images of each prompt into a new folder, captioned; returns how many. The captions come last."""
+def draw(setup: Setup, artifacts: str, folder: Path, images: int, drawn: Callable[[int], None] = lambda n: None) -> int:
+    """Draw so many images of each prompt into a new folder, captioned; returns how many. `drawn` is told of every prompt's.
+
+    The folder is there once all of it is. What was drawn before the last time was stopped is taken, prompt by prompt, where the
+    model and the sampler are the same.
+    """
     experiment = experiment_of(setup, artifacts, Place())
+    _make_base(experiment)
+    prompts, sampled = experiment.dataset.prompts, sampler_of(experiment, "base")
+    unfinished = folder.with_name(_UNFINISHED + _identity(experiment, images))
+    unfinished.mkdir(exist_ok=True)
+    rows = []
+    for number, prompt in enumerate(prompts):
+        files = [unfinished / f"{number:05d}-{i:03d}.png" for i in range(images)]
+        if not all(file.is_file() for file in files):
+            seed = stream(0, "drawn", prompt)  # its own: whatever was drawn before, the noise is the same
+            made = (sampled(torch.full((images,), number), seed) + 1) * 127.5
+            for file, pixels in zip(files, made.round().clamp(0, 255).to(torch.uint8), strict=True):
+                with replacing(file) as temporary:
+                    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(temporary, format="PNG")
+        rows += [(file.name, prompt) for file in files]
+        drawn(len(rows))
+    with (unfinished / CAPTIONS).open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(("file_name", "text"))
+        table.writerows(rows)
+    os.replace(unfinished, folder)
+    for other in folder.parent.glob(f"{_UNFINISHED}*"):  # begun with another model or other numbers
+        shutil.rmtree(other)
+    return len(rows)
+
+
+def _make_base(experiment: Experiment) -> None:
     everything, store = products_of(experiment), Store(experiment.store)
     base = next(name for name, which in MODELS.items() if which == "base")
     parts = (name for name in parts_of(experiment) if name != LATENTS)  # there are no images that they could be of yet
     for product in (everything[name] for name in (*parts, base)):
         if store.whole(product.key()) is None:
             product.make()
-    prompts = experiment.dataset.prompts
-    rows = torch.arange(len(prompts)).repeat_interleave(images)
-    pixels = ((samples_of(experiment, "base", rows, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    folder.mkdir()
-    names = [f"{row:05d}-{i % images:03d}.png" for i, row in enumerate(rows.tolist())]
-    for name, image in zip(names, pixels, strict=True):
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / name)
-    with (folder / CAPTIONS).open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out, lineterminator="\n")
-        table.writerow(("file_name", "text"))
-        table.writerows((name, prompts[row]) for name, row in zip(names, rows.tolist(), strict=True))
-    return len(names)
+
+
+def _identity(experiment: Experiment, images: int) -> str:
+    """A hash of what the images depend on."""
+    told = [model_key(experiment, "base"), experiment.sampler, images]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]

@@ -22,15 +22,18 @@ from typing import Any
 from sweep.space import Arm, Choice, SearchSpace, Value
 from trainables.data import Dataset
 from trainables.denoisers.layout import folder_of
+from trainables.denoisers.parts import PARTS
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.recipes import Pretrained
+from trainables.training.footprint import Footprint
 
 NUMBER = 4  # bytes, in float32
 OF_PROCESS = {False: 1.0e9, True: 1.6e9}  # on a CPU, whose libraries are in memory; on a GPU context and fragments
 # Settings that decide how much a trial takes.
 _LARGE = (
     "batch", "trained_parameters", "lora_rank", "ema_decay", "optimiser", "replacement", "replay", "projection",
-    "meta_inner_batch", "meta_inner_trains", "meta_unrelated", "meta_unrelated_after", "forget_share",
+    "meta_inner_batch", "meta_inner_trains", "meta_unrelated", "meta_unrelated_after", "forget_share", "attention_batch",
+    "retain_batch", "retain_weight", "prior_weight",
 )  # fmt: skip
 
 
@@ -54,9 +57,32 @@ class Run:
 
     @property
     def batch(self) -> int:
-        """Images of a step; 0 where nothing is fine-tuned."""
-        settings, footprint, _ = _configured(self)
-        return 0 if settings is None else footprint.images or settings.batch
+        """Images of a step; 0 where no gradient is taken."""
+        counted = _counted(self)
+        return 0 if counted is None else counted.images
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What decides how much a run takes: its settings, what it says it holds, and how many shared artifacts it reads."""
+
+    settings: Any
+    footprint: Footprint
+    needs: int = 0
+
+    @property
+    def trains(self) -> str:
+        """The choice of the U-Net's parameters that train; empty where none does."""
+        return str(getattr(self.settings, "trained_parameters", ""))
+
+    @property
+    def rank(self) -> int:
+        return int(getattr(self.settings, "lora_rank", 1))
+
+    @property
+    def images(self) -> int:
+        """Of a step, those whose activations are kept together."""
+        return int(self.footprint.images or self.settings.batch) if self.footprint.gradient else 0
 
 
 @dataclass(frozen=True)
@@ -117,6 +143,15 @@ class TextModel:
         where = Path(self.pretrained.folder) / "tokenizer" / "tokenizer_config.json"
         return int(json.loads(where.read_text()).get("model_max_length", 77))
 
+    @cached_property
+    def encoders(self) -> int:
+        """The numbers in all of its text encoders."""
+        from trainables.denoisers.unet_costs import text_encoder_parameters
+
+        parts = {n: part for n, part in PARTS[self.pretrained.kind].items() if n.startswith("text_encoder")}
+        folder = Path(self.pretrained.folder)
+        return sum(text_encoder_parameters(_arguments(folder / n), part.classes[0]) for n, part in parts.items())
+
     def costs(self, half: bool) -> Any:
         """What one image costs: a `trainables.denoisers.unet_costs.ForwardCosts`."""
         from trainables.denoisers.unet_costs import forward_costs
@@ -131,31 +166,34 @@ class TextModel:
 
     def peak(self, run: Run, how: How) -> Peak:
         """The largest of a run's moments."""
-        settings, footprint, needs = _configured(run)
+        counted = _counted(run)
         moments = [self._scored(run, how, {})]
-        if settings is None:  # an edit in closed form, of the model in float32
+        if counted is None:  # an edit in closed form, of the model in float32
             moments.append({"weights": NUMBER * self.parameters})
         else:
-            moments += self._trained(run, how, settings, footprint, needs)
+            moments += self._trained(run, how, counted)
         largest = max(moments, key=lambda parts: sum(parts.values()))
         return Peak(run, largest | {"the process": OF_PROCESS[how.on_gpu]})
 
-    def _trained(self, run: Run, how: How, settings: Any, footprint: Any, needs: int) -> Iterator[dict[str, float]]:
+    def _trained(self, run: Run, how: How, counted: Counted) -> Iterator[dict[str, float]]:
         from trainables.denoisers.unet_costs import weights
 
-        which, rank = settings.trained_parameters, settings.lora_rank
-        held = weights(self.config, which, rank, how.half, footprint.moves)
-        moved = weights(self.config, footprint.moves, rank).trained if footprint.moves else held.trained
-        whole = NUMBER * held.parameters
+        settings, footprint = counted.settings, counted.footprint
+        held = weights(self.config, counted.trains, counted.rank, how.half, footprint.moves)
+        trained = self.encoders if footprint.trains_encoders else held.trained
+        moved = weights(self.config, footprint.moves, counted.rank).trained if footprint.moves else trained
+        whole = NUMBER * self.parameters
         lowered = weights(self.config, "", half=how.half).held
         beside: dict[str, float] = {}
         if footprint.teacher or footprint.exact:
             beside["θ₀"] = (whole if footprint.exact else 0) + (
                 lowered if footprint.teacher and (how.half or not footprint.exact) else 0
             )
-        if needs:
-            beside["shared artifacts"] = needs * whole
-        each = NUMBER * held.trained
+        if counted.needs:
+            beside["shared artifacts"] = counted.needs * whole
+        if footprint.encoders or footprint.trains_encoders:
+            beside["text encoders"] = NUMBER * self.encoders
+        each = NUMBER * trained
         state = {"moments": 2.0 * each if getattr(settings, "optimiser", "adam") == "adam" else 0.0}
         if getattr(settings, "ema_decay", 0):
             state["average"] = each
@@ -167,15 +205,15 @@ class TextModel:
             **state,
             **beside,
             "what the method holds": footprint.copies * NUMBER * moved,
-            "activations": (footprint.images or settings.batch) * an_image,
+            "activations": counted.images * an_image,
         }
         yield {"weights": whole + each, **beside, "what the method begins with": footprint.begin * whole}
         yield {"weights": whole, **state, **beside}  # they are given back their exact numbers at the end
         if run.attacks:
-            yield self._scored(run, how, {"weights": held.held, **state})
+            yield self._scored(run, how, {"weights": held.held, **state, **beside})
             # The gradient of every weight, one after the other, before any is lowered.
             plain = weights(self.config, "all", half=how.half)
-            yield {"weights": whole + plain.casts, "activations": min(32, settings.batch) * an_image}
+            yield {"weights": whole + plain.casts, **beside, "activations": min(32, settings.batch) * an_image}
 
     def _scored(self, run: Run, how: How, state: Mapping[str, float]) -> dict[str, float]:
         """Drawing samples and decoding them; the model under attack has its optimiser beside it."""
@@ -198,12 +236,18 @@ class TextModel:
 
         largest = 0.0
         for run in runs:
-            settings, _, _ = _configured(run)
-            if settings is not None:
-                trained = weights(self.config, settings.trained_parameters, settings.lora_rank).trained
-                delta = self.parameters if settings.trained_parameters == "lora" else trained
-                average = bool(getattr(settings, "ema_decay", 0))
-                largest = max(largest, NUMBER * ((0 if run.attacks else delta) + (3 + average) * trained))
+            counted = _counted(run)
+            if counted is None:
+                continue
+            trained = delta = weights(self.config, counted.trains, counted.rank).trained
+            if counted.footprint.trains_encoders:
+                trained = delta = self.encoders
+            elif counted.trains == "lora":
+                delta = self.parameters
+            elif not counted.trains and counted.footprint.moves:
+                delta = weights(self.config, counted.footprint.moves).trained
+            average = bool(getattr(counted.settings, "ema_decay", 0))
+            largest = max(largest, NUMBER * ((0 if run.attacks else delta) + (3 + average) * trained))
         return largest
 
 
@@ -215,18 +259,20 @@ def text_model(source: str, data: Dataset, rows: tuple[int, ...], images: int, g
     return TextModel(pretrained, images, guided) if pretrained.told_prompts else None
 
 
-def _configured(run: Run) -> tuple[Any, Any, int]:
-    """(settings, footprint, shared artifacts) of a run; no settings where nothing is fine-tuned."""
+def _counted(run: Run) -> Counted | None:
+    """What is counted of a run; None of an edit in closed form, where no step is taken."""
     from trainables.attacks import ATTACKS
-    from trainables.unlearning import METHODS, FineTuningSettings, Footprint
+    from trainables.unlearning import METHODS
 
     if run.attacks:
-        return ATTACKS[run.method].configure(run.settings), Footprint(), 0
+        attack = ATTACKS[run.method]
+        settings = attack.configure(run.settings)
+        return Counted(settings, attack.footprint(settings))
     method = METHODS[run.method]
-    settings = method.configure(run.settings)
-    if not isinstance(settings, FineTuningSettings):
-        return None, None, 0
-    return settings, method.footprint(settings), len(method.needs)
+    if method.closed_form:
+        return None
+    asked = method.configure(run.settings)
+    return Counted(asked, method.footprint(asked), len(method.needs))
 
 
 def _arguments(folder: Path) -> dict[str, Any]:

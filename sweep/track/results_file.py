@@ -155,7 +155,7 @@ def track_of(results: Mapping[str, Any], place: Path) -> Track:
     replicates: list[Row] = []
     curves: list[Row] = []
     for number, one in enumerate(results["replicates"], 1):
-        row = _row(one, number, COMPLETE) | one["before"]
+        row = one["before"] | _row(one, number, COMPLETE)
         row["samples_forgotten"] = results["conditions"]["samples_forgotten"]
         replicates.append(row)
         curves += _curves(row, one, results["rungs"])
@@ -173,6 +173,7 @@ def track_of(results: Mapping[str, Any], place: Path) -> Track:
 
 
 def _row(one: Row, number: int, state: str) -> Row:
+    """A replicate's own columns, `schema.OWN_COLUMNS`: no figure of it is called so."""
     control = one["entry"] in CONTROLS
     return {
         "trial_id": f"{one['entry']}-forget-{one['forget']}",

@@ -17,6 +17,10 @@ from sweep.records.names import BASE, RETRAIN
 from sweep.relearning.columns import RELEARNED, columns
 
 CONTROLS = (BASE, RETRAIN)
+# What a replicate is known by once a file is read, beside its figures.
+OWN_COLUMNS = {
+    "trial_id", "replicate", "arm", "phase", "state", "cause", "seed", "forget", "samples_forgotten",
+}  # fmt: skip
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda v: isinstance(v, dict),
     "array": lambda v: isinstance(v, list),
@@ -127,6 +131,8 @@ def _meaning(results: dict[str, Any]) -> Iterator[str]:
 
 def _replicate(one: dict[str, Any], results: dict[str, Any], where: str) -> Iterator[str]:
     rungs, attacks = results["rungs"], results["attacks"]
+    for name in sorted(OWN_COLUMNS & one["before"].keys()):
+        yield f"{where}.before.{name}: is no figure but a column of the replicate itself"
     yield from _shares(one["before"], f"{where}.before")
     for name in attacks.keys() - one["attacks"].keys():
         yield f"{where}.attacks: {name} is missing"

@@ -13,10 +13,11 @@ import text_folders
 from PIL import Image
 
 from sweep import launch, prepare_prompts
-from sweep.relearning import protocols
+from sweep.relearning import drawn, protocols
 from sweep.relearning.setup import Setup
-from trainables.data import dataset
+from trainables.data import _dataset, dataset
 from trainables.forgetting import parse_forget, usual_forget
+from trainables.relearning.whole_pipeline import sampler_of
 
 LISTS = {
     "nudity.csv": 'prompt,evaluation_seed,evaluation_guidance\na nude study,1,7\n"a nude, sitting",2,7\na nude study,3,7\n',
@@ -110,6 +111,14 @@ def test_a_list_becomes_a_folder_that_the_data_set_reads(
         assert forgetting.facet == "style"
 
 
+def test_for_a_prompt_stands_the_one_that_names_the_anchor_in_its_place() -> None:
+    Path("list.csv").write_text("prompt,class\na photo of a Church,church\na photo of a tench,tench\na tench,tench\n")
+    words = ["out", "--from", "list.csv", "--protocol", "rece-object", "--target", "church", "--anchor", "tench"]
+    assert prepare_prompts.main(words) == 0
+    rows = table(Path("out/prompts.csv"))
+    assert [row["anchor"] for row in rows] == ["a photo of a tench", "", ""]
+
+
 BAD: dict[str, tuple[list[str], str]] = {
     "an unknown protocol": (
         ["--from", "nudity.csv", "--protocol", "unlearndiffatk"],
@@ -132,6 +141,18 @@ BAD: dict[str, tuple[list[str], str]] = {
     "a target that no prompt asks for": (
         ["--from", "imagenette.csv", "--protocol", "rece-object", "--target", "cat"],
         "no prompt asks for cat",
+    ),
+    "an anchor that no prompt asks for": (
+        ["--from", "imagenette.csv", "--protocol", "rece-object", "--target", "church", "--anchor", "cat"],
+        "--anchor cat: no prompt of imagenette.csv asks for it",
+    ),
+    "an anchor without a prompt in the same words": (
+        ["--from", "imagenette.csv", "--protocol", "revival", "--target", "church", "--anchor", "tench"],
+        "--anchor tench: for 'a photo of a church' no prompt of imagenette.csv asks for it in the same words",
+    ),
+    "an anchor that is forgotten": (
+        ["--from", "imagenette.csv", "--protocol", "revival", "--target", "church", "--anchor", "church"],
+        "--anchor church: is what is forgotten",
     ),
     "a target where there is one concept": (
         ["--from", "sets.csv", "--protocol", "meta-unlearning", "--target", "x"],
@@ -189,8 +210,44 @@ def test_the_base_model_draws_images_of_every_prompt(tmp_path: Path, capsys: pyt
     assert [row["text"] for row in rows[::5]] == [p for p, _, _ in MADE["mace-object"][2]] and len(rows) == 15
     with Image.open(Path("out/train") / rows[0]["file_name"]) as picture:
         assert picture.size == (16, 16) and picture.mode == "RGB" and len(set(picture.getdata())) > 1
+    _dataset.cache_clear()  # a process of its own finds the folder as it is now
     data = dataset("prompts", str(tmp_path / "out"), 16)
     assert data.counts is not None and sum(data.counts().values()) == 15
+
+
+def test_drawing_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The images are those of a drawing that was not stopped, and those that were there are not drawn again."""
+    text_folders.save_sd(tmp_path / "sd")
+    words = ["--from", "objects.csv", "--protocol", "mace-object", "--target", "bird", "--draw", "sd", "--images", "2"]
+    assert prepare_prompts.main(["whole", *words]) == 0
+    asked: list[int] = []  # numbers of the prompts
+
+    def stopping(experiment: Any, which: str) -> Any:
+        sampled = sampler_of(experiment, which)
+
+        def sample(rows: Any, seed: int) -> Any:
+            asked.append(int(rows[0]))
+            if len(asked) == 2:
+                raise KeyboardInterrupt
+            return sampled(rows, seed)
+
+        return sample
+
+    monkeypatch.setattr(drawn, "sampler_of", stopping)
+    assert prepare_prompts.main(["out", *words]) == 130
+    assert not Path("out/train").exists() and dataset("prompts", str(tmp_path / "out"), 16).prompts
+    capsys.readouterr()
+    assert prepare_prompts.main(["out", *words[:4], "--target", "airplane", *words[6:]]) == 2
+    assert "out: exists and is not an empty folder" in capsys.readouterr().err, "these are other prompts"
+    assert prepare_prompts.main(["out", *words]) == 0
+    assert asked == [0, 1, 1, 2]
+    files = sorted(file.name for file in Path("whole/train").iterdir())
+    assert sorted(file.name for file in Path("out/train").iterdir()) == files and len(files) == 7
+    assert all((Path("out/train") / f).read_bytes() == (Path("whole/train") / f).read_bytes() for f in files)
+    assert {file.name for file in Path("out").iterdir()} == {"prompts.csv", "protocol.json", "train"}
+    assert prepare_prompts.main(["out", *words]) == 2, "it is whole"
 
 
 def planned(folder: Path, **more: Any) -> Setup:

@@ -27,6 +27,7 @@ from trainables.forgetting import Forget
 from trainables.registry import Registry, configure
 from trainables.sampling.sampler import Sampler
 from trainables.training.device import Device
+from trainables.training.footprint import Footprint
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class RegisteredAttack:
     """A registered attack: its settings' class and how it begins, and its step and `loss` where it is no more than that.
 
     `moves_weights`: θᵤ's weights change. Where they do not, what the model is told does; it is then shown apart. `on_prompts`:
-    it is an attack on text-to-image models alone.
+    it is an attack on text-to-image models alone. `footprint` is what a run with these settings holds in memory.
     """
 
     name: str
@@ -139,6 +140,7 @@ class RegisteredAttack:
     run: Begin | None = None
     moves_weights: bool = True
     on_prompts: bool = False
+    footprint: Callable[[Any], Footprint] = lambda settings: Footprint()
 
     def configure(self, values: Mapping[str, Any]) -> Any:
         """The settings with these values; ValueError for a name the attack does not have."""
@@ -182,13 +184,18 @@ def register_gradient(name: str, settings: type[AttackSettings]) -> Callable:
 
 
 def register_run(
-    name: str, settings: type[SharedSettings], *, moves_weights: bool = True, on_prompts: bool = False
+    name: str,
+    settings: type[SharedSettings],
+    *,
+    moves_weights: bool = True,
+    on_prompts: bool = False,
+    footprint: Callable[[Any], Footprint] = lambda settings: Footprint(),
 ) -> Callable:
     """Register ``begin(model, target, settings, steps, seed) -> FineTuning`` as the attack `name`."""
 
     def attack(begin: Begin) -> RegisteredAttack:
         module = begin.__module__
-        return RegisteredAttack(name, settings, module, None, None, begin, moves_weights, on_prompts)
+        return RegisteredAttack(name, settings, module, None, None, begin, moves_weights, on_prompts, footprint)
 
     return ATTACKS.decorator(name, attack)
 

@@ -22,6 +22,7 @@ from trainables.denoisers.prompts import Prompts
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import denoising_loss, sample, starting_noise
 from trainables.fine_tuning import FineTuning, descend
+from trainables.training.footprint import Footprint
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class DreamBooth(AttackSettings):
             raise ValueError("label_dropout: DreamBooth teaches its subject under its own prompts alone; it is 0")
         if not self.token.strip():
             raise ValueError("token: a word is needed for the subject")
+
+
+def footprint(settings: DreamBooth) -> Footprint:
+    """One backward pass goes through the subject's images and as many of the model's own."""
+    return Footprint(images=settings.batch * (2 if settings.prior_weight else 1))
 
 
 def personalisation(

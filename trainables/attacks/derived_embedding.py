@@ -22,6 +22,7 @@ from trainables.attacks import SharedSettings, Target, register_run
 from trainables.attacks._words import wording_of
 from trainables.denoisers.cross_attention import derivation, keys_and_values
 from trainables.denoisers.text_unet import TextUNet
+from trainables.training.footprint import Footprint
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ class DerivedEmbedding(SharedSettings):
             raise ValueError(f"embedding_ridge must be positive and finite, not {self.embedding_ridge}")
 
 
-@register_run("derived_embedding", DerivedEmbedding, moves_weights=False, on_prompts=True)
+@register_run(
+    "derived_embedding",
+    DerivedEmbedding,
+    moves_weights=False,
+    on_prompts=True,
+    footprint=lambda settings: Footprint(exact=True, gradient=False, moves="all"),  # its model is never lowered
+)
 def begin(model: TextUNet, target: Target, settings: DerivedEmbedding, steps: int, seed: int) -> Probe:
     """The probe, which is a run of one step."""
     wording = wording_of(target)

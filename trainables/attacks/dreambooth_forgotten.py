@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainables.attacks import Target, register_run
-from trainables.attacks._dreambooth import DreamBooth, personalisation, with_token
+from trainables.attacks._dreambooth import DreamBooth, footprint, personalisation, with_token
 from trainables.attacks._words import forgotten_alone, wording_of
 from trainables.denoisers.text_unet import TextUNet
 from trainables.fine_tuning import FineTuning
@@ -24,7 +24,7 @@ class DreamBoothForgotten(DreamBooth):
     auxiliary: str = "public_forgotten"
 
 
-@register_run("dreambooth_forgotten", DreamBoothForgotten, on_prompts=True)
+@register_run("dreambooth_forgotten", DreamBoothForgotten, on_prompts=True, footprint=footprint)
 def begin(model: TextUNet, target: Target, settings: DreamBoothForgotten, steps: int, seed: int) -> FineTuning:
     """The run; ValueError where the set holds anything but what was forgotten."""
     wording = wording_of(target)

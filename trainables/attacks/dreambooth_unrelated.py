@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainables.attacks import Target, register_run
-from trainables.attacks._dreambooth import DreamBooth, personalisation, with_token
+from trainables.attacks._dreambooth import DreamBooth, footprint, personalisation, with_token
 from trainables.attacks._words import wording_of
 from trainables.auxiliary import few
 from trainables.data import Images
@@ -25,7 +25,7 @@ class DreamBoothUnrelated(DreamBooth):
     auxiliary: str = "unrelated"
 
 
-@register_run("dreambooth_unrelated", DreamBoothUnrelated, on_prompts=True)
+@register_run("dreambooth_unrelated", DreamBoothUnrelated, on_prompts=True, footprint=footprint)
 def begin(model: TextUNet, target: Target, settings: DreamBoothUnrelated, steps: int, seed: int) -> FineTuning:
     """The run; ValueError where the set has not as many images of the label, or what was forgotten is among them."""
     subject = subject_of(target, settings)

@@ -35,6 +35,7 @@ from trainables.denoisers.live_prompts import LivePrompts, told, worded
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import Noised, add_noise, predict
 from trainables.fine_tuning import FineTuning
+from trainables.training.footprint import Footprint
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,13 @@ class PromptSearch(WordsSettings):
             raise ValueError(f"weight_decay must be finite and not negative, not {self.weight_decay}")
 
 
-@register_run("prompt_search", PromptSearch, moves_weights=False, on_prompts=True)
+@register_run(
+    "prompt_search",
+    PromptSearch,
+    moves_weights=False,
+    on_prompts=True,
+    footprint=lambda settings: Footprint(encoders=True),
+)
 def begin(model: TextUNet, target: Target, settings: PromptSearch, steps: int, seed: int) -> WordsRun:
     """The run; ValueError where the set holds images of anything but what was forgotten."""
     wording = wording_of(target)

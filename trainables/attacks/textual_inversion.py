@@ -22,6 +22,7 @@ from trainables.denoisers.live_prompts import LivePrompts, TextEncoders, told, w
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import denoising_loss
 from trainables.fine_tuning import descend
+from trainables.training.footprint import Footprint
 
 BEGINNINGS = ("name", "mean")
 
@@ -42,7 +43,13 @@ class TextualInversion(WordsSettings):
             raise ValueError(f"begin_with {self.begin_with!r} is none of {', '.join(BEGINNINGS)}")
 
 
-@register_run("textual_inversion", TextualInversion, moves_weights=False, on_prompts=True)
+@register_run(
+    "textual_inversion",
+    TextualInversion,
+    moves_weights=False,
+    on_prompts=True,
+    footprint=lambda settings: Footprint(encoders=True),
+)
 def begin(model: TextUNet, target: Target, settings: TextualInversion, steps: int, seed: int) -> WordsRun:
     """The run; ValueError where the set holds images of anything but what was forgotten."""
     wording, device = wording_of(target), target.device.name

@@ -41,7 +41,9 @@ class TextEncoders:
     def vectors_of(self, text: str) -> list[torch.Tensor]:
         """Of each encoder the embeddings (n, d) of a text's tokens, without those that begin and end a prompt."""
         ids = [_ids(tokenizer, text) for tokenizer in self.tokenizers]
-        return [table.detach()[torch.tensor(i)] for table, i in zip(self.embeddings, ids, strict=True)]
+        return [
+            table.detach()[torch.tensor(i, dtype=torch.int64)] for table, i in zip(self.embeddings, ids, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

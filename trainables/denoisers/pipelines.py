@@ -112,11 +112,22 @@ def fitted(pretrained: Pretrained, dataset: Dataset) -> Pretrained:
 
 def hashed(pretrained: Pretrained) -> Pretrained:
     """The same with the SHA-256 of all files it is made of, names included; and of those that prompts are encoded by."""
-    root, parts = Path(pretrained.folder), PARTS[pretrained.kind]
+    root = Path(pretrained.folder)
     digests = {file: _sha256(file) for file in all_files(root, pretrained.kind)}
-    encoders = files_of(root, {name: parts[name] for name in parts if name.startswith(("text_encoder", "tokenizer"))})
+    encoders = _text_files(root, pretrained.kind)
     text = _together(root, {file: digests[file] for file in encoders}) if encoders else ""
     return replace(pretrained, digest=_together(root, digests), text_digest=text)
+
+
+def text_digest_of(pretrained: Pretrained) -> str:
+    """The SHA-256 of the files that prompts are encoded by, as they are in the pipeline's folder now: its `text_digest`."""
+    root = Path(pretrained.folder)
+    return _together(root, {file: _sha256(file) for file in _text_files(root, pretrained.kind)})
+
+
+def _text_files(root: Path, kind: str) -> list[Path]:
+    parts = PARTS[kind]
+    return files_of(root, {name: parts[name] for name in parts if name.startswith(("text_encoder", "tokenizer"))})
 
 
 def _sha256(file: Path) -> bytes:

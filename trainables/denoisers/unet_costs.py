@@ -71,7 +71,7 @@ class Weights:
 def weights(
     config: Mapping[str, Any], trained: str, lora_rank: int = 1, half: bool = False, moved: str = ""
 ) -> Weights:
-    """What the weights take where those of a choice train, and those of another are moved too; `half`: computed in bf16.
+    """What the weights take where those of a choice train, or none, and those of another are moved too; `half`: computed in bf16.
 
     ValueError where the model has none of a choice.
     """
@@ -82,16 +82,22 @@ def weights(
 def _weights(config: str, trained: str, lora_rank: int, half: bool, moved: str) -> Weights:
     model = copy.deepcopy(_on_meta(config)).requires_grad_(False)
     numbers = sum(p.numel() for p in model.parameters())
-    if not trained:
-        held = sum(p.nbytes for p in (lower(model) if half else model).parameters())
-        return Weights(numbers, 0, held, 0)
-    parameters = parameters_to_train(model, trained, lora_rank, 0)
+    parameters = parameters_to_train(model, trained, lora_rank, 0) if trained else []
     for parameter in parameters:
         parameter.requires_grad_(True)
     if half:
         lower(model, [*parameters, *(trained_parameters(model, moved).values() if moved else ())])
     held = sum(p.nbytes for p in model.parameters())
     return Weights(numbers, sum(p.numel() for p in parameters), held, cast_bytes(model) if half else 0)
+
+
+def text_encoder_parameters(config: Mapping[str, Any], kind: str) -> int:
+    """The numbers in a text encoder of this class of transformers; `config` are its arguments."""
+    import transformers
+
+    encoder = getattr(transformers, kind)
+    with torch.device("meta"):
+        return sum(p.numel() for p in encoder(encoder.config_class(**config)).parameters())
 
 
 def decoding_bytes(config: Mapping[str, Any], shape: tuple[int, int, int], half: bool = False) -> tuple[int, int]:

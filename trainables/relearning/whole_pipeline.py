@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,11 @@ def obeyed(experiment: Experiment, which: str, n: int, seed: int) -> list[Obeyed
     return of_facets
 
 
-def samples_of(experiment: Experiment, which: str, rows: torch.Tensor, seed: int) -> torch.Tensor:
-    """Images (N, C, H, W) in [-1, 1] of the model ``base`` or ``retrain`` for these prompts (N,)."""
+def sampler_of(experiment: Experiment, which: str) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    """What makes images (N, C, H, W) in [-1, 1] of prompts (N,) and a seed, by the model ``base`` or ``retrain``, loaded once."""
     bench = Workbench(experiment)
-    return decoded(bench, generate(experiment, model_of(bench, model_key(experiment, which)), rows, seed))
+    model = model_of(bench, model_key(experiment, which))
+    return lambda rows, seed: decoded(bench, generate(experiment, model, rows, seed))
 
 
 def save_whole(experiment: Experiment, which: str, folder: str | Path, measured: str) -> Path:

@@ -26,6 +26,7 @@ from trainables.fine_tuning import FineTuning, Gradient, Optimisation, Run, desc
 from trainables.forgetting import CONDITIONS, Forget
 from trainables.registry import Registry, configure
 from trainables.training.device import Device
+from trainables.training.footprint import Footprint
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -82,26 +83,6 @@ class Problem:
     def here(self) -> Problem:
         """The same with both sets on the device."""
         return replace(self, forget=self.forget.to(self.device.name), retain=self.retain.to(self.device.name))
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """What a method's run holds in memory beside the student, its gradient, its optimiser's moments and its average.
-
-    `teacher`: whether θ₀ is asked for predictions; `exact`: whether for its weights, in float32. `copies` are numbers of float32
-    for each trained parameter, a gradient or former values, and `begin` for each of θ₀'s while the run is begun. `images` are the
-    most that one step keeps activations of together; 0: the settings' batch. `moves`: what a step moves, a choice of
-    parameters, where it is not what trains.
-
-    Where one backward pass goes through two forward passes, the gradients of one wait for those of the other: one of the copies.
-    """
-
-    teacher: bool = False
-    exact: bool = False
-    copies: float = 0.0
-    begin: float = 0.0
-    images: int = 0
-    moves: str = ""
 
 
 CLASSES, PROMPTS = "classes", "prompts"  # what a model is conditioned on, as far as a method cares

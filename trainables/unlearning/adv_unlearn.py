@@ -6,8 +6,8 @@
 
 φ is the text encoder, which alone trains; the U-Net stays θ₀, and prompts without φ are those of θ₀'s own table. δ are the
 embeddings of `prefix` words before the prompt; z_t is partly denoised by θ₀ under the prompt that it is used with, and t
-drawn anew for every step of the attack. For the first `warmup` steps c_adv is c_f itself. What is made is a table of the
-prompts, and the text encoder, that the U-Net is told from then on; the U-Net's own weights are as they were.
+drawn anew for every step of the attack. Until the first attack after `warmup` steps c_adv is c_f itself. What is made is a
+table of the prompts, and the text encoder, that the U-Net is told from then on; the U-Net's own weights are as they were.
 
 Public code never clears the gradient of δ, so that the steps of one attack add up; here each step has its own, and φ gets
 none of the attack's. It takes δ up where the last attack left it (`attack_begins` "latest"), J = 30 steps at 1e-3, k = 1 word
@@ -28,7 +28,7 @@ from trainables.denoisers.live_prompts import LivePrompts, TextEncoders, told, w
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import predict
 from trainables.fine_tuning import FineTuning, Optimisation
-from trainables.unlearning import CLASSES, MethodSettings, Problem, register_run
+from trainables.unlearning import CLASSES, Footprint, MethodSettings, Problem, register_run
 from trainables.unlearning._partial_denoising import partly_denoised
 from trainables.unlearning._text_encoder import EncoderRun
 
@@ -73,10 +73,17 @@ class AdvUnlearn(MethodSettings):
         return Optimisation(self.learning_rate, self.steps, grad_clip=self.grad_clip)
 
 
+def footprint(settings: AdvUnlearn) -> Footprint:
+    """θ₀ as it is; the backward passes of what is erased and of what stays come one after the other."""
+    images = max(settings.batch, settings.retain_batch if settings.retain_weight else 0)
+    return Footprint(exact=True, images=images, trains_encoders=True)
+
+
 @register_run(
     "adv_unlearn",
     AdvUnlearn,
     refuses={CLASSES: "trains the text encoder, which a class-conditional model has none of"},
+    footprint=footprint,
 )
 def begin(model: TextUNet, problem: Problem, settings: AdvUnlearn, seed: int) -> EncoderRun:
     """The run; ValueError where the model's text encoders are not there."""
@@ -110,7 +117,7 @@ class Adversarial:
         conditional, unconditional = self._base(x_t, t)
         target = unconditional - settings.negative_guidance * (conditional - unconditional)
         with run.device.autocast():
-            erase = F.mse_loss(self._told(run.model, x_t, t, adversarial=run.step >= settings.warmup), target)
+            erase = F.mse_loss(self._told(run.model, x_t, t, adversarial=self.found), target)
         erase.backward()
         loss = erase.detach()
         if settings.retain_weight:

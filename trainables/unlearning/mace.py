@@ -32,7 +32,7 @@ from trainables.diffusion import add_noise, predict
 from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.forgetting import Forget
 from trainables.training.lora import add_factors, drop_factors, factor_products, is_factor
-from trainables.unlearning import MethodSettings, Problem, register_run
+from trainables.unlearning import Footprint, MethodSettings, Problem, register_run
 from trainables.unlearning._concept_attention import looked_at
 from trainables.unlearning._cross_attention import REFUSES, Vectors, closed_form, multiply, prompts_of
 from trainables.unlearning.uce import UCE, kept_rows
@@ -76,7 +76,12 @@ class MACE(MethodSettings):
         return Optimisation(self.attention_learning_rate, concepts * self.attention_steps, grad_clip=1.0)
 
 
-@register_run("mace", MACE, refuses=REFUSES, whole_before_meta=True)
+def footprint(settings: MACE) -> Footprint:
+    """Of keys and values W₀ and a concept's product; θ₀ makes the concept's images."""
+    return Footprint(teacher=True, copies=2, images=settings.attention_batch, moves="cross_attention_kv")
+
+
+@register_run("mace", MACE, refuses=REFUSES, whole_before_meta=True, footprint=footprint)
 def begin(model: TextUNet, problem: Problem, settings: MACE, seed: int) -> Erasure:
     """The run; step 1 is made as it begins. ValueError where the model is no text U-Net, or a prompt has no anchor."""
     prompts_of(model, "mace")
@@ -100,6 +105,7 @@ class Erasure(FineTuning):
         factors = [weight for name, weight in model.named_parameters() if is_factor(name)]
         how = settings.attention_optimisation(len(self.concepts))
         super().__init__(model, None, how, seed, problem.device, factors, gradient=_look_away)  # type: ignore[arg-type]
+        self.keep_exact(keys_and_values(model).values())  # W' is none of the weights begun on, and is fused in float32
         self.first = [factor.detach().clone() for factor in factors]
         decay = settings.attention_decay
         self.optimiser = torch.optim.AdamW([self.flat.vector], how.learning_rate, weight_decay=decay)
@@ -153,10 +159,11 @@ def _look_away(run: FineTuning) -> torch.Tensor:
     settings, generator = run.settings, run.generator
     images = run.images(run.step // settings.attention_steps).draw(settings.attention_batch, generator)
     noised = add_noise(run.problem.schedule, images.images, generator, focal_timesteps)
-    with run.device.autocast(), looked_at(run.model, run.positions[images.conditions]) as looking:
-        predict(run.model, noised.images, noised.timesteps, images.conditions)
-        loss = looking.norms()
-    loss.backward()
+    with looked_at(run.model, run.positions[images.conditions]) as looking:
+        with run.device.autocast():
+            predict(run.model, noised.images, noised.timesteps, images.conditions)
+            loss = looking.norms()
+        loss.backward()  # under checkpointing it runs the attentions again, by the processors that they ran by
     return loss.detach()
 
 

@@ -107,9 +107,9 @@ def meta_footprint(method: Method, settings: Any) -> Footprint:
     """METHOD's own; the weights before the simulated fine-tuning and its gradient; the images of D_FT and of each other set."""
     inner = method.footprint(settings)
     sets = 2 if settings.meta_unrelated or settings.meta_unrelated_after else 1
-    images = max(inner.images or settings.batch, (1 + sets) * settings.meta_inner_batch)
-    if method.closed_form:
-        images = (1 + sets) * settings.meta_inner_batch
+    edited_first = method.closed_form or method.whole_before_meta  # nothing is unlearned by steps beside the objective
+    own = inner.images if edited_first else inner.images or settings.batch
+    images = max(own, (1 + sets) * settings.meta_inner_batch)
     return replace(inner, copies=max(inner.copies, 2), images=images, moves=settings.meta_inner_trains)
 
 
@@ -117,6 +117,8 @@ class AfterEdit(FineTuning):
     """A fine-tuning run of a model that a closed form has edited, with nothing more to unlearn. A continued run edits first too."""
 
     def __init__(self, edit: Run, problem: Problem, values: FineTuningSettings, seed: int) -> None:
+        if isinstance(edit, FineTuning):
+            edit.keep_exact(edit.model.parameters())  # any of which may train from here on
         edit.advance(edit.steps)
         model, self._facts = edit.trained(), edit.facts
         parameters = parameters_to_train(model, values.trained_parameters, values.lora_rank, seed)

@@ -75,6 +75,65 @@ def test_what_a_run_takes_is_what_was_worked_out_by_hand(folder: Path, own: Data
     assert peak(folder, own, edit, plain) < 8
 
 
+KV = 4 * 0.0192  # GB of keys and values in float32
+
+
+@pytest.mark.parametrize(
+    ("run", "by_hand"),
+    [
+        (Run("a", "textual_inversion", {"batch": 4}, attacks=True), 4 * 0.8595 + 1.72 + 4 * 1.245),
+        (Run("a", "dreambooth_forgotten", {"batch": 2}, attacks=True), 16 * 0.8595 + 1.72 + 4 * 1.245),
+        (Run("a", "dreambooth_forgotten", {"batch": 4, "prior_weight": 0.0}, attacks=True), 16 * 0.8595 + 1.72 + 4 * 1.245),
+        (Run("a", "mace", {"attention_batch": 4}), 2 * 1.72 + 3 * KV + 4 * 1.245),
+        (Run("a", "adv_unlearn", {"retain_batch": 5}), 1.72 + 4 * 0.8595 + 5 * 1.245),
+        (Run("a", "adv_unlearn", {"retain_weight": 0.0, "batch": 6}), 1.72 + 4 * 0.8595 + 6 * 1.245),
+    ],
+    ids=lambda value: value.method if isinstance(value, Run) else "",
+)  # fmt: skip
+def test_what_trains_no_weight_of_the_unet_is_counted_by_what_it_holds(
+    folder: Path, own: Dataset, run: Run, by_hand: float
+) -> None:
+    """Frozen weights in bf16, θ₀ where it is asked, activations; an attack is diagnosed by the gradient of whole weights."""
+    assert peak(folder, own, run, How(on_gpu=True, half=True)) == pytest.approx(by_hand + 1.6, rel=0.02)
+
+
+def test_text_encoders_are_counted_where_they_train(folder: Path, own: Dataset, tmp_path: Path) -> None:
+    """1.4's own has 123 million numbers: its weights, gradients and two moments, and what is left of them on disk."""
+    model = fitted(folder, own, find.load("dimum_robustness"), Place()).model
+    small, true = model.encoders, text_folders.save_true_encoder(folder, tmp_path / "sd")
+    larger = fitted(true, own, find.load("dimum_robustness"), Place()).model
+    assert larger.encoders == pytest.approx(123.06e6, rel=1e-3)
+    run, how = Run("a", "adv_unlearn", {}), How(on_gpu=True, half=True)
+    added = larger.encoders - small
+    assert larger.peak(run, how).bytes - model.peak(run, how).bytes == pytest.approx(16 * added)
+    assert larger.disk([run]) == 16 * larger.encoders
+    inversion = Run("a", "textual_inversion", {"batch": 4}, attacks=True)
+    assert larger.peak(inversion, how).bytes - model.peak(inversion, how).bytes == pytest.approx(4 * added)
+    assert larger.disk([inversion]) == 0
+
+
+def test_the_probe_holds_both_models_whole_and_keeps_no_activations(folder: Path, own: Dataset) -> None:
+    parts = fitted(folder, own, find.load("dimum_robustness"), Place()).model
+    run = Run("a", "derived_embedding", {}, attacks=True)
+    assert run.batch == 0 and parts.disk([run]) == 0
+    peak = parts.peak(run, How(on_gpu=True, half=True))
+    assert peak.parts["θ₀"] == 4 * parts.parameters and peak.parts["weights"] >= 4 * parts.parameters
+
+
+def test_a_plan_is_told_whose_suite_moves_no_weight(folder: Path, own: Dataset) -> None:
+    attacks = (Attack("inversion", "textual_inversion", {}), Attack("probe", "derived_embedding", {}))
+    fit = fitted(folder, own, asked(Arm("mace", "mace", ()), *attacks), Place(gpu_memory=24))
+    fit.check()
+    assert "0.86 billion parameters" in fit.text and fit.time_text
+
+
+def test_meta_around_an_edit_keeps_the_images_of_its_own_sets(folder: Path, own: Dataset) -> None:
+    for method in ("meta(uce)", "meta(mace)"):
+        assert Run("a", method, {"batch": 64, "meta_inner_batch": 2}).batch == 4
+    assert Run("a", "meta(mace)", {"attention_batch": 7, "meta_inner_batch": 2}).batch == 7
+    assert Run("a", "meta(label_swap)", {"batch": 64, "meta_inner_batch": 2}).batch == 64
+
+
 def test_a_plan_that_fits_no_card_is_refused_with_the_cheapest_mend_that_makes_it_fit(
     folder: Path, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_file_of_someone_elses_is_read_and_scored(tmp_path: Path) -> None:
     assert line.attacks["dimra-a"].excess and line.attacks["dimra-a"].excess.mean == pytest.approx(0.2)
     assert line.attacks["dimra-a"].after["fid"] and line.attacks["dimra-a"].after["fid"].mean == 14.0
     assert line.strongest and line.strongest.attack == "dimra-a", "the other does not count"
+    assert set(track.replicates[0]) == schema.OWN_COLUMNS | results("mine")["replicates"][0]["before"].keys()
 
 
 def put(*path: str | int, value: object) -> Callable[[dict], None]:
@@ -117,6 +118,7 @@ FAULTS: dict[str, tuple[Callable[[dict], None], str]] = {
     "an unknown forget": (put("replicates", 0, "forget", value="4"), 'replicates[0].forget: "4" is none of 3, 7'),
     "a true seed": (put("replicates", 0, "seed", value=True), "replicates[0].seed: is true, where integer belongs"),
     "more than all": (put("replicates", 0, "before", "retain_accuracy", value=1.2), "before.retain_accuracy: 1.2 is no share"),
+    "a column for a figure": (put("replicates", 0, "before", "state", value=1.0), "replicates[0].before.state: is no figure but"),
     "less than none": (put(*CURVE, 1, value=-0.1), "attacks.dimra-a.relearning_accuracy[1]: -0.1 is no share"),
     "a rung short": (put(*CURVE, value=[0.1, 0.2]), "dimra-a.relearning_accuracy: has 2 numbers for 3 rungs"),
     "a rung not measured": (put(*CURVE, 1, value=None), "relearning_accuracy[1]: is null; AURC needs every rung"),

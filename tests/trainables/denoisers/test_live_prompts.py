@@ -49,6 +49,11 @@ def test_a_tokens_own_embedding_as_a_word_is_that_token() -> None:
     assert not list(text.encoders[0].get_input_embeddings()._forward_hooks), "no hook stays"
 
 
+@pytest.mark.parametrize("text", ["", "  "])
+def test_no_text_has_no_embeddings(text: str) -> None:
+    assert [vectors.shape for vectors in two_encoders().vectors_of(text)] == [(0, 12), (0, 12)]
+
+
 def test_the_gradient_to_a_word_is_that_of_finite_differences() -> None:
     text = encoders()
     prompts = worded(text, [[0, TEXTS[0]], ["a ", 1, 0]])

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import text_folders
+import torch
 from taken_pipelines import experiment_on
 
 from sweep.relearning.prepare import _import_pretrained
 from trainables.data import dataset
+from trainables.denoisers.imported import imported_encoders
 from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
 from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec, experiment_from_json
@@ -20,6 +22,7 @@ from trainables.relearning.origins import LATENTS, PROMPTS, VAE, parts_of
 from trainables.relearning.products import Workbench, make_imported, model_key, vae_key
 from trainables.relearning.products.latents import encoded_splits_of
 from trainables.relearning.products.models import model_of
+from trainables.relearning.products.text import ENCODER, encoders_of
 from trainables.relearning.shared_products import make_again, products_of, score_of
 from trainables.relearning.trial import Pipeline
 from trainables.store import READ_WITH, MissingArtifact, Store
@@ -122,6 +125,32 @@ def test_a_table_of_prompts_is_made_again_and_a_strangers_model_brings_its_own(t
     own = imported.key_read_with(PROMPTS)
     assert own != key and store.find(own) is not None, "its text encoder is another"
     assert imported.key_read_with(VAE) == vae_key(experiment), "its VAE is the base model's"
+    expected = imported_encoders(_taken(theirs, tmp_path / "prompts"))[1][0].state_dict()
+    attacked = encoders_of(experiment, imported).encoders[0].state_dict()
+    assert all(torch.equal(attacked[name], value) for name, value in expected.items()), (
+        "and whoever attacks it has them"
+    )
+    assert not all(torch.equal(v, expected[n]) for n, v in encoders_of(experiment).encoders[0].state_dict().items())
+    store.delete(imported.key_read_with(ENCODER))
+    assert make_imported(experiment, _taken(theirs, tmp_path / "prompts")).key == imported.key
+    assert store.find(imported.key_read_with(ENCODER)) is not None
+
+    other = text_folders.save_sd(tmp_path / "other", 1)
+    shutil.rmtree(other / "tokenizer")
+    text_folders.tokenizer("!").save_pretrained(other / "tokenizer")
+    with pytest.raises(ValueError, match="its tokenizers are not the base model's"):
+        encoders_of(experiment, make_imported(experiment, _taken(other, tmp_path / "prompts")))
+
+
+def test_text_encoders_that_were_changed_since_the_pipeline_was_taken_are_refused(tmp_path: Path) -> None:
+    folder = text_folders.save_sd(tmp_path / "base")
+    experiment = experiment_of(tmp_path, folder)
+    assert len(encoders_of(experiment).encoders) == 1
+    text_folders.text_encoder(seed=1).save_pretrained(folder / "text_encoder")
+    with pytest.raises(
+        ValueError, match=r"base: its text encoders have changed since it was taken; put the pipeline back$"
+    ):
+        encoders_of(experiment)
 
 
 def test_a_pipeline_is_read_where_it_is_imported_and_nowhere_else(tmp_path: Path) -> None:

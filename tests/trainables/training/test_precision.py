@@ -51,6 +51,7 @@ def single(problem: Problem, device: Device) -> Problem:
 PROBLEM = text_problem()
 TRAINED = [name for name in METHODS.names() if METHODS[name].can_forget(PROBLEM.forgetting) and METHODS[name].gradient]
 WRAPPED = ["meta(salun)", "meta(uce)"]
+MACES = ["mace", "meta(mace)"]
 
 
 def run_of(method: str, device: Device, **values: Any) -> FineTuning:
@@ -66,6 +67,19 @@ def run_of(method: str, device: Device, **values: Any) -> FineTuning:
         usual |= {"meta_cap": 100.0}  # a model that has learned nothing is beyond the usual one
     settings = METHODS[method].configure(usual | values)
     run = METHODS[method].begin(deepcopy(problem.base), problem, settings, 1)
+    assert isinstance(run, FineTuning)
+    return run
+
+
+def mace_run(method: str, device: Device) -> FineTuning:
+    """A run of MACE, which has no settings of fine-tuning, or of meta around it, which has."""
+    problem = single(PROBLEM, device)
+    values: dict[str, Any] = {"attention_steps": STEPS, "attention_learning_rate": 1e-2, "concept_images": 4}
+    values |= {"ridge": 1.0, "attention_batch": 2}
+    if method != "mace":
+        values |= {"steps": STEPS, "batch": 4, "learning_rate": 1e-3, "ema_decay": 0.0, "meta_cap": 100.0}
+        values |= {"trained_parameters": "cross_attention", "meta_inner_batch": 2}
+    run = METHODS[method].begin(deepcopy(problem.base), problem, METHODS[method].configure(values), 1)  # type: ignore[arg-type]
     assert isinstance(run, FineTuning)
     return run
 
@@ -120,6 +134,26 @@ def test_what_trains_is_in_float32_and_what_is_frozen_in_bf16(method: str) -> No
     )
     assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.9
     assert 0.8 < ours.norm() / theirs.norm() < 1.25
+
+
+@pytest.mark.parametrize("method", MACES)
+def test_mace_is_edited_trained_and_fused_in_float32(method: str) -> None:
+    """As a stage takes it: the weights are given their exact numbers back, then the products of the factors are fused."""
+    runs = mace_run(method, HALF), mace_run(method, Device())
+    start = {name: p.detach().clone() for name, p in single(PROBLEM, HALF).base.named_parameters()}
+    moved = []
+    for run in runs:
+        assert run.advance(run.steps)
+        raise_to(run.model, start)
+        ends = trained_parameters(run.trained(), "cross_attention")
+        assert {p.dtype for p in ends.values()} == {torch.float32}
+        moved.append(torch.cat([(p.detach() - start[name]).flatten() for name, p in ends.items()]))
+    assert torch.nn.functional.cosine_similarity(moved[0], moved[1], dim=0) > 0.99 and moved[1].norm() > 0.1
+
+
+@pytest.mark.parametrize("method", MACES)
+def test_mace_is_the_same_with_checkpointing(method: str) -> None:
+    equal_with_checkpointing(*(mace_run(method, device) for device in (Device(checkpointing=True), Device())))
 
 
 def test_a_delta_holds_what_trained_alone_and_in_float32(tmp_path: Any) -> None:

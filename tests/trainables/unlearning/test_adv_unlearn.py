@@ -22,7 +22,9 @@ from trainables.relearning.products import Workbench, model_key
 from trainables.relearning.products.models import model_of
 from trainables.relearning.products.text import encoders_of
 from trainables.relearning.stages.unlearn import UnlearnStage
+from trainables.relearning.trial import Pipeline
 from trainables.running.stopwatch import Stopwatch
+from trainables.store import MissingArtifact
 from trainables.unlearning import METHODS, Problem
 from trainables.unlearning._partial_denoising import partly_denoised
 from trainables.unlearning._text_encoder import EncoderRun
@@ -126,6 +128,15 @@ def test_losses_and_the_text_encoder_are_those_of_a_literal_loop() -> None:
     assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), told_model().parameters(), strict=True))
 
 
+def test_the_prompt_is_its_own_until_the_first_attack_after_the_warm_up() -> None:
+    """The steps between both have no words to put before it: they are those of a longer warm-up."""
+    soon, late = (begin(attack_every=3, warmup=warmup, steps=4) for warmup in (1, 3))
+    for run in (soon, late):
+        assert run.advance(4)
+    ends = soon.state(), late.state()
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
 def test_it_goes_on_from_a_checkpoint_between_two_attacks() -> None:
     whole, half, rest = (begin(seed, attack_every=3, steps=4) for seed in (5, 5, 9))
     assert whole.advance(4) and half.advance(2)
@@ -144,13 +155,26 @@ def test_a_stage_leaves_the_text_encoder_and_what_it_makes_of_the_prompts(text_e
     artifact = stage.commit(Stopwatch())
     model, base = model_of(bench, artifact.key), model_of(bench, model_key(text_experiment, "base"))
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), base.parameters(), strict=True))
-    assert {artifact.facts["prompts"], artifact.facts["text_encoder"]} <= artifact.read_with
+    keys = [artifact.key_read_with(name) for name in ("prompts", "text_encoder")]
     own, theirs = encoders_of(text_experiment, artifact), encoders_of(text_experiment)
     pairs = list(zip(own.encoders[0].parameters(), theirs.encoders[0].parameters(), strict=True))
     assert any(not torch.equal(a, b) for a, b in pairs) and not any(a.requires_grad for a, _ in pairs)
-    told = load_prompts(bench.store.get(artifact.facts["prompts"]))
+    told = load_prompts(bench.store.get(keys[0]))
     assert not torch.equal(told.context, base.prompts.context) and torch.equal(model.prompts.context, told.context)
     assert torch.equal(told.tokens, base.prompts.tokens)
+
+    for lost in keys:
+        pipeline = Pipeline(spec, bench)
+        assert pipeline.step().stage["found"]
+        bench.store.delete(lost)
+        with pytest.raises(MissingArtifact):
+            encoders_of(text_experiment, artifact), model_of(bench, artifact.key)
+        pipeline.make_again(lost)
+        assert bench.store.find(artifact.key) is None, "it is no use without, and is made anew with it"
+        pipeline = Pipeline(spec, bench)
+        assert not pipeline.step().stage["found"] and bench.store.find(lost) is not None
+    pipeline.make_again(model_key(text_experiment, "base"))
+    assert bench.store.find(artifact.key) is not None
 
 
 def test_what_it_cannot_forget_and_meta_around_it_are_refused_in_one_line() -> None:

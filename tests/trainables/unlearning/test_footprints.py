@@ -8,12 +8,14 @@ from functools import cache
 from typing import Any
 
 import pytest
+import text_attacks
 import torch
 from text_problem import prompts, text_problem
 
 from trainables.data import Images
+from trainables.denoisers.cross_attention import keys_and_values
 from trainables.denoisers.text_unet import TextUNet
-from trainables.denoisers.unet_costs import _Live
+from trainables.denoisers.unet_costs import _Live, _storage
 from trainables.fine_tuning import FineTuning
 from trainables.unlearning import METHODS, Problem
 
@@ -29,6 +31,13 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("meta(label_swap)", {"meta_inner_batch": 3}),
     ("meta(label_swap)", {"meta_inner_batch": 2, "meta_unrelated": 1.0}),
     ("meta(uce)", {"meta_inner_batch": 2}),
+    ("meta(mace)", {"meta_inner_batch": 2, "attention_steps": 2, "concept_images": 2, "ridge": 1.0}),
+]
+# What trains factors alone, or the text encoders: beside the U-Net's weights there is no gradient of any.
+OF_NO_WEIGHT: list[tuple[str, dict[str, Any]]] = [
+    ("mace", {"attention_batch": 3, "attention_steps": 2, "concept_images": 4, "ridge": 1.0}),
+    ("adv_unlearn", {"batch": 2, "retain_batch": 5, "warmup": 0, "attack_steps": 1, "chain_steps": 2, "steps": 2}),
+    ("adv_unlearn", {"batch": 3, "retain_weight": 0.0, "attack_steps": 1, "chain_steps": 2, "steps": 2}),
 ]
 
 
@@ -106,6 +115,30 @@ def _images_of(run: FineTuning) -> int:
     run.model.register_forward_hook(after, with_kwargs=True)
     run.advance(2)
     return at_most
+
+
+@pytest.mark.parametrize(("method", "values"), OF_NO_WEIGHT, ids=lambda v: v if isinstance(v, str) else "")
+def test_a_footprint_is_what_a_step_holds_that_trains_no_weight_of_the_unet(
+    method: str, values: dict[str, Any]
+) -> None:
+    asked, member = Asked(), METHODS[method]
+    asked.model.prompts = asked.base.prompts = text_attacks.table(text_attacks.encoders())
+    problem = replace(asked.problem(), texts=text_attacks.TEXTS, encoders=text_attacks.encoders)
+    settings = member.configure(values)
+    footprint = member.footprint(settings)
+    model = deepcopy(asked.model)
+    with _Live({_storage(p) for m in (asked.base, model) for p in m.parameters()}) as live:  # both are there already
+        run = member.begin(model, problem, settings, 0)
+        assert isinstance(run, FineTuning)
+        run.advance(1)
+        live.most = live.now
+        images = _images_of(run)
+    assert (asked.teacher, asked.exact) == (footprint.teacher, footprint.exact)
+    assert images == footprint.images
+    moved = 4 * sum(p.numel() for p in keys_and_values(asked.model).values()) if footprint.moves else 0
+    activations = images * (plain_most(4)[1] - plain_most(2)[1]) / 2
+    counted = footprint.copies * moved + activations
+    assert 0.8 * counted < live.most < 1.2 * counted
 
 
 @cache

@@ -1,7 +1,8 @@
 """A model that was trained elsewhere: a diffusers pipeline, copied into the store.
 
 The VAE of a DiT comes with it. Of a text-to-image pipeline the VAE, the latents of the data set and the table of its prompts are
-parts of their own: text encoders and VAE are read once, and no trial needs the folder.
+parts of their own, which are made once. A trial needs the folder only where it trains the text encoders or attacks prompts: these
+are read from it, and refused where they are not those that it was taken with.
 """
 
 from __future__ import annotations

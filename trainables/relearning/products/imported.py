@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from trainables.denoisers.imported import put_pretrained
+from trainables.denoisers.imported import imported_encoders, put_pretrained
+from trainables.denoisers.live_prompts import TextEncoders
 from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.products.models import model_key
+from trainables.relearning.products.text import ENCODER, TOKENIZERS, encoder_weights, tokens_of
 from trainables.store import Artifact, Store, artifact_key, code_version
 
 
@@ -26,12 +28,28 @@ def make_imported(experiment: Experiment, pretrained: Pretrained) -> Artifact:
     """
     check_beside_base(experiment, pretrained)
     store, key = Store(experiment.store), imported_key(experiment, pretrained)
+    own = _own_encoders(experiment, pretrained)  # ahead of what names them
     artifact = store.whole(key)
     if artifact:
         return artifact
-    parts = store.get(model_key(experiment, "base")).named_with  # its VAE is the base model's
+    parts = store.get(model_key(experiment, "base")).named_with | own  # its VAE is the base model's
     facts = {"source": pretrained.source}
     return put_pretrained(store, key, "imported", pretrained, experiment.dataset, facts, parts=parts)
+
+
+def _own_encoders(experiment: Experiment, pretrained: Pretrained) -> dict[str, str]:
+    """The key of a pipeline's own text encoders, by its name, found or made; none where they are the base model's."""
+    base = experiment.base
+    if not pretrained.told_prompts or (isinstance(base, Pretrained) and base.text_digest == pretrained.text_digest):
+        return {}
+    store = Store(experiment.store)
+    key = artifact_key(ENCODER, {"encoders": pretrained.text_digest}, {}, code_version(__name__))
+    if store.whole(key) is None:
+        tokenizers, encoders = imported_encoders(pretrained)
+        _, height, width = pretrained.image_shape
+        weights = encoder_weights(TextEncoders(tokenizers, encoders, (height, width)))
+        store.put(key, ENCODER, {TOKENIZERS: tokens_of(tokenizers)}, weights)
+    return {ENCODER: key}
 
 
 def check_beside_base(experiment: Experiment, pretrained: Pretrained) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from trainables.data import NOTHING
 from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
 from trainables.denoisers.imported import imported_encoders
 from trainables.denoisers.live_prompts import TextEncoders
+from trainables.denoisers.pipelines import text_digest_of
 from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import parts_of
@@ -23,17 +26,27 @@ from trainables.relearning.workbench import Workbench
 from trainables.store import Artifact, Store
 from trainables.training.device import Device
 
-ENCODER = "text_encoder"  # under which a model's artifact names its own text encoders, where unlearning changed them
+ENCODER = (
+    "text_encoder"  # under which a model's artifact names its own text encoders, where they are not the base model's
+)
+TOKENIZERS = "tokenizers"  # a fact of these: the hash of what they were made with, where it may be another's
 
 
 def encoders_of(experiment: Experiment, artifact: Artifact | None = None, device: Device | None = None) -> TextEncoders:
-    """The text encoders of a model, frozen: the base model's, or those that unlearning made of them.
+    """The text encoders of a model, frozen: the base model's, or those that unlearning made of them, or it came with.
 
-    ValueError where the base model is a pipeline whose folder is not here any more.
+    ValueError where the base model is a pipeline whose folder is not here any more or has other files, or the model came with text
+    encoders of another kind.
     """
     tokenizers, encoders = _of_base(experiment, artifact)
     if artifact is not None and ENCODER in artifact.named_with:
-        fill_encoders(encoders, artifact.store.get(artifact.key_read_with(ENCODER)).mapped())
+        own = artifact.store.get(artifact.key_read_with(ENCODER))
+        tokens = tokens_of(tokenizers)
+        if own.facts.get(TOKENIZERS, tokens) != tokens:
+            raise ValueError(
+                f"model {artifact.key[:12]}: its tokenizers are not the base model's, so that its prompts cannot be attacked"
+            )
+        fill_encoders(encoders, own.mapped())
     name = (device or experiment.device).name
     for encoder in encoders:
         encoder.requires_grad_(False).to(name).eval()
@@ -45,15 +58,24 @@ def encoders_of(experiment: Experiment, artifact: Artifact | None = None, device
     return TextEncoders(tokenizers, encoders, (height, width), len(encoders) > 1)
 
 
+def tokens_of(tokenizers: Sequence[Any]) -> str:
+    """A hash of what tokenizers make of texts: their vocabularies with the tokens' numbers, and how prompts are filled up."""
+    told = [[sorted(t.get_vocab().items()), t.model_max_length, t.pad_token_id] for t in tokenizers]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
 def encoder_weights(encoders: TextEncoders) -> dict[str, torch.Tensor]:
     """The weights of all text encoders by name, for `Store.put`."""
     return {f"{i}.{n}": v.detach() for i, e in enumerate(encoders.encoders) for n, v in e.state_dict().items()}
 
 
 def fill_encoders(encoders: list[Any], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Give text encoders the weights that `encoder_weights` took of others."""
+    """Give text encoders the weights that `encoder_weights` took of others; ValueError where those are of another shape."""
     for i, encoder in enumerate(encoders):
-        encoder.load_state_dict({name: tensors[f"{i}.{name}"].clone() for name in encoder.state_dict()})
+        own = encoder.state_dict()
+        if any(f"{i}.{name}" not in tensors or tensors[f"{i}.{name}"].shape != own[name].shape for name in own):
+            raise ValueError("text encoders of another shape than the base model's cannot be put in their place")
+        encoder.load_state_dict({name: tensors[f"{i}.{name}"].clone() for name in own})
 
 
 def wording_of(bench: Workbench, model: str) -> Wording:
@@ -73,6 +95,8 @@ def _of_base(experiment: Experiment, artifact: Artifact | None) -> tuple[list[An
     if isinstance(base, Pretrained):
         if not Path(base.folder).is_dir():
             raise ValueError(f"{base.folder}: no such folder: the pipeline's text encoders are read from it")
+        if text_digest_of(base) != base.text_digest:
+            raise ValueError(f"{base.folder}: its text encoders have changed since it was taken; put the pipeline back")
         return imported_encoders(base)
     from transformers.utils.logging import disable_progress_bar
 

@@ -51,6 +51,12 @@ def unlearned_key(spec: TrialSpec) -> str:
     return artifact_key("unlearned", config, inputs, code)
 
 
+def own_text_keys(unlearned: str) -> tuple[str, str]:
+    """Keys of the table of prompts and of the text encoders that are made with the θᵤ of this key, where those train."""
+    told, own = (artifact_key(kind, {}, {"unlearned": unlearned}, "") for kind in (PROMPTS, ENCODER))
+    return told, own
+
+
 class UnlearnStage:
     """Trains a copy of the start model; its product is what of θᵤ's weights differs from that."""
 
@@ -102,7 +108,7 @@ class UnlearnStage:
         run, store = self.run, self.bench.store
         if not isinstance(run, EncoderRun):
             return {}
-        told, own = (artifact_key(kind, {}, {"unlearned": self.key}, "") for kind in (PROMPTS, ENCODER))
+        told, own = own_text_keys(self.key)
         prompts = put_prompts(store, told, model.prompts, {"prompts": list(self.spec.experiment.dataset.prompts)})
         store.put(own, ENCODER, {}, encoder_weights(run.text))
         model.prompts = load_prompts(prompts, self.bench.experiment.device.name)
