@@ -14,7 +14,7 @@ import math
 import os
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from benchmarks.methods import interval
 from search_spaces import vflgan_privacy, vflgan_quality
 from sweep.errors import command
 from trainables.federated.experiment import REAL, Experiment, TrialSpec
+from trainables.federated.products.floors import BLIND, SHUFFLED
 from trainables.federated.shared_products import FLOORS, JUDGE, PARTIES, products_of
 from trainables.federated.sources import source
 from trainables.running.products import waves
@@ -36,7 +37,7 @@ EPSILONS = (10.0, 100.0)
 SAMPLES = 1000
 LARGEST_PART = 3  # a batch is a third of the rows that are trained on, at most
 FIGURES = {  # decimals, by figure
-    "fd": 4, "party_fd": 4, "dependence_error": 3, "cross_agreement": 3, "utility_gap": 3, "epsilon": 2, "audited_epsilon": 2,
+    "fd": 2, "party_fd": 2, "dependence_error": 3, "cross_agreement": 3, "utility_gap": 3, "epsilon": 2, "audited_epsilon": 2,
     "audit_ceiling": 2, "training_s": 1,
 }  # fmt: skip
 
@@ -96,20 +97,22 @@ class Contender:
         return point | {"batch": min(point["batch"], rows // LARGEST_PART)}
 
 
-def contenders(mechanism: str) -> list[Contender]:
-    """The rows of a mechanism's table."""
+def contenders(mechanism: str, epsilons: Sequence[float] = EPSILONS) -> list[Contender]:
+    """The rows of a mechanism's table, under `record` for each ε."""
     if mechanism == "none":
         return [Contender(name) for name in (*METHODS, *CONTROLS)]
-    return [Contender(name, epsilon) for epsilon in EPSILONS for name in METHODS]
+    return [Contender(name, epsilon) for epsilon in epsilons for name in METHODS]
 
 
-def prepare(experiment: Experiment) -> dict[str, Any]:
-    """Make what all trials share; how often judges of images are right on test rows, and the fd of rows that nobody made."""
+def prepare(experiment: Experiment) -> str:
+    """Make what all trials share, and say it: the fd of rows that nobody made, and how often judges of images are right."""
     made = {p.name: p.make() for wave in waves(products_of(experiment, SAMPLES)) for p in wave}
-    found: dict[str, Any] = {"fd": {kind: of["fd"] for kind, of in made[FLOORS].facts["floors"].items()}}
+    fd = {kind: figures["fd"][0] for kind, figures in made[FLOORS].facts["floors"].items()}
+    said = f"fd of private rows {fd[REAL]:.3g}, with parties shuffled {fd[SHUFFLED]:.3g}, of the schema alone {fd[BLIND]:.4g}"
     if JUDGE in made:
-        found |= {"judge": made[JUDGE].facts["accuracy"], "parties": made[PARTIES].facts["accuracies"]}
-    return found
+        parties = ", ".join(f"{accuracy:.3f}" for accuracy in made[PARTIES].facts["accuracies"])
+        said += f"; the judge is right on {made[JUDGE].facts['accuracy']:.3f} of test rows, parties' on {parties}"
+    return said
 
 
 def run(experiment: Experiment, contender: Contender, seed: int) -> Result:
@@ -142,7 +145,7 @@ def run(experiment: Experiment, contender: Contender, seed: int) -> Result:
     return result | {"state": report.state, "cause": report.cause}
 
 
-def table(results: list[Result], rows: list[Contender]) -> Iterator[str]:
+def table(results: list[Result], rows: Sequence[Contender]) -> Iterator[str]:
     """A Markdown table: means over seeds with 95 % t intervals; then the distances' ratio of each pair of methods."""
     shown = [name for name in FIGURES if any(r["figures"].get(name) is not None for r in results)]
     head = ["", *(name if name != "training_s" else "core-s" for name in shown), "seeds"]
@@ -189,10 +192,11 @@ def refuted(results: list[Result]) -> str:
     return f"audited_epsilon above epsilon in {above} of {len(excesses)} trials with a proven one"
 
 
-def ask(store: str, data: str, mechanism: str, seeds: int) -> list[Result]:
+def ask(store: str, data: str, rows: Sequence[Contender], seeds: int) -> list[Result]:
     """One table, printed; each of its trials is told of as it ends."""
-    experiment, rows = DATA[data].experiment(store), contenders(mechanism)
-    print(f"\n## {data}, {mechanism}\n\n{json.dumps(prepare(experiment))}\n", flush=True)
+    experiment = DATA[data].experiment(store)
+    private = any(row.epsilon for row in rows)
+    print(f"\n## {data}, {'record' if private else 'none'}\n\n{prepare(experiment)}\n", flush=True)
     results: list[Result] = []
     for seed in range(1, (seeds or DATA[data].seeds) + 1):
         for row in rows:
@@ -207,7 +211,7 @@ def ask(store: str, data: str, mechanism: str, seeds: int) -> list[Result]:
             )
             results.append(last)
     print("\n".join(table(results, rows)), flush=True)
-    if mechanism != "none":
+    if private:
         print(f"\n{refuted(results)}", flush=True)
     return results
 
@@ -222,13 +226,18 @@ def main() -> int:
         "--mechanisms", nargs="*", default=["none", "record"], choices=["none", "record"], help="(default: both)"
     )
     parser.add_argument(
+        "--epsilons", nargs="*", type=float, default=EPSILONS, choices=EPSILONS, help="of record (default: both)"
+    )
+    parser.add_argument(
         "--seeds", type=int, default=0, help="seeds 1 … N (default: 5, of fashion_mnist and of controls 3)"
     )
     parser.add_argument("--json", metavar="FILE", help="also write every figure as JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
     everything = {
-        f"{data}, {mechanism}": ask(os.path.abspath(args.artifacts), data, mechanism, args.seeds)
+        f"{data}, {mechanism}": ask(
+            os.path.abspath(args.artifacts), data, contenders(mechanism, args.epsilons), args.seeds
+        )
         for data, mechanism in QUESTIONS
         if data in args.data and mechanism in args.mechanisms
     }
