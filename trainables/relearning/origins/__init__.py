@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trainables.data import Images
 from trainables.registry import Registry
@@ -33,14 +34,18 @@ class Wanted:
 Parts = Callable[[Experiment], Mapping[str, Product]]
 """By name, what an origin makes before any model, and models are made of: products of their own, each a task."""
 
+Encoders = Callable[[Experiment, "Artifact | None"], tuple[list[Any], list[Any]]]
+"""(tokenizers, text encoders) of the base model on the CPU; by the keys that a model's artifact names, where one is given."""
+
 
 @dataclass(frozen=True)
 class Origin:
-    """What makes a model; of which `parts`; and in which module, whose code is in the model's key."""
+    """What makes a model; of which `parts`, and told prompts by which `encoders`; and in which module, whose code is in its key."""
 
     make: Callable[[Wanted], Artifact]
     module: str
     parts: Parts
+    encoders: Encoders
 
     def __call__(self, wanted: Wanted) -> Artifact:
         return self.make(wanted)
@@ -53,9 +58,13 @@ def _no_parts(experiment: Experiment) -> Mapping[str, Product]:
     return {}
 
 
-def register(name: str, parts: Parts = _no_parts) -> Callable:
-    """Register a function ``(Wanted) -> Artifact`` that makes the model, and what its parts are."""
-    return ORIGINS.decorator(name, lambda make: Origin(make, make.__module__, parts))
+def _no_encoders(experiment: Experiment, artifact: Artifact | None) -> tuple[list[Any], list[Any]]:
+    raise ValueError("a model that is told no prompts has no text encoders")
+
+
+def register(name: str, parts: Parts = _no_parts, encoders: Encoders = _no_encoders) -> Callable:
+    """Register a function ``(Wanted) -> Artifact`` that makes the model, what its parts are, and what it is told prompts by."""
+    return ORIGINS.decorator(name, lambda make: Origin(make, make.__module__, parts, encoders))
 
 
 def parts_of(experiment: Experiment) -> Mapping[str, Product]:

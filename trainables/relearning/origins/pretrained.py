@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from trainables.denoisers import imported
 from trainables.denoisers.imported import put_pretrained, put_vae
+from trainables.denoisers.pipelines import text_digest_of
 from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, goes_with, register
@@ -55,7 +58,17 @@ def make_prompts(experiment: Experiment) -> Artifact:
     return imported.make_prompts(store, _recipe(experiment), experiment.dataset)
 
 
-@register("pretrained", parts)
+def encoders(experiment: Experiment, artifact: Artifact | None) -> tuple[list[Any], list[Any]]:
+    """(tokenizers, text encoders), read from the pipeline's folder; ValueError where that is gone, or has other ones now."""
+    base = _recipe(experiment)
+    if not Path(base.folder).is_dir():
+        raise ValueError(f"{base.folder}: no such folder: the pipeline's text encoders are read from it")
+    if text_digest_of(base) != base.text_digest:
+        raise ValueError(f"{base.folder}: its text encoders have changed since it was taken; put the pipeline back")
+    return imported.imported_encoders(base)
+
+
+@register("pretrained", parts, encoders)
 def import_(wanted: Wanted) -> Artifact:
     """The pipeline's denoiser; where a VAE is wanted, the pipeline's lies in the store beside it.
 

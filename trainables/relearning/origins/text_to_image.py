@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 
 from trainables.data import Dataset, Images
+from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
 from trainables.denoisers.models import dropout_loss, model_facts
 from trainables.denoisers.prompts import Prompts, load_prompts
 from trainables.denoisers.text_to_image import TextToImage
@@ -63,7 +65,22 @@ def text_run(
     return FineTuning(model, loss, how, seed, device)
 
 
-@register("text_to_image", parts)
+def encoders(experiment: Experiment, artifact: Artifact | None) -> tuple[list[Any], list[Any]]:
+    """(tokenizers, text encoders) that were trained here, of one CLIP or of two."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # of megabytes
+    if artifact is not None and CLIPS[0] in artifact.named_with:
+        clips = [artifact.store.get(artifact.key_read_with(name)) for name in CLIPS if name in artifact.named_with]
+    else:
+        store, made = Store(experiment.store), parts(experiment)
+        clips = [store.get(made[name].key()) for name in CLIPS if name in made]
+    models = [load_clip(clip) for clip in clips]
+    of_text = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
+    return [load_tokenizer(clip) for clip in clips], of_text
+
+
+@register("text_to_image", parts, encoders)
 def train(wanted: Wanted) -> Artifact:
     """The U-Net, trained on the latents of its images and on their prompts by the experiment's recipe and seed."""
     experiment, key = wanted.experiment, wanted.key

@@ -6,24 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainables.attacks import Wording
 from trainables.data import NOTHING
-from trainables.denoisers.clip import load_clip, load_tokenizer, text_encoder, text_encoder_with_projection
-from trainables.denoisers.imported import imported_encoders
 from trainables.denoisers.live_prompts import TextEncoders
-from trainables.denoisers.pipelines import text_digest_of
 from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.origins import parts_of
-from trainables.relearning.origins._trained_clip import CLIPS
+from trainables.relearning.origins import ORIGINS
 from trainables.relearning.products.models import base_of
 from trainables.relearning.workbench import Workbench
-from trainables.store import Artifact, Store
+from trainables.store import Artifact
 from trainables.training.device import Device
 
 ENCODER = (
@@ -38,7 +33,7 @@ def encoders_of(experiment: Experiment, artifact: Artifact | None = None, device
     ValueError where the base model is a pipeline whose folder is not here any more or has other files, or the model came with text
     encoders of another kind.
     """
-    tokenizers, encoders = _of_base(experiment, artifact)
+    tokenizers, encoders = ORIGINS[experiment.base.origin].encoders(experiment, artifact)
     if artifact is not None and ENCODER in artifact.named_with:
         own = artifact.store.get(artifact.key_read_with(ENCODER))
         tokens = tokens_of(tokenizers)
@@ -87,25 +82,3 @@ def wording_of(bench: Workbench, model: str) -> Wording:
     artifact = bench.store.get(model)
     encoders = partial(encoders_of, experiment, artifact)
     return Wording(forgetting, data.prompts, named, encoders, partial(base_of, bench), experiment.sampling)
-
-
-def _of_base(experiment: Experiment, artifact: Artifact | None) -> tuple[list[Any], list[Any]]:
-    """(tokenizers, text encoders) of the base model; by the keys that a model's artifact names, whatever code made them."""
-    base = experiment.base
-    if isinstance(base, Pretrained):
-        if not Path(base.folder).is_dir():
-            raise ValueError(f"{base.folder}: no such folder: the pipeline's text encoders are read from it")
-        if text_digest_of(base) != base.text_digest:
-            raise ValueError(f"{base.folder}: its text encoders have changed since it was taken; put the pipeline back")
-        return imported_encoders(base)
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # of megabytes
-    if artifact is not None and CLIPS[0] in artifact.named_with:
-        clips = [artifact.store.get(artifact.key_read_with(name)) for name in CLIPS if name in artifact.named_with]
-    else:
-        store, parts = Store(experiment.store), parts_of(experiment)
-        clips = [store.get(parts[name].key()) for name in CLIPS if name in parts]
-    models = [load_clip(clip) for clip in clips]
-    encoders = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
-    return [load_tokenizer(clip) for clip in clips], encoders
