@@ -187,7 +187,8 @@ def text_experiment(args: argparse.Namespace) -> Any:
     from dataclasses import replace
 
     from trainables.data import dataset
-    from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+    from trainables.denoisers.digests import hashed
+    from trainables.denoisers.pipelines import fitted, read_pipeline
     from trainables.denoisers.recipes import ClassifierRecipe
     from trainables.relearning.experiment import Experiment
 

@@ -26,7 +26,8 @@ from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.data import Dataset
-from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
+from trainables.denoisers.digests import hashed
+from trainables.denoisers.pipelines import fitted, located, read_pipeline
 from trainables.denoisers.recipes import Pretrained, recipe_of
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, checked_weights

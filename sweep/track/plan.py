@@ -183,7 +183,8 @@ def from_sweep(run: str) -> list[Entry]:
 
 def own_model(folder: str) -> Entry:
     """The entry of a pipeline's folder, named as it is. UsageError where it is no pipeline."""
-    from trainables.denoisers.pipelines import hashed, read_pipeline
+    from trainables.denoisers.digests import hashed
+    from trainables.denoisers.pipelines import read_pipeline
 
     try:
         pretrained = hashed(read_pipeline(str(Path(folder).absolute())))

@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 
 from sweep import import_checkpoint, launch
 from trainables.data import dataset
+from trainables.denoisers.digests import hashed
 from trainables.denoisers.imported import imported_model
 from trainables.denoisers.models import load_model
-from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.relearning.experiment import Experiment, TrialSpec
 from trainables.relearning.export import save_pipeline
 from trainables.relearning.products import Workbench, make_model

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainables.data import DATASETS
-from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+from trainables.denoisers.digests import hashed
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.denoisers.recipes import ClassifierRecipe, Pretrained
 from trainables.relearning.experiment import Experiment
 

@@ -6,7 +6,6 @@ with a model is ever run.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +19,7 @@ from trainables.denoisers.parts import (
     EDM_UNET,
     PARTS,
     PIPELINES,
-    all_files,
     check_part,
-    files_of,
     halves_to_fetch,
     to_fetch,
 )
@@ -108,40 +105,6 @@ def fitted(pretrained: Pretrained, dataset: Dataset) -> Pretrained:
             f"say which of its classes they are, or take a data set with as many"
         )
     return pretrained
-
-
-def hashed(pretrained: Pretrained) -> Pretrained:
-    """The same with the SHA-256 of all files it is made of, names included; and of those that prompts are encoded by."""
-    root = Path(pretrained.folder)
-    digests = {file: _sha256(file) for file in all_files(root, pretrained.kind)}
-    encoders = _text_files(root, pretrained.kind)
-    text = _together(root, {file: digests[file] for file in encoders}) if encoders else ""
-    return replace(pretrained, digest=_together(root, digests), text_digest=text)
-
-
-def text_digest_of(pretrained: Pretrained) -> str:
-    """The SHA-256 of the files that prompts are encoded by, as they are in the pipeline's folder now: its `text_digest`."""
-    root = Path(pretrained.folder)
-    return _together(root, {file: _sha256(file) for file in _text_files(root, pretrained.kind)})
-
-
-def _text_files(root: Path, kind: str) -> list[Path]:
-    parts = PARTS[kind]
-    return files_of(root, {name: parts[name] for name in parts if name.startswith(("text_encoder", "tokenizer"))})
-
-
-def _sha256(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
-
-
-def _together(root: Path, digests: dict[Path, bytes]) -> str:
-    """One digest of files, by where they lie in the pipeline and what they hold."""
-    digest = hashlib.sha256()
-    for file, of_file in digests.items():
-        digest.update(f"{file.relative_to(root).as_posix()}\0".encode())
-        digest.update(of_file)
-    return digest.hexdigest()
 
 
 def located(source: str, revision: str = "") -> tuple[str, str]:

@@ -16,10 +16,11 @@ from prompts_data import prompts_data
 from safetensors.torch import load_file, save_file
 
 from trainables.data import DATASETS, Dataset
+from trainables.denoisers.digests import hashed
 from trainables.denoisers.dit import decode, vae_batch
 from trainables.denoisers.imported import imported_prompts, imported_text_unet, make_prompts, prompts_key
 from trainables.denoisers.parts import all_files, denoiser_weights, to_fetch
-from trainables.denoisers.pipelines import fitted, hashed, located, read_pipeline
+from trainables.denoisers.pipelines import fitted, located, read_pipeline
 from trainables.denoisers.recipes import SD, SDXL, Pretrained
 from trainables.diffusion import predict
 from trainables.store import Store

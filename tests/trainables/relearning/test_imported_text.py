@@ -14,8 +14,9 @@ from taken_pipelines import experiment_on
 
 from sweep.relearning.prepare import _import_pretrained
 from trainables.data import dataset
+from trainables.denoisers.digests import hashed
 from trainables.denoisers.imported import imported_encoders
-from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec, experiment_from_json
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, parts_of

@@ -23,7 +23,8 @@ from tracing import Edited, Function, edited, functions, modules, reached
 from trainables.attacks import ATTACKS
 from trainables.audits import AUDITS
 from trainables.data import DATASETS
-from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+from trainables.denoisers.digests import hashed
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.denoisers.recipes import BaseModel, ClassifierRecipe
 from trainables.features import FEATURE_NETWORKS
 from trainables.metrics import METRICS

@@ -9,7 +9,8 @@ from typing import Any
 import pipelines
 import pytest
 
-from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+from trainables.denoisers.digests import hashed
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.denoisers.recipes import BaseModel, ClassifierRecipe
 from trainables.needs import SHARED
 from trainables.relearning.experiment import AttackPlan, Experiment, Samples, TrialSpec

@@ -13,8 +13,9 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from trainables.data import NOTHING
+from trainables.denoisers.digests import hashed
 from trainables.denoisers.models import load_model
-from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.diffusion import starting_noise
 from trainables.judges._classifier import verdicts
 from trainables.relearning.experiment import Experiment, stream

@@ -17,10 +17,11 @@ from diffusers import (
 )
 from prompts_data import prompts_data
 
+from trainables.denoisers.digests import hashed
 from trainables.denoisers.dit import decode, load_vae
 from trainables.denoisers.imported import put_pretrained
 from trainables.denoisers.models import load_model
-from trainables.denoisers.pipelines import fitted, hashed, read_pipeline
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.diffusion import sample
 from trainables.sampling.sampler import Sampler
 from trainables.store import Store

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from trainables.denoisers import imported
+from trainables.denoisers.digests import text_digest_of
 from trainables.denoisers.imported import put_pretrained, put_vae
-from trainables.denoisers.pipelines import text_digest_of
 from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, goes_with, register
