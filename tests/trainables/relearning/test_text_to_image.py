@@ -61,8 +61,9 @@ def test_the_control_has_the_parts_of_the_base_model_and_is_trained_on_what_is_r
     text_experiment: Experiment,
 ) -> None:
     store = Store(text_experiment.store)
-    base, control = (store.get(model_key(text_experiment, which)).facts for which in ("base", "retrain"))
-    assert base["prompts"] == control["prompts"] == parts_of(text_experiment)[PROMPTS].key()
+    models = [store.get(model_key(text_experiment, which)) for which in ("base", "retrain")]
+    assert {model.key_read_with(PROMPTS) for model in models} == {parts_of(text_experiment)[PROMPTS].key()}
+    base, control = (model.facts for model in models)
     train = text_experiment.splits().train
     threes = int(text_experiment.forgetting.mask(train).sum())
     assert 0.05 < threes / len(train) < 0.2
