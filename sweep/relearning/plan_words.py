@@ -88,6 +88,11 @@ def folder_facts(data: Dataset) -> list[tuple[str, str]]:
     return facts + list(data.notes[1:])
 
 
+def weightless_attacks() -> set[str]:
+    """The attacks that move no weight: they change what a model is told, not the model."""
+    return find.lacking("attacks", "moves_weights")
+
+
 def suite_note(counts: bool, weights_stay: bool) -> str:
     """What stands in brackets behind an attack's name."""
     notes = [*([] if counts else ["does not count"]), *(["weights stay"] if weights_stay else [])]
@@ -98,6 +103,6 @@ def suite_text(space: SearchSpace, attacks: Sequence[Attack]) -> str:
     """The suite; of arms that search the attack, each trial has its own and only the controls the suite."""
     if not attacks:
         return "none: each trial is unlearned and scored"
-    stay = find.weightless_attacks()
+    stay = weightless_attacks()
     names = ", ".join(attack.name + suite_note(attack.counts, attack.method in stay) for attack in attacks)
     return f"each trial by its own; the controls by {names}" if any(arm.attack for arm in space.arms) else names

@@ -466,7 +466,7 @@ class Setup:
 
     def _weights_stay(self, space: SearchSpace) -> list[str]:
         """The attacks of the suites, by their names there, that move no weight of the model."""
-        stay = find.weightless_attacks()
+        stay = plan_words.weightless_attacks()
         return sorted({a.name for a in (*space.search_attacks, *space.confirm_attacks) if a.method in stay})
 
     def arm_words(self, arm: Arm) -> str:

@@ -79,11 +79,11 @@ def members(family: str) -> list[str]:
     return sorted(within | {one.name for one in outside() if one.family == family})
 
 
-def weightless_attacks() -> set[str]:
-    """The attacks that say ``moves_weights=False`` where they are registered: they change what a model is told, not the model."""
-    files = [path for path in family_folder("attacks").glob("*.py") if not path.stem.startswith("_")]
-    stay = {name for path in files for name, traits in _registrations(path).items() if "moves_weights=False" in traits}
-    return stay | {one.name for one in outside() if one.family == "attacks" and not one.member.moves_weights}
+def lacking(family: str, trait: str) -> set[str]:
+    """The members of a family that say ``TRAIT=False`` where they are registered."""
+    files = [path for path in family_folder(family).glob("*.py") if not path.stem.startswith("_")]
+    within = {name for path in files for name, traits in _registrations(path).items() if f"{trait}=False" in traits}
+    return within | {one.name for one in outside() if one.family == family and not getattr(one.member, trait)}
 
 
 def _registered_in(path: Path) -> set[str]:

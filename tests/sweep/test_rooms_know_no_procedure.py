@@ -10,7 +10,7 @@ WORDS = re.compile(
     r"robustness|fid_delta|(?<![a-z])fid(?![a-z])|unlearning|attack|(?<![a-z])rungs?(?![a-z])|relearning|AURC", re.I
 )
 # Its room, its leaderboard (what a track is of is in its first line), and the command that trains base models for it.
-ITS_OWN = ("relearning", "track", "train_text2image.py")
+ITS_OWN = ("relearning", "track", "train_text2image.py", "prepare_prompts.py")
 
 # By file: the lines that may name it, by what is in them, and why.
 ALLOWED: dict[str, tuple[str, ...]] = {

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from sweep.relearning.panels import attack_series
-from sweep.relearning.plan_words import suite_text
+from sweep.relearning.plan_words import suite_text, weightless_attacks
 from sweep.relearning.setup import Setup
 from sweep.space import Attack, find
 from trainables.attacks import ATTACKS
 
 
 def test_which_move_no_weight_is_read_from_their_files() -> None:
-    assert find.weightless_attacks() == {name for name in ATTACKS.names() if not ATTACKS[name].moves_weights}
-    assert {"textual_inversion", "prompt_search", "derived_embedding"} == find.weightless_attacks()
+    assert weightless_attacks() == {name for name in ATTACKS.names() if not ATTACKS[name].moves_weights}
+    assert {"textual_inversion", "prompt_search", "derived_embedding"} == weightless_attacks()
 
 
 def test_a_suites_words_and_its_record_say_it() -> None:

@@ -11,6 +11,7 @@ from judge_folders import write_classifier
 
 from trainables.data import DATASETS
 from trainables.denoisers.recipes import ClassifierRecipe
+from trainables.judges import digest_of
 from trainables.judges.image_classifier import ImageClassifier
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import Workbench, make_classifier, make_reference
@@ -142,9 +143,11 @@ def test_a_judge_with_weights_of_its_own_is_asked_instead_and_known_by_their_dig
     }
     assert len(keys) == 3, "the folder itself is no part of it"
 
+    reader = ImageClassifier(place, STYLED.facets, 0)
+    judged = replace(judged, judge_digest=digest_of(reader))
     bench, sampling = Workbench(judged), painted(prompts)
     figures, own = measured(bench, sampling), measured(Workbench(prompts), sampling)
-    said = ImageClassifier(place, STYLED.facets, 0).load("cpu")(sampling.images()).labels[:, 0]
+    said = reader.load("cpu")(sampling.images()).labels[:, 0]
     asked = CONCEPT[sampling.conditions]
     assert figures["relearning_accuracy"] == pytest.approx(float((said == 3)[sampling.of_forgotten].float().mean()))
     assert figures["retain_accuracy"] == pytest.approx(float((said == asked)[sampling.of_retained].float().mean()))
