@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sweep.errors import UsageError
 from sweep.federated.question import MECHANISMS, mechanism_of, spends, under, wanted_epsilon
-from sweep.plan import flags
+from sweep.plan import data_files, flags
 from sweep.plan.flags import MODELS, QUESTION, Line, Words, at_least, finite, flag, one_of
 from sweep.plan.paths import absolute
 from sweep.plan.place import Place
@@ -197,21 +197,12 @@ class Setup:
             flag_of = f"--party {' --party '.join(self.party)}" if self.party else f"--split {self.split}".strip()
             raise UsageError(f"{flag_of}: {error}") from error
         except (ValueError, OSError) as error:
-            elsewhere = "a folder is needed" in str(error) or "no such folder" in str(error)
-            mend = "; say where with --data-folder DIR" if elsewhere else ""
-            raise UsageError(f"--data {error}{mend}") from error
+            raise data_files.cannot_be_had(error) from error
 
     def fingerprinted(self) -> Setup:
         """The setup with the fingerprint of its rows; UsageError where they are no longer those it was begun with."""
-        try:
-            digest = self.source.fingerprint()
-        except ValueError as error:
-            raise UsageError(f"--data {self.data}: {error}") from error
-        if self.data_fingerprint and digest != self.data_fingerprint:
-            raise UsageError(
-                f"--data-folder {self.data_folder or '(default)'}: not the files that this run began with; bring those back, "
-                "or start a new run"
-            )
+        recorded = self.data_fingerprint
+        digest = data_files.fingerprint_of(self.data, self.data_folder, recorded, self.source.fingerprint)
         return dataclasses.replace(self, data_fingerprint=digest)
 
     def check(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sweep.errors import UsageError
-from sweep.plan import flags
+from sweep.plan import data_files, flags
 from sweep.plan.flags import MODELS, QUESTION, SEARCH, Line, Words, at_least, flag, member_of, one_of
 from sweep.plan.place import Place
 from sweep.relearning import fitting, flag_values, memory, plan_words, protocols, targets
@@ -370,21 +370,12 @@ class Setup:
         try:
             return dataset(self.data, self.data_folder, self.image_size, self.data_limit, self.data_skipped)
         except (ValueError, OSError) as error:
-            elsewhere = "a folder is needed" in str(error) or "no such folder" in str(error)
-            mend = "; say where with --data-folder DIR" if elsewhere else ""
-            raise UsageError(f"--data {error}{mend}") from error
+            raise data_files.cannot_be_had(error) from error
 
     def fingerprinted(self) -> Setup:
         """The setup with the fingerprint of its data; UsageError where they are no longer those it was begun with."""
-        try:
-            digest = self.dataset().fingerprint()
-        except ValueError as error:
-            raise UsageError(f"--data {self.data}: {error}") from error
-        if self.data_fingerprint and digest != self.data_fingerprint:
-            raise UsageError(
-                f"--data-folder {self.data_folder or '(default)'}: not the files that this run began with; bring those back, "
-                "or start a new run"
-            )
+        recorded = self.data_fingerprint
+        digest = data_files.fingerprint_of(self.data, self.data_folder, recorded, self.dataset().fingerprint)
         return dataclasses.replace(self, data_fingerprint=digest)
 
     def check(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from functools import cached_property
 
 import torch
 
@@ -22,7 +21,7 @@ from trainables.federated.stages.partition import canaries_of, partition_key
 from trainables.federated.synthesizers import Synthesizer
 from trainables.federated.training import Training
 from trainables.federated.workbench import Bench
-from trainables.running.pace import Pace
+from trainables.running.continued import Continued
 from trainables.running.stopwatch import Stopwatch
 from trainables.sampling.seeds import stream
 from trainables.store import Artifact, artifact_key, code_version
@@ -51,12 +50,12 @@ def synthesizer_key(spec: TrialSpec) -> str:
     return artifact_key("synthesizer", {}, {"training": training_key(spec)}, code_version(__name__))
 
 
-class Course:
+class Course(Continued[Training]):
     """One training, which the looks at it share; built when one first needs it."""
 
     def __init__(self, bench: Bench, spec: TrialSpec) -> None:
-        self.bench, self.spec, self.key = bench, spec, training_key(spec)
-        self._pace, self._saved_at = Pace(), -1  # the step that the checkpoint in the store is of
+        super().__init__(bench.store, training_key(spec))
+        self.bench, self.spec = bench, spec
 
     def begin(self) -> Training:
         """The training before its first round, its noise found for the ε wanted. ValueError where that cannot be."""
@@ -78,15 +77,6 @@ class Course:
             canaries.expected,
         )
 
-    @cached_property
-    def run(self) -> Training:
-        run = self.begin()
-        partial = self.bench.store.mapped_partial(self.key)
-        if partial is not None:
-            run.restore(partial)
-            self._saved_at = run.step
-        return run
-
     @property
     def privacy(self) -> Privacy:
         """What the whole training costs."""
@@ -97,22 +87,6 @@ class Course:
         """MiB of the training's state and of as many rows as are expected: how many there are is a secret of the coins."""
         rows = self.run.expected_rows * self.spec.experiment.source.parties.width * FLOAT32
         return (sum(tensor.nbytes for tensor in self.run.state().values()) + rows) / MIB
-
-    def save(self) -> None:
-        """Leave the checkpoint, unless it is there."""
-        if self.run.step != self._saved_at:
-            self.bench.store.save_partial(self.key, self.run.state())
-            self._saved_at = self.run.step
-
-    def save_if_due(self) -> None:
-        """Leave the checkpoint where that is not too often."""
-        self._pace.take(self.save)
-
-    def restart(self) -> None:
-        """Forget a checkpoint that is past the round asked for: a training only moves forward."""
-        self.bench.store.drop_partial(self.key)
-        self._saved_at = -1
-        del self.run
 
 
 class LookStage:

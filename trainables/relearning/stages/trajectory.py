@@ -25,7 +25,7 @@ from trainables.relearning.products.models import model_key, model_of
 from trainables.relearning.products.synthetic import synthetic_forgotten_key, synthetic_key
 from trainables.relearning.products.text import wording_of
 from trainables.relearning.workbench import Workbench
-from trainables.running.pace import Pace
+from trainables.running.continued import Continued
 from trainables.store import artifact_key, code_version
 from trainables.training.device import Device
 
@@ -102,13 +102,12 @@ def _set_inputs(experiment: Experiment, settings: SharedSettings) -> dict[str, s
     return inputs
 
 
-class Trajectory:
+class Trajectory(Continued[FineTuning]):
     """One attack on one unlearned model: the fine-tuning run that its rungs share, built when a rung first needs it."""
 
     def __init__(self, bench: Workbench, spec: TrialSpec, attack: AttackPlan, model: str) -> None:
         self.bench, self.spec, self.attack, self.model = bench, spec, attack, model
-        self.key = trajectory_key(spec, attack, model)
-        self._pace, self._saved_at = Pace(), -1  # the step that the checkpoint in the store is of
+        super().__init__(bench.store, trajectory_key(spec, attack, model))
 
     @cached_property
     def settings(self) -> SharedSettings:
@@ -123,33 +122,8 @@ class Trajectory:
         return ATTACKS[self.attack.method].begin(model, target, self.settings, horizon, seed)
 
     @cached_property
-    def run(self) -> FineTuning:
-        run = self.begin()
-        partial = self.bench.store.mapped_partial(self.key)
-        if partial is not None:
-            run.restore(partial)
-            self._saved_at = run.step
-        return run
-
-    @cached_property
     def landmarks(self) -> Landmarks:
         bench, experiment = self.bench, self.spec.experiment
         keys = model_key(experiment, "base"), self.model
         base, unlearned = (whole_weights(bench.store.get(key)) for key in keys)
         return Landmarks(base, unlearned, encoded_sets_of(bench)[1], experiment.noise_schedule())
-
-    def save(self) -> None:
-        """Leave the checkpoint, unless it is there: while a rung is sampled and scored its weights stand still."""
-        if self.run.step != self._saved_at:
-            self.bench.store.save_partial(self.key, self.run.state())
-            self._saved_at = self.run.step
-
-    def save_if_due(self) -> None:
-        """Leave the checkpoint where that is not too often."""
-        self._pace.take(self.save)
-
-    def restart(self) -> None:
-        """Forget a checkpoint that is past the rung asked for: a trajectory only moves forward."""
-        self.bench.store.drop_partial(self.key)
-        self._saved_at = -1
-        del self.run
