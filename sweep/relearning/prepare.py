@@ -273,21 +273,11 @@ def prepare_all(
     graph = by_name([*shared.values(), *products_beside(experiment, shared), *scores])
     made = make_all(graph, execute, Store(experiment.store))
     judge = made[CLASSIFIER].facts
-    tell(
-        f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
-        + _by_facet(judge)
-    )
-    if JUDGE in made:
-        tried = made[JUDGE].facts
-        tell(f"prepare: judge {setup.judge} is tried on {tried['held_out_images']} held-out images{_by_facet(tried)}")
     later = [score_of(experiment, f"base on seed {s}, confirm", "base", confirm, s) for s in plan.replicate_seeds[1:]]
     fids = {w: [made[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
     first = made[f"base on seed {seeds[0]}"]
     figures = first.facts["figures"]
-    if "anchors_as_forgotten" in figures:
-        tell(
-            f"prepare: θ₀'s samples for what stands for the forgotten show it in {figures['anchors_as_forgotten']:.1%}"
-        )
+    _tell_of_judges(setup.judge, made, figures, tell)
     prepared: dict[str, Any] = {"fid_base": fids["base"][0]}
     if uses_budget(space):
         prepared = _budget(setup.fid_budget, fids["base"], fids.get("retrain"))
@@ -314,6 +304,22 @@ def prepare_all(
         "seconds": {"prepare": time.monotonic() - start} | _training_times(made),
     }
     return prepared
+
+
+def _tell_of_judges(name: str, made: Mapping[str, Any], figures: Mapping[str, float], tell: Tell) -> None:
+    """How often who judges is right on held-out images, and mistaken where θ₀ is asked for what stands for the forgotten."""
+    judge = made[CLASSIFIER].facts
+    tell(
+        f"prepare: classifier is right on {judge['held_out_accuracy']:.1%} of {judge['held_out_images']} held-out images"
+        + _by_facet(judge)
+    )
+    if JUDGE in made:
+        tried = made[JUDGE].facts
+        tell(f"prepare: judge {name} is tried on {tried['held_out_images']} held-out images{_by_facet(tried)}")
+    if "anchors_as_forgotten" in figures:
+        tell(
+            f"prepare: θ₀'s samples for what stands for the forgotten show it in {figures['anchors_as_forgotten']:.1%}"
+        )
 
 
 def _by_facet(judge: Mapping[str, Any]) -> str:
