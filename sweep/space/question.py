@@ -214,7 +214,9 @@ class SearchSpace:
         for preset in self.presets:
             if preset.name == name:
                 return preset
-        known = near(name, (p.name for p in self.presets)) if self.presets else "it has none"
+        if not self.presets:
+            raise UsageError(f"--preset {name}: space {self.name!r} has no presets; leave it out")
+        known = near(name, (p.name for p in self.presets))
         raise UsageError(f"--preset {name}: space {self.name!r} has no such preset; {known}")
 
     def _with_parts(self, preset: Preset) -> SearchSpace:

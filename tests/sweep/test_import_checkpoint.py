@@ -148,7 +148,7 @@ WRONG: dict[str, tuple[object, list[str], str]] = {
     "of another family": ({"conv.weight": torch.zeros(1)}, [], "as sa-ddpm, lacks conv_in.weight, by which its layout is known"),
     "no state": ([3, 4], [], "holds no state dict, but a list; save the model's state_dict() alone"),
     "other names": ({"weights": {}, "step": 3}, [], "holds no state dict, but a dict of 'weights', 'step'"),
-    "bytes": (b"hello", [], "cannot be read as tensors"),
+    "bytes": (b"hello", [], "cannot be read as tensors (KeyError); name a whole file that torch.save wrote"),
     "nothing": (b"", [], "cannot be read as tensors"),
     "no family": ({}, ["--family", "sa-dppm"], "--family sa-dppm: did you mean 'sa-ddpm'"),
     "neither": ({}, ["--weights", "both"], "--weights both: is neither ema nor model"),

@@ -83,7 +83,7 @@ def test_what_is_no_preset_is_one_line(
 
 def test_a_question_without_any_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert launch.main(["--space", "dimum_robustness", "--preset", "smoke"]) == 2
-    assert "--preset smoke: space 'dimum_robustness' has no such preset; it has none" in capsys.readouterr().err
+    assert "--preset smoke: space 'dimum_robustness' has no presets; leave it out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

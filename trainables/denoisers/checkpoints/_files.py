@@ -54,8 +54,10 @@ def _loaded(file: Path) -> Any:
                 f"{file}: is a pickle of more than tensors{more}, which could run code and is not read; where you trust it, "
                 f"save its state_dict() by safetensors.torch.save_file and import that"
             ) from None
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ValueError(f"{file}: cannot be read as tensors ({type(error).__name__}: {reason})") from None
+        kind = "safetensors" if file.suffix == ".safetensors" else "torch.save"
+        raise ValueError(
+            f"{file}: cannot be read as tensors ({type(error).__name__}); name a whole file that {kind} wrote"
+        ) from None
 
 
 def _states(state: Any) -> dict[str, Tensors]:
