@@ -124,6 +124,7 @@ def drop(name: str) -> Callable[[Path], None]:
 
 def index(weights: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
+        (folder / "model.safetensors").unlink()  # where it lies there too, it is what is read
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": weights}}))
 
     return change
