@@ -45,7 +45,7 @@ def opened(browser: Browser) -> Iterator[Open]:
         page.on("dialog", lambda d: wrong.append(f"dialog {d.message}"))
         page.on("request", lambda r: None if r.url.startswith((home, "data:", "blob:")) else wrong.append(r.url))
         pages.append(page)
-        page.goto(url)
+        page.goto(url, timeout=120_000)  # a machine that tests share with other work may take a minute over it
         expect(page.locator(ready).first).to_be_attached(timeout=20_000)
         return page
 
