@@ -118,7 +118,7 @@ class Pretrained:
         return self.kind != UNET
 
     @property
-    def told_prompts(self) -> bool:
+    def on_prompts(self) -> bool:
         """Whether its conditions are prompts."""
         return self.kind in (SD, SDXL)
 
