@@ -57,17 +57,17 @@ def experiment_on(store: str, data: str, forget: str) -> Experiment:
     from trainables.denoisers.recipes import recipe_of
     from trainables.denoisers.text_to_image import TextToImage
 
-    found = dataset(data)
+    data_set = dataset(data)
     base = TextToImage()
     return Experiment(
         store=store,
         data=data,
         forget=forget,
         base=base,
-        classifier=recipe_of(found),
+        classifier=recipe_of(data_set),
         sampling_steps=base.sampling_steps,
         guidance=base.guidance,
-        data_fingerprint=found.fingerprint(),
+        data_fingerprint=data_set.fingerprint(),
     )
 
 
