@@ -54,7 +54,7 @@ FIGURES = ("unlearning_accuracy", "retain_accuracy", "cross_facet_accuracy", "fi
 def experiment_on(store: str, data: str, forget: str) -> Experiment:
     """The small model of the data set's prompts, made to forget, drawn as its recipe says."""
     from trainables.data import dataset
-    from trainables.denoisers.recipes import recipe_of
+    from trainables.denoisers.recipes import classifier_recipe
     from trainables.denoisers.text_to_image import TextToImage
 
     data_set = dataset(data)
@@ -64,7 +64,7 @@ def experiment_on(store: str, data: str, forget: str) -> Experiment:
         data=data,
         forget=forget,
         base=base,
-        classifier=recipe_of(data_set),
+        classifier=classifier_recipe(data_set),
         sampling_steps=base.sampling_steps,
         guidance=base.guidance,
         data_fingerprint=data_set.fingerprint(),

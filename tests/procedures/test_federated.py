@@ -271,7 +271,8 @@ def test_a_claim_is_no_epsilon(tmp_path: Path) -> None:
 def test_images_are_judged_by_classifiers_of_public_rows_and_exported_as_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judge, "recipe_of", lambda data: ClassifierRecipe(train_steps=80))  # a tenth of the usual
+    recipe = ClassifierRecipe(train_steps=80)  # a tenth of the usual
+    monkeypatch.setattr(judge, "classifier_recipe", lambda data: recipe)
     settings = {"mechanism": "none", "steps": 8, "batch": 32}
     spec = prepared(
         TrialSpec("t-0000", 0, Experiment(str(tmp_path / "store"), "digits"), "vflgan", settings, 3, samples=60)

@@ -85,7 +85,7 @@ def test_a_sweep_teaches_it_to_the_base_model_and_shows_it_by_its_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(prepare, "recipe_of", lambda *_, **__: text_recipe.JUDGE)
+    monkeypatch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
     words = (
         "--space closed_form_text2image --preset smoke --fix method=uce --trials 1 --in-process --base sd --run-dir run"
     )
