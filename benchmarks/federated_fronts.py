@@ -152,8 +152,10 @@ def table(results: list[Result], rows: Sequence[Contender]) -> Iterator[str]:
     yield "| " + " | ".join(head) + " |"
     yield "|" + "---|" * len(head)
     for row in rows:
-        own = [r for r in results if r["row"] == row.name]
-        ended, failed = ([r for r in own if (r["state"] == "COMPLETE") == complete] for complete in (True, False))
+        row_results = [r for r in results if r["row"] == row.name]
+        ended, failed = (
+            [r for r in row_results if (r["state"] == "COMPLETE") == complete] for complete in (True, False)
+        )
         cells = [
             interval([r["figures"].get(name) for r in ended], FIGURES[name], spread=name != "training_s")
             for name in shown

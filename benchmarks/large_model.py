@@ -197,8 +197,8 @@ def text_experiment(args: argparse.Namespace) -> Any:
     base = fitted(read_pipeline(str(args.folder / "pipeline")), data)
     digest = args.folder / "digest.json"  # of gigabytes, taken once
     if not digest.is_file():
-        found = hashed(base)
-        digest.write_text(json.dumps({"digest": found.digest, "text_digest": found.text_digest}))
+        pretrained = hashed(base)
+        digest.write_text(json.dumps({"digest": pretrained.digest, "text_digest": pretrained.text_digest}))
     return Experiment(
         store=str(args.folder / "store"),
         data="prompts",

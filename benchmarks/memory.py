@@ -50,9 +50,9 @@ def main() -> int:
         if done.returncode:
             print(f"| {name} | {trained} | {checkpointing} | fails: {done.stderr.strip().splitlines()[-1][:120]} | | |")
             continue
-        found = json.loads(done.stdout.splitlines()[-1])
-        ratio = found["estimate"] / found["peak"]
-        figures = f"{found['estimate'] / 1e9:.2f} | {found['peak'] / 1e9:.2f} | {ratio:.2f}"
+        measurement = json.loads(done.stdout.splitlines()[-1])
+        ratio = measurement["estimate"] / measurement["peak"]
+        figures = f"{measurement['estimate'] / 1e9:.2f} | {measurement['peak'] / 1e9:.2f} | {ratio:.2f}"
         print(f"| {name} | {trained} | {'on' if checkpointing else 'off'} | {figures} |", flush=True)
     return 0
 

@@ -54,20 +54,20 @@ FIGURES = ("unlearning_accuracy", "retain_accuracy", "cross_facet_accuracy", "fi
 def experiment_on(store: str, data: str, forget: str) -> Experiment:
     """The small model of the data set's prompts, made to forget, drawn as its recipe says."""
     from trainables.data import dataset
-    from trainables.denoisers.recipes import recipe_of
+    from trainables.denoisers.recipes import classifier_recipe
     from trainables.denoisers.text_to_image import TextToImage
 
-    found = dataset(data)
+    data_set = dataset(data)
     base = TextToImage()
     return Experiment(
         store=store,
         data=data,
         forget=forget,
         base=base,
-        classifier=recipe_of(found),
+        classifier=classifier_recipe(data_set),
         sampling_steps=base.sampling_steps,
         guidance=base.guidance,
-        data_fingerprint=found.fingerprint(),
+        data_fingerprint=data_set.fingerprint(),
     )
 
 

@@ -63,8 +63,8 @@ def wrapped(scale: Scale) -> dict[str, tuple[Parameter, ...]]:
     """
     after_edit = (*_training(scale, scale.trained_parameters), KEEP_UNRELATED)
     return {
-        f"meta({name})": (*own, *(after_edit if name in EDITS else ()), *OF_META)
-        for name, own in methods(scale).items()
+        f"meta({name})": (*parameters, *(after_edit if name in EDITS else ()), *OF_META)
+        for name, parameters in methods(scale).items()
     }
 
 

@@ -19,17 +19,17 @@ def norm(channels: int) -> nn.GroupNorm:
 
 
 class Residual(nn.Module):
-    def __init__(self, channels: int, width: int, told: int, conditional: bool) -> None:
+    def __init__(self, channels: int, width: int, embedding_width: int, conditional: bool) -> None:
         super().__init__()
         self.norm1, self.norm2 = norm(channels), norm(width)
         self.conv1, self.conv2 = nn.Conv2d(channels, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
         self.projection = "temb_cemb_proj" if conditional else "temb_proj"
-        setattr(self, self.projection, nn.Linear(told, width))
+        setattr(self, self.projection, nn.Linear(embedding_width, width))
         if channels != width:
             self.nin_shortcut = nn.Conv2d(channels, width, 1)
 
-    def forward(self, x: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        h = self.conv1(F.silu(self.norm1(x))) + getattr(self, self.projection)(F.silu(told))[:, :, None, None]
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        h = self.conv1(F.silu(self.norm1(x))) + getattr(self, self.projection)(F.silu(embedding))[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h)))
         return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
 
@@ -66,7 +66,7 @@ class Network(nn.Module):
         super().__init__()
         self.channels, self.classes = channels, classes
         widths = [channels * m for m in multiples]
-        told = (8 if classes else 4) * channels
+        embedding_width = (8 if classes else 4) * channels
         self.temb = dense(channels)
         if classes:
             self.classes_emb = nn.Embedding(classes, channels)
@@ -78,7 +78,7 @@ class Network(nn.Module):
             stage = nn.Module()
             stage.block, stage.attn = nn.ModuleList(), nn.ModuleList()
             for _ in range(blocks):
-                stage.block.append(Residual(x, width, told, bool(classes)))
+                stage.block.append(Residual(x, width, embedding_width, bool(classes)))
                 if size >> level in attended:
                     stage.attn.append(Attention(width))
                 x = width
@@ -89,14 +89,14 @@ class Network(nn.Module):
                 made.append(x)
             self.down.append(stage)
         self.mid = nn.Module()
-        self.mid.block_1, self.mid.block_2 = (Residual(x, x, told, bool(classes)) for _ in range(2))
+        self.mid.block_1, self.mid.block_2 = (Residual(x, x, embedding_width, bool(classes)) for _ in range(2))
         self.mid.attn_1 = Attention(x)
         up = []
         for level in reversed(range(len(widths))):
             stage, width = nn.Module(), widths[level]
             stage.block, stage.attn = nn.ModuleList(), nn.ModuleList()
             for _ in range(blocks + 1):
-                stage.block.append(Residual(x + made.pop(), width, told, bool(classes)))
+                stage.block.append(Residual(x + made.pop(), width, embedding_width, bool(classes)))
                 if size >> level in attended:
                     stage.attn.append(Attention(width))
                 x = width
@@ -107,7 +107,7 @@ class Network(nn.Module):
         self.up = nn.ModuleList(reversed(up))
         self.norm_out, self.conv_out = norm(x), nn.Conv2d(x, 3, 3, padding=1)
 
-    def told(self, t: torch.Tensor, c: torch.Tensor | None) -> torch.Tensor:
+    def embedding(self, t: torch.Tensor, c: torch.Tensor | None) -> torch.Tensor:
         half = self.channels // 2
         angles = t.to(self.conv_in.weight.dtype)[:, None] * torch.exp(
             -math.log(10000) / (half - 1) * torch.arange(half, dtype=self.conv_in.weight.dtype)
@@ -119,20 +119,20 @@ class Network(nn.Module):
         return torch.cat([time, through(self.cemb, rows)], dim=1)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
-        told, h = self.told(t, c), self.conv_in(x)
+        embedding, h = self.embedding(t, c), self.conv_in(x)
         kept = [h]
         for stage in self.down:
             for number, block in enumerate(stage.block):
-                h = block(h, told)
+                h = block(h, embedding)
                 h = stage.attn[number](h) if len(stage.attn) else h
                 kept.append(h)
             if hasattr(stage, "downsample"):
                 h = stage.downsample.conv(F.pad(h, (0, 1, 0, 1)))
                 kept.append(h)
-        h = self.mid.block_2(self.mid.attn_1(self.mid.block_1(h, told)), told)
+        h = self.mid.block_2(self.mid.attn_1(self.mid.block_1(h, embedding)), embedding)
         for stage in reversed(self.up):
             for number, block in enumerate(stage.block):
-                h = block(torch.cat([h, kept.pop()], dim=1), told)
+                h = block(torch.cat([h, kept.pop()], dim=1), embedding)
                 h = stage.attn[number](h) if len(stage.attn) else h
             if hasattr(stage, "upsample"):
                 h = stage.upsample.conv(F.interpolate(h, scale_factor=2.0, mode="nearest"))

@@ -40,12 +40,14 @@ def keep(module: nn.Module, taps: tuple[float, ...]) -> None:
 
 
 class Block(nn.Module):
-    def __init__(self, x: int, y: int, told: int, song: bool, taps: tuple[float, ...], way: str = "", heads: int = 0):
+    def __init__(
+        self, x: int, y: int, emb_channels: int, song: bool, taps: tuple[float, ...], way: str = "", heads: int = 0
+    ):
         super().__init__()
         self.song, self.taps, self.way, self.heads, self.x, eps = song, taps, way, heads, x, 1e-6 if song else 1e-5
         self.norm0, self.norm1 = groups(x, eps), groups(y, eps)
         self.conv0, self.conv1 = nn.Conv2d(x, y, 3, padding=1), nn.Conv2d(y, y, 3, padding=1)
-        self.affine = nn.Linear(told, y if song else 2 * y)
+        self.affine = nn.Linear(emb_channels, y if song else 2 * y)
         if x != y or (way and song):
             self.skip = nn.Conv2d(x, y, 1)
         elif way:
@@ -60,11 +62,11 @@ class Block(nn.Module):
         scale = math.sqrt(0.5) if self.song else 1
         h = F.silu(self.norm0(x))
         h, beside = (resampled(one, self.taps, self.way) if self.way else one for one in (h, x))
-        h, told = self.conv0(h), self.affine(emb)[:, :, None, None]
+        h, modulation = self.conv0(h), self.affine(emb)[:, :, None, None]
         if self.song:
-            h = self.norm1(h + told)
+            h = self.norm1(h + modulation)
         else:
-            gain, shift = told.chunk(2, dim=1)
+            gain, shift = modulation.chunk(2, dim=1)
             h = self.norm1(h) * (gain + 1) + shift
         beside = self.skip(beside) if isinstance(getattr(self, "skip", None), nn.Conv2d) else beside
         x = (self.conv1(F.silu(h)) + beside) * scale
@@ -86,18 +88,18 @@ class Network(nn.Module):
         song = kind != "adm"
         self.song, self.kind, self.channels = song, kind, channels
         taps = (1.0, 3.0, 3.0, 1.0) if kind == "ncsnpp" else (1.0, 1.0)
-        noise, told = channels * (2 if kind == "ncsnpp" else 1), 4 * channels
+        noise, emb_channels = channels * (2 if kind == "ncsnpp" else 1), 4 * channels
         self.noise = noise
         if kind == "ncsnpp":
             self.map_noise = nn.Module()
             self.map_noise.register_buffer("freqs", torch.randn(noise // 2) * 16)
         if n:
-            self.map_label = nn.Linear(n, noise if song else told, bias=song)
+            self.map_label = nn.Linear(n, noise if song else emb_channels, bias=song)
         self.map_augment = nn.Linear(9, noise, bias=False)
-        self.map_layer0, self.map_layer1 = nn.Linear(noise, told), nn.Linear(told, told)
+        self.map_layer0, self.map_layer1 = nn.Linear(noise, emb_channels), nn.Linear(emb_channels, emb_channels)
 
         def block(x: int, y: int, way: str = "", attends: bool = False) -> Block:
-            return Block(x, y, told, song, taps, way, (1 if song else y // 64) if attends else 0)
+            return Block(x, y, emb_channels, song, taps, way, (1 if song else y // 64) if attends else 0)
 
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
         x = channels if song else channels * multiples[0]

@@ -24,15 +24,15 @@ class Knowledge:
 
     def errors(self, figures: Row, curves: Sequence[Row]) -> dict[str, float]:
         """Of fd as the score resampled it; of agreement a binomial's, one hit and one miss added."""
-        found = {}
+        errors = {}
         for row in curves:
             if (row["party"], row["metric"]) == (ALL, "fd") and row["lower"] is not None and row["upper"] is not None:
-                found["fd"] = (row["upper"] - row["value"]) / _TWO_SIDED
+                errors["fd"] = (row["upper"] - row["value"]) / _TWO_SIDED
         agreement = figures.get("cross_agreement")
         if agreement is not None and self.samples:
             p = (agreement * self.samples + 1) / (self.samples + 2)
-            found["cross_agreement"] = math.sqrt(p * (1 - p) / self.samples)
-        return found
+            errors["cross_agreement"] = math.sqrt(p * (1 - p) / self.samples)
+        return errors
 
     def possible(self, curves: Sequence[Row]) -> dict[str, tuple[float, float]]:
         """Nothing: a training may still come to anything."""

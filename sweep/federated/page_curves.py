@@ -37,7 +37,7 @@ def panels(sweep: Sweep) -> tuple[Panel, ...]:
     confirm = any(arm.confirmed for arm in sweep.arms.values())
     chosen = list(_chosen(sweep))
     points = {trial_id: _estimates(sweep, trial_id, confirm) for _, _, trial_id in chosen}
-    found = []
+    party_panels = []
     for party in _parties(sweep):
         drawn = []
         for label, arm, trial_id in chosen:
@@ -46,8 +46,8 @@ def panels(sweep: Sweep) -> tuple[Panel, ...]:
                 steps = tuple(sorted(at))
                 drawn.append(Curve(label, arm, trial_id, steps, tuple(at[step] for step in steps)))
         if drawn:
-            found.append(Panel(_series(party), confirm, tuple(drawn)))
-    return tuple(found)
+            party_panels.append(Panel(_series(party), confirm, tuple(drawn)))
+    return tuple(party_panels)
 
 
 def _chosen(sweep: Sweep) -> Iterator[tuple[str, str, str]]:
@@ -91,5 +91,5 @@ def _estimates(sweep: Sweep, trial_id: str, confirm: bool) -> dict[tuple[str, in
     for row in sweep.curves_of(trial_id):
         if (row["trial_id"], row["replicate"]) in seeds and row["metric"] == METRIC and row["value"] is not None:
             points.setdefault((row["party"], row["round"]), []).append(curve_point(sweep.columns, row))
-    found = {at: over_seeds(sweep.columns, METRIC, values) for at, values in points.items()}
-    return {at: estimate for at, estimate in found.items() if estimate is not None}
+    estimates = {at: over_seeds(sweep.columns, METRIC, values) for at, values in points.items()}
+    return {at: estimate for at, estimate in estimates.items() if estimate is not None}

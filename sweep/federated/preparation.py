@@ -107,8 +107,8 @@ class Preparation:
         made = make_all(graph, execute, Store(self.experiment.store))
         floors: dict[str, dict[str, list[float]]] = made[FLOORS].facts["floors"]
         fd = {kind: floors[kind]["fd"][0] for kind in (REAL, SHUFFLED, BLIND)}
-        told = f"fd of private rows {fd[REAL]:.3g}, of shuffled parties {fd[SHUFFLED]:.3g}, of the schema alone {fd[BLIND]:.3g}"
-        tell(f"prepare: {told}")
+        fd_text = f"fd of private rows {fd[REAL]:.3g}, of shuffled parties {fd[SHUFFLED]:.3g}, of the schema alone {fd[BLIND]:.3g}"
+        tell(f"prepare: {fd_text}")
         if JUDGE in made:
             tell(f"prepare: the judge is right on {made[JUDGE].facts['accuracy']:.1%} of test rows")
         return {
@@ -143,11 +143,11 @@ class Preparation:
 
 def _rows_and_judges(made: Mapping[str, Artifact]) -> dict[str, Any]:
     """How many rows there are, and how often the classifiers of public rows are right."""
-    found: dict[str, Any] = {"rows": made[ROWS].facts}
+    facts: dict[str, Any] = {"rows": made[ROWS].facts}
     if JUDGE in made:
-        found["judge_accuracy"] = made[JUDGE].facts["accuracy"]
-        found["party_accuracies"] = made[PARTIES].facts["accuracies"]
-    return found
+        facts["judge_accuracy"] = made[JUDGE].facts["accuracy"]
+        facts["party_accuracies"] = made[PARTIES].facts["accuracies"]
+    return facts
 
 
 @contextmanager

@@ -70,17 +70,19 @@ def under(space: SearchSpace, mechanism: str, epsilon: float | None = None) -> S
     own that is smaller holds. Parameters of a mechanism that is replaced are left out.
     """
     arms = tuple(_under(arm, mechanism or mechanism_of(arm), epsilon) for arm in space.arms)
-    own = {p.name for arm in arms for p in arm.parameters}
-    return dataclasses.replace(space, arms=arms, shared=tuple(name for name in space.shared if name in own))
+    names = {p.name for arm in arms for p in arm.parameters}
+    return dataclasses.replace(space, arms=arms, shared=tuple(name for name in space.shared if name in names))
 
 
 def wanted_epsilon(space: SearchSpace) -> float:
     """The most that a trial may spend; 100 where none spends any."""
-    found = []
+    targets = []
     for arm in space.arms:
-        found += [p.high for p in arm.parameters if p.name == TARGET and isinstance(p, Float)]
-        found += [float(value) for name, value in arm.held.items() if name == TARGET and isinstance(value, int | float)]
-    return max(found, default=DEFAULT_EPSILON)
+        targets += [p.high for p in arm.parameters if p.name == TARGET and isinstance(p, Float)]
+        targets += [
+            float(value) for name, value in arm.held.items() if name == TARGET and isinstance(value, int | float)
+        ]
+    return max(targets, default=DEFAULT_EPSILON)
 
 
 def spends(space: SearchSpace) -> bool:
@@ -93,8 +95,8 @@ def _under(arm: Arm, mechanism: str, epsilon: float | None) -> Arm:
     parameters = tuple(_up_to(p, epsilon) for p in arm.parameters if p.name not in gone)
     held = {name: value for name, value in arm.held.items() if name not in gone} | {MECHANISM: mechanism}
     if mechanism in NOISY and TARGET not in {p.name for p in parameters}:
-        own = held.get(TARGET)
-        limits = [limit for limit in (own, epsilon) if isinstance(limit, int | float)]
+        target = held.get(TARGET)
+        limits = [limit for limit in (target, epsilon) if isinstance(limit, int | float)]
         held[TARGET] = min(limits, default=DEFAULT_EPSILON)
     before, after = ({p.name: p for p in some}.get(TARGET) for some in (arm.parameters, parameters))
     points = tuple(_fitted(point, gone, before, after) for point in arm.start_points)

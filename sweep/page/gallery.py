@@ -135,8 +135,8 @@ def _uris(
         raise LookupError(key)
     tensors = artifact.tensors()
     uris = {name: data_uri(tensors[name][:images]) for name in kinds if name in tensors}
-    told = artifact.facts.get(made_by) or {}
-    return uris, {name: [str(one) for one in told[name]][:images] for name in uris if name in told}
+    makers = artifact.facts.get(made_by) or {}
+    return uris, {name: [str(one) for one in makers[name]][:images] for name in uris if name in makers}
 
 
 def made_by(strips: Iterable[Strip], kinds: Mapping[str, str]) -> list[tuple[str, Sequence[str]]]:

@@ -14,8 +14,8 @@ def make_all(graph: Mapping[str, Product], execute: Execute, store: Store) -> di
 
     What is whole in the store is no task: a worker that would only look takes ten seconds to begin.
     """
-    found = {name: store.whole(product.key()) for name, product in graph.items()}
-    whole = {name: artifact for name, artifact in found.items() if artifact is not None}
+    artifacts = {name: store.whole(product.key()) for name, product in graph.items()}
+    whole = {name: artifact for name, artifact in artifacts.items() if artifact is not None}
     missing = [product for wave in waves(graph) for product in wave if product.name not in whole]
     tasks = {p.name: Task(p.make, needs=tuple(need for need in p.needs if need not in whole)) for p in missing}
     return whole | (execute(tasks) if tasks else {})

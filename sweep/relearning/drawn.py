@@ -71,5 +71,5 @@ def _make_base(experiment: Experiment) -> None:
 
 def _identity(experiment: Experiment, images: int) -> str:
     """A hash of what the images depend on."""
-    told = [model_key(experiment, "base"), experiment.sampler, images]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    inputs = [model_key(experiment, "base"), experiment.sampler, images]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:12]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sweep.errors import UsageError
 from sweep.plan.flags import Line
+from sweep.relearning.unseen import unseen_text
 from sweep.space import Attack, SearchSpace, find
 from trainables.data import Dataset
 from trainables.data._class_names import few
@@ -49,6 +50,15 @@ def data_text(data: Dataset, limit: int, folder: str) -> str:
 def base_text(base: str, revision: str) -> str:
     """``FOLDER``, or ``ID at REVISION``."""
     return f"{base} at {revision}" if revision else base
+
+
+def control_text(control: str, data: Dataset) -> str:
+    """The control's folder, or that there is none beside a base model that was trained elsewhere, and what stands in its place."""
+    if control:
+        return control
+    anew = unseen_text(data)
+    beside = f"; beside it {anew}, which the base model never saw, taught to it by the same attacks" if anew else ""
+    return f"none: without --retrain-control nothing can be said in excess of it{beside}"
 
 
 def forget_text(forget: str, data: Dataset) -> str:

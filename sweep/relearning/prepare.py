@@ -28,7 +28,7 @@ from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.data import Dataset
 from trainables.denoisers.digests import hashed
 from trainables.denoisers.pipelines import fitted, located, read_pipeline
-from trainables.denoisers.recipes import Pretrained, recipe_of
+from trainables.denoisers.recipes import Pretrained, classifier_recipe
 from trainables.features.efficientnet import read_weights, weights_file
 from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
@@ -64,7 +64,7 @@ def experiment_of(setup: Setup, artifacts: str, place: Place, checkpointing: boo
         data_skipped=setup.data_skipped,
         data_fingerprint=setup.data_fingerprint or data.fingerprint(),
         forget=forgetting.text,  # one spelling: it is part of every key
-        classifier=recipe_of(data.judge),
+        classifier=classifier_recipe(data.judge),
         base=setup.base_recipe(),
         image_sampler=setup.image_sampler,
         sampling_steps=setup.sampling_steps,

@@ -99,8 +99,8 @@ class Peak:
     @property
     def text(self) -> str:
         """``arm esd: 18.8 GB (weights 5.2, gradients 3.4, …)``; what is below .1 GB is not told."""
-        told = ", ".join(f"{part} {size / 1e9:.1f}" for part, size in self.parts.items() if size >= 1e8)
-        return f"{self.run.what} needs {self.bytes / 1e9:.1f} GB ({told})"
+        parts = ", ".join(f"{part} {size / 1e9:.1f}" for part, size in self.parts.items() if size >= 1e8)
+        return f"{self.run.what} needs {self.bytes / 1e9:.1f} GB ({parts})"
 
 
 def runs_of(space: SearchSpace) -> Iterator[Run]:
@@ -256,7 +256,7 @@ def text_model(source: str, data: Dataset, rows: tuple[int, ...], images: int, g
     if not source or not data.prompts or (not Path(source).is_dir() and is_hub_id(source)):
         return None
     pretrained = fitted(read_pipeline(source, rows=rows), data)
-    return TextModel(pretrained, images, guided) if pretrained.told_prompts else None
+    return TextModel(pretrained, images, guided) if pretrained.on_prompts else None
 
 
 def _counted(run: Run) -> Counted | None:

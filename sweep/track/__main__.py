@@ -274,18 +274,18 @@ def _validate(argv: Sequence[str]) -> int:
         path = results_file.file_of(place)
         try:
             results = results_file.content(path)
-            found = results_file.faults(results)
+            faults = results_file.faults(results)
         except UsageError as error:
             print(error, file=sys.stderr)
             wrong += 1
             continue
-        for fault in found[:MOST_FAULTS]:
+        for fault in faults[:MOST_FAULTS]:
             print(f"{path}: {fault}", file=sys.stderr)
-        if len(found) > MOST_FAULTS:
-            print(f"{path}: and {len(found) - MOST_FAULTS} more", file=sys.stderr)
-        if not found:
+        if len(faults) > MOST_FAULTS:
+            print(f"{path}: and {len(faults) - MOST_FAULTS} more", file=sys.stderr)
+        if not faults:
             print(f"{path}: {results_file.summary(results)}")
-        wrong += bool(found)
+        wrong += bool(faults)
     if wrong:
         raise UsageError(f"{wrong} of the files named {'is' if wrong == 1 else 'are'} no track's results")
     return 0

@@ -30,23 +30,25 @@ def merged(results: Mapping[Path, Row]) -> Row:
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """Everything that figures depend on in which two files differ, with both values; empty where they may be merged."""
-    found = []
+    differing_parts = []
     for part in ("conditions", "attacks"):
         for name in dict.fromkeys([*a[part], *b[part]]):
             first, second = (one[part].get(name, "not there") for one in (a, b))
             if first != second:
-                found.append(f"{part}.{name} ({_brief(first)} and {_brief(second)})")
+                differing_parts.append(f"{part}.{name} ({_brief(first)} and {_brief(second)})")
     for part in ("rungs", "forgets"):
         first, second = (sorted(one[part]) for one in (a, b))
         if first != second:
-            found.append(f"{part} ({_brief(first)} and {_brief(second)})")
-    return found
+            differing_parts.append(f"{part} ({_brief(first)} and {_brief(second)})")
+    return differing_parts
 
 
 def _check_comparable(first: Path, a: Row, place: Path, b: Row) -> None:
-    if found := differences(a, b):
-        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise UsageError(f"{first} and {place}: not comparable, they differ in {'; '.join(found[:_SHOWN])}{more}")
+    if differing_parts := differences(a, b):
+        more = f"; and {len(differing_parts) - _SHOWN} more" if len(differing_parts) > _SHOWN else ""
+        raise UsageError(
+            f"{first} and {place}: not comparable, they differ in {'; '.join(differing_parts[:_SHOWN])}{more}"
+        )
 
 
 def _add(whole: Row, more: Row, place: Path) -> None:
@@ -87,7 +89,7 @@ def _first_difference(a: Any, b: Any, where: str) -> str:
         )
     else:
         return f"{where} is {_brief(b)} here and {_brief(a)}" if a != b else ""
-    return next((found for found in inner if found), "")
+    return next((difference for difference in inner if difference), "")
 
 
 def _brief(value: Any) -> str:

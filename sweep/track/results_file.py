@@ -133,9 +133,9 @@ def read_results(place: str | os.PathLike[str]) -> Row:
     """The results in a file, or a track's folder. UsageError with the first fault where they are not of the schema."""
     path = file_of(place)
     results = content(path)
-    if found := faults(results):
-        more = f"; and {len(found) - 1} more, see python -m sweep.track validate {path}" if len(found) > 1 else ""
-        raise UsageError(f"{path}: {found[0]}{more}")
+    if reasons := faults(results):
+        more = f"; and {len(reasons) - 1} more, see python -m sweep.track validate {path}" if len(reasons) > 1 else ""
+        raise UsageError(f"{path}: {reasons[0]}{more}")
     return results  # type: ignore[no-any-return]
 
 

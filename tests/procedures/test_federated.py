@@ -121,12 +121,14 @@ def store_of(run: Path) -> Store:
 
 
 def test_every_replicate_is_whole_and_its_epsilon_is_what_the_accountant_says(run: Path) -> None:
-    found = replicates(run)
-    assert {name for name, _ in found} == {
+    replicate_rows = replicates(run)
+    assert {name for name, _ in replicate_rows} == {
         "vflgan-0000", "vflgan-0001", "vertigan-0000", "control-central", "control-independent", "control-real",
     }  # fmt: skip
-    assert all(row["state"] == "COMPLETE" for row in found.values()), [row["cause"] for row in found.values()]
-    for (name, _), row in found.items():
+    assert all(row["state"] == "COMPLETE" for row in replicate_rows.values()), [
+        row["cause"] for row in replicate_rows.values()
+    ]
+    for (name, _), row in replicate_rows.items():
         if name.startswith("control"):
             assert row["epsilon"] is None and row["audited_epsilon_excess"] is None
             continue
@@ -269,7 +271,8 @@ def test_a_claim_is_no_epsilon(tmp_path: Path) -> None:
 def test_images_are_judged_by_classifiers_of_public_rows_and_exported_as_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judge, "recipe_of", lambda data: ClassifierRecipe(train_steps=80))  # a tenth of the usual
+    recipe = ClassifierRecipe(train_steps=80)  # a tenth of the usual
+    monkeypatch.setattr(judge, "classifier_recipe", lambda data: recipe)
     settings = {"mechanism": "none", "steps": 8, "batch": 32}
     spec = prepared(
         TrialSpec("t-0000", 0, Experiment(str(tmp_path / "store"), "digits"), "vflgan", settings, 3, samples=60)
@@ -298,15 +301,15 @@ def test_images_are_judged_by_classifiers_of_public_rows_and_exported_as_picture
 def test_its_readers_are_told_of_it_and_of_nothing_else(
     run: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = {"terminal": (place / "said.txt").read_text()}
+    texts = {"terminal": (place / "said.txt").read_text()}
     for form in ("text", "markdown", "csv", "json"):
         assert pareto([str(run), "--format", form]) == 0
-        told[form] = capsys.readouterr().out
-    told["page"] = re.sub(r"<script.*?</script>", "", (run / "report.html").read_text(), flags=re.DOTALL)
-    for what, text in told.items():
-        found = OTHERS.search(text)
-        assert not found, (what, text[max(0, found.start() - 60) : found.end() + 60])
-    flowing = " ".join(told["text"].split())
+        texts[form] = capsys.readouterr().out
+    texts["page"] = re.sub(r"<script.*?</script>", "", (run / "report.html").read_text(), flags=re.DOTALL)
+    for what, text in texts.items():
+        foreign_word = OTHERS.search(text)
+        assert not foreign_word, (what, text[max(0, foreign_word.start() - 60) : foreign_word.end() + 60])
+    flowing = " ".join(texts["text"].split())
     assert (
         "proven of one row more or less, all parties' parts of it together" in flowing
         and "up to fd 1000 and epsilon 50" in flowing
@@ -317,21 +320,21 @@ def test_its_readers_are_told_of_it_and_of_nothing_else(
         and "the floor of fd" not in flowing
     )
     for words in ("ε certified", "audited ε ≥, critics", "by round and party", "schema alone"):
-        assert words in told["page"], words
+        assert words in texts["page"], words
     assert "central WGAN-GP, no " in (run / "report.html").read_text(), "a line of who has no place on the front"
     assert (run / "front.png").stat().st_size > 1000
-    assert [line for line in told["terminal"].splitlines() if "is not written" in line or "is not whole" in line] == []
+    assert [line for line in texts["terminal"].splitlines() if "is not written" in line or "is not whole" in line] == []
 
 
 def test_of_unlike_mechanisms_each_is_told_of(run: Path) -> None:
     sweep = read_sweep(str(run))
 
-    def told(*names: str) -> str:
+    def proof(*names: str) -> str:
         return proven(replace(sweep, plan=sweep.plan | {"mechanisms": dict(enumerate(names))}))
 
-    assert told("record", "record") == told("record") and told("none") == "infinite, for no mechanism is used"
-    assert told("none", "record", "published") == "; ".join(
-        f"{name}: {told(name)}" for name in ("record", "published", "none")
+    assert proof("record", "record") == proof("record") and proof("none") == "infinite, for no mechanism is used"
+    assert proof("none", "record", "published") == "; ".join(
+        f"{name}: {proof(name)}" for name in ("record", "published", "none")
     )
 
 
@@ -431,9 +434,9 @@ def test_what_all_trainings_spend_is_unknown_where_one_left_nothing_and_infinite
         (changed / "records" / "replicates").mkdir()
         pq.write_table(pa.Table.from_pylist(lines, table.schema), changed / "records" / "replicates" / "all.parquet")
         assert export([str(changed), "vflgan-0001", "-o", str(tmp_path / f"{name}-out")]) == 0
-        found = re.search(r"trainings together is ([^.]*)", (tmp_path / f"{name}-out" / "README.md").read_text())
-        assert found
-        return found[1]
+        sentence = re.search(r"trainings together is ([^.]*)", (tmp_path / f"{name}-out" / "README.md").read_text())
+        assert sentence
+        return sentence[1]
 
     failed = cards_words("failed", lambda row: row | {"state": "FAILED", "synthesizer": None})
     assert failed == "not known: one has left no synthesizer, or its artifact was removed"
@@ -545,8 +548,8 @@ def refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> 
         code = launch([*space, *data, "--dry-run", *words])
     except SystemExit as error:  # the parser's own
         code = int(error.code or 0)
-    told = capsys.readouterr().err
-    assert code == 2 and said in told and told.count("\n") == 1, told
+    message = capsys.readouterr().err
+    assert code == 2 and said in message and message.count("\n") == 1, message
 
 
 @pytest.mark.parametrize(("words", "said"), FLAGS.values(), ids=list(FLAGS))

@@ -79,8 +79,8 @@ def test_the_first_edits_are_the_published_ones_but_for_their_common_factor() ->
         for begun in arm.start_points:
             ratios = [begun[name] / getattr(defaults, name) for name in ("ridge", "erase_scale", "preserve_scale")]  # type: ignore[operator]
             assert ratios == pytest.approx([ratios[0]] * 3), arm.name
-            own = begun.keys() - {"ridge", "erase_scale", "preserve_scale", "positions"}
-            assert {n: begun[n] for n in own} == {n: getattr(defaults, n) for n in own}
+            names = begun.keys() - {"ridge", "erase_scale", "preserve_scale", "positions"}
+            assert {n: begun[n] for n in names} == {n: getattr(defaults, n) for n in names}
 
 
 def test_every_base_method_is_searched_with_meta_and_without_as_often_over_the_same_ranges() -> None:

@@ -16,9 +16,9 @@ from trainables.federated.recipes import recipe
 @pytest.mark.parametrize("space", [PRIVACY, QUALITY], ids=lambda space: space.name)
 def test_both_arms_search_the_same_ranges_and_begin_with_the_same_settings(space: SearchSpace) -> None:
     vflgan, vertigan = space.arms
-    own = {p.name: p for p in vflgan.parameters}
-    assert own.pop("private_weight").low == 0, "the paper's base, without private heads, is among them"
-    assert tuple(own.values()) == vertigan.parameters and set(space.shared) == set(own)
+    parameters = {p.name: p for p in vflgan.parameters}
+    assert parameters.pop("private_weight").low == 0, "the paper's base, without private heads, is among them"
+    assert tuple(parameters.values()) == vertigan.parameters and set(space.shared) == set(parameters)
     for point, other in zip(vflgan.start_points, vertigan.start_points, strict=True):
         assert {name: value for name, value in point.items() if name != "private_weight"} == other
 
@@ -64,9 +64,9 @@ def test_what_is_held_tells_questions_apart() -> None:
 @pytest.mark.parametrize("epsilon", [1.0, 10.0, 50.0])
 def test_points_that_a_search_begins_with_stay_unlike_under_a_smaller_epsilon(epsilon: float) -> None:
     for arm in under(PRIVACY, "", epsilon).arms:
-        own = {p.name: p for p in arm.parameters}["target_epsilon"]
+        target = {p.name: p for p in arm.parameters}["target_epsilon"]
         first, second, third = (point["target_epsilon"] for point in arm.start_points)
-        assert own.low <= third < second < first == epsilon == own.high
+        assert target.low <= third < second < first == epsilon == target.high
 
 
 def test_a_question_without_an_epsilon_wants_100_and_its_own_smaller_one_is_never_raised() -> None:

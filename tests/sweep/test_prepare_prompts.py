@@ -92,9 +92,9 @@ def test_a_list_becomes_a_folder_that_the_data_set_reads(
 ) -> None:
     list_of, more, expected = MADE[name]
     assert prepare_prompts.main(["out", "--from", list_of, "--protocol", name, *more]) == 0
-    told = capsys.readouterr().out
-    assert f"--data prompts --data-folder out --protocol {name}" in told.splitlines()[-1]
-    assert ("1 that were there already left out" in told) == (list_of == "nudity.csv")
+    output = capsys.readouterr().out
+    assert f"--data prompts --data-folder out --protocol {name}" in output.splitlines()[-1]
+    assert ("1 that were there already left out" in output) == (list_of == "nudity.csv")
     rows = table(Path("out/prompts.csv"))
     assert [(row["prompt"], row["role"], row["concept"]) for row in rows] == expected
     facts = json.loads(Path("out/protocol.json").read_text())

@@ -31,7 +31,7 @@ HERE = ["--in-process", "--gpus-per-trial", "0", "--image-size", "16"]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each line says, by the line; all in one folder, ``folder``."""
     folder = tmp_path_factory.mktemp("card")
     text_folders.save_sd(folder / "sd14")
@@ -39,7 +39,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     said = {"folder": str(folder)}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(prepare, "recipe_of", lambda *_, **__: text_recipe.JUDGE)
+        patch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
         for line in LINES:
             said[line] = typed(line, folder)
     return said
@@ -67,34 +67,34 @@ def line_of(*words: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_prompts_are_made_with_images_that_the_base_model_draws(told: dict[str, str]) -> None:
-    assert "objects/prompts.csv: 1 forget, 2 retain" in told[line_of("prepare_prompts")]
-    assert len(list((Path(told["folder"]) / "objects" / "train").glob("*.png"))) == 3 * 30
+def test_the_prompts_are_made_with_images_that_the_base_model_draws(outputs: dict[str, str]) -> None:
+    assert "objects/prompts.csv: 1 forget, 2 retain" in outputs[line_of("prepare_prompts")]
+    assert len(list((Path(outputs["folder"]) / "objects" / "train").glob("*.png"))) == 3 * 30
 
 
 @pytest.mark.slow
-def test_the_plan_for_a_card_is_printed_and_costs_nothing(told: dict[str, str]) -> None:
-    plan = " ".join(told[line_of("--dry-run")].split())
+def test_the_plan_for_a_card_is_printed_and_costs_nothing(outputs: dict[str, str]) -> None:
+    plan = " ".join(outputs[line_of("--dry-run")].split())
     assert "preset 24gb (Stable Diffusion 1.4, 1.5 or 2.1 on one card of 24 GB)" in plan
     assert "images by dpmsolver++-20-cfg7.5" in plan and "scored after [0, 25, 50, 100, 200] steps" in plan
     assert "attacks none: each trial is unlearned and scored" in plan
 
 
 @pytest.mark.slow
-def test_the_sweeps_run_and_the_front_is_attacked(told: dict[str, str]) -> None:
+def test_the_sweeps_run_and_the_front_is_attacked(outputs: dict[str, str]) -> None:
     for run, arms in (("smoke", {"uce", "rece"}), ("RUN", {"uce", "rece"}), ("resurgence", {"benign"})):
-        trials = [t for t in records.rows(Path(told["folder"]) / run, "trials") if t["arm"] != "control"]
+        trials = [t for t in records.rows(Path(outputs["folder"]) / run, "trials") if t["arm"] != "control"]
         assert {t["arm"] for t in trials} == arms and all(t["state"] == "COMPLETE" for t in trials), run
-    curves = records.rows(Path(told["folder"]) / "RUN", "curves")
+    curves = records.rows(Path(outputs["folder"]) / "RUN", "curves")
     searched = {c["attack"] for c in curves if c["replicate"] == 0}
     confirmed = {c["attack"] for c in curves if c["replicate"] == 1}
     assert searched == {"none"} and {"dimra-retain-1e-3", "benign-unrelated-lora-1e-3"} < confirmed
-    assert "uce" in told[line_of("sweep.pareto")]
+    assert "uce" in outputs[line_of("sweep.pareto")]
 
 
 @pytest.mark.slow
-def test_the_page_tells_by_which_prompt_each_picture_was_drawn(told: dict[str, str]) -> None:
-    page = (Path(told["folder"]) / "RUN" / "report.html").read_text()
+def test_the_page_tells_by_which_prompt_each_picture_was_drawn(outputs: dict[str, str]) -> None:
+    page = (Path(outputs["folder"]) / "RUN" / "report.html").read_text()
     assert "Forgotten prompts: “a photo of the cat” in every picture" in page
     listed = re.findall(r"<li>(.*?)</li>", page[page.index("Retained prompts: picture by picture") :])
     assert listed[:2] == ["a photo of the dog", "a photo of the house"]
@@ -103,8 +103,8 @@ def test_the_page_tells_by_which_prompt_each_picture_was_drawn(told: dict[str, s
 
 
 @pytest.mark.slow
-def test_the_export_is_a_pipeline_whose_card_speaks_of_prompts(told: dict[str, str]) -> None:
-    folder = Path(told["folder"]) / "unlearned"
+def test_the_export_is_a_pipeline_whose_card_speaks_of_prompts(outputs: dict[str, str]) -> None:
+    folder = Path(outputs["folder"]) / "unlearned"
     pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, safety_checker=None)
     assert pipeline.unet.config.cross_attention_dim == 12
     card = (folder / "README.md").read_text()
@@ -113,17 +113,17 @@ def test_the_export_is_a_pipeline_whose_card_speaks_of_prompts(told: dict[str, s
         and "# prompts without concept:cat" in card
         and "a photo of the cat" in card
     )
-    plan = json.loads((Path(told["folder"]) / "RUN" / "plan.json").read_text())
+    plan = json.loads((Path(outputs["folder"]) / "RUN" / "plan.json").read_text())
     assert plan["preset"] == "smoke" and plan["attacks"]["search"] == []
 
 
 @pytest.mark.slow
-def test_a_track_of_the_same_prompts_tells_them_too(told: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(told["folder"])
-    monkeypatch.setattr(prepare, "recipe_of", lambda *_, **__: text_recipe.JUDGE)
+def test_a_track_of_the_same_prompts_tells_them_too(outputs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(outputs["folder"])
+    monkeypatch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
     small = "--seeds 1 --steps 1 --sampling-steps 4 --samples-forgotten 8 --samples-per-retained 1"
     about = "--methods uce --attacks dimra-retain-1e-3 --base sd14 --data prompts --data-folder objects --run-dir track"
     assert track.main([*about.split(), *small.split(), *HERE]) == 0
-    page = (Path(told["folder"]) / "track" / "report.html").read_text()
+    page = (Path(outputs["folder"]) / "track" / "report.html").read_text()
     assert "Forgotten prompts: “a photo of the cat” in every picture" in page and "lower: retained prompts" in page
     assert page.index("Retained prompts: picture by picture") < page.index("<li>a photo of the dog</li>")

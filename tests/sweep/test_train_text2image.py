@@ -25,7 +25,7 @@ from trainables.store import Store
 def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A recipe of two steps, and tasks done here: what processes are for has a test of its own."""
     monkeypatch.setitem(TEXT_SIZES, "text", text_recipe.TINY)
-    monkeypatch.setattr(prepare, "recipe_of", lambda *_, **__: text_recipe.JUDGE)
+    monkeypatch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
     monkeypatch.setattr("sweep.driver.processes.side_by_side", lambda workers, tell: here)
     monkeypatch.chdir(tmp_path)
 

@@ -16,7 +16,7 @@ import torch
 from trainables.attacks import AttackSettings, Target, check_counts
 from trainables.attacks._words import in_place_of_name, wording_of
 from trainables.data import Images
-from trainables.denoisers.live_prompts import LivePrompts, told, worded
+from trainables.denoisers.live_prompts import LivePrompts, prompt_source, worded
 from trainables.denoisers.models import parameters_to_train
 from trainables.denoisers.prompts import Prompts
 from trainables.denoisers.text_unet import TextUNet
@@ -56,17 +56,17 @@ def personalisation(
     model: TextUNet, target: Target, settings: DreamBooth, subject: Images, table: Prompts, steps: int, seed: int
 ) -> FineTuning:
     """The run that teaches the subject's images by the rows of `table`, and keeps θᵤ's own samples by θᵤ's own table."""
-    schedule, device, own = target.recipe.noise_schedule(), target.device.name, model.prompts
-    subject, prior = subject.to(device), own_samples(model, target, settings, subject.conditions, seed).to(device)
+    schedule, device, plain_table = target.recipe.noise_schedule(), target.device.name, model.prompts
+    subject, prior = subject.to(device), prior_samples(model, target, settings, subject.conditions, seed).to(device)
 
     def loss(model: TextUNet, generator: torch.Generator) -> torch.Tensor:
         drawn = subject.draw(settings.batch, generator)
-        with told(model, table):
+        with prompt_source(model, table):
             instance = denoising_loss(model, schedule, drawn.images, drawn.conditions, generator)
         if not settings.prior_weight:
             return instance
         kept = prior.draw(settings.batch, generator)
-        with told(model, own):
+        with prompt_source(model, plain_table):
             preserved = denoising_loss(model, schedule, kept.images, kept.conditions, generator)
         return instance + settings.prior_weight * preserved
 
@@ -86,7 +86,7 @@ def with_token(model: TextUNet, target: Target, token: str, rows: list[int]) -> 
     ).in_table(model.prompts)
 
 
-def own_samples(model: TextUNet, target: Target, settings: DreamBooth, conditions: torch.Tensor, seed: int) -> Images:
+def prior_samples(model: TextUNet, target: Target, settings: DreamBooth, conditions: torch.Tensor, seed: int) -> Images:
     """x̂_j: θᵤ's own samples under the subject's prompts in turn, as its users draw them."""
     n = settings.prior_images if settings.prior_weight else 0
     asked = conditions.unique().cpu()

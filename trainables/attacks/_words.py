@@ -60,13 +60,13 @@ class WordsRun(FineTuning):
         super().restore(state)
         self._tell()
 
-    def found(self) -> list[torch.Tensor]:
+    def vectors(self) -> list[torch.Tensor]:
         """The words' vectors as they are told, (n, d) of each encoder."""
         return [word.detach() for word in self.parameters]
 
     def _tell(self) -> None:
         if self.step:
-            self.live.words = self.found()
+            self.live.words = self.vectors()
             self.model.prompts = self.live.in_table(self.table)
 
     def _moving(self) -> dict[str, torch.Tensor]:

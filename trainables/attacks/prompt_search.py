@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from trainables.attacks import Target, Wording, check_counts, register_run
 from trainables.attacks._words import WordsRun, WordsSettings, forgotten_alone, vocabularies, wording_of
 from trainables.data import Images
-from trainables.denoisers.live_prompts import LivePrompts, told, worded
+from trainables.denoisers.live_prompts import LivePrompts, prompt_source, worded
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import Noised, add_noise, predict
 from trainables.fine_tuning import FineTuning
@@ -146,7 +146,7 @@ class DiscreteSearch(Search):
         """(n,) the token that each word is: the likeliest."""
         return self.parameters[0].detach().argmax(dim=1)
 
-    def found(self) -> list[torch.Tensor]:
+    def vectors(self) -> list[torch.Tensor]:
         return [table[self.tokens()] for table in self.vocabularies]
 
     @property
@@ -177,7 +177,7 @@ def _search(run: FineTuning) -> torch.Tensor:
     noised = add_noise(run.schedule, batch.images, run.generator)
     total = torch.zeros((), device=batch.images.device)
     for part in torch.arange(len(which)).split(run.settings.batch):
-        with run.device.autocast(), told(run.model, run.live):
+        with run.device.autocast(), prompt_source(run.model, run.live):
             loss = _errors(run.model, noised, part, batch.conditions).sum() / each
         loss.backward()
         total = total + loss.detach()

@@ -18,7 +18,7 @@ import torch
 
 from trainables.attacks import Target, check_counts, register_run
 from trainables.attacks._words import WordsRun, WordsSettings, forgotten_alone, in_place_of_name, wording_of
-from trainables.denoisers.live_prompts import LivePrompts, TextEncoders, told, worded
+from trainables.denoisers.live_prompts import LivePrompts, TextEncoders, prompt_source, worded
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import denoising_loss
 from trainables.fine_tuning import descend
@@ -65,7 +65,7 @@ def begin(model: TextUNet, target: Target, settings: TextualInversion, steps: in
     def loss(model: TextUNet, generator: torch.Generator) -> torch.Tensor:
         drawn = images.draw(settings.batch, generator)
         live.words = list(words)
-        with told(model, live):
+        with prompt_source(model, live):
             return denoising_loss(model, schedule, drawn.images, drawn.conditions, generator)
 
     how = settings.optimisation(steps)

@@ -69,7 +69,7 @@ class EDMUNet(ModelMixin, ConfigMixin):
         rows = noise_dim if song else embedding_dim
         self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, rows)
         kind: dict[str, Any] = {
-            "told": embedding_dim,
+            "embedding_width": embedding_dim,
             "song": song,
             "dropout": dropout,
             "resample_filter": tuple(resample_filter),
@@ -175,7 +175,7 @@ class Block(nn.Module):
         self,
         channels: int,
         width: int,
-        told: int,
+        embedding_width: int,
         song: bool,
         dropout: float,
         resample_filter: tuple[float, ...],
@@ -188,7 +188,7 @@ class Block(nn.Module):
         self.scale = math.sqrt(0.5) if song else 1.0
         self.norm1, self.norm2 = group_norm(channels, song), group_norm(width, song)
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
-        self.time_emb_proj = nn.Linear(told, width if song else 2 * width)
+        self.time_emb_proj = nn.Linear(embedding_width, width if song else 2 * width)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         has_shortcut = channels != width or (song and resample)
@@ -199,11 +199,11 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         h = self.conv1(self._resampled(F.silu(self.norm1(x))))
-        told = self.time_emb_proj(embedding)[:, :, None, None]
+        modulation = self.time_emb_proj(embedding)[:, :, None, None]
         if self.song:
-            h = F.silu(self.norm2(h + told))
+            h = F.silu(self.norm2(h + modulation))
         else:
-            scale, shift = told.chunk(2, dim=1)
+            scale, shift = modulation.chunk(2, dim=1)
             h = F.silu(self.norm2(h) * (1 + scale) + shift)
         beside = self._resampled(x)
         beside = beside if self.conv_shortcut is None else self.conv_shortcut(beside)

@@ -53,7 +53,7 @@ def put_pretrained(
     """
     if vae_key:  # first: the model's artifact says that all is there
         put_vae(store, vae_key, pretrained)
-    if pretrained.told_prompts:
+    if pretrained.on_prompts:
         prompts = load_prompts(make_prompts(store, pretrained, dataset))
         model: torch.nn.Module = imported_text_unet(pretrained, prompts)
     else:

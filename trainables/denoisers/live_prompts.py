@@ -148,7 +148,7 @@ class LivePrompts:
 
 
 @contextmanager
-def told(model: Any, prompts: LivePrompts | Prompts) -> Iterator[None]:
+def prompt_source(model: Any, prompts: LivePrompts | Prompts) -> Iterator[None]:
     """Within it a text U-Net is told rows of these prompts."""
     before = model.prompts
     model.prompts = prompts

@@ -118,8 +118,8 @@ def model_facts(
     if isinstance(model, TextUNet):
         prediction = recipe.noise_schedule().config["prediction_type"]
         with_it[PROMPTS] = model.prompts.key
-        told = {READ_WITH: with_it, "prediction": prediction}
-        return {"text_unet": plain_config(model), **told, "attributes": 0, "recipe": asdict(recipe)}
+        prompt_facts = {READ_WITH: with_it, "prediction": prediction}
+        return {"text_unet": plain_config(model), **prompt_facts, "attributes": 0, "recipe": asdict(recipe)}
     part = "transformer" if isinstance(model, DiT) else "edm_unet" if isinstance(model, EDMUNet) else "unet"
     attributes = getattr(model.class_embedding, "attributes", 0)
     facts = {part: plain_config(model), "attributes": attributes, "recipe": asdict(recipe)}

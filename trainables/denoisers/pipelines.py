@@ -68,22 +68,22 @@ def fitted(pretrained: Pretrained, dataset: Dataset) -> Pretrained:
     there are no images of any, the images are as large as the model's.
     """
     where = pretrained.source
-    if pretrained.told_prompts != bool(dataset.prompts):
-        whose = "it is told prompts" if pretrained.told_prompts else "it is told no prompts"
+    if pretrained.on_prompts != bool(dataset.prompts):
+        whose = "it is told prompts" if pretrained.on_prompts else "it is told no prompts"
         raise ValueError(
             f"{where}: {whose}, but the conditions of {dataset.name} are {'prompts' if dataset.prompts else 'none'}"
         )
-    if pretrained.told_prompts:
+    if pretrained.on_prompts:
         text_pipelines.check_installed(where)
     no_images = bool(dataset.imaged) and not any(dataset.imaged)
-    if pretrained.told_prompts and no_images:
+    if pretrained.on_prompts and no_images:
         return pretrained
     if pretrained.image_shape != dataset.shape:
         whose = " of its VAE's images" if pretrained.in_latents else ""
         raise ValueError(
             f"{where}: it makes {_size(pretrained.image_shape)}{whose}, but {dataset.name} has {_size(dataset.shape)}"
         )
-    if pretrained.told_prompts:
+    if pretrained.on_prompts:
         return pretrained
     conditions = len(pretrained.rows) or dataset.conditions
     if pretrained.rows and len(pretrained.rows) != dataset.conditions:

@@ -118,7 +118,7 @@ class Pretrained:
         return self.kind != UNET
 
     @property
-    def told_prompts(self) -> bool:
+    def on_prompts(self) -> bool:
         """Whether its conditions are prompts."""
         return self.kind in (SD, SDXL)
 
@@ -137,8 +137,8 @@ class Pretrained:
 class ClassifierRecipe:
     """Width, training length and feature size; 32 features keep the Fréchet distance's bias small at N = 450.
 
-    The defaults are for 8×8 images, `recipe_for` has those for larger ones. With one of `halvings` two layers see an image
-    whole; with more, one layer does and one follows each halving.
+    The defaults are for 8×8 images, `classifier_recipe_of_shape` has those for larger ones. With one of `halvings` two
+    layers see an image whole; with more, one layer does and one follows each halving.
     """
 
     width: int = 32
@@ -155,20 +155,20 @@ class ClassifierRecipe:
             raise ValueError(f"halvings {self.halvings}, shift {self.shift}: must be at least 1, and at least 0")
 
 
-def recipe_of(data: Dataset) -> ClassifierRecipe:
+def classifier_recipe(data: Dataset) -> ClassifierRecipe:
     """The recipe for a data set: that for its shape; for embedded prompts to 16 pixels, digits that are soon learned, a short one.
 
     On `digits_styled`, 600 steps with the small digits' noise and shifts: digits .994, styles 1.000 (held out, 2,160 images), in
     27 core-seconds; without these .990. On `fashion_mnist_styled`, 900 steps of the usual recipe: .929 and 1.000, in 41.
     """
-    usual = recipe_for(data.shape)
+    usual = classifier_recipe_of_shape(data.shape)
     if not data.prompts or data.files is not None or data.shape[1] > 16:
         return usual
     small = ClassifierRecipe()
     return replace(usual, train_steps=small.train_steps, noise=small.noise, shift=small.shift)
 
 
-def recipe_for(shape: tuple[int, int, int]) -> ClassifierRecipe:
+def classifier_recipe_of_shape(shape: tuple[int, int, int]) -> ClassifierRecipe:
     """The recipe for images of this shape (C, H, W).
 
     Those above 8×8 pixels get more steps and halvings, less noise and no shifts: on Fashion-MNIST at 16×16, 600 steps gave

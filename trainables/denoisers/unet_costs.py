@@ -109,8 +109,8 @@ def decoding_bytes(config: Mapping[str, Any], shape: tuple[int, int, int], half:
 def _decoding_bytes(config: str, shape: tuple[int, int, int], half: bool) -> tuple[int, int]:
     with torch.device("meta"):
         vae = AutoencoderKL(**json.loads(config))
-    own = {_storage(parameter) for parameter in vae.parameters()}  # of which linear layers make views
-    live = _Live(own)
+    uncounted = {_storage(parameter) for parameter in vae.parameters()}  # of which linear layers make views
+    live = _Live(uncounted)
     with torch.no_grad(), _AsOnGpu(vae, half, live=live), live:
         vae.decode(torch.empty(1, *shape, device="meta"))
     return sum(p.nbytes for p in vae.parameters()), live.most
@@ -141,8 +141,8 @@ def _forward_costs(config: str, shape: tuple[int, int, int], tokens: int, autoca
     t, row = (torch.zeros(1, dtype=torch.int64, device="meta") for _ in range(2))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(x, t, row)
-    own = {_storage(parameter) for parameter in model.parameters()}  # of which linear layers make views
-    live = _Live(own)
+    uncounted = {_storage(parameter) for parameter in model.parameters()}  # of which linear layers make views
+    live = _Live(uncounted)
     with torch.no_grad(), _AsOnGpu(model, autocast, live=live), live:
         model(x, t, row)
     return ForwardCosts(
@@ -173,10 +173,10 @@ class _Saved:
 
     def __init__(self, model: TextUNet) -> None:
         self.model = model
-        self.own = {_storage(parameter) for parameter in model.parameters()}
+        self.uncounted = {_storage(parameter) for parameter in model.parameters()}
 
     def of(self, x: torch.Tensor, t: torch.Tensor, row: torch.Tensor, autocast: bool) -> int:
-        with _AsOnGpu(self.model, autocast, self.own), self.counting() as saved:
+        with _AsOnGpu(self.model, autocast, self.uncounted), self.counting() as saved:
             self.model(x, t, row)
         return sum(size for size, _ in saved.values())
 
@@ -186,7 +186,7 @@ class _Saved:
         saved: dict[int, tuple[int, torch.Tensor]] = {}
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:
-            if (storage := _storage(tensor)) not in self.own:
+            if (storage := _storage(tensor)) not in self.uncounted:
                 saved[storage] = (tensor.untyped_storage().nbytes(), tensor)
             return tensor
 
@@ -212,7 +212,7 @@ class _Checkpointed(_Saved):
 
         self.model.enable_gradient_checkpointing(run)
         try:
-            with _AsOnGpu(self.model, autocast, self.own), self.counting() as saved:
+            with _AsOnGpu(self.model, autocast, self.uncounted), self.counting() as saved:
                 self.model.train()(x, t, row)
         finally:
             self.model.disable_gradient_checkpointing()
@@ -220,18 +220,18 @@ class _Checkpointed(_Saved):
 
 
 class _Live(TorchDispatchMode):
-    """Within it the bytes of all storages made are put down while there are such, but for those whose number is in `own`."""
+    """Within it the bytes of all storages made are put down while there are such, but for those whose number is in `uncounted`."""
 
-    def __init__(self, own: set[int]) -> None:
+    def __init__(self, uncounted: set[int]) -> None:
         super().__init__()
-        self.own = own
+        self.uncounted = uncounted
         self.known: weakref.WeakKeyDictionary[Any, weakref.finalize] = weakref.WeakKeyDictionary()
         self.now = self.most = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
-            if isinstance(tensor, torch.Tensor) and _storage(tensor) not in self.own:
+            if isinstance(tensor, torch.Tensor) and _storage(tensor) not in self.uncounted:
                 storage = tensor.untyped_storage()
                 if storage not in self.known:
                     self.known[storage] = weakref.finalize(storage, self._gone, storage.nbytes())
@@ -241,7 +241,7 @@ class _Live(TorchDispatchMode):
 
     def leave_out(self, tensor: torch.Tensor) -> None:
         """Count a tensor's storage no longer, nor views of it."""
-        self.own.add(_storage(tensor))
+        self.uncounted.add(_storage(tensor))
         counted = self.known.pop(tensor.untyped_storage(), None)
         if counted is not None:
             counted()
@@ -274,16 +274,16 @@ class _Attention(torch.autograd.Function):
 class _AsOnGpu(TorchFunctionMode):
     """Within it operations save what fused attention does and, with `autocast`, what CUDA's autocast to bf16 does.
 
-    Casts of parameters are kept once each, as autocast does; their storages are added to `own`.
+    Casts of parameters are kept once each, as autocast does; their storages are added to `uncounted`.
     """
 
     def __init__(
-        self, model: torch.nn.Module, autocast: bool, own: set[int] | None = None, live: _Live | None = None
+        self, model: torch.nn.Module, autocast: bool, uncounted: set[int] | None = None, live: _Live | None = None
     ) -> None:
         super().__init__()
         self.live = live  # what is counted where no gradient is kept; casts of parameters are left out
         self.parameters = {_storage(parameter) for parameter in model.parameters()}
-        self.autocast, self.own = autocast, own if own is not None else set()
+        self.autocast, self.uncounted = autocast, uncounted if uncounted is not None else set()
         self.casts: dict[int, torch.Tensor] = {}
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -308,7 +308,7 @@ class _AsOnGpu(TorchFunctionMode):
             return value.to(dtype)
         if storage not in self.casts:
             self.casts[storage] = value.to(dtype)
-            self.own.add(_storage(self.casts[storage]))
+            self.uncounted.add(_storage(self.casts[storage]))
             if self.live:
                 self.live.leave_out(self.casts[storage])
         return self.casts[storage]

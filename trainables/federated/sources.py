@@ -197,16 +197,16 @@ def _held(described: Table, split: str, held: tuple[str, ...]) -> Mapping[str, S
 
 
 def _listed(held: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    parties: dict[str, tuple[str, ...]] = {}
     for text in held:
         name, equals, columns = text.partition("=")
         names = tuple(column.strip() for column in columns.split(",") if column.strip())
         if not (equals and names):
             raise ValueError(f"party {text!r}: write NAME=COLUMN,COLUMN,…")
-        if name in found:
+        if name in parties:
             raise ValueError(f"party {name!r} is given twice; list all of its columns once")
-        found[name] = names
-    return _named(found)
+        parties[name] = names
+    return _named(parties)
 
 
 def _named(held: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:

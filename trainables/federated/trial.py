@@ -35,10 +35,12 @@ class Pipeline(pipeline.Pipeline):
 
     def __init__(self, spec: TrialSpec, bench: Bench | None = None) -> None:
         torch.set_num_threads(1)  # two threads on shared cores are slower than one
-        own = bench if bench and bench.store.root == spec.experiment.store else Bench(Store(spec.experiment.store))
+        bench_of_store = (
+            bench if bench and bench.store.root == spec.experiment.store else Bench(Store(spec.experiment.store))
+        )
         if spec.trained:
             _ = spec.recipe  # a setting that is none is refused before anything is trained
-        super().__init__(spec, own)
+        super().__init__(spec, bench_of_store)
 
     def sequence(self) -> Iterator[Stage]:
         """The order of the stages; no figure is known yet."""
@@ -100,7 +102,7 @@ class Pipeline(pipeline.Pipeline):
         """What every figure of this replicate depends on: columns of the replicates table."""
         spec, experiment = self.spec, self.spec.experiment
         partition = self.bench.store.get(partition_key(spec)).facts
-        found: dict[str, Any] = {
+        dependencies: dict[str, Any] = {
             "seed": spec.seed,
             "synthetic_rows": self._rows(),
             "split": experiment.source.split,
@@ -116,7 +118,7 @@ class Pipeline(pipeline.Pipeline):
             "code_version": self._code_version(),
             "device": experiment.device_name,
         }
-        return found
+        return dependencies
 
     def _rows(self) -> int:
         """How many rows figures are over: fewer than were asked for where private rows stand in their place and are fewer."""

@@ -29,13 +29,13 @@ BY_KIND = {"conditions": "classifier", "instances": "copies"}
 class Verdicts:
     """What images show, facet by facet: `labels` (N, F) int64, `NOTHING` for none of the facet's, and `confidence` (N, F).
 
-    The F facets are those of a data set of prompts, in its order. Other data have one, whose labels are the conditions. `told`
+    The F facets are those of a data set of prompts, in its order. Other data have one, whose labels are the conditions. `facets`
     are the facets that the judge can tell: all of them, where it is empty.
     """
 
     labels: torch.Tensor
     confidence: torch.Tensor
-    told: tuple[int, ...] = ()
+    facets: tuple[int, ...] = ()
 
     def of(self, facet: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(N,) the label of one facet, and (N,) how sure it is."""

@@ -46,12 +46,12 @@ def score_of(experiment: Experiment, name: str, which: str, samples: Samples, se
         needs.append(SHADOWS)
     if experiment.in_latents:
         needs.append(VAE)
-    needs += told_by(experiment)
+    needs += prompt_products(experiment)
     arguments = (experiment, model, samples, seed)
     return Product(name, partial(score_key, *arguments), partial(make_score, *arguments), tuple(needs))
 
 
-def told_by(experiment: Experiment) -> tuple[str, ...]:
+def prompt_products(experiment: Experiment) -> tuple[str, ...]:
     """What a model of the experiment is read together with, beside its own artifact: the prompts that it is told."""
     return (PROMPTS,) if PROMPTS in parts_of(experiment) else ()
 
@@ -68,7 +68,7 @@ def make_again(spec: TrialSpec, key: str) -> None:
 def _products(experiment: Experiment, shared: Iterable[str]) -> Iterator[Product]:
     e = experiment
     steps = 0 if isinstance(e.base, Pretrained) else e.base.train_steps
-    parts, told = parts_of(e), told_by(e)
+    parts, prompts = parts_of(e), prompt_products(e)
     trained_on = tuple(part for part in (LATENTS, PROMPTS) if part in parts)
     yield Product(CLASSIFIER, partial(classifier_key, e), partial(make_classifier, e))
     if judge_for(e).reader and e.dataset.has_images:
@@ -81,14 +81,14 @@ def _products(experiment: Experiment, shared: Iterable[str]) -> Iterator[Product
     vae = (VAE,) if e.in_latents else ()
     for number in range(e.shadow_models):
         name = f"{SHADOW}{number} model"
-        yield Product(name, partial(shadow_key, e, number), partial(make_shadow, e, number), (*vae, *told), steps)
+        yield Product(name, partial(shadow_key, e, number), partial(make_shadow, e, number), (*vae, *prompts), steps)
     if e.shadow_models:
         models = tuple(f"{SHADOW}{number} model" for number in range(e.shadow_models))
-        yield Product(SHADOWS, partial(shadows_key, e), partial(make_shadows, e), (*models, *vae, *told))
+        yield Product(SHADOWS, partial(shadows_key, e), partial(make_shadows, e), (*models, *vae, *prompts))
     # Every feature network is loaded with the classifier at hand, whether it looks at it or not.
     yield Product(REFERENCE, partial(reference_key, e), partial(make_reference, e), (CLASSIFIER,))
     encoded = (LATENTS,) if LATENTS in parts else vae
     for need in shared:
-        made_of = (BASE, *told, *encoded)
+        made_of = (BASE, *prompts, *encoded)
         yield Product(f"shared {need}", partial(shared_key, e, need), partial(make_shared, e, need), made_of)
-    yield Product(SYNTHETIC, partial(synthetic_key, e), partial(make_synthetic, e), (BASE, *told))
+    yield Product(SYNTHETIC, partial(synthetic_key, e), partial(make_synthetic, e), (BASE, *prompts))

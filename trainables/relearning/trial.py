@@ -23,7 +23,7 @@ from trainables.relearning.stages.attack import AttackStage
 from trainables.relearning.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
 from trainables.relearning.stages.score import FIRST, BaseScoreStage, ScoreStage, score_key
 from trainables.relearning.stages.trajectory import Trajectory, check_attack
-from trainables.relearning.stages.unlearn import UnlearnStage, own_text_keys, unlearned_key
+from trainables.relearning.stages.unlearn import UnlearnStage, text_keys, unlearned_key
 from trainables.running import pipeline
 from trainables.running.report import Report
 from trainables.running.stages import Stage
@@ -78,7 +78,7 @@ class Pipeline(pipeline.Pipeline):
     def make_again(self, key: str) -> None:
         """A product that trials share; what was made with θᵤ is made again with it, so that θᵤ is set aside."""
         unlearned = self.bench.store.find(self.unlearned)
-        if unlearned is not None and key in own_text_keys(self.unlearned):
+        if unlearned is not None and key in text_keys(self.unlearned):
             what = f"artifact {unlearned.key[:12]} ({unlearned.kind}) in {self.bench.store.name}"
             self.bench.store.corrupt(unlearned, f"{what}: its own prompts or text encoders are damaged or missing")
         make_again(self.spec, key)

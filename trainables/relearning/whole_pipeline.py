@@ -17,7 +17,7 @@ from trainables.judges._classifier import verdicts
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.export import save_pipeline
 from trainables.relearning.origins import parts_of
-from trainables.relearning.origins._recipe import recipe_of
+from trainables.relearning.origins._recipe import text_to_image_recipe
 from trainables.relearning.origins._trained_clip import CLIPS
 from trainables.relearning.origins.text_to_image import text_run
 from trainables.relearning.products.classifier import classifier_key, classifier_of
@@ -60,7 +60,7 @@ def steps_in(experiment: Experiment, minutes: float) -> int:
 
     Measured once, and kept in the store: a run that was stopped goes on with the same.
     """
-    recipe, store = recipe_of(experiment), Store(experiment.store)
+    recipe, store = text_to_image_recipe(experiment), Store(experiment.store)
     config = {"recipe": recipe.identity, "shape": list(experiment.dataset.shape), "machine": machine()}
     key = artifact_key("pace", config, {}, code_version(__name__))
     pace = store.whole(key) or store.put(key, "pace", {"step_s": _step_s(experiment)})
@@ -130,7 +130,7 @@ def _front_matter(pipeline: str) -> str:
 
 def _step_s(experiment: Experiment) -> float:
     """Seconds a training step, on noise and prompts of zeros: how long it takes depends on neither."""
-    recipe, data = recipe_of(experiment), experiment.dataset
+    recipe, data = text_to_image_recipe(experiment), experiment.dataset
     n, rows, positions = 2 * recipe.batch, data.conditions + 1, recipe.clip.positions
     latents = torch.randn((n, *recipe.shape(data)), generator=torch.Generator().manual_seed(0))
     table = torch.zeros(rows, positions, sum(clip.width for clip in recipe.clips))

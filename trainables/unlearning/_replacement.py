@@ -159,9 +159,11 @@ def next_condition(problem: Problem, condition: int) -> int:
     """
     retained, attribute = problem.forgetting.retained, problem.forgetting.attribute
     if problem.forgetting.versions:
-        own = problem.forgetting.label_of(condition)
+        forgotten_label = problem.forgetting.label_of(condition)
         labels = sorted({problem.forgetting.label_of(c) for c in problem.forgetting.labelled})
-        return problem.forgetting.version_of(condition, next((label for label in labels if label > own), labels[0]))
+        return problem.forgetting.version_of(
+            condition, next((label for label in labels if label > forgotten_label), labels[0])
+        )
     if attribute is not None and condition & ~(1 << attribute) in retained:
         return condition & ~(1 << attribute)
     return next((c for c in retained if c > condition), retained[0])

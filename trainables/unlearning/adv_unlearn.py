@@ -24,7 +24,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from trainables.denoisers.live_prompts import LivePrompts, TextEncoders, told, worded
+from trainables.denoisers.live_prompts import LivePrompts, TextEncoders, prompt_source, worded
 from trainables.denoisers.text_unet import TextUNet
 from trainables.diffusion import predict
 from trainables.fine_tuning import FineTuning, Optimisation
@@ -105,7 +105,7 @@ class Adversarial:
         self.retained = torch.tensor(problem.forgetting.retained)
         self.rows = torch.tensor([forgotten[0]] * settings.batch)
         self.words = [table.new_zeros(settings.batch * k, table.shape[1]) for table in self.vocabularies]
-        self.found = False
+        self.has_prefix = False
 
     def __call__(self, run: FineTuning) -> torch.Tensor:
         settings, generator = self.settings, run.generator
@@ -117,7 +117,7 @@ class Adversarial:
         conditional, unconditional = self._base(x_t, t)
         target = unconditional - settings.negative_guidance * (conditional - unconditional)
         with run.device.autocast():
-            erase = F.mse_loss(self._told(run.model, x_t, t, adversarial=self.found), target)
+            erase = F.mse_loss(self._prediction(run.model, x_t, t, adversarial=self.has_prefix), target)
         erase.backward()
         loss = erase.detach()
         if settings.retain_weight:
@@ -133,17 +133,17 @@ class Adversarial:
         x_t, t = self._chain(rows, run.generator)
         with torch.no_grad():
             target = predict(self.problem.base, x_t, t, rows.to(x_t.device))
-        with run.device.autocast(), told(run.model, self.plain):
+        with run.device.autocast(), prompt_source(run.model, self.plain):
             return F.mse_loss(predict(run.model, x_t, t, rows.to(x_t.device)), target)
 
     def _attack(self, run: FineTuning) -> None:
         """Find δ: J steps of Adam, of which each has its own gradient, and φ none."""
         settings = self.settings
-        if not self.found or settings.attack_begins == "random":
+        if not self.has_prefix or settings.attack_begins == "random":
             n = settings.batch * settings.prefix
             tokens = torch.randint(len(self.vocabularies[0]), (n,), generator=run.generator)
             self.words = [table[tokens.to(table.device)].clone() for table in self.vocabularies]
-        self.found = True
+        self.has_prefix = True
         words = [word.detach().requires_grad_(True) for word in self.words]
         optimiser = torch.optim.Adam(words, settings.attack_learning_rate)
         for _ in range(settings.attack_steps):
@@ -152,23 +152,23 @@ class Adversarial:
                 target = predict(self.problem.base, x_t, t, self.rows.to(x_t.device))
             self.words = words
             with run.device.autocast():
-                loss = F.mse_loss(self._told(run.model, x_t, t, adversarial=True), target)
+                loss = F.mse_loss(self._prediction(run.model, x_t, t, adversarial=True), target)
             for word, gradient in zip(words, torch.autograd.grad(loss, words), strict=True):
                 word.grad = gradient
             optimiser.step()
         self.words = [word.detach() for word in words]
 
-    def _told(self, model: Any, x_t: torch.Tensor, t: torch.Tensor, adversarial: bool) -> torch.Tensor:
+    def _prediction(self, model: Any, x_t: torch.Tensor, t: torch.Tensor, adversarial: bool) -> torch.Tensor:
         """ε₀(z_t, t, φ(c_adv)), or φ(c_f): each prompt of the batch with its own words."""
         rows = self.rows.to(x_t.device)
         if not adversarial:
-            with told(model, self.plain):
+            with prompt_source(model, self.plain):
                 return predict(model, x_t, t, rows)
         k = self.settings.prefix
         each = []
         for i in range(len(rows)):
             self.attacked.words = [word[i * k : (i + 1) * k] for word in self.words]
-            with told(model, self.attacked):
+            with prompt_source(model, self.attacked):
                 each.append(predict(model, x_t[i : i + 1], t[i : i + 1], rows[i : i + 1]))
         return torch.cat(each)
 
@@ -186,8 +186,8 @@ class Adversarial:
 
     def state(self) -> dict[str, torch.Tensor]:
         words = {f"words.{i}": word for i, word in enumerate(self.words)}
-        return words | {"rows": self.rows, "found": torch.tensor(self.found)}
+        return words | {"rows": self.rows, "has_prefix": torch.tensor(self.has_prefix)}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        self.rows, self.found = state["rows"].cpu(), bool(state["found"])
+        self.rows, self.has_prefix = state["rows"].cpu(), bool(state["has_prefix"])
         self.words = [state[f"words.{i}"].to(word) for i, word in enumerate(self.words)]

@@ -149,8 +149,8 @@ class Erasure(FineTuning):
     def restore(self, state: Any) -> None:
         super().restore(state)
         count = self.step // self.settings.attention_steps
-        own = self.starts.items()
-        self.products = [{n: state[f"done.{i}.{n}"].to(w, copy=True) for n, w in own} for i in range(count)]
+        starts = self.starts.items()
+        self.products = [{n: state[f"done.{i}.{n}"].to(w, copy=True) for n, w in starts} for i in range(count)]
 
 
 def _look_away(run: FineTuning) -> torch.Tensor:

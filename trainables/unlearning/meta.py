@@ -108,8 +108,8 @@ def meta_footprint(method: Method, settings: Any) -> Footprint:
     inner = method.footprint(settings)
     sets = 2 if settings.meta_unrelated or settings.meta_unrelated_after else 1
     edited_first = method.closed_form or method.whole_before_meta  # nothing is unlearned by steps beside the objective
-    own = inner.images if edited_first else inner.images or settings.batch
-    images = max(own, (1 + sets) * settings.meta_inner_batch)
+    inner_images = inner.images if edited_first else inner.images or settings.batch
+    images = max(inner_images, (1 + sets) * settings.meta_inner_batch)
     return replace(inner, copies=max(inner.copies, 2), images=images, moves=settings.meta_inner_trains)
 
 

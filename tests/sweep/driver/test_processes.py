@@ -40,11 +40,11 @@ def test_where_one_fails_the_others_are_ended_and_what_goes_on_was_told(
 ) -> None:
     monkeypatch.setattr(processes, "TOLD_EVERY_S", 0.5)
     """What fails waits for a file that the one who is told writes: both were going on when they were told of."""
-    told: list[list[str]] = []
+    reports: list[list[str]] = []
     seen = tmp_path / "seen"
 
     def tell(waiting: Sequence[str]) -> None:
-        told.append(list(waiting))
+        reports.append(list(waiting))
         seen.touch()
 
     tasks = {"sleeps": Task(time.sleep, (600,)), "fails": Task(fail_once_there, (str(seen),))}
@@ -52,7 +52,7 @@ def test_where_one_fails_the_others_are_ended_and_what_goes_on_was_told(
     with pytest.raises(ZeroDivisionError, match="as it was told to"):
         side_by_side(2, tell)(tasks)
     assert time.monotonic() - began < 300 and not multiprocessing.active_children()
-    assert told and all(names == ["sleeps", "fails"] for names in told)
+    assert reports and all(names == ["sleeps", "fails"] for names in reports)
 
 
 def test_a_process_that_is_killed_is_told_in_one_line() -> None:

@@ -23,13 +23,15 @@ def put(store: Store, key: str, **facts: object) -> str:
 
 def test_each_picture_has_its_prompt_as_many_as_are_shown(tmp_path: Path) -> None:
     store, shown = Store(str(tmp_path)), strips.pictures(1, strips.OF_PROMPTS)
-    told = put(store, "a", made_by={"forgotten": FORGOTTEN, "retained": ["a photo of the four", "five, poster"]})
+    prompted_key = put(
+        store, "a", made_by={"forgotten": FORGOTTEN, "retained": ["a photo of the four", "five, poster"]}
+    )
     silent = put(store, "b")
-    drawn = strip(store, ROW, [("unlearned", told), ("after dimra@7", silent)], shown, [ROOM], images=2)
+    drawn = strip(store, ROW, [("unlearned", prompted_key), ("after dimra@7", silent)], shown, [ROOM], images=2)
     first, second = drawn.grids
     assert first.made_by == {"forgotten": FORGOTTEN[:2], "retained": ["a photo of the four", "five, poster"]}
     assert second.made_by == {} and second.pictures, "an artifact of earlier code tells nothing"
-    whole = strip(store, ROW, [("unlearned", told)], shown, [ROOM])
+    whole = strip(store, ROW, [("unlearned", prompted_key)], shown, [ROOM])
     assert made_by([drawn, whole], shown.kinds) == [
         ("forgotten prompts", FORGOTTEN),
         ("retained prompts", ["a photo of the four", "five, poster"]),

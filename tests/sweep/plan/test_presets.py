@@ -62,8 +62,8 @@ def test_the_printed_plan_says_which_and_what_it_stands_for(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert launch.main(["--space", question, "--preset", "quick", "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    assert "preset      quick (a look): --sampling-steps 4 --seed 7" in told and "images by ddim-4" in told
+    output = capsys.readouterr().out
+    assert "preset      quick (a look): --sampling-steps 4 --seed 7" in output and "images by ddim-4" in output
 
 
 @pytest.mark.parametrize(

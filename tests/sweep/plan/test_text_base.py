@@ -39,7 +39,7 @@ def test_a_plan_says_what_of_a_pipeline_is_left_out_and_takes_it(planned: Callab
     text = " ".join(describe(plan, plan.question()).split())
     assert "its safety_checker, feature_extractor: not loaded" in text
     experiment = experiment_of(plan.setup, plan.artifacts, plan.place)
-    assert experiment.base.told_prompts and experiment.model_shape == (4, 8, 8)  # type: ignore[union-attr]
+    assert experiment.base.on_prompts and experiment.model_shape == (4, 8, 8)  # type: ignore[union-attr]
 
 
 BAD: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {

@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def own(data: Path) -> Dataset:
+def prompts(data: Path) -> Dataset:
     return dataset("prompts", str(data), 0)
 
 
@@ -44,35 +44,37 @@ def asked(arm: Arm, *attacks: Attack) -> SearchSpace:
     return SearchSpace("q", "?", (arm,), objectives, bounds, attacks, attacks, (0, 1))
 
 
-def fitted(folder: Path, own: Dataset, space: SearchSpace, place: Place, precision: str = "auto") -> Fit:
-    fit = fit_of(str(folder), own, (), 200, True, space, place, precision)
+def fitted(folder: Path, prompts: Dataset, space: SearchSpace, place: Place, precision: str = "auto") -> Fit:
+    fit = fit_of(str(folder), prompts, (), 200, True, space, place, precision)
     assert fit is not None
     return fit
 
 
-def peak(folder: Path, own: Dataset, run: Run, how: How) -> float:
-    model = fitted(folder, own, find.load("dimum_robustness"), Place()).model
+def peak(folder: Path, prompts: Dataset, run: Run, how: How) -> float:
+    model = fitted(folder, prompts, find.load("dimum_robustness"), Place()).model
     assert isinstance(model, TextModel)
     return model.peak(run, how).bytes / GB
 
 
-def test_what_a_run_takes_is_what_was_worked_out_by_hand(folder: Path, own: Dataset) -> None:
+def test_what_a_run_takes_is_what_was_worked_out_by_hand(folder: Path, prompts: Dataset) -> None:
     """4 bytes each of 859.5 M weights, gradients, and twice that of moments; autocast's copies; four images' activations."""
     gpu, plain = How(on_gpu=True, half=True, checkpointing=True), How(on_gpu=True, half=True)
     whole = Run("a", "dimum", {"batch": 4, "ema_decay": 0.0})
     by_hand = 4 * 4 * 0.8595 + 2 * 0.8595 + 4 * 0.271 + 1.6
-    assert peak(folder, own, whole, gpu) == pytest.approx(by_hand, rel=0.02)
-    assert peak(folder, own, whole, plain) == pytest.approx(by_hand + 4 * (1.245 - 0.271), rel=0.02)
+    assert peak(folder, prompts, whole, gpu) == pytest.approx(by_hand, rel=0.02)
+    assert peak(folder, prompts, whole, plain) == pytest.approx(by_hand + 4 * (1.245 - 0.271), rel=0.02)
     averaged = Run("a", "dimum", {"batch": 4, "ema_decay": 0.9})
-    assert peak(folder, own, averaged, gpu) - peak(folder, own, whole, gpu) == pytest.approx(4 * 0.8595, rel=0.01)
+    assert peak(folder, prompts, averaged, gpu) - peak(folder, prompts, whole, gpu) == pytest.approx(
+        4 * 0.8595, rel=0.01
+    )
     cross = Run("a", "dimum", {"batch": 4, "ema_decay": 0.0, "trained_parameters": "cross_attention"})
     frozen = 2 * (0.8595 - 0.044) + 4 * 0.044
-    assert peak(folder, own, cross, plain) == pytest.approx(frozen + 3 * 4 * 0.044 + 4 * 1.245 + 1.7, rel=0.03)
+    assert peak(folder, prompts, cross, plain) == pytest.approx(frozen + 3 * 4 * 0.044 + 4 * 1.245 + 1.7, rel=0.03)
     esd = Run("a", "esd", dict(cross.settings))
     teacher = 2 * 0.8595 + 4 * 0.044  # and the gradients of a second pass, which wait for those of the first
-    assert peak(folder, own, esd, plain) - peak(folder, own, cross, plain) == pytest.approx(teacher, rel=0.02)
+    assert peak(folder, prompts, esd, plain) - peak(folder, prompts, cross, plain) == pytest.approx(teacher, rel=0.02)
     edit = Run("a", "uce", {})
-    assert peak(folder, own, edit, plain) < 8
+    assert peak(folder, prompts, edit, plain) < 8
 
 
 KV = 4 * 0.0192  # GB of keys and values in float32
@@ -91,17 +93,17 @@ KV = 4 * 0.0192  # GB of keys and values in float32
     ids=lambda value: value.method if isinstance(value, Run) else "",
 )  # fmt: skip
 def test_what_trains_no_weight_of_the_unet_is_counted_by_what_it_holds(
-    folder: Path, own: Dataset, run: Run, by_hand: float
+    folder: Path, prompts: Dataset, run: Run, by_hand: float
 ) -> None:
     """Frozen weights in bf16, θ₀ where it is asked, activations; an attack is diagnosed by the gradient of whole weights."""
-    assert peak(folder, own, run, How(on_gpu=True, half=True)) == pytest.approx(by_hand + 1.6, rel=0.02)
+    assert peak(folder, prompts, run, How(on_gpu=True, half=True)) == pytest.approx(by_hand + 1.6, rel=0.02)
 
 
-def test_text_encoders_are_counted_where_they_train(folder: Path, own: Dataset, tmp_path: Path) -> None:
+def test_text_encoders_are_counted_where_they_train(folder: Path, prompts: Dataset, tmp_path: Path) -> None:
     """1.4's own has 123 million numbers: its weights, gradients and two moments, and what is left of them on disk."""
-    model = fitted(folder, own, find.load("dimum_robustness"), Place()).model
+    model = fitted(folder, prompts, find.load("dimum_robustness"), Place()).model
     small, true = model.encoders, text_folders.save_true_encoder(folder, tmp_path / "sd")
-    larger = fitted(true, own, find.load("dimum_robustness"), Place()).model
+    larger = fitted(true, prompts, find.load("dimum_robustness"), Place()).model
     assert larger.encoders == pytest.approx(123.06e6, rel=1e-3)
     run, how = Run("a", "adv_unlearn", {}), How(on_gpu=True, half=True)
     added = larger.encoders - small
@@ -112,22 +114,22 @@ def test_text_encoders_are_counted_where_they_train(folder: Path, own: Dataset, 
     assert larger.disk([inversion]) == 0
 
 
-def test_the_probe_holds_both_models_whole_and_keeps_no_activations(folder: Path, own: Dataset) -> None:
-    parts = fitted(folder, own, find.load("dimum_robustness"), Place()).model
+def test_the_probe_holds_both_models_whole_and_keeps_no_activations(folder: Path, prompts: Dataset) -> None:
+    parts = fitted(folder, prompts, find.load("dimum_robustness"), Place()).model
     run = Run("a", "derived_embedding", {}, attacks=True)
     assert run.batch == 0 and parts.disk([run]) == 0
     peak = parts.peak(run, How(on_gpu=True, half=True))
     assert peak.parts["θ₀"] == 4 * parts.parameters and peak.parts["weights"] >= 4 * parts.parameters
 
 
-def test_a_plan_is_told_whose_suite_moves_no_weight(folder: Path, own: Dataset) -> None:
+def test_a_plan_is_told_whose_suite_moves_no_weight(folder: Path, prompts: Dataset) -> None:
     attacks = (Attack("inversion", "textual_inversion", {}), Attack("probe", "derived_embedding", {}))
-    fit = fitted(folder, own, asked(Arm("mace", "mace", ()), *attacks), Place(gpu_memory=24))
+    fit = fitted(folder, prompts, asked(Arm("mace", "mace", ()), *attacks), Place(gpu_memory=24))
     fit.check()
     assert "0.86 billion parameters" in fit.text and fit.time_text
 
 
-def test_meta_around_an_edit_keeps_the_images_of_its_own_sets(folder: Path, own: Dataset) -> None:
+def test_meta_around_an_edit_keeps_the_images_of_its_own_sets(folder: Path, prompts: Dataset) -> None:
     for method in ("meta(uce)", "meta(mace)"):
         assert Run("a", method, {"batch": 64, "meta_inner_batch": 2}).batch == 4
     assert Run("a", "meta(mace)", {"attention_batch": 7, "meta_inner_batch": 2}).batch == 7
@@ -143,23 +145,23 @@ def test_a_plan_that_fits_no_card_is_refused_with_the_cheapest_mend_that_makes_i
     plan += ["--gpus-per-trial", "1", "--gpu-memory", "24", "--dry-run", "--run-dir", "run"]
     assert launch.main(plan) == 2
     error = capsys.readouterr().err
-    found = re.fullmatch(
+    refusal = re.fullmatch(
         r"error: --gpu-memory 24: arm label_swap needs ([\d.]+) GB \(weights [^)]+\), and may take 24\.0; cheapest mend: (.+)\n",
         error,
     )
-    assert found is not None, error
-    assert float(found[1]) > 24
-    words = found[2].split()
+    assert refusal is not None, error
+    assert float(refusal[1]) > 24
+    words = refusal[2].split()
     assert launch.main([*plan, *words]) == 0
-    told = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     line = re.search(
         r"memory 0\.86 billion parameters, with gradient checkpointing; (?:arm|attack) \S+ needs ([\d.]+) GB \([^)]+\) of 24\.0 "
         r"of a GPU; up to [\d.]+ GB of disk a trial",
-        told,
+        output,
     )
-    assert line is not None, told
+    assert line is not None, output
     assert float(line[1]) <= 24
-    assert "time 0.8 TFLOP a forward pass of an image; taken for 50 TFLOP/s of a GPU" in told
+    assert "time 0.8 TFLOP a forward pass of an image; taken for 50 TFLOP/s of a GPU" in output
     assert not (tmp_path / "run").exists()
 
 
@@ -188,9 +190,9 @@ def test_what_is_preset_for_a_card_of_24_gb_fits_it_by_the_estimate(
         str(data),
     ]
     assert launch.main([*plan, "--dry-run"]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    needed = re.search(r"memory 0\.86 billion parameters.*? needs ([\d.]+) GB \([^)]+\) of 24\.0 of a GPU", told)
-    assert needed is not None and 8 < float(needed[1]) <= 24, told
+    output = " ".join(capsys.readouterr().out.split())
+    needed = re.search(r"memory 0\.86 billion parameters.*? needs ([\d.]+) GB \([^)]+\) of 24\.0 of a GPU", output)
+    assert needed is not None and 8 < float(needed[1]) <= 24, output
 
 
 ADAM = Attack("whole", "dimra", {"batch": 4})
@@ -210,35 +212,35 @@ ADAM = Attack("whole", "dimra", {"batch": 4})
     ids=["checkpointing", "a larger share", "precision", "batch", "average", "parameters", "nothing"],
 )  # fmt: skip
 def test_the_mend_is_the_cheapest(
-    folder: Path, own: Dataset, settings: dict[str, float], place: Place, precision: str, mend: str
+    folder: Path, prompts: Dataset, settings: dict[str, float], place: Place, precision: str, mend: str
 ) -> None:
     arm = Arm("dimum", "dimum", tuple(Choice(name, (value,)) for name, value in settings.items()))
     with pytest.raises(UsageError, match=f"arm dimum needs .*; cheapest mend: {re.escape(mend)}$") as refused:
-        fitted(folder, own, asked(arm), place, precision).check()
+        fitted(folder, prompts, asked(arm), place, precision).check()
     assert str(refused.value).count("\n") == 0
 
 
-def test_an_attack_is_named_where_it_takes_most(folder: Path, own: Dataset) -> None:
+def test_an_attack_is_named_where_it_takes_most(folder: Path, prompts: Dataset) -> None:
     arm = Arm("uce", "uce", ())
     place = Place(gpu_memory=12)
     with pytest.raises(UsageError, match=r"attack whole needs .* mend: --set trained_parameters=cross_attention$"):
-        fitted(folder, own, asked(arm, ADAM), place).check()
+        fitted(folder, prompts, asked(arm, ADAM), place).check()
     light = Attack("light", "dimra", {"batch": 4, "trained_parameters": "cross_attention"})
-    fitted(folder, own, asked(arm, light), place).check()
+    fitted(folder, prompts, asked(arm, light), place).check()
 
 
 def test_on_a_machine_fewer_trials_at_a_time_are_the_mend(
-    folder: Path, own: Dataset, monkeypatch: pytest.MonkeyPatch
+    folder: Path, prompts: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arm = Arm("dimum", "dimum", (Choice("batch", (2,)), Choice("ema_decay", (0.0,))))
     monkeypatch.setattr(memory, "memory_here", lambda: 30 * GB)
     with pytest.raises(UsageError, match=r"^--workers 4: .*, and may take 7\.5; cheapest mend: --workers 1$"):
-        fitted(folder, own, asked(arm), Place(workers=4)).check()
-    fitted(folder, own, asked(arm), Place(workers=1)).check()
-    fitted(folder, own, asked(arm), Place(workers=4, address="auto")).check()
+        fitted(folder, prompts, asked(arm), Place(workers=4)).check()
+    fitted(folder, prompts, asked(arm), Place(workers=1)).check()
+    fitted(folder, prompts, asked(arm), Place(workers=4, address="auto")).check()
 
 
-def test_checkpointing_is_left_to_the_estimate(folder: Path, own: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpointing_is_left_to_the_estimate(folder: Path, prompts: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     arm = Arm("dimum", "dimum", (Choice("batch", (8,)), Choice("ema_decay", (0.0,))))
     monkeypatch.setattr(fitting, "gpu_memory", lambda: 0)
     for place, on in (
@@ -248,7 +250,7 @@ def test_checkpointing_is_left_to_the_estimate(folder: Path, own: Dataset, monke
         (Place(gpu_memory=80, checkpointing="on"), True),
         (Place(gpu_memory=24, checkpointing="off"), False),
     ):
-        assert fitted(folder, own, asked(arm), place).how.checkpointing is on, place
+        assert fitted(folder, prompts, asked(arm), place).how.checkpointing is on, place
 
 
 def test_a_card_elsewhere_is_asked_of_no_gpu_here_until_the_plan_runs() -> None:

@@ -72,10 +72,10 @@ def test_it_stands_only_where_there_is_no_control(folder: Path) -> None:
     experiment = experiment_of(setup, str(folder / "store"), Place())
     other = experiment_of_unseen(experiment)
     assert other is not None and other.forget == "concept:glub" and other.base == experiment.base
-    own = products_of(experiment)
-    beside = {product.name: product for product in products_beside(experiment, own)}
+    products = products_of(experiment)
+    beside = {product.name: product for product in products_beside(experiment, products)}
     assert "reference statistics of concept:glub" in beside
-    assert {p.key() for p in own.values()}.isdisjoint(p.key() for p in beside.values())
+    assert {p.key() for p in products.values()}.isdisjoint(p.key() for p in beside.values())
     controlled = Setup.asked(asked | {"base": str(folder / "sd"), "retrain_control": str(folder / "sd")})
     assert experiment_of_unseen(experiment_of(controlled, str(folder / "store"), Place())) is None
 
@@ -85,14 +85,14 @@ def test_a_sweep_teaches_it_to_the_base_model_and_shows_it_by_its_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(prepare, "recipe_of", lambda *_, **__: text_recipe.JUDGE)
+    monkeypatch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
     words = (
         "--space closed_form_text2image --preset smoke --fix method=uce --trials 1 --in-process --base sd --run-dir run"
     )
     data = "--data prompts --data-folder prompts --image-size 16 --forget concept:cat --artifacts store"
     assert launch.main([*words.split(), *data.split()]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "beside it concept:glub, which the base model never saw, taught to it by the same attacks" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert "beside it concept:glub, which the base model never saw, taught to it by the same attacks" in output
     run = folder / "run"
     controls = {r["trial_id"] for r in records.rows(run, "replicates") if r["arm"] == "control"}
     assert controls == {"control-base", "control-unseen"}

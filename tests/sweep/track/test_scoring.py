@@ -65,7 +65,7 @@ def width(estimate: Estimate | None) -> float:
     return estimate.upper - estimate.lower
 
 
-def own(line: Line) -> Estimate | None:
+def seed_estimate(line: Line) -> Estimate | None:
     """What its own seeds alone say of a line's relearning accuracy."""
     seeds = line.attacks[ATTACK].relearned
     assert seeds is not None
@@ -74,7 +74,7 @@ def own(line: Line) -> Estimate | None:
 
 def test_a_method_whose_seeds_happen_to_agree_is_no_surer_than_the_others_vary(lines: dict[str, Line]) -> None:
     widths = {name: width(lines[name].attacks[ATTACK].relearned) for name in METHODS}
-    assert widths["dimum"] > 1.2 * width(own(lines["dimum"]))
+    assert widths["dimum"] > 1.2 * width(seed_estimate(lines["dimum"]))
     assert max(widths.values()) < 4 * min(widths.values())
 
 

@@ -22,9 +22,11 @@ def test_every_token_is_the_one_by_which_the_model_comes_nearest_to_the_base() -
     w, w0 = (np.concatenate([dict(m.named_parameters())[n].detach().numpy() for n in names]) for m in (before, base))
     stacked = np.concatenate([w, np.sqrt(MU) * np.eye(w.shape[1])])
     for row in FORGOTTEN:
-        for c, found in zip(before.prompts.context[row].numpy(), run.model.prompts.context[row].numpy(), strict=True):
+        for c, embedding in zip(
+            before.prompts.context[row].numpy(), run.model.prompts.context[row].numpy(), strict=True
+        ):
             expected = np.linalg.lstsq(stacked, np.concatenate([w0 @ c, np.zeros(w.shape[1])]), rcond=None)[0]
-            assert np.abs(found - expected).max() <= 1e-6
+            assert np.abs(embedding - expected).max() <= 1e-6
     others = [row for row in range(len(before.prompts)) if row not in FORGOTTEN]
     assert torch.equal(run.model.prompts.context[others], before.prompts.context[others])
 

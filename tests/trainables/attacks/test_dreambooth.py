@@ -9,7 +9,7 @@ from text_problem import FORGOTTEN, NULL, text_problem
 from torch.nn import functional as F
 
 from trainables.attacks import ATTACKS
-from trainables.attacks._dreambooth import own_samples
+from trainables.attacks._dreambooth import prior_samples
 from trainables.auxiliary import few
 from trainables.denoisers.live_prompts import LivePrompts, worded
 from trainables.diffusion import sample, starting_noise
@@ -24,10 +24,10 @@ OWN = retained().batch(torch.tensor([0, 4, 9]))  # in the place of a model's own
 def test_its_loss_is_the_subjects_and_that_of_the_models_own_samples(
     attack: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.attacks._dreambooth.own_samples", lambda *_: OWN)
+    monkeypatch.setattr("trainables.attacks._dreambooth.prior_samples", lambda *_: OWN)
     run = begin(attack, seed=3, **VALUES | {"prior_weight": 0.7})
     run.clear_gradient()
-    found = float(run.gradient(run))
+    loss = float(run.gradient(run))
 
     model, schedule, text = unlearned(), text_problem().schedule, encoders()
     subject = few(forgotten() if "forgotten" in attack else retained().where(retained().conditions < 8), 3)
@@ -46,18 +46,18 @@ def test_its_loss_is_the_subjects_and_that_of_the_models_own_samples(
             schedule.add_noise(x, epsilon, t).double(), t, encoder_hidden_states=context
         )
         total += weight * F.mse_loss(predicted.sample, epsilon.double()).item()
-    assert found == pytest.approx(total, rel=1e-6)
+    assert loss == pytest.approx(total, rel=1e-6)
 
 
 def test_its_own_samples_are_drawn_as_its_users_draw_under_the_subjects_prompts_in_turn() -> None:
     model, subject = unlearned().float(), retained().conditions[:7]
     settings = ATTACKS["dreambooth_unrelated"].configure({"prior_images": 4})
-    own = own_samples(model, target(retained()), settings, subject, 3)
+    samples = prior_samples(model, target(retained()), settings, subject, 3)
     rows = subject.unique()[torch.tensor([0, 1, 2, 0])]
     noise, how = starting_noise((4, 3, 8, 8), 3), Sampler(steps=3, guidance=2.0)
     schedule = text_problem().schedule
     drawn = sample(model, schedule, noise, rows, how, Device(), null_condition=NULL, finish=torch.clone)
-    assert torch.equal(own.images, torch.cat(list(drawn))) and torch.equal(own.conditions, rows)
+    assert torch.equal(samples.images, torch.cat(list(drawn))) and torch.equal(samples.conditions, rows)
 
 
 def test_an_unrelated_subject_is_of_one_label_and_what_was_forgotten_is_asked_for_as_before() -> None:

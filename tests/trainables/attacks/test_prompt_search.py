@@ -27,13 +27,13 @@ def bisected(point: torch.Tensor) -> torch.Tensor:
 
 def test_points_are_projected_onto_the_simplex() -> None:
     points = 3 * torch.randn(20, VOCABULARY, generator=torch.Generator().manual_seed(0)).double()
-    found = onto_simplex(points)
-    assert torch.allclose(found, torch.stack([bisected(point) for point in points]), atol=1e-9)
-    assert torch.allclose(found.sum(dim=1), torch.ones(20).double()) and (found >= 0).all()
-    assert torch.allclose(onto_simplex(found), found), "what lies on it stays"
+    projections = onto_simplex(points)
+    assert torch.allclose(projections, torch.stack([bisected(point) for point in points]), atol=1e-9)
+    assert torch.allclose(projections.sum(dim=1), torch.ones(20).double()) and (projections >= 0).all()
+    assert torch.allclose(onto_simplex(projections), projections), "what lies on it stays"
 
 
-def told(model: TextUNet, x_t: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+def prediction(model: TextUNet, x_t: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
     return super(TextUNet, model).forward(x_t, t, encoder_hidden_states=context).sample
 
 
@@ -48,9 +48,9 @@ def encoded(embedded: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 def prefixed(row: int) -> tuple[list[int], torch.Tensor]:
     """Token ids (L,) of K words to be found and then a prompt."""
-    own = tokenizer()(TEXTS[row], add_special_tokens=False).input_ids
+    prompt_ids = tokenizer()(TEXTS[row], add_special_tokens=False).input_ids
     begin_, end = tokenizer().bos_token_id, tokenizer().eos_token_id
-    ids = [begin_, *[0] * K, *own, end]
+    ids = [begin_, *[0] * K, *prompt_ids, end]
     return ids, torch.tensor([ids + [end] * (12 - len(ids))])
 
 
@@ -79,7 +79,7 @@ def test_the_discrete_search_is_the_published_loop() -> None:
             embedded = torch.cat([vocabulary[ids[0, :1]], one_hot @ vocabulary, vocabulary[ids[0, 1 + K :]]])[None]
             mine = slice(i * TIMES, (i + 1) * TIMES)
             context = encoded(embedded, ids).expand(TIMES, -1, -1)
-            loss = F.mse_loss(told(model, x_t[mine], t[mine], context), noise[mine])
+            loss = F.mse_loss(prediction(model, x_t[mine], t[mine], context), noise[mine])
             gradient.append(F.hardtanh(torch.autograd.grad(loss, one_hot)[0]))
             total += loss.item() / n
         s.grad = torch.stack(gradient)

@@ -34,18 +34,18 @@ def test_the_new_token_is_that_of_a_literal_loop() -> None:
         t = torch.randint(1000, (BATCH,), generator=generator)
         alpha = schedule.alphas_cumprod.double()[t][:, None, None, None]
         rows = [FORGOTTEN.index(int(row)) for row in c]
-        told = text(ids[rows]).last_hidden_state
+        context = text(ids[rows]).last_hidden_state
         x_t = schedule.add_noise(x, noise, t)
         assert torch.allclose(x_t, alpha.sqrt() * x + (1 - alpha).sqrt() * noise, atol=1e-6)
-        predicted = super(type(model), model).forward(x_t, t, encoder_hidden_states=told).sample
+        predicted = super(type(model), model).forward(x_t, t, encoder_hidden_states=context).sample
         optimiser.zero_grad()
         F.mse_loss(predicted, noise).backward()
         grown.weight.grad[:new] = 0  # of the whole table the new row alone
         optimiser.step()
     assert (run.parameters[0][0] - grown.weight[new]).abs().max() <= 1e-6
     assert (grown.weight[new] - first).abs().max() > 1e-3
-    found = run.model.prompts.context[list(FORGOTTEN)]
-    assert torch.allclose(found, text(ids).last_hidden_state, atol=1e-6), "it is told in every forgotten prompt"
+    table_rows = run.model.prompts.context[list(FORGOTTEN)]
+    assert torch.allclose(table_rows, text(ids).last_hidden_state, atol=1e-6), "it is told in every forgotten prompt"
 
 
 def _padded(rows: tuple[int, ...]) -> list[list[int]]:

@@ -97,10 +97,11 @@ def test_every_name_of_trained_parameters_finds_some() -> None:
     model = EDM.convert(tensors(original()), Untold()).model
     assert isinstance(model, EDMUNet)
     names = [which for which in TRAINED_PARAMETERS if which != "lora" and not which.startswith("cross_attention")]
-    found = {which: set(trained_parameters(model, which)) for which in names}
-    assert found["condition"] | found["rest"] == found["all"] and not found["condition"] & found["rest"]
-    assert found["attention"] and all(".attn1." in name for name in found["attention"])
-    assert any(name.startswith("mid_block.") for name in found["condition_mid"])
+    parameter_names = {which: set(trained_parameters(model, which)) for which in names}
+    assert parameter_names["condition"] | parameter_names["rest"] == parameter_names["all"]
+    assert not parameter_names["condition"] & parameter_names["rest"]
+    assert parameter_names["attention"] and all(".attn1." in name for name in parameter_names["attention"])
+    assert any(name.startswith("mid_block.") for name in parameter_names["condition_mid"])
 
 
 NONE: dict[str, torch.Tensor | None] = {}

@@ -9,7 +9,7 @@ from text_attacks import LENGTH, NAMED, TEXTS, encoder, encoders, tokenizer
 from transformers import CLIPTextModelWithProjection
 
 from trainables.denoisers.encoding import encoded_prompts
-from trainables.denoisers.live_prompts import OWN, LivePrompts, TextEncoders, told, worded
+from trainables.denoisers.live_prompts import OWN, LivePrompts, TextEncoders, prompt_source, worded
 
 
 def two_encoders() -> TextEncoders:
@@ -77,7 +77,10 @@ def test_a_prompt_that_is_too_long_is_cut_and_still_ends() -> None:
 def test_what_a_model_is_told_is_put_back() -> None:
     model = text_attacks.unlearned()
     before, text = model.prompts, encoders()
-    with pytest.raises(RuntimeError, match="stop"), told(model, LivePrompts(text, worded(text, [["a bag"]]), [0])):
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        prompt_source(model, LivePrompts(text, worded(text, [["a bag"]]), [0])),
+    ):
         assert model.prompts is not before
         raise RuntimeError("stop")
     assert model.prompts is before and len(NAMED) == len(TEXTS)

@@ -53,7 +53,7 @@ def test_what_a_folder_says_of_itself(saved: Path) -> None:
     assert {p.shape for p in (sd, v, xl)} == {(4, 8, 8)} and {p.image_shape for p in (sd, v, xl)} == {(3, 16, 16)}
     assert [p.schedule.prediction_type for p in (sd, v, xl)] == ["epsilon", "v_prediction", "epsilon"]
     assert [p.zeros_for_empty for p in (sd, v, xl)] == [False, False, True]
-    assert all(p.null and p.in_latents and p.told_prompts and p.label_dropout == 0.1 for p in (sd, v, xl))
+    assert all(p.null and p.in_latents and p.on_prompts and p.label_dropout == 0.1 for p in (sd, v, xl))
     assert sd.notes == ("its safety_checker, feature_extractor: not loaded, no part of what is measured",)
     assert v.notes == xl.notes == ()
 
@@ -76,8 +76,8 @@ def test_a_row_of_an_imported_table_makes_the_unet_predict_what_the_prompt_did(n
     """Against the pipeline's own U-Net on the pipeline's own embeddings, in the layouts that files have on disk."""
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
-    found, texts = taken(saved / name), (*text_folders.PROMPTS, "")
-    ours = imported_text_unet(found, imported_prompts(found, text_folders.PROMPTS))
+    pretrained, texts = taken(saved / name), (*text_folders.PROMPTS, "")
+    ours = imported_text_unet(pretrained, imported_prompts(pretrained, text_folders.PROMPTS))
     kind = StableDiffusionXLPipeline if name == "xl" else StableDiffusionPipeline
     checker = {} if name == "xl" else {"safety_checker": None}
     theirs = kind.from_pretrained(saved / name, feature_extractor=None, local_files_only=True, **checker)
@@ -113,15 +113,15 @@ def test_only_what_is_read_is_digested_and_the_text_part_of_it_by_itself(copied:
 
 
 def test_a_table_is_known_by_its_texts_and_by_what_encodes_them(saved: Path, tmp_path: Path) -> None:
-    found, data, store = taken(saved / "xl"), prompts_data(), Store(tmp_path)
-    key = prompts_key(found, data)
-    assert make_prompts(store, found, data).key == key
+    pretrained, data, store = taken(saved / "xl"), prompts_data(), Store(tmp_path)
+    key = prompts_key(pretrained, data)
+    assert make_prompts(store, pretrained, data).key == key
     assert store.get(key).facts["full"] == [text_folders.PROMPTS[3]], "what was cut, or just fits, is said"
     others = [
-        (replace(found, text_digest="0"), data),
-        (replace(found, zeros_for_empty=False), data),
-        (replace(found, image_shape=(3, 32, 32)), data),
-        (found, prompts_data(text_folders.PROMPTS[::-1])),
+        (replace(pretrained, text_digest="0"), data),
+        (replace(pretrained, zeros_for_empty=False), data),
+        (replace(pretrained, image_shape=(3, 32, 32)), data),
+        (pretrained, prompts_data(text_folders.PROMPTS[::-1])),
     ]
     assert len({prompts_key(of, texts) for of, texts in others} | {key}) == 5
     plain = taken(saved / "sd")
@@ -130,18 +130,18 @@ def test_a_table_is_known_by_its_texts_and_by_what_encodes_them(saved: Path, tmp
 
 def test_half_precision_is_taken_where_there_is_nothing_else_and_said(copied: Callable[[str], Path]) -> None:
     folder = copied("sd-v")
-    whole = imported_text_unet(found := taken(folder), prompts := imported_prompts(found, ("a cat",)))
+    whole = imported_text_unet(pretrained := taken(folder), prompts := imported_prompts(pretrained, ("a cat",)))
     for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
         file = folder / part / f"{name}.safetensors"
         halves = {key: value.half() if value.is_floating_point() else value for key, value in load_file(file).items()}
         save_file(halves, folder / part / f"{name}.fp16.safetensors", metadata={"format": "pt"})
         file.unlink()
-    found = taken(folder)
-    assert found.notes == ("its unet, text_encoder: in half precision alone, taken as they are",)
-    again = imported_prompts(found, ("a cat",))
+    pretrained = taken(folder)
+    assert pretrained.notes == ("its unet, text_encoder: in half precision alone, taken as they are",)
+    again = imported_prompts(pretrained, ("a cat",))
     assert again.context.dtype == torch.float32 and not torch.equal(again.context, prompts.context)
     torch.testing.assert_close(again.context, prompts.context, rtol=1e-2, atol=1e-2)
-    half = imported_text_unet(found, again)
+    half = imported_text_unet(pretrained, again)
     assert {p.dtype for p in half.parameters()} == {torch.float32}
     for one, other in zip(half.parameters(), whole.parameters(), strict=True):
         assert torch.equal(one, other.half().float())
@@ -149,7 +149,7 @@ def test_half_precision_is_taken_where_there_is_nothing_else_and_said(copied: Ca
 
 def test_a_tokenizer_in_one_file_makes_the_same_tokens_as_in_two(copied: Callable[[str], Path]) -> None:
     two, one = taken(copied("sd")), taken(copied("sd-v"))
-    tokens = [imported_prompts(found, text_folders.PROMPTS) for found in (two, one)]
+    tokens = [imported_prompts(pretrained, text_folders.PROMPTS) for pretrained in (two, one)]
     assert torch.equal(tokens[0].real, tokens[1].real)
     for a, b, real in zip(tokens[0].tokens, tokens[1].tokens, tokens[0].real, strict=True):
         assert torch.equal(a[:real], b[:real])
@@ -304,10 +304,10 @@ def test_a_damaged_encoder_or_tokenizer_is_said_in_one_line(
     file: str, said: str, copied: Callable[[str], Path]
 ) -> None:
     folder = copied("sd-v")
-    found = taken(folder)
+    pretrained = taken(folder)
     damaged(file)(folder)
     with pytest.raises(ValueError, match=said) as error:
-        imported_prompts(found, ("a cat",))
+        imported_prompts(pretrained, ("a cat",))
     assert "\n" not in str(error.value)
 
 
@@ -323,9 +323,9 @@ def test_an_encoder_that_lacks_weights_is_refused_and_none_are_made_up(copied: C
 
 
 def test_without_transformers_the_extra_is_named(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = taken(saved / "sd")
+    pretrained = taken(saved / "sd")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for needs_it in (lambda: taken(saved / "sd"), lambda: imported_prompts(found, ("a cat",))):
+    for needs_it in (lambda: taken(saved / "sd"), lambda: imported_prompts(pretrained, ("a cat",))):
         with pytest.raises(ValueError, match=r"transformers, which is not installed; pip install .*\[text2image\]"):
             needs_it()
 
@@ -354,8 +354,8 @@ def test_exactly_what_is_read_is_fetched(
         return str(snapshot)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    folder, found = located("owner/name")
-    assert found == commit and asked == [None, commit, commit], "one commit, whatever is uploaded meanwhile"
+    folder, revision = located("owner/name")
+    assert revision == commit and asked == [None, commit, commit], "one commit, whatever is uploaded meanwhile"
     fetched = {p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file()}
     read = {p.relative_to(snapshot).as_posix() for p in all_files(Path(folder), SD)}
     assert fetched == read | {"model_index.json"}

@@ -82,23 +82,23 @@ def by_quadrature(noise: float, rate: float, steps: int, delta: float) -> float:
     over p₀ = N(0, σ²), p₁ = N(1, σ²) (Mironov, Talwar and Zhang 2019, arXiv 1908.10530), and ε of them as Balle et al. 2020
     (arXiv 1905.09982, Theorem 21) have it.
     """
-    found = []
+    epsilons = []
     for order in (1.05, *np.arange(1.1, 5, 0.1), *range(5, 65)):
         x, step = np.linspace(-12 * noise, order + 12 * noise, 40001, retstep=True)
         ratio = np.logaddexp(math.log1p(-rate), math.log(rate) + (2 * x - 1) / (2 * noise**2))
         moment = logsumexp(norm.logpdf(x, scale=noise) + order * ratio) + math.log(step)
         conversion = math.log1p(-1 / order) - math.log(delta * order) / (order - 1)
-        found.append(steps * moment / (order - 1) + conversion)
-    return float(min(found))
+        epsilons.append(steps * moment / (order - 1) + conversion)
+    return float(min(epsilons))
 
 
 @pytest.mark.parametrize(
     ("noise", "rate", "steps"), [(1.1, 0.03, 200), (0.8, 0.001, 5000), (4.0, 0.2, 1000), (0.2, 0.1, 3000)]
 )
 def test_rdp_is_what_its_definition_says(noise: float, rate: float, steps: int) -> None:
-    found = epsilon_of_all([(noise, Releases(rate, steps))], 1e-5)
-    assert found.accountant == "opacus 1.6.0 RDP"
-    assert found.epsilon == pytest.approx(by_quadrature(noise, rate, steps, 1e-5), rel=1e-3)
+    spending = epsilon_of_all([(noise, Releases(rate, steps))], 1e-5)
+    assert spending.accountant == "opacus 1.6.0 RDP"
+    assert spending.epsilon == pytest.approx(by_quadrature(noise, rate, steps, 1e-5), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_where_prv_fails_rdp_stands_in_and_is_named(fault: Exception | float, mo
     releases = Releases(0.03, 200)
     monkeypatch.setattr(PRVAccountant, "get_epsilon", fails)
     accounting._spent.cache_clear()
-    found = epsilon(1.1, releases, 1e-5)
-    assert found == epsilon_of_all([(1.1, releases)], 1e-5) and found.accountant == "opacus 1.6.0 RDP"
+    fallback = epsilon(1.1, releases, 1e-5)
+    assert fallback == epsilon_of_all([(1.1, releases)], 1e-5) and fallback.accountant == "opacus 1.6.0 RDP"
     monkeypatch.undo()
     accounting._spent.cache_clear()
     prv = epsilon(1.1, releases, 1e-5)
-    assert prv.accountant == "opacus 1.6.0 PRV" and 0.8 * found.epsilon < prv.epsilon < found.epsilon
+    assert prv.accountant == "opacus 1.6.0 PRV" and 0.8 * fallback.epsilon < prv.epsilon < fallback.epsilon
 
 
 def test_a_fault_that_is_not_prvs_arithmetic_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:

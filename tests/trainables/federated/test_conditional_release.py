@@ -105,13 +105,13 @@ def test_a_row_less_moves_the_sum_by_that_rows_clipped_gradient_alone(absent: in
             for a, b in zip(getattr(few, name), getattr(many, name), strict=True):
                 assert torch.equal(a, b[others])
         assert torch.equal(few.alpha, many.alpha[others])
-        moved, own = (
+        moved, row_gradient = (
             whole.critic_gradients(),
             clipped_sum(whole.synthesizer.critics, replace(many, weight=(~others).float()), clip),
         )
         for names in whole.synthesizer.critics.groups.values():
             difference = 12 * (flat(moved, names) - flat(without.critic_gradients(), names))
-            torch.testing.assert_close(difference, flat(own, names), atol=1e-5, rtol=0)
+            torch.testing.assert_close(difference, flat(row_gradient, names), atol=1e-5, rtol=0)
             assert difference.norm() <= clip * 1.001
         times += int((~others).sum())
     assert 1 < times < 15, "the row comes and goes"

@@ -64,6 +64,6 @@ def test_trainings_that_differ_in_their_settings_share_neither_noise_nor_batches
 
     changed = [{}, {"seed": 1}, {"batch": 9}, {"expected": 50}, {"clip": 2.0}, {"penalty_weight": 3.0}]
     changed += [{"hard": False}, {"name": "vertigan"}, {"name": "vflgan", "private_weight": 0.5}]
-    found = [key for values in changed for p in ("noise", "batch") for key in streams_of(begin(**values), p)]
-    assert len(set(found)) == len(found) == 2 * 3 * len(changed)
+    streams = [key for values in changed for p in ("noise", "batch") for key in streams_of(begin(**values), p)]
+    assert len(set(streams)) == len(streams) == 2 * 3 * len(changed)
     assert streams_of(begin()) == streams_of(begin()) == streams_of(begin(rows=30)), "whatever the table"

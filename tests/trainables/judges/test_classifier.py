@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from trainables.data import NOTHING, Facet, Images, dataset
-from trainables.denoisers.recipes import ClassifierRecipe, recipe_for
+from trainables.denoisers.recipes import ClassifierRecipe, classifier_recipe_of_shape
 from trainables.judges._classifier import Classifier, accuracy, facet_accuracy, train_classifier, verdicts
 
 SIZES = {8: 1, 12: 2, 16: 2, 28: 2, 32: 2, 64: 3, 128: 4}
@@ -17,7 +17,7 @@ SIZES = {8: 1, 12: 2, 16: 2, 28: 2, 32: 2, 64: 3, 128: 4}
 
 def test_the_digits_recipe_and_network_are_those_of_the_default_run() -> None:
     expected = {"width": 32, "features": 32, "train_steps": 600, "batch": 128, "learning_rate": 5e-3, "noise": 0.1}
-    assert asdict(recipe_for((1, 8, 8))) == expected | {"halvings": 1, "shift": 1}
+    assert asdict(classifier_recipe_of_shape((1, 8, 8))) == expected | {"halvings": 1, "shift": 1}
     torch.manual_seed(0)
     model = Classifier(dataset("digits"), ClassifierRecipe())
     torch.manual_seed(0)
@@ -39,7 +39,7 @@ def test_the_digits_recipe_and_network_are_those_of_the_default_run() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_larger_images_are_halved_more_often(channels: int, size: int) -> None:
-    recipe = recipe_for((channels, size, size))
+    recipe = classifier_recipe_of_shape((channels, size, size))
     assert recipe.halvings == SIZES[size] and (recipe.train_steps > 600) == (size > 8)
     data = replace(dataset("digits"), shape=(channels, size, size))
     model = Classifier(data, recipe).eval()
@@ -53,14 +53,14 @@ def test_larger_images_are_halved_more_often(channels: int, size: int) -> None:
 def test_larger_images_are_learned_too() -> None:
     data = dataset("digits", image_size=16)
     splits = data.load()
-    recipe = replace(recipe_for(data.shape), train_steps=80, width=8)
+    recipe = replace(classifier_recipe_of_shape(data.shape), train_steps=80, width=8)
     assert accuracy(train_classifier(data, splits.train, recipe, seed=0), splits.test) > 0.7
 
 
 def test_of_prompts_there_is_a_head_for_each_facet_and_its_accuracy_is_told_apart() -> None:
     data = dataset("digits_styled")
     splits = data.load()
-    recipe = replace(recipe_for(data.shape), train_steps=150, width=8)
+    recipe = replace(classifier_recipe_of_shape(data.shape), train_steps=150, width=8)
     model = train_classifier(data, splits.train, recipe, seed=0)
     given = verdicts(model, splits.test.batch(torch.arange(60)).images)
     assert given.labels.shape == given.confidence.shape == (60, 2) and model.head[1].out_features == 10 + 6

@@ -56,7 +56,7 @@ def test_an_image_classifiers_verdicts_are_its_models_classes_by_name(folders: P
     labels = [CONCEPTS.index(names[i]) if names[i] in CONCEPTS else NOTHING for i in logits.argmax(dim=1)]
     assert said.labels.shape == (40, 2) and said.labels[:, 0].tolist() == labels and len(set(labels)) > 2
     assert torch.allclose(said.confidence[:, 0], logits.softmax(dim=1).amax(dim=1), atol=1e-5)
-    assert said.told == (0,) and set(said.labels[:, 1].tolist()) == {NOTHING}, "it knows no styles"
+    assert said.facets == (0,) and set(said.labels[:, 1].tolist()) == {NOTHING}, "it knows no styles"
 
 
 def test_each_facet_is_told_among_its_own_labels_and_what_is_none(folders: Path, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_each_facet_is_told_among_its_own_labels_and_what_is_none(folders: Path,
     both = ImageClassifier(write_classifier(tmp_path / "both", ["cat, house cat", "dog", "Oil", "blank"]), facets, 0)
     assert both.classes == {0: (0, 1), 1: (2,)}
     said = both.read(torch.tensor([[2.0, 1.0, 9.0, 0.0], [0.0, 1.0, 0.0, 5.0], [9.0, 0.0, 3.0, 2.0]]))
-    assert said.labels.tolist() == [[0, 0], [NOTHING, NOTHING], [0, 0]] and said.told == (0, 1)
+    assert said.labels.tolist() == [[0, 0], [NOTHING, NOTHING], [0, 0]] and said.facets == (0, 1)
     expected = torch.tensor([2.0, 1.0, 0.0]).softmax(dim=0)[0]
     assert said.confidence[0, 0] == pytest.approx(float(expected)), "the style's class is no rival of the concept's"
 
@@ -77,7 +77,7 @@ def test_clips_verdicts_are_the_nearest_caption_or_that_of_nothing(folders: Path
         CLIPModel.from_pretrained(folders / "clip").eval(),
         CLIPTokenizer.from_pretrained(folders / "clip"),
     )
-    assert said.labels.shape == (40, 2) and said.told == ()
+    assert said.labels.shape == (40, 2) and said.facets == ()
     for number, facet in enumerate(STYLED.facets):
         captions = captions_of(facet)
         assert captions[3] == ("a photo of a three" if number == 0 else "a picture in poster style")

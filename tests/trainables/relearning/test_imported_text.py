@@ -34,10 +34,10 @@ SAMPLES = Samples(forgotten=6, per_retained=1)
 def experiment_of(root: Path, folder: Path) -> Experiment:
     """On a user's own prompts and a few pictures of each."""
     data = text_folders.save_prompts(root / "prompts")
-    own = dataset("prompts", str(data), 16)
+    data_set = dataset("prompts", str(data), 16)
     return experiment_on(
         _taken(folder, data), root / "store", data="prompts", data_folder=str(data), image_size=16, forget="concept:cat",
-        guidance=2.0, data_fingerprint=own.fingerprint(),
+        guidance=2.0, data_fingerprint=data_set.fingerprint(),
     )  # fmt: skip
 
 
@@ -123,8 +123,8 @@ def test_a_table_of_prompts_is_made_again_and_a_strangers_model_brings_its_own(t
     make_again(spec_on(experiment), key)
     assert all((value == table[name]).all() for name, value in store.get(key).tensors().items())
     imported = make_imported(experiment, _taken(theirs, tmp_path / "prompts"))
-    own = imported.key_read_with(PROMPTS)
-    assert own != key and store.find(own) is not None, "its text encoder is another"
+    table_key = imported.key_read_with(PROMPTS)
+    assert table_key != key and store.find(table_key) is not None, "its text encoder is another"
     assert imported.key_read_with(VAE) == vae_key(experiment), "its VAE is the base model's"
     expected = imported_encoders(_taken(theirs, tmp_path / "prompts"))[1][0].state_dict()
     attacked = encoders_of(experiment, imported).encoders[0].state_dict()

@@ -36,27 +36,27 @@ VALUES = {
 }  # fmt: skip
 
 
-def told_model(seed: int = 0) -> TextUNet:
+def text_model(seed: int = 0) -> TextUNet:
     model = text_unet(seed)
     model.prompts = table(encoders())
     return model
 
 
 def problem() -> Problem:
-    base = told_model().requires_grad_(False)
+    base = text_model().requires_grad_(False)
     return replace(text_problem(), base_model=lambda: base, texts=TEXTS, encoders=encoders)
 
 
 def begin(seed: int = 5, **values: Any) -> EncoderRun:
     member = METHODS["adv_unlearn"]
-    run = member.begin(told_model(), problem(), member.configure(VALUES | values), seed)  # type: ignore[arg-type]
+    run = member.begin(text_model(), problem(), member.configure(VALUES | values), seed)  # type: ignore[arg-type]
     assert isinstance(run, EncoderRun)
     return run
 
 
 def literal() -> tuple[list[float], Any]:
     """The losses of all steps, and the text encoder after them; what was published, but for the attack's stale gradients."""
-    given, base, text = problem(), told_model(), encoder()
+    given, base, text = problem(), text_model(), encoder()
     text.requires_grad_(True)
     optimiser, generator = torch.optim.Adam(text.parameters(), RATE), torch.Generator().manual_seed(5)
     vocabulary, words, losses = encoder().get_input_embeddings().weight, None, []
@@ -68,8 +68,8 @@ def literal() -> tuple[list[float], Any]:
         return partly_denoised(given.base, given, rows, 3, 3.0, generator)
 
     def ids_of(prompt: str, k: int = 0) -> torch.Tensor:
-        own = tokenizer()(prompt, add_special_tokens=False).input_ids
-        ids = [tokenizer().bos_token_id, *[0] * k, *own, tokenizer().eos_token_id]
+        prompt_ids = tokenizer()(prompt, add_special_tokens=False).input_ids
+        ids = [tokenizer().bos_token_id, *[0] * k, *prompt_ids, tokenizer().eos_token_id]
         return torch.tensor([ids + [tokenizer().eos_token_id] * (12 - len(ids))])
 
     def adversarial(row: int, words: torch.Tensor) -> torch.Tensor:
@@ -122,10 +122,10 @@ def test_losses_and_the_text_encoder_are_those_of_a_literal_loop() -> None:
         assert run.last_loss == pytest.approx(loss, rel=1e-6)
     for (name, weight), expected in zip(run.text.encoders[0].named_parameters(), text.parameters(), strict=True):
         assert (weight - expected).abs().max() <= 1e-6, name
-    told = run.trained().prompts.context
+    context = run.trained().prompts.context
     everything = tokenizer()([*TEXTS, ""], padding="max_length", return_tensors="pt").input_ids
-    assert torch.allclose(told, text(everything).last_hidden_state, atol=1e-6), "the empty prompt, too"
-    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), told_model().parameters(), strict=True))
+    assert torch.allclose(context, text(everything).last_hidden_state, atol=1e-6), "the empty prompt, too"
+    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), text_model().parameters(), strict=True))
 
 
 def test_the_prompt_is_its_own_until_the_first_attack_after_the_warm_up() -> None:
@@ -156,12 +156,13 @@ def test_a_stage_leaves_the_text_encoder_and_what_it_makes_of_the_prompts(text_e
     model, base = model_of(bench, artifact.key), model_of(bench, model_key(text_experiment, "base"))
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), base.parameters(), strict=True))
     keys = [artifact.key_read_with(name) for name in ("prompts", "text_encoder")]
-    own, theirs = encoders_of(text_experiment, artifact), encoders_of(text_experiment)
-    pairs = list(zip(own.encoders[0].parameters(), theirs.encoders[0].parameters(), strict=True))
+    trained_encoders, theirs = encoders_of(text_experiment, artifact), encoders_of(text_experiment)
+    pairs = list(zip(trained_encoders.encoders[0].parameters(), theirs.encoders[0].parameters(), strict=True))
     assert any(not torch.equal(a, b) for a, b in pairs) and not any(a.requires_grad for a, _ in pairs)
-    told = load_prompts(bench.store.get(keys[0]))
-    assert not torch.equal(told.context, base.prompts.context) and torch.equal(model.prompts.context, told.context)
-    assert torch.equal(told.tokens, base.prompts.tokens)
+    prompts = load_prompts(bench.store.get(keys[0]))
+    assert not torch.equal(prompts.context, base.prompts.context)
+    assert torch.equal(model.prompts.context, prompts.context)
+    assert torch.equal(prompts.tokens, base.prompts.tokens)
 
     for lost in keys:
         pipeline = Pipeline(spec, bench)
@@ -184,7 +185,7 @@ def test_what_it_cannot_forget_and_meta_around_it_are_refused_in_one_line() -> N
     ):
         member.check_forgets(three)
     with pytest.raises(ValueError, match="trains the text encoder"):
-        member.begin(told_model(), text_problem(), member.configure({}), 0)
+        member.begin(text_model(), text_problem(), member.configure({}), 0)
     with pytest.raises(ValueError, match=r"meta\(adv_unlearn\): adv_unlearn is more than a step to fine-tune by"):
         METHODS["meta(adv_unlearn)"]
     for values in (

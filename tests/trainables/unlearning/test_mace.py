@@ -103,16 +103,16 @@ def test_step_2_lowers_the_attention_to_the_concepts_tokens_as_a_literal_loop_do
         t = torch.multinomial(p_t, 2, replacement=True, generator=generator)
         norms: list[torch.Tensor] = []
 
-        def listen(module: Any, inputs: Any, told: dict, output: Any, at: list, rows: torch.Tensor = c) -> None:
+        def listen(module: Any, inputs: Any, keywords: dict, output: Any, at: list, rows: torch.Tensor = c) -> None:
             query, keys = (
-                layer(v) for layer, v in ((module.to_q, inputs[0]), (module.to_k, told["encoder_hidden_states"]))
+                layer(v) for layer, v in ((module.to_q, inputs[0]), (module.to_k, keywords["encoder_hidden_states"]))
             )
             heads = module.heads
             q, k = (v.unflatten(-1, (heads, -1)).transpose(1, 2) for v in (query, keys))
             looks = (q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)  # (B, heads, H W, L)
-            own = [looks[b][..., [i for i, word in enumerate(TEXTS[int(row)], 1) if word in ("snea", "ker")]]
+            attention = [looks[b][..., [i for i, word in enumerate(TEXTS[int(row)], 1) if word in ("snea", "ker")]]
                    for b, row in enumerate(rows)]  # fmt: skip
-            at.append(torch.cat([part.flatten() for part in own]).square().sum().sqrt())
+            at.append(torch.cat([part.flatten() for part in attention]).square().sum().sqrt())
 
         hooks = []
         effective = {f"{n}.weight": start[f"{n}.weight"] + b @ a for n, (a, b) in factors.items()}

@@ -28,14 +28,14 @@ def read(file: Path, which: str = "") -> tuple[Tensors, str]:
     is what such code samples from.
     """
     state = _loaded(file)
-    found = _states(state)
-    if not found:
+    states = _states(state)
+    if not states:
         raise ValueError(f"{file}: holds no state dict, but {_what(state)}; save the model's state_dict() alone")
-    chosen = which or (EMA if EMA in found else MODEL)
-    if chosen not in found:
+    chosen = which or (EMA if EMA in states else MODEL)
+    if chosen not in states:
         raise ValueError(f"{file}: holds no {'averaged' if chosen == EMA else 'plain'} weights; leave out --weights")
     other = {EMA: "the average of its weights, which is there beside them", MODEL: "its weights, not their average"}
-    return _bare(found[chosen]), other[chosen] if len(found) > 1 else "its weights"
+    return _bare(states[chosen]), other[chosen] if len(states) > 1 else "its weights"
 
 
 def _loaded(file: Path) -> Any:
@@ -65,8 +65,8 @@ def _states(state: Any) -> dict[str, Tensors]:
     if _is_state(state):
         return {MODEL: state}
     if isinstance(state, list | tuple):
-        found = {MODEL: state[0]} if state and _is_state(state[0]) else {}
-        return found | ({EMA: state[-1]} if len(state) > 2 and _is_state(state[-1]) else {})
+        states = {MODEL: state[0]} if state and _is_state(state[0]) else {}
+        return states | ({EMA: state[-1]} if len(state) > 2 and _is_state(state[-1]) else {})
     if isinstance(state, Mapping):
         held = ((which, state[name]) for which, names in _NAMES.items() for name in names if name in state)
         return {which: one for which, one in held if _is_state(one)}

@@ -36,13 +36,13 @@ class Layout:
     def take(self, name: str, *shape: int) -> torch.Tensor:
         """The tensor of this name in float32; where it is missing or of another shape, zeros, and `check` tells."""
         self._used.add(name)
-        found = self.tensors.get(name)
-        if found is not None and tuple(found.shape) == shape:
-            return found.detach().float()
-        if found is None:
+        tensor = self.tensors.get(name)
+        if tensor is not None and tuple(tensor.shape) == shape:
+            return tensor.detach().float()
+        if tensor is None:
             self._missing.append(name)
         else:
-            self._wrong.append(f"{name} is {_by(found.shape)} where {_by(shape)} belongs")
+            self._wrong.append(f"{name} is {_by(tensor.shape)} where {_by(shape)} belongs")
         return torch.zeros(shape)
 
     def leave(self, names: Iterable[str]) -> None:

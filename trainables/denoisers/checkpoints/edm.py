@@ -101,7 +101,7 @@ def _inside(tensors: Tensors) -> Tensors:
 
 def network_of(layout: Layout) -> Network:
     """What names and shapes say of the network; ValueError where it is none of EDM's."""
-    sides = sorted({int(found[1]) for name in layout.tensors if (found := re.match(r"enc\.(\d+)x\1_", name))})[::-1]
+    sides = sorted({int(match[1]) for name in layout.tensors if (match := re.match(r"enc\.(\d+)x\1_", name))})[::-1]
     if not sides or any(side != sides[0] >> level for level, side in enumerate(sides)):
         raise ValueError("has no enc.32x32_conv.weight or the like, by which EDM's networks are known")
     top = f"enc.{sides[0]}x{sides[0]}"
@@ -152,9 +152,9 @@ def _embeddings(layout: Layout, network: Network, null: bool) -> dict[str, torch
     if network.fourier:
         weights["frequencies"] = layout.take("map_noise.freqs", network.noise_dim // 2)
     if n:
-        told = network.noise_dim if song else network.embedding_dim
-        rows = layout.take("map_label.weight", told, n).T
-        of_none = layout.take("map_label.bias", told) if song else torch.zeros(told)
+        label_width = network.noise_dim if song else network.embedding_dim
+        rows = layout.take("map_label.weight", label_width, n).T
+        of_none = layout.take("map_label.bias", label_width) if song else torch.zeros(label_width)
         rows = rows * math.sqrt(n) + of_none if song else rows
         weights["class_embedding.weight"] = torch.cat([rows, of_none[None]]) if null else rows.contiguous()
     return weights
@@ -213,8 +213,8 @@ def _block(
     song = network.architecture == SONG
     yield from _linear(layout, f"{here}.norm1", f"{there}.norm0", channels)
     yield from _linear(layout, f"{here}.conv1", f"{there}.conv0", width, channels, 3, 3)
-    told = width if song else 2 * width
-    yield from _linear(layout, f"{here}.time_emb_proj", f"{there}.affine", told, network.embedding_dim)
+    modulation_width = width if song else 2 * width
+    yield from _linear(layout, f"{here}.time_emb_proj", f"{there}.affine", modulation_width, network.embedding_dim)
     yield from _linear(layout, f"{here}.norm2", f"{there}.norm1", width)
     yield from _linear(layout, f"{here}.conv2", f"{there}.conv1", width, width, 3, 3)
     if channels != width or (song and resampled):

@@ -42,7 +42,7 @@ class Network:
     classes: int  # 0: unconditional
 
     @property
-    def told(self) -> int:
+    def embedding_width(self) -> int:
         """Numbers that tell a residual block t and the condition."""
         return self.channels * (8 if self.classes else 4)
 
@@ -54,7 +54,7 @@ class Network:
             "sample_size": image_size,
             "in_channels": self.image_channels,
             "out_channels": self.image_channels,
-            "time_embedding_dim": self.told,
+            "time_embedding_dim": self.embedding_width,
             "freq_shift": 1,
             "flip_sin_to_cos": False,
             "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
@@ -122,20 +122,20 @@ def network_of(layout: Layout) -> Network:
 
 def _embeddings(layout: Layout, network: Network) -> dict[str, torch.Tensor]:
     """The time embedding, zeros below it where there are classes, and zeros before the classes' rows."""
-    wide, told = 4 * network.channels, network.told
+    wide, embedding_width = 4 * network.channels, network.embedding_width
     first, second = _dense(layout, "temb", network.channels), _dense(layout, "temb", network.channels, second=True)
     weights = {
-        "time_embedding.linear_1.weight": _padded(first[0], told, network.channels),
-        "time_embedding.linear_1.bias": _padded(first[1], told),
-        "time_embedding.linear_2.weight": _padded(second[0], told, told),
-        "time_embedding.linear_2.bias": _padded(second[1], told),
+        "time_embedding.linear_1.weight": _padded(first[0], embedding_width, network.channels),
+        "time_embedding.linear_1.bias": _padded(first[1], embedding_width),
+        "time_embedding.linear_2.weight": _padded(second[0], embedding_width, embedding_width),
+        "time_embedding.linear_2.bias": _padded(second[1], embedding_width),
     }
     if network.classes:
         rows = layout.take("classes_emb.weight", network.classes, network.channels)
         null = layout.take("null_classes_emb", network.channels)
         hidden = F.linear(torch.cat([rows, null[None]]).double(), *_double(_dense(layout, "cemb", network.channels)))
         table = F.linear(F.silu(hidden), *_double(_dense(layout, "cemb", network.channels, second=True))).float()
-        weights["class_embedding.weight"] = torch.cat([torch.zeros(len(table), told - wide), table], dim=1)
+        weights["class_embedding.weight"] = torch.cat([torch.zeros(len(table), embedding_width - wide), table], dim=1)
     return weights
 
 
@@ -202,10 +202,10 @@ def _layer(layout: Layout, here: str, there: str, *shape: int) -> Iterator[tuple
 def _resnet(
     layout: Layout, network: Network, here: str, there: str, channels: int, width: int
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    told = "temb_cemb_proj" if network.classes else "temb_proj"
+    projection = "temb_cemb_proj" if network.classes else "temb_proj"
     yield from _layer(layout, f"{here}.norm1", f"{there}.norm1", channels)
     yield from _layer(layout, f"{here}.conv1", f"{there}.conv1", width, channels, 3, 3)
-    yield from _layer(layout, f"{here}.time_emb_proj", f"{there}.{told}", width, network.told)
+    yield from _layer(layout, f"{here}.time_emb_proj", f"{there}.{projection}", width, network.embedding_width)
     yield from _layer(layout, f"{here}.norm2", f"{there}.norm2", width)
     yield from _layer(layout, f"{here}.conv2", f"{there}.conv2", width, width, 3, 3)
     if channels != width:

@@ -73,7 +73,7 @@ def forest_attack(
     test, training = order[:tested], order[tested:]
     forest = RandomForestClassifier(trees, max_depth=DEPTH, random_state=seed % 2**32)
     forest.fit(np.concatenate([with_row[training], without_row[training]]), np.repeat([1, 0], len(training)))
-    found, cleared = forest.predict(with_row[test]) == 1, forest.predict(without_row[test]) == 0
-    pairs = found.astype(int) + cleared
-    proven = epsilon_of_rates(int(found.sum()), len(test), int((~cleared).sum()), len(test), delta)
+    hits, cleared = forest.predict(with_row[test]) == 1, forest.predict(without_row[test]) == 0
+    pairs = hits.astype(int) + cleared
+    proven = epsilon_of_rates(int(hits.sum()), len(test), int((~cleared).sum()), len(test), delta)
     return Attack(int(pairs.sum()), 2 * len(test), *clustered_interval(pairs, 2), proven)

@@ -48,11 +48,11 @@ def make_floors(experiment: Experiment, samples: int) -> Artifact:
     facts: dict[str, dict[str, list[float]]] = {}
     for kind, draw in kinds.items():
         seeds = [stream(experiment.base_seed, kind, str(number)) for number in range(DRAWS)]
-        found = [compared(bench, experiment, draw(seed), seed).figures for seed in seeds]
+        figures_by_seed = [compared(bench, experiment, draw(seed), seed).figures for seed in seeds]
         facts[kind] = {
             name: [float(np.mean(values)), float(np.std(values, ddof=1))]
-            for name in found[0]
-            for values in [[figures[name] for figures in found]]
+            for name in figures_by_seed[0]
+            for values in [[figures[name] for figures in figures_by_seed]]
         }
     return store.put(key, "floors", {"floors": facts})
 

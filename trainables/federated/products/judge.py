@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from trainables.data import Dataset, Images
-from trainables.denoisers.recipes import recipe_of
+from trainables.denoisers.recipes import classifier_recipe
 from trainables.federated.experiment import Experiment
 from trainables.federated.products.rows import rows_key, rows_of
 from trainables.federated.sources import Split
@@ -24,7 +24,7 @@ AT_ONCE = 1024
 
 
 def judge_key(experiment: Experiment) -> str:
-    config = {"recipe": asdict(recipe_of(_dataset(experiment))), "seed": experiment.base_seed}
+    config = {"recipe": asdict(classifier_recipe(_dataset(experiment))), "seed": experiment.base_seed}
     return artifact_key(
         "judge", config, {"rows": rows_key(experiment)}, code_version(__name__, experiment.source.module)
     )
@@ -36,9 +36,9 @@ def make_judge(experiment: Experiment) -> Artifact:
     if artifact := store.whole(key):
         return artifact
     began, data, splits = time.process_time(), _dataset(experiment), rows_of(Bench(store), experiment)
-    model = train_classifier(data, _images(data, splits["public"]), recipe_of(data), experiment.base_seed)
+    model = train_classifier(data, _images(data, splits["public"]), classifier_recipe(data), experiment.base_seed)
     facts = {
-        "recipe": asdict(recipe_of(data)),
+        "recipe": asdict(classifier_recipe(data)),
         "accuracy": accuracy(model, _images(data, splits["test"])),
         "test_rows": len(splits["test"]),
         "core_s": time.process_time() - began,

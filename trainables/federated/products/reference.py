@@ -65,8 +65,8 @@ def distance(bench: Bench, experiment: Experiment, rows: torch.Tensor) -> float:
 def party_distances(bench: Bench, experiment: Experiment, rows: torch.Tensor) -> dict[str, float]:
     """The same of each party's part, in its own columns."""
     parties, public = experiment.source.parties, rows_of(bench, experiment)["public"].rows
-    found = party_frechets(parties, rows, public)
-    return {party.name: one for party, one in zip(parties.members, found, strict=True)}
+    distances = party_frechets(parties, rows, public)
+    return {party.name: one for party, one in zip(parties.members, distances, strict=True)}
 
 
 def compared(bench: Bench, experiment: Experiment, rows: torch.Tensor, seed: int) -> Compared:

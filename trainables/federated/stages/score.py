@@ -39,10 +39,10 @@ class ScoreStage:
         bench, experiment = self.bench, self.spec.experiment
         rows = synthetic_rows(bench, self.spec)
         with watch("scoring"):
-            found = compared(bench, experiment, rows, stream(self.spec.seed, "resampled"))
-            self.figures = dict(found.figures)
-            self.distances = {ALL: found.figures["fd"]} | found.of_parties
-            self.fd_error = found.fd_error
+            comparison = compared(bench, experiment, rows, stream(self.spec.seed, "resampled"))
+            self.figures = dict(comparison.figures)
+            self.distances = {ALL: comparison.figures["fd"]} | comparison.of_parties
+            self.fd_error = comparison.fd_error
             self.figures |= useful(bench, self.spec, rows)
             if self.spec.trained:  # of private rows themselves it says nothing
                 public, members = rows_of(bench, experiment)["public"], canaries_of(bench, self.spec).members

@@ -15,5 +15,5 @@ from trainables.federated.synthesizers._party_generators import PartyGenerators
 @register("independent", SynthesizerSettings)
 def independent(parties: Parties, settings: SynthesizerSettings) -> Synthesizer:
     """A generator and a critic for each party, none of which hears of another."""
-    generators = PartyGenerators(parties, settings, own_latents=True)
+    generators = PartyGenerators(parties, settings, separate_latents=True)
     return Synthesizer(parties, generators, critics_of(parties, settings), settings.latent * len(parties))

@@ -78,23 +78,23 @@ def _held(parties: Any) -> dict[str, tuple[str, ...]]:
 
 def _files(place: Path) -> dict[str, Path]:
     """The files of rows: ``table`` alone, or one a split. ValueError where it is not clear which they are."""
-    found: dict[str, Path] = {}
+    files_by_name: dict[str, Path] = {}
     for name in (WHOLE, *SPLITS):
         files = [file for suffix in _SUFFIXES if (file := place / f"{name}{suffix}").is_file()]
         if len(files) > 1:
             raise ValueError(f"{place}: holds both {files[0].name} and {files[1].name}; keep one of them there")
         if files:
-            found[name] = files[0]
-    splits = [name for name in SPLITS if name in found]
-    if WHOLE in found and splits:
+            files_by_name[name] = files[0]
+    splits = [name for name in SPLITS if name in files_by_name]
+    if WHOLE in files_by_name and splits:
         raise ValueError(
-            f"{place}: holds {found[WHOLE].name} beside {found[splits[0]].name}; keep one kind of them there"
+            f"{place}: holds {files_by_name[WHOLE].name} beside {files_by_name[splits[0]].name}; keep one kind of them there"
         )
-    if WHOLE not in found and len(splits) < len(SPLITS):
-        lacking = next(name for name in SPLITS if name not in found)
+    if WHOLE not in files_by_name and len(splits) < len(SPLITS):
+        lacking = next(name for name in SPLITS if name not in files_by_name)
         what = "table.csv or table.parquet" if not splits else f"{lacking}.csv or {lacking}.parquet"
         raise ValueError(f"{place}: no {what}; there the rows are looked for")
-    return found
+    return files_by_name
 
 
 def _split_words(files: Mapping[str, Path]) -> str:

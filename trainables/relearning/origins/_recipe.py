@@ -6,6 +6,6 @@ from trainables.denoisers.text_to_image import TextToImage
 from trainables.relearning.experiment import Experiment
 
 
-def recipe_of(experiment: Experiment) -> TextToImage:
+def text_to_image_recipe(experiment: Experiment) -> TextToImage:
     assert isinstance(experiment.base, TextToImage), "a recipe's origin says whose parts these are"
     return experiment.base

@@ -23,7 +23,7 @@ from trainables.denoisers.text_to_image import ClipRecipe
 from trainables.denoisers.tokenizer import learned_merges, tokenizer_of
 from trainables.denoisers.weights import weights_of
 from trainables.relearning.experiment import Experiment, stream
-from trainables.relearning.origins._recipe import recipe_of
+from trainables.relearning.origins._recipe import text_to_image_recipe
 from trainables.relearning.origins._resumable import trained_in
 from trainables.store import Artifact, Store, artifact_key, code_version
 
@@ -66,7 +66,7 @@ def make_clip(experiment: Experiment, recipe: ClipRecipe, number: int) -> Artifa
 
 def prompts_key(experiment: Experiment) -> str:
     """Key of the table of the data set's prompts."""
-    keys = {CLIPS[i]: clip_key(experiment, clip, i) for i, clip in enumerate(recipe_of(experiment).clips)}
+    keys = {CLIPS[i]: clip_key(experiment, clip, i) for i, clip in enumerate(text_to_image_recipe(experiment).clips)}
     return artifact_key(KIND, {"prompts": list(experiment.dataset.prompts)}, keys, code_version(__name__))
 
 
@@ -75,7 +75,7 @@ def make_prompts(experiment: Experiment) -> Artifact:
     store, key = Store(experiment.store), prompts_key(experiment)
     if artifact := store.whole(key):
         return artifact
-    clips = [store.get(clip_key(experiment, clip, i)) for i, clip in enumerate(recipe_of(experiment).clips)]
+    clips = [store.get(clip_key(experiment, clip, i)) for i, clip in enumerate(text_to_image_recipe(experiment).clips)]
     models = [load_clip(clip) for clip in clips]
     encoders: list[Any] = [text_encoder(models[0]), *map(text_encoder_with_projection, models[1:])]
     texts, pixels = experiment.dataset.prompts, experiment.dataset.shape[1:]

@@ -8,7 +8,7 @@ from trainables.denoisers.models import plain_config
 from trainables.denoisers.vae import set_scale, squared_error, vae_run
 from trainables.denoisers.weights import weights_of
 from trainables.relearning.experiment import Experiment, stream
-from trainables.relearning.origins._recipe import recipe_of
+from trainables.relearning.origins._recipe import text_to_image_recipe
 from trainables.relearning.origins._resumable import trained_in
 from trainables.store import Artifact, Store, artifact_key, code_version
 
@@ -17,7 +17,7 @@ def vae_key(experiment: Experiment) -> str:
     """Key of the VAE; it knows neither what is forgotten nor what denoises its latents."""
     config = {
         "data": experiment.data_identity,
-        "recipe": asdict(recipe_of(experiment).vae),
+        "recipe": asdict(text_to_image_recipe(experiment).vae),
         "seed": experiment.base_seed,
         "device": experiment.device_kind,
     }
@@ -30,7 +30,7 @@ def make_vae(experiment: Experiment) -> Artifact:
     if artifact := store.whole(key):
         return artifact
     splits, seed = experiment.splits(), stream(experiment.base_seed, "vae")
-    run = vae_run(recipe_of(experiment).vae, splits.train, seed, experiment.device)
+    run = vae_run(text_to_image_recipe(experiment).vae, splits.train, seed, experiment.device)
     made = trained_in(store, key, run)
     vae = run.trained().eval()
     made["scaling_factor"] = set_scale(vae, splits.train)

@@ -25,7 +25,7 @@ from trainables.store import Artifact, Store, artifact_key, code_version
 
 def parts(experiment: Experiment) -> Mapping[str, Product]:
     """What a text-to-image pipeline is taken apart into, beside its U-Net; of any other there are none."""
-    if not _recipe(experiment).told_prompts:
+    if not _recipe(experiment).on_prompts:
         return {}
     e, vae = experiment, partial(vae_key, experiment)
     made = [

@@ -27,7 +27,7 @@ from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import LATENTS, PROMPTS, VAE, Wanted, goes_with, register
 from trainables.relearning.origins._latents import latents_key, make_latents
-from trainables.relearning.origins._recipe import recipe_of
+from trainables.relearning.origins._recipe import text_to_image_recipe
 from trainables.relearning.origins._resumable import trained_in
 from trainables.relearning.origins._trained_clip import CLIPS, clip_key, make_clip, make_prompts, prompts_key
 from trainables.relearning.origins._trained_vae import make_vae, vae_key
@@ -38,7 +38,7 @@ from trainables.training.device import Device
 
 def parts(experiment: Experiment) -> Mapping[str, Product]:
     """What the U-Net is made of; the VAE comes first, for it takes longest."""
-    e, recipe = experiment, recipe_of(experiment)
+    e, recipe = experiment, text_to_image_recipe(experiment)
     made = [Product(VAE, partial(vae_key, e), partial(make_vae, e), steps=recipe.vae.train_steps)]
     for number, clip in enumerate(recipe.clips):
         arguments = (e, clip, number)
@@ -84,7 +84,7 @@ def encoders(experiment: Experiment, artifact: Artifact | None) -> tuple[list[An
 def train(wanted: Wanted) -> Artifact:
     """The U-Net, trained on the latents of its images and on their prompts by the experiment's recipe and seed."""
     experiment, key = wanted.experiment, wanted.key
-    store, recipe = Store(experiment.store), recipe_of(experiment)
+    store, recipe = Store(experiment.store), text_to_image_recipe(experiment)
     prompts, latents = load_prompts(store.get(prompts_key(experiment))), wanted.images()
     run = text_run(recipe, experiment.dataset, prompts, latents, experiment.base_seed, experiment.device)
     made = trained_in(store, key, run)

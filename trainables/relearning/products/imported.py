@@ -28,19 +28,19 @@ def make_imported(experiment: Experiment, pretrained: Pretrained) -> Artifact:
     """
     check_beside_base(experiment, pretrained)
     store, key = Store(experiment.store), imported_key(experiment, pretrained)
-    own = _own_encoders(experiment, pretrained)  # ahead of what names them
+    encoder_keys = _encoder_keys(experiment, pretrained)  # ahead of what names them
     artifact = store.whole(key)
     if artifact:
         return artifact
-    parts = store.get(model_key(experiment, "base")).named_with | own  # its VAE is the base model's
+    parts = store.get(model_key(experiment, "base")).named_with | encoder_keys  # its VAE is the base model's
     facts = {"source": pretrained.source}
     return put_pretrained(store, key, "imported", pretrained, experiment.dataset, facts, parts=parts)
 
 
-def _own_encoders(experiment: Experiment, pretrained: Pretrained) -> dict[str, str]:
+def _encoder_keys(experiment: Experiment, pretrained: Pretrained) -> dict[str, str]:
     """The key of a pipeline's own text encoders, by its name, found or made; none where they are the base model's."""
     base = experiment.base
-    if not pretrained.told_prompts or (isinstance(base, Pretrained) and base.text_digest == pretrained.text_digest):
+    if not pretrained.on_prompts or (isinstance(base, Pretrained) and base.text_digest == pretrained.text_digest):
         return {}
     store = Store(experiment.store)
     key = artifact_key(ENCODER, {"encoders": pretrained.text_digest}, {}, code_version(__name__))

@@ -79,10 +79,10 @@ def make_judged(experiment: Experiment) -> Artifact:
     given, asked = torch.cat([one.labels for one in said]), asked_of(experiment, test.conditions)
     names = [facet.name for facet in experiment.dataset.facets] or ["class"]
     accuracy = {}
-    for facet in said[0].told or range(len(names)):
-        told = asked[:, facet] != NOTHING
-        if told.any():
-            accuracy[names[facet]] = float((given == asked)[told, facet].float().mean())
+    for facet in said[0].facets or range(len(names)):
+        labelled = asked[:, facet] != NOTHING
+        if labelled.any():
+            accuracy[names[facet]] = float((given == asked)[labelled, facet].float().mean())
     facts = {"facet_accuracy": accuracy, "held_out_images": len(test), "core_s": time.process_time() - start}
     return store.put(key, "judge", facts | {"machine": machine()}, {})
 

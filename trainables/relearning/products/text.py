@@ -35,13 +35,13 @@ def encoders_of(experiment: Experiment, artifact: Artifact | None = None, device
     """
     tokenizers, encoders = ORIGINS[experiment.base.origin].encoders(experiment, artifact)
     if artifact is not None and ENCODER in artifact.named_with:
-        own = artifact.store.get(artifact.key_read_with(ENCODER))
+        encoder_artifact = artifact.store.get(artifact.key_read_with(ENCODER))
         tokens = tokens_of(tokenizers)
-        if own.facts.get(TOKENIZERS, tokens) != tokens:
+        if encoder_artifact.facts.get(TOKENIZERS, tokens) != tokens:
             raise ValueError(
                 f"model {artifact.key[:12]}: its tokenizers are not the base model's, so that its prompts cannot be attacked"
             )
-        fill_encoders(encoders, own.mapped())
+        fill_encoders(encoders, encoder_artifact.mapped())
     name = (device or experiment.device).name
     for encoder in encoders:
         encoder.requires_grad_(False).to(name).eval()
@@ -55,8 +55,8 @@ def encoders_of(experiment: Experiment, artifact: Artifact | None = None, device
 
 def tokens_of(tokenizers: Sequence[Any]) -> str:
     """A hash of what tokenizers make of texts: their vocabularies with the tokens' numbers, and how prompts are filled up."""
-    told = [[sorted(t.get_vocab().items()), t.model_max_length, t.pad_token_id] for t in tokenizers]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    vocabularies = [[sorted(t.get_vocab().items()), t.model_max_length, t.pad_token_id] for t in tokenizers]
+    return hashlib.sha256(json.dumps(vocabularies).encode()).hexdigest()
 
 
 def encoder_weights(encoders: TextEncoders) -> dict[str, torch.Tensor]:
@@ -67,10 +67,10 @@ def encoder_weights(encoders: TextEncoders) -> dict[str, torch.Tensor]:
 def fill_encoders(encoders: list[Any], tensors: Mapping[str, torch.Tensor]) -> None:
     """Give text encoders the weights that `encoder_weights` took of others; ValueError where those are of another shape."""
     for i, encoder in enumerate(encoders):
-        own = encoder.state_dict()
-        if any(f"{i}.{name}" not in tensors or tensors[f"{i}.{name}"].shape != own[name].shape for name in own):
+        weights = encoder.state_dict()
+        if any(f"{i}.{name}" not in tensors or tensors[f"{i}.{name}"].shape != weights[name].shape for name in weights):
             raise ValueError("text encoders of another shape than the base model's cannot be put in their place")
-        encoder.load_state_dict({name: tensors[f"{i}.{name}"].clone() for name in own})
+        encoder.load_state_dict({name: tensors[f"{i}.{name}"].clone() for name in weights})
 
 
 def wording_of(bench: Workbench, model: str) -> Wording:

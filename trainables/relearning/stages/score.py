@@ -172,7 +172,7 @@ def measured(bench: Workbench, sampling: Sampling) -> Figures:
     images, forgetting = sampling.images(), bench.experiment.forgetting
     said, asked = verdicts_of(bench, images), sampling.asked
     evidence, facet = evidence_of(bench, images, said), forgotten_facet(bench.experiment)
-    others = [other for other in said.told or range(asked.shape[1]) if other != facet]
+    others = [other for other in said.facets or range(asked.shape[1]) if other != facet]
     return evaluate(
         Evaluation(
             images=images,

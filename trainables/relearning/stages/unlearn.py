@@ -51,10 +51,10 @@ def unlearned_key(spec: TrialSpec) -> str:
     return artifact_key("unlearned", config, inputs, code)
 
 
-def own_text_keys(unlearned: str) -> tuple[str, str]:
+def text_keys(unlearned: str) -> tuple[str, str]:
     """Keys of the table of prompts and of the text encoders that are made with the θᵤ of this key, where those train."""
-    told, own = (artifact_key(kind, {}, {"unlearned": unlearned}, "") for kind in (PROMPTS, ENCODER))
-    return told, own
+    prompts_key, encoder_key = (artifact_key(kind, {}, {"unlearned": unlearned}, "") for kind in (PROMPTS, ENCODER))
+    return prompts_key, encoder_key
 
 
 class UnlearnStage:
@@ -91,7 +91,7 @@ class UnlearnStage:
         start = store.get(model_key(self.spec.experiment, self.spec.start))
         raise_to(self.run.model, whole_weights(start))
         model = self.run.trained()
-        facts = model_facts(model, self.spec.experiment.base, start.named_with | self._own_text(model)) | {
+        facts = model_facts(model, self.spec.experiment.base, start.named_with | self._text_parts(model)) | {
             "method": self.spec.method,
             "settings": self.spec.settings,
             "seed": self.spec.seed,
@@ -103,13 +103,15 @@ class UnlearnStage:
         store.drop_partial(self.key)
         return artifact
 
-    def _own_text(self, model: Any) -> dict[str, str]:
+    def _text_parts(self, model: Any) -> dict[str, str]:
         """Where the method trained the text encoders: puts them and their prompts in the store, and names the encoders' key."""
         run, store = self.run, self.bench.store
         if not isinstance(run, EncoderRun):
             return {}
-        told, own = own_text_keys(self.key)
-        prompts = put_prompts(store, told, model.prompts, {"prompts": list(self.spec.experiment.dataset.prompts)})
-        store.put(own, ENCODER, {}, encoder_weights(run.text))
+        prompts_key, encoder_key = text_keys(self.key)
+        prompts = put_prompts(
+            store, prompts_key, model.prompts, {"prompts": list(self.spec.experiment.dataset.prompts)}
+        )
+        store.put(encoder_key, ENCODER, {}, encoder_weights(run.text))
         model.prompts = load_prompts(prompts, self.bench.experiment.device.name)
-        return {ENCODER: own}
+        return {ENCODER: encoder_key}

@@ -82,8 +82,8 @@ def test_guesses_in_clusters_are_worth_as_many_as_there_are_clusters_of_one_mind
     agreeing = 2 * (rng.random((400, 30)) < 0.7)
     apart = (rng.random((400, 30, 2)) < 0.7).sum(axis=2)
     for pairs in (agreeing, apart):
-        found = [clustered_interval(one, 2) for one in pairs]
-        assert np.mean([low <= 0.7 <= high for low, high in found]) >= 0.93
+        intervals = [clustered_interval(one, 2) for one in pairs]
+        assert np.mean([low <= 0.7 <= high for low, high in intervals]) >= 0.93
     as_if_independent = [binomial(int(one.sum()), 60) for one in agreeing]
     assert np.mean([low <= 0.7 <= high for low, high in as_if_independent]) < 0.9, "what pairs taken for two would be"
     widths = [np.mean([np.diff(clustered_interval(one, 2)) for one in pairs]) for pairs in (apart, agreeing)]

@@ -49,9 +49,9 @@ def test_crossed_canaries_are_made_of_two_rows_and_of_none() -> None:
     """And nobody is in two rows that may be trained on: ε is of one row."""
     pool = rows_of(401, PARTIES)
     crossed = draw(pool, PARTIES, 0, "crossed")
-    own = [[tuple(row) for row in part.tolist()] for part in PARTIES.split(pool)]
+    party_rows = [[tuple(row) for row in part.tolist()] for part in PARTIES.split(pool)]
     whose = [
-        [own[party].index(tuple(row)) for party, row in enumerate(parts)]
+        [party_rows[party].index(tuple(row)) for party, row in enumerate(parts)]
         for parts in zip(*(part.tolist() for part in PARTIES.split(crossed.rows)), strict=True)
     ]
     assert all(first != second for first, second in whose)

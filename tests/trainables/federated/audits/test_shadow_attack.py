@@ -20,20 +20,20 @@ def test_features_by_hand() -> None:
 def test_a_forest_finds_a_difference_and_says_what_it_proves() -> None:
     rng = np.random.default_rng(0)
     without = rng.normal(size=(100, 5))
-    found = forest_attack(without + np.array([3, 0, 0, 0, 0]), without, 0, trees=60)
-    assert found.models == 60 and found.accuracy > 0.85
-    assert found.low < found.accuracy < found.high and 0.5 < found.epsilon < 2.04, "of 30 pairs at most 2.03"
+    attack = forest_attack(without + np.array([3, 0, 0, 0, 0]), without, 0, trees=60)
+    assert attack.models == 60 and attack.accuracy > 0.85
+    assert attack.low < attack.accuracy < attack.high and 0.5 < attack.epsilon < 2.04, "of 30 pairs at most 2.03"
 
 
 def test_a_forest_at_chance_is_right_half_the_time_and_says_so() -> None:
     """Over fifteen attacks on noise: half of all guesses, intervals that hold it, and nothing proven."""
     rng = np.random.default_rng(1)
-    found = [forest_attack(rng.normal(size=(40, 4)), rng.normal(size=(40, 4)), seed, trees=20) for seed in range(15)]
-    guesses = sum(one.models for one in found)
+    attacks = [forest_attack(rng.normal(size=(40, 4)), rng.normal(size=(40, 4)), seed, trees=20) for seed in range(15)]
+    guesses = sum(one.models for one in attacks)
     assert guesses == 15 * 24
-    assert abs(sum(one.right for one in found) / guesses - 0.5) < 3 * 0.5 / guesses**0.5
-    assert sum(one.low <= 0.5 <= one.high for one in found) >= 14 and max(one.epsilon for one in found) < 0.3
-    assert all(one.high - one.low > 0.3 for one in found), "24 models say little"
+    assert abs(sum(one.right for one in attacks) / guesses - 0.5) < 3 * 0.5 / guesses**0.5
+    assert sum(one.low <= 0.5 <= one.high for one in attacks) >= 14 and max(one.epsilon for one in attacks) < 0.3
+    assert all(one.high - one.low > 0.3 for one in attacks), "24 models say little"
 
 
 def test_pairs_of_a_seed_are_never_divided() -> None:
@@ -42,8 +42,8 @@ def test_pairs_of_a_seed_are_never_divided() -> None:
     One that has seen neither says the same of both, and so is right of one.
     """
     for seed in range(3):
-        found = forest_attack(np.eye(20), np.eye(20), seed, trees=60)
-        assert found.right == found.models / 2 == 6
-        assert (found.low, found.high) == binomial(3, 6), "six pairs, each half right"
+        attack = forest_attack(np.eye(20), np.eye(20), seed, trees=60)
+        assert attack.right == attack.models / 2 == 6
+        assert (attack.low, attack.high) == binomial(3, 6), "six pairs, each half right"
     with pytest.raises(ValueError, match="3 models with the row and 3 without: give four pairs or more"):
         forest_attack(np.zeros((3, 2)), np.zeros((3, 2)), 0)

@@ -22,7 +22,7 @@ def test_it_is_the_published_hook_on_the_total_gradient(scale: float) -> None:
     critics = synthesizer_of("vflgan", who).critics.double()
     batch = batch_of(who, 16, scale=scale, dtype=torch.float64)
     mechanism = MECHANISMS["published"]
-    found = mechanism.gradients(critics, batch, mechanism.configure({"noise_multiplier": sigma}), keyed("hook"))
+    gradients = mechanism.gradients(critics, batch, mechanism.configure({"noise_multiplier": sigma}), keyed("hook"))
     generator = keyed("hook")
     shapes = {name: critics.get_parameter(name).shape for name in critics.first_weights}
     noise = {name: torch.from_numpy(generator.standard_normal(shape)) for name, shape in shapes.items()}
@@ -40,7 +40,7 @@ def test_it_is_the_published_hook_on_the_total_gradient(scale: float) -> None:
         critics.get_parameter(name).register_hook(hook(name))
     critics(batch.real, batch.made, batch.alpha).mean().backward()
     for name, parameter in critics.named_parameters():
-        torch.testing.assert_close(found[name], parameter.grad, atol=1e-6, rtol=0)
+        torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-6, rtol=0)
 
 
 def test_whatever_the_gradient_it_moves_the_release_by_twice_the_clip_at_most() -> None:

@@ -220,12 +220,12 @@ def test_a_row_whose_gradient_is_not_finite_adds_exactly_0(bad: float) -> None:
         spoiled[0][2, 1] = bad
         weight = torch.tensor([1.0, 1, 0, 1, 1, 1])
         expected = clipped_sum(critics, replace(batch, weight=weight), 0.7)
-        found = clipped_sum(critics, replace(batch, **{of: spoiled}), 0.7)
+        spoiled_sum = clipped_sum(critics, replace(batch, **{of: spoiled}), 0.7)
         for names in critics.groups.values():
-            of_row = flat(found, names) - flat(expected, names)
+            of_row = flat(spoiled_sum, names) - flat(expected, names)
             assert of_row.norm() <= 0.7 * 1.0001, "a row adds C at most"
         if bad != 1e30:  # of a finite one, a group's gradient may be finite
-            assert all(torch.equal(found[name], expected[name]) for name in critics.groups["p0 (1)"])
+            assert all(torch.equal(spoiled_sum[name], expected[name]) for name in critics.groups["p0 (1)"])
 
 
 def test_uses_that_overflow_before_they_cancel_are_clipped() -> None:
