@@ -111,6 +111,19 @@ def _reader_gone() -> bool:
     return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
+@contextlib.contextmanager
+def listening_to_signals() -> Iterator[None]:
+    """Within it SIGTERM and SIGHUP end the run as Ctrl-C does; afterwards they are what they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    listen_to_signals()
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 @dataclass
 class Begun:
     """Where the plan is, or will be, of the run that a command drives; None before that is known."""
@@ -122,12 +135,12 @@ class Begun:
 def resumable(command: str) -> Iterator[Begun]:
     """Have a Ctrl-C within tell how to go on with the run, where its plan is written, or that nothing was begun.
 
-    So do SIGTERM and SIGHUP, which are what they were again afterwards.
+    So do SIGTERM and SIGHUP.
     """
-    begun, before = Begun(), {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    listen_to_signals()
+    begun = Begun()
     try:
-        yield begun
+        with listening_to_signals():
+            yield begun
     except KeyboardInterrupt as stop:
         written = begun.plan if begun.plan is not None and begun.plan.exists() else None
         how = (
@@ -137,10 +150,6 @@ def resumable(command: str) -> Iterator[Begun]:
         )
         stop.args = (how,)
         raise
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def called(module: str) -> str:

@@ -69,6 +69,13 @@ def check_untaken(folder: Path, holds: str) -> None:
 
 def check_writable(folder: Path, flag: str) -> None:
     """UsageError unless `folder`, or the nearest parent that exists, takes a file and has 200 MiB free."""
+    free = shutil.disk_usage(check_takes_files(folder, flag)).free
+    if free < _FREE_BYTES:
+        raise UsageError(f"{flag} {folder}: only {free // 2**20} MiB free on its disk; a run needs at least 200 MiB")
+
+
+def check_takes_files(folder: Path, flag: str) -> Path:
+    """The folder, or the nearest parent that exists; UsageError unless a file can be made in it."""
     place = folder
     while not place.exists():
         place = place.parent
@@ -77,9 +84,7 @@ def check_writable(folder: Path, flag: str) -> None:
             pass
     except OSError as error:
         raise UsageError(f"{flag} {folder}: cannot write in {place}: {error.strerror}") from None
-    free = shutil.disk_usage(place).free
-    if free < _FREE_BYTES:
-        raise UsageError(f"{flag} {folder}: only {free // 2**20} MiB free on its disk; a run needs at least 200 MiB")
+    return place
 
 
 def _names(folder: Path) -> Iterator[Path]:
