@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "write a run's page, or serve it while the run goes on",
     "query": "ask a run's tables in SQL, or export them",
     "export": "save a trial's unlearned model as a diffusers pipeline",
+    "release": "train a trial's model once more for a release, with secret noise",
     "import_checkpoint": "turn someone else's checkpoint into a diffusers pipeline",
     "train_text2image": "train a small text-to-image model, saved as a diffusers pipeline",
     "prepare_prompts": "make the folder of prompts of your own copy of a published list",

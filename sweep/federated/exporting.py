@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,16 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
 
     `artifacts`: where the run's artifact store lies now, if it was moved.
     """
-    key, trial_id = _key(run, replicate, "synthetic"), replicate["trial_id"]
+    key, trial_id = key_of(run, replicate, "synthetic"), replicate["trial_id"]
     where = records.run_folder(run) / "plan.json"
     plan = Plan.recorded(records.read_json(where), str(where))
     setup, store = plan.setup, Store(artifacts or plan.artifacts)
     assert isinstance(setup, Setup)  # whose run this is, its procedure was asked by
     try:
-        rows = torch.from_numpy(_artifact(store, key, run, trial_id).tensors()["rows"].copy())
-        made = _artifact(store, _key(run, replicate, "synthesizer"), run, trial_id).facts
+        rows = torch.from_numpy(artifact_of(store, key, run, trial_id).tensors()["rows"].copy())
+        made = artifact_of(store, key_of(run, replicate, "synthesizer"), run, trial_id).facts
         sweep = read_sweep(run)
-        together = _together(run, store, made["privacy"]["delta"]) if made["certified"] else None
+        together = spent_together(run, store, made["privacy"]["delta"]) if made["certified"] else None
         return save_rows(rows, _form(sweep, setup), folder, card(sweep, replicate, made, together))
     except (ValueError, CorruptArtifact, MissingArtifact) as error:
         raise UsageError(str(error)) from error
@@ -43,7 +44,7 @@ def export(run: str, replicate: Row, folder: Path, artifacts: str = "") -> Path:
         raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
-def _key(run: str, replicate: Row, column: str) -> str:
+def key_of(run: str, replicate: Row, column: str) -> str:
     """The artifact key that a replicate's row holds; UsageError where it has none."""
     key, trial_id = replicate.get(column), replicate["trial_id"]
     if not key:
@@ -54,7 +55,8 @@ def _key(run: str, replicate: Row, column: str) -> str:
     return str(key)
 
 
-def _artifact(store: Store, key: str, run: str, trial_id: str) -> Artifact:
+def artifact_of(store: Store, key: str, run: str, trial_id: str) -> Artifact:
+    """What a trial left in the store; UsageError where it is no longer there."""
     artifact = store.find(key)
     if artifact is None:
         raise UsageError(
@@ -90,12 +92,13 @@ def _form(sweep: Sweep, setup: Setup) -> Schema | tuple[int, int, int]:
     return form
 
 
-def _together(run: str, store: Store, delta: float) -> Spent | None:
-    """ε of the searched trials' trainings together; infinite where one is of no proven ε, None where one is not known.
+def spent_together(run: str, store: Store, delta: float, beside: Iterable[tuple[float, Releases]] = ()) -> Spent | None:
+    """ε of the searched trials' trainings together, and of those `beside` them, by noise and releases, on the same rows.
 
-    Controls, which have no mechanism, are left out. A trial without a synthesizer may have trained before it failed.
+    Infinite where one is of no proven ε, None where one is not known. Controls, which have no mechanism, are left out. A trial
+    without a synthesizer may have trained before it failed.
     """
-    spent: list[tuple[float, Releases]] = []
+    spent = list(beside)
     certified = True
     for row in records.rows(records.run_folder(run), "replicates"):
         if row["arm"] == "control":

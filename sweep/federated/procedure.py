@@ -19,7 +19,7 @@ from sweep.space import SearchSpace
 if TYPE_CHECKING:  # a procedure's columns are asked for without its flags and its trials
     from sweep.federated.setup import Setup
     from sweep.plan.plan import Plan
-    from sweep.procedures import Knowledge, Preparing
+    from sweep.procedures import Knowledge, Preparing, Release, Tell
     from sweep.procedures.panels import Panels
     from sweep.procedures.sections import Sections
     from sweep.procedures.traces import Traces
@@ -80,6 +80,12 @@ def _export(run: str, replicate: Row, folder: Path, artifacts: str) -> Path:
     return export(run, replicate, folder, artifacts)
 
 
+def _release(run: str, replicate: Row, folder: Path, asked: Release, tell: Tell) -> Path:
+    from sweep.federated.releasing import release
+
+    return release(run, replicate, folder, asked, tell)
+
+
 PROCEDURE = Procedure(
     name="federated",
     columns=columns,
@@ -100,4 +106,5 @@ PROCEDURE = Procedure(
     estimated_on="timed with digits on a CPU, scaled by the nets' size",
     traces=_traces,
     export=_export,
+    release=_release,
 )

@@ -24,8 +24,8 @@ _FEWER = "fd over {rows} of them, which would be lower over as many as are synth
 # By mechanism, what its ε is.
 _OF_EPSILON = {
     "record": "proven of one row more or less, all parties' parts of it together, for whoever sees published rows, generators and "
-    "critics of one trial, and not the seeds, which this run's plan tells: a figure for research, and no promise for a release; "
-    "neither for who follows the protocol's messages nor of the choice among trials",
+    "critics of one trial, and not the seeds, which this run's plan tells: a figure for research, and no promise for a release, "
+    "which `sweep.release` trains by secret noise; neither for who follows the protocol's messages nor of the choice among trials",
     "published": "claimed by the mechanism's authors, and proven of nothing: generators learn through layers without noise",
     "none": "infinite, for no mechanism is used",
 }

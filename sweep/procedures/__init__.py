@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # both import scipy, and a plan is to be checked in no time
     from sweep.procedures.sections import Sections
 
 __all__ = [
-    "DEFAULT", "START", "Columns", "Counts", "Execute", "Knowledge", "Preparing", "Procedure", "Row", "Setup", "Spec", "Specs",
-    "Task", "Tasks", "Tell", "column", "facts_of", "named", "names",
+    "DEFAULT", "START", "Columns", "Counts", "Execute", "Knowledge", "Preparing", "Procedure", "Release", "Row", "Setup", "Spec",
+    "Specs", "Task", "Tasks", "Tell", "column", "facts_of", "named", "names",
 ]  # fmt: skip
 
 Row: TypeAlias = Mapping[str, Any]
@@ -97,6 +97,15 @@ class Specs(Protocol):
     def keys_made(self, spec: Any, arm: Arm, stages: Iterable[str]) -> Iterator[str]:
         """Keys of what a replicate makes for itself alone, checkpoints included; `stages` are those that it has recorded."""
         ...
+
+
+class Release(NamedTuple):
+    """What a release is to be, beside the trial whose settings it is trained by; what is left empty is as in the trial's run."""
+
+    samples: int | None = None  # how many synthetic rows
+    device: str = ""
+    artifacts: str = ""  # where the artifact store lies now, if it was moved
+    data_folder: str = ""  # where the data's files lie now, likewise
 
 
 class Preparing(Protocol):
@@ -172,6 +181,8 @@ class Procedure:
     traces: Callable[[], Traces] = NoTraces
     # Of a run, saves a replicate by its row in a new folder; last is where the artifact store lies now, if it was moved.
     export: Callable[[str, Row, Path, str], Path] | None = None
+    # Of a run, trains a trial's replicate once more for a release and saves what may be given away in a new folder.
+    release: Callable[[str, Row, Path, Release, Tell], Path] | None = None
 
 
 def names() -> list[str]:

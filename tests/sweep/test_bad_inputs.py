@@ -115,6 +115,10 @@ BAD: dict[str, tuple[str, list[str], str]] = {
     "export: a seed that is none": ("export", ["recorded", "dimum-0000", "--replicate", "9", "-o", "m"], "no replicate 9"),
     "export: a folder that holds files": ("export", ["recorded", "dimum-0000", "-o", "folder.py"], "not an empty folder"),
     "export: no folder": ("export", ["recorded", "dimum-0000"], "name one new folder"),
+    "release: a trial that is none": ("release", ["recorded", "dimum-9999", "-o", "rows"], "no trial dimum-9999"),
+    "release: a trial that spends no ε": (
+        "release", ["recorded", "dimum-0000", "-o", "rows"], "a trial of relearning spends no ε that a release could keep; save"),
+    "release: no folder": ("release", ["recorded", "dimum-0000"], "name one new folder"),
     # weights and pictures
     "launch: weights that are a text": (
         "launch", [*SPACE, "--fid-features", "inception", "--inception-weights", "word.py"], "SHA-256"),

@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.internal.datastore import DataStore
 
-from sweep import export, procedures, records
+from sweep import export, procedures, records, release
 from sweep.procedures import START, Columns, Procedure, column
 from sweep.procedures.columns import WORD
 from sweep.procedures.panels import NoPanels
@@ -178,8 +178,14 @@ def steps_in(file: Path, step: str) -> list[int]:
     return found
 
 
-def test_there_is_nothing_to_export(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert export.main([str(run), "bent-0000", "-o", str(tmp_path / "saved")]) == 2
-    said = capsys.readouterr().err
-    assert "a trial of coin leaves nothing to export" in said and said.count("\n") == 1
-    assert not (tmp_path / "saved").exists()
+def test_there_is_nothing_to_export_or_to_release(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for main, what in (
+        (export.main, "a trial of coin leaves nothing to export"),
+        (release.main, "a trial of coin spends no ε that a release could keep: what it says is in the run's tables"),
+    ):
+        assert main([str(run), "bent-0000", "-o", str(tmp_path / "saved")]) == 2
+        said = capsys.readouterr().err
+        assert what in said and said.count("\n") == 1
+        assert not (tmp_path / "saved").exists()
