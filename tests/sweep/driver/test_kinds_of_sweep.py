@@ -20,7 +20,10 @@ SMALL = "--in-process --trials 1 --baseline-trials 0 --base-steps 10 --samples-f
     ("question", "data", "forget", "figure", "missing"),
     [
         ("tiny.py", "digits_attributes", "attribute:loop", "retain_accuracy", "instance_distance"),
-        ("tiny_instances.py", "digits_duplicated", "instances:0,1", "instance_distance", "retain_accuracy"),
+        pytest.param(
+            *("tiny_instances.py", "digits_duplicated", "instances:0,1", "instance_distance", "retain_accuracy"),
+            marks=pytest.mark.long,  # a minute; of what differs each stage has tests of its own
+        ),
     ],
 )
 def test_it_runs_from_end_to_end(
