@@ -32,7 +32,8 @@ def original(
 )
 def test_it_predicts_what_the_original_predicts_with_a_class_and_with_none(network: Network, size: int) -> None:
     # In float64: in float32 two ways of the same sums differ by more on some CPUs. What is left is of t, embedded in float32.
-    imported, network = SA.convert(network.state_dict(), Untold(image_size=size)).model.eval().double(), network.double()
+    imported = SA.convert(network.state_dict(), Untold(image_size=size)).model.eval().double()
+    network.double()
     x = torch.randn(6, 3, size, size, generator=torch.Generator().manual_seed(0)).double()
     classes = network.classes
     for c in (torch.arange(6) % 5, torch.full((6,), -1)) if classes else (None,):
