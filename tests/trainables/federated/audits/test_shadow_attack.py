@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from tiny import parties_of, rows_of, synthesizer_of
 
 from trainables.federated.audits.intervals import binomial
-from trainables.federated.audits.shadow_models import correlations, forest_attack, moments, nearest
+from trainables.federated.audits.shadow_models import (
+    correlations,
+    critics_features,
+    forest_attack,
+    moments,
+    nearest,
+    published_features,
+)
 
 
 def test_features_by_hand() -> None:
@@ -15,6 +24,33 @@ def test_features_by_hand() -> None:
     np.testing.assert_allclose(correlations(rows), [r, 0, 0])
     np.testing.assert_allclose(moments(rows), [1.5, -1, 5, 1.5, -0.5, 5, 1.25, 3.5, 0])
     np.testing.assert_allclose(nearest(np.array([0.0, 1.0, 5.0]), k=2)(rows), [0, np.sqrt(5)])
+
+
+def test_features_of_critics_are_of_the_real_rows_and_of_where_the_target_lies_in_each_head() -> None:
+    rows, synthesizer = rows_of(30, parties_of(2)), synthesizer_of()
+    target = rows[4]
+    taken = critics_features(rows, target, synthesizer)
+    assert list(taken) == ["C_1 correlations", "C_1 moments", "C_2 correlations", "C_2 moments", "heads"]
+    critics = synthesizer.critics
+    with torch.no_grad():
+        first, second = critics.features(synthesizer.parties.split(rows))
+        values = [critics.private[0](first), critics.private[1](second), critics.server(torch.cat([first, second], 1))]
+    np.testing.assert_allclose(taken["C_2 correlations"], correlations(second.double().numpy()), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(taken["C_1 moments"], moments(first.double().numpy()), rtol=1e-4, atol=1e-6)
+    by_hand = [float((v[4] - v.mean()) / v.std()) for v in values]
+    np.testing.assert_allclose(taken["heads"], by_hand, rtol=1e-4)
+    synthetic = rows.double().numpy()
+    assert published_features(synthetic, synthetic[4])["nearest"][0] == 0
+
+
+def test_of_several_attacks_side_by_side_each_proves_less() -> None:
+    marks = np.arange(100.0)[:, None]
+    alone, of_eight = (forest_attack(marks + 1000, marks, 0, trees=20, looks=looks) for looks in (1, 8))
+    assert alone.epsilon == alone.ceiling == pytest.approx(2.03, abs=0.01)
+    # both rates' tails are .05 / 16: a share of .003125 ** (1 / 30) against the rest
+    low = 0.003125 ** (1 / 30)
+    assert of_eight.epsilon == of_eight.ceiling == pytest.approx(np.log(low / (1 - low)), abs=1e-6)
+    assert (alone.right, alone.low, alone.high) == (of_eight.right, of_eight.low, of_eight.high)
 
 
 def test_a_forest_finds_a_difference_and_says_what_it_proves() -> None:
