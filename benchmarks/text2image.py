@@ -71,7 +71,12 @@ def experiment_on(store: str, data: str, forget: str) -> Experiment:
     )
 
 
-def prepare(experiment: Experiment, seeds: Iterable[int]) -> dict[str, Any]:
+def prepare(
+    experiment: Experiment,
+    seeds: Iterable[int],
+    samples: Samples = SAMPLES,
+    methods: Iterable[str] = tuple(method for method, _ in SETTINGS.values()),
+) -> dict[str, Any]:
     """Make what all trials share; what the judge says of held-out images, and what was trained in how many core-seconds."""
     import torch
 
@@ -81,11 +86,11 @@ def prepare(experiment: Experiment, seeds: Iterable[int]) -> dict[str, Any]:
     from trainables.running.products import waves
 
     torch.set_num_threads(1)
-    graph = products_of(experiment, {need for method, _ in SETTINGS.values() for need in needs_of(method)})
-    del graph[SYNTHETIC]  # nothing is attacked here
+    graph = products_of(experiment, {need for method in methods for need in needs_of(method)})
+    del graph[SYNTHETIC]  # no attack here trains on it
     made = {p.name: p.make() for wave in waves(graph) for p in wave}
     for seed in seeds:
-        make_score(experiment, products.model_key(experiment, "base"), SAMPLES, seed)
+        make_score(experiment, products.model_key(experiment, "base"), samples, seed)
     seconds = {name: artifact.facts["core_s"] for name, artifact in made.items() if "core_s" in artifact.facts}
     return {"judge": made[CLASSIFIER].facts["facet_accuracy"], "core_s": seconds}
 
