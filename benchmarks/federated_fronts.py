@@ -118,7 +118,7 @@ def prepare(experiment: Experiment) -> str:
 def run(experiment: Experiment, contender: Contender, seed: int) -> Result:
     """One row on one seed: its figures, and what became of it."""
     from trainables.federated.trial import Pipeline
-    from trainables.trial import failure_report
+    from trainables.training.failure import failure_report
 
     result: Result = {"row": contender.name, "seed": seed, "figures": {}}
     try:

@@ -94,7 +94,7 @@ def prepare(experiment: Experiment, methods: Iterable[str], seeds: Iterable[int]
 def run(experiment: Experiment, method: str, seed: int) -> dict[str, Any]:
     """One method on one seed: its figures, its curves and what became of it."""
     from trainables.relearning.trial import Pipeline
-    from trainables.trial import failure_report
+    from trainables.training.failure import failure_report
 
     start = method if method in CONTROLS else "base"
     attacks = ATTACKS if experiment.forgetting.kind == "conditions" else ATTACKS[:2]

@@ -135,7 +135,7 @@ def run(trial: Trial) -> list[Row]:
     """The trial's cells; where it fails, those without figures have its cause."""
     from trainables.relearning.products import model_key
     from trainables.relearning.trial import Pipeline
-    from trainables.trial import failure_report
+    from trainables.training.failure import failure_report
 
     bench, seconds = bench_of(trial.experiment), dict.fromkeys(("unlearn", *ATTACKS), 0.0)
     curves: list[dict[str, Any]] = []

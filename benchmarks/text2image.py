@@ -105,7 +105,7 @@ def needs_of(method: str) -> tuple[str, ...]:
 def run(experiment: Experiment, row: str, seed: int) -> dict[str, Any]:
     """One row's method on one seed: its figures, and what became of it."""
     from trainables.relearning.trial import Pipeline
-    from trainables.trial import failure_report
+    from trainables.training.failure import failure_report
 
     method, settings = ("none", {}) if row in CONTROLS else SETTINGS[row]
     spec = TrialSpec(

@@ -26,6 +26,7 @@ from sweep.space import SearchSpace
 from sweep.terminal.quiet import quiet
 from sweep.views import loggers
 from sweep.views.loggers import Chosen
+from trainables.running.imports import uncollected_imports
 
 if TYPE_CHECKING:
     from sweep.terminal.lines import Progress
@@ -89,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_named(run_dir, without_controls(run_dir, args.confirm))
         with progress:
             progress.line("loading torch, Ray and Optuna")
-            from sweep.driver.sweep import run, show
+            with uncollected_imports():
+                from sweep.driver.sweep import run, show
 
             plan = _begun(plan, space, args, to, progress)
             begun.plan = Path(plan.run_dir) / "plan.json"
@@ -106,7 +108,8 @@ def _begun(
     from sweep.search.reopening import reopen, without_controls
     from sweep.search.warm_start import gather, write
 
-    preparing = procedures.named(space.procedure).preparing(plan)
+    with uncollected_imports():
+        preparing = procedures.named(space.procedure).preparing(plan)
     with progress.while_busy(lambda: progress.line("checking methods and data")):
         preparing.check(space)
     if args.resume:

@@ -1,4 +1,4 @@
-"""One torch thread, as in a trial; a Ray that asks nobody's token store; and what a machine keeps, out of the user's way."""
+"""One torch thread, as in a trial; a Ray as the tests need it; and what a machine keeps, out of the user's way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# The suite's processes share the cores: at the 15 that Ray gives its workers they wait for all tests beside them, minutes at times.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @pytest.fixture(scope="session", autouse=True)

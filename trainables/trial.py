@@ -6,8 +6,6 @@ import faulthandler
 import gc
 import json
 import platform
-import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +15,14 @@ import torch
 from ray import tune
 
 from trainables.members import Source, use
+from trainables.running.imports import uncollected_imports
 from trainables.running.pipeline import STEP_SECONDS, Pipeline
 from trainables.running.procedures import module_of, pipeline_of
 from trainables.running.report import Report
 from trainables.running.steps import reports_of_a_step
 from trainables.store import StoreUnusable
 from trainables.training import gpu_memory
+from trainables.training.failure import failure_report
 
 _LEAK_BYTES = 256 * 2**20
 
@@ -94,8 +94,8 @@ class Trial(tune.Trainable):
                 use(self.members)
                 spec = json.loads(config["spec"])
                 if self.bench is None:
-                    module_of(spec)
-                    gc.freeze()  # what is imported stays: a collection between two trials took a quarter of a second over it
+                    with uncollected_imports():
+                        module_of(spec)
                 self.pipeline = pipeline_of(spec, self.bench)
                 self.bench = self.pipeline.bench
             except Exception as error:  # a setting that a method refuses is the trial's failure, not the actor's
@@ -121,11 +121,3 @@ def report_of(error: Exception) -> Report:
     if isinstance(error, StoreUnusable):
         return Report(halt=f"{error} (on {platform.node()})")
     return failure_report()
-
-
-def failure_report() -> Report:
-    """FAIL with the exception being handled, its last lines of traceback included."""
-    lines = traceback.format_exc().strip().splitlines()
-    where = [line.strip() for line in lines if line.startswith("  File ")][-1:]
-    mend = [said] if (said := gpu_memory.mend(sys.exception())) else []
-    return Report(state="FAIL", cause=" | ".join([lines[-1], *where, *mend]))

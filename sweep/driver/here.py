@@ -14,7 +14,7 @@ from sweep.terminal.lines import Progress
 from trainables.running.pipeline import Pipeline
 from trainables.running.procedures import pipeline_of
 from trainables.store import StoreUnusable
-from trainables.trial import failure_report
+from trainables.training.failure import failure_report
 
 
 def here(tasks: Tasks) -> dict[str, Any]:

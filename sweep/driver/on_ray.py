@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import site
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +19,7 @@ from sweep.plan.place import temporary_folder
 from sweep.procedures import Task, Tasks
 from sweep.terminal.lines import Progress
 from trainables.members import MemberError, in_use
+from trainables.running.imports import uncollected_imports
 from trainables.store import CorruptArtifact, StoreUnusable
 
 _KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
@@ -93,11 +96,13 @@ class OnRay:
 
     def drive(self, jobs: Jobs, take: Callable[[Ended], None]) -> None:
         """Have Ray Tune do every job; `take` hears of each that ended."""
-        from ray import tune
+        with uncollected_imports():
+            from ray import tune
 
-        from sweep.driver.tune import AgendaScheduler, AgendaSearcher, LostTrials, ToldAfterwards, ToldOnce
-        from trainables.trial import Trial
+            from sweep.driver.tune import AgendaScheduler, AgendaSearcher, LostTrials, ToldAfterwards, ToldOnce
+            from trainables.trial import Trial
 
+            _import_loggers_without_their_libraries()
         place, progress = self.place, self.progress
         ended: list[Ended] = []
         searcher = AgendaSearcher(jobs, ended.append, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
@@ -167,6 +172,20 @@ def _set_environment(place: Place) -> None:
         settings["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+
+
+def _import_loggers_without_their_libraries() -> None:
+    """Tune's own logger for W&B, as if W&B were not installed: its `fit` imports all its loggers, only to count those in use.
+
+    W&B's library is 4 core-seconds of imports; ours (`sweep.views.loggers`) imports it where somebody asks for it.
+    """
+    if "wandb" in sys.modules:
+        return
+    sys.modules["wandb"] = None  # type: ignore[assignment]  # by which an import of it fails
+    try:
+        importlib.import_module("ray.air.integrations.wandb")
+    finally:
+        del sys.modules["wandb"]
 
 
 def _start(place: Place, run_dir: Path, verbose: bool) -> None:

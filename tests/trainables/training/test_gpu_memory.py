@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trainables.training.failure import failure_report
 from trainables.training.gpu_memory import CONTEXT_BYTES, allowed, keep_to
-from trainables.trial import failure_report
 
 A10G = 24 * 2**30
 
