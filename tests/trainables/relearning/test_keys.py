@@ -61,6 +61,7 @@ AROUND = (
     "trainables.denoisers.assembled",
     "trainables.relearning.shared_products",
     "trainables.training.gpu_memory",
+    "trainables.training.failure",
     "trainables.denoisers.sizes",
     "trainables.denoisers.pipelines",
     "trainables.members",
