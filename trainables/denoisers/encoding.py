@@ -15,9 +15,11 @@ import torch
 from trainables.denoisers.prompts import Prompts
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and is an extra
+    from typing import TypeAlias
+
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-    Encoder = CLIPTextModel | CLIPTextModelWithProjection
+    Encoder: TypeAlias = CLIPTextModel | CLIPTextModelWithProjection
 
 _BATCH = 16  # texts a pass
 
