@@ -17,7 +17,7 @@ from sweep import records
 from sweep.driver.agenda import Agenda
 from sweep.plan.plan import Plan
 from sweep.records.folder import write_json
-from sweep.relearning import prepare
+from sweep.relearning.experiments import experiment_of
 from trainables.relearning.trial import Pipeline
 
 LINE = 0.9
@@ -34,9 +34,7 @@ def main(run: Path, trials: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plan = plan.but(run_dir=folder, sampler="qmc", trials=trials, baseline_trials=0)
         write_json(Path(folder) / "plan.json", {})
-        agenda = Agenda(
-            plan, space.bounded(prepared), prepare.experiment_of(plan.setup, plan.artifacts, plan.place), prepared
-        )
+        agenda = Agenda(plan, space.bounded(prepared), experiment_of(plan.setup, plan.artifacts, plan.place), prepared)
         found, bench = [], None
         while len(found) < trials and (job := agenda.next_job()):
             pipeline = Pipeline(job.spec, bench)

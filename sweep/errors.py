@@ -221,3 +221,12 @@ def near(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     return f"{guess}known: {', '.join(known) or 'none'}"
+
+
+@contextlib.contextmanager
+def mistake_in(where: str) -> Iterator[None]:
+    """What a settings class refuses is the user's mistake: one line that says where."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{where}: {error}") from error

@@ -140,7 +140,7 @@ def _check(args: argparse.Namespace, folder: Path) -> None:
 
 def _experiment(args: argparse.Namespace, setup: Setup) -> Experiment:
     """What is trained, as a sweep of the same data trains it."""
-    from sweep.relearning.prepare import experiment_of
+    from sweep.relearning.experiments import experiment_of
     from trainables.denoisers.sizes import TEXT_SIZES
     from trainables.denoisers.text_to_image import TextToImage
     from trainables.relearning.whole_pipeline import steps_in

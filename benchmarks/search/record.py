@@ -38,9 +38,10 @@ from sweep.procedures import Execute, Task
 from sweep.records import COMPLETE, FAIL, RUNNING, Writer
 from sweep.records.folder import write_json
 from sweep.records.names import trial_name
-from sweep.relearning import prepare
 from sweep.relearning.attacks import attack_plan
 from sweep.relearning.columns import columns
+from sweep.relearning.experiments import experiment_of
+from sweep.relearning.prepare import prepare_all
 from sweep.relearning.setup import Setup
 from sweep.space import Arm, Choice, Float, Int, Parameter, SearchSpace, Settings
 from sweep.space.question import excesses
@@ -360,10 +361,10 @@ def main(argv: list[str] | None = None) -> int:
         create_run_dir(plan)
         if args.taken:
             take_up(args.taken, run_dir, space)
-    experiment = prepare.experiment_of(plan.setup, plan.artifacts, plan.place)
+    experiment = experiment_of(plan.setup, plan.artifacts, plan.place)
 
     def open_(execute: Execute) -> tuple[Recording, list[View]]:
-        prepared = prepare.prepare_all(plan, space, experiment, execute, progress.line)
+        prepared = prepare_all(plan, space, experiment, execute, progress.line)
         if args.taken:
             same_question(args.taken, prepared)
         base, samples = (

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from sweep.errors import UsageError
+from sweep.errors import UsageError, mistake_in
 from sweep.federated.columns import BLIND_FD, BLIND_PARTY_FD, SHUFFLED_FD, WANTED_EPSILON
 from sweep.federated.question import CERTIFIED, mechanism_of, wanted_epsilon
 from sweep.federated.setup import Setup
@@ -148,12 +147,3 @@ def _rows_and_judges(made: Mapping[str, Artifact]) -> dict[str, Any]:
         facts["judge_accuracy"] = made[JUDGE].facts["accuracy"]
         facts["party_accuracies"] = made[PARTIES].facts["accuracies"]
     return facts
-
-
-@contextmanager
-def mistake_in(where: str) -> Iterator[None]:
-    """A ValueError within is the user's mistake at this place."""
-    try:
-        yield
-    except ValueError as error:
-        raise UsageError(f"{where}: {error}") from error

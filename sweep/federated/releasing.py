@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from sweep import records
-from sweep.errors import UsageError, called
+from sweep.errors import UsageError, called, mistake_in
 from sweep.federated.card import Cost, release_card, rounded_up
 from sweep.federated.exporting import artifact_of, key_of, spent_together
-from sweep.federated.preparation import Preparation, mistake_in
+from sweep.federated.preparation import Preparation
 from sweep.federated.question import CERTIFIED
 from sweep.federated.setup import Setup
 from sweep.plan import data_files, flags

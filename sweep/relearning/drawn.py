@@ -15,7 +15,7 @@ from PIL import Image
 
 from sweep.plan.place import Place
 from sweep.records.whole import replacing
-from sweep.relearning.prepare import experiment_of
+from sweep.relearning.experiments import experiment_of
 from sweep.relearning.setup import Setup
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.origins import LATENTS, parts_of

@@ -12,8 +12,8 @@ from sweep.plan.members import FOLDER
 from sweep.plan.plan import Plan
 from sweep.procedures import Row
 from sweep.reading.sweep import read_sweep
+from sweep.relearning.experiments import experiment_of
 from sweep.relearning.model_card import measured, metadata
-from sweep.relearning.prepare import experiment_of
 from sweep.relearning.setup import Setup
 from trainables.data import DATASETS
 from trainables.relearning.export import save_pipeline

@@ -9,7 +9,9 @@ from typing import Any
 
 from sweep.plan.plan import Plan
 from sweep.procedures import Execute, Row, Tell
-from sweep.relearning.prepare import check_members, code_differs, experiment_of, prepare_all, resolved
+from sweep.relearning.experiments import experiment_of, resolved
+from sweep.relearning.member_checks import check_members
+from sweep.relearning.prepare import code_differs, prepare_all
 from sweep.relearning.setup import Setup
 from sweep.relearning.specs import Specs
 from sweep.relearning.watch import progress

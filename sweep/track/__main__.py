@@ -221,7 +221,7 @@ def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> Tra
     """The track checked by its methods and data, in the folder that it got; a resumed one has its own."""
     progress.line("loading torch and Ray")
     from sweep.driver.store_place import record_store
-    from sweep.relearning.prepare import experiment_of, resolved
+    from sweep.relearning.experiments import experiment_of, resolved
     from sweep.track.run import check_members
 
     with progress.while_busy(lambda: progress.line("checking methods and data")):

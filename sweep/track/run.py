@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sweep.driver.sweep import Shared, drive
-from sweep.errors import UsageError
+from sweep.errors import UsageError, mistake_in
 from sweep.jobs import Ended, View
 from sweep.procedures import Execute, Task, Tasks, Tell
 from sweep.procedures.making import make_all
 from sweep.records import FAIL, read_json
 from sweep.records.folder import write_json
-from sweep.relearning import prepare as preparing
 from sweep.relearning.attacks import attack_plan
+from sweep.relearning.experiments import experiment_of, pipeline
+from sweep.relearning.member_checks import check_attack, check_judge
 from sweep.relearning.prepare import of_facets
 from sweep.relearning.watch import progress as progress_of
 from sweep.terminal.lines import Progress
@@ -98,17 +99,17 @@ def run(plan: TrackPlan, progress: Progress) -> None:
 def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
     """One experiment for each thing to forget, by its text."""
     artifacts, place = plan.run.artifacts, plan.place
-    return {forget: preparing.experiment_of(plan.setup_of(forget), artifacts, place) for forget in plan.forgets}
+    return {forget: experiment_of(plan.setup_of(forget), artifacts, place) for forget in plan.forgets}
 
 
 def check_members(plan: TrackPlan) -> None:
     """UsageError where an entry's method or an attack refuses its settings, or a method cannot forget what it is to."""
     experiments = experiments_of(plan).values()
     for experiment in experiments:
-        with preparing.mistake_in(f"--judge {experiment.judge}"):
-            preparing.check_judge(experiment.judge, experiment.dataset, experiment.forgetting)
+        with mistake_in(f"--judge {experiment.judge}"):
+            check_judge(experiment.judge, experiment.dataset, experiment.forgetting)
     for entry in plan.entries:
-        with preparing.mistake_in(f"--model {entry.model}" if entry.model else f"--methods {entry.name}"):
+        with mistake_in(f"--model {entry.model}" if entry.model else f"--methods {entry.name}"):
             if entry.model:
                 check_beside_base(next(iter(experiments)), _own_model(plan, entry, next(iter(experiments))))
                 continue
@@ -118,12 +119,12 @@ def check_members(plan: TrackPlan) -> None:
     for experiment in experiments:
         bench = products.Workbench(experiment)
         for attack in plan.suite:
-            preparing.check_attack(bench, attack, f"attack {attack.name!r}, forget {experiment.forget}")
+            check_attack(bench, attack, f"attack {attack.name!r}, forget {experiment.forget}")
 
 
 def _own_model(plan: TrackPlan, entry: Entry, experiment: Experiment) -> Pretrained:
     """The pipeline of an entry; UsageError where its files have changed since the track was planned."""
-    pretrained = preparing.pipeline("--model", entry.model, "", plan.run.setup, experiment)
+    pretrained = pipeline("--model", entry.model, "", plan.run.setup, experiment)
     if pretrained.digest != entry.digest:
         raise UsageError(f"--model {entry.model}: its files have changed since this track began; start a new one")
     return pretrained

@@ -19,6 +19,8 @@ QUICK = ROOT / "tests" / "questions" / "quick.py"
 _HERE = Path(__file__).parent
 _MODULES = (
     "sweep.launch",
+    "sweep.relearning.experiments",
+    "sweep.relearning.member_checks",
     "sweep.relearning.prepare",
     "sweep.driver.sweep",
     "sweep.driver.on_ray",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search_spaces.dimra_strength import SPACE
 from sweep.plan.plan import Plan
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import AUXILIARY, HOLD_FORGOTTEN
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search_spaces.dimum_robustness import FINE_TUNING, SPACE
 from sweep.plan.plan import Plan
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from sweep.space import Choice
 from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.unlearning._replacement import REPLACEMENTS

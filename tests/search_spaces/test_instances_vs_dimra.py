@@ -6,7 +6,7 @@ from start_points import begins_with_defaults
 
 from search_spaces.instances_vs_dimra import OF_CONDITIONS, SPACE
 from sweep.plan.plan import Plan
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from trainables import unlearning
 from trainables.forgetting import INSTANCES
 

@@ -7,7 +7,7 @@ from start_points import begins_with_defaults
 from search_spaces.meta_unlearning import METHODS, OF_META, SPACE
 from sweep.plan.checks import validate
 from sweep.plan.plan import Plan
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from trainables.auxiliary import HOLD_FORGOTTEN
 
 PLAN = Plan.of(space=SPACE.name, run_dir="r", artifacts="a", trials=SPACE.trials, baseline_trials=SPACE.trials)

@@ -8,7 +8,7 @@ from start_points import begins_with_defaults
 from search_spaces.methods_vs_dimra import METHODS, SPACE
 from sweep.errors import UsageError
 from sweep.plan.plan import Plan
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from sweep.space import Choice
 from trainables import unlearning
 from trainables.forgetting import CONDITIONS

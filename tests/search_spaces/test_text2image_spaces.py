@@ -9,7 +9,7 @@ import pytest
 from search_spaces import closed_form_text2image, concept_resurgence, dimum_text2image, meta_unlearning_text2image
 from search_spaces.dimum_text2image import CARD, SMALL, Scale
 from sweep.plan.plan import Plan
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from sweep.relearning.setup import Setup
 from sweep.relearning.targets import aimed
 from sweep.space import Choice, SearchSpace, find

@@ -20,7 +20,7 @@ import text_recipe
 from diffusers import StableDiffusionPipeline
 
 from sweep import records
-from sweep.relearning import prepare
+from sweep.relearning import experiments
 from sweep.track import __main__ as track
 from trainables import data
 
@@ -39,7 +39,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     said = {"folder": str(folder)}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
+        patch.setattr(experiments, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
         for line in LINES:
             said[line] = typed(line, folder)
     return said
@@ -120,7 +120,7 @@ def test_the_export_is_a_pipeline_whose_card_speaks_of_prompts(outputs: dict[str
 @pytest.mark.slow
 def test_a_track_of_the_same_prompts_tells_them_too(outputs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(outputs["folder"])
-    monkeypatch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
+    monkeypatch.setattr(experiments, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
     small = "--seeds 1 --steps 1 --sampling-steps 4 --samples-forgotten 8 --samples-per-retained 1"
     about = "--methods uce --attacks dimra-retain-1e-3 --base sd14 --data prompts --data-folder objects --run-dir track"
     assert track.main([*about.split(), *small.split(), *HERE]) == 0

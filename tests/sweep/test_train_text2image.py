@@ -14,7 +14,7 @@ from diffusers import StableDiffusionPipeline
 from sweep import train_text2image
 from sweep.driver.here import here
 from sweep.plan.place import Place
-from sweep.relearning import prepare
+from sweep.relearning import experiments
 from sweep.relearning.setup import Setup
 from trainables.denoisers.sizes import TEXT_SIZES
 from trainables.relearning.products import model_key
@@ -25,7 +25,7 @@ from trainables.store import Store
 def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A recipe of two steps, and tasks done here: what processes are for has a test of its own."""
     monkeypatch.setitem(TEXT_SIZES, "text", text_recipe.TINY)
-    monkeypatch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
+    monkeypatch.setattr(experiments, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
     monkeypatch.setattr("sweep.driver.processes.side_by_side", lambda workers, tell: here)
     monkeypatch.chdir(tmp_path)
 
@@ -50,7 +50,7 @@ def test_it_trains_judges_and_saves_and_a_sweep_finds_what_it_made(
     assert train_text2image.main(["again", "--without", "concept:three"]) == 0
     assert "all is there" in capsys.readouterr().out
     setup = Setup.asked({"data": "digits_styled", "forget": "concept:three"})
-    swept = prepare.experiment_of(setup, os.path.abspath("runs/artifacts"), Place())
+    swept = experiments.experiment_of(setup, os.path.abspath("runs/artifacts"), Place())
     assert Store(swept.store).find(model_key(swept, "retrain")) and not Store(swept.store).find(
         model_key(swept, "base")
     )

@@ -24,7 +24,7 @@ from sweep.plan.plan import Plan
 from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
 from sweep.records.folder import write_json
-from sweep.relearning.prepare import experiment_of
+from sweep.relearning.experiments import experiment_of
 from sweep.search.confirm import name_trials
 from trainables.store import StoreUnusable
 

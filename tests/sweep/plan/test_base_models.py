@@ -19,7 +19,8 @@ from sweep.plan.folders import create_run_dir
 from sweep.plan.plan import Plan
 from sweep.plan.words import describe
 from sweep.records.folder import write_json
-from sweep.relearning.prepare import _budget, experiment_of, resolved
+from sweep.relearning.experiments import experiment_of, resolved
+from sweep.relearning.fid_budget import fid_budget
 from sweep.relearning.specs import Specs
 from trainables.data import DATASETS
 from trainables.denoisers.models import build
@@ -115,7 +116,7 @@ def test_without_a_control_the_base_model_alone_is_attacked(tmp_path: Path) -> N
 
 
 def test_without_a_control_the_noise_of_fid_delta_is_taken_from_the_base_model() -> None:
-    found = _budget("auto", [10.0, 12.0], None)
+    found = fid_budget("auto", [10.0, 12.0], None)
     assert found["fid_delta_sd"] == pytest.approx(2.0) and found["fid_delta_retrain"] is None
     assert found["fid_budget"] == pytest.approx(4.0) and "no θ*" in found["fid_budget_rule"]
 

@@ -17,7 +17,7 @@ from sweep.errors import UsageError
 from sweep.plan.asked import plan_of
 from sweep.plan.checks import validate
 from sweep.plan.folders import create_run_dir
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from sweep.terminal import lines
 from sweep.track import __main__ as track
 

@@ -11,7 +11,7 @@ from sweep.errors import UsageError
 from sweep.launch import parser
 from sweep.plan.asked import plan_of
 from sweep.plan.checks import validate
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from sweep.space.find import members
 
 TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")

@@ -14,7 +14,7 @@ import text_folders
 from sweep.errors import UsageError
 from sweep.plan.plan import Plan
 from sweep.plan.words import describe
-from sweep.relearning.prepare import experiment_of
+from sweep.relearning.experiments import experiment_of
 
 TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")
 

@@ -10,7 +10,7 @@ import pytest
 from search_spaces.dimum_robustness import SPACE
 from sweep.errors import UsageError
 from sweep.plan.plan import Plan
-from sweep.relearning.prepare import check_members
+from sweep.relearning.member_checks import check_members
 from sweep.space import Arm, Attack, Choice, Float, Settings
 
 

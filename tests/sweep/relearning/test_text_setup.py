@@ -13,7 +13,7 @@ from sweep.errors import UsageError
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan
 from sweep.relearning.cost import estimate
-from sweep.relearning.prepare import experiment_of
+from sweep.relearning.experiments import experiment_of
 from sweep.relearning.setup import RETAINED_OF_PROMPTS, Setup
 from trainables.denoisers.text_to_image import ClipRecipe, TextToImage
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from sweep import launch, records
 from sweep.plan.place import Place
-from sweep.relearning import prepare
-from sweep.relearning.prepare import experiment_of
+from sweep.relearning import experiments
+from sweep.relearning.experiments import experiment_of
 from sweep.relearning.setup import Setup
 from sweep.relearning.unseen import experiment_of_unseen, products_beside, unseen_text
 from trainables.data import dataset
@@ -85,7 +85,7 @@ def test_a_sweep_teaches_it_to_the_base_model_and_shows_it_by_its_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(prepare, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
+    monkeypatch.setattr(experiments, "classifier_recipe", lambda *_, **__: text_recipe.JUDGE)
     words = (
         "--space closed_form_text2image --preset smoke --fix method=uce --trials 1 --in-process --base sd --run-dir run"
     )

@@ -15,7 +15,7 @@ from judge_folders import SIDE, write_classifier, write_clip
 from sweep import launch
 from sweep.errors import UsageError
 from sweep.plan.asked import plan_of
-from sweep.relearning.prepare import experiment_of, resolved
+from sweep.relearning.experiments import experiment_of, resolved
 from trainables.data import NOTHING, Dataset, Facet, dataset
 from trainables.judges import check_trained, digest_of, judge_of, reader_of
 from trainables.judges.image_classifier import ImageClassifier

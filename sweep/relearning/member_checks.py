@@ -1,0 +1,118 @@
+"""Whether a plan's methods, attacks, judge and feature network take what the plan gives them, before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sweep.errors import UsageError, mistake_in
+from sweep.plan.plan import Plan
+from sweep.relearning.attacks import attack_plan
+from sweep.relearning.experiments import experiment_of
+from sweep.relearning.setup import Setup
+from sweep.space import Arm, Attack, Choice, SearchSpace
+from trainables.attacks import ATTACKS
+from trainables.auxiliary import HOLD_FORGOTTEN
+from trainables.data import Dataset
+from trainables.features.efficientnet import read_weights, weights_file
+from trainables.features.inception import PINNED_SHA256, checked_weights
+from trainables.forgetting import Forget, parse_forget
+from trainables.judges import check_trained, judge_of, reader_of
+from trainables.relearning import products
+from trainables.relearning.stages.trajectory import check_images
+from trainables.unlearning import METHODS, MethodSettings
+
+
+def check_members(plan: Plan[Setup], space: SearchSpace) -> None:
+    """UsageError where a method or an attack does not have a setting that the space gives it, or refuses a value."""
+    setup = plan.setup
+    if setup.fid_features == "inception":
+        with mistake_in("--inception-weights"):
+            checked_weights(setup.inception_weights, setup.inception_sha256 or PINNED_SHA256)
+    if setup.fid_features == "efficientnet":
+        with mistake_in("--fid-features efficientnet"):
+            read_weights(weights_file())
+    data = setup.dataset()
+    with mistake_in(f"--data {setup.data}"):
+        train = data.load(setup.data_fingerprint).train
+    forgetting = parse_forget(setup.forget, data)
+    with mistake_in("--forget"):
+        forget_set, retain_set = forgetting.split(train)
+    for images, which in ((forget_set, "forgotten"), (retain_set, "retained")):
+        if data.prompts and not len(images):  # features, audits and attack sets are made of both
+            raise UsageError(
+                f"--data {setup.data}: no image in train/ has a {which} prompt, and {forgetting.text} is judged, audited and "
+                "attacked by such; add some to train/metadata.csv"
+            )
+    with mistake_in(f"--judge {setup.judge}" if setup.judge else f"--data {setup.data}"):
+        check_judge(setup.judge, data, forgetting)
+    _check_forgets(setup, space, forgetting)
+    for arm in space.arms:
+        _check_arm(arm, forgetting, f"space {space.name!r}, arm {arm.name!r}")
+    bench = products.Workbench(experiment_of(setup, plan.artifacts, plan.place))
+    for attack in (*space.search_attacks, *space.confirm_attacks):
+        check_attack(bench, attack, f"space {space.name!r}, attack {attack.name!r}")
+
+
+def check_judge(judge: str, data: Dataset, forgetting: Forget) -> None:
+    """ValueError where a judge cannot tell this kind of forgetting, or not the labels that it is about."""
+    judge_of(forgetting.kind, judge)
+    if reader_of(judge, data, forgetting.facet) is None:
+        check_trained(data, forgetting.facet)
+
+
+def check_attack(bench: products.Workbench, attack: Attack, where: str) -> None:
+    """UsageError where an attack refuses its settings, its sets are too small, or it counts and holds what was forgotten."""
+    with mistake_in(where):
+        auxiliaries = ATTACKS[attack.method].configure(attack.settings).auxiliaries
+    for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
+        if attack.counts:
+            raise UsageError(f"{where}: {auxiliary} holds the forgotten condition; declare it with counts=False")
+    with mistake_in(where):
+        check_images(bench, attack_plan(attack))
+
+
+def _check_arm(arm: Arm, forgetting: Forget, where: str) -> None:
+    """UsageError where the arm's method, or the attack that it searches, refuses an end of a range or a start point."""
+    method = METHODS[arm.method]
+
+    def configured(values: Mapping[str, Any]) -> MethodSettings:
+        settings = method.configure(values)
+        method.check_forgets(forgetting, settings)
+        return settings
+
+    with mistake_in(f"{where}, held"):
+        configured(arm.held)
+    configure: Callable[[Mapping[str, Any]], Any] = ATTACKS[arm.attack].configure if arm.attack else configured
+    for parameter in arm.walk():
+        values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
+        for value in values:
+            with mistake_in(f"{where}, {parameter.name}={value}"):
+                auxiliaries = getattr(configure({parameter.name: value}), "auxiliaries", ())
+            for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
+                raise UsageError(
+                    f"{where}, {parameter.name}={value}: {auxiliary} holds what was forgotten; leave it out"
+                )
+    for i, point in enumerate(arm.start_points):
+        with mistake_in(f"{where}, start point {i}"):
+            configure(point)
+
+
+def _check_forgets(setup: Setup, space: SearchSpace, forgetting: Forget) -> None:
+    """UsageError naming the arms whose method cannot forget this kind of thing, the first one's reason, and those whose can."""
+    able: list[str] = []
+    unable: list[str] = []
+    reason = ""
+    for arm in space.arms:
+        with mistake_in(f"space {space.name!r}, arm {arm.name!r}"):
+            method = METHODS[arm.method]
+        try:
+            method.check_forgets(forgetting)
+            able.append(arm.name)
+        except ValueError as error:
+            unable.append(arm.name)
+            reason = reason or str(error)
+    if unable:
+        some = f"--fix method={','.join(able)} keeps those that can" if able else "none of its arms can"
+        arms = ", ".join(unable)
+        raise UsageError(f"--forget {setup.forget}: space {space.name!r}: {arms} cannot forget it; {some} ({reason})")
