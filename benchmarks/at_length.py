@@ -1,0 +1,183 @@
+"""The questions at full length, one sweep after the other: ``python -m benchmarks.at_length``.
+
+Each is the command that its row of ``--list`` says, run as anybody would type it. One that was stopped goes on by itself; one that
+has ended is kept in ``benchmarks/at_length/NAME`` and not run again: its tables, its plan and what was prepared, which every
+reader of runs takes (``python -m sweep.pareto benchmarks/at_length/NAME``), and its front in words. ``--tables`` prints what the
+kept ones say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep import records
+from sweep.errors import UsageError, command
+from sweep.reading.arm_against_arm import Standing, standings
+from sweep.reading.sweep import Sweep, read_sweep
+from sweep.reading.words import cell, interval, settings
+from sweep.records import read_json
+from sweep.records.folder import write_json
+
+KEPT = Path(__file__).parent / "at_length"
+RUNS = Path("runs") / "at_length"
+ARTIFACTS = Path("runs") / "artifacts"
+FILES = ("plan.json", "prepared.json", records.SEARCH, records.CONFIRMATION, "status.json")
+# Beside what a question is about: what is left after the strongest attack that counts, and what the attack does to the rest.
+AFTER = ("unlearning_accuracy", "attacked_relearning_accuracy", "attacked_retain_accuracy", "attacked_fid_delta")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A sweep to be recorded: what it is called, and the flags that make it another than its space's default."""
+
+    name: str
+    space: str
+    flags: tuple[str, ...] = ()
+
+    def begin(self) -> list[str]:
+        """The command that begins it."""
+        return [
+            *("--space", self.space, *self.flags),
+            *("--run-dir", str(RUNS / self.name), "--artifacts", str(ARTIFACTS)),
+        ]
+
+
+RECORDINGS = (
+    Recording("vflgan_privacy-digits", "vflgan_privacy"),
+    Recording("vflgan_quality-digits", "vflgan_quality"),
+    Recording("instances_vs_dimra-digits", "instances_vs_dimra"),
+    *(Recording(f"dimra_strength-digits-{digit}", "dimra_strength", ("--forget", digit)) for digit in "38"),
+    *(Recording(f"methods_vs_dimra-digits-{digit}", "methods_vs_dimra", ("--forget", digit)) for digit in "837"),
+    *(Recording(f"meta_unlearning-digits-{digit}", "meta_unlearning", ("--forget", digit)) for digit in "38"),
+    *(Recording(f"dimum_robustness-digits-{digit}", "dimum_robustness", ("--forget", digit)) for digit in "837"),
+)
+
+
+def run(recording: Recording) -> Path:
+    """Run the sweep to its end, from where it was stopped; UsageError where it failed."""
+    folder = RUNS / recording.name
+    begun = (folder / "plan.json").exists()
+    if not (begun and read_json(folder / "status.json")["state"] == "finished"):
+        flags = ["--resume", str(folder)] if begun else recording.begin()
+        done = subprocess.run([sys.executable, "-m", "sweep.launch", *flags])
+        if done.returncode:
+            raise UsageError(
+                f"{recording.name}: the sweep ended with exit code {done.returncode}; run it again to go on"
+            )
+    return folder
+
+
+def keep(recording: Recording, run_dir: Path, kept: Path) -> None:
+    """Copy what readers of the run need into ``kept/NAME``, whole or not at all, without the paths of where it was made."""
+    whole, part = kept / recording.name, kept / f".{recording.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(run_dir / "records", part / "records")
+    for name in FILES:
+        if (run_dir / name).exists():
+            shutil.copy(run_dir / name, part)
+    plan = read_json(part / "plan.json")
+    for holder in (plan, plan["plan"]):
+        places = {"run_dir": str(RUNS / recording.name), "artifacts": str(ARTIFACTS)}
+        holder |= {name: place for name, place in places.items() if name in holder}
+    write_json(part / "plan.json", plan)
+    made_by = {"flags": recording.begin(), "commit": commit(), "core_s": round(core_s(read_sweep(run_dir)))}
+    (part / "recording.json").write_text(json.dumps(made_by, indent=1) + "\n")
+    shown = [sys.executable, "-m", "sweep.pareto", str(run_dir), "--format", "markdown"]
+    front = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+    (part / "front.md").write_text(front.replace(str(Path.cwd()) + os.sep, ""))
+    part.rename(whole)
+
+
+def commit() -> str:
+    """The last commit that changed what a sweep does, with a + where files of that have been changed since."""
+
+    def said(*words: str) -> str:
+        git = ["git", *words, "--", "trainables", "sweep", "search_spaces"]
+        return subprocess.run(git, cwd=KEPT.parents[1], capture_output=True, text=True, check=True).stdout.strip()
+
+    return said("log", "-1", "--abbrev=7", "--format=%h") + ("+" if said("status", "--porcelain") else "")
+
+
+def core_s(sweep: Sweep) -> float:
+    """Core-seconds of every stage that the run made, not of those that it found in the store."""
+    return sum(stage["core_s"] or 0.0 for stage in sweep.stages if not stage["found"])
+
+
+def tables(kept: Path) -> Iterator[str]:
+    """Of each kept sweep: what it asked, what it cost, and every arm's best member, the best arms first."""
+    for recording in RECORDINGS:
+        folder = kept / recording.name
+        if folder.is_dir():
+            yield from table(recording, read_sweep(folder), read_json(folder / "recording.json"))
+
+
+def table(recording: Recording, sweep: Sweep, made_by: dict[str, Any]) -> Iterator[str]:
+    """One sweep's."""
+    flags = " ".join(["--space", recording.space, *recording.flags])
+    bounds = ", ".join(f"{name} {value:.2f}" for name, value in sweep.bounds.items())
+    seeds = len(sweep.seeds_run())
+    yield f"## {recording.name}\n"
+    yield (
+        f"`python -m sweep.launch {flags}`; {len(sweep.members)} trials, confirmed on up to {seeds} fresh seeds; "
+        f"{made_by['core_s'] / 3600:.2f} core-hours of stages; code {made_by['commit']}"
+        + (f"; {bounds}" if bounds else "")
+        + ".\n"
+    )
+    metrics = [metric for metric in dict.fromkeys([*(o.metric for o in sweep.objectives), *AFTER]) if sweep.has(metric)]
+    yield "| arm | best member | " + " | ".join(metrics) + " | feasible trials | settings |"
+    yield "|---" * (len(metrics) + 4) + "|"
+    for standing in standings(sweep):
+        yield "| " + " | ".join(row(sweep, standing, metrics)) + " |"
+    for name, control in sweep.controls.items():
+        figures = [interval(control.at(metric)) for metric in metrics]
+        yield "| " + " | ".join(["control", name, *figures, "", ""]) + " |"
+    yield ""
+
+
+def row(sweep: Sweep, standing: Standing, metrics: Sequence[str]) -> list[str]:
+    """An arm's cells."""
+    arm, best = sweep.arms[standing.arm], standing.member
+    feasible = f"{sum(bool(member.feasible) for member in arm.members)} of {len(arm.members)}"
+    if best is None:
+        return [standing.arm, cell(standing.reason or "none was scored"), *([""] * len(metrics)), feasible, ""]
+    named = (
+        best.trial_id + ("" if best.confirmed else ", not confirmed") + ("" if best.feasible else ", breaks a bound")
+    )
+    figures = [interval(best.at(metric)) for metric in metrics]
+    return [standing.arm, named, *figures, feasible, cell(settings(best))]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split(":")[0] + ".")
+    names = [recording.name for recording in RECORDINGS]
+    parser.add_argument(
+        "--only", nargs="+", default=names, choices=names, metavar="NAME", help="these alone; see --list"
+    )
+    parser.add_argument("--kept", type=Path, default=KEPT, help="where they are kept (default: benchmarks/at_length)")
+    parser.add_argument("--list", action="store_true", help="print their names, commands and which are kept, and exit")
+    parser.add_argument("--tables", action="store_true", help="print what the kept ones say, and exit")
+    args = parser.parse_args()
+    if args.tables:
+        print("\n".join(tables(args.kept)), flush=True)
+        return 0
+    for recording in RECORDINGS:
+        done = (args.kept / recording.name).is_dir()
+        if args.list:
+            print(f"{'kept' if done else '    '}  {recording.name:<28} {' '.join(recording.begin())}")
+        elif recording.name in args.only and not done:
+            keep(recording, run(recording), args.kept)
+            print(f"kept {args.kept / recording.name}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(main)())

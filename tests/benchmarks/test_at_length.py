@@ -1,0 +1,87 @@
+"""Kept sweeps are read as any run is, name no folder of where they were made, and are never half there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks is no installed package
+sys.path.insert(0, str(Path(__file__).parents[1] / "sweep"))
+import recorded_run
+
+from benchmarks import at_length
+from benchmarks.at_length import Recording, keep, tables
+from sweep.errors import UsageError
+from sweep.reading.sweep import read_sweep
+from sweep.records import TABLES, read_json, rows
+from sweep.records.folder import write_json
+
+ROOT = Path(__file__).parents[2]
+RECORDING = Recording("recorded", "dimum_robustness", ("--forget", "3"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run recorded by hand, with the folders that a plan names."""
+    folder = recorded_run.write_run(tmp_path / "made" / "run", artifacts=False)
+    named = {"run_dir": str(folder), "artifacts": str(tmp_path / "made" / "artifacts")}
+    write_json(folder / "plan.json", read_json(folder / "plan.json") | {"plan": named})
+    return folder
+
+
+def test_a_kept_sweep_has_the_tables_and_the_answer_of_its_run_and_none_of_its_paths(run: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    keep(RECORDING, run, kept)
+    folder = kept / "recorded"
+    for table in TABLES:
+        assert rows(folder, table) == rows(run, table)
+    assert [m.trial_id for m in read_sweep(folder).members] == [m.trial_id for m in read_sweep(run).members]
+    for name in ("plan.json", "prepared.json", "recording.json", "front.md"):
+        assert str(tmp_path) not in (folder / name).read_text(), name
+    made_by = read_json(folder / "recording.json")
+    assert made_by["core_s"] == round(sum(s["core_s"] for s in rows(run, "stages") if not s["found"])) > 0
+    assert made_by["flags"][:4] == ["--space", "dimum_robustness", "--forget", "3"]
+    assert "dimum-0001" in (folder / "front.md").read_text()
+    assert [path.name for path in kept.iterdir()] == ["recorded"]
+
+
+def test_the_table_has_each_arms_best_confirmed_member_and_the_controls(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Recording("not kept", "dimum_robustness")
+    monkeypatch.setattr(at_length, "RECORDINGS", (RECORDING, other))
+    keep(RECORDING, run, tmp_path / "kept")
+    text = "\n".join(tables(tmp_path / "kept"))
+    by_arm = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if line.startswith("| ")}
+    assert "dimum-0001" in by_arm["dimum"] and "0.88 [" in by_arm["dimum"] and "| 4 of 7 |" in by_arm["dimum"]
+    assert "label_swap-0000" in by_arm["label_swap"]  # 0001 is past the budget on fresh seeds
+    assert "control-retrain" in by_arm["control"]
+    assert "fid_budget 4.00" in text and "not kept" not in text
+
+
+def test_a_run_that_could_not_be_read_leaves_nothing_kept(run: Path, tmp_path: Path) -> None:
+    (run / "plan.json").unlink()
+    with pytest.raises(UsageError, match=r"plan\.json"):
+        keep(RECORDING, run, tmp_path / "kept")
+    assert not (tmp_path / "kept" / "recorded").exists()
+
+
+def test_a_sweep_that_fails_ends_the_recording_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with pytest.raises(UsageError, match=r"^missing: the sweep ended with exit code 2"):
+        at_length.run(Recording("missing", "no_such_space"))
+
+
+@pytest.mark.parametrize("recording", at_length.RECORDINGS, ids=lambda recording: recording.name)
+def test_every_command_is_one_that_launch_takes(recording: Recording) -> None:
+    from sweep.launch import parser
+    from sweep.plan.asked import plan_of, procedure_of
+    from sweep.plan.checks import validate
+
+    flags = recording.begin()
+    known = parser(procedure_of(flags))
+    plan = plan_of(known.parse_args(flags), known, lambda *_: None)
+    assert validate(plan).name == recording.space
