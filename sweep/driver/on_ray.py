@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import site
@@ -183,7 +182,7 @@ def _import_loggers_without_their_libraries() -> None:
         return
     sys.modules["wandb"] = None  # type: ignore[assignment]  # by which an import of it fails
     try:
-        importlib.import_module("ray.air.integrations.wandb")
+        import ray.air.integrations.wandb  # noqa: F401
     finally:
         del sys.modules["wandb"]
 
