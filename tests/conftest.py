@@ -1,9 +1,12 @@
-"""One torch thread, as in a trial; a Ray as the tests need it; and what a machine keeps, out of the user's way."""
+"""One torch thread, as in a trial; a Ray as tests need it; what a machine keeps, out of the user's way; one classifier for all."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +23,24 @@ def kept_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWEEP_CACHE", str(tmp_path_factory.mktemp("kept") / "cache"))
         yield
+
+
+@pytest.fixture(scope="session")
+def lend_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Puts the embedded digits' classifier into an artifact store: a quarter of a minute of training, once for all tests."""
+    own = tmp_path_factory.getbasetemp()
+    lent = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "lent"
+
+    def lend(artifacts: Path) -> None:
+        lent.mkdir(exist_ok=True)
+        with (lent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (lent / "artifacts").exists():
+                from trainables.relearning.experiment import Experiment
+                from trainables.relearning.products import make_classifier
+
+                make_classifier(Experiment(store=str(lent / "part")))
+                (lent / "part").rename(lent / "artifacts")
+        shutil.copytree(lent / "artifacts", artifacts, dirs_exist_ok=True)
+
+    return lend

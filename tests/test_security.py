@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 QUICK = str(ROOT / "tests" / "questions" / "quick.py")
 SMALL = ("--trials", "1", "--baseline-trials", "1", "--base-steps", "2", "--samples-forgotten", "2",
          "--samples-per-retained", "2", "--confirm-seeds", "0", "--fid-budget", "100000", "--sampler", "random",
-         "--workers", "1")  # fmt: skip
+         "--workers", "1", "--sampling-steps", "2")  # fmt: skip
 
 # ---------------------------------------------------------------- code that would run what a file brings along
 
@@ -503,8 +503,9 @@ SECRETS = {
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+def swept(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Iterator[Observed]:
     folder = tmp_path_factory.mktemp("swept")
+    lend_classifier(folder / "artifacts")
     temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # a socket's path may have 107 letters
     command = [sys.executable, "-m", "sweep.launch", "--space", QUICK, *SMALL, "--run-dir", str(folder / "run"),
                "--artifacts", str(folder / "artifacts")]  # fmt: skip

@@ -9,6 +9,7 @@ import site
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,13 +61,14 @@ def run(command: Path, place: Path, *arguments: str) -> subprocess.CompletedProc
 
 @pytest.mark.slow
 def test_a_sweep_runs_from_a_wheel_beside_files_of_the_same_names_on_rays_workers_too(
-    command: Path, crowded: Path
+    command: Path, crowded: Path, lend_classifier: Callable[[Path], None]
 ) -> None:
     """It is of the README's question and members, none of which is put into the packages."""
     for text, name in re.findall(r"```python\n(# (\S+\.py):.+?)```", TEXT, re.DOTALL):
         place = crowded / ("mine" if "/" in name else "") / Path(name).name
         place.parent.mkdir(exist_ok=True)
         place.write_text(text)
+    lend_classifier(crowded / "runs" / "artifacts")
     question = ("--space", "my_question.py", "--members", "mine")
     done = run(command, crowded, "launch", *question, *SMALL.split(), "--run-dir", "run")
     assert done.returncode == 0, done.stdout + done.stderr

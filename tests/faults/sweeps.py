@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +45,16 @@ class Strike:
     wrong: list[str] | None = None
 
 
-def undisturbed(folder: Path, settings: tuple[str, ...] = SETTINGS) -> Place:
-    """The sweep that the others are held against, in `folder`; found there if it was run before."""
+def undisturbed(
+    folder: Path, settings: tuple[str, ...] = SETTINGS, lend: Callable[[Path], None] | None = None
+) -> Place:
+    """The sweep that the others are held against, in `folder`; found there if it was run before. `lend` fills its store."""
     place = Place(folder)
     if not (place.run / "report.html").exists():
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "disk").mkdir(parents=True)
+        if lend:
+            lend(folder / "disk" / "artifacts")
         driver = Drivers(place.faults).start([*_new(settings), "--in-process"], folder, folder / "log")
         while driver.exit_code is None:
             time.sleep(0.2)

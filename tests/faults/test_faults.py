@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import accounts
@@ -33,8 +33,8 @@ def kill(victim: str, point: str, after: int, then: str = DIES) -> Fault:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return sweeps.undisturbed(tmp_path_factory.mktemp("undisturbed"), SETTINGS)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Place:
+    return sweeps.undisturbed(tmp_path_factory.mktemp("undisturbed"), SETTINGS, lend_classifier)
 
 
 @pytest.fixture

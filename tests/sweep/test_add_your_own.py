@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,10 @@ FEW = "--samples-forgotten 8 --samples-per-retained 4 --fid-features pixels --ju
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def house(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Path:
     """A copy of the packages with the README's files in their places."""
     place = tmp_path_factory.mktemp("house")
+    lend_classifier(place / "artifacts")
     for package in ("sweep", "trainables", "search_spaces"):
         shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
     blocks = re.findall(r"```python\n(# (\S+\.py):.+?)```", TEXT, re.DOTALL)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 TINY = ROOT / "tests" / "questions" / "tiny.py"
 SMALL = ("--base-steps", "20", "--samples-forgotten", "8", "--samples-per-retained", "4", "--confirm-seeds", "2",
-         "--confirm-members", "1", "--fid-budget", "100000", "--sampler", "random")  # fmt: skip
+         "--confirm-members", "1", "--fid-budget", "100000", "--sampler", "random", "--sampling-steps", "2")  # fmt: skip
 
 
 def command(*args: object) -> list[str]:
@@ -71,9 +71,10 @@ def made_twice(run: Path) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def swept(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> tuple[Path, str]:
     """A sweep run to its end on Ray, and what it printed."""
     folder = tmp_path_factory.mktemp("swept")
+    lend_classifier(folder / "runs" / "artifacts")
     return folder, launch(folder, "--space", TINY, *SMALL, "--trials", 4, "--run-dir", "run")
 
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 QUICK = str(ROOT / "tests" / "questions" / "quick.py")
 SMALL = ("--space", QUICK, "--in-process", "--trials", "4", "--baseline-trials", "1", "--base-steps", "2",
          "--samples-forgotten", "2", "--samples-per-retained", "2", "--confirm-seeds", "1", "--confirm-members", "1",
-         "--confirm-neighbours", "0", "--fid-budget", "100000", "--sampler", "random")  # fmt: skip
+         "--confirm-neighbours", "0", "--fid-budget", "100000", "--sampler", "random", "--sampling-steps", "2")  # fmt: skip
 
 
 def killed(after: int, main: Callable[[list[str]], int], *args: object) -> None:

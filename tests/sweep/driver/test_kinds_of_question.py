@@ -6,6 +6,7 @@ Each is swept for real, then read by every command, and gone on with.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,9 +51,11 @@ BUDGETED = ("two bounds on one metric", "three objectives")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Path:
     """One artifact store for all of them: what they share is made once."""
-    return tmp_path_factory.mktemp("artifacts")
+    folder = tmp_path_factory.mktemp("artifacts")
+    lend_classifier(folder)
+    return folder
 
 
 @pytest.mark.slow

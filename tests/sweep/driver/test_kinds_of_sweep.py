@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from sweep.relearning import targets
 from sweep.space import find
 
 QUESTIONS = Path(__file__).parents[2] / "questions"
-SMALL = "--in-process --trials 1 --baseline-trials 0 --base-steps 10 --samples-forgotten 4 --samples-per-retained 2"
+SMALL = (
+    "--in-process --trials 1 --baseline-trials 0 --base-steps 10 --samples-forgotten 4 --samples-per-retained 2 "
+    "--sampling-steps 2"
+)
 
 
 @pytest.mark.slow
@@ -41,7 +45,10 @@ def test_it_runs_from_end_to_end(
 
 
 @pytest.mark.slow
-def test_a_search_of_the_attack_holds_the_defence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_of_the_attack_holds_the_defence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lend_classifier: Callable[[Path], None]
+) -> None:
+    lend_classifier(tmp_path / "artifacts")
     run, artifacts = tmp_path / "run", ["--artifacts", str(tmp_path / "artifacts")]
     asked = ["--space", str(QUESTIONS / "tiny_attack.py"), "--fid-budget", "1000000", "--confirm-seeds", "1"]
     small = SMALL.replace("--trials 1", "--trials 3").split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,10 @@ def test_without_a_control_the_noise_of_fid_delta_is_taken_from_the_base_model()
 
 
 @pytest.mark.slow
-def test_a_whole_sweep_on_a_pipeline_without_a_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_sweep_on_a_pipeline_without_a_control(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lend_classifier: Callable[[Path], None]
+) -> None:
+    lend_classifier(tmp_path / "store")
     base = save(tmp_path / "base")
     run = tmp_path / "run"
     small = [

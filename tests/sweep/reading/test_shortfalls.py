@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[3]
 TINY = ROOT / "tests" / "questions" / "tiny.py"
 SMALL = ("--base-steps", "2", "--samples-forgotten", "4", "--samples-per-retained", "2", "--confirm-seeds", "2",
          "--confirm-members", "1", "--confirm-neighbours", "0", "--trials", "1", "--baseline-trials", "1",
-         "--fid-budget", "100000", "--sampler", "random", "--in-process")  # fmt: skip
+         "--fid-budget", "100000", "--sampler", "random", "--sampling-steps", "2", "--in-process")  # fmt: skip
 LOST = "WorkerLost: node 10.0.0.7 is gone"
 
 
@@ -144,9 +144,10 @@ def sweep(folder: Path, question: Path, *more: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Path:
     """A sweep run to its end, beside the artifacts that all sweeps here share."""
     folder = tmp_path_factory.mktemp("made")
+    lend_classifier(folder / "artifacts")
     assert sweep(folder, TINY, "--run-dir", str(folder / "run")) == 0
     return folder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +181,12 @@ def test_rows_of_schema_2_are_read_by_what_their_columns_hold(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_the_confirmed_model_is_of_the_settings_that_the_search_scored(tmp_path: Path) -> None:
+def test_the_confirmed_model_is_of_the_settings_that_the_search_scored(
+    tmp_path: Path, lend_classifier: Callable[[Path], None]
+) -> None:
     """Scissorhands with and without its projection, a bool, and two batch sizes: each confirmed as searched, and exported."""
     run, artifacts = tmp_path / "run", tmp_path / "artifacts"
+    lend_classifier(artifacts)
     question = tmp_path / "typed.py"
     question.write_text(QUESTION)
     small = "--in-process --sampler qmc --trials 4 --base-steps 2 --samples-forgotten 4 --samples-per-retained 2 --sampling-steps 2"

@@ -30,7 +30,7 @@ from sweep.track.reading import read_track
 from sweep.track.scoring import Scorer
 from trainables.metrics import aurc
 
-SMALL = "--base-steps 12 --samples-forgotten 8 --samples-per-retained 2 --in-process"
+SMALL = "--base-steps 12 --samples-forgotten 8 --samples-per-retained 2 --sampling-steps 2 --in-process"
 ASKED = "--methods dimum label_swap --attacks dimra-retain-1e-3 malicious-8-3e-4 --forget 3 7 --seeds 2 --steps 3"
 QUICK = "--fix steps=3"
 
@@ -41,8 +41,10 @@ def run_track(folder: Path, artifacts: Path, asked: str = ASKED) -> int:
 
 
 @pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("artifacts")
+def artifacts(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Path:
+    folder = tmp_path_factory.mktemp("artifacts")
+    lend_classifier(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
