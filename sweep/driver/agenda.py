@@ -1,5 +1,8 @@
 """What a sweep does next: the arms' trials side by side, controls where a worker would idle, then the confirm phase. Knows no Ray.
 
+Controls wait for nobody's figures: on the confirm phase's seeds too they run while the search's last trials end. A worker that
+idled there would lose its process, and with it what the next trial finds in memory.
+
 The agenda turns reports of trials into records, and records into what Optuna is told: recorded first, told second. Given
 the records of an earlier driver it goes on where that one was stopped.
 """
@@ -50,6 +53,9 @@ class Agenda:
         self.rule = StopRule(plan.max_hours, plan.max_core_hours, plan.min_gain)
         self._began, self._core_s = time.monotonic(), 0.0
         self._waiting: list[Job] = []
+        self._controls_ahead: list[Job] | None = (
+            None  # on fresh seeds, for the search's last minutes; None: not asked for yet
+        )
         self._asked: Counter[str] = Counter()
         self.resumed = ""
         self.arms: dict[str, ArmSearch] = {}
@@ -73,7 +79,9 @@ class Agenda:
         job = self._ask() if self.phase == "search" else None
         if job is None and self._waiting:  # in the search the controls: no trial is held against them before it ends
             job = self._waiting.pop(0)
-        if job is None and self.phase == "search" and not self.running:
+        if job is None and self.phase == "search" and self._searches():
+            job = self._control_ahead()
+        elif job is None and self.phase == "search":
             self.phase = "confirm"
             self._end_search(self.ended_by or f"trials: all {self.total}")
             self._waiting = self._unfinished(self.confirmation.first_jobs())
@@ -86,6 +94,19 @@ class Agenda:
             if job.phase == "search":
                 self.writer.trial(trial_row(job, self.space, RUNNING, None))
         return job
+
+    def _searches(self) -> bool:
+        """Whether a trial of the search, or a control beside it, is still running."""
+        return any(job.phase == "search" for job in self.running.values())
+
+    def _control_ahead(self) -> Job | None:
+        """A control on a fresh seed, while the search ends; None once each has been begun."""
+        if self._controls_ahead is None:
+            replicates = range(1, self.plan.confirm_seeds + 1)
+            self._controls_ahead = self._unfinished(
+                job for r in replicates for job in self.confirmation.control_jobs(r)
+            )
+        return self._controls_ahead.pop(0) if self._controls_ahead else None
 
     @property
     def finished(self) -> bool:
@@ -295,5 +316,7 @@ class Agenda:
         return replace(job, stages=past)
 
     def _unfinished(self, jobs: Iterable[Job]) -> list[Job]:
-        ended = {name_of(r) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING}
-        return [self._with_past(job) for job in jobs if job.name not in ended]
+        begun = {
+            name_of(r) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING
+        } | self.running.keys()
+        return [self._with_past(job) for job in jobs if job.name not in begun]

@@ -24,6 +24,7 @@ from sweep.plan.plan import Plan
 from sweep.reading.best import best
 from sweep.reading.sweep import read_sweep
 from sweep.records.folder import write_json
+from sweep.records.names import name_of
 from sweep.relearning.experiments import experiment_of
 from sweep.search.confirm import name_trials
 from trainables.store import StoreUnusable
@@ -51,15 +52,39 @@ def test_the_arms_come_side_by_side_then_controls_then_the_confirm_phase_seed_by
     assert agenda.finished and agenda.next_job() is None
 
 
-def test_the_confirm_phase_waits_for_the_last_search_trial(plan: Plan) -> None:
+def test_trials_are_confirmed_after_the_last_search_trial_and_controls_while_it_ends(plan: Plan) -> None:
     agenda = agenda_of(plan)
-    jobs = [agenda.next_job() for _ in range(8)]
-    assert all(jobs) and agenda.next_job() is None and not agenda.finished
-    for job in jobs[:-1]:
+    search = [agenda.next_job() for _ in range(8)]
+    ahead = list(iter(agenda.next_job, None))
+    assert {job.phase for job in search} == {"search"} and agenda.phase == "search" and not agenda.finished
+    assert [job.name for job in ahead] == [
+        f"control-{which}-r{seed}" for seed in (1, 2) for which in ("base", "retrain")
+    ]
+    assert {job.phase for job in ahead} == {"confirm"}
+    for job in (*search[:-1], *ahead[:2]):
         finish(agenda, job)
-    assert agenda.next_job() is None
-    finish(agenda, jobs[-1])
-    assert agenda.next_job().phase == "confirm"
+    assert agenda.next_job() is None, "a trial of the search is still running"
+    finish(agenda, search[-1])
+    rest = list(iter(agenda.next_job, None))
+    assert rest and {job.phase for job in rest} == {"confirm"} and "control" not in {job.arm for job in rest}
+    for job in (*ahead[2:], *rest):
+        finish(agenda, job)
+    assert agenda.finished or agenda.next_job()
+    names = [name_of(r) for r in records.rows(Path(plan.run_dir), "replicates") if r["arm"] == "control"]
+    assert sorted(names) == sorted({job.name for job in (*search, *ahead) if job.arm == "control"}), "each once"
+
+
+def test_controls_that_an_earlier_driver_ran_ahead_are_not_run_again(plan: Plan) -> None:
+    earlier = agenda_of(plan)
+    search = [earlier.next_job() for _ in range(8)]
+    ahead = earlier.next_job()
+    finish(earlier, ahead)
+    for job in search[:-1]:
+        finish(earlier, job)
+    earlier.close()
+    names = drain(agenda_of(plan))
+    assert ahead.name not in names and names[0] == search[-1].name
+    assert {"control-retrain-r1", "control-base-r2", "control-retrain-r2"} <= set(names)
 
 
 def test_replicates_of_one_confirm_seed_share_it_and_no_seed_is_the_searchs(plan: Plan) -> None:
