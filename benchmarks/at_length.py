@@ -23,7 +23,7 @@ from sweep import records
 from sweep.errors import UsageError, command
 from sweep.reading.arm_against_arm import Standing, standings
 from sweep.reading.sweep import Sweep, read_sweep
-from sweep.reading.words import cell, interval, settings
+from sweep.reading.words import cell, interval, settings, shown
 from sweep.records import read_json
 from sweep.records.folder import write_json
 
@@ -91,8 +91,8 @@ def keep(recording: Recording, run_dir: Path, kept: Path) -> None:
     write_json(part / "plan.json", plan)
     made_by = {"flags": recording.begin(), "commit": commit(), "core_s": round(core_s(read_sweep(run_dir)))}
     (part / "recording.json").write_text(json.dumps(made_by, indent=1) + "\n")
-    shown = [sys.executable, "-m", "sweep.pareto", str(run_dir), "--format", "markdown"]
-    front = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+    pareto = [sys.executable, "-m", "sweep.pareto", str(run_dir), "--format", "markdown"]
+    front = subprocess.run(pareto, capture_output=True, text=True, check=True).stdout
     (part / "front.md").write_text(front.replace(str(Path.cwd()) + os.sep, ""))
     part.rename(whole)
 
@@ -132,7 +132,7 @@ def table(recording: Recording, sweep: Sweep, made_by: dict[str, Any]) -> Iterat
         + (f"; {bounds}" if bounds else "")
         + ".\n"
     )
-    metrics = [metric for metric in dict.fromkeys([*(o.metric for o in sweep.objectives), *AFTER]) if sweep.has(metric)]
+    metrics = [metric for metric in dict.fromkeys([*shown(sweep), *AFTER]) if sweep.has(metric)]
     yield "| arm | best member | " + " | ".join(metrics) + " | feasible trials | settings |"
     yield "|---" * (len(metrics) + 4) + "|"
     for standing in standings(sweep):
