@@ -93,8 +93,8 @@ def _rested_on(store: Store, kept: set[str]) -> set[str]:
     """
     rested_on: set[str] = set()
     while kept:
-        found = [store.find(key) for key in sorted(kept)]
-        kept = {key for artifact in found if artifact for key in artifact.read_with} - rested_on
+        artifacts = [store.find(key) for key in sorted(kept)]
+        kept = {key for artifact in artifacts if artifact for key in artifact.read_with} - rested_on
         rested_on |= kept
     return rested_on
 

@@ -139,14 +139,14 @@ def _private_rows(setup: Setup) -> torch.Tensor:
 def _cost(sweep: Sweep, training: Training, spec: TrialSpec) -> Cost:
     """What the training will have cost, by itself and with the search's, all of them on the same rows."""
     privacy = training.privacy(spec.experiment.delta_of(training.rows))
-    own = privacy.noise_multiplier, Releases(privacy.sampling_rate, privacy.steps, privacy.groups)
+    releases = privacy.noise_multiplier, Releases(privacy.sampling_rate, privacy.steps, privacy.groups)
     store, run = Store(spec.experiment.store), str(sweep.run)
     return Cost(
         training.rows,
         privacy,
         sum(row["arm"] != CONTROL for row in sweep.replicates),
         spent_together(run, store, privacy.delta),
-        spent_together(run, store, privacy.delta, [own]),
+        spent_together(run, store, privacy.delta, [releases]),
     )
 
 

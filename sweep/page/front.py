@@ -204,7 +204,7 @@ def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
     """What the marks mean, below the panels, and what all is about, above them."""
     many = len(sweep.arms) > FEW_ARMS
     on, off = ("on the front", "off the front") if len(sweep.objectives) > 1 else ("the best", "behind the best")
-    own = ", its arm's shape" if many else ""
+    shape = ", its arm's shape" if many else ""
     entries: list[tuple[Any, str]] = []
     for arm in sweep.arms.values():
         mark = marks(sweep)[arm.name]
@@ -220,8 +220,8 @@ def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
         entries.append((_samples(marks(sweep)[arm.name] for arm in hollow), f"{on}, hollow: search only"))
     shapes = [marks(sweep)[arm.name] for arm in sweep.arms.values()]
     grey = [replace(mark, colour=PALE) for mark in {mark.shape: mark for mark in shapes}.values()]
-    entries.append((_samples(shapes, size=4), f"feasible, {off}{own} (hollow: search only)"))
-    entries.append((_samples(grey, size=4), f"infeasible{own} (grey; hollow: search only)"))
+    entries.append((_samples(shapes, size=4), f"feasible, {off}{shape} (hollow: search only)"))
+    entries.append((_samples(grey, size=4), f"infeasible{shape} (grey; hollow: search only)"))
     stopped = sum(arm.counts.get(PRUNED, 0) for arm in sweep.arms.values())
     if stopped:
         entries.append((Line2D([], [], ls=""), f"not drawn: {stopped} stopped early"))

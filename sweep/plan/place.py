@@ -155,8 +155,8 @@ def gpu_memory() -> int:
     if shutil.which("nvidia-smi") is None:
         return 0
     asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.split()
-    return min((int(mebibytes) * 2**20 for mebibytes in told if mebibytes.isdigit()), default=0)
+    sizes = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.split()
+    return min((int(mebibytes) * 2**20 for mebibytes in sizes if mebibytes.isdigit()), default=0)
 
 
 def _check_address(address: str) -> None:

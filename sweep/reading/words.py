@@ -178,8 +178,8 @@ def seeds_behind(sweep: Sweep, trials: Iterable[Trial]) -> str:
 
     A replicate that was run for the sake of a bound alone gives no others; empty where nothing is confirmed.
     """
-    told = [(trial.confirmed or {}).get(o.metric) for trial in trials for o in sweep.objectives]
-    numbers = {estimate.n for estimate in told if estimate is not None}
+    estimates = [(trial.confirmed or {}).get(o.metric) for trial in trials for o in sweep.objectives]
+    numbers = {estimate.n for estimate in estimates if estimate is not None}
     if not numbers:
         return ""
     least, most = min(numbers), max(numbers)

@@ -75,10 +75,10 @@ def too_wide(sweep: Sweep) -> list[Undecided]:
     return wide
 
 
-def _is_narrow(told: Estimate, width: float) -> bool:
-    if told.lower is None or told.upper is None:
+def _is_narrow(estimate: Estimate, width: float) -> bool:
+    if estimate.lower is None or estimate.upper is None:
         return False
-    return (told.upper - told.lower) / 2 <= width
+    return (estimate.upper - estimate.lower) / 2 <= width
 
 
 def _front(sweep: Sweep, trials: list[Trial]) -> list[Trial]:

@@ -147,10 +147,10 @@ def _by_prv(noise: float, rate: float, steps: int, delta: float, by_rdp: float) 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Optimal order is the")  # of RDP, which says how far its grid goes
-            found = float(accountant.get_epsilon(delta, eps_error=error))
+            epsilon = float(accountant.get_epsilon(delta, eps_error=error))
     except (RuntimeError, ValueError, ArithmeticError):
         return math.inf
-    return found if math.isfinite(found) and found > 0 else math.inf
+    return epsilon if math.isfinite(epsilon) and epsilon > 0 else math.inf
 
 
 @lru_cache(maxsize=1024)

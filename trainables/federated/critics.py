@@ -61,11 +61,11 @@ class Critics(nn.Module):
     @property
     def groups(self) -> dict[str, list[str]]:
         """Names of the parameters that are clipped together: a party's local critic and head; the server's critic."""
-        found: dict[str, list[str]] = {name: [] for name in self.names}
+        by_group: dict[str, list[str]] = {name: [] for name in self.names}
         for name, _ in self.named_parameters():
             kind, number = name.split(".")[:2]
-            found.setdefault(SERVER if kind == "server" else self.names[int(number)], []).append(name)
-        return found
+            by_group.setdefault(SERVER if kind == "server" else self.names[int(number)], []).append(name)
+        return by_group
 
     @property
     def first_weights(self) -> list[str]:
@@ -78,10 +78,10 @@ class Critics(nn.Module):
 
     def heads(self) -> list[Head]:
         """Each head, with the numbers of the local critics that it hears, in the order of `weights`."""
-        found: list[Head] = [(head, (k,)) for k, head in enumerate(self.private)]  # type: ignore[misc]
+        heads: list[Head] = [(head, (k,)) for k, head in enumerate(self.private)]  # type: ignore[misc]
         if self.server is not None:
-            found.append((self.server, tuple(range(len(self.local)))))
-        return found
+            heads.append((self.server, tuple(range(len(self.local)))))
+        return heads
 
     def features(self, parts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """f_k (B, features) of the parties' parts."""

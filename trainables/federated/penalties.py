@@ -22,27 +22,27 @@ def parts(local: Sequence[Perceptron], heads: Sequence[Head], mixed: Sequence[to
     The gradients are ∇_x̂k Σ_j C_k(x̂_k)_j, of the *sum* of a local critic's outputs, and ∇_f h of every head by the features that
     it hears: with two parties and both kinds of heads, five. No head is penalised from end to end.
     """
-    features, found = [], []
+    features, penalties = [], []
     for critic, x in zip(local, mixed, strict=True):
         f, pull = critic.pullback(x)
         features.append(f)
-        found.append(_off_one(pull(torch.ones_like(f))))
+        penalties.append(_off_one(pull(torch.ones_like(f))))
     for head, heard in heads:
         value, pull = head.pullback(torch.cat([features[k] for k in heard], dim=1))
-        found.append(_off_one(pull(torch.ones_like(value))))
-    return torch.stack(found).sum(dim=0)
+        penalties.append(_off_one(pull(torch.ones_like(value))))
+    return torch.stack(penalties).sum(dim=0)
 
 
 def whole_heads(local: Sequence[Perceptron], heads: Sequence[Head], mixed: Sequence[torch.Tensor]) -> torch.Tensor:
     """An ordinary one a head: (‖∇_x̂ h(f(x̂))‖₂ - 1)², by all the columns that the head hears of; added up over heads."""
     features, pulls = zip(*(critic.pullback(x) for critic, x in zip(local, mixed, strict=True)), strict=True)
-    found = []
+    penalties = []
     for head, heard in heads:
         value, pull = head.pullback(torch.cat([features[k] for k in heard], dim=1))
         by_features = pull(torch.ones_like(value)).chunk(len(heard), dim=1)
         by_columns = [pulls[k](gradient) for k, gradient in zip(heard, by_features, strict=True)]
-        found.append(_off_one(torch.cat(by_columns, dim=1)))
-    return torch.stack(found).sum(dim=0)
+        penalties.append(_off_one(torch.cat(by_columns, dim=1)))
+    return torch.stack(penalties).sum(dim=0)
 
 
 def _off_one(gradient: torch.Tensor) -> torch.Tensor:

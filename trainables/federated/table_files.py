@@ -72,8 +72,8 @@ def _delimiter(path: Path, schema: Schema) -> str:
     """The delimiter by which the header has most of the schema's columns."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = file.readline()
-    found = {d: len(set(next(csv.reader([header], delimiter=d), [])) & set(schema.names)) for d in DELIMITERS}
-    return max(DELIMITERS, key=lambda delimiter: found[delimiter])
+    columns_by = {d: len(set(next(csv.reader([header], delimiter=d), [])) & set(schema.names)) for d in DELIMITERS}
+    return max(DELIMITERS, key=lambda delimiter: columns_by[delimiter])
 
 
 def _typed(column: Column, texts: pa.ChunkedArray) -> pa.Array:

@@ -29,11 +29,11 @@ def epsilon_of_rates(
     arXiv 2006.07709); 0 where they prove nothing. Of 30 and 30 models a perfect attack proves 2.03, of 1000 and 1000 5.60.
     """
     tpr, fpr = binomial(true_positives, members, confidence), binomial(false_positives, strangers, confidence)
-    found = [0.0]
+    bounds = [0.0]
     for share, other in ((tpr[0], fpr[1]), (1 - fpr[1], 1 - tpr[0])):
         if share > delta and other > 0:
-            found.append(math.log((share - delta) / other))
-    return max(found)
+            bounds.append(math.log((share - delta) / other))
+    return max(bounds)
 
 
 def auc_interval(

@@ -57,15 +57,15 @@ def audit(
     """
     names = list(runs[0].scores)
     level /= looks or len(names) * len(shares)
-    found = []
+    bounds = []
     for name in names:
         for share in shares:
             counts = [guessed(run.scores[name], run.included, share) for run in runs]
             guesses, right = (sum(column) for column in zip(*counts, strict=True))
-            found.append((lower_bound(right, guesses, _canaries(runs), delta, level), name, guesses, right))
-    best = max(found, key=lambda look: (look[0], look[3] / max(look[2], 1)))
-    ceiling = max(lower_bound(look[2], look[2], _canaries(runs), delta, level) for look in found)
-    return Bound(best[0], ceiling, 1 - level * (looks or len(found)), *best[1:], _canaries(runs))
+            bounds.append((lower_bound(right, guesses, _canaries(runs), delta, level), name, guesses, right))
+    best = max(bounds, key=lambda look: (look[0], look[3] / max(look[2], 1)))
+    ceiling = max(lower_bound(look[2], look[2], _canaries(runs), delta, level) for look in bounds)
+    return Bound(best[0], ceiling, 1 - level * (looks or len(bounds)), *best[1:], _canaries(runs))
 
 
 def views(

@@ -20,19 +20,19 @@ def nearest(rows: torch.Tensor, synthetic: torch.Tensor, features: Features | No
     """Minus the Euclidean distance of each of `rows` (m, d) to the nearest synthetic row (n, d), or of their features."""
     # In float64: distances by way of a product lose their digits near 0, which is where a copy is.
     here, there = ((x if features is None else features(x)).double() for x in (rows, synthetic))
-    found = [torch.cdist(here, part).amin(dim=1) for part in there.split(AT_ONCE)]
-    return -torch.stack(found).amin(dim=0).cpu().numpy()
+    distances = [torch.cdist(here, part).amin(dim=1) for part in there.split(AT_ONCE)]
+    return -torch.stack(distances).amin(dim=0).cpu().numpy()
 
 
 def critics(rows: torch.Tensor, synthesizer: Synthesizer) -> np.ndarray:
     """Σ_h w_h h(f(x)) of each of `rows` (m, d): what the server and the parties hold together after training."""
     weight = next(synthesizer.critics.parameters())
     with torch.inference_mode():
-        found = [
+        values = [
             synthesizer.critics.values(synthesizer.parties.split(part.to(weight.device)))
             for part in rows.split(AT_ONCE)
         ]
-    return torch.cat(found).double().cpu().numpy()
+    return torch.cat(values).double().cpu().numpy()
 
 
 def server_alone(rows: torch.Tensor, synthesizer: Synthesizer) -> np.ndarray | None:
@@ -43,5 +43,5 @@ def server_alone(rows: torch.Tensor, synthesizer: Synthesizer) -> np.ndarray | N
     weight = next(critic.parameters())
     with torch.inference_mode():
         parts = synthesizer.parties.split(rows.to(weight.device))
-        found = critic.server(torch.cat(critic.features(parts), dim=1)).squeeze(1)
-    return found.double().cpu().numpy()
+        values = critic.server(torch.cat(critic.features(parts), dim=1)).squeeze(1)
+    return values.double().cpu().numpy()

@@ -95,13 +95,13 @@ def outer_products(critics: Critics, batch: Batch) -> dict[str, Outer]:
     with noted(critics) as uses:
         losses = critics(batch.real, batch.made, batch.alpha)
     every = [use for of_layer in uses.values() for use in of_layer]
-    found = iter(torch.autograd.grad(losses.sum(), [use.gave for use in every]))
+    gradients = iter(torch.autograd.grad(losses.sum(), [use.gave for use in every]))
     rows, outer = len(losses), {}
     for name, of_layer in uses.items():
         left, right, ones = [], [], []
         for use in of_layer:
             took, gave = (
-                x.unflatten(0, (-1, rows)) for x in (use.took, next(found))
+                x.unflatten(0, (-1, rows)) for x in (use.took, next(gradients))
             )  # real rows and made ones are one use
             left.append(gave if use.forward else took)
             right.append(took if use.forward else gave)

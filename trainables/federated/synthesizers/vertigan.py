@@ -37,10 +37,10 @@ class SharedTrunk(nn.Module):
     def __init__(self, parties: Parties, settings: SynthesizerSettings) -> None:
         super().__init__()
         widths = settings.generator
-        shared, own = (widths[:-1], widths[-1:]) if len(widths) > 1 else (widths, ())
+        shared, further = (widths[:-1], widths[-1:]) if len(widths) > 1 else (widths, ())
         self.choices = [party.choices for party in parties.members]
         self.trunk = nn.Sequential(*hidden(settings.latent, shared))
-        self.party = nn.ModuleList(Head(party, shared[-1], own, settings) for party in parties.members)
+        self.party = nn.ModuleList(Head(party, shared[-1], further, settings) for party in parties.members)
 
     def forward(self, latents: Latents) -> list[torch.Tensor]:
         shared = self.trunk(latents.z)
