@@ -23,6 +23,7 @@ from sweep import records
 from sweep.errors import UsageError, command
 from sweep.reading.arm_against_arm import Standing, standings
 from sweep.reading.sweep import Sweep, read_sweep
+from sweep.reading.trial import Trial
 from sweep.reading.words import cell, interval, settings, shown
 from sweep.records import read_json
 from sweep.records.folder import write_json
@@ -63,22 +64,35 @@ RECORDINGS = (
 
 
 def run(recording: Recording) -> Path:
-    """Run the sweep to its end, from where it was stopped; UsageError where it failed."""
-    folder = RUNS / recording.name
-    begun = (folder / "plan.json").exists()
-    if not (begun and read_json(folder / "status.json")["state"] == "finished"):
-        flags = ["--resume", str(folder)] if begun else recording.begin()
+    """Run the sweep to its end, from where it was stopped; UsageError where it did not get there, or other code began it."""
+    folder, code = RUNS / recording.name, RUNS / f"{recording.name}.commit"
+    if not (folder / "plan.json").exists():
+        RUNS.mkdir(parents=True, exist_ok=True)
+        code.write_text(commit())
+    if code.read_text() != commit():
+        raise UsageError(
+            f"{folder}: was begun by {code.read_text()}, and this is {commit()}; remove it, or check that out"
+        )
+    if not is_finished(folder):
+        flags = ["--resume", str(folder)] if (folder / "plan.json").exists() else recording.begin()
         done = subprocess.run([sys.executable, "-m", "sweep.launch", *flags])
-        if done.returncode:
+        if not is_finished(folder):
             raise UsageError(
                 f"{recording.name}: the sweep ended with exit code {done.returncode}; run it again to go on"
             )
     return folder
 
 
+def is_finished(run_dir: Path) -> bool:
+    """Whether the sweep came to its end, with an answer or, all trials having failed, without."""
+    status = run_dir / "status.json"
+    return status.exists() and read_json(status)["state"] == "finished"
+
+
 def keep(recording: Recording, run_dir: Path, kept: Path) -> None:
     """Copy what readers of the run need into ``kept/NAME``, whole or not at all, without the paths of where it was made."""
     whole, part = kept / recording.name, kept / f".{recording.name}.part"
+    code = run_dir.with_name(f"{run_dir.name}.commit").read_text()
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(run_dir / "records", part / "records")
     for name in FILES:
@@ -89,7 +103,7 @@ def keep(recording: Recording, run_dir: Path, kept: Path) -> None:
         places = {"run_dir": str(RUNS / recording.name), "artifacts": str(ARTIFACTS)}
         holder |= {name: place for name, place in places.items() if name in holder}
     write_json(part / "plan.json", plan)
-    made_by = {"flags": recording.begin(), "commit": commit(), "core_s": round(core_s(read_sweep(run_dir)))}
+    made_by = {"flags": recording.begin(), "commit": code, "core_s": round(core_s(read_sweep(run_dir)))}
     (part / "recording.json").write_text(json.dumps(made_by, indent=1) + "\n")
     pareto = [sys.executable, "-m", "sweep.pareto", str(run_dir), "--format", "markdown"]
     front = subprocess.run(pareto, capture_output=True, text=True, check=True).stdout
@@ -113,7 +127,7 @@ def core_s(sweep: Sweep) -> float:
 
 
 def tables(kept: Path) -> Iterator[str]:
-    """Of each kept sweep: what it asked, what it cost, and every arm's best member, the best arms first."""
+    """Of each kept sweep: what it asked, what it cost, and every arm's first and front members, the best arms first."""
     for recording in RECORDINGS:
         folder = kept / recording.name
         if folder.is_dir():
@@ -124,36 +138,49 @@ def table(recording: Recording, sweep: Sweep, made_by: dict[str, Any]) -> Iterat
     """One sweep's."""
     flags = " ".join(["--space", recording.space, *recording.flags])
     bounds = ", ".join(f"{name} {value:.2f}" for name, value in sweep.bounds.items())
-    seeds = len(sweep.seeds_run())
     yield f"## {recording.name}\n"
     yield (
-        f"`python -m sweep.launch {flags}`; {len(sweep.members)} trials, confirmed on up to {seeds} fresh seeds; "
+        f"`python -m sweep.launch {flags}`; {len(sweep.members)} trials; "
         f"{made_by['core_s'] / 3600:.2f} core-hours of stages; code {made_by['commit']}"
         + (f"; {bounds}" if bounds else "")
         + ".\n"
     )
     metrics = [metric for metric in dict.fromkeys([*shown(sweep), *AFTER]) if sweep.has(metric)]
-    yield "| arm | best member | " + " | ".join(metrics) + " | feasible trials | settings |"
-    yield "|---" * (len(metrics) + 4) + "|"
+    yield "| arm | member | " + " | ".join(metrics) + " | seeds | feasible trials | settings |"
+    yield "|---" * (len(metrics) + 5) + "|"
     for standing in standings(sweep):
-        yield "| " + " | ".join(row(sweep, standing, metrics)) + " |"
-    for name, control in sweep.controls.items():
-        figures = [interval(control.at(metric)) for metric in metrics]
-        yield "| " + " | ".join(["control", name, *figures, "", ""]) + " |"
+        for cells in rows(sweep, standing, metrics):
+            yield "| " + " | ".join(cells) + " |"
+    for control in sweep.controls.values():
+        yield "| " + " | ".join(["control", *figures_of(control, metrics), "", ""]) + " |"
     yield ""
 
 
-def row(sweep: Sweep, standing: Standing, metrics: Sequence[str]) -> list[str]:
-    """An arm's cells."""
-    arm, best = sweep.arms[standing.arm], standing.member
+def rows(sweep: Sweep, standing: Standing, metrics: Sequence[str]) -> Iterator[list[str]]:
+    """An arm's: the member that the search's seed put first, and all others of its confirmed front."""
+    arm, first = sweep.arms[standing.arm], standing.member
     feasible = f"{sum(bool(member.feasible) for member in arm.members)} of {len(arm.members)}"
-    if best is None:
-        return [standing.arm, cell(standing.reason or "none was scored"), *([""] * len(metrics)), feasible, ""]
-    named = (
-        best.trial_id + ("" if best.confirmed else ", not confirmed") + ("" if best.feasible else ", breaks a bound")
-    )
-    figures = [interval(best.at(metric)) for metric in metrics]
-    return [standing.arm, named, *figures, feasible, cell(settings(best))]
+    if first is None:
+        yield [standing.arm, cell(standing.reason or "none was scored"), *([""] * (len(metrics) + 1)), feasible, ""]
+        return
+    for member in (first, *(member for member in arm.front if member.trial_id != first.trial_id)):
+        yield [standing.arm, *figures_of(member, metrics, arm.front), feasible, cell(settings(member))]
+
+
+def figures_of(trial: Trial, metrics: Sequence[str], front: Sequence[Trial] | None = None) -> list[str]:
+    """A trial's cells, from its name to how many fresh seeds it has; what it is beside the front, if it is not on it."""
+    estimates = [trial.at(metric) for metric in metrics]
+    seeds = max((estimate.n for estimate in estimates if estimate is not None), default=0) if trial.confirmed else 0
+    remarks = [
+        *(["not confirmed"] if not trial.confirmed else []),
+        *(["breaks a bound"] if trial.feasible is False else []),
+        *(
+            ["dominated by its arm's front"]
+            if front is not None and trial.trial_id not in {m.trial_id for m in front}
+            else []
+        ),
+    ]
+    return [", ".join([trial.trial_id, *remarks]), *map(interval, estimates), str(seeds)]
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """What a sweep does next: the arms' trials side by side, controls where a worker would idle, then the confirm phase. Knows no Ray.
 
 Controls wait for nobody's figures: on the confirm phase's seeds too they run while the search's last trials end. A worker that
-idled there would lose its process, and with it what the next trial finds in memory.
+idles there loses its process, and with it what the next trial would find in memory.
 
 The agenda turns reports of trials into records, and records into what Optuna is told: recorded first, told second. Given
 the records of an earlier driver it goes on where that one was stopped.

@@ -45,6 +45,8 @@ class OnRay:
         where = f"connecting to {self.place.address}" if self.place.address else "starting on this machine"
         self.progress.line(f"Ray: {where}")
         _start(self.place, self.run_dir, self.progress.verbose)
+        with uncollected_imports():
+            _import_loggers_without_their_libraries()
         listen_to_signals()  # Ray has a handler of its own, which ends this process in a dump of its stack
         return self
 
@@ -101,7 +103,6 @@ class OnRay:
             from sweep.driver.tune import AgendaScheduler, AgendaSearcher, LostTrials, ToldAfterwards, ToldOnce
             from trainables.trial import Trial
 
-            _import_loggers_without_their_libraries()
         place, progress = self.place, self.progress
         ended: list[Ended] = []
         searcher = AgendaSearcher(jobs, ended.append, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
@@ -176,13 +177,15 @@ def _set_environment(place: Place) -> None:
 def _import_loggers_without_their_libraries() -> None:
     """Tune's own logger for W&B, as if W&B were not installed: its `fit` imports all its loggers, only to count those in use.
 
-    W&B's library is 4 core-seconds of imports; ours (`sweep.views.loggers`) imports it where somebody asks for it.
+    W&B's library is 4 core-seconds of imports; ours (`sweep.views.loggers`) imports it where somebody asks for it, later than this.
+    Where Ray has its logger elsewhere, `fit` imports what it will.
     """
     if "wandb" in sys.modules:
         return
     sys.modules["wandb"] = None  # type: ignore[assignment]  # by which an import of it fails
     try:
-        import ray.air.integrations.wandb  # noqa: F401
+        with contextlib.suppress(ImportError):
+            import ray.air.integrations.wandb  # noqa: F401
     finally:
         del sys.modules["wandb"]
 

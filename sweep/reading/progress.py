@@ -61,8 +61,8 @@ def _trials_planned(sweep: Sweep) -> int:
 
 
 def _replicates_planned(sweep: Sweep) -> int | None:
-    """It is confirmed seed by seed: who is confirmed is known once the second seed has begun."""
-    numbers = {row["replicate"] for row in sweep.confirm_rows}
+    """It is confirmed seed by seed: who is confirmed is known once a trial's second seed has begun; controls may be ahead."""
+    numbers = {row["replicate"] for row in sweep.confirm_rows if row["arm"] != CONTROL}
     if sweep.adaptive:  # how many there are, the end tells
         return len(sweep.confirm_rows) if "ended_by" in sweep.confirmation else None
     seeds = int(sweep.plan["confirm_seeds"])

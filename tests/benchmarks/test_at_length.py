@@ -28,6 +28,7 @@ def run(tmp_path: Path) -> Path:
     folder = recorded_run.write_run(tmp_path / "made" / "run", artifacts=False)
     named = {"run_dir": str(folder), "artifacts": str(tmp_path / "made" / "artifacts")}
     write_json(folder / "plan.json", read_json(folder / "plan.json") | {"plan": named})
+    (folder.parent / "run.commit").write_text("abc1234")
     return folder
 
 
@@ -42,6 +43,7 @@ def test_a_kept_sweep_has_the_tables_and_the_answer_of_its_run_and_none_of_its_p
         assert str(tmp_path) not in (folder / name).read_text(), name
     made_by = read_json(folder / "recording.json")
     assert made_by["core_s"] == round(sum(s["core_s"] for s in rows(run, "stages") if not s["found"])) > 0
+    assert made_by["commit"] == "abc1234", "of the code that began it"
     assert made_by["flags"][:4] == ["--space", "dimum_robustness", "--forget", "3"]
     assert "dimum-0001" in (folder / "front.md").read_text()
     assert [path.name for path in kept.iterdir()] == ["recorded"]
@@ -54,10 +56,15 @@ def test_the_table_has_each_arms_best_confirmed_member_and_the_controls(
     monkeypatch.setattr(at_length, "RECORDINGS", (RECORDING, other))
     keep(RECORDING, run, tmp_path / "kept")
     text = "\n".join(tables(tmp_path / "kept"))
-    by_arm = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if line.startswith("| ")}
-    assert "dimum-0001" in by_arm["dimum"] and "0.88 [" in by_arm["dimum"] and "| 4 of 7 |" in by_arm["dimum"]
-    assert "label_swap-0000" in by_arm["label_swap"]  # 0001 is past the budget on fresh seeds
-    assert "control-retrain" in by_arm["control"]
+    rows_of = {
+        arm: [line for line in text.splitlines() if line.startswith(f"| {arm} |")]
+        for arm in ("dimum", "label_swap", "control")
+    }
+    first, *others = rows_of["dimum"]
+    assert "| dimum-0001 |" in first and "0.88 [" in first and "| 3 | 4 of 7 |" in first
+    assert [line.split(" | ")[1] for line in others] == ["dimum-0000"], "the rest of the confirmed front"
+    assert "| label_swap-0000 |" in rows_of["label_swap"][0]  # 0001 is past the budget on fresh seeds
+    assert any("control-retrain" in line for line in rows_of["control"])
     assert "fid_budget 4.00" in text and "not kept" not in text
 
 
@@ -66,6 +73,15 @@ def test_a_run_that_could_not_be_read_leaves_nothing_kept(run: Path, tmp_path: P
     with pytest.raises(UsageError, match=r"plan\.json"):
         keep(RECORDING, run, tmp_path / "kept")
     assert not (tmp_path / "kept" / "recorded").exists()
+
+
+def test_a_sweep_that_other_code_began_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at_length, "RUNS", tmp_path)
+    (tmp_path / "recorded").mkdir()
+    write_json(tmp_path / "recorded" / "plan.json", {})
+    (tmp_path / "recorded.commit").write_text("abc1234")
+    with pytest.raises(UsageError, match="was begun by abc1234"):
+        at_length.run(RECORDING)
 
 
 def test_a_sweep_that_fails_ends_the_recording_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,8 @@ def struck_place(folder: Path, like: Place, own_disk: bool = True) -> Iterator[P
     if own_disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", disk], check=True)
     try:
-        for key in _prepared(like):
+        borrowed = records.read_json(like.run / "prepared.json")["keys"].values()  # found there, and not committed
+        for key in {*_prepared(like), *borrowed}:
             for file in (Path(like.store.root) / key[:2]).glob(f"{key}.*"):
                 target = Path(place.store.root) / key[:2] / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,14 @@ def test_a_confirmation_counts_its_replicates_once_it_is_known_who_is_confirmed(
         if row["replicate"] == 3:
             writer.replicate(row | {"state": RUNNING}, [], [])
     assert str(progress(read_sweep(run))).startswith("confirmation: 14 of 21 replicates ended, about ")
+
+
+def test_controls_that_are_ahead_of_the_trials_do_not_say_who_is_confirmed(run: Path) -> None:
+    (run / SEARCH).write_text(json.dumps({"ended_by": "trials: all 11"}))
+    rows = read(run, "replicates").to_pylist()
+    shutil.rmtree(run / "records" / "replicates")
+    writer = Writer(run, schemas(space()))
+    for row in rows:
+        if row["replicate"] == 0 or row["arm"] == "control":
+            writer.replicate(row, [], [])
+    assert str(progress(read_sweep(run))) == "confirmation: 6 replicates ended, time left not known yet"
