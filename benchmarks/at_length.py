@@ -3,7 +3,8 @@
 Each is the command that its row of ``--list`` says, run as anybody would type it. One that was stopped goes on by itself; one that
 has ended is kept in ``benchmarks/at_length/NAME`` and not run again: its tables, its plan and what was prepared, which every
 reader of runs takes (``python -m sweep.pareto benchmarks/at_length/NAME``), and its front in words. ``--tables`` prints what the
-kept ones say.
+kept ones say. ``--as-it-is`` keeps a sweep that was stopped, as far as it has come: its table says so, and a whole one takes its
+place.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.code_version import last_commit
 from sweep import records
 from sweep.errors import UsageError, command
 from sweep.reading.arm_against_arm import Standing, standings
@@ -26,11 +28,12 @@ from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import cell, interval, settings, shown
 from sweep.records import read_json
-from sweep.records.folder import write_json
+from sweep.records.folder import compact, write_json
 
 KEPT = Path(__file__).parent / "at_length"
 RUNS = Path("runs") / "at_length"
 ARTIFACTS = Path("runs") / "artifacts"
+CODE = ("trainables", "sweep", "search_spaces")
 FILES = ("plan.json", "prepared.json", records.SEARCH, records.CONFIRMATION, "status.json")
 # Beside what a question is about: what is left after the strongest attack that counts, and what the attack does to the rest.
 AFTER = ("unlearning_accuracy", "attacked_relearning_accuracy", "attacked_retain_accuracy", "attacked_fid_delta")
@@ -68,10 +71,10 @@ def run(recording: Recording) -> Path:
     folder, code = RUNS / recording.name, RUNS / f"{recording.name}.commit"
     if not (folder / "plan.json").exists():
         RUNS.mkdir(parents=True, exist_ok=True)
-        code.write_text(commit())
-    if code.read_text() != commit():
+        code.write_text(last_commit(*CODE))
+    if code.read_text() != last_commit(*CODE):
         raise UsageError(
-            f"{folder}: was begun by {code.read_text()}, and this is {commit()}; remove it, or check that out"
+            f"{folder}: was begun by {code.read_text()}, and this is {last_commit(*CODE)}; remove it, or check that out"
         )
     if not is_finished(folder):
         flags = ["--resume", str(folder)] if (folder / "plan.json").exists() else recording.begin()
@@ -108,17 +111,9 @@ def keep(recording: Recording, run_dir: Path, kept: Path) -> None:
     pareto = [sys.executable, "-m", "sweep.pareto", str(run_dir), "--format", "markdown"]
     front = subprocess.run(pareto, capture_output=True, text=True, check=True).stdout
     (part / "front.md").write_text(front.replace(str(Path.cwd()) + os.sep, ""))
+    compact(part)
+    shutil.rmtree(whole, ignore_errors=True)  # of a recording that had been kept before its end
     part.rename(whole)
-
-
-def commit() -> str:
-    """The last commit that changed what a sweep does, with a + where files of that have been changed since."""
-
-    def said(*words: str) -> str:
-        git = ["git", *words, "--", "trainables", "sweep", "search_spaces"]
-        return subprocess.run(git, cwd=KEPT.parents[1], capture_output=True, text=True, check=True).stdout.strip()
-
-    return said("log", "-1", "--abbrev=7", "--format=%h") + ("+" if said("status", "--porcelain") else "")
 
 
 def core_s(sweep: Sweep) -> float:
@@ -143,6 +138,7 @@ def table(recording: Recording, sweep: Sweep, made_by: dict[str, Any]) -> Iterat
         f"`python -m sweep.launch {flags}`; {len(sweep.members)} trials; "
         f"{made_by['core_s'] / 3600:.2f} core-hours of stages; code {made_by['commit']}"
         + (f"; {bounds}" if bounds else "")
+        + ("" if sweep.status["state"] == "finished" else "; **stopped before its end**")
         + ".\n"
     )
     metrics = [metric for metric in dict.fromkeys([*shown(sweep), *AFTER]) if sweep.has(metric)]
@@ -183,6 +179,13 @@ def figures_of(trial: Trial, metrics: Sequence[str], front: Sequence[Trial] | No
     return [", ".join([trial.trial_id, *remarks]), *map(interval, estimates), str(seeds)]
 
 
+def _mark(kept: Path) -> str:
+    """What a listing says of a recording."""
+    if is_finished(kept):
+        return "kept"
+    return "in part" if kept.is_dir() else ""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0] + ".")
     names = [recording.name for recording in RECORDINGS]
@@ -190,18 +193,25 @@ def main() -> int:
         "--only", nargs="+", default=names, choices=names, metavar="NAME", help="these alone; see --list"
     )
     parser.add_argument("--kept", type=Path, default=KEPT, help="where they are kept (default: benchmarks/at_length)")
+    parser.add_argument(
+        "--as-it-is", action="store_true", help="run nothing: keep those of --only as far as they have come"
+    )
     parser.add_argument("--list", action="store_true", help="print their names, commands and which are kept, and exit")
     parser.add_argument("--tables", action="store_true", help="print what the kept ones say, and exit")
     args = parser.parse_args()
+    if args.as_it_is and (lost := [name for name in args.only if not (RUNS / name / "plan.json").exists()]):
+        parser.error(f"--as-it-is: no run in {RUNS / lost[0]}; name those that have one by --only")
     if args.tables:
         print("\n".join(tables(args.kept)), flush=True)
         return 0
     for recording in RECORDINGS:
-        done = (args.kept / recording.name).is_dir()
+        done = is_finished(args.kept / recording.name)
         if args.list:
-            print(f"{'kept' if done else '    '}  {recording.name:<28} {' '.join(recording.begin())}")
+            print(
+                f"{_mark(args.kept / recording.name):<8}  {recording.name:<28} python -m sweep.launch {' '.join(recording.begin())}"
+            )
         elif recording.name in args.only and not done:
-            keep(recording, run(recording), args.kept)
+            keep(recording, RUNS / recording.name if args.as_it_is else run(recording), args.kept)
             print(f"kept {args.kept / recording.name}", flush=True)
     return 0
 

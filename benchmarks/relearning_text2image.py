@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.code_version import last_commit
 from benchmarks.relearning_rows import KEPT, Key, Record, Row, read, tables
 from benchmarks.text2image import experiment_on, prepare
 from search_spaces.dimum_text2image import SMALL, attack, malicious
@@ -160,7 +160,7 @@ def run(trial: Trial) -> list[Row]:
             attack_core_s=round(seconds[attack], 1),
             base=base[:DIGITS],
             artifact=artifact,
-            commit=commit(),
+            commit=last_commit("trainables", "search_spaces"),
         )
         figures = figures_of(curves, attack)
         rows.append(replace(row, **figures) if figures else replace(row, cause=report.cause or "ended without figures"))
@@ -186,17 +186,6 @@ def bench_of(experiment: Experiment) -> Workbench:
     from trainables.relearning.workbench import Workbench
 
     return Workbench(experiment)
-
-
-@cache
-def commit() -> str:
-    """The last commit that changed what figures come from, with a + where files of that have been changed since."""
-
-    def said(*words: str) -> str:
-        git = ["git", *words, "--", "trainables", "search_spaces"]
-        return subprocess.run(git, cwd=FILE.parents[1], capture_output=True, text=True, check=True).stdout.strip()
-
-    return said("log", "-1", "--abbrev=7", "--format=%h") + ("+" if said("status", "--porcelain") else "")
 
 
 def trials_of(

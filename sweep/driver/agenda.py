@@ -53,9 +53,7 @@ class Agenda:
         self.rule = StopRule(plan.max_hours, plan.max_core_hours, plan.min_gain)
         self._began, self._core_s = time.monotonic(), 0.0
         self._waiting: list[Job] = []
-        self._controls_ahead: list[Job] | None = (
-            None  # on fresh seeds, for the search's last minutes; None: not asked for yet
-        )
+        self._controls_ahead: list[Job] | None = None  # those on fresh seeds; None: the search has not come to its end
         self._asked: Counter[str] = Counter()
         self.resumed = ""
         self.arms: dict[str, ArmSearch] = {}

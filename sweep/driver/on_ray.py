@@ -45,9 +45,9 @@ class OnRay:
         where = f"connecting to {self.place.address}" if self.place.address else "starting on this machine"
         self.progress.line(f"Ray: {where}")
         _start(self.place, self.run_dir, self.progress.verbose)
+        listen_to_signals()  # Ray has a handler of its own, which ends this process in a dump of its stack
         with uncollected_imports():
             _import_loggers_without_their_libraries()
-        listen_to_signals()  # Ray has a handler of its own, which ends this process in a dump of its stack
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sweep import records
-from sweep.errors import UsageError, called, mistake_in
+from sweep.errors import UsageError, called
 from sweep.federated.card import Cost, release_card, rounded_up
 from sweep.federated.exporting import artifact_of, key_of, spent_together
 from sweep.federated.preparation import Preparation
@@ -50,8 +50,10 @@ def release(run: str, replicate: Row, folder: Path, asked: Release, tell: Tell) 
         spec = _spec(run, replicate, plan, asked.device)
         tell(f"reading {plan.setup.data}")
         sweep, private = read_sweep(run), _private_rows(plan.setup)
-        with mistake_in(where):
+        try:
             training = begin(spec, private)
+        except ValueError as error:  # of the trial's settings on these rows
+            raise UsageError(f"{where}: {error}") from error
         cost = _cost(sweep, training, spec)
         tell(_beginning(spec, training, cost))
         rows = released_rows(training, spec, tell)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "sweep"))
 import recorded_run
 
 from benchmarks import at_length
-from benchmarks.at_length import Recording, keep, tables
+from benchmarks.at_length import Recording, is_finished, keep, tables
 from sweep.errors import UsageError
 from sweep.reading.sweep import read_sweep
 from sweep.records import TABLES, read_json, rows
@@ -66,6 +66,20 @@ def test_the_table_has_each_arms_best_confirmed_member_and_the_controls(
     assert "| label_swap-0000 |" in rows_of["label_swap"][0]  # 0001 is past the budget on fresh seeds
     assert any("control-retrain" in line for line in rows_of["control"])
     assert "fid_budget 4.00" in text and "not kept" not in text
+
+
+def test_a_sweep_that_was_stopped_is_told_from_one_that_ended_which_takes_its_place(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_length, "RECORDINGS", (RECORDING,))
+    ended = read_json(run / "status.json")
+    write_json(run / "status.json", ended | {"state": "interrupted"})
+    kept = tmp_path / "kept"
+    keep(RECORDING, run, kept)
+    assert not is_finished(kept / "recorded") and "**stopped before its end**" in "\n".join(tables(kept))
+    write_json(run / "status.json", ended)
+    keep(RECORDING, run, kept)
+    assert is_finished(kept / "recorded") and "stopped" not in "\n".join(tables(kept))
 
 
 def test_a_run_that_could_not_be_read_leaves_nothing_kept(run: Path, tmp_path: Path) -> None:

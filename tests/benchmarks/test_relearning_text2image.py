@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks is no installed
 import text_experiments
 
 from benchmarks import relearning_text2image as benchmark
+from benchmarks.code_version import last_commit
 from benchmarks.relearning_rows import Record, Row, read, tables
 from sweep.errors import UsageError
 from sweep.records.names import RETRAIN
@@ -123,6 +124,7 @@ def test_cells_are_run_once_and_those_of_other_code_are_refused(
     cells = {key: artifact for trial in trials for key, artifact in trial.cells().items()}
     again.check_code(cells)
     with pytest.raises(
-        UsageError, match=f"three, uce, dreambooth.*, 1: recorded by other code .*{benchmark.commit()[:7]}"
+        UsageError,
+        match=f"three, uce, dreambooth.*, 1: recorded by other code .*{last_commit('trainables', 'search_spaces')[:7]}",
     ):
         again.check_code(cells | {("concept:three", "uce", dreambooth, 1): "other"})
