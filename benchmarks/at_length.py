@@ -68,13 +68,13 @@ RECORDINGS = (
 
 def run(recording: Recording) -> Path:
     """Run the sweep to its end, from where it was stopped; UsageError where it did not get there, or other code began it."""
-    folder, code = RUNS / recording.name, RUNS / f"{recording.name}.commit"
+    folder = RUNS / recording.name
     if not (folder / "plan.json").exists():
         RUNS.mkdir(parents=True, exist_ok=True)
-        code.write_text(last_commit(*CODE))
-    if code.read_text() != last_commit(*CODE):
+        folder.with_name(f"{folder.name}.commit").write_text(last_commit(*CODE))
+    if begun_by(folder) != last_commit(*CODE):
         raise UsageError(
-            f"{folder}: was begun by {code.read_text()}, and this is {last_commit(*CODE)}; remove it, or check that out"
+            f"{folder}: was begun by {begun_by(folder)}, and this is {last_commit(*CODE)}; remove it, or check that out"
         )
     if not is_finished(folder):
         flags = ["--resume", str(folder)] if (folder / "plan.json").exists() else recording.begin()
@@ -86,6 +86,14 @@ def run(recording: Recording) -> Path:
     return folder
 
 
+def begun_by(run_dir: Path) -> str:
+    """The commit whose code began a run here. UsageError where that was not written down: the run is somebody else's."""
+    file = run_dir.with_name(f"{run_dir.name}.commit")
+    if not file.exists():
+        raise UsageError(f"{run_dir}: no {file.name} beside it, so nobody knows which code began it; move the run away")
+    return file.read_text()
+
+
 def is_finished(run_dir: Path) -> bool:
     """Whether the sweep came to its end, with an answer or, all trials having failed, without."""
     status = run_dir / "status.json"
@@ -95,7 +103,7 @@ def is_finished(run_dir: Path) -> bool:
 def keep(recording: Recording, run_dir: Path, kept: Path) -> None:
     """Copy what readers of the run need into ``kept/NAME``, whole or not at all, without the paths of where it was made."""
     whole, part = kept / recording.name, kept / f".{recording.name}.part"
-    code = run_dir.with_name(f"{run_dir.name}.commit").read_text()
+    code = begun_by(run_dir)
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(run_dir / "records", part / "records")
     for name in FILES:

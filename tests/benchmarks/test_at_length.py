@@ -96,6 +96,9 @@ def test_a_sweep_that_other_code_began_is_refused(tmp_path: Path, monkeypatch: p
     (tmp_path / "recorded.commit").write_text("abc1234")
     with pytest.raises(UsageError, match="was begun by abc1234"):
         at_length.run(RECORDING)
+    (tmp_path / "recorded.commit").unlink()
+    with pytest.raises(UsageError, match="nobody knows which code began it"):
+        at_length.run(RECORDING)
 
 
 def test_a_sweep_that_fails_ends_the_recording_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
