@@ -75,8 +75,8 @@ class Agenda:
     def next_job(self) -> Job | None:
         """The next job to start, or None where nothing can start before a running one ends. See `finished`."""
         job = self._ask() if self.phase == "search" else None
-        if job is None and self._waiting:  # in the search the controls: no trial is held against them before it ends
-            job = self._waiting.pop(0)
+        if job is None:  # in the search the controls: no trial is held against them before it ends
+            job = self._first_free(self._waiting)
         if job is None and self.phase == "search" and self._searches():
             job = self._control_ahead()
         elif job is None and self.phase == "search":
@@ -100,11 +100,27 @@ class Agenda:
     def _control_ahead(self) -> Job | None:
         """A control on a fresh seed, while the search ends; None once each has been begun."""
         if self._controls_ahead is None:
-            replicates = range(1, self.plan.confirm_seeds + 1)
-            self._controls_ahead = self._unfinished(
-                job for r in replicates for job in self.confirmation.control_jobs(r)
-            )
-        return self._controls_ahead.pop(0) if self._controls_ahead else None
+            fresh = range(1, self.plan.confirm_seeds + 1)
+            self._controls_ahead = self._unfinished(self.confirmation.control_jobs(*fresh))
+        return self._first_free(self._controls_ahead)
+
+    def _first_free(self, jobs: list[Job]) -> Job | None:
+        """Take out the first of them that waits for no other; None without any."""
+        free = next((job for job in jobs if not self._waits(job)), None)
+        if free is not None:
+            jobs.remove(free)
+        return free
+
+    def _waits(self, job: Job) -> bool:
+        """Whether a control on a fresh seed would make what the seed's first control is about to make and report.
+
+        Controls begin with what all on their seed are held against (θ₀'s score, say); trials have an unlearning before it, and
+        find it made by then.
+        """
+        if job.arm != CONTROL or not job.spec.replicate:
+            return False
+        first = self.running.get(self.confirmation.first_control(job.spec.replicate))
+        return first is not None and not first.stages
 
     @property
     def finished(self) -> bool:

@@ -1,7 +1,7 @@
 """The confirm phase: which replicates run on fresh seeds, first for all that were chosen, then where something is still open.
 
-Every chosen trial has two fresh seeds, and every control as many as the plan says, on each seed before the trials, which are held
-against what it shows. What trials would have had beyond two, had all the same, goes where it decides something
+Every chosen trial has two fresh seeds, and every control as many as the plan says, before the trials, which are held against what
+it shows. What trials would have had beyond two, had all the same, goes where it decides something
 (`sweep.search.undecided`), in the cheapest form that does: a replicate need not give more than the figures that are in question
 (`Specs.reduced`). What nothing needs narrows the intervals of each arm's best. Everything is asked of the records, so a run that
 is gone on with goes on here too.
@@ -21,7 +21,7 @@ from sweep.reading.sweep import read_sweep
 from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, CONFIRMATION, RUNNING
 from sweep.records.folder import write_json
-from sweep.records.names import name_of, number_of, replicate_of
+from sweep.records.names import control_name, name_of, number_of, replicate_name, replicate_of
 from sweep.records.tables import FIRST_SEEDS
 from sweep.search.confirm import chosen_for_confirmation
 from sweep.search.undecided import Undecided, too_wide, undecided
@@ -36,19 +36,23 @@ class Confirmation:
         self.run_dir = Path(plan.run_dir)
         self.ended = not plan.adaptive
 
-    def control_jobs(self, replicate: int) -> list[Job]:
-        """What trials are held against, on the same seed."""
-        specs = [self.specs.of_control(control, replicate) for control in self.specs.controls]
-        return [Job(spec, CONTROL, 0, "confirm" if replicate else "search", records.now()) for spec in specs]
+    def control_jobs(self, *replicates: int) -> list[Job]:
+        """What trials are held against on the same seeds: 0, the search's, or those of the confirm phase."""
+        specs = [self.specs.of_control(control, seed) for seed in replicates for control in self.specs.controls]
+        return [Job(spec, CONTROL, 0, "confirm" if spec.replicate else "search", records.now()) for spec in specs]
+
+    def first_control(self, replicate: int) -> str:
+        """Name of the control that comes first on a seed."""
+        return replicate_name(control_name(self.specs.controls[0]), replicate)
 
     def first_jobs(self) -> list[Job]:
-        """What all have, seed by seed so that what is there is paired: those that ended are among them."""
+        """What all have: the controls, then trials seed by seed so that what is there is paired. Ended ones are among them."""
         members = chosen_for_confirmation(
             self.run_dir, self.space, self.plan.confirm_members, self.plan.confirm_neighbours
         )
-        jobs = []
-        for replicate in range(1, self.plan.confirm_seeds + 1):
-            jobs += self.control_jobs(replicate)
+        seeds = range(1, self.plan.confirm_seeds + 1)
+        jobs = self.control_jobs(*seeds)
+        for replicate in seeds:
             if replicate <= FIRST_SEEDS or not self.plan.adaptive:
                 jobs += [self._job(member, replicate) for member in members]
         return jobs

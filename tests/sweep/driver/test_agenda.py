@@ -38,17 +38,18 @@ def plan(tmp_path: Path) -> Plan:
     return plan
 
 
-def test_the_arms_come_side_by_side_then_controls_then_the_confirm_phase_seed_by_seed(plan: Plan) -> None:
+def test_the_arms_come_side_by_side_then_controls_on_all_seeds_then_trials_seed_by_seed(plan: Plan) -> None:
     agenda = agenda_of(plan)
     names = drain(agenda)
-    search, confirm = names[:6], names[8:]
+    search, controls, confirm = names[:6], names[8:12], names[12:]
     assert names[6:8] == ["control-base-r0", "control-retrain-r0"]
     assert sorted(search) == sorted(
         [f"dimum-{i:04d}-r0" for i in range(4)] + [f"label_swap-{i:04d}-r0" for i in range(2)]
     )
     assert {n[:5] for n in search[:3]} == {"dimum", "label"}, "arms take turns"
+    assert controls == [f"control-{which}-r{seed}" for seed in (1, 2) for which in ("base", "retrain")]
     assert [n[-2:] for n in confirm] == ["r1"] * (len(confirm) // 2) + ["r2"] * (len(confirm) // 2)
-    assert {n[:-3] for n in confirm} >= {"control-base", "control-retrain", "dimum-0003", "label_swap-0001"}
+    assert {n[:-3] for n in confirm} >= {"dimum-0003", "label_swap-0001"}
     assert agenda.finished and agenda.next_job() is None
 
 
@@ -57,9 +58,11 @@ def test_trials_are_confirmed_after_the_last_search_trial_and_controls_while_it_
     search = [agenda.next_job() for _ in range(8)]
     ahead = list(iter(agenda.next_job, None))
     assert {job.phase for job in search} == {"search"} and agenda.phase == "search" and not agenda.finished
-    assert [job.name for job in ahead] == [
-        f"control-{which}-r{seed}" for seed in (1, 2) for which in ("base", "retrain")
-    ]
+    assert [job.name for job in ahead] == ["control-base-r1", "control-base-r2"], "θ₀'s score is made once a seed"
+    for job in ahead:
+        agenda.take(job.name, report() | {"stage": stage("score", f"score of {job.name}")})
+    ahead += iter(agenda.next_job, None)
+    assert [job.name for job in ahead[2:]] == ["control-retrain-r1", "control-retrain-r2"]
     assert {job.phase for job in ahead} == {"confirm"}
     for job in (*search[:-1], *ahead[:2]):
         finish(agenda, job)
