@@ -55,9 +55,16 @@ class Recording:
         ]
 
 
+FASHION = ("--data", "fashion_mnist", "--image-size", "16", "--data-limit", "10000")
+CANCER = ("--data", "breast_cancer")
+WINE = ("--data", "wine", "--fix", "batch=64")  # of 93 rows that are trained on: larger ones of vflgan_privacy are more
+
 RECORDINGS = (
-    Recording("vflgan_privacy-digits", "vflgan_privacy"),
-    Recording("vflgan_quality-digits", "vflgan_quality"),
+    *(
+        Recording(f"{space}-{data}", space, flags)
+        for data, flags in (("digits", ()), ("fashion_mnist", FASHION), ("breast_cancer", CANCER), ("wine", WINE))
+        for space in ("vflgan_privacy", "vflgan_quality")
+    ),
     Recording("instances_vs_dimra-digits", "instances_vs_dimra"),
     *(Recording(f"dimra_strength-digits-{digit}", "dimra_strength", ("--forget", digit)) for digit in "38"),
     *(Recording(f"methods_vs_dimra-digits-{digit}", "methods_vs_dimra", ("--forget", digit)) for digit in "837"),
