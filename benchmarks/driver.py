@@ -289,12 +289,10 @@ def told(marked: Marked, run_dir: Path) -> str:
               f"trial, {end.cpu_s - marks[-1].cpu_s:.1f} s after the last (confirm phase, page, compaction)"]  # fmt: skip
     lines.append(f"{marked.steps / marked.ended:.1f} steps of Tune's a trial of the search, controls among them")
     for warm in (False, True):
-        found = busy(run_dir, warm)
-        rest = ", ".join(f"{share:.1%} {what}" for what, share in found.idle.items() if share >= 0.0005)
+        use = busy(run_dir, warm)
+        rest = ", ".join(f"{share:.1%} {what}" for what, share in use.idle.items() if share >= 0.0005)
         of = "from when every slot had its first trial" if warm else "from the first start"
-        lines += [
-            f"{found.slots} slots busy, {of}: {found.share:.1%} of {found.seconds:.0f} s; idle: {rest or 'nothing'}"
-        ]
+        lines += [f"{use.slots} slots busy, {of}: {use.share:.1%} of {use.seconds:.0f} s; idle: {rest or 'nothing'}"]
     return "\n".join(
         [*lines, f"load at the end: {' '.join(f'{x:.1f}' for x in os.getloadavg())}; {os.cpu_count()} cores"]
     )

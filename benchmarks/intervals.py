@@ -141,15 +141,15 @@ def until_narrow(
         have = dict.fromkeys(noise, first)
         while True:
             moderated = Moderated({t: {s: points[s] for s in range(have[t])} for t, points in noise.items()})
-            told = {t: moderated.estimate(t) for t in list(noise)[:2]}
-            wide = [t for t, one in told.items() if _half(one) > width and have[t] < most]
+            estimates = {t: moderated.estimate(t) for t in list(noise)[:2]}
+            wide = [t for t, one in estimates.items() if _half(one) > width and have[t] < most]
             if not wide:
                 break
             for t in wide:
                 have[t] += 1
-        held += [_holds(one, 0.0) for one in told.values()]
-        narrow += [_half(one) <= width for one in told.values()]
-        seeds += [have[t] for t in told]
+        held += [_holds(one, 0.0) for one in estimates.values()]
+        narrow += [_half(one) <= width for one in estimates.values()]
+        seeds += [have[t] for t in estimates]
     return float(np.mean(held)), float(np.mean(narrow)), float(np.mean(seeds))
 
 
@@ -252,8 +252,8 @@ def _third(two: Table, trial: str, value: float, share: bool) -> tuple[bool, boo
     gap = abs(value - float(np.mean(values)))
     variance = Moderated(two, share).variance(trial)
     assert variance is not None
-    own = float(np.std(values, ddof=1)) * math.sqrt(1.5) * float(stdtrit(1, 0.975))
-    return gap <= variance.over(1 / 3).reach() + 1e-12, gap <= own + 1e-12
+    students = float(np.std(values, ddof=1)) * math.sqrt(1.5) * float(stdtrit(1, 0.975))
+    return gap <= variance.over(1 / 3).reach() + 1e-12, gap <= students + 1e-12
 
 
 @command

@@ -62,9 +62,9 @@ def main() -> int:
         write_prompts(args) if args.text else write_pictures(args.folder / "pictures")
     print("| stage | peak memory, GB | bytes written, GB | s |\n|---|---|---|---|")
     for stage in STAGES[STAGES.index(args.begin) :]:
-        found = measured(args, stage)
-        print(f"| {stage} | {found} |", flush=True)
-        if "fails" in found:
+        figures = measured(args, stage)
+        print(f"| {stage} | {figures} |", flush=True)
+        if "fails" in figures:
             return 1
     kept = sum(f.stat().st_size for f in (args.folder / "store").rglob("*") if f.is_file())
     print(f"\nin the store at the end: {kept / 1e9:.2f} GB")

@@ -273,9 +273,9 @@ class Spent:
         (since, before), (until, after) = measured.marks[first], measured.marks[last]
         useful, useful_processor = 0.0, 0.0
         for stage in (s for s in measured.stages if since <= s["finished_at"] <= until):
-            own = sum(stage[f"{activity}_s"] for activity in ACTIVITIES)
-            useful += own
-            useful_processor += stage["core_s"] * own / stage["wall_s"]
+            active = sum(stage[f"{activity}_s"] for activity in ACTIVITIES)
+            useful += active
+            useful_processor += stage["core_s"] * active / stage["wall_s"]
         return cls(until - since, after - before, useful, useful_processor)
 
 
@@ -298,8 +298,8 @@ def table(folder: Path, rounds: int) -> Iterator[str]:
         yield from ("", title, "", f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS))
         for number in range(1, rounds + 1):
             for name in CONTESTANTS:
-                found = Measured(**json.loads((folder / f"{name}-{number}" / "measured.json").read_text()))
-                spent, trials = Spent.between(found, first, -1), len(found.marks) - 1 - first
+                measured = Measured(**json.loads((folder / f"{name}-{number}" / "measured.json").read_text()))
+                spent, trials = Spent.between(measured, first, -1), len(measured.marks) - 1 - first
                 yield (
                     f"| {number} | {name} | {trials} | {spent.elapsed:.1f} | {spent.useful_elapsed / spent.elapsed:.1%} | "
                     f"{spent.processor:.1f} | {spent.useful_processor / spent.processor:.1%} | "

@@ -147,9 +147,9 @@ def table(results: list[dict[str, Any]], rows: Iterable[str]) -> list[str]:
     ]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
-        own = sorted((r for r in results if r["row"] == row), key=lambda r: r["seed"])
-        ended = [r for r in own if r["state"] == "COMPLETE"]
-        failed = [r for r in own if r["state"] != "COMPLETE"]
+        of_row = sorted((r for r in results if r["row"] == row), key=lambda r: r["seed"])
+        ended = [r for r in of_row if r["state"] == "COMPLETE"]
+        failed = [r for r in of_row if r["state"] != "COMPLETE"]
         cells = [row]
         for figure in FIGURES:
             values = [r["figures"].get(figure) for r in ended]

@@ -150,13 +150,13 @@ def follow(root: Path) -> dict[str, Any]:
 
 def mentions(root: Path, name: str) -> Counter[str]:
     """By file of the sweep, how many places of its code say a name: variables, attributes, arguments, keywords and words."""
-    found: Counter[str] = Counter()
+    places: Counter[str] = Counter()
     for path in sorted((root / "sweep").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             said = [getattr(node, field, None) for field in ("id", "attr", "arg", "value")]
             if name in [word for word in said if isinstance(word, str)]:
-                found[path.relative_to(root).as_posix()] += 1
-    return found
+                places[path.relative_to(root).as_posix()] += 1
+    return places
 
 
 def text(walks: Mapping[str, Any]) -> str:

@@ -182,7 +182,7 @@ class Nehvi:
 
     def _others(self) -> list[Observation]:
         """The trials of the other arms."""
-        return [told.observation for told in self.task.others(self._heard or [])] if self.task else []
+        return [trial.observation for trial in self.task.others(self._heard or [])] if self.task else []
 
     def _beliefs(self) -> Beliefs:
         numbers = sorted(self._observations)

@@ -58,8 +58,8 @@ def contrastive_loss(similar: torch.Tensor, cells: torch.Tensor) -> torch.Tensor
     others = cells[:, None] == cells
     others.fill_diagonal_(False)
     logits = similar.masked_fill(others, float("-inf"))
-    own = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    diagonal = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, diagonal) + F.cross_entropy(logits.T, diagonal)) / 2
 
 
 def clip_config(recipe: ClipRecipe, tokenizer: CLIPTokenizer, shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -141,6 +141,6 @@ def zero_shot(clip: CLIPModel, tokenizer: CLIPTokenizer, dataset: Dataset, image
         means = torch.stack([texts[shown == label].mean(dim=0) for label in asked])
         given = torch.tensor(asked)[(pictures @ F.normalize(means, dim=1).T).argmax(dim=1)]
         seen_as = shown[images.conditions]
-        told = seen_as != NOTHING
-        right[facet.name] = float((given[told] == seen_as[told]).float().mean())
+        shows = seen_as != NOTHING
+        right[facet.name] = float((given[shows] == seen_as[shows]).float().mean())
     return right

@@ -102,11 +102,11 @@ def _check_told(root: Path, kind: str, config: dict[str, Any], where: Path) -> N
     if kind != SDXL:
         return
     pooled = whole(encoders["text_encoder_2"], "projection_dim", 512, root / "text_encoder_2")
-    told = _TIME_NUMBERS * whole(config, "addition_time_embed_dim", 256, where) + pooled
-    if config.get("projection_class_embeddings_input_dim") != told:
+    width = _TIME_NUMBERS * whole(config, "addition_time_embed_dim", 256, where) + pooled
+    if config.get("projection_class_embeddings_input_dim") != width:
         raise ValueError(
             f"{where}: projection_class_embeddings_input_dim is {config.get('projection_class_embeddings_input_dim')}, but sizes "
-            f"and the pooled vector of text_encoder_2 make {told}"
+            f"and the pooled vector of text_encoder_2 make {width}"
         )
 
 

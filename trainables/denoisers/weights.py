@@ -43,15 +43,15 @@ def whole_weights(artifact: Artifact) -> Mapping[str, torch.Tensor]:
     Raises CorruptArtifact where the file is damaged, or the model that it rests on is another one by now; MissingArtifact where
     that is gone.
     """
-    own = artifact.mapped()
+    tensors = artifact.mapped()
     if artifact.rests_on is None:
-        return own
+        return tensors
     store = artifact.store
     start = store.get(artifact.rests_on)
     if start.sha256 != artifact.facts[_ITS_HASH]:
         what = f"artifact {artifact.key[:12]} ({artifact.kind}) in {store.name}: the model that it differs from"
         raise store.corrupt(artifact, f"{what}, {start.key[:12]}, was made anew and is another one")
-    return ChainMap(own, whole_weights(start))  # type: ignore[arg-type]  # nobody writes to it
+    return ChainMap(tensors, whole_weights(start))  # type: ignore[arg-type]  # nobody writes to it
 
 
 def fill(model: torch.nn.Module, artifact: Artifact) -> torch.nn.Module:

@@ -62,5 +62,5 @@ def conditions_by_distance(
     features, conditions = features_of_set(extract, retain), retain.conditions.cpu().numpy()
     labels = np.asarray(shown)[conditions] if shown else conditions
     distance = {int(c): float(np.linalg.norm(features[labels == c].mean(axis=0) - centre)) for c in np.unique(labels)}
-    own = shown or range(int(conditions.max()) + 1)
-    return sorted(map(int, np.unique(conditions)), key=lambda condition: distance[own[condition]])
+    label_of = shown or range(int(conditions.max()) + 1)
+    return sorted(map(int, np.unique(conditions)), key=lambda condition: distance[label_of[condition]])

@@ -119,11 +119,11 @@ class Schema:
     @property
     def places(self) -> dict[str, range]:
         """By column, where its numbers stand in a row."""
-        found, start = {}, 0
+        places, start = {}, 0
         for column in self.columns:
-            found[column.name] = range(start, start + column.width)
+            places[column.name] = range(start, start + column.width)
             start += column.width
-        return found
+        return places
 
     def to_json(self) -> dict[str, Any]:
         return {"columns": [{"kind": column.kind} | asdict(column) for column in self.columns]}

@@ -79,9 +79,9 @@ class ImageClassifier:
         confidence = torch.zeros(len(logits), len(self.facets))
         for facet, classes in self.classes.items():
             others = [c for other, own in self.classes.items() if other != facet for c in own if c not in classes]
-            own = logits.clone()
-            own[:, others] = -torch.inf
-            confidence[:, facet], given = own.softmax(dim=1).max(dim=1)
+            in_facet = logits.clone()
+            in_facet[:, others] = -torch.inf
+            confidence[:, facet], given = in_facet.softmax(dim=1).max(dim=1)
             label_of = torch.full((logits.shape[1],), NOTHING)
             label_of[list(classes)] = torch.arange(len(classes))
             labels[:, facet] = label_of[given]

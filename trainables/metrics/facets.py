@@ -38,9 +38,9 @@ def facets(samples: Evaluation) -> Figures:
     figures: Figures = {}
     everything = samples.of_forgotten.any() and samples.of_retained.any()
     if everything and samples.other_asked is not None and samples.other_predicted is not None:
-        told = samples.other_asked != NOTHING
-        if told.any():
-            right = (samples.other_predicted == samples.other_asked)[told]
+        asks = samples.other_asked != NOTHING
+        if asks.any():
+            right = (samples.other_predicted == samples.other_asked)[asks]
             figures["cross_facet_accuracy"] = float(right.float().mean())
     if samples.of_anchor is not None and samples.of_anchor.any():
         figures["anchors_as_forgotten"] = float(samples.shows[samples.of_anchor].float().mean())

@@ -65,17 +65,17 @@ def node_array(key: str, recipe: Callable[[], Recipe]) -> Shared:
     """
     try:
         arrays = _Arrays(key)
-        found = arrays.find()
-        if found is None:
+        shared = arrays.find()
+        if shared is None:
             with arrays.alone():
-                found = arrays.find() or arrays.make(recipe())  # another process may have made it meanwhile
-        return found
+                shared = arrays.find() or arrays.make(recipe())  # another process may have made it meanwhile
+        return shared
     except _NotKept as reason:
-        own = recipe()
-        _log.warning("%s: this machine keeps no decoded copy, so every process holds its own: %s", own.whose, reason)
-        array = np.concatenate(list(own.parts()))
-        own.check(array)
-        return Shared(array, dict(own.facts))
+        made = recipe()
+        _log.warning("%s: this machine keeps no decoded copy, so every process holds its own: %s", made.whose, reason)
+        array = np.concatenate(list(made.parts()))
+        made.check(array)
+        return Shared(array, dict(made.facts))
 
 
 class _Arrays:
@@ -102,11 +102,11 @@ class _Arrays:
     def find(self) -> Shared | None:
         """The array, or None where it is not there; a damaged one is removed and counts as none."""
         try:
-            found = self._read()
-            if found is None:
+            shared = self._read()
+            if shared is None:
                 _log.warning("%s.npy: is not as it was written; it is made again", self.stem)
                 self._remove("json", "npy")
-            return found
+            return shared
         except FileNotFoundError:
             return None
         except OSError as error:

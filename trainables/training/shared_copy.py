@@ -16,7 +16,7 @@ def shared_copy(model: Model, apart: Iterable[nn.Parameter] = ()) -> Model:
 
     Whoever writes to a shared number writes to both.
     """
-    own = {id(parameter) for parameter in apart}
-    tensors = [p for p in model.parameters() if id(p) not in own]
+    copied = {id(parameter) for parameter in apart}
+    tensors = [p for p in model.parameters() if id(p) not in copied]
     memo = {id(p): nn.Parameter(p.detach(), requires_grad=p.requires_grad) for p in tensors}
     return copy.deepcopy(model, memo)

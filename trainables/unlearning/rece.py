@@ -109,8 +109,8 @@ def edit_derived(
     vectors, around = Vectors(derived, tokens.targets, tokens.kept), [w.detach().clone() for w in weights]
     if settings.around == "base":
         first, around = token_vectors(prompts, rows, targets, kept, settings.positions), list(starts)
-        found = [memory["derived"]] if memory else []
-        memory["derived"] = torch.cat([*found, derived])
+        earlier = [memory["derived"]] if memory else []
+        memory["derived"] = torch.cat([*earlier, derived])
         times = len(memory["derived"]) // len(derived)
         become = torch.cat([first.targets, tokens.targets.repeat(times, 1)])
         vectors = Vectors(torch.cat([first.erased, memory["derived"]]), become, first.kept)
