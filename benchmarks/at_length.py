@@ -179,9 +179,12 @@ def rows(sweep: Sweep, standing: Standing, metrics: Sequence[str]) -> Iterator[l
 
 
 def figures_of(trial: Trial, metrics: Sequence[str], front: Sequence[Trial] | None = None) -> list[str]:
-    """A trial's cells, from its name to how many fresh seeds it has; what it is beside the front, if it is not on it."""
+    """A trial's cells, from its name to how many fresh seeds its figures have, from the fewest to the most.
+
+    What it is beside the front, if it is not on it, stands behind its name.
+    """
     estimates = [trial.at(metric) for metric in metrics]
-    seeds = max((estimate.n for estimate in estimates if estimate is not None), default=0) if trial.confirmed else 0
+    seeds = sorted({estimate.n for estimate in estimates if estimate is not None}) if trial.confirmed else [0]
     remarks = [
         *(["not confirmed"] if not trial.confirmed else []),
         *(["breaks a bound"] if trial.feasible is False else []),
@@ -191,7 +194,8 @@ def figures_of(trial: Trial, metrics: Sequence[str], front: Sequence[Trial] | No
             else []
         ),
     ]
-    return [", ".join([trial.trial_id, *remarks]), *map(interval, estimates), str(seeds)]
+    ends = dict.fromkeys((seeds[0], seeds[-1]))  # confirmed for the sake of a bound, a seed may be without attacks
+    return [", ".join([trial.trial_id, *remarks]), *map(interval, estimates), " to ".join(map(str, ends))]
 
 
 def _mark(kept: Path) -> str:
