@@ -1,9 +1,10 @@
 """A row of at_length.md once more, on seeds that it has not seen: ``python -m benchmarks.one_row NAME TRIAL``.
 
-The trial's settings are held, its space and flags are the recording's, so the sweep has this trial alone: unlearned and attacked on
-one seed, confirmed on fresh ones, controls beside. ``--seed`` says where seeds begin: the recording's own, 0, gives its figures
-again where trials and their seeds are the same; the default is far from them. Base model, classifier and reference are the
-recording's, made by the same seed. The time that it says first is that of ``--dry-run``.
+The trial's settings are held in a sweep of the recording's space and flags that has no other trial: it is unlearned and attacked
+on one seed and confirmed on fresh ones, controls beside, and its figures are printed beside those that are kept. A baseline's row
+has one trial of the question's own beside it, for a sweep needs one. ``--seed`` says where seeds begin, by default far from the
+recordings'. Base model and classifier are made by seeds of their own, the same for every ``--seed``; an automatic FID budget is
+measured anew. The plan and how long it may take are printed first. The code is today's: the recording's commit stands beside.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.at_length import AFTER, ARTIFACTS, KEPT, RECORDINGS, RUNS, Recording
-from sweep.errors import UsageError, command
-from sweep.reading.sweep import read_sweep
+from benchmarks.at_length import AFTER, ARTIFACTS, CODE, KEPT, RECORDINGS, RUNS, Recording, core_s, is_finished
+from benchmarks.code_version import last_commit
+from sweep.errors import command
+from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import interval, shown
+from sweep.records import read_json
 from sweep.space import find
 from sweep.space.parameters import word
 from sweep.statistics.estimates import Estimate
@@ -32,10 +35,8 @@ def flags_of(recording: Recording, trial: Trial, seed: int) -> list[str]:
     arms = {arm.name: arm for arm in find.load(recording.space).arms}
     beside = [name for name, arm in arms.items() if not arm.baseline][:1] if arms[trial.arm].baseline else []
     fixed = {"method": ",".join([*beside, trial.arm])} | {n: word(v) for n, v in trial.parameters.items()}
-    given = [name for name in recording.flags if name == "--fix"]
-    assert len(given) <= 1, "one --fix of the recording is a setting of each of its trials, and is among these"
     flags = list(recording.flags)
-    if given:
+    while "--fix" in flags:  # what a recording held is among the settings of each of its trials
         at = flags.index("--fix")
         del flags[at : at + 2]
     for name, value in fixed.items():
@@ -82,34 +83,51 @@ def main() -> int:
     parser.add_argument("name", metavar="NAME", help="a kept recording")
     parser.add_argument("trial", metavar="TRIAL", help="a confirmed trial of it, dimum-0004 say")
     parser.add_argument("--seed", type=int, default=FRESH, help=f"where its seeds begin (default: {FRESH})")
-    parser.add_argument("--kept", type=Path, default=KEPT, help=argparse.SUPPRESS)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and run nothing")
     args = parser.parse_args()
-    kept = [name for name in names if (args.kept / name).is_dir()]
+    kept = [name for name in names if (KEPT / name).is_dir()]
     if args.name not in kept:
         parser.error(f"{args.name}: is not kept; choose among {', '.join(kept)}")
-    sweep = read_sweep(args.kept / args.name)
+    sweep = read_sweep(KEPT / args.name)
     confirmed = {trial.trial_id: trial for trial in sweep.members if trial.confirmed}
     if args.trial not in confirmed:
         parser.error(f"{args.trial}: is no confirmed trial of {args.name}; choose among {', '.join(sorted(confirmed))}")
-    kept_trial = confirmed[args.trial]
     run_dir = RUNS / f"{args.name}-{args.trial}-seed{args.seed}"
-    launch = [sys.executable, "-m", "sweep.launch"]
-    flags = flags_of(names[args.name], kept_trial, args.seed)
-    flags += ["--run-dir", str(run_dir), "--artifacts", str(ARTIFACTS)]
-    subprocess.run([*launch, *flags, "--dry-run"], check=True)
-    if args.dry_run:
-        return 0
+    if not is_finished(run_dir):
+        flags = flags_of(names[args.name], confirmed[args.trial], args.seed)
+        code = run(run_dir, flags, args.dry_run)
+        if code or args.dry_run:
+            return code
+    return print_row(args.name, sweep, confirmed[args.trial], run_dir)
+
+
+def run(run_dir: Path, flags: list[str], dry_run: bool) -> int:
+    """Print the plan, then run it or go on with it; 0 once it has ended, with an answer or without. Launch says what is wrong."""
     RUNS.mkdir(parents=True, exist_ok=True)
+    launch = [sys.executable, "-m", "sweep.launch"]
+    places = ["--run-dir", str(run_dir), "--artifacts", str(ARTIFACTS)]
+    launch += ["--resume", str(run_dir)] if (run_dir / "plan.json").exists() else [*flags, *places]
+    planned = subprocess.run([*launch, "--dry-run"]).returncode
+    if planned or dry_run:
+        return planned
     began = time.monotonic()
-    done = subprocess.run([*launch, *(["--resume", str(run_dir)] if (run_dir / "plan.json").exists() else flags)])
-    if done.returncode:
-        raise UsageError(f"{run_dir}: the sweep ended with exit code {done.returncode}; run this again to go on")
+    code = subprocess.run(launch).returncode
+    print(f"\n{(time.monotonic() - began) / 60:.1f} minutes", flush=True)
+    return 0 if is_finished(run_dir) else code
+
+
+def print_row(name: str, sweep: Sweep, kept: Trial, run_dir: Path) -> int:
+    """Print the row beside the kept one; 1 where the trial was not confirmed this time, with the cause."""
     again = read_sweep(run_dir)
-    (trial,) = again.arms[kept_trial.arm].members
+    (trial,) = again.arms[kept.arm].members
+    if not trial.confirmed:
+        print(f"{run_dir}: its trial {trial.trial_id} was not confirmed: {trial.cause or trial.state}", file=sys.stderr)
+        return 1
     metrics = [metric for metric in dict.fromkeys([*shown(sweep), *AFTER]) if sweep.has(metric)]
-    print(f"\n{args.trial} of {args.name}, seeds from {args.seed} on; {(time.monotonic() - began) / 60:.1f} minutes\n")
-    print("\n".join(comparison(kept_trial, trial, metrics)), flush=True)
+    recorded = read_json(KEPT / name / "recording.json")["commit"]
+    print(f"\n{kept.trial_id} of {name}, recorded by {recorded}; again by {last_commit(*CODE)}, in {core_s(again):.0f} "
+          f"core-seconds of stages, models that were found not counted; {run_dir}\n")  # fmt: skip
+    print("\n".join(comparison(kept, trial, metrics)), flush=True)
     return 0
 
 

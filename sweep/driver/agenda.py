@@ -1,6 +1,6 @@
 """What a sweep does next: the arms' trials side by side, controls where a worker would idle, then the confirm phase. Knows no Ray.
 
-Controls wait for nobody's figures: on the confirm phase's seeds too they run while the search's last trials end. A worker that
+Controls wait for no trial's figures: on the confirm phase's seeds too they run while the search's last trials end. A worker that
 idles there loses its process, and with it what the next trial would find in memory.
 
 The agenda turns reports of trials into records, and records into what Optuna is told: recorded first, told second. Given
@@ -24,7 +24,7 @@ from sweep.plan.plan import Plan
 from sweep.procedures import Setup, Spec, Specs
 from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
 from sweep.records.folder import write_json
-from sweep.records.names import name_of, trial_name
+from sweep.records.names import control_name, name_of, replicate_name, trial_name
 from sweep.samplers import Observation
 from sweep.samplers.catalogue import make, tasks
 from sweep.search import warm_start
@@ -73,7 +73,7 @@ class Agenda:
         return len(self._waiting)
 
     def next_job(self) -> Job | None:
-        """The next job to start, or None where nothing can start before a running one ends. See `finished`."""
+        """The next job to start, or None where nothing can start before a running one reports or ends. See `finished`."""
         job = self._ask() if self.phase == "search" else None
         if job is None:  # in the search the controls: no trial is held against them before it ends
             job = self._first_free(self._waiting)
@@ -98,7 +98,7 @@ class Agenda:
         return any(job.phase == "search" for job in self.running.values())
 
     def _control_ahead(self) -> Job | None:
-        """A control on a fresh seed, while the search ends; None once each has been begun."""
+        """A control on a fresh seed, while the search ends; None once each has been begun or waits."""
         if self._controls_ahead is None:
             fresh = range(1, self.plan.confirm_seeds + 1)
             self._controls_ahead = self._unfinished(self.confirmation.control_jobs(*fresh))
@@ -112,14 +112,14 @@ class Agenda:
         return free
 
     def _waits(self, job: Job) -> bool:
-        """Whether a control on a fresh seed would make what the seed's first control is about to make and report.
+        """Whether a control on a fresh seed would begin with what the leading one makes for it, and has not reported yet.
 
-        Controls begin with what all on their seed are held against (θ₀'s score, say); trials have an unlearning before it, and
-        find it made by then.
+        Trials don't wait: of what they find made they have other stages before it.
         """
-        if job.arm != CONTROL or not job.spec.replicate:
+        leading = self.specs.leading_control
+        if job.arm != CONTROL or not job.spec.replicate or leading is None:
             return False
-        first = self.running.get(self.confirmation.first_control(job.spec.replicate))
+        first = self.running.get(replicate_name(control_name(leading), job.spec.replicate))
         return first is not None and not first.stages
 
     @property

@@ -21,7 +21,7 @@ from sweep.reading.sweep import read_sweep
 from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, CONFIRMATION, RUNNING
 from sweep.records.folder import write_json
-from sweep.records.names import control_name, name_of, number_of, replicate_name, replicate_of
+from sweep.records.names import name_of, number_of, replicate_of
 from sweep.records.tables import FIRST_SEEDS
 from sweep.search.confirm import chosen_for_confirmation
 from sweep.search.undecided import Undecided, too_wide, undecided
@@ -37,22 +37,18 @@ class Confirmation:
         self.ended = not plan.adaptive
 
     def control_jobs(self, *replicates: int) -> list[Job]:
-        """What trials are held against on the same seeds: 0, the search's, or those of the confirm phase."""
-        specs = [self.specs.of_control(control, seed) for seed in replicates for control in self.specs.controls]
+        """What trials are held against on the same seeds: of replicate 0, the search's, or of those of the confirm phase."""
+        specs = [self.specs.of_control(control, r) for r in replicates for control in self.specs.controls]
         return [Job(spec, CONTROL, 0, "confirm" if spec.replicate else "search", records.now()) for spec in specs]
-
-    def first_control(self, replicate: int) -> str:
-        """Name of the control that comes first on a seed."""
-        return replicate_name(control_name(self.specs.controls[0]), replicate)
 
     def first_jobs(self) -> list[Job]:
         """What all have: the controls, then trials seed by seed so that what is there is paired. Ended ones are among them."""
         members = chosen_for_confirmation(
             self.run_dir, self.space, self.plan.confirm_members, self.plan.confirm_neighbours
         )
-        seeds = range(1, self.plan.confirm_seeds + 1)
-        jobs = self.control_jobs(*seeds)
-        for replicate in seeds:
+        replicates = range(1, self.plan.confirm_seeds + 1)
+        jobs = self.control_jobs(*replicates)
+        for replicate in replicates:
             if replicate <= FIRST_SEEDS or not self.plan.adaptive:
                 jobs += [self._job(member, replicate) for member in members]
         return jobs

@@ -35,6 +35,11 @@ class Specs:
         """Who sees all columns, who sees no dependence between parties, and the private rows themselves."""
         return CENTRAL, INDEPENDENT, REAL
 
+    @property
+    def leading_control(self) -> None:
+        """None: what controls share is the partition, which takes no time."""
+        return None
+
     def of(
         self, trial_id: str, replicate: int, arm: Arm, parameters: Mapping[str, Any], gate: bool = False
     ) -> TrialSpec:

@@ -71,10 +71,12 @@ class Specs(Protocol):
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """What is run beside the trials and searched by nobody, by its name behind ``control-``.
+        """What is run beside the trials and searched by nobody, by its name behind ``control-``."""
+        ...
 
-        On a fresh seed the first begins before the others, which find what it made on behalf of all.
-        """
+    @property
+    def leading_control(self) -> str | None:
+        """The control whose first stage others on its seed begin with too, and find made if they begin after it; None of none."""
         ...
 
     def of(self, trial_id: str, replicate: int, arm: Arm, parameters: Mapping[str, Any], gate: bool = False) -> Any:

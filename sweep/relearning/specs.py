@@ -42,6 +42,11 @@ class Specs:
             return ("base", "retrain")
         return ("base",) if self.unseen is None else ("base", UNSEEN_CONTROL)
 
+    @property
+    def leading_control(self) -> str | None:
+        """θ₀, beside θ*: its score is what θ*'s fid_delta is taken from. What stands for θ* without one has a score of its own."""
+        return None if self.experiment.without_control else "base"
+
     @cached_property
     def unseen(self) -> Experiment | None:
         """The experiment in which θ₀ is taught what it never saw, where that stands for learning anew."""

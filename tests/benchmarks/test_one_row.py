@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks is no installed package
+sys.path.insert(0, str(Path(__file__).parents[1] / "sweep"))
+import recorded_run
 
 from benchmarks import one_row
 from benchmarks.at_length import KEPT, RECORDINGS, Recording
@@ -16,6 +18,8 @@ from sweep.launch import parser
 from sweep.plan.asked import procedure_of
 from sweep.reading.sweep import read_sweep
 from sweep.reading.trial import Trial
+from sweep.records import TABLES
+from sweep.records.folder import write_json
 from sweep.space import find
 from sweep.statistics.estimates import Estimate
 
@@ -90,3 +94,43 @@ def test_what_is_not_kept_is_refused_in_one_line(
     with pytest.raises(SystemExit) as refused:
         one_row.main()
     assert refused.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of one row that has ended: a recorded run of one trial, in the folder that the row's command names."""
+    run = recorded_run.write_run(tmp_path / "row-dimum-0001-seed5", artifacts=False)
+    others = [t for t in read_sweep(run).members if t.trial_id != "dimum-0001"]
+    for table in TABLES:
+        for other in others:
+            for file in (run / "records" / table).glob(f"{other.trial_id}*.parquet"):
+                file.unlink()
+    monkeypatch.setattr(one_row, "RUNS", tmp_path)
+    return run
+
+
+def test_a_row_that_has_been_run_is_printed_again_beside_the_kept_one_and_not_run(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = recorded_run.write_run(finished.parent / "kept" / "row", artifacts=False)
+    write_json(kept / "recording.json", {"commit": "abc1234"})
+    monkeypatch.setattr(one_row, "KEPT", kept.parent)
+    monkeypatch.setattr(one_row, "RECORDINGS", (Recording("row", "dimum_robustness"),))
+    monkeypatch.setattr(sys, "argv", ["one_row", "row", "dimum-0001", "--seed", "5"])
+    assert one_row.main() == 0
+    said = capsys.readouterr().out
+    assert "recorded by abc1234" in said and "| robustness | 0.88 [" in said
+    row = next(line for line in said.splitlines() if line.startswith("| robustness |"))
+    assert row.endswith("| yes | yes |"), "the same figures"
+
+
+def test_a_trial_that_was_not_confirmed_is_no_row_and_says_why(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = read_sweep(finished)
+    (trial,) = kept.arms["dimum"].members
+    for file in (finished / "records" / "replicates").glob("dimum-0001-r*.parquet"):
+        if not file.stem.endswith("-r0"):
+            file.unlink()
+    assert one_row.print_row("row", kept, trial, finished) == 1
+    assert "its trial dimum-0001 was not confirmed: COMPLETE" in capsys.readouterr().err

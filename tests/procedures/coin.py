@@ -120,6 +120,7 @@ class Specs:
     plan: Plan[Setup]
     space: SearchSpace
     controls: tuple[str, ...] = (FAIR,)
+    leading_control: None = None
 
     def of(self, trial_id: str, replicate: int, arm: Arm, parameters: Mapping[str, Any], gate: bool = False) -> Any:
         settings = {name: value for name, value in parameters.items() if name != "flips"}

@@ -71,11 +71,11 @@ def node_array(key: str, recipe: Callable[[], Recipe]) -> Shared:
                 shared = arrays.find() or arrays.make(recipe())  # another process may have made it meanwhile
         return shared
     except _NotKept as reason:
-        made = recipe()
-        _log.warning("%s: this machine keeps no decoded copy, so every process holds its own: %s", made.whose, reason)
-        array = np.concatenate(list(made.parts()))
-        made.check(array)
-        return Shared(array, dict(made.facts))
+        making = recipe()
+        _log.warning("%s: this machine keeps no decoded copy, so every process holds its own: %s", making.whose, reason)
+        array = np.concatenate(list(making.parts()))
+        making.check(array)
+        return Shared(array, dict(making.facts))
 
 
 class _Arrays:

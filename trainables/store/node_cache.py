@@ -36,8 +36,8 @@ class NodeCache:
             file = open(path, "rb")  # noqa: SIM115  # it is the caller's to close
         except FileNotFoundError:
             return None
-        *_, content = hash_of(path, file)
-        if content == sha256:
+        *_, digest = hash_of(path, file)
+        if digest == sha256:
             os.utime(path, ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))  # it was read, not changed
             file.seek(0)
             return file

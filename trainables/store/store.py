@@ -287,7 +287,7 @@ class Store:
         """The file of an artifact's tensors in the store, or None where it is not the one that was written."""
 
         def verdict(path: str, file: BinaryIO) -> Iterator[bool]:
-            return (content == sha256 for content in hash_of(path, file, known))
+            return (digest == sha256 for digest in hash_of(path, file, known))
 
         return self._opened_file(self._path(key, "safetensors"), verdict, sha256)
 

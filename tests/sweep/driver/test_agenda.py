@@ -76,6 +76,28 @@ def test_trials_are_confirmed_after_the_last_search_trial_and_controls_while_it_
     assert sorted(names) == sorted({job.name for job in (*search, *ahead) if job.arm == "control"}), "each once"
 
 
+def test_in_the_confirm_phase_trials_overtake_a_control_that_waits_and_it_begins_once_the_leading_one_failed(
+    plan: Plan,
+) -> None:
+    agenda = agenda_of(plan)
+    while agenda.phase == "search":
+        job = agenda.next_job()
+        if job.phase == "search":  # one worker: none idles while the search ends
+            finish(agenda, job)
+    begun = [job, *iter(agenda.next_job, None)]
+    assert [j.name for j in begun[:2]] == ["control-base-r1", "control-base-r2"]
+    trials = [j.name for j in begun[2:]]
+    assert trials and not any(name.startswith("control") for name in trials) and not agenda.finished
+    agenda.fail("control-base-r1", "its process was lost 3 times: killed")
+    assert agenda.next_job().name == "control-retrain-r1"
+    assert agenda.next_job() is None, "that of the other seed waits"
+    agenda.take("control-base-r2", report() | {"stage": stage("score", "k")})
+    del agenda  # the driver is gone, and what the score's stage was is on record
+    again = agenda_of(plan)
+    begun = list(iter(again.next_job, None))
+    assert "control-retrain-r2" in [j.name for j in begun] and "control-base-r1" not in [j.name for j in begun]
+
+
 def test_controls_that_an_earlier_driver_ran_ahead_are_not_run_again(plan: Plan) -> None:
     earlier = agenda_of(plan)
     search = [earlier.next_job() for _ in range(8)]
