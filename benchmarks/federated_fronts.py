@@ -47,7 +47,7 @@ class Rows:
     """A data set, what of it is taken, and on how many seeds methods and controls are trained."""
 
     data: str
-    seeds: int = 5
+    seeds: int = 10
     control_seeds: int = 3
     image_size: int = 0
     data_limit: int = 0
@@ -61,7 +61,7 @@ DATA = {
     "digits": Rows("digits"),
     "wine": Rows("wine"),
     "breast_cancer": Rows("breast_cancer"),
-    "fashion_mnist": Rows("fashion_mnist", seeds=3, image_size=16, data_limit=10_000),
+    "fashion_mnist": Rows("fashion_mnist", image_size=16, data_limit=10_000),
 }
 QUESTIONS = (  # in the order in which they are asked: data set and mechanism
     ("digits", "none"),
@@ -230,9 +230,7 @@ def main() -> int:
     parser.add_argument(
         "--epsilons", nargs="*", type=float, default=EPSILONS, choices=EPSILONS, help="of record (default: both)"
     )
-    parser.add_argument(
-        "--seeds", type=int, default=0, help="seeds 1 … N (default: 5, of fashion_mnist and of controls 3)"
-    )
+    parser.add_argument("--seeds", type=int, default=0, help="seeds 1 … N (default: 10, of controls 3)")
     parser.add_argument("--json", metavar="FILE", help="also write every figure as JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
