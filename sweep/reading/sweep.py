@@ -203,7 +203,7 @@ class Sweep:
 
     @property
     def reason(self) -> str | None:
-        """Why arms have so few feasible members, or None where every arm has enough."""
+        """Why arms have so few members on their fronts, or None where every front has enough."""
         reasons = [f"{arm.name}: {arm.reason}" for arm in self.arms.values() if arm.reason]
         return "; ".join(reasons) or None
 
