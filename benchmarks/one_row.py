@@ -102,14 +102,13 @@ def main() -> int:
 
 
 def run(run_dir: Path, flags: list[str], dry_run: bool) -> int:
-    """Print the plan, then run it or go on with it; 0 once it has ended, with an answer or without. Launch says what is wrong."""
+    """Run it, or go on with it, plan and cost first; 0 once it has ended, with an answer or without. Launch says what is wrong."""
     RUNS.mkdir(parents=True, exist_ok=True)
     launch = [sys.executable, "-m", "sweep.launch"]
     places = ["--run-dir", str(run_dir), "--artifacts", str(ARTIFACTS)]
     launch += ["--resume", str(run_dir)] if (run_dir / "plan.json").exists() else [*flags, *places]
-    planned = subprocess.run([*launch, "--dry-run"]).returncode
-    if planned or dry_run:
-        return planned
+    if dry_run:
+        return subprocess.run([*launch, "--dry-run"]).returncode
     began = time.monotonic()
     code = subprocess.run(launch).returncode
     print(f"\n{(time.monotonic() - began) / 60:.1f} minutes", flush=True)
