@@ -58,10 +58,8 @@ class Recording:
 FASHION = ("--data", "fashion_mnist", "--image-size", "16", "--data-limit", "10000")
 CANCER = ("--data", "breast_cancer")
 WINE = ("--data", "wine")
-SMALL_BATCH = (
-    "--fix",
-    "batch=64",
-)  # of wine's 93 rows that are trained on, which vflgan_privacy's larger batches are more than
+# Wine has 93 rows that are trained on, and a batch is a part of them: the larger ones of vflgan_privacy are refused.
+SMALL_BATCH = ("--fix", "batch=64")
 
 RECORDINGS = (
     *(

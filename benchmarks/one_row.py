@@ -47,11 +47,8 @@ def flags_of(recording: Recording, trial: Trial, seed: int) -> list[str]:
 
 def comparison(kept: Trial, again: Trial, metrics: list[str]) -> Iterator[str]:
     """A row a figure: as it was kept, as it is now, and whether the new mean lies in the interval that was kept."""
-    yield (
-        "| figure | kept | seeds | again | seeds | new mean in the kept interval | intervals overlap |\n"
-        + "|---" * 7
-        + "|"
-    )
+    yield "| figure | kept | seeds | again | seeds | new mean in the kept interval | intervals overlap |"
+    yield "|---" * 7 + "|"
     for metric in metrics:
         was, now = kept.at(metric), again.at(metric)
         if was is not None and now is not None:
