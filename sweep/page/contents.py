@@ -21,6 +21,7 @@ from sweep.reading.arm import unsure
 from sweep.reading.arm_against_arm import FEW_ARMS, Comparison, Standing, comparison, standings
 from sweep.reading.best import front_hypervolume, listed_members, merit
 from sweep.reading.comparable import comparable, holders
+from sweep.reading.dependence import Dependence, dependences
 from sweep.reading.importance import importances
 from sweep.reading.nearest import held
 from sweep.reading.pick import in_short, pick_text, picks
@@ -163,6 +164,7 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
     of_front = [line["member"] for arm in arms for line in arm["members"] if line["member"].on_front]
     sections = panels.sections(sweep, [*of_front, *sweep.controls.values()])
     drawn = [_section(sweep, section, name) for section in sections]
+    depend = dependences(sweep)
     return {
         "id": name,
         "front": sweep,
@@ -190,6 +192,8 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
         "png": base64.b64encode(png).decode(),
         "importances": importances(sweep),
         "strongest": STRONGEST,
+        "dependences": [_dependence(d) for d in depend if d.fit],
+        "unfitted": [d for d in depend if not d.fit],
         "failures": failures.failures(sweep),
         "time": spending.stage_times(sweep),
         "activities": [*(a.name.removesuffix("_s") for a in sweep.columns.activities), "other"],
@@ -243,6 +247,20 @@ def _section(sweep: Sweep, section: Section, run: str) -> dict[str, Any]:
         if curves
     ]
     return {"of": section, "figures": figures}
+
+
+def _dependence(of: Dependence) -> dict[str, Any]:
+    """A figure's dependence on an arm's parameters: those of which a value surely differs, whole, and how wide the others' are."""
+    assert of.fit
+    certain = {parameter for parameter, _ in of.certain}
+    shown = {parameter: levels for parameter, levels in of.fit.effects.items() if parameter in certain}
+    ends = [end for levels in shown.values() for e in levels.values() for end in (e.lower, e.upper) if end is not None]
+    return {
+        "of": of,
+        "shown": shown,
+        "others": [parameter for parameter in of.fit.effects if parameter not in certain],
+        "scale": max((abs(end) for end in ends), default=1.0),
+    }
 
 
 def _pair(sweep: Sweep, pair: Comparison) -> dict[str, Any]:

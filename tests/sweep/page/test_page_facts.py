@@ -16,6 +16,7 @@ from recorded_run import BUDGET, CAUSE, GATE, by_learning_rate, space, write_def
 
 from search_spaces.dimum_robustness import SPACE
 from sweep.page import contents
+from sweep.reading.dependence import dependences
 from sweep.reading.failures import failures
 from sweep.reading.importance import FEASIBLE, Importance, importances
 from sweep.reading.nearest import gap, held
@@ -119,6 +120,21 @@ def test_what_matters_is_found_and_what_does_not_is_not_claimed(many: Sweep) -> 
         and fid.score.lower <= 0
     )
     assert set(told) == {"robustness", "fid_delta", FEASIBLE}
+
+
+def test_what_a_value_does_is_told_of_many_trials_and_not_of_few(many: Sweep, default: Sweep) -> None:
+    arm = next(iter(many.arms))
+    found = {d.target: d for d in dependences(many) if d.arm == arm}
+    (at_least, low), (middle, _), (most, high) = found["robustness"].fit.effects["learning_rate"].items()
+    assert at_least < middle < most and low.upper < 0 < high.lower
+    assert high.mean - low.mean == pytest.approx(0.6 * (most - at_least), abs=0.05), (
+        "0.6 of the rate, as it was written"
+    )
+    assert {parameter for parameter, _ in found["robustness"].certain} == {"learning_rate"}
+    assert not found["fid_delta"].certain and found["fid_delta"].fit
+    assert {d.reason.partition(":")[0] for d in dependences(default)} == {"too few trials"}
+    text = contents.write(many.run, many.run.parent / "page.html").read_text(encoding="utf-8")
+    assert "What each value does" in text and "is a difference shown" in text
 
 
 @pytest.fixture(scope="module")
