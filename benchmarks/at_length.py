@@ -27,7 +27,7 @@ from sweep.reading.arm_against_arm import Standing, standings
 from sweep.reading.dependence import dependences
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import brief, cell, interval, number, settings, shown
+from sweep.reading.words import cell, interval, number, settings, shown
 from sweep.records import read_json
 from sweep.records.folder import compact, write_json
 
@@ -79,6 +79,10 @@ RECORDINGS = (
     *(
         Recording(f"dimum_robustness-digits-{digit}", "dimum_robustness", ("--forget", digit, *SPREAD))
         for digit in "837"
+    ),
+    *(  # trousers and bags, as in the track
+        Recording(f"dimum_robustness-fashion_mnist-{garment}", "dimum_robustness", (*FASHION, "--forget", garment))
+        for garment in "18"
     ),
 )
 
@@ -183,19 +187,15 @@ def dependence_table(sweep: Sweep) -> Iterator[str]:
     fitted = [dependence for dependence in dependences(sweep) if dependence.fit]
     if not fitted:
         return
-    yield "Effects with the other parameters held, of the search's figures; the intervals of a figure hold together:\n"
-    yield "| arm | figure, its average | trials | parameter | what each value adds |\n|---|---|---|---|---|"
+    yield "Effects with the other parameters held, of the search's figures; the intervals of a figure in an arm hold together:\n"
+    yield "| arm | figure, at the mean of all | trials | parameter | what each value adds |\n|---|---|---|---|---|"
     for dependence in fitted:
-        fit = dependence.fit
-        assert fit
-        certain = dict.fromkeys(parameter for parameter, _ in dependence.certain)
-        head = f"| {dependence.arm} | {dependence.target}, {number(fit.mean)} | {fit.trials} |"
-        for parameter in certain:
-            levels = [
-                f"{at if isinstance(at, str) else brief(at)} {interval(e)}" for at, e in fit.effects[parameter].items()
-            ]
-            yield f"{head} {parameter} | {'; '.join(levels)} |"
-        others = [parameter for parameter in fit.effects if parameter not in certain]
+        assert dependence.fit
+        head = f"| {dependence.arm} | {dependence.target}, {number(dependence.fit.mean)} | {dependence.fit.trials} |"
+        for parameter, levels in dependence.certain.items():
+            effects = "; ".join(f"{cell(level)} {interval(effect)}" for level, effect in levels.items())
+            yield f"{head} {parameter} | {effects} |"
+        others = [parameter for parameter in dependence.effects if parameter not in dependence.certain]
         if others:
             yield f"{head} {', '.join(others)} | nothing shown |"
     yield ""

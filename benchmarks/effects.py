@@ -1,9 +1,10 @@
-"""Whether intervals around what a parameter's values do hold: ``python -m benchmarks.effects``, five minutes on one core.
+"""Whether intervals around what a parameter's values do hold: ``python -m benchmarks.effects``, ten minutes on one core.
 
 Simulated sweeps whose effects are known: nine kinds, of which some raise the figure and some lower it, and six numbers, of which
 one acts as a hump, one as a straight line and one as a step. `sweep.statistics.main_effects` beside the partial dependence of a
 random forest (Friedman 2001; Breiman 2001), whose intervals are over folds as those of importances are. *Together*: the share of
-sweeps of which all nine intervals hold, which is what `main_effects` promises of 95 in 100; *each*: of single intervals.
+sweeps of which all intervals hold, of `main_effects` those of the nine kinds and of the eighteen thirds, which it promises of
+95 in 100; *each*: of single intervals; *kinds*: the median half-width of a kind's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,96 +23,115 @@ from sklearn.model_selection import KFold
 from sweep.statistics.main_effects import main_effects
 
 KINDS = tuple("abcdefghi")
-NUMBERS, FOLDS, TREES = 6, 5, 40
+NUMBERS, THIRDS, FOLDS, TREES, MANY = 6, 3, 5, 40, 20_000
 
 
 @dataclass(frozen=True)
 class Problem:
-    """How far kinds differ (standard deviation), how much more so beside a large first number, and what a figure's noise is."""
+    """How far kinds differ (standard deviation), how much more so beside a large first number, what the noise is, and whether
+    each kind is drawn a third less often than the one before."""
 
     name: str
-    spread: float
+    spread: float = 0.5
     beside: float = 0.0
     noise: str = "equal"
+    uneven: bool = False
 
 
 PROBLEMS = (
-    Problem("effects add", 0.5),
-    Problem("a kind's effect grows with a number", 0.5, beside=1.0),
-    Problem("kinds do nothing", 0.0),
-    Problem("noise grows where the figure is low", 0.5, noise="low"),
-    Problem("the figure is 0 or 1", 0.5, noise="coin"),
+    Problem("effects add"),
+    Problem("a kind's effect grows with a number", beside=1.0),
+    Problem("kinds do nothing", spread=0.0),
+    Problem("noise grows where the figure is low", noise="low"),
+    Problem("the figure is 0 or 1", noise="coin"),
+    Problem("kinds are drawn unevenly", uneven=True),
+    Problem("the same, and noise grows where the figure is low", noise="low", uneven=True),
 )
 
 
-def drawn(problem: Problem, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A sweep's kinds (n,), numbers (n, 6) and figures (n,), and what each kind truly adds (9,)."""
+@dataclass(frozen=True)
+class Simulated:
+    """A sweep's kinds (n,), numbers (n, 6) and figures (n,); what each kind (9,) and each third (6, 3) truly adds."""
+
+    kind: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    of_kinds: np.ndarray
+    of_thirds: np.ndarray
+
+
+def simulated(problem: Problem, n: int, rng: np.random.Generator) -> Simulated:
+    """A sweep of n trials. True effects are means over many settings in which every kind is as frequent."""
     added = rng.normal(0, 1, len(KINDS)) * problem.spread
-    added -= added.mean()
 
     def level(kind: np.ndarray, x: np.ndarray) -> np.ndarray:
         hump, step = 1.5 * np.exp(-(((x[:, 0] - 0.6) / 0.25) ** 2)), 0.8 * (x[:, 2] > 0.5)
         figure: np.ndarray = added[kind] * (1 + problem.beside * (2 * x[:, 0] - 1)) + hump + x[:, 1] + step
         return expit(2 * (figure - 1.8)) if problem.noise == "coin" else figure
 
-    kind, x = rng.integers(0, len(KINDS), n), rng.random((n, NUMBERS))
+    chances = (2 / 3) ** np.arange(len(KINDS)) if problem.uneven else np.ones(len(KINDS))
+    kind, x = rng.choice(len(KINDS), n, p=chances / chances.sum()), rng.random((n, NUMBERS))
     mean = level(kind, x)
     if problem.noise == "coin":
-        many = rng.random((4000, NUMBERS))
-        truth = np.array([level(np.full(len(many), k), many).mean() for k in range(len(KINDS))])
-        return kind, x, (rng.random(n) < mean).astype(float), truth - truth.mean()
-    sd = 0.3 * np.exp(-added[kind]) if problem.noise == "low" else np.full(n, 0.3)
-    return kind, x, mean + sd * rng.normal(0, 1, n), added
+        y = (rng.random(n) < mean).astype(float)
+    else:
+        y = mean + 0.3 * (np.exp(-added[kind]) if problem.noise == "low" else 1.0) * rng.normal(0, 1, n)
+    kinds, settings = rng.integers(0, len(KINDS), MANY), rng.random((MANY, NUMBERS))
+    of_kinds = np.array([level(np.full(MANY, k), settings).mean() for k in range(len(KINDS))])
+    truth = level(kinds, settings)
+    of_thirds = np.zeros((NUMBERS, THIRDS))
+    for i in range(NUMBERS):  # a third is of this sweep's values, and what it adds is its mean over all settings
+        edges = np.quantile(x[:, i], np.arange(1, THIRDS) / THIRDS, method="inverted_cdf")
+        third = np.searchsorted(edges, settings[:, i])
+        of_thirds[i] = [truth[third == k].mean() for k in range(THIRDS)]
+    return Simulated(kind, x, y, of_kinds - of_kinds.mean(), of_thirds - of_thirds.mean(axis=1, keepdims=True))
 
 
-def by_fit(kind: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and half-widths (9,) of `main_effects`; NaN of a kind that was left out."""
-    fit = main_effects({"kind": [KINDS[k] for k in kind]}, {f"x{i}": x[:, i] for i in range(NUMBERS)}, y)
-    mean, half = np.full(len(KINDS), math.nan), np.full(len(KINDS), math.nan)
-    for name, effect in fit.effects["kind"].items():
-        assert effect.upper is not None
-        at = KINDS.index(str(name))
-        mean[at], half[at] = effect.mean, effect.upper - effect.mean
-    return mean, half
+def holds_by_fit(sweep: Simulated) -> tuple[list[bool], float]:
+    """Whether each interval of `main_effects` holds, of kinds that were left out none; and a kind's median half-width."""
+    numbers = {f"x{i}": sweep.x[:, i] for i in range(NUMBERS)}
+    fit = main_effects({"kind": [KINDS[k] for k in sweep.kind]}, numbers, sweep.y)
+    kept = [KINDS.index(str(name)) for name in fit.effects["kind"]]
+    truths = {"kind": sweep.of_kinds[kept] - sweep.of_kinds[kept].mean()}
+    truths |= {name: sweep.of_thirds[i] for i, name in enumerate(numbers)}
+    holds, halves = [], []
+    for factor, truth in truths.items():
+        for effect, true in zip(fit.effects[factor].values(), truth, strict=True):
+            assert effect.lower is not None and effect.upper is not None
+            holds.append(bool(effect.lower <= true <= effect.upper))
+            if factor == "kind":
+                halves.append(effect.upper - effect.mean)
+    return holds, float(np.median(halves))
 
 
-def by_forest(kind: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and half-widths (9,) of forests' partial dependence over folds, t's with the variance corrected for their overlap."""
-    coded = np.eye(len(KINDS))
-    of_folds = []
-    for fold, (learned, _) in enumerate(KFold(FOLDS, shuffle=True, random_state=0).split(x)):
+def holds_by_forest(sweep: Simulated) -> tuple[list[bool], float]:
+    """Whether each kind's interval around forests' partial dependence holds: t's over folds, corrected for their overlap."""
+    coded, of_folds = np.eye(len(KINDS)), []
+    for fold, (learned, _) in enumerate(KFold(FOLDS, shuffle=True, random_state=0).split(sweep.x)):
         forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=fold)
-        forest.fit(np.concatenate([coded[kind], x], axis=1)[learned], y[learned])
-        every = [np.concatenate([np.tile(row, (len(x), 1)), x], axis=1) for row in coded]
+        forest.fit(np.concatenate([coded[sweep.kind], sweep.x], axis=1)[learned], sweep.y[learned])
+        every = [np.concatenate([np.tile(row, (len(sweep.x), 1)), sweep.x], axis=1) for row in coded]
         level = np.array([forest.predict(rows).mean() for rows in every])
         of_folds.append(level - level.mean())
     values = np.array(of_folds)
     spread = values.std(axis=0, ddof=1) * math.sqrt(1 / FOLDS + 1 / (FOLDS - 1))
-    return values.mean(axis=0), float(stdtrit(FOLDS - 1, 0.975)) * spread
-
-
-def coverage(problem: Problem, n: int, draws: int, way: Callable[..., tuple[np.ndarray, np.ndarray]]) -> str:
-    """``together, each, half-width`` over so many simulated sweeps; the half-width is the median."""
-    together, each, halves = [], [], []
-    for draw in range(draws):
-        kind, x, y, truth = drawn(problem, n, np.random.default_rng(draw))
-        mean, half = way(kind, x, y)
-        known = np.isfinite(mean)
-        holds = np.abs(mean - (truth - truth[known].mean()))[known] <= half[known]
-        together.append(holds.all())
-        each.append(holds.mean())
-        halves.append(np.median(half[known]))
-    return f"{np.mean(together):.3f} | {np.mean(each):.3f} | {np.median(halves):.2f}"
+    half = float(stdtrit(FOLDS - 1, 0.975)) * spread
+    return (np.abs(values.mean(axis=0) - sweep.of_kinds) <= half).tolist(), float(np.median(half))
 
 
 def rows(draws: int, forests: int) -> Iterator[str]:
     """The table, a row at a time."""
-    yield "| sweep | trials | main effects: together | each | half-width | forest: together | each | half-width |"
+    yield "| sweep | trials | main effects: together | each | kinds | forest, kinds alone: together | each | kinds |"
     yield "|---" * 8 + "|"
-    for n in (72, 108, 200):
+    for n in (72, 108, 200, 1000):
         for problem in PROBLEMS:
-            fitted = coverage(problem, n, draws, by_fit)
-            yield f"| {problem.name} | {n} | {fitted} | {coverage(problem, n, forests, by_forest)} |"
+            cells = []
+            for way, many in ((holds_by_fit, draws), (holds_by_forest, forests)):
+                of_sweeps = [way(simulated(problem, n, np.random.default_rng(draw))) for draw in range(many)]
+                together = np.mean([all(holds) for holds, _ in of_sweeps])
+                each = np.mean(np.concatenate([holds for holds, _ in of_sweeps]))
+                cells.append(f"{together:.3f} | {each:.3f} | {np.median([half for _, half in of_sweeps]):.2f}")
+            yield f"| {problem.name} | {n} | {' | '.join(cells)} |"
 
 
 def main() -> int:

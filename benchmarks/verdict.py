@@ -1,8 +1,8 @@
 """What a verdict costs by which sampler, and whether it ranks settings as the public protocol does.
 
     python -m benchmarks.verdict train OUT                       12 settings that pass the gate, unlearned and attacked
-    python -m benchmarks.verdict draw OUT --by ancestral-1000 --repeats 2          the reference and its retest; resumable
-    python -m benchmarks.verdict draw OUT --by ddim-20 ddim-10 dpmsolver++-5 --repeats 2
+    python -m benchmarks.verdict draw OUT --by ancestral-1000                    the reference and its retest; resumable
+    python -m benchmarks.verdict draw OUT --by ddim-20 ddim-10 dpmsolver++-5
     python -m benchmarks.verdict table OUT --against dpmsolver++-25
 
 A verdict is one setting unlearned, attacked along the ladder (DiMRA on retained images, 1e-3, K = 63) and scored: fid_delta and
@@ -34,7 +34,6 @@ from benchmarks.search.record import sobol
 from sweep.space.find import load
 from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import predict, starting_noise
-from trainables.fine_tuning import FineTuning
 from trainables.metrics import aurc
 from trainables.relearning.experiment import AttackPlan, Experiment, Limit, Samples, TrialSpec, stream
 from trainables.relearning.products import make_classifier, make_model, make_reference, model_key
@@ -43,6 +42,7 @@ from trainables.relearning.stages.score import Sampling, make_score, measured
 from trainables.relearning.stages.trajectory import Trajectory
 from trainables.relearning.trial import Pipeline
 from trainables.relearning.workbench import Workbench
+from trainables.running.report import Report
 
 SPACE, ARM, SETTINGS = "dimum_robustness", "dimum", 12
 RUNGS = (0, 1, 3, 7, 15, 31, 63)
@@ -89,6 +89,10 @@ class Bench:
         if name == "base":
             return {0: base_of(bench)}
         networks = {}
+        if not (self.out / "models" / f"{name}@{RUNGS[-1]}.safetensors").exists():
+            (row,) = [row for row in self.settings() if row["name"] == name]
+            spec = self.spec(name, row["settings"], (), 0.0)
+            _attacked(self, spec, _unlearned(spec)[0].unlearned)
         for rung in RUNGS:
             networks[rung] = UNet2DModel(**BaseModel().config(self.experiment.dataset)).eval()
             networks[rung].load_state_dict(
@@ -118,12 +122,18 @@ def train(bench: Bench) -> None:
             print(found[name], flush=True)
 
 
+def _unlearned(spec: TrialSpec) -> tuple[Pipeline, Report]:
+    """The trial run to its end, or to where the gate stops it."""
+    pipeline = Pipeline(spec)
+    report = pipeline.step()
+    while report.state is None:
+        report = pipeline.step()
+    return pipeline, report
+
+
 def _trained(bench: Bench, spec: TrialSpec) -> dict[str, Any]:
     """Unlearn, ask the gate, and keep the model at each rung of the attack."""
-    pipeline, report = Pipeline(spec), None
-    start = time.process_time()
-    while report is None or report.state is None:
-        report = pipeline.step()
+    pipeline, report = _unlearned(spec)
     row = {
         "name": spec.trial_id,
         "settings": spec.settings,
@@ -134,25 +144,26 @@ def _trained(bench: Bench, spec: TrialSpec) -> dict[str, Any]:
         return row
     unlearned = Workbench(bench.experiment).store.get(pipeline.unlearned)
     row["unlearn_core_s"] = unlearned.facts["core_s"]
-    run = Trajectory(Workbench(bench.experiment), spec, ATTACK, pipeline.unlearned).begin()
-    start = time.process_time()
-    _keep(bench, run, spec.trial_id)
-    return row | {"attack_core_s": time.process_time() - start}
+    return row | {"attack_core_s": _attacked(bench, spec, pipeline.unlearned)}
 
 
-def _keep(bench: Bench, run: FineTuning, name: str) -> None:
+def _attacked(bench: Bench, spec: TrialSpec, unlearned: str) -> float:
+    """Keep the model at each rung of the attack on the unlearned one of this key; its core-seconds."""
+    run, start = Trajectory(Workbench(bench.experiment), spec, ATTACK, unlearned).begin(), time.process_time()
+    name = spec.trial_id
     for rung in RUNGS:
         run.advance(rung)
         weights = {k: v.detach().clone() for k, v in run.model.state_dict().items()}
         safetensors.torch.save_file(weights, bench.out / "models" / f"{name}@{rung}.safetensors")
+    return time.process_time() - start
 
 
-def draw(bench: Bench, samplers: Iterable[str], repeats: int) -> None:
+def draw(bench: Bench, samplers: Iterable[str], seeds: Iterable[int]) -> None:
     """The verdict on every setting by every sampler, once for each sampling seed; what is there is not drawn again."""
     path = bench.out / "verdicts.jsonl"
     done = {(row["by"], row["repeat"], row["name"]) for row in lines(path)}
     names = ["base", *(row["name"] for row in bench.settings() if row["passed"])]
-    for repeat in range(repeats):
+    for repeat in seeds:
         for name in names:  # samplers in turn, so that a machine's moods are shared
             for by in samplers:
                 if (by, repeat, name) not in done:
@@ -261,7 +272,14 @@ def main() -> None:
     parser.add_argument(
         "--by", nargs="+", default=["ddim-10"], metavar="SAMPLER", help=f"ddim-N, dpmsolver++-N or {REFERENCE}"
     )
-    parser.add_argument("--repeats", type=int, default=2, metavar="N", help="sampling seeds (default: %(default)s)")
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=[0, 1],
+        metavar="N",
+        help="of sampling (default: 0 1), a process each perhaps",
+    )
     parser.add_argument(
         "--against", default=REFERENCE, metavar="SAMPLER", help="the table's reference (default: %(default)s)"
     )
@@ -270,7 +288,7 @@ def main() -> None:
     if args.what == "train":
         train(bench)
     elif args.what == "draw":
-        draw(bench, args.by, args.repeats)
+        draw(bench, args.by, args.seeds)
     else:
         table(bench, args.against)
 

@@ -1,6 +1,6 @@
-"""What SECURITY.md promises: no file brings code along, nothing listens beyond loopback, no secret is kept, no path is led astray.
+"""What SECURITY.md promises: no file brings code along, no path is led astray, no secret in an option is repeated.
 
-The one sweep here is a real command, started by the first test that needs it and looked at while it runs.
+What a whole sweep listens on and leaves is looked at in `tests/sweep/driver/test_drive.py`, which runs one anyway.
 """
 
 from __future__ import annotations
@@ -9,14 +9,7 @@ import hashlib
 import json
 import os
 import pickle
-import shutil
-import socket
-import struct
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +36,6 @@ from trainables.store.node_cache import NodeCache
 
 ROOT = Path(__file__).parents[1]
 QUICK = str(ROOT / "tests" / "questions" / "quick.py")
-SMALL = ("--trials", "1", "--baseline-trials", "1", "--base-steps", "2", "--samples-forgotten", "2",
-         "--samples-per-retained", "2", "--confirm-seeds", "0", "--fid-budget", "100000", "--sampler", "random",
-         "--workers", "1", "--sampling-steps", "2")  # fmt: skip
 
 # ---------------------------------------------------------------- code that would run what a file brings along
 
@@ -478,122 +468,3 @@ def test_a_secret_in_an_option_is_refused_and_not_repeated(
     told = capsys.readouterr()
     assert told.err.startswith(f"error: {flag}: holds a") and told.err.count("\n") == 1
     assert secret not in told.out + told.err and list(tmp_path.iterdir()) == []
-
-
-# ---------------------------------------------------------------- a real sweep
-
-
-@dataclass
-class Observed:
-    """A sweep that has run: what it said, what it left, and every address that one of its processes listened on."""
-
-    output: str
-    folder: Path
-    listening: dict[tuple[str, int], str]
-    processes: int
-
-
-SECRETS = {
-    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00",
-    "HF_TOKEN": "hf_abcdefghijklmnopqrstuvwxyz01234567",
-    "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
-    "MLFLOW_TRACKING_PASSWORD": "correct-horse-battery-staple",
-    "RAY_AUTH_TOKEN": "f00dfacef00dfacef00dfacef00dfacef00dfacef00dfacef00dfacef00dface",
-}
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Iterator[Observed]:
-    folder = tmp_path_factory.mktemp("swept")
-    lend_classifier(folder / "artifacts")
-    temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # a socket's path may have 107 letters
-    command = [sys.executable, "-m", "sweep.launch", "--space", QUICK, *SMALL, "--run-dir", str(folder / "run"),
-               "--artifacts", str(folder / "artifacts")]  # fmt: skip
-    env = os.environ | SECRETS | {"RAY_AUTH_MODE": "token", "RAY_TMPDIR": temporary}
-    with open(folder / "output", "w") as output:
-        driver = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
-    listening: dict[tuple[str, int], str] = {}
-    seen: set[int] = set()
-    while driver.poll() is None:
-        family = descendants(driver.pid)
-        seen |= family
-        listening |= addresses(family)
-        time.sleep(1.0)
-    said = (folder / "output").read_text()
-    assert driver.returncode == 0, said
-    yield Observed(said, folder, listening, len(seen))
-    shutil.rmtree(temporary, ignore_errors=True)
-
-
-def descendants(of: int) -> set[int]:
-    """The process and all below it, now."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended meanwhile
-            continue
-    found, new = {of}, {of}
-    while new := {pid for pid, parent in parents.items() if parent in new} - found:
-        found |= new
-    return found
-
-
-def addresses(family: set[int]) -> dict[tuple[str, int], str]:
-    """(address, port) on which one of the processes listens for TCP, and its command."""
-    owners: dict[str, int] = {}
-    for pid in family:
-        try:
-            handles = list(Path(f"/proc/{pid}/fd").iterdir())
-        except OSError:  # the process has ended
-            continue
-        for handle in handles:
-            with suppress(OSError):  # closed meanwhile
-                owners[os.readlink(handle)] = pid
-    found = {}
-    for version in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{version}").read_text().splitlines()[1:]:
-            words = line.split()
-            if words[3] != "0A" or (pid := owners.get(f"socket:[{words[9]}]")) is None:
-                continue
-            host, port = words[1].split(":")
-            found[_address(host), int(port, 16)] = _command(pid)
-    return found
-
-
-def _address(text: str) -> str:
-    """As the kernel writes it: groups of four bytes, each in the machine's order."""
-    data = b"".join(struct.pack("=I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8))
-    return socket.inet_ntop(socket.AF_INET6 if len(data) == 16 else socket.AF_INET, data)
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
-    except OSError:
-        return "ended"
-
-
-def test_listening_is_seen_and_told_from_loopback() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as inside, socket.create_server(("", 0)) as outside:
-        ports = {port: address for address, port in addresses({os.getpid()})}
-        assert ports[inside.getsockname()[1]] == "127.0.0.1" and ports[outside.getsockname()[1]] == "0.0.0.0"
-
-
-@pytest.mark.slow
-def test_a_sweep_on_this_machine_listens_on_loopback_only(swept: Observed) -> None:
-    assert swept.processes > 4 and swept.listening, "Ray's processes were not seen"
-    outside = {at: who for at, who in swept.listening.items() if at[0] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")}
-    assert not outside
-
-
-@pytest.mark.slow
-def test_what_a_sweep_leaves_and_says_holds_no_secret_of_its_environment(swept: Observed) -> None:
-    files = [f for f in swept.folder.rglob("*") if f.is_file()]
-    assert len(files) > 50
-    for file in files:
-        content = file.read_bytes()
-        assert not [name for name, secret in SECRETS.items() if secret.encode() in content], file
-    for table in records.TABLES:  # their pages are compressed
-        text = repr(records.rows(swept.folder / "run", table))
-        assert not [name for name, secret in SECRETS.items() if secret in text], table

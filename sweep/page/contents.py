@@ -164,7 +164,7 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
     of_front = [line["member"] for arm in arms for line in arm["members"] if line["member"].on_front]
     sections = panels.sections(sweep, [*of_front, *sweep.controls.values()])
     drawn = [_section(sweep, section, name) for section in sections]
-    depend = dependences(sweep)
+    every_dependence = dependences(sweep)
     return {
         "id": name,
         "front": sweep,
@@ -192,8 +192,8 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
         "png": base64.b64encode(png).decode(),
         "importances": importances(sweep),
         "strongest": STRONGEST,
-        "dependences": [_dependence(d) for d in depend if d.fit],
-        "unfitted": [d for d in depend if not d.fit],
+        "dependences": [_dependence(dependence) for dependence in every_dependence if dependence.fit],
+        "unfitted": _unfitted(every_dependence),
         "failures": failures.failures(sweep),
         "time": spending.stage_times(sweep),
         "activities": [*(a.name.removesuffix("_s") for a in sweep.columns.activities), "other"],
@@ -250,17 +250,28 @@ def _section(sweep: Sweep, section: Section, run: str) -> dict[str, Any]:
 
 
 def _dependence(of: Dependence) -> dict[str, Any]:
-    """A figure's dependence on an arm's parameters: those of which a value surely differs, whole, and how wide the others' are."""
-    assert of.fit
-    certain = {parameter for parameter, _ in of.certain}
-    shown = {parameter: levels for parameter, levels in of.fit.effects.items() if parameter in certain}
-    ends = [end for levels in shown.values() for e in levels.values() for end in (e.lower, e.upper) if end is not None]
+    """How a figure depends on an arm's parameters: those of which a level surely differs, and how far their intervals reach."""
+    ends = [
+        abs(e)
+        for levels in of.certain.values()
+        for effect in levels.values()
+        for e in (effect.lower, effect.upper)
+        if e
+    ]
     return {
         "of": of,
-        "shown": shown,
-        "others": [parameter for parameter in of.fit.effects if parameter not in certain],
-        "scale": max((abs(end) for end in ends), default=1.0),
+        "others": [name for name in of.effects if name not in of.certain],
+        "reach": max(ends, default=1.0),
     }
+
+
+def _unfitted(every: Iterable[Dependence]) -> list[tuple[str, list[str]]]:
+    """Why figures have no fit: each reason with the figures, and the arms in which that is so."""
+    reasons: dict[str, list[str]] = {}
+    for dependence in every:
+        if dependence.reason:
+            reasons.setdefault(dependence.reason, []).append(f"{dependence.target} of {dependence.arm}")
+    return list(reasons.items())
 
 
 def _pair(sweep: Sweep, pair: Comparison) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Importance:
     @property
     def sure(self) -> dict[str, Estimate]:
         """The parameters whose interval excludes 0, where the trials tell anything."""
-        return {} if self.reason else {n: e for n, e in self.parameters.items() if excludes_0(e)}
+        return {} if self.reason else {n: e for n, e in self.parameters.items() if e.excludes_0}
 
 
 def importances(sweep: Sweep) -> tuple[Importance, ...]:
@@ -135,12 +135,12 @@ def _ranked(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray, 
                 columns[shown] = Column(values, groups)
     n, estimates = len(y), rank_correlations(columns, y, level)
     estimates = dict(
-        sorted(estimates.items(), key=lambda t: (not excludes_0(t[1]), -abs(t[1].mean) * math.sqrt(t[1].n)))
+        sorted(estimates.items(), key=lambda t: (not t[1].excludes_0, -abs(t[1].mean) * math.sqrt(t[1].n)))
     )
     reason = None
     if not estimates:
         reason = f"no parameter varies among {FEWEST} trials that have it"
-    elif not any(excludes_0(e) for e in estimates.values()):
+    elif not any(e.excludes_0 for e in estimates.values()):
         reach = _reach(max(estimates.values(), key=lambda e: e.n))
         reason = (
             f"{n} trials do not tell: every interval holds 0, as it does where nothing matters; "
@@ -154,11 +154,6 @@ def _reach(estimate: Estimate) -> float:
     if estimate.upper is None or estimate.upper >= 1:
         return 1.0
     return math.tanh(math.atanh(estimate.upper) - math.atanh(estimate.mean))
-
-
-def excludes_0(estimate: Estimate) -> bool:
-    """Whether an effect's interval lies to one side of 0: its sign is shown."""
-    return estimate.lower is not None and estimate.upper is not None and (estimate.lower > 0 or estimate.upper < 0)
 
 
 def _columns(table: pa.Table, name: str) -> dict[str, np.ndarray]:

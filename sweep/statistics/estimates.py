@@ -24,6 +24,11 @@ class Estimate:
     upper: float | None
     n: int
 
+    @property
+    def excludes_0(self) -> bool:
+        """Whether the interval lies to one side of 0: then the sign is shown."""
+        return self.lower is not None and self.upper is not None and (self.lower > 0 or self.upper < 0)
+
     def as_share(self) -> Estimate:
         """The same with ends within [0, 1]: what is outside no share can be."""
         if self.lower is None or self.upper is None:

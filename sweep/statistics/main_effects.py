@@ -1,8 +1,8 @@
 """How a figure depends on each of its factors, the others held: main effects of an additive least-squares fit.
 
 Plain functions of numbers; nothing here knows what a run is. Partial dependence (Friedman 2001) of a forest says the same without
-assuming that effects add, but no interval around it holds: refitted on four fifths of 72 trials, a forest's effects lie within
-theirs one time in ten, for it draws every effect towards none (`python -m benchmarks.effects`).
+assuming that effects add, but no interval around it holds: refitted on four fifths of the trials, a forest's effects hardly differ,
+for it draws every effect towards none (`python -m benchmarks.effects`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from sweep.statistics.estimates import Estimate
 
 FEW_VALUES = 5  # a number that has no more values than these is taken value by value, as a word is
-QUANTILES = (0.1, 0.5, 0.9)  # of a number's values, where its effect is given
-FEWEST_OF_A_WORD = 3  # trials; those with a rarer word are left out
+PARTS = 3  # as many parts, of equally many trials, of a number that has more
+FEWEST_OF_A_LEVEL = 3  # trials; those at a rarer level are left out
 FEWEST_FREE = 20  # residual degrees of freedom; with fewer there is no fit
 _ALONE = 0.999  # leverage of a trial that the fit goes through, whatever it says
+_ROUNDING = 1e-9  # of the figures' range: residuals that are nothing but rounding
+_COUNTED = 2000  # trials up to which degrees of freedom are counted effect by effect
 _DRAWS = 10_000
+
+Level = str | float | tuple[float, float]  # a word, a number, or the ends of a part of a number's values
+
+
+@dataclass(frozen=True)
+class MainEffects:
+    """By factor and level, what the figure differs by from `mean`: the fit's, the levels of each factor weighted alike.
+
+    `trials` were fitted. `left_out` more were not: each is at a level that fewer than `FEWEST_OF_A_LEVEL` have.
+    """
+
+    mean: float
+    effects: dict[str, dict[Level, Estimate]]
+    trials: int
+    left_out: int
 
 
 class Unfitted(ValueError):
@@ -27,16 +45,18 @@ class Unfitted(ValueError):
 
 
 @dataclass(frozen=True)
-class MainEffects:
-    """By factor and level, what the figure differs by from `mean`, the fit's at the average of all levels.
+class _Factor:
+    """A factor's levels, which of them each trial is at (n,), and how many trials (levels,) are at each."""
 
-    `trials` were fitted, of which `left_out` are not: those with a word that fewer than `FEWEST_OF_A_WORD` have.
-    """
+    levels: tuple[Level, ...]
+    at: np.ndarray
+    counts: np.ndarray
 
-    mean: float
-    effects: dict[str, dict[str | float, Estimate]]
-    trials: int
-    left_out: int
+    @property
+    def coding(self) -> np.ndarray:
+        """Each level's columns (levels, levels - 1): a coefficient is a level's effect, the last one's is minus all others'."""
+        others = len(self.levels) - 1
+        return np.concatenate([np.eye(others), -np.ones((1, others))])
 
 
 def main_effects(
@@ -44,113 +64,131 @@ def main_effects(
 ) -> MainEffects:
     """The effects of words and of numbers, each (n,), on y (n,). Raises Unfitted where they cannot be told.
 
-    y is fitted by least squares as a sum of a constant for each word and, for each number, a line and a curve (a square) over its
-    ranks, which no unit or logarithm changes. A word's effect is against the plain mean of its factor's words, a number's at
-    `QUANTILES` of its values against its mean over the trials. Variances are White's with MacKinnon and White's (1985) HC3, since
-    noise grows with damage; intervals hold for all effects together at `level`: their reach is that quantile of the largest of
-    correlated t's. What acts only beside another factor's level is averaged over the trials.
+    y is fitted by least squares as a sum of a constant for each level of each factor: a word, a value of a number that has few,
+    or a third of the values of one that has more. An effect is against the plain mean of its factor's levels. Variances are the
+    larger of the classical ones and of MacKinnon and White's (1985) HC3, for noise grows with damage; degrees of freedom are Bell
+    and McCaffrey's (2002), few where few trials are at a level. Intervals hold for all effects together at `level`: each is a
+    t's, at the level at which the largest of as many normal effects, correlated as these are, stays within its own. What acts
+    only beside another factor's level is not told apart.
     """
     factors, kept = _factors(words, numbers, len(y))
     y, n = y[kept], int(kept.sum())
-    if n < FEWEST_FREE:
-        raise Unfitted(f"too few trials: {n} with words that are not rare")
-    blocks = {name: block for name, values in factors.items() if (block := _block(values[kept])) is not None}
-    design = np.concatenate([np.ones((n, 1)), *(block.columns for block in blocks.values())], axis=1)
-    free = n - design.shape[1]
-    if not blocks:
+    out = "" if n == len(kept) else f", {len(kept) - n} more at rare levels"
+    if n and np.ptp(y) == 0:
+        raise Unfitted(f"the same in all {n} trials")
+    if n >= FEWEST_FREE and not factors:
         raise Unfitted("no parameter varies")
-    if free < FEWEST_FREE:
-        raise Unfitted(
-            f"too few trials: {n} for {design.shape[1]} coefficients, at least {design.shape[1] + FEWEST_FREE} are needed"
-        )
-    if np.linalg.matrix_rank(design) < design.shape[1]:
+    blocks = [factor.coding[factor.at] for factor in factors.values()]
+    design = np.concatenate([np.ones((n, 1)), *blocks], axis=1)
+    needed = design.shape[1] + FEWEST_FREE
+    if n < needed:
+        raise Unfitted(f"too few trials: {n} with this figure{out}, at least {needed} are needed")
+    orthogonal, triangular = np.linalg.qr(design)
+    if np.linalg.matrix_rank(triangular) < design.shape[1]:
         raise Unfitted("parameters move together, so that the effect of one cannot be told from another's")
-    inverse = np.linalg.inv(design.T @ design)
-    leverage = (design @ inverse * design).sum(axis=1)
+    leverage = (orthogonal**2).sum(axis=1)
     if leverage.max() > _ALONE:
         raise Unfitted("a trial stands so far from the others that the fit goes through it whatever its figure is")
-    coefficients = inverse @ design.T @ y
-    scaled = design * ((y - design @ coefficients) / (1 - leverage))[:, None]
-    covariance = inverse @ scaled.T @ scaled @ inverse
-    contrasts, begin = [], 1
-    for block in blocks.values():
-        rows = np.zeros((len(block.levels), design.shape[1]))
-        rows[:, begin : begin + block.columns.shape[1]] = block.at_levels
-        contrasts.append(rows)
-        begin += block.columns.shape[1]
-    of_all = np.concatenate(contrasts)
-    spread = of_all @ covariance @ of_all.T
-    half = _reach(spread, free, level) * np.sqrt(spread.diagonal())
-    values = iter(zip(of_all @ coefficients, half, strict=True))
-    effects: dict[str, dict[str | float, Estimate]] = {}
-    for name, block in blocks.items():
-        effects[name] = {}
-        for at, trials in zip(block.levels, block.trials, strict=True):
-            mean, reach = next(values)
-            effects[name][at] = Estimate(float(mean), float(mean - reach), float(mean + reach), trials)
+    residuals = y - orthogonal @ (orthogonal.T @ y)
+    if np.abs(residuals).max() <= _ROUNDING * np.ptp(y):
+        raise Unfitted("the fit leaves nothing over, so that nothing says how sure it is")
+    to_coefficients = np.linalg.inv(triangular) @ orthogonal.T
+    coefficients = to_coefficients @ y
+    contrasts = _contrasts(list(factors.values()))
+    of_trials = contrasts @ to_coefficients  # (effects, n): each effect as a weighted sum of the figures
+    half = _half_widths(of_trials, orthogonal, leverage, residuals, n - design.shape[1], level)
+    means = contrasts @ coefficients
+    effects: dict[str, dict[Level, Estimate]] = {}
+    begin = 0
+    for name, factor in factors.items():
+        rows = range(begin, begin + len(factor.levels))
+        effects[name] = {
+            at: Estimate(float(means[i]), float(means[i] - half[i]), float(means[i] + half[i]), int(count))
+            for at, i, count in zip(factor.levels, rows, factor.counts, strict=True)
+        }
+        begin = rows.stop
     return MainEffects(float(coefficients[0]), effects, n, len(kept) - n)
-
-
-@dataclass(frozen=True)
-class _Block:
-    """A factor's columns (n, c), its levels, the columns' values at each (levels, c), and the trials behind each."""
-
-    columns: np.ndarray
-    levels: tuple[str | float, ...]
-    at_levels: np.ndarray
-    trials: tuple[int, ...]
 
 
 def _factors(
     words: Mapping[str, Sequence[str]], numbers: Mapping[str, np.ndarray], n: int
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Every factor's values, numbers of few values as objects like words; and which trials (n,) have no rare one of these."""
-    factors = {name: np.array(list(values), dtype=object) for name, values in words.items()}
+) -> tuple[dict[str, _Factor], np.ndarray]:
+    """The factors that vary, over the trials (n,) that are kept: those at no rare level."""
+    columns = {name: np.array(list(values), dtype=object) for name, values in words.items()}
+    parts = {}
     for name, numeric in numbers.items():
-        factors[name] = numeric.astype(object) if len(np.unique(numeric)) <= FEW_VALUES else numeric
+        if len(np.unique(numeric)) <= FEW_VALUES:
+            columns[name] = numeric.astype(object)
+        else:
+            parts[name] = numeric
+            columns[name] = _part_of(numeric)
     kept = np.ones(n, dtype=bool)
-    rare = True
-    while rare:  # a trial left out may make another's word rare
-        rare = False
-        for values in factors.values():
-            if values.dtype != object:
-                continue
-            for value in set(values[kept].tolist()):
-                of_it = kept & (values == value)
-                if of_it.sum() < FEWEST_OF_A_WORD:
-                    kept &= ~of_it
-                    rare = True
+    changed = True
+    while changed:  # a trial that is left out may make another level rare
+        changed = False
+        for values in columns.values():
+            levels, counts = np.unique(values[kept], return_counts=True)
+            rare = levels[counts < FEWEST_OF_A_LEVEL]
+            if len(rare):
+                kept &= ~np.isin(values, rare)
+                changed = True
+    factors = {}
+    for name, values in columns.items():
+        levels, at, counts = np.unique(values[kept], return_inverse=True, return_counts=True)
+        if len(levels) < 2:
+            continue
+        named: tuple[Level, ...] = tuple(levels.tolist())
+        if name in parts:
+            numeric = parts[name][kept]
+            named = tuple((float(numeric[at == i].min()), float(numeric[at == i].max())) for i in range(len(levels)))
+        factors[name] = _Factor(named, at, counts)
     return factors, kept
 
 
-def _block(values: np.ndarray) -> _Block | None:
-    """None where the factor does not vary."""
-    n = len(values)
-    if values.dtype == object:
-        levels, at = np.unique(values, return_inverse=True)
-        k = len(levels)
-        if k < 2:
-            return None
-        coded = np.concatenate([np.eye(k - 1), -np.ones((1, k - 1))])  # effects of a factor's words sum to 0
-        return _Block(coded[at], tuple(levels.tolist()), coded, tuple(np.bincount(at, minlength=k).tolist()))
-    _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - counts / 2)[at] / n  # in (0, 1); equal values share the middle of theirs
-    middle, square = rank.mean(), ((rank - rank.mean()) ** 2).mean()
-
-    def line_and_curve(u: np.ndarray) -> np.ndarray:
-        return np.stack([u - middle, (u - middle) ** 2 - square], axis=1)
-
-    at_quantiles = tuple(float(v) for v in np.quantile(values, QUANTILES, method="inverted_cdf"))
-    at_levels = line_and_curve(np.array(QUANTILES))
-    return _Block(line_and_curve(rank), at_quantiles, at_levels, (n,) * len(QUANTILES))
+def _part_of(numeric: np.ndarray) -> np.ndarray:
+    """Which part of its values each of a number (n,) is in; equal values are in the same, and a part may be empty."""
+    edges = np.quantile(numeric, np.arange(1, PARTS) / PARTS, method="inverted_cdf")
+    return np.searchsorted(edges, numeric, side="left")
 
 
-def _reach(spread: np.ndarray, free: int, level: float) -> float:
-    """What the largest of the contrasts' |t| stays below with probability `level`: contrasts with covariance `spread` (c, c)."""
-    rng = np.random.default_rng(0)
-    units = np.sqrt(spread.diagonal())
-    values, vectors = np.linalg.eigh(spread / np.outer(units, units))
+def _contrasts(factors: Sequence[_Factor]) -> np.ndarray:
+    """Every effect as a sum of coefficients (effects, coefficients), the constant's being none of any."""
+    codings = [factor.coding for factor in factors]
+    contrasts = np.zeros((sum(len(c) for c in codings), 1 + sum(c.shape[1] for c in codings)))
+    row, column = 0, 1
+    for coding in codings:
+        contrasts[row : row + len(coding), column : column + coding.shape[1]] = coding
+        row, column = row + len(coding), column + coding.shape[1]
+    return contrasts
+
+
+def _half_widths(
+    of_trials: np.ndarray, orthogonal: np.ndarray, leverage: np.ndarray, residuals: np.ndarray, free: int, level: float
+) -> np.ndarray:
+    """Of effects (e,) that are these weighted sums (e, n) of the figures, half of intervals that hold together at `level`.
+
+    `orthogonal` (n, p) spans the fit, whose residuals (n,) have `free` degrees of freedom.
+    """
+    scaled = of_trials / (1 - leverage)
+    covariance = (scaled * residuals**2) @ scaled.T
+    classical = (residuals @ residuals / free) * (of_trials**2).sum(axis=1)
+    outside = 2 * (1 - ndtr(_largest(covariance, level)))  # of each interval alone
+    freedom = np.full(len(of_trials), float(free))
+    if len(residuals) <= _COUNTED:
+        for i, weights in enumerate(scaled**2):
+            # Of e'Ae with A = diag(weights) and e = Mε, M = 1 - QQ': (tr MA)² / tr (MA)², Satterthwaite's for equal variances.
+            spread = (orthogonal * weights[:, None]).T @ orthogonal
+            squares = (weights**2 * ((1 - leverage) ** 2 - leverage**2)).sum() + (spread**2).sum()
+            freedom[i] = (weights @ (1 - leverage)) ** 2 / squares
+    reach = stdtrit(np.minimum(freedom, free), 1 - outside / 2)
+    half: np.ndarray = reach * np.sqrt(np.maximum(covariance.diagonal(), classical))
+    return half
+
+
+def _largest(covariance: np.ndarray, level: float) -> float:
+    """What the largest of normal effects' sizes, in standard deviations each, stays below with probability `level`."""
+    units = np.sqrt(covariance.diagonal())
+    values, vectors = np.linalg.eigh(covariance / np.outer(units, units))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    normal = rng.standard_normal((_DRAWS, len(units))) @ root.T
-    t = np.abs(normal) / np.sqrt(rng.chisquare(free, (_DRAWS, 1)) / free)
-    return float(np.quantile(t.max(axis=1), level))
+    normal = np.random.default_rng(0).standard_normal((_DRAWS, len(units))) @ root.T
+    return float(np.quantile(np.abs(normal).max(axis=1), level))

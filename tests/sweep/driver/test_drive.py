@@ -7,11 +7,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ import pandas
 import polars
 import pyarrow.dataset as ds
 import pytest
+from listening import addresses, descendants
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -70,12 +74,56 @@ def made_twice(run: Path) -> dict[str, int]:
     return {key: n for key, n in made.items() if n > 1}
 
 
+@dataclass
+class Observed:
+    """A sweep that has run: what it printed, what it left, and every address that one of its processes listened on."""
+
+    folder: Path
+    printed: str
+    listening: dict[tuple[str, int], str]
+    processes: int
+
+
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00",
+    "HF_TOKEN": "hf_abcdefghijklmnopqrstuvwxyz01234567",
+    "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
+    "MLFLOW_TRACKING_PASSWORD": "correct-horse-battery-staple",
+    "RAY_AUTH_TOKEN": "f00dfacef00dfacef00dfacef00dfacef00dfacef00dfacef00dfacef00dface",
+}
+
+
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> tuple[Path, str]:
-    """A sweep run to its end on Ray, and what it printed."""
+def observed(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Iterator[Observed]:
+    """A sweep run to its end on a Ray of its own, watched from outside, with secrets in its environment."""
     folder = tmp_path_factory.mktemp("swept")
     lend_classifier(folder / "runs" / "artifacts")
-    return folder, launch(folder, "--space", TINY, *SMALL, "--trials", 4, "--run-dir", "run")
+    temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # a socket's path may have 107 letters
+    env = os.environ | SECRETS | {"RAY_AUTH_MODE": "token", "RAY_TMPDIR": temporary}
+    asked = command("--space", TINY, *SMALL, "--trials", 4, "--run-dir", "run")
+    with open(folder / "output", "w") as output, open(folder / "errors", "w") as errors:
+        driver = subprocess.Popen(asked, cwd=folder, env=env, stdout=output, stderr=errors)
+    listening: dict[tuple[str, int], str] = {}
+    seen: set[int] = set()
+    end = time.monotonic() + 400
+    try:
+        while driver.poll() is None and time.monotonic() < end:
+            family = descendants(driver.pid)
+            seen |= family
+            listening |= addresses(family)
+            time.sleep(1.0)
+        printed = (folder / "output").read_text()
+        assert driver.poll() == 0, printed + (folder / "errors").read_text()
+        yield Observed(folder, printed, listening, len(seen))
+    finally:
+        driver.kill()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def swept(observed: Observed) -> tuple[Path, str]:
+    """That sweep's folder, and what it printed."""
+    return observed.folder, observed.printed
 
 
 def copy_shared(swept: Path, to: Path) -> None:
@@ -323,3 +371,28 @@ def test_a_store_that_was_moved_is_named_to_export_and_to_resume_and_nothing_is_
     launch(tmp_path, "--resume", "run", "--artifacts", "moved", "--in-process")
     assert sorted(moved.rglob("*.safetensors")) == files and not (tmp_path / "gone").exists()
     assert records.read_json(tmp_path / "run" / "plan.json")["plan"]["artifacts"] == str(moved)
+
+
+def test_listening_is_seen_and_told_from_loopback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inside, socket.create_server(("", 0)) as outside:
+        ports = {port: address for address, port in addresses({os.getpid()})}
+        assert ports[inside.getsockname()[1]] == "127.0.0.1" and ports[outside.getsockname()[1]] == "0.0.0.0"
+
+
+def test_a_sweep_on_this_machine_listens_on_loopback_only(observed: Observed) -> None:
+    assert observed.processes > 4 and observed.listening, "Ray's processes were not seen"
+    outside = {
+        at: who for at, who in observed.listening.items() if at[0] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+    }
+    assert not outside
+
+
+def test_what_a_sweep_leaves_and_says_holds_no_secret_of_its_environment(observed: Observed) -> None:
+    files = [f for f in observed.folder.rglob("*") if f.is_file()]
+    assert {"output", "errors"} < {f.name for f in files} and len(list((observed.folder / "run").rglob("*"))) > 50
+    for file in files:
+        content = file.read_bytes()
+        assert not [name for name, secret in SECRETS.items() if secret.encode() in content], file
+    for table in records.TABLES:  # their pages are compressed
+        text = repr(records.rows(observed.folder / "run", table))
+        assert not [name for name, secret in SECRETS.items() if secret in text], table
