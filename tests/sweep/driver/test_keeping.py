@@ -68,10 +68,9 @@ def trials(run: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Path:
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep that kept all, to copy: its run folder holds its store."""
     run = tmp_path_factory.mktemp("swept") / "run"
-    lend_classifier(run / "artifacts")
     args = [*SMALL, "--run-dir", str(run), "--artifacts", str(run / "artifacts")]
     subprocess.run([sys.executable, "-m", "sweep.launch", *args], cwd=ROOT, check=True, capture_output=True)
     return run
