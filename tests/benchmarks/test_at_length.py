@@ -68,6 +68,17 @@ def test_the_table_has_each_arms_best_confirmed_member_and_the_controls(
     assert "fid_budget 4.00" in text and "not kept" not in text
 
 
+def test_of_a_sweep_with_trials_enough_the_table_says_what_parameters_do_and_of_others_nothing(run: Path) -> None:
+    kept = read_sweep(at_length.KEPT / "dimum_robustness-digits-8")
+    lines = list(at_length.dependence_table(kept))
+    assert [line.partition(", ")[0] for line in lines if line.startswith("| dimum")] == [
+        "| dimum | fid_delta",
+        "| dimum | feasible",
+    ], "24 were attacked, too few to tell of robustness"
+    assert any("108 | replacement, trained_parameters" in line and line.endswith("| nothing shown |") for line in lines)
+    assert list(at_length.dependence_table(read_sweep(run))) == []
+
+
 def test_a_sweep_that_was_stopped_is_told_from_one_that_ended_which_takes_its_place(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
