@@ -24,7 +24,7 @@ from benchmarks.code_version import last_commit
 from sweep import records
 from sweep.errors import UsageError, command
 from sweep.reading.arm_against_arm import Standing, standings
-from sweep.reading.dependence import dependences
+from sweep.reading.dependence import dependences, level_text
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import cell, interval, number, settings, shown
@@ -207,7 +207,7 @@ def dependence_table(sweep: Sweep) -> Iterator[str]:
         assert dependence.fit
         head = f"| {dependence.arm} | {dependence.target}, {number(dependence.fit.mean)} | {dependence.fit.trials} |"
         for parameter, levels in dependence.certain.items():
-            effects = "; ".join(f"{cell(level)} {interval(effect)}" for level, effect in levels.items())
+            effects = "; ".join(f"{cell(level_text(level))} {interval(effect)}" for level, effect in levels.items())
             yield f"{head} {parameter} | {effects} |"
         others = [parameter for parameter in dependence.effects if parameter not in dependence.certain]
         if others:

@@ -139,6 +139,8 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=400, help="simulated sweeps a row (default: 400)")
     parser.add_argument("--forests", type=int, default=20, help="of them that have a forest too (default: 20)")
     args = parser.parse_args()
+    if min(args.draws, args.forests) < 1:
+        parser.error("--draws and --forests: at least 1 each, or there is nothing to tell of")
     for row in rows(args.draws, args.forests):
         print(row, flush=True)
     return 0

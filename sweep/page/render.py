@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from sweep.reading.dependence import level_text
 from sweep.reading.words import brief, ends, interval, mean, number
 
 
@@ -39,7 +40,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "interval": interval, "mean": mean, "ends": ends, "setting": _setting}
-    environment.filters |= {"script_json": script_json}
+    environment.filters |= {"script_json": script_json, "level_text": level_text}
     sources = [*[plotly()] * charts, "".join(own_script(name) for name in scripts)] if whole else []
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in sources]
     allowed = " ".join(f"'sha256-{h}'" for h in hashes) or "'none'"

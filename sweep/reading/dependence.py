@@ -33,13 +33,12 @@ class Dependence:
     conditional: tuple[str, ...]
 
     @property
-    def effects(self) -> dict[str, dict[str, Estimate]]:
-        """By parameter and level, in words: what the figure differs by there."""
-        levels = self.fit.effects if self.fit else {}
-        return {name: {level_text(at): effect for at, effect in of.items()} for name, of in levels.items()}
+    def effects(self) -> dict[str, dict[Level, Estimate]]:
+        """By parameter and level: what the figure differs by there."""
+        return self.fit.effects if self.fit else {}
 
     @property
-    def certain(self) -> dict[str, dict[str, Estimate]]:
+    def certain(self) -> dict[str, dict[Level, Estimate]]:
         """Of these, the parameters of which at least one interval excludes 0."""
         return {name: levels for name, levels in self.effects.items() if any(e.excludes_0 for e in levels.values())}
 

@@ -140,6 +140,15 @@ def test_what_each_value_does_is_told_of_many_trials_and_not_of_few(many: Sweep,
     assert {d.reason and d.reason.partition(":")[0] for d in dependences(default)} == {"too few trials"}
 
 
+def test_parts_of_a_number_whose_ends_read_alike_are_all_there(tmp_path: Path) -> None:
+    def rate(trials: pa.Table) -> np.ndarray:
+        return 0.5 + 1e-6 * trials["param_learning_rate"].to_numpy()
+
+    sweep = synthetic(tmp_path / "run", 200, param_learning_rate=rate)
+    fitted = [d for d in dependences(sweep) if d.fit]
+    assert fitted and all(len(d.effects["learning_rate"]) == 3 for d in fitted)
+
+
 def test_the_page_has_what_each_word_adds_and_why_other_figures_have_nothing(tmp_path: Path) -> None:
     """Blank images add .3 to the first arm's robustness; the second arm has no such word, and as few trials as have no fit."""
 
