@@ -65,13 +65,14 @@ def parser() -> argparse.ArgumentParser:
     table.set_defaults(command=_table)
 
     paired = commands.add_parser(
-        "paired", help="hypervolume found against another strategy's, seed by seed, at several times"
+        "paired", help="hypervolume found against another strategy's, seed by seed, after core-seconds or trials"
     )
     paired.add_argument("folder", type=Path, metavar="DIR", help="folder of the runs")
     paired.add_argument("--against", required=True, metavar="STRATEGY", help="what the others are held against")
     paired.add_argument(
-        "--at", nargs="+", type=_seconds, default=[300.0, 600.0, 1000.0], metavar="S", help="core-seconds"
+        "--at", nargs="*", type=_seconds, default=[300.0, 600.0, 1000.0], metavar="S", help="core-seconds"
     )
+    paired.add_argument("--trials", nargs="+", type=_positive, default=[], metavar="N", help="trials that have ended")
     paired.set_defaults(command=_paired)
 
     arms = commands.add_parser("arms", help="sweeps of several arms: simulate, keep and compare them")
@@ -208,7 +209,7 @@ def _table(args: argparse.Namespace) -> None:
 def _paired(args: argparse.Namespace) -> None:
     from benchmarks.search import paired
 
-    print(paired.table(args.folder, args.against, args.at))
+    print(paired.table(args.folder, args.against, args.at, args.trials))
 
 
 def _gate(args: argparse.Namespace) -> None:

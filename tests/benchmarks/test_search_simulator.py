@@ -500,6 +500,23 @@ def test_a_run_is_kept_compared_and_not_made_twice(tmp_path: Path, capsys: pytes
     assert "core_seconds" in capsys.readouterr().err
 
 
+def test_strategies_are_compared_after_equally_many_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["run", "--problem", "branin-currin", "--strategy", "random", "qmc", "--seeds", "3", "--core-seconds", "300"]
+    assert main([*line, "-o", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["paired", str(tmp_path), "--against", "random", "--at", "--trials", "12"]) == 0
+    table = capsys.readouterr().out
+    shares = []
+    for stored in results.read_all(tmp_path)["branin-currin"]["qmc"]:
+        kept = [e for e in stored.events[:12] if e.state == "COMPLETE" and e.truly_feasible and e.may_be_feasible]
+        points = np.array([[e.true_robustness, e.true_fid_delta] for e in kept]).reshape(-1, 2)
+        area = hypervolume(points, stored.options.reference, ("maximise", "minimise"))
+        shares.append(area / stored.options.best_known)
+    assert f"| qmc | 3 | {np.mean(shares):.3f} [" in table and "12 trials: found" in table
+    assert main(["paired", str(tmp_path), "--against", "random", "--at", "--trials", "100000"]) == 2
+    assert "has ended only" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
