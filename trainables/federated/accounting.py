@@ -104,7 +104,7 @@ def _opacus() -> Any:
         import opacus.accountants
     except ImportError as error:
         raise ValueError(
-            "opacus, which accounts for ε, is not installed: pip install 'unlearning-sweeps[federated]'"
+            "opacus, which accounts for ε, is not installed: pip install -c constraints.txt -e '.[federated]'"
         ) from error
     return opacus.accountants
 
