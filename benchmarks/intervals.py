@@ -2,6 +2,7 @@
 
 python -m benchmarks.intervals simulated        normal figures and shares, equal and unequal variances, 3 to 5 seeds
 python -m benchmarks.intervals recorded         benchmarks/search/recorded: two seeds tell the third, 8 trials at a time
+python -m benchmarks.intervals differences      of two trials of unequal damage, whose noise grows with it
 """
 
 from __future__ import annotations
@@ -41,6 +42,19 @@ def normal(rng: np.random.Generator, trials: int, seeds: int, shared: float, fre
     effects = rng.normal(0, math.sqrt(shared), seeds)
     values = effects + rng.normal(size=(trials, seeds)) * np.sqrt(variances)[:, None]
     return _table(values, 0)
+
+
+def trended(rng: np.random.Generator, means: Sequence[float], seeds: int, shared: float, per: float = 20.0) -> Table:
+    """Trials of these means whose noise grows with them, k² = 1 + (mean / per)², the seed's part as much as the rest."""
+    k = np.sqrt(1 + (np.array(means) / per) ** 2)[:, None]
+    effects = rng.normal(0, math.sqrt(shared), seeds)
+    values = np.array(means)[:, None] + k * (effects + rng.normal(0, math.sqrt(1 - shared), (len(means), seeds)))
+    return _table(values, 0)
+
+
+def differences_covered(tables: Sequence[Table], one: str, other: str, truth: float) -> float:
+    """In how many of the tables the interval of the paired difference of two trials holds the true one."""
+    return float(np.mean([_holds(Moderated(table).difference(one, other), truth) for table in tables]))
 
 
 def shares(rng: np.random.Generator, trials: int, seeds: int, share: float, noise: float, samples: int) -> Table:
@@ -256,15 +270,33 @@ def _third(two: Table, trial: str, value: float, share: bool) -> tuple[bool, boo
     return gap <= variance.over(1 / 3).reach() + 1e-12, gap <= students + 1e-12
 
 
+MEANS = (1.0, 2.0, 3.0, 4.0, 30.0, 45.0)  # of fid_delta: four trials that are hardly damaged, two that are
+
+
+def differences(draws: int) -> Iterator[str]:
+    """Coverage of paired differences, of the least with the most damaged trial and with one as little damaged, 3 seeds."""
+    yield "| a seed's part of the variance | means 1 and 45 | means 1 and 2 |"
+    yield "|---|---|---|"
+    for shared in (0.1, 0.5, 0.9):
+        rng = np.random.default_rng(11)
+        tables = [trended(rng, MEANS, 3, shared) for _ in range(draws)]
+        unlike = differences_covered(tables, "t0", "t5", MEANS[0] - MEANS[5])
+        yield f"| {shared:g} | {unlike:.3f} | {differences_covered(tables, 't0', 't1', MEANS[0] - MEANS[1]):.3f} |"
+
+
 @command
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("python -m benchmarks.intervals", description="How intervals over seeds cover.")
-    p.add_argument("what", choices=("simulated", "recorded"))
+    p.add_argument("what", choices=("simulated", "recorded", "differences"))
     p.add_argument("--draws", type=int, metavar="N", help="trials simulated (default: 4000), or draws (default: 400)")
     p.add_argument("--recording", type=Path, default=Path("benchmarks/search/recorded"), metavar="FOLDER")
     args = p.parse_args(argv)
-    lines = simulated(args.draws or 4000) if args.what == "simulated" else recorded(args.recording, args.draws or 400)
-    for line in lines:
+    lines = {
+        "simulated": lambda: simulated(args.draws or 4000),
+        "recorded": lambda: recorded(args.recording, args.draws or 400),
+        "differences": lambda: differences(args.draws or 400),
+    }
+    for line in lines[args.what]():
         print(line, flush=True)
     return 0
 

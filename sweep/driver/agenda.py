@@ -203,9 +203,9 @@ class Agenda:
             )
 
     def _end(self, job: Job, state: str, cause: str | None) -> Ended:
-        missing = self._missing(job) if state == COMPLETE else ""
-        if missing:
-            state, cause = FAIL, missing
+        fault = "" if state == FAIL else self._fault(job, state)
+        if fault:
+            state, cause, job.stopped_by = FAIL, fault, None
         self._on_record.discard(job.name)
         row = self._record(job, state, cause)
         if job.phase == "search":
@@ -223,17 +223,17 @@ class Agenda:
         front = present_front(self.space.objectives, self.arms[job.arm].observed.values())
         return dominated(self.space.objectives, possible(self.space, job.figures, job.curves, self.knowledge), front)
 
-    def _missing(self, job: Job) -> str:
-        """Which figure that the question asks for a finished job lacks, or has as no number; empty where it has them all.
+    def _fault(self, job: Job, state: str) -> str:
+        """Which figure that the question asks for an ended job has as no finite number, or lacks; empty where there is none.
 
-        A control may lack any: it is what others are held against, and need not have what is searched.
+        One that was stopped need not have them all, nor need a control: it is what others are held against.
         """
         asked = [o.metric for o in self.space.objectives]
         asked += [c.metric for c in self.space.constraints if job.arm != CONTROL]
         asked = [metric for metric in asked if job.asked_for is None or metric in job.asked_for]
         for metric in dict.fromkeys(asked):
             value = job.figures.get(metric)
-            if value is None and job.arm == CONTROL:
+            if value is None and (state != COMPLETE or job.arm == CONTROL):
                 continue
             if value is None:
                 return f"{metric} is missing: no metric gave it, and the question asks for it"
@@ -264,6 +264,8 @@ class Agenda:
         self._core_s = sum(r["core_s"] or 0.0 for r in rows)
         if (self.run_dir / SEARCH).exists():
             self.ended_by = records.read_json(self.run_dir / SEARCH)["ended_by"]
+        elif any(r["replicate"] and r["arm"] != CONTROL for r in records.rows(self.run_dir, "replicates")):
+            self.ended_by = f"not known: {SEARCH} is gone, and the confirmation had begun"
         self._waiting = [self._with_past(j) for j in self.confirmation.control_jobs(0) if j.spec.trial_id not in ended]
         past = self._past_of_arms(rows)
         storage = open_journal(self.run_dir)

@@ -88,9 +88,9 @@ class Confirmation:
         jobs: dict[str, Job] = {}
         for question in another:
             begun = {job.spec.trial_id for job in jobs.values()}
-            more = [
-                self._job(members[t], following[question], question.figures) for t in question.trials if t not in begun
-            ]
+            if begun.intersection(question.trials):  # it waits: trials that are to be told apart need the same seeds
+                continue
+            more = [self._job(members[t], following[question], question.figures) for t in question.trials]
             cost = sum(self._part(job.spec, members[job.spec.trial_id], job.asked_for) for job in more)
             if cost <= left + 1e-9:
                 jobs |= {job.name: job for job in more}
@@ -131,11 +131,11 @@ class Confirmation:
 
     def _replicates_left(self, members: Mapping[str, Trial], rows: list[dict[str, Any]]) -> float:
         """Of the seeds beyond the first, for all trials, what those that ended have not cost yet; a reduced one costs its part."""
-        spent = 0.0
+        spent, asked_for = 0.0, self._asked_for()
         for row in rows:
             if row["replicate"] > FIRST_SEEDS:
                 member = members[row["trial_id"]]
-                given = given_figures(self.space, row)
+                given = given_figures(self.space, row) if row["state"] == COMPLETE else asked_for.get(name_of(row))
                 spent += 1.0 if given is None else self._part(None, member, given)
         return (self.plan.confirm_seeds - FIRST_SEEDS) * len(members) - spent
 

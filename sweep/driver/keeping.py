@@ -69,17 +69,20 @@ class Keeping:
 
     def __init__(self, agenda: Agenda) -> None:
         self.agenda, self.run, self.store = agenda, agenda.run_dir, Store(agenda.plan.artifacts)
-        self._removed: set[str] = set()  # trials
+        self._lost = 0  # trials that failed or were stopped since the tables were read
 
     def take(self, ended: Ended) -> None:
         """Remove trials that failed or were stopped, once there are some: an arm that has a feasible one confirms none of them."""
-        if self.agenda.phase != "search":
+        if self.agenda.phase != "search" or ended.row["state"] not in (FAIL, PRUNED):
             return
+        self._lost += 1
+        if self._lost < _AT_ONCE:
+            return
+        self._lost = 0
         rows = _trials(self.run)
         has_front = {r["arm"] for r in rows if r["state"] == COMPLETE and r["feasible"]}
         losers = [r for r in rows if r["state"] in (FAIL, PRUNED) and r["arm"] in has_front]
-        if len({r["trial_id"] for r in losers} - self._removed) >= _AT_ONCE:
-            self._remove(losers)
+        self._remove(losers)
 
     def finish(self) -> None:
         """Remove all that is not kept of a run that has ended."""
@@ -91,7 +94,6 @@ class Keeping:
 
     def _remove(self, losers: list[Row]) -> None:
         names = {r["trial_id"] for r in losers}
-        self._removed |= names
         used = (self.agenda.specs.keys_used(job.spec) for job in self.agenda.running.values())
         kept = keys_of(self.run, but=names).union(*used)
         for other in runs_beside(self.run, self.store.root):

@@ -108,9 +108,14 @@ def _confirmed_front(plan: Row, confirmed: dict[int, Trial], trials: int) -> np.
 
 
 def unsure(plan: Row, trial: Trial) -> bool:
-    """Whether the seeds leave open that a confirmed trial breaks a constraint; never in a run whose plan does not ask for that."""
+    """Whether a trial's seeds leave open that it breaks a constraint; never in a run whose plan does not ask for that.
+
+    A single seed leaves it open, whatever it measured.
+    """
     sure = plan.get("confirm_sure") or 0.0
-    return trial.chance is not None and trial.chance < sure
+    if not sure or not trial.constraints:
+        return False
+    return trial.chance is None or trial.chance < sure
 
 
 def _confirmed(

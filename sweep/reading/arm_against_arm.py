@@ -68,15 +68,20 @@ def pairs(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def standings(sweep: Sweep) -> tuple[Standing, ...]:
-    """Every arm's best member, the best first: feasible ones by the first objective, then what breaks a constraint."""
+    """Every arm's best member, the best first: feasible ones by the first objective, then what breaks a constraint.
+
+    One that fresh seeds confirm comes before any that is feasible on the search's seed alone: one lucky seed is no first place.
+    """
     metric = sweep.objectives[0].metric
     leaders = {name: leader(sweep, name) for name in sweep.arms}
 
     def place(name: str) -> tuple[int, float]:
         member = leaders[name]
         if member is None:
-            return 2, 0.0
-        return (0 if member.feasible else 1), -merit(sweep, member.value(metric))
+            return 3, 0.0
+        if not member.feasible:
+            return 2, -merit(sweep, member.value(metric))
+        return (0 if member.confirmed is not None else 1), -merit(sweep, member.value(metric))
 
     order = sorted(leaders, key=place)
     first = leaders[order[0]]

@@ -11,6 +11,7 @@ from sweep.procedures import Columns
 from sweep.reading.arm import unsure
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
+from sweep.records import COMPLETE
 from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import hypervolume
 
@@ -45,8 +46,8 @@ def closest(sweep: Sweep, arm: str) -> Trial | None:
 
 
 def leader(sweep: Sweep, arm: str) -> Trial | None:
-    """`best`, or, where nothing was confirmed, the feasible member that is best on the search's seed."""
-    return best(sweep, arm) or sweep.arms[arm].search_best or closest(sweep, arm)
+    """`closest`, or, where nothing was confirmed, the feasible member that is best on the search's seed."""
+    return closest(sweep, arm) or sweep.arms[arm].search_best
 
 
 def listed_members(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
@@ -65,7 +66,8 @@ def ranking(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
     if of.confirmed:
         return _best_first(sweep, _reported(sweep, arm))
     turned = of.members.values(metric) * (-1.0 if sweep.objectives[0].direction == "maximise" else 1.0)
-    rows = np.flatnonzero((of.members.values("feasible") > 0) & np.isfinite(turned))
+    complete = np.array([state == COMPLETE for state in of.members.table["state"].to_pylist()], dtype=bool)
+    rows = np.flatnonzero(complete & (of.members.values("feasible") > 0) & np.isfinite(turned))
     return tuple(of.members[int(i)] for i in rows[np.argsort(turned[rows], kind="stable")][:RANKED])
 
 

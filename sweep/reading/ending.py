@@ -31,7 +31,7 @@ class Ending:
         """The best feasible member of all arms, by the first objective: confirmed where anything was; None: nothing is feasible.
 
         Each arm's was chosen by the search's figures and is told by the confirmed ones. One that may break a bound is none where
-        another arm's surely does not.
+        another arm's surely does not; one that fresh seeds have not confirmed is none where another is.
         """
         feasible = [s.member for s in standings(self.front) if s.member and s.member.feasible]
         return next((m for m in feasible if not unsure(self.front.plan, m)), feasible[0] if feasible else None)
@@ -49,7 +49,8 @@ class Ending:
     def winner_text(self) -> str:
         """The winner with its intervals and settings, or why there is none."""
         if self.winner is None:
-            return f"none: no trial is feasible ({self.front.reason})"
+            which = "confirmed trial" if any(arm.confirmed for arm in self.front.arms.values()) else "trial"
+            return f"none: no {which} is feasible ({self.front.reason})"
         member = self.winner
         how = (
             f"confirmed on {seeds_behind(self.front, [member])}"

@@ -63,7 +63,8 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
     how = "on the search's one seed, not confirmed" if unconfirmed else f"on {seeds_behind(sweep, [pick.best])}"
     words = [f"{pick.best.trial_id}, {how}: {_figures(sweep, pick.best)}; {settings(pick.best)}"]
     if pick.best.feasible is False:
-        words.append("It breaks a constraint: nothing of this arm keeps them all")
+        which = "" if unconfirmed else " confirmed"
+        words.append(f"It breaks a constraint: no{which} trial of this arm keeps them all")
     elif pick.chance is not None:
         sure = "" if pick.sure else ", which is not sure"
         each = within(sweep, pick.best)

@@ -35,6 +35,7 @@ from sweep.reading.words import (
     standing_of,
     within,
 )
+from sweep.records.for_json import for_json
 
 WIDTH = 80
 
@@ -291,8 +292,10 @@ def _json(sweeps: Sequence[Sweep]) -> str:
         for sweep in sweeps
     ]
     if len(runs) == 1:
-        return json.dumps(runs[0], indent=1) + "\n"
-    return json.dumps({"not_comparable_in": comparable(sweeps), "runs": runs}, indent=1) + "\n"
+        return json.dumps(for_json(runs[0]), indent=1, allow_nan=False) + "\n"
+    return (
+        json.dumps({"not_comparable_in": comparable(sweeps), "runs": for_json(runs)}, indent=1, allow_nan=False) + "\n"
+    )
 
 
 def _pair(sweep: Sweep, pair: Comparison) -> dict[str, Any]:

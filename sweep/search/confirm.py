@@ -74,7 +74,8 @@ def _of_arm(sweep: Sweep, arm: ArmFront, space: SearchSpace, most: int, neighbou
     if not feasible:
         scored = [m for m in arm.members if m.state in (COMPLETE, PRUNED) and _scored(space, m)]
         return sorted(scored, key=lambda m: (_violation(sweep, m), m.trial_id))[:1]
-    best = max(feasible, key=lambda m: (merit(sweep, m.search[sweep.objectives[0].metric]), m.trial_id))
+    first = sweep.objectives[0].metric
+    best = max(feasible, key=lambda m: (merit(sweep, m.search[first]), m.on_search_front, m.trial_id))
     kinds = [0 if m.search_feasible else 1 for m in complete]
     order = in_order(_candidates(sweep, space, complete), complete.index(best), kinds, (most, neighbours))
     return sorted([best, *(complete[row] for row, _ in order)], key=lambda m: not m.search_feasible)

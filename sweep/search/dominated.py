@@ -50,7 +50,7 @@ def dominated(
     if any(o.metric not in trial.values for o in objectives):
         return None
     chances = [math.prod(_better(o, member, trial) for o in objectives) for member in front]
-    if not chances or max(chances) < confidence:
+    if not chances or not max(chances) >= confidence:  # a figure that is no number dominates nothing
         return None
     member = front[int(np.argmax(chances))]
     parts = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,8 +35,13 @@ def observation(
     knowledge: Knowledge,
     core_s: float = 0.0,
 ) -> Observation:
-    """What is known of a trial that ended. Of a failed one only that it failed: its figures may be of a broken model."""
-    if state == FAIL:
+    """What is known of a trial that ended. Of a failed one only that it failed: its figures may be of a broken model.
+
+    So it is of one with a figure that is no finite number, which earlier drivers let be PRUNED.
+    """
+    asked = {o.metric for o in space.objectives} | {c.metric for c in space.constraints}
+    numbers = [float(figures[metric]) for metric in asked if figures.get(metric) is not None]
+    if state == FAIL or not all(map(math.isfinite, numbers)):
         return Observation(number, settings, FAIL, core_s=core_s)
     known = _objectives(space, figures)
     bounds: dict[str, float] = {}

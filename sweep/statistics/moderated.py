@@ -126,8 +126,9 @@ class Moderated:
         return min(chances, key=lambda p: abs(p - 0.5))
 
     def difference(self, a: str, b: str) -> Estimate | None:
-        """Mean of a − b over the seeds both have, with its 95 % interval; what a seed does to both drops out.
+        """Mean of a − b over the seeds both have, with its 95 % interval; what a seed does to both alike drops out.
 
+        Where the trend has a seed do more to one than to the other, (kₐ − k_b) b of it stays, with the seeds' variance.
         Of shares never narrower than the least that their samples leave open: see `sweep.statistics.shares`.
         """
         shared = sorted(self.points.get(a, {}).keys() & self.points.get(b, {}).keys())
@@ -136,7 +137,10 @@ class Moderated:
         mean = float(np.mean([self.points[a][s].value - self.points[b][s].value for s in shared]))
         if len(shared) < 2:
             return Estimate(mean, None, None, len(shared))
-        half = (self._residual(a) + self._residual(b)).over(len(shared)).reach()
+        fit, k = self._fitted
+        unlike = float(k[self._trials[a]] - k[self._trials[b]]) ** 2
+        varies = self._residual(a) + self._residual(b) + Variance(fit.seed.value * unlike, fit.seed.freedom)
+        half = varies.over(len(shared)).reach()
         if samples := sum(min(self.points[a][s].samples, self.points[b][s].samples) for s in shared):
             low, high = (float(end) for end in wilson(np.array(abs(mean)), np.array(samples), _Z))
             half = max(half, high - abs(mean), abs(mean) - low)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweep import procedures
 from sweep.records import now
+from sweep.records.for_json import for_json
 from sweep.space import CONTROL, SearchSpace
 from sweep.terminal.lines import Progress, ended_text, front_text
 from sweep.terminal.tally import outcome
@@ -127,13 +126,4 @@ class LogLines(Progress):
             "left_s": tally.left_s(),
         }
         assert facts.keys() <= FIELDS.keys(), "every line has the same keys"
-        self._print(json.dumps(_finite(event_facts | facts), ensure_ascii=False, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    """The value with null for every number that is not finite, which JSON has no word for."""
-    if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        self._print(json.dumps(for_json(event_facts | facts), ensure_ascii=False, allow_nan=False))

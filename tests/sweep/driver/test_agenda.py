@@ -161,6 +161,31 @@ def test_a_figure_that_is_not_finite_is_a_failure_with_its_cause(plan: Plan) -> 
     assert agenda.arms["dimum"].study.get_trials()[job.number].state == TrialState.FAIL
 
 
+def test_a_stopped_trials_figure_that_is_not_finite_is_a_failure_and_the_run_can_be_gone_on_with(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    job = next(j for j in iter(agenda.next_job, None) if j.arm == "dimum")
+    ended = agenda.take(job.name, report(records.PRUNED, "gate", fid_delta=float("nan"), unlearning_accuracy=1.0))
+    assert ended is not None and ended.row["state"] == records.FAIL and "fid_delta is nan" in ended.row["cause"]
+    assert ended.row["stopped_by"] is None
+    agenda.writer.trial(ended.row | {"state": records.PRUNED, "cause": "gate"})  # as earlier drivers recorded it
+    again = agenda_of(plan)
+    assert again.arms["dimum"].study.get_trials()[job.number].state == TrialState.FAIL and "1 finished" in again.resumed
+
+
+def test_a_search_whose_end_is_not_recorded_has_ended_once_trials_are_being_confirmed(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    while agenda.phase == "search":
+        job = agenda.next_job()
+        finish(agenda, job, robustness=0.5 + 0.1 * job.number, fid_delta=1.0 + job.number)
+    while job.arm == "control":
+        job = agenda.next_job()
+        finish(agenda, job)
+    (Path(plan.run_dir) / records.SEARCH).unlink()
+    (Path(plan.run_dir) / "plan.json").write_text(json.dumps(plan.to_json() | {"trials": 9}))
+    again = agenda_of(plan)
+    assert "search.json is gone" in again.ended_by and again.next_job().phase == "confirm"
+
+
 def test_a_figure_that_the_question_asks_for_and_nothing_gave_is_a_failure_that_names_it_and_wins_nothing(
     plan: Plan,
 ) -> None:
@@ -329,6 +354,16 @@ def test_of_trials_that_tie_in_the_first_objective_the_winner_is_one_of_the_conf
     assert len(arm.confirmed_members) > 1, "there is one to be confused with"
     assert winner is not None and winner.on_front and winner.trial_id == "dimum-0000"
     assert arm.search_best is not None and arm.search_best.trial_id == "dimum-0000"
+
+
+def test_where_one_trial_is_confirmed_of_those_that_tie_it_is_one_of_the_front(tmp_path: Path) -> None:
+    plan = plan_in(tmp_path, confirm_members=1, confirm_neighbours=0)
+    create_run_dir(plan)
+    write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
+    agenda = agenda_of(plan)
+    while job := agenda.next_job():
+        finish(agenda, job, robustness=1.0, fid_delta=1.0 + job.number)
+    assert [m.trial_id for m in read_sweep(plan.run_dir).arms["dimum"].confirmed_members] == ["dimum-0000"]
 
 
 def test_a_resumed_confirm_phase_runs_only_what_is_missing(plan: Plan) -> None:

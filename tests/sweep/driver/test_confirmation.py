@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,9 +18,10 @@ from sweep.driver.agenda import Agenda
 from sweep.driver.confirmation import given_figures
 from sweep.jobs import Job
 from sweep.plan.plan import Plan
-from sweep.reading.arm_against_arm import Standing
-from sweep.reading.best import best
+from sweep.reading.arm_against_arm import Standing, standings
+from sweep.reading.best import best, closest
 from sweep.reading.ending import Ending
+from sweep.reading.pick import pick_text, picks
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.texts import render
 from sweep.reading.trial import Trial
@@ -229,6 +231,96 @@ def test_an_arm_that_surely_keeps_its_bounds_wins_over_a_better_one_that_may_not
     assert ending.winner is not None and ending.winner.arm == "dimum"
     assert "label_swap" in ending.doubt() and "the best that is sure is dimum" in ending.doubt()
     assert sweep.confirmation["ended_by"] == "its seeds: what is open has had all 6"
+
+
+def _confirmed_but(tmp_path: Path, lost: Callable[[Job], bool], fid: Callable[[Job], float], **changes: Any) -> Sweep:
+    """A run whose swap is better on the search's seed; replicates that are `lost` fail."""
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=2, confirm_members=1, confirm_neighbours=0, **changes))
+    while job := agenda.next_job():
+        if job.spec.replicate and lost(job):
+            agenda.fail(job.name, "out of memory")
+        else:
+            finish(agenda, job, robustness=0.9 if job.arm == "dimum" else 0.99, fid_delta=fid(job))
+    return read_sweep(agenda.run_dir)
+
+
+def test_one_lucky_seed_wins_over_no_confirmed_trial(tmp_path: Path) -> None:
+    sweep = _confirmed_but(tmp_path, lambda job: job.arm == "label_swap", lambda job: 1.0 + 0.1 * job.spec.replicate)
+    winner = Ending(sweep).winner
+    assert not sweep.arms["label_swap"].confirmed and winner is not None and winner.arm == "dimum"
+    assert [s.arm for s in standings(sweep)] == ["dimum", "label_swap"]
+
+
+def test_an_arm_whose_confirmed_trials_all_break_a_bound_shows_the_closest_of_them_everywhere(tmp_path: Path) -> None:
+    sweep = _confirmed_but(tmp_path, lambda job: False, lambda job: 6.0 if job.spec.replicate else 1.0)
+    for standing, arm in zip(standings(sweep), ("label_swap", "dimum"), strict=True):
+        assert standing.member is not None and standing.member == closest(sweep, arm) and not standing.member.feasible
+    assert Ending(sweep).winner is None and "no confirmed trial is feasible" in Ending(sweep).winner_text()
+    assert all("no confirmed trial of this arm keeps them all" in pick_text(sweep, pick) for pick in picks(sweep))
+
+
+def test_a_trial_on_one_seed_is_not_surer_than_one_on_two(tmp_path: Path) -> None:
+    def lost(job: Job) -> bool:
+        return job.arm == "dimum" and job.spec.replicate == 2 and job.number == 3
+
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=2, confirm_members=3))
+    while job := agenda.next_job():
+        if lost(job):
+            agenda.fail(job.name, "out of memory")
+            continue
+        value = 1.0 + 0.5 * job.number + (0.01 * job.spec.replicate if job.spec.replicate else 0.0)
+        finish(agenda, job, robustness=0.5 + 0.1 * job.number, fid_delta=value)
+    sweep = read_sweep(agenda.run_dir)
+    by_id = {m.trial_id: m for m in sweep.arms["dimum"].confirmed_members}
+    alone = by_id.pop("dimum-0003")
+    assert alone.feasible and alone.chance is None and not alone.on_front, "one seed leaves open that it breaks a bound"
+    assert by_id and all(m.chance is not None and m.on_front for m in by_id.values())
+
+
+def test_trials_that_are_to_be_told_apart_wait_for_one_that_has_a_seed_of_its_own_under_way(tmp_path: Path) -> None:
+    """The swap's bound is open, and so is the order of the arms' best: no whole replicate is run that is paired with none."""
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_members=1, confirm_neighbours=0))
+    further: list[Job] = []
+    while job := agenda.next_job():
+        rng = np.random.default_rng([job.spec.replicate, len(job.arm)])
+        value = (1.0 if job.arm == "dimum" else 4.0) + (1.5 * rng.normal() if job.spec.replicate else 0.0)
+        robustness = 0.9 + (0.05 * rng.normal() if job.spec.replicate else 0.0)
+        further += [job] if job.spec.replicate > 2 and job.arm != "control" else []
+        if job.asked_for is None:
+            finish(agenda, job, robustness=robustness, fid_delta=value)
+        else:
+            agenda.take(
+                job.name, report(records.COMPLETE, fid_delta=value, unlearning_accuracy=1.0, seed=job.spec.seed)
+            )
+    assert any(job.asked_for for job in further), "a bound was open"
+    whole = Counter(job.spec.replicate for job in further if job.asked_for is None)
+    assert set(whole.values()) <= {2}, "every whole replicate has one on the same seed beside it"
+
+
+def test_a_reduced_replicate_that_failed_costs_what_it_would_have(tmp_path: Path) -> None:
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3))
+    failed: list[Job] = []
+    while job := agenda.next_job():
+        if job.asked_for is not None and not failed:
+            failed.append(job)
+            members = {m.trial_id: m for arm in read_sweep(agenda.run_dir).arms.values() for m in arm.confirmed_members}
+            agenda.fail(job.name, "out of memory")
+            rows = [r for r in read_sweep(agenda.run_dir).confirm_rows if r["trial_id"] in members]
+            part = agenda.specs.reduced(job.spec, agenda.space.arm(job.arm), job.asked_for)[1]
+            assert (
+                agenda.confirmation._replicates_left(members, rows) == pytest.approx(len(members) - part) and part < 1
+            )
+            continue
+        value = (3.6 if job.arm == "dimum" else 1.0) + (
+            1.5 * np.random.default_rng([job.number, job.spec.replicate]).normal() if job.spec.replicate else 0.0
+        )
+        if job.asked_for is None:
+            finish(agenda, job, robustness=0.9 if job.arm == "dimum" else 0.8, fid_delta=value)
+        else:
+            agenda.take(
+                job.name, report(records.COMPLETE, fid_delta=value, unlearning_accuracy=1.0, seed=job.spec.seed)
+            )
+    assert failed
 
 
 def test_what_an_open_question_cannot_be_paid_with_narrows_all_the_same(

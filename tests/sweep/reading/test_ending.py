@@ -55,7 +55,9 @@ def test_without_a_feasible_trial_there_is_no_winner_and_the_causes_are_what_to_
     for row in records.rows(run, "trials"):
         writer.trial(row | {"feasible": False})
     ending = Ending(read_sweep(run))
-    assert ending.winner is None and ending.winner_text().startswith("none: no trial is feasible (dimum: 0 of 7 trials")
+    assert ending.winner is None and ending.winner_text().startswith(
+        "none: no confirmed trial is feasible (dimum: 0 of 7 trials"
+    )
     assert any("SELECT trial_id, state, cause" in command for command in ending.commands().values())
     for row in records.rows(run, "trials"):
         writer.trial(row | {"state": records.FAIL, "cause": "Diverged"})

@@ -56,6 +56,11 @@ def test_noise_keeps_a_trial_running_until_the_difference_exceeds_it() -> None:
     assert stops(2.1, 0.0) and not stops(2.1, 1.0) and stops(5.0, 1.0)
 
 
+def test_a_figure_that_is_no_number_stops_nothing() -> None:
+    trial = Possible({"robustness": float("nan"), "fid_delta": 9.0}, {"robustness": 0.1, "fid_delta": 0.1})
+    assert dominated(BOTH, trial, [member(0, 0.9, 2.0, 0.1)]) is None
+
+
 def test_infeasible_and_stopped_trials_dominate_nothing() -> None:
     stopped = Observation(3, {}, PRUNED, {"fid_delta": 0.1}, {"fid_delta": -0.9}, {"robustness": 1.0})
     kept = [member(0, 0.9, 2.0), member(1, 0.99, 0.5, over=0.1), member(2, 0.8, 3.0), stopped]

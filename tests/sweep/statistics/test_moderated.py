@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.intervals import covered, normal, shares, until_sure, wrong_verdicts
+from benchmarks.intervals import covered, differences_covered, normal, shares, trended, until_sure, wrong_verdicts
 from sweep.statistics.estimates import estimate
 from sweep.statistics.moderated import Moderated
 from sweep.statistics.shares import Point, wilson
@@ -113,6 +113,13 @@ def test_a_difference_is_of_the_seeds_both_have_and_its_interval_covers() -> Non
         assert one is not None and one.lower is not None and one.upper is not None
         held.append(one.lower <= 0 <= one.upper)
     assert 0.92 <= np.mean(held) <= 0.99
+
+
+def test_a_difference_of_trials_of_unequal_damage_covers_though_a_seed_does_more_to_one_of_them() -> None:
+    rng, means = np.random.default_rng(9), (1.0, 2.0, 3.0, 4.0, 30.0, 45.0)
+    tables = [trended(rng, means, 3, 0.9) for _ in range(200)]
+    assert differences_covered(tables, "t0", "t5", means[0] - means[5]) >= 0.91
+    assert differences_covered(tables, "t0", "t1", means[0] - means[1]) >= 0.91
 
 
 def test_a_ruined_trial_among_others_does_not_widen_theirs() -> None:
