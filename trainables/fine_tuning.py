@@ -50,6 +50,10 @@ class Optimisation:
             raise ValueError(f"schedule {self.schedule!r} is neither 'constant' nor 'one-cycle'")
         if self.learning_rate <= 0 or self.steps < 0 or not 0 <= self.ema_decay < 1:
             raise ValueError(f"learning_rate > 0, steps ≥ 0 and 0 ≤ ema_decay < 1 are needed, not {self}")
+        if not self.grad_clip > 0:
+            raise ValueError(
+                f"grad_clip must be above 0, not {self.grad_clip}: inf is no clipping, 0 would move nothing"
+            )
 
 
 class Run(Protocol):

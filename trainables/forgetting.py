@@ -71,7 +71,12 @@ class Forget:
         return dict(zip(self.conditions, self.anchors, strict=True)) if self.anchors else {}
 
     def version_of(self, condition: int, label: int) -> int:
-        """The prompt that says what a forgotten one says but for the facet's label; of what are no prompts, the label itself."""
+        """The prompt that says what a forgotten one says but for the facet's label; of what are no prompts, the label itself.
+
+        ValueError for `NOTHING`, which is no label.
+        """
+        if label == NOTHING:
+            raise ValueError(f"{self.text}: a prompt that asks for no {self.facet} has no version of another")
         return self.versions[self.conditions.index(condition)][label] if self.versions else label
 
     def label_of(self, condition: int) -> int:
@@ -210,6 +215,12 @@ def _attribute(name: str, dataset: Dataset) -> Forget:
     bit = dataset.attributes.index(name)
     having = tuple(c for c in dataset.present if c >> bit & 1)
     lacking = tuple(c for c in dataset.present if not c >> bit & 1)
+    if not having or not lacking:
+        which = "every" if having else "no"
+        raise ValueError(
+            f"attribute:{name}: {which} training image of {dataset.name} has it, so nothing would be left to "
+            f"{'retain' if having else 'forget'}; take more images or another attribute"
+        )
     shown = tuple(c for c in range(dataset.conditions) if c >> bit & 1)  # a judge may say what no image has
     return Forget(f"attribute:{name}", having, lacking, attribute=bit, labels=shown)
 
@@ -221,7 +232,9 @@ def _prompts(text: str, dataset: Dataset) -> Forget:
     facet = _facet(text, dataset)
     names = text.partition(":")[2] if ":" in text else text
     labels = tuple(sorted({_label(name.strip(), text, facet, dataset) for name in names.split(",")}))
-    forgotten = tuple(c for c, label in enumerate(facet.shown) if label in labels)
+    asking = tuple(c for c, label in enumerate(facet.shown) if label in labels)
+    # What the base model never saw is forgotten only where nothing else is asked for: see `sweep.relearning.unseen`.
+    forgotten = tuple(c for c in asking if c not in _unseen(dataset)) or asking
     if not forgotten:
         raise ValueError(f"{text}: no prompt of {dataset.name} asks for it, so nothing would show that it is forgotten")
     spelled = ",".join(facet.labels[label] for label in labels)
@@ -245,8 +258,7 @@ def _by_role(text: str, dataset: Dataset) -> Forget:
 
 
 def _of_facet(text: str, forgotten: tuple[int, ...], labels: tuple[int, ...], facet: Facet, dataset: Dataset) -> Forget:
-    gone = set(forgotten)
-    unseen = {c for c, role in enumerate(dataset.roles) if role == UNSEEN}
+    gone, unseen = set(forgotten), _unseen(dataset)
     retained = tuple(c for c in dataset.present if c not in gone and c not in unseen)
     if not retained:
         raise ValueError(f"{text}: nothing of {dataset.name} would be left")
@@ -306,7 +318,7 @@ def _anchors(
 
     That is the anchor its author named, if that is retained; else its version with the anchor of its label; else the empty prompt.
     """
-    gone, anchors = set(forgotten), []
+    gone, anchors = {*forgotten, *_unseen(dataset)}, []
     for condition, by_label in zip(forgotten, versions, strict=True):
         named = dataset.anchors[condition] if dataset.anchors else NOTHING
         if named != NOTHING and named not in gone:
@@ -321,12 +333,16 @@ def _versions(forgotten: tuple[int, ...], facet: Facet, dataset: Dataset) -> tup
     """Of each forgotten prompt, by every label of the facet, the prompt that says that label and of all other facets the same.
 
     The k-th such one for the k-th of those that ask for the same as it does, so that of templates the words are the same. Where
-    no prompt says the same beside it, the k-th of all with that label; else the empty prompt.
+    no prompt says the same beside it, the k-th of all with that label; else the empty prompt. What the base model never
+    saw is none.
     """
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)  # prompts by what they ask for in every facet
     of_label: dict[int, list[int]] = defaultdict(list)
     kth_of: dict[int, int] = {}  # how many prompts before it ask for the same
+    passed_over = _unseen(dataset) - set(forgotten)
     for condition in dataset.present:
+        if condition in passed_over:
+            continue
         same = alike[_asked(condition, dataset)]
         kth_of[condition] = len(same)
         same.append(condition)
@@ -341,6 +357,11 @@ def _versions(forgotten: tuple[int, ...], facet: Facet, dataset: Dataset) -> tup
             by_label.append(beside[kth % len(beside)] if beside else dataset.conditions)
         versions.append(tuple(by_label))
     return tuple(versions)
+
+
+def _unseen(dataset: Dataset) -> set[int]:
+    """The prompts whose images the base model never saw."""
+    return {condition for condition, role in enumerate(dataset.roles) if role == UNSEEN}
 
 
 def _asked(condition: int, dataset: Dataset) -> tuple[int, ...]:

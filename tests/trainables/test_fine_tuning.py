@@ -176,7 +176,16 @@ def test_the_learning_rate_never_exceeds_the_one_asked_for(loss: Loss, steps: in
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"optimiser": "adamw"}, {"schedule": "cosine"}, {"learning_rate": 0.0}, {"steps": -1}, {"ema_decay": 1.0}],
+    [
+        {"optimiser": "adamw"},
+        {"schedule": "cosine"},
+        {"learning_rate": 0.0},
+        {"steps": -1},
+        {"ema_decay": 1.0},
+        {"grad_clip": 0.0},
+        {"grad_clip": -1.0},
+        {"grad_clip": float("nan")},
+    ],
 )
 def test_settings_of_an_optimisation_are_checked_when_made(wrong: dict) -> None:
     with pytest.raises(ValueError):

@@ -28,6 +28,16 @@ def test_an_attribute_is_every_code_that_has_it() -> None:
     assert forget.kind == CONDITIONS and forget.prompts == (2, 6, 7)
 
 
+@pytest.mark.parametrize(
+    ("present", "said"), [((0, 1, 4), "no training image .* left to forget"), ((2, 3, 7), "every .* left to retain")]
+)
+def test_an_attribute_that_no_image_has_or_that_all_have_cannot_be_forgotten(
+    present: tuple[int, ...], said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"attribute:loop: {said}"):
+        parse_forget("attribute:loop", replace(ATTRIBUTES, present=present))
+
+
 def test_instances_are_asked_for_by_the_only_condition_there_is() -> None:
     forget = parse_forget("instances:12,0,12", DUPLICATED)
     assert (forget.text, forget.instances, forget.conditions) == ("instances:0,12", (0, 12), ())
@@ -201,6 +211,22 @@ def test_where_no_anchor_is_known_the_empty_prompt_stands_for_it_and_what_is_nam
     assert parse_forget("cat", named).anchor_of == {0: 4, 1: 3}, "one that is forgotten itself stands for nothing"
     single = replace(PETS, facets=(replace(PETS.facets[0], shown=(0, 0, 1, NOTHING, NOTHING)), PETS.facets[1]))
     assert parse_forget("cat", single).anchor_of == {0: 2, 1: 2}, "no dog in oil"
+
+
+def test_what_the_base_model_never_saw_stands_for_nothing_and_is_forgotten_only_by_itself() -> None:
+    given = replace(PETS, roles=("retain", "retain", "retain", "unseen", "retain"))
+    assert parse_forget("animal:cat", given).anchor_of == {0: 2, 1: 2}, "the dog in oil is unseen"
+    assert parse_forget("animal:cat", replace(given, anchors=(3, 3, *[NOTHING] * 3))).anchor_of == {0: 2, 1: 2}
+    style = parse_forget("style:oil", given)
+    assert style.conditions == (1,) and 3 not in style.retained
+    alone = parse_forget("style:oil", replace(PETS, roles=("retain", "unseen", "retain", "unseen", "retain")))
+    assert alone.conditions == (1, 3)
+
+
+def test_a_prompt_that_asks_for_no_label_has_no_version_of_another() -> None:
+    forget = parse_forget("animal:cat", PETS)
+    with pytest.raises(ValueError, match="asks for no animal has no version"):
+        forget.version_of(0, NOTHING)
 
 
 def test_roles_are_their_authors_but_for_what_is_forgotten() -> None:

@@ -1,6 +1,7 @@
 """Replacement data q_alt: what DiMUM teaches a model to make in place of what it forgets; and alternative conditions c_alt.
 
-Each kind of replacement has a published relative, named in its docstring. All give images (n, C, H, W) float32 in [-1, 1].
+Each kind of replacement has a published relative, named in its docstring. All give images (n, C, H, W) float32 in [-1, 1], of a
+model of latents (`Problem.in_latents`) latents of images, but for `noise` and `blank`: those are drawn among latents themselves.
 An anchor is a condition's own alternative, which data sets of prompts name: the same prompt with what is forgotten replaced.
 """
 
@@ -85,6 +86,11 @@ REPLACEMENTS: dict[str, Replacement] = {
 }
 
 ANCHOR = "anchor"
+OTHER_LABEL = (
+    "class_fixed",
+    "class_nearest",
+    "class_farthest",
+)  # of prompts: the same ones with another label of the facet
 ALTERNATIVES = ("class_fixed", "class_nearest", "class_farthest", "class_random", ANCHOR)
 
 
@@ -94,6 +100,18 @@ def check_alternative(which: str, forgetting: Forget | None = None) -> None:
         raise ValueError(f"alternative {which!r} is none of {', '.join(ALTERNATIVES)}")
     if forgetting is not None:
         check_anchored("alternative", which, ALTERNATIVES, forgetting)
+        check_labelled("alternative", which, ALTERNATIVES, forgetting)
+
+
+def check_labelled(setting: str, which: str, choices: Iterable[str], forgetting: Forget) -> None:
+    """ValueError where a setting chooses another label of the facet and no prompt that stays asks for one."""
+    if which not in OTHER_LABEL or not forgetting.versions or forgetting.labelled:
+        return
+    others = ", ".join(choice for choice in choices if choice not in OTHER_LABEL)
+    raise ValueError(
+        f"{setting} {which!r}: no prompt that stays asks for another {forgetting.facet} than {forgetting.text}; "
+        f"choose one of {others}"
+    )
 
 
 def check_anchored(setting: str, which: str, choices: Iterable[str], forgetting: Forget) -> None:
@@ -125,7 +143,12 @@ def alternative_conditions(problem: Problem, which: str) -> Callable[[torch.Tens
         table = table.to(problem.device.name)
         return lambda conditions, generator: table[conditions]
     forgetting = problem.forgetting
-    chosen = conditions_by_distance(problem)[0 if which == "class_nearest" else -1]
+    by_distance = [condition for condition in conditions_by_distance(problem) if condition in forgetting.labelled]
+    if not by_distance:
+        raise ValueError(
+            f"alternative {which!r}: no image that stays is of a prompt that asks for another {forgetting.facet}"
+        )
+    chosen = by_distance[0 if which == "class_nearest" else -1]
     if not forgetting.versions:
         return lambda conditions, generator: torch.full_like(conditions, chosen)
     table = torch.full((problem.null_condition,), -1)

@@ -113,10 +113,10 @@ class Adversarial:
             self.rows = self.problem.draw_forgotten(settings.batch, generator).cpu()
             if run.step >= settings.warmup:
                 self._attack(run)
-        x_t, t = self._chain(self.rows, generator)
-        conditional, unconditional = self._base(x_t, t)
-        target = unconditional - settings.negative_guidance * (conditional - unconditional)
         with run.device.autocast():
+            x_t, t = self._chain(self.rows, generator)
+            conditional, unconditional = self._base(x_t, t)
+            target = unconditional - settings.negative_guidance * (conditional - unconditional)
             erase = F.mse_loss(self._prediction(run.model, x_t, t, adversarial=self.has_prefix), target)
         erase.backward()
         loss = erase.detach()
@@ -130,8 +130,8 @@ class Adversarial:
         """E ‖ε₀(z_t, t, φ(c_r)) - ε₀(z_t, t, c_r)‖²."""
         drawn = torch.randint(len(self.retained), (self.settings.retain_batch,), generator=run.generator)
         rows = self.retained[drawn]
-        x_t, t = self._chain(rows, run.generator)
-        with torch.no_grad():
+        with run.device.autocast(), torch.no_grad():
+            x_t, t = self._chain(rows, run.generator)
             target = predict(self.problem.base, x_t, t, rows.to(x_t.device))
         with run.device.autocast(), prompt_source(run.model, self.plain):
             return F.mse_loss(predict(run.model, x_t, t, rows.to(x_t.device)), target)
@@ -147,8 +147,8 @@ class Adversarial:
         words = [word.detach().requires_grad_(True) for word in self.words]
         optimiser = torch.optim.Adam(words, settings.attack_learning_rate)
         for _ in range(settings.attack_steps):
-            x_t, t = self._chain(self.rows, run.generator)
-            with torch.no_grad():
+            with run.device.autocast(), torch.no_grad():
+                x_t, t = self._chain(self.rows, run.generator)
                 target = predict(self.problem.base, x_t, t, self.rows.to(x_t.device))
             self.words = words
             with run.device.autocast():

@@ -18,7 +18,14 @@ from diffusers import UNet2DModel
 from trainables.diffusion import Loss, denoising_loss
 from trainables.forgetting import Forget
 from trainables.unlearning import Footprint, Mixture, Problem, balance, mixture_weights, register, retained_batch
-from trainables.unlearning._replacement import ANCHOR, REPLACEMENTS, alternatives_of, check_anchored, images_of
+from trainables.unlearning._replacement import (
+    ANCHOR,
+    REPLACEMENTS,
+    alternatives_of,
+    check_anchored,
+    check_labelled,
+    images_of,
+)
 
 # Replacement images are part of what is learned, so they are the same for every training seed of one setting.
 _REPLACEMENT_SEED = 0
@@ -45,6 +52,8 @@ class DiMUM(Mixture):
     def check_forgets(self, forgetting: Forget) -> None:
         super().check_forgets(forgetting)
         check_anchored("replacement", self.replacement, CHOICES, forgetting)
+        if self.replacement == "class_fixed":  # the others draw images, whatever their prompts ask for
+            check_labelled("replacement", self.replacement, CHOICES, forgetting)
 
 
 @register("dimum", DiMUM, footprint=lambda settings: Footprint(teacher=settings.replacement == "generated"))

@@ -1,7 +1,7 @@
 """Meta-Unlearning (Gao et al. 2024, arXiv 2410.12777): ``meta(METHOD)``, around any method that is a step to fine-tune by.
 
     L(θ) = L_unlearn(θ) + γ · L_meta(θ)
-    L_meta(θ) = -min(DSM(θ_FT; D_FT), cap) - ζ · [DSM(θ_FT; D_ret) - DSM(θ; D_ret)] + κ · DSM(θ; D_irt) - κ′ · DSM(θ_FT; D_irt)
+    L_meta(θ) = -DSM(θ_FT; D_FT) - ζ · [DSM(θ_FT; D_ret) - DSM(θ; D_ret)] + κ · DSM(θ; D_irt) - κ′ · DSM(θ_FT; D_irt)
     θ_FT = θ after M steps of SGD on DSM(D_FT)
 
 θ is trained so that it unlearns, and so that whoever fine-tunes it on what was forgotten (D_FT: the forget set with its own
@@ -15,7 +15,7 @@ Around a closed form (``meta(uce)``, ``meta(rece)``), and in ``meta(mace)``, the
 there on, as in public code; it has the settings of a fine-tuning run besides its own.
 
 First order, as in public code: the gradients of both terms of θ_FT are taken at θ_FT and applied to θ. Here differs: -DSM
-is unbounded below, so the forgotten images' loss counts up to `meta_cap` (public code has no cap); θ_FT is reached by SGD,
+is unbounded below, so every loss of θ_FT counts up to `meta_cap` (public code has no cap); θ_FT is reached by SGD,
 clipped like the run itself (public code: AdamW, at the outer learning rate, begun anew every time), in M steps on images
 drawn anew, or with `meta_inner_pass` in one pass over the forget set (public code: that, three batches of 10); D_FT of the inner
 steps and of the outer term are other draws of one set (there two sets of images); weights are of means (there gradients add
@@ -30,6 +30,7 @@ and with θ_FT far from θ (3 steps at 1.0) 85 %.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, make_dataclass, replace
@@ -59,7 +60,7 @@ _SETTINGS: tuple[tuple[str, type, Any], ...] = (
     ("zeta", float, 0.1),  # ζ
     ("meta_inner_steps", int, 1),  # M
     ("meta_inner_learning_rate", float, 0.1),  # of the simulated fine-tuning
-    ("meta_cap", float, 1.0),  # of DSM(θ_FT; D_FT); predicting no noise at all costs 1
+    ("meta_cap", float, 1.0),  # of each DSM of θ_FT; predicting no noise at all costs 1
     ("meta_inner_batch", int, 16),  # images of D_FT in each inner step, and of each set in L_meta
     ("meta_inner_pass", bool, False),  # one pass over the forget set instead of M steps
     (
@@ -199,7 +200,7 @@ class MetaGradient:
                     self._attack(run, x_f)
             with run.device.autocast():
                 harm = self._harm(run, self._drawn(run)).clamp(max=self.settings.meta_cap)
-                after = _weighted(run.model, [w for _, w, _ in self.sets], noised)
+                after = _weighted(run.model, [w for _, w, _ in self.sets], noised, self.settings.meta_cap)
             (-gamma * (harm + after)).backward()  # taken at θ_FT, added to what was taken at θ
         finally:
             with torch.no_grad():
@@ -246,9 +247,12 @@ class MetaGradient:
             self.inner.restore(state)
 
 
-def _weighted(model: UNet2DModel, weights: list[float], noised: list[tuple[Noised, torch.Tensor]]) -> torch.Tensor:
-    """Σ w · DSM over sets of noised images with their conditions."""
-    return torch.stack([w * n.loss(model, c) for w, (n, c) in zip(weights, noised, strict=True)]).sum()
+def _weighted(
+    model: UNet2DModel, weights: list[float], noised: list[tuple[Noised, torch.Tensor]], cap: float = math.inf
+) -> torch.Tensor:
+    """Σ w · min(DSM, cap) over sets of noised images with their conditions."""
+    losses = [n.loss(model, c).clamp(max=cap) for n, c in noised]
+    return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
 
 
 @contextmanager

@@ -71,9 +71,16 @@ def cut(model: UNet2DModel, problem: Problem, settings: Scissorhands, seed: int)
     parts = dict(zip(base, masks.split([p.numel() for p in base.values()]), strict=True))
     generator = torch.Generator().manual_seed(seed)
     trained = trained_parameters(model, settings.trained_parameters)
+    may_be_cut = trained_parameters(model, settings.cut_parameters)
+    matrices = {name: p for name, p in may_be_cut.items() if name in trained and p.ndim > 1}
+    if not matrices:
+        raise ValueError(
+            f"scissorhands: cut_parameters {settings.cut_parameters!r} and trained_parameters {settings.trained_parameters!r} "
+            "have no matrix in common, so nothing would be cut; make trained_parameters the larger choice"
+        )
     with torch.no_grad():
-        for name, parameter in trained_parameters(model, settings.cut_parameters).items():
-            if name in trained and parameter.ndim > 1:
+        for name, parameter in may_be_cut.items():
+            if name in matrices:
                 fresh = initial(parameter.shape, generator).to(parameter)
                 parameter.copy_(torch.where(parts[name].reshape(parameter.shape), fresh, parameter))
 

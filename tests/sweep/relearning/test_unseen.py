@@ -21,7 +21,11 @@ from sweep.relearning.setup import Setup
 from sweep.relearning.unseen import experiment_of_unseen, products_beside, unseen_text
 from trainables.data import dataset
 from trainables.forgetting import parse_forget
+from trainables.relearning.origins import parts_of
+from trainables.relearning.products.images import splits_of
+from trainables.relearning.products.latents import encoded_sets_of
 from trainables.relearning.shared_products import products_of
+from trainables.relearning.workbench import Workbench
 
 OWN = "a photo of a glub"
 
@@ -64,6 +68,20 @@ def test_what_was_never_seen_is_neither_forgotten_nor_kept(folder: Path) -> None
     assert learned.conditions == (number,) and set(learned.retained) == set(range(data.conditions)) - {number}
     plain = dataset("digits_styled")
     assert unseen_text(plain) == ""
+
+
+def test_no_method_is_given_its_images(folder: Path) -> None:
+    asked = {"data": "prompts", "data_folder": str(folder / "prompts"), "image_size": 16, "forget": "concept:cat"}
+    experiment = experiment_of(Setup.asked(asked | {"base": str(folder / "sd")}), str(folder / "store"), Place())
+    number = experiment.dataset.prompts.index(OWN)
+    graph = products_of(experiment)
+    for name in (*parts_of(experiment), "base model"):
+        graph[name].make()
+    bench = Workbench(experiment)
+    sets = encoded_sets_of(bench)
+    assert number in splits_of(bench).train.conditions
+    assert all(len(images) and number not in images.conditions for images in sets)
+    assert len(sets[1]) == len(experiment.forgetting.split(splits_of(bench).train)[1])
 
 
 def test_it_stands_only_where_there_is_no_control(folder: Path) -> None:

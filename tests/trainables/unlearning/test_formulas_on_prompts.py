@@ -13,14 +13,16 @@ import pytest
 import torch
 from ddim import literal_chains
 from formula import alpha_bar, epsilon_of, noised
-from text_problem import ANCHORS, CELLS, FORGOTTEN, NULL, RETAINED, text_problem, text_unet
+from text_problem import ANCHORS, CELLS, FORGOTTEN, NULL, RETAINED, TEXTS, text_problem, text_unet
 
-from trainables.data import Images
+from trainables.data import NOTHING, Dataset, Facet, Images
 from trainables.denoisers.models import trained_parameters
 from trainables.denoisers.text_unet import TextUNet
 from trainables.fine_tuning import FineTuning
+from trainables.forgetting import parse_forget
 from trainables.needs import SHARED
 from trainables.unlearning import METHODS, Problem
+from trainables.unlearning._replacement import alternative_conditions
 from trainables.unlearning.meta import related_benign, unrelated
 
 BATCH, ERASED, KEPT = 8, 2, 6
@@ -367,6 +369,58 @@ def test_what_has_no_anchors_is_refused_in_one_line(method: str) -> None:
         ValueError, match=rf"^{which} 'anchor': 3 has no anchors, as prompts have; choose one of class_fixed, "
     ):
         member.check_forgets(classes, settings)
+
+
+NUDITY = Dataset(
+    "nudity",
+    4,
+    (3, 8, 8),
+    lambda: None,
+    prompts=("a nude", "a harbour", "a forest", "a nude in oil"),
+    facets=(Facet("concept", ("nudity",), (0, NOTHING, NOTHING, 0), (NOTHING,)),),
+)
+
+
+@pytest.mark.parametrize("which", ["class_fixed", "class_nearest", "class_farthest"])
+def test_another_label_is_refused_where_no_prompt_that_stays_asks_for_one(which: str) -> None:
+    forgetting = parse_forget("concept:nudity", NUDITY)
+    for method in ("label_swap", "salun", "scissorhands", "erase_diff", "concept_ablation"):
+        member = METHODS[method]
+        with pytest.raises(ValueError, match=f"^alternative '{which}': no prompt that stays asks for another concept"):
+            member.check_forgets(forgetting, member.configure({"alternative": which}))
+    member = METHODS["dimum"]
+    if which == "class_fixed":
+        with pytest.raises(ValueError, match=r"^replacement 'class_fixed': no prompt that stays"):
+            member.check_forgets(forgetting, member.configure({"replacement": which}))
+    else:
+        member.check_forgets(forgetting, member.configure({"replacement": which}))
+    swap = METHODS["label_swap"]
+    swap.check_forgets(forgetting, swap.configure({"alternative": "anchor"}))
+
+
+@pytest.mark.parametrize("which", ["class_nearest", "class_farthest"])
+def test_the_nearest_label_is_of_a_prompt_that_asks_for_one(which: str) -> None:
+    """Of the nearest images and the farthest one kind is of prompts without a label, which is nobody's version."""
+    problem = text_problem()
+    labels = ("sneaker", "bag", "coat")
+    shown = [labels.index(thing) for _, thing, _ in CELLS]
+    unlabelled = [row for row, label in enumerate(shown) if label == 2]
+    data = Dataset(
+        "wardrobe",
+        NULL,
+        (3, 8, 8),
+        lambda: None,
+        prompts=tuple(" ".join(words) for words in TEXTS),
+        facets=(
+            Facet("concept", labels, tuple(NOTHING if label == 2 else label for label in shown), (1, NOTHING, NOTHING)),
+        ),
+    )
+    forgetting = parse_forget("concept:sneaker", data)
+    problem = replace(problem, forgetting=forgetting, features=lambda images: images.flatten(1)[:, :1].float().numpy())
+    bags = [row for row, label in enumerate(shown) if label == 1]
+    choose = alternative_conditions(problem, which)
+    chosen = choose(torch.tensor(forgetting.conditions), torch.Generator()).tolist()
+    assert set(chosen) <= set(bags) and not set(chosen) & set(unlabelled)
 
 
 @pytest.mark.parametrize("method", ["scissorhands", "erase_diff"])

@@ -125,6 +125,21 @@ def test_beyond_the_cap_the_forgotten_images_have_no_gradient(bench: Workbench, 
     assert not all(torch.allclose(a, b) for a, b in zip(alone, free, strict=True))
 
 
+def test_beyond_the_cap_nothing_of_the_attacked_model_has_a_gradient(bench: Workbench, problem: Problem) -> None:
+    """-ζ · DSM(θ_FT; D_ret) and -κ′ · DSM(θ_FT; D_irt) have no lower bound either: how far θ_FT is makes no difference then."""
+    problem = in_float64(problem)
+    values = META | {"meta_inner_batch": INNER_BATCH, "meta_unrelated_after": 0.3}
+
+    def gradient(cap: float, rate: float) -> list[torch.Tensor]:
+        values_here = values | {"meta_cap": cap, "meta_inner_learning_rate": rate}
+        return gradient_of(begin(bench, problem, "meta(dimum)", **values_here))
+
+    near, far = gradient(1e-6, 0.05), gradient(1e-6, 0.5)
+    assert all(torch.equal(a, b) for a, b in zip(near, far, strict=True))
+    near, far = gradient(100.0, 0.05), gradient(100.0, 0.5)
+    assert not all(torch.allclose(a, b) for a, b in zip(near, far, strict=True))
+
+
 def test_without_weight_it_is_the_method_itself(bench: Workbench, problem: Problem) -> None:
     wrapped = begin(bench, problem, "meta(dimum)", double=False, meta_weight=0.0)
     alone = begin(bench, problem, "dimum", double=False)

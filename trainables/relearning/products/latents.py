@@ -44,10 +44,11 @@ def encoded_splits_of(bench: Workbench) -> Splits:
 
 @kept
 def encoded_sets_of(bench: Workbench) -> tuple[Images, Images]:
-    """(forget set, retain set) as the denoiser takes them. Which image is forgotten, its pixels say."""
-    forgotten = bench.experiment.forgetting.mask(splits_of(bench).train)
+    """(forget set, retain set) as the denoiser takes them. Which image is forgotten, its pixels say; unseen ones are in neither."""
+    forgetting = bench.experiment.forgetting
+    forgotten = forgetting.mask(splits_of(bench).train)
     train = encoded_splits_of(bench).train
-    return train.where(forgotten), train.where(~forgotten)
+    return train.where(forgotten), train.where(~forgotten & ~forgetting.unseen(train.conditions))
 
 
 @kept
