@@ -58,7 +58,10 @@ class Continued(ABC, Generic[R]):
         self._pace.take(self.save)
 
     def restart(self) -> None:
-        """Forget a checkpoint that is past the step asked for: a run only moves forward."""
+        """Begin anew where the checkpoint is past the step asked for: a run only moves forward.
+
+        Nothing is restored, whatever another process has left in the store meanwhile.
+        """
         self._store.drop_partial(self.key)
         self._saved_at = -1
-        del self.run
+        self.run = self.begin()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import tempfile
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from trainables.store.hashed import hash_of
+
+_ABANDONED_S = 3600.0
+_log = logging.getLogger(__name__)
 
 
 class NodeCache:
@@ -38,7 +42,8 @@ class NodeCache:
             return None
         *_, digest = hash_of(path, file)
         if digest == sha256:
-            os.utime(path, ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))  # it was read, not changed
+            # It was read, not changed. By the open file: another process that makes room may have deleted its name.
+            os.utime(file.fileno(), ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))
             file.seek(0)
             return file
         file.close()
@@ -50,24 +55,29 @@ class NodeCache:
     def receiving(self) -> Iterator[BinaryIO]:
         """A new file to write to, which is gone afterwards unless it was given to `keep`."""
         path = os.path.join(self.folder, f"{uuid.uuid4().hex}.tmp")
-        with open(path, "w+b") as file:
-            try:
-                yield file
-            finally:
-                with contextlib.suppress(FileNotFoundError):  # it was kept
-                    os.remove(path)
+        file = open(path, "w+b")  # noqa: SIM115  # closed below, without a second word of what could not be written
+        try:
+            yield file
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # it was kept
+                os.remove(path)
+            with contextlib.suppress(OSError):
+                file.close()
 
     def keep(self, file: BinaryIO, sha256: str) -> None:
-        """Keep a received file as the one of this hash, unless it alone is more than the limit."""
-        file.flush()
-        size = os.fstat(file.fileno()).st_size
-        if self.make_room(size, os.path.basename(file.name)):
-            os.replace(file.name, os.path.join(self.folder, sha256))
+        """Keep a received file as the one of this hash, unless it alone is more than the limit or this machine cannot."""
+        try:
+            file.flush()
+            size = os.fstat(file.fileno()).st_size
+            if self.make_room(size, os.path.basename(file.name)):
+                os.replace(file.name, os.path.join(self.folder, sha256))
+        except OSError as error:  # who reads it next fetches it
+            _log.warning("%s: keeps no copy: %s", self.folder, error)
 
     def make_room(self, wanted: int, received: str = "") -> bool:
         """Delete what was read longest ago until `wanted` bytes more may be kept; False where they alone are too many.
 
-        What is being `received` is not counted, a file's name in the folder.
+        What is being `received` is not counted, a file's name in the folder. What other processes are writing is, and stays.
         """
         if wanted > self.limit:
             return False
@@ -79,7 +89,8 @@ class NodeCache:
                 with contextlib.suppress(FileNotFoundError):  # another process makes room as well
                     stat = entry.stat()
                     used += stat.st_size
-                    files.append((stat.st_atime, stat.st_size, entry.path))
+                    if not _in_use(entry.name, stat.st_mtime):
+                        files.append((stat.st_atime, stat.st_size, entry.path))
         for _read_at, size, path in sorted(files):
             if used + wanted <= self.limit:
                 break
@@ -87,6 +98,33 @@ class NodeCache:
                 os.remove(path)
             used -= size
         return True
+
+
+class Copy:
+    """What is written elsewhere, in a received file too, as long as this machine's disk takes it: the copy is a convenience."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self._whole = file, True
+
+    def write(self, part: bytes | memoryview) -> None:
+        if not self._whole:
+            return
+        try:
+            self.file.write(part)
+            self.file.flush()
+        except OSError as error:
+            self._whole = False
+            _log.warning("%s: keeps no copy: %s", os.path.dirname(self.file.name), error)
+
+    def keep(self, cache: NodeCache, sha256: str) -> None:
+        """Keep it as the file of this hash, if all of it was taken."""
+        if self._whole:
+            cache.keep(self.file, sha256)
+
+
+def _in_use(name: str, changed: float) -> bool:
+    """Whether a file is somebody's lock, or is being written; what nobody has written to for long a killed process left."""
+    return name.endswith(".lock") or (name.endswith(".tmp") and time.time() - changed < _ABANDONED_S)
 
 
 def _limit(gibibytes: str) -> int:

@@ -32,7 +32,7 @@ from pyarrow import fs
 
 from trainables.store.errors import CorruptArtifact, MissingArtifact, StoreUnusable
 from trainables.store.hashed import ends_with_its_hash, hash_of
-from trainables.store.node_cache import NodeCache
+from trainables.store.node_cache import Copy, NodeCache
 from trainables.store.patience import patiently
 from trainables.store.sidecar import checked, named, signed
 from trainables.store.tensor_file import CHUNK, TensorFile, file_chunks
@@ -314,21 +314,31 @@ class Store:
 
     def _fetched(self, path: str, verdict: Callable[[str, BinaryIO], Iterable[bool]], keep_as: str) -> BinaryIO | None:
         """As `_opened_file` of an object store; the file is kept on this machine where `keep_as` names its hash."""
-        assert self._cache
-        with self._cache.receiving() as file:
+        cache = self._cache
+        assert cache
+        with cache.receiving() as file:
 
             def chunks() -> Iterator[None]:
                 with self._files.open_input_stream(path) as stream:
                     while chunk := stream.read(CHUNK):
-                        file.write(chunk)
+                        write(chunk)
                         yield
 
+            def write(chunk: bytes) -> None:
+                try:
+                    file.write(chunk)
+                    file.flush()
+                except OSError as error:  # this machine's disk, not the store
+                    raise StoreUnusable(
+                        f"{cache.folder}: cannot hold what is read from {self.name}: {_reason(error)}; name a folder on a "
+                        "larger disk in SWEEP_CACHE"
+                    ) from error
+
             self._patiently(chunks(), f"read {path}")
-            file.flush()
             if not [*verdict(file.name, file)][-1]:
                 return None
             if keep_as:
-                self._cache.keep(file, keep_as)
+                cache.keep(file, keep_as)
             return os.fdopen(os.dup(file.fileno()), "rb")
 
     @cached_property
@@ -374,7 +384,7 @@ class Store:
         """Write a file; its SHA-256. Of an object store this machine keeps a copy."""
         digest = hashlib.sha256()
 
-        def hashed(kept: BinaryIO | None) -> Iterator[bytes | memoryview]:
+        def hashed(kept: Copy | None) -> Iterator[bytes | memoryview]:
             for part in parts:
                 digest.update(part)
                 if kept:
@@ -385,8 +395,9 @@ class Store:
             self._write(path, hashed(None))
         else:
             with self._cache.receiving() as kept:
-                self._write(path, hashed(kept))
-                self._cache.keep(kept, digest.hexdigest())
+                copy = Copy(kept)
+                self._write(path, hashed(copy))
+                copy.keep(self._cache, digest.hexdigest())
         return digest.hexdigest()
 
     def _write(self, path: str, data: Iterable[bytes | memoryview]) -> None:

@@ -411,6 +411,20 @@ def test_a_whole_trial_runs_on_an_imported_pipeline_without_its_folder_and_with_
     assert control["unlearned_model"] == model_key(experiment, "retrain") != model_key(experiment, "base")
 
 
+def test_a_control_is_another_product_beside_another_base_whose_schedule_it_is_sampled_by(
+    folder: Path, tmp_path: Path
+) -> None:
+    other, third = tmp_path / "control", tmp_path / "base"
+    pipelines.save_ddpm(folder, pipelines.unet(11))
+    pipelines.save_ddpm(other, pipelines.unet(11, seed=1))
+    pipelines.save_ddpm(third, pipelines.unet(11), clip_sample=False)
+    keys = {
+        model_key(experiment_on(taken(base), tmp_path / "store", control=taken(other)), "retrain")
+        for base in (folder, third)
+    }
+    assert len(keys) == 2
+
+
 def test_a_whole_trial_runs_in_the_latents_of_a_dit(folder: Path, tmp_path: Path) -> None:
     pipelines.save_dit(folder)
     experiment = experiment_on(taken(folder), tmp_path / "store", guidance=2.0, image_sampler="dpm-solver++")

@@ -19,11 +19,13 @@ from trainables.features import FEATURE_NETWORKS, FeatureNetwork, FeatureSource,
 from trainables.members import MemberFault
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.products import Workbench, make_reference, model_key, reference_key
-from trainables.relearning.products.classifier import classifier_of
+from trainables.relearning.products.classifier import classifier_key, classifier_of
 from trainables.relearning.products.features import features_of
 from trainables.relearning.products.images import splits_of
+from trainables.relearning.products.reference import reference_of
 from trainables.relearning.shared_products import CLASSIFIER, REFERENCE, products_of
 from trainables.relearning.stages.score import make_score, score_key
+from trainables.store import Store
 
 
 class Layers(nn.Module):
@@ -110,6 +112,20 @@ def test_every_feature_network_is_loaded_once_the_classifier_is_there(bench: Wor
     """Which loads every network's source; side by side on two workers, the reference was made before it."""
     graph = products_of(replace(bench.experiment, features=features, weights_sha256="0" * 64))
     assert CLASSIFIER in graph[REFERENCE].needs
+
+
+def test_statistics_of_other_weights_that_no_key_knows_are_refused(another_store) -> None:
+    """A classifier that was lost and came out otherwise: old scores and new ones would lie side by side."""
+    own = another_store()
+    make_reference(own)
+    assert reference_of(Workbench(own)).mean.ndim == 1
+    store = Store(own.store)
+    made = store.get(classifier_key(own))
+    store.put(made.key, made.kind, made.facts, {name: value + 1e-3 for name, value in made.tensors().items()})
+    with pytest.raises(
+        ValueError, match=r"its weights are other than those by which the scores in .* PINNED_SHA256 = '"
+    ):
+        reference_of(Workbench(own))
 
 
 def test_figures_of_another_feature_network_have_other_keys(

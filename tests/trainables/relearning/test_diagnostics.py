@@ -182,6 +182,16 @@ def test_another_base_model_is_another_figure_of_the_same_trajectory(
     assert attack_key(spec, plan, 2, key) != attack_key(other, plan, 2, key)
 
 
+def test_a_rung_is_another_product_where_it_is_its_ladders_first_or_last(
+    experiment: Experiment, make_spec: Callable[..., TrialSpec]
+) -> None:
+    """The first has the figures of rung 0 with it, the last the audits: found under one key they would be missing."""
+    spec, plan = make_spec(experiment), AttackPlan("a", "dimra", {})
+    ladders = ((0, 1, 3, 7), (0, 3, 7), (0, 1, 3))
+    keys = {attack_key(replace(spec, rungs=rungs, attacked_per_retained=0), plan, 3, "m") for rungs in ladders}
+    assert len(keys) == 3
+
+
 def test_of_large_latents_the_retain_gradient_is_over_no_more_images_than_the_attacks_batch() -> None:
     model, counts = text_unet().float(), {}
     for side in (16, 24):

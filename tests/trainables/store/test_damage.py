@@ -20,6 +20,7 @@ from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
 from trainables.running.report import Report
 from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key
+from trainables.store.sidecar import checked, signed
 from trainables.trial import Trial
 
 MakeSpec = Callable[..., TrialSpec]
@@ -49,6 +50,14 @@ def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "store")
     store.put(KEY, "model", {"figures": {"fid": 12.25}, "by": {1: "a"}}, TENSORS)
     return store
+
+
+@pytest.mark.parametrize("sha256", ["/etc/passwd", "../outside", "ab" * 31, "AB" * 32, 7])
+def test_a_sidecar_whose_hash_is_none_is_damaged_for_the_hash_becomes_a_path(sha256: object) -> None:
+    written = {"kind": "model", "facts": {}, "made_at": 1.0}
+    assert checked(KEY, signed(KEY, written | {"sha256": sha256})) is None
+    for good in ("ab" * 32, None):
+        assert checked(KEY, signed(KEY, written | {"sha256": good})) == written | {"sha256": good}
 
 
 @pytest.mark.parametrize("damage", [flip, truncate])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import boto3
 import numpy as np
 import pytest
 import simulated_s3
 
-from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key
+from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key, node_cache
+from trainables.store.hashed import hash_of
 from trainables.store.node_cache import NodeCache
 
 KEY = artifact_key("model", {"steps": 3}, {}, "code")
@@ -104,6 +106,55 @@ def test_a_partial_is_replaced_read_and_dropped(uri: str) -> None:
     store.drop_partial(KEY)
     store.drop_partial(KEY)
     assert store.load_partial(KEY) is None and store.find(KEY) is None
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's disk takes nothing more, as /dev/full does; the store's does."""
+
+    @contextlib.contextmanager
+    def receiving(cache: NodeCache) -> Iterator[BinaryIO]:
+        with open("/dev/full", "r+b", buffering=0) as file:
+            yield file
+
+    monkeypatch.setattr(NodeCache, "receiving", receiving)
+
+
+@pytest.mark.usefixtures("full")
+def test_a_machine_whose_disk_is_full_stores_all_the_same_and_says_what_to_do_where_it_cannot_read(uri: str) -> None:
+    store = Store(uri)
+    store.put(KEY, "model", {}, TENSORS)
+    with pytest.raises(StoreUnusable, match=r"cache: cannot hold what is read from .*No space left.*SWEEP_CACHE"):
+        Store(uri).get(KEY).tensors()
+
+
+def test_what_other_processes_write_or_lock_is_not_deleted_to_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
+    monkeypatch.setenv("SWEEP_CACHE_GIB", str(250 / 2**30))
+    for name in ("one.lock", "being-written.tmp", "left.tmp", "ab" * 32):
+        (tmp_path / name).write_bytes(b"x" * 60)
+    os.utime(tmp_path / "left.tmp", (1, 1))
+    assert NodeCache().make_room(120)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["being-written.tmp", "one.lock"]
+
+
+def test_a_file_that_is_deleted_while_it_is_looked_at_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
+    content = b"x" * 100
+    path = tmp_path / hashlib.sha256(content).hexdigest()
+    path.write_bytes(content)
+
+    def hashed(name: str, file: BinaryIO) -> Iterator[str]:
+        path.unlink()  # as another process does that makes room
+        return hash_of(name, file)
+
+    monkeypatch.setattr(node_cache, "hash_of", hashed)
+    with NodeCache().open(path.name) as file:
+        assert file.read() == content
 
 
 def test_the_cache_forgets_what_was_read_longest_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

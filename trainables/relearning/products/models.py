@@ -31,9 +31,11 @@ def model_key(experiment: Experiment, which: str) -> str:
         "without": experiment.forget if which == "retrain" else None,
         "device": experiment.device_kind,
     }
-    parts = parts_of(experiment)
+    inputs = {name: part.key() for name, part in parts_of(experiment).items()}
+    if recipe is not experiment.base:  # an imported θ* is sampled by θ₀'s schedule, and decoded by its VAE
+        inputs["base"] = model_key(experiment, "base")
     code = code_version(__name__, ORIGINS[recipe.origin].module, experiment.dataset.module)
-    return artifact_key("model", config, {name: part.key() for name, part in parts.items()}, code)
+    return artifact_key("model", config, inputs, code)
 
 
 def vae_key(experiment: Experiment) -> str:

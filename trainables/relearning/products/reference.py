@@ -44,4 +44,12 @@ def make_reference(experiment: Experiment) -> Artifact:
 
 @kept
 def reference_of(bench: Workbench) -> Reference:
-    return Reference(**bench.store.get(reference_key(bench.experiment)).tensors())
+    """The statistics; ValueError where they are of other weights of the feature network than those at hand."""
+    artifact, network = bench.store.get(reference_key(bench.experiment)), features_of(bench)
+    if artifact.facts["weights_hash"] != network.weights_hash:
+        raise ValueError(
+            f"feature network {network.name!r}: its weights are other than those by which the scores in {bench.store.name} were "
+            "made, and no key knows them; take another artifact store, and for weights of your own give "
+            f"PINNED_SHA256 = '{network.weights_hash}' in the network's file"
+        )
+    return Reference(**artifact.tensors())

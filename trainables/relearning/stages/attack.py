@@ -30,6 +30,8 @@ def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> st
     experiment = spec.experiment
     config = {
         "step": step,
+        "first": step == spec.rungs[1],  # it has the figures of rung 0 with it
+        "last": step == spec.rungs[-1],  # it has the audits and pictures
         "samples": asdict(_samples(spec, step)),
         "seed": spec.seed,
         "forget": experiment.forget,
@@ -69,8 +71,10 @@ class AttackStage:
             with watch("scoring"):
                 self._start = self.diagnosed(trajectory.run)
         with watch("training"):
-            if not trajectory.run.advance(min(self.step, trajectory.settings.stop_after or self.step), deadline):
+            until = min(self.step, trajectory.settings.stop_after or self.step)
+            if not trajectory.run.advance(until, deadline):
                 return False
+        assert trajectory.run.step == until, f"{self.name}: the run stands at step {trajectory.run.step}"
         if not self._samplings:
             trajectory.run.free_gradient()
             one_step = self.bench.store.get(trajectory.model).facts.get("one_step", 0)
