@@ -93,7 +93,7 @@ def parser() -> Parser:
         "--draw",
         default="",
         metavar="BASE",
-        help="have this pipeline, a folder or hub id, draw the images of every prompt",
+        help="have this pipeline, a folder or hub id, draw the images of every prompt, on a GPU where there is one",
     )
     p.add_argument("--images", type=int, default=0, metavar="N", help="how many of each (default: the protocol's own)")
     p.add_argument(
@@ -291,8 +291,9 @@ def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> None:
     images = args.images or protocol.images
     setup = _setup(folder, args, protocol)
     progress = Progress()
-    progress.line(f"drawing {images} images of each prompt by {setup.drawn_by().name}")
-    from sweep.relearning.drawn import draw
+    from sweep.relearning.drawn import draw, time_text
+
+    progress.line(f"drawing {images} images of each prompt by {setup.drawn_by().name}: {time_text(setup, images)}")
 
     def drawn(n: int) -> None:
         progress.line(f"{n} images")

@@ -129,7 +129,7 @@ def _covered(made: Mapping[str, Any], together: Spent | None, rows: Mapping[str,
     if not made["certified"]:
         yield "Nothing: no ε is proven of these rows. Treat them as you would the rows that were trained on."
         return
-    yield _COVERED
+    yield _proven_of("the private rows that were trained on")
     yield _PROTOCOL
     yield f"Not covered: the choice among trials, each of which looked at the same private rows; {_all_spent(together)}."
     yield _CONTROLS
@@ -146,7 +146,7 @@ def _covered(made: Mapping[str, Any], together: Spent | None, rows: Mapping[str,
 
 
 def _release_covered(cost: Cost, rows: Mapping[str, Any]) -> Iterator[str]:
-    yield _COVERED
+    yield _proven_of("the private table")
     yield (
         "Batches and noise came from the system's entropy, step by step, and are kept nowhere: nobody can draw them again, or "
         "repeat this training."
@@ -169,10 +169,14 @@ def _release_covered(cost: Cost, rows: Mapping[str, Any]) -> Iterator[str]:
     yield "Figures below are against public rows: they look at no private row, and are no part of ε."
 
 
-_COVERED = (
-    "Covered: these rows, the generators and the critics, against whoever sees them: one row more or less of the private "
-    "table, all parties' parts of it together, changes what they see by a factor of e^ε at most, but for δ."
-)
+def _proven_of(rows: str) -> str:
+    """What ε is proven of. Which rows a trial is trained on, its audit's coins decide; a release is of the whole table."""
+    return (
+        f"Covered: these rows, the generators and the critics, against whoever sees them: one row more or less of {rows}, all "
+        "parties' parts of it together, changes what they see by a factor of e^ε at most, but for δ."
+    )
+
+
 _PROTOCOL = (
     "Not covered: the protocol. In every round the server sees features of named real rows, and sends gradients back."
 )

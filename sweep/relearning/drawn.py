@@ -14,9 +14,12 @@ import torch
 from PIL import Image
 
 from sweep.plan.place import Place
+from sweep.reading.durations import duration
 from sweep.records.whole import replacing
 from sweep.relearning.experiments import experiment_of
+from sweep.relearning.fitting import RATES
 from sweep.relearning.setup import Setup
+from sweep.relearning.text_memory import text_model
 from trainables.relearning.experiment import Experiment, stream
 from trainables.relearning.origins import LATENTS, parts_of
 from trainables.relearning.products import model_key
@@ -28,13 +31,26 @@ CAPTIONS = "metadata.csv"  # of the layout that `trainables.data.prompts` reads
 _UNFINISHED = ".drawing-"  # begins the name of the folder beside it, whose images are not all there yet
 
 
+def time_text(setup: Setup, images: int) -> str:
+    """How long it takes to draw so many images of each prompt, and where, by the forward passes of the U-Net."""
+    data, on_gpu = setup.dataset(), torch.cuda.is_available()
+    model = text_model(setup.base, data, setup.base_classes, images, setup.guidance != 1)
+    if model is None:
+        return ""
+    passes = setup.sampling_steps * (1 if setup.guidance == 1 else 2) * images * len(data.prompts)
+    seconds = passes * model.costs(on_gpu).flops / RATES[on_gpu]
+    where = "this machine's GPU" if on_gpu else "one core, for this machine has no GPU"
+    return f"some {duration(seconds)} on {where}"
+
+
 def draw(setup: Setup, artifacts: str, folder: Path, images: int, drawn: Callable[[int], None] = lambda n: None) -> int:
     """Draw so many images of each prompt into a new folder, captioned; returns how many. `drawn` is told of every prompt's.
 
+    On this machine's GPU where it has one.
     The folder is there once all of it is. What was drawn before the last time was stopped is taken, prompt by prompt, where the
     model and the sampler are the same.
     """
-    experiment = experiment_of(setup, artifacts, Place())
+    experiment = experiment_of(setup, artifacts, Place(gpus_per_trial=float(torch.cuda.is_available())))
     _make_base(experiment)
     prompts, sampled = experiment.dataset.prompts, sampler_of(experiment, "base")
     unfinished = folder.with_name(_UNFINISHED + _identity(experiment, images))

@@ -81,17 +81,22 @@ def check_fits(needs: Needs, attacks: Iterable[Attack], place: Place) -> None:
     least = needs.least(attacks)
     takes = f"of {needs.parameters / 1e9:.2g} billion parameters a trial takes at least {least / 1e9:.1f} GB of memory"
     smaller = f"take a smaller model, or a machine that has {least / 1e9:.0f} GB"
-    if place.address or not needs.worth_telling:
+    if not needs.worth_telling:
         return
-    if place.gpus_per_trial:
-        of_one = gpu_memory()
-        if of_one and least > of_one * place.gpus_per_trial:
+    if place.gpus_per_trial or place.gpu_memory:
+        of_one = place.gpu_memory * 1e9 or (0 if place.address else gpu_memory())
+        part = min(place.gpus_per_trial or 1.0, 1.0)  # a trial computes on one GPU, however many it is given
+        if of_one and least > of_one * part:
             share = math.ceil(100 * least / of_one) / 100
             mend = f"give it {share:g} of one" if share <= 1 else smaller
-            raise UsageError(
-                f"--gpus-per-trial {place.gpus_per_trial:g}: {takes}, and that is {of_one * place.gpus_per_trial / 1e9:.1f} GB "
-                f"of a GPU; {mend}"
+            asked = (
+                f"--gpus-per-trial {place.gpus_per_trial:g}"
+                if place.gpus_per_trial
+                else f"--gpu-memory {place.gpu_memory:g}"
             )
+            raise UsageError(f"{asked}: {takes}, and that is {of_one * part / 1e9:.1f} GB of a GPU; {mend}")
+        return
+    if place.address:
         return
     side_by_side, here = 1 if place.in_process else place.workers, memory_here()
     if least * side_by_side > here:

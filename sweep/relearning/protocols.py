@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FILE = "protocol.json"  # beside prompts.csv: which protocol the prompts were made for, and of which list
 
+DRAWN = ("image_sampler", "sampling_steps", "guidance")
+
 # What a list says, by the columns that it must have beside others: see `sweep.prepare_prompts`.
 PROMPTS, SETS, LABELLED, LABELS = "prompts", "sets", "labelled", "labels"
 
@@ -160,12 +162,11 @@ def named(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def drawn_as_it_says(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
-    """Values of a setup, with the sampler of their protocol where nothing but the `usual` is asked for."""
-    if not values.get("protocol"):
-        return values
-    fixed = named(values["protocol"]).drawn_by
-    return values | {name: value for name, value in fixed.items() if values.get(name) in (None, usual[name])}
+def drawn_as_it_says(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of a setup, with the sampler of their protocol where none is asked for; without a protocol nothing instead of None."""
+    fixed = named(values["protocol"]).drawn_by if values.get("protocol") else {}
+    asked = {name: value for name, value in values.items() if name not in DRAWN or value is not None}
+    return fixed | asked
 
 
 def check(setup: Setup) -> None:
@@ -216,7 +217,8 @@ def facts(setup: Setup) -> dict[str, Any]:
 def differences(protocol: Protocol, setup: Setup) -> Iterator[str]:
     """In what figures of this setup are not those of the protocol, so that published ones cannot stand beside them."""
     ours = f"{setup.image_sampler}, {setup.sampling_steps} steps, guidance {setup.guidance:g}"
-    if ours != protocol.drawn.lower():
+    among_its_own = setup.image_sampler in protocol.sampler.lower().split(" or ")
+    if not among_its_own or (setup.sampling_steps, setup.guidance) != (protocol.steps, protocol.guidance):
         yield f"drawn by {ours}, there by {protocol.drawn}"
     side = max(setup.dataset().shape[1:])
     if side != protocol.side:

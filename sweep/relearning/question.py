@@ -29,6 +29,11 @@ def check(space: SearchSpace) -> None:
     for arm in space.arms:
         if arm.attack:
             _check_name(f"{where}, arm {arm.name!r}: attack", arm.attack, attackers)
+        elif arm.held:
+            raise UsageError(
+                f"{where}, arm {arm.name!r}: held {', '.join(arm.held)}: only the method of an arm that is attacked is held; "
+                "give a setting of a method as a Choice of one option"
+            )
         try:
             check_method(arm.method)
         except UsageError as error:

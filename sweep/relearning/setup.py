@@ -57,7 +57,7 @@ class Setup(SetupFlags):
         size, steps = values.get("base_size"), values.get("base_steps")
         if values.get("base") and (size or steps):
             raise UsageError("--base-size, --base-steps: are for a base model trained here; leave them out with --base")
-        values = protocols.drawn_as_it_says(values, {f.name: f.default for f in dataclasses.fields(cls)})
+        values = protocols.drawn_as_it_says(values)
         setup = cls(**{"forget": ""} | values).without_unreadable(tell).sized(size, steps)
         return setup.spelled().sampled(values.get("guidance"), values.get("samples_per_retained"))
 
@@ -172,12 +172,14 @@ class Setup(SetupFlags):
 
     def fit(self, space: SearchSpace, place: Place) -> fitting.Fit | None:
         """Of a text-to-image pipeline, how its trials fit where they run."""
-        forgotten, retained = self.samples_forgotten, self.samples_per_retained
+        data = self.dataset()
+        retained = len(parse_forget(self.forget, data).retained)
+        of_scores = ((self.samples_forgotten, self.samples_per_retained), self.confirm_samples)
         return fitting.fit_of(
             self.base,
-            self.dataset(),
+            data,
             self.base_classes,
-            forgotten + retained,
+            max(forgotten + each * retained for forgotten, each in of_scores),
             self.guidance != 1,
             space,
             place,

@@ -171,12 +171,21 @@ class SetupFlags:
     image_sampler: str = flag(
         "ddim",
         "--image-sampler",
-        "ddim or dpm-solver++: how images are drawn (default: %(default)s)",
+        "ddim or dpm-solver++: how images are drawn (default: ddim, or nearest to the --protocol's)",
         MODELS,
+        ungiven=None,
         metavar="NAME",
         words=Words("base model", lambda _, setup: f"images by {setup.drawn_by().name}"),
     )
-    sampling_steps: int = flag(10, "--sampling-steps", "its steps an image (default: %(default)s)", MODELS, metavar="N")
+    sampling_steps: int = flag(
+        10,
+        "--sampling-steps",
+        "its steps an image (default: 10, or the --protocol's)",
+        MODELS,
+        ungiven=None,
+        type=int,
+        metavar="N",
+    )
     guidance: float = flag(
         1.0,
         "--guidance",

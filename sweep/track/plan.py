@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sweep.reading.sweep import read_sweep
 from sweep.relearning.procedure import setup_class
 from sweep.relearning.question import check_method
 from sweep.relearning.setup import Setup
-from sweep.space import CONTROL, Attack
+from sweep.space import CONTROL, Arm, Attack, Choice, Objective, SearchSpace
 from sweep.track.suite import SUITE
 
 ALL = "all"
@@ -100,6 +101,20 @@ class TrackPlan:
         """Seed of replicate 1, 2, …: those that a sweep of the same `--seed` confirms on."""
         return [self.run.first_seed + i for i in range(1, self.seeds + 1)]
 
+    @property
+    def question(self) -> SearchSpace | None:
+        """The question of which these lines would be the only trials: what is known of a sweep's memory is known of it.
+
+        None where no line is a method's.
+        """
+        arms = [
+            Arm(safe(entry.name), entry.method, tuple(Choice(name, (value,)) for name, value in entry.settings.items()))
+            for entry in self.entries
+            if not entry.model
+        ]
+        objective = Objective("robustness", "maximise")
+        return SearchSpace("track", "", tuple(arms), (objective,), (), (), self.suite, self.rungs) if arms else None
+
     def setup_of(self, forget: str) -> Setup:
         """What replicates that forget this are about, as a sweep that forgets it would say."""
         return dataclasses.replace(self.run.setup, forget=forget)
@@ -145,6 +160,8 @@ def validate(plan: TrackPlan) -> None:
             raise UsageError(f"--methods, --model {name}: cannot name a line; rename it")
     for twice in {n for n in names if names.count(n) > 1}:
         raise UsageError(f"--methods: {twice} is there twice")
+    check_apart("--methods, --model", names)
+    check_apart("--forget", plan.forgets)
     for entry in plan.entries:
         if not entry.model:
             try:
@@ -154,6 +171,19 @@ def validate(plan: TrackPlan) -> None:
     for forget in plan.forgets:
         plan.setup_of(forget).check()
     plan.place.check()
+    question = plan.question
+    if question is not None:
+        for forget in plan.forgets:
+            plan.setup_of(forget).check_fits(question, plan.place)
+
+
+def check_apart(flag: str, names: Sequence[str]) -> None:
+    """UsageError for two names that would name the same files of replicates."""
+    first_of: dict[str, str] = {}
+    for name in names:
+        other = first_of.setdefault(safe(name), name)
+        if other != name:
+            raise UsageError(f"{flag}: {other} and {name} would have the same files, {safe(name)!r}; rename one")
 
 
 def chosen_attacks(names: list[str]) -> tuple[str, ...]:

@@ -98,8 +98,13 @@ def run(plan: TrackPlan, progress: Progress) -> None:
 
 def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
     """One experiment for each thing to forget, by its text."""
-    artifacts, place = plan.run.artifacts, plan.place
-    return {forget: experiment_of(plan.setup_of(forget), artifacts, place) for forget in plan.forgets}
+    artifacts, place, question = plan.run.artifacts, plan.place, plan.question
+    experiments = {}
+    for forget in plan.forgets:
+        setup = plan.setup_of(forget)
+        checkpointing = setup.checkpoints(question, place) if question else None
+        experiments[forget] = experiment_of(setup, artifacts, place, checkpointing)
+    return experiments
 
 
 def check_members(plan: TrackPlan) -> None:

@@ -29,5 +29,6 @@ def test_a_whole_trial_is_one_message_to_the_driver(tmp_path: Path) -> None:
     assert steps_a_trial(tmp_path / "whole") == 1.5, "of four trials and two controls, one each"
 
 
+@pytest.mark.long  # half a minute, for the other half of one comparison
 def test_where_the_driver_decides_between_stages_each_is_a_message(tmp_path: Path) -> None:
     assert steps_a_trial(tmp_path / "stages", "--stop-dominated") > 4

@@ -51,24 +51,25 @@ def struck(place: Place, undisturbed: Place, deck: list[Fault], seed: int, on_ra
     assert [(s.fault.name, s.at, s.did, wrong) for s in strikes for wrong in s.wrong or []] == []
 
 
+TORN, COMMITTED, RECORD, EXCHANGE = (
+    kill("driver", point, after) for point, after in (("torn", 2), ("committed", 2), ("record", 1), ("exchange", 2))
+)
+FLIPPED, TRUNCATED = "bit-flipped trial's artifact", "truncated replicates"
+
+
+@pytest.mark.parametrize(
+    "deck",
+    [
+        [TORN, FLIPPED, EXCHANGE],
+        pytest.param([COMMITTED, RECORD, TRUNCATED], marks=pytest.mark.long),  # a minute more of the same
+    ],
+    ids=["torn", "committed"],
+)
 def test_a_driver_killed_at_its_boundaries_and_files_damaged_between_cost_nothing_that_was_finished(
-    place: Place, undisturbed: Place
+    deck: list[Fault | str], place: Place, undisturbed: Place
 ) -> None:
-    rng = random.Random(7)
-    damages = {fault.name: fault for fault in faults.damages(rng)}
-    struck(
-        place,
-        undisturbed,
-        [
-            kill("driver", "torn", 2),
-            kill("driver", "committed", 2),
-            damages["bit-flipped trial's artifact"],
-            kill("driver", "record", 1),
-            damages["truncated replicates"],
-            kill("driver", "exchange", 2),
-        ],
-        seed=7,
-    )
+    damages = {fault.name: fault for fault in faults.damages(random.Random(7))}
+    struck(place, undisturbed, [damages[f] if isinstance(f, str) else f for f in deck], seed=7)
 
 
 def test_a_trial_that_becomes_nan_fails_with_its_cause_and_moves_no_front(place: Place, undisturbed: Place) -> None:

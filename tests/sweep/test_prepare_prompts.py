@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import text_folders
+import torch
 from PIL import Image
 
 from sweep import launch, prepare_prompts
@@ -205,7 +207,10 @@ def test_the_base_model_draws_images_of_every_prompt(tmp_path: Path, capsys: pyt
         "5",
     ]
     assert prepare_prompts.main(words) == 0
-    assert "next: python -m sweep.launch --space NAME --base sd --data prompts" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "next: python -m sweep.launch --space NAME --base sd --data prompts" in output
+    where = "this machine's GPU" if torch.cuda.is_available() else "one core, for this machine has no GPU"
+    assert re.search(rf"drawing 5 images of each prompt by ddim-50-cfg7.5: some \d+ seconds on {where}", output)
     rows = table(Path("out/train/metadata.csv"))
     assert [row["text"] for row in rows[::5]] == [p for p, _, _ in MADE["mace-object"][2]] and len(rows) == 15
     with Image.open(Path("out/train") / rows[0]["file_name"]) as picture:
@@ -273,6 +278,27 @@ def test_a_plan_draws_as_its_protocol_says_and_tells_and_records_what_differs(tm
     assert "drawn by ddim, 4 steps, guidance 7.5, there by DDIM, 50 steps, guidance 7.5" in differs
     assert "judged by the weights in your folder" in differs[-1] and protocols.facts(other)["list_sha256"] == "0" * 64
     assert protocols.facts(planned(folder, protocol="")) == {}
+
+
+def test_who_asks_for_another_sampler_gets_it_also_where_it_is_the_usual_one(tmp_path: Path) -> None:
+    folder = text_folders.save_prompts(tmp_path / "prompts")
+    (folder / protocols.FILE).write_text(json.dumps({"protocol": "mace-object", "list_sha256": "0" * 64}))
+    plain = planned(folder, guidance=1.0, sampling_steps=10, image_sampler="ddim")
+    assert plain.drawn_by().name == "ddim-10"
+    ungiven = planned(folder, guidance=None, sampling_steps=None, image_sampler=None)
+    assert ungiven.drawn_by().name == "ddim-50-cfg7.5"
+    assert planned(folder, protocol="", sampling_steps=None, image_sampler=None).sampling_steps == Setup.sampling_steps
+
+
+def test_a_sampler_that_is_one_of_the_protocols_own_is_no_difference(tmp_path: Path) -> None:
+    folder = text_folders.save_prompts(tmp_path / "prompts")
+    two = next(p for p in protocols.PROTOCOLS.values() if " or " in p.sampler)
+    (folder / protocols.FILE).write_text(json.dumps({"protocol": two.name, "list_sha256": "0" * 64}))
+    assert not any(
+        said.startswith("drawn by") for said in protocols.differences(two, planned(folder, protocol=two.name))
+    )
+    other = planned(folder, protocol=two.name, image_sampler="dpm-solver++")
+    assert any(said.startswith("drawn by dpm-solver++") for said in protocols.differences(two, other))
 
 
 @pytest.mark.parametrize(

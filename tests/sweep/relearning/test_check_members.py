@@ -10,6 +10,7 @@ import pytest
 from search_spaces.dimum_robustness import SPACE
 from sweep.errors import UsageError
 from sweep.plan.plan import Plan
+from sweep.relearning import question
 from sweep.relearning.member_checks import check_members
 from sweep.space import Arm, Attack, Choice, Float, Settings
 
@@ -84,3 +85,13 @@ def test_what_only_models_of_prompts_can_do_is_refused_of_classes(
     with pytest.raises(UsageError, match=message) as error:
         check_members(Plan.of(space=SPACE.name, run_dir=str(tmp_path / "r"), artifacts=str(tmp_path / "a")), space)
     assert "\n" not in str(error.value)
+
+
+def test_what_a_method_is_held_at_is_refused_where_nothing_is_attacked(tmp_path: Path) -> None:
+    """It would be accepted, and every trial run at the method's own default."""
+    held = Arm("esd-x", "esd", (Float("learning_rate", 1e-5, 1e-3, log=True),), held={"steps": 7})
+    with pytest.raises(
+        UsageError, match=r"arm 'esd-x': held steps: only the method of an arm that is attacked is held; give"
+    ):
+        question.check(replace(SPACE, arms=(held, *SPACE.arms)))
+    question.check(SPACE)

@@ -87,6 +87,26 @@ def test_trials_that_cannot_fit_are_refused_with_the_cheapest_mend(
     check_fits(Needs(GB), [SGD], place)
 
 
+def test_a_plan_for_a_card_is_held_against_that_card_on_any_machine_and_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "gpu_memory", lambda: 0)
+    for place in (
+        Place(gpus_per_trial=1, gpu_memory=12),
+        Place(gpu_memory=12),
+        Place(gpus_per_trial=1, gpu_memory=12, address="auto"),
+        Place(gpus_per_trial=2, gpu_memory=12),  # a trial computes on one of them
+    ):
+        with pytest.raises(
+            UsageError, match=r"at least 16\.0 GB of memory, and that is 12\.0 GB of a GPU; take a smaller"
+        ):
+            check_fits(Needs(GB), [ADAM], place)
+    with pytest.raises(UsageError, match=r"that is 10\.0 GB of a GPU; give it 0\.8 of one"):
+        check_fits(Needs(GB), [ADAM], Place(gpus_per_trial=0.5, gpu_memory=20))
+    check_fits(Needs(GB), [ADAM], Place(gpus_per_trial=1, gpu_memory=24))
+    check_fits(Needs(GB), [ADAM], Place(gpus_per_trial=1, address="auto"))
+
+
 def test_what_fits_no_machine_like_this_one_says_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "memory_here", lambda: 10 * GB)
     with pytest.raises(UsageError, match=r"take a smaller model, or a machine that has 16 GB$"):

@@ -17,7 +17,9 @@ from sweep.relearning.held_settings import with_settings
 from sweep.relearning.setup import Setup
 from sweep.relearning.text_memory import How, Run, TextModel
 from sweep.space import Arm, Attack, Choice, Constraint, Objective, SearchSpace, find
+from sweep.track import __main__ as tracks
 from trainables.data import Dataset, dataset
+from trainables.forgetting import parse_forget
 
 GB = 10**9
 
@@ -163,6 +165,25 @@ def test_a_plan_that_fits_no_card_is_refused_with_the_cheapest_mend_that_makes_i
     assert float(line[1]) <= 24
     assert "time 0.8 TFLOP a forward pass of an image; taken for 50 TFLOP/s of a GPU" in output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_score_is_counted_by_all_its_images_the_confirm_phases_too(folder: Path, data: Path) -> None:
+    asked_for = {"data": "prompts", "data_folder": str(data), "base": str(folder), "forget": "concept:cat"}
+    setup = Setup.asked(asked_for | {"samples_forgotten": 20, "samples_per_retained": 3})
+    retained = len(parse_forget(setup.forget, setup.dataset()).retained)
+    fit = setup.fit(asked(Arm("swap", "label_swap", ())), Place())
+    assert fit is not None and retained > 1 and fit.model.images == 30 + 6 * retained
+
+
+def test_a_track_that_fits_no_card_is_refused_too(
+    folder: Path, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = f"--methods label_swap --base {folder} --data prompts --data-folder {data} --forget concept:cat --dry-run"
+    words += " --attacks dimra-retain-1e-3 --gpus-per-trial 1"
+    assert tracks.main([*words.split(), "--gpu-memory", "8"]) == 2
+    assert re.match(r"error: --gpu-memory 8: (arm|attack) \S+ needs ", capsys.readouterr().err)
+    assert tracks.main([*words.split(), "--gpu-memory", "80"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from sweep.reading.sweep import read_sweep
 from sweep.records import COMPLETE
 from sweep.track import leaderboard
 from sweep.track.__main__ import main
-from sweep.track.plan import TrackPlan, from_sweep
+from sweep.track.plan import TrackPlan, check_apart, from_sweep
 from sweep.track.reading import read_track
 from sweep.track.scoring import Scorer
 from trainables.metrics import aurc
@@ -283,6 +283,13 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and error.startswith("error: ") and said in error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("names", [["concept:C", "concept:C++"], ["esd x", "esd-x"], ["猫", "犬"]])
+def test_lines_that_would_have_the_same_files_are_refused(names: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"^--forget: .* and .* would have the same files, .*; rename one$"):
+        check_apart("--forget", names)
+    check_apart("--forget", ["3", "7", "3,7", "meta(dimum)", "dimum"])
 
 
 def test_comparing_what_is_no_track_is_a_mistake(track: Path, capsys: pytest.CaptureFixture[str]) -> None:
