@@ -55,6 +55,8 @@ class Agenda:
         self._waiting: list[Job] = []
         self._controls_ahead: list[Job] | None = None  # those on fresh seeds; None: the search has not come to its end
         self._asked: Counter[str] = Counter()
+        self._begins_with: dict[tuple[str, int], str] = {}  # by arm and replicate: see `Specs.begins_with`
+        self._made: set[str] = set()  # of those products, what some job has made or found
         self.resumed = ""
         self.arms: dict[str, ArmSearch] = {}
         self.budgets = {arm.name: plan.budget_of(space, arm.name) for arm in space.arms}
@@ -112,15 +114,32 @@ class Agenda:
         return free
 
     def _waits(self, job: Job) -> bool:
-        """Whether a control on a fresh seed would begin with what the leading one makes for it, and has not reported yet.
+        """Whether a job would begin with what one that runs is making for both, and has not reported yet.
 
-        Trials don't wait: of what they find made they have other stages before it.
+        So does a control on a fresh seed beside the leading one, and a trial whose arm has its first product in common.
+        Other trials don't wait: of what they find made they have other stages before it.
         """
+        if job.arm != CONTROL:
+            return self._being_made(job.arm, job.spec.replicate)
         leading = self.specs.leading_control
-        if job.arm != CONTROL or not job.spec.replicate or leading is None:
+        if not job.spec.replicate or leading is None:
             return False
         first = self.running.get(replicate_name(control_name(leading), job.spec.replicate))
         return first is not None and not first.stages
+
+    def _being_made(self, arm: str, replicate: int) -> bool:
+        """Whether a job that runs began with the product that a trial of this arm would, and nobody has reported it yet."""
+        key = self._first_product(arm, replicate)
+        if not key or key in self._made:
+            return False
+        others = (job for job in self.running.values() if job.arm != CONTROL)
+        return any(self._first_product(job.arm, job.spec.replicate) == key for job in others)
+
+    def _first_product(self, arm: str, replicate: int) -> str:
+        """`Specs.begins_with`, asked once."""
+        if (arm, replicate) not in self._begins_with:
+            self._begins_with[arm, replicate] = self.specs.begins_with(self.space.arm(arm), replicate)
+        return self._begins_with[arm, replicate]
 
     @property
     def finished(self) -> bool:
@@ -131,6 +150,8 @@ class Agenda:
         job = self.running[name]
         for report in reports:
             add_report(job, report)
+            if job.stages and job.arm != CONTROL:
+                self._made.add(self._first_product(job.arm, job.spec.replicate))
             state, cause = report["state"], report["cause"]
             beaten = self._beaten(job) if state is None else None
             if beaten:
@@ -157,19 +178,22 @@ class Agenda:
             arm.close()
 
     def _ask(self) -> Job | None:
-        """A trial of the arm that is furthest behind its share; None once every arm has had its trials, or the rule ends it."""
+        """A trial of the arm that is furthest behind its share; None once every arm has had its trials, or the rule ends it.
+
+        None too where every arm that has some left waits for a product of a trial that runs.
+        """
         unfinished = [a for a, search in self.arms.items() if search.unfinished]
         if unfinished:
-            return self._begin(unfinished[0])
+            begins = next((arm for arm in unfinished if not self._being_made(arm, 0)), None)
+            return None if begins is None else self._begin(begins)
         if self.ended_by:
             return None
         behind = self._behind()
         if behind and (why := self.rule.ended_by(self._spent(), self._gains(behind))):
             self._end_search(why)
             return None
-        if not behind:
-            return None
-        return self._begin(min(behind, key=behind.__getitem__))
+        free = [arm for arm in behind if not self._being_made(arm, 0)]
+        return self._begin(min(free, key=behind.__getitem__)) if free else None
 
     def _behind(self) -> dict[str, float]:
         """Of every arm that has trials left, the share that it has had."""

@@ -67,6 +67,10 @@ class Specs:
             return None
         return {name: value for name, value in settings.items() if name not in arm.held}
 
+    def begins_with(self, arm: Arm, replicate: int) -> str:
+        """None: every trial is trained by itself."""
+        return ""
+
     def keys_used(self, spec: TrialSpec) -> set[str]:
         """What it reads while it runs: the synthesizer's and the published rows'."""
         return {synthetic_key(spec), partition_key(spec)} | ({synthesizer_key(spec)} if spec.trained else set())

@@ -95,6 +95,10 @@ class Specs(Protocol):
         """What the sampler chose for a trial, by its replicate's row and artifacts; None where they don't say."""
         ...
 
+    def begins_with(self, arm: Arm, replicate: int) -> str:
+        """Key of the product that all trials of an arm make or find first in this replicate; empty where each has its own."""
+        ...
+
     def keys_used(self, spec: Any) -> set[str]:
         """Keys of artifacts that a replicate stands on while it runs."""
         ...

@@ -84,6 +84,10 @@ class Specs:
         settings = artifact.facts.get("settings") if artifact else None
         return dict(settings) if isinstance(settings, dict) else None
 
+    def begins_with(self, arm: Arm, replicate: int) -> str:
+        """The unlearned model's, where it is the attack that is searched."""
+        return unlearned_key(self.of("", replicate, arm, {})) if arm.attack else ""
+
     def keys_used(self, spec: TrialSpec) -> set[str]:
         """The unlearned model's."""
         return {unlearned_key(spec)}

@@ -135,6 +135,9 @@ class Specs:
     def reduced(self, spec: Any, arm: Arm, figures: Collection[str]) -> tuple[Any, float]:
         return spec, 1.0
 
+    def begins_with(self, arm: Arm, replicate: int) -> str:
+        return ""
+
     def keys_used(self, spec: Any) -> set[str]:
         return set()
 

@@ -98,6 +98,32 @@ def test_in_the_confirm_phase_trials_overtake_a_control_that_waits_and_it_begins
     assert "control-retrain-r2" in [j.name for j in begun] and "control-base-r1" not in [j.name for j in begun]
 
 
+def test_what_all_trials_of_a_searched_attack_begin_with_is_made_by_one_of_them(tmp_path: Path) -> None:
+    """The model that is attacked is unlearned once, in the search and on each confirm seed: others wait for its stage, or run."""
+    question = str(Path(TINY).with_name("tiny_attack.py"))
+    plan = plan_in(tmp_path, space=question, trials=3, baseline_trials=0, confirm_members=3)
+    create_run_dir(plan)
+    write_json(Path(plan.run_dir) / "prepared.json", PREPARED)
+    agenda = agenda_of(plan)
+    figures = {"attacked_relearning_accuracy": 0.5, "attacked_fid_delta": 1.0}
+    first = agenda.next_job()
+    beside = list(iter(agenda.next_job, None))
+    assert first.name == "dimra-0000-r0" and beside and {job.arm for job in beside} == {"control"}
+    assert agenda.phase == "search"
+    agenda.take(first.name, report() | {"stage": stage("unlearn", "k")})
+    others = list(iter(agenda.next_job, None))
+    assert [job.name for job in others] == ["dimra-0001-r0", "dimra-0002-r0"], "now they find it, side by side"
+    for job in beside:
+        finish(agenda, job)
+    for job in (first, *others):
+        agenda.take(job.name, report(records.COMPLETE, **figures, seed=job.spec.seed))
+    begun = [job for job in iter(agenda.next_job, None) if job.arm != "control"]
+    assert agenda.phase == "confirm" and [job.name[-3:] for job in begun] == ["-r1", "-r2"], "one of each seed"
+    agenda.fail(begun[0].name, "out of memory")
+    (again,) = iter(agenda.next_job, None)
+    assert again.name.endswith("-r1"), "what one could not make the next one makes"
+
+
 def test_controls_that_an_earlier_driver_ran_ahead_are_not_run_again(plan: Plan) -> None:
     earlier = agenda_of(plan)
     search = [earlier.next_job() for _ in range(8)]
