@@ -36,7 +36,7 @@ examples:
   python -m sweep.launch --space dimum_robustness                 the embedded default, on this machine
   python -m sweep.launch --space dimum_robustness --dry-run       the whole plan and its cost, then exit
   python -m sweep.launch --resume runs/dimum_robustness-…         go on with a run that was stopped
-  python -m sweep.launch --space dimum_robustness --address auto --gpus-per-trial 0.5    on a cluster
+  python -m sweep.launch --space dimum_robustness --address auto --workers 12 --storage /mnt/shared    on a cluster
 """
 
 

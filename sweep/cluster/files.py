@@ -91,11 +91,13 @@ class ClusterFile:
         types = self.document.values.get("available_node_types") or {}
         return {name: node for name, node in types.items() if name != self.document.values.get("head_node_type")}
 
-    def capacity(self, gpus_per_trial: float) -> int:
-        """How many trials the cluster may grow to; 0 where the file doesn't say what its nodes have."""
+    def capacity(self, gpus_per_trial: float, gpu_type: str = "") -> int:
+        """How many trials the cluster may grow to, on GPUs of this type; 0 where the file doesn't say what its nodes have."""
         total = 0
         for node in self.workers.values():
             has = node.get("resources") or {}
+            if gpu_type and f"accelerator_type:{gpu_type}" not in has:
+                continue
             each = trials_on(int(has.get("GPU", 0)), gpus_per_trial) if gpus_per_trial else int(has.get("CPU", 0))
             total += each * int(node.get("max_workers", 0))
         return total

@@ -27,6 +27,8 @@ from sweep.cluster.files import ClusterFile
 from sweep.errors import UsageError, called
 from sweep.plan.members import FOLDER, given
 from sweep.plan.paths import default_run_dir, in_storage
+from sweep.records import read_json
+from sweep.space import find
 
 STORAGE = "/mnt/shared"  # on every node, by the shipped files
 ROOT = "~/sweeps"
@@ -165,12 +167,24 @@ def wanted(args: argparse.Namespace) -> bool:
 
 
 def run(args: argparse.Namespace, known: argparse.ArgumentParser) -> int:
-    """What the flags beside ``--cluster`` ask for, by a file that passes its check; returns the sweep's exit code."""
+    """What the flags beside ``--cluster`` ask for; returns the sweep's exit code.
+
+    A sweep is begun by a file that passes its check. One that runs can be reached whatever was changed in the file since.
+    """
     file = files.read(args.cluster)
-    refuse(file)
     asked = [name for name in ("attach", "fetch", "stop") if getattr(args, name)]
     if len(asked) > 1 or (asked and (args.space or args.resume)):
         raise UsageError(f"--{asked[0]} {getattr(args, asked[0])}: stands alone beside --cluster")
+    for name in ("space", "run_dir") if args.resume else ():
+        if getattr(args, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} beside --resume: the run's own plan holds; leave it out, or start a new run")
+    if args.address:
+        raise UsageError(
+            f"--address {args.address}: beside --cluster the sweep runs on that cluster's Ray; leave it out"
+        )
+    if not (asked or args.resume):
+        refuse(file)
     head = Head(file)
     if args.attach:
         return follow(head, _name(args.attach), args)
@@ -262,9 +276,44 @@ def fetch(head: Head, name: str, args: argparse.Namespace) -> int:
     """Copy a run's results, finished or not, to ``runs/RUN`` here."""
     here = Path("runs") / name
     head.ask(f"test -d {run_folder(args, name)} || {{ echo {name} has no results, or not in this --storage; false; }}")
-    head.fetch(run_folder(args, name), here)
+    coming = here.with_name(f".{name}.fetching")
+    shutil.rmtree(coming, ignore_errors=True)
+    head.fetch(run_folder(args, name), coming)
+    if here.is_dir() and any(here.iterdir()) and not _same_run(here, coming):
+        shutil.rmtree(coming)
+        raise UsageError(
+            f"{here}: is of another run; rename it, then fetch {name} again: {_command(args, '--fetch', name)}"
+        )
+    put_in_place(coming, here)
     print(f"fetched {here}; read it: {called('sweep.pareto')} {here}")
     return 0
+
+
+def put_in_place(coming: Path, here: Path) -> None:
+    """Have what was fetched take the place of what was fetched earlier, each file and folder as a whole.
+
+    What the head has compacted meanwhile would lie beside its parts otherwise, and every row count twice. What the user keeps in
+    the folder, an exported model say, stays.
+    """
+    here.mkdir(parents=True, exist_ok=True)
+    for new in coming.iterdir():
+        old = here / new.name
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
+        os.replace(new, old)
+    coming.rmdir()
+
+
+def _same_run(one: Path, other: Path) -> bool:
+    """Whether two folders are of one run: by their plans, in which the store's place alone may change."""
+    plans = []
+    for folder in (one, other):
+        values = read_json(folder / "plan.json") if (folder / "plan.json").is_file() else {}
+        values = {name: value for name, value in values.items() if name not in ("plan", "artifacts")} | {
+            "plan": {name: value for name, value in values.get("plan", {}).items() if name != "artifacts"}
+        }
+        plans.append(values)
+    return plans[0] == plans[1]
 
 
 def run_folder(args: argparse.Namespace, name: str) -> str:
@@ -279,24 +328,19 @@ def remote_command(args: argparse.Namespace, known: argparse.ArgumentParser, nam
     if not ("://" in storage or storage.startswith("/")):
         raise UsageError(f"--storage {storage}: beside --cluster, an absolute folder of every node's, or a URI")
     folder = "../run" if "://" in storage else run_folder(args, name)
-    workers = args.workers or file.capacity(args.gpus_per_trial)
-    if not workers:
-        raise UsageError("--workers N is needed: the cluster file doesn't say how many trials its nodes can take")
     if args.resume and args.members:
         raise UsageError("--members beside --resume: the run has its own copies; leave it out, or start a new run")
-    if args.resume:
-        return [
-            "python",
-            "-m",
-            "sweep.launch",
-            "--resume",
-            folder,
-            "--address",
-            "auto",
-            "--workers",
-            str(workers),
-            *_given(args, known),
-        ]
+    if args.resume:  # with as many workers as it began with, and its store where it was, unless others are named
+        anew = ["--workers", str(args.workers)] if args.workers else []
+        anew += ["--artifacts", args.artifacts] if args.artifacts else []
+        again = ["--resume", folder, "--address", "auto", *anew]
+        return ["python", "-m", "sweep.launch", *again, *_given(args, known)]
+    workers = args.workers or file.capacity(args.gpus_per_trial, args.gpu_type)
+    if not workers:
+        of_type = f" of type {args.gpu_type}" if args.gpu_type else ""
+        raise UsageError(
+            f"--workers N is needed: the cluster file names no nodes{of_type} that say how many trials they can take"
+        )
     space = f"../{Path(args.space).name}" if args.space.endswith(".py") else args.space
     brought = ["--members", f"../{FOLDER}"] if given(args.members, args.space) else []
     places = ["--run-dir", folder, "--artifacts", args.artifacts or in_storage(storage, "artifacts")]
@@ -307,13 +351,16 @@ def remote_command(args: argparse.Namespace, known: argparse.ArgumentParser, nam
 def _given(args: argparse.Namespace, known: argparse.ArgumentParser) -> list[str]:
     """The other options of a command line, as they were given."""
     words: list[str] = []
+    # The head reads the preset's flags first too: what was typed in their place is sent even where it is the usual.
+    preset = find.load(args.space).preset_named(args.preset).flags if args.space and args.preset else ()
     for action in known._actions:
         value: Any = getattr(args, action.dest, None)
-        if action.dest in (*_OWN, "dry_run") or not action.option_strings or value == action.default:
+        usual = value is None or (value == action.default and not set(action.option_strings) & set(preset))
+        if action.dest in (*_OWN, "dry_run") or not action.option_strings or usual:
             continue
         flag = action.option_strings[-1]
         if isinstance(action, argparse._StoreTrueAction):
-            words.append(flag)
+            words += [flag] if value else []
         elif isinstance(action, argparse._AppendAction):
             words += [word for item in value for word in (flag, str(item))]
         else:

@@ -86,8 +86,15 @@ class OnRay:
             health.check()
             ready, _ = ray.wait(list(waiting), timeout=2.0)
             for reference in ready:
+                name = waiting.pop(reference)
                 try:
-                    made[waiting.pop(reference)] = ray.get(reference)
+                    made[name] = ray.get(reference)
+                except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+                    what = ", ".join(sorted(set(waiting.values()) | {name}))
+                    said = str(error).partition(". ")[0]
+                    raise UsageError(
+                        f"prepare: the process that made {name} was killed, of memory perhaps ({said}); left: {what}"
+                    ) from None
                 except ray.exceptions.RayTaskError as error:
                     clear = isinstance(error.cause, StoreUnusable | CorruptArtifact | MemberError)
                     raise error.cause if clear else error from None
@@ -209,6 +216,14 @@ def _start(place: Place, run_dir: Path, verbose: bool) -> None:
     have = ray.cluster_resources().get("GPU", 0)
     if place.gpus_per_trial > have and not place.address:
         raise UsageError(f"--gpus-per-trial {place.gpus_per_trial:g}: Ray sees {have:g} GPU(s)")
+    mark = gpu_type_resource(place)
+    if not place.address and not mark.keys() <= ray.cluster_resources().keys():
+        types = sorted(
+            name.partition(":")[2] for name in ray.cluster_resources() if name.startswith("accelerator_type:")
+        )
+        raise UsageError(
+            f"--gpu-type {place.gpu_type}: this machine has {', '.join(types) or 'no GPU of a type that Ray knows'}"
+        )
 
 
 def _not_started(place: Place, error: Exception) -> str:

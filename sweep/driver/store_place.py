@@ -61,8 +61,13 @@ def _holds_any(store: Store, keys: Collection[str]) -> bool:
 def record_store(run: Path, artifacts: str, plan_file: str = "plan.json") -> None:
     """Have a run, which the caller holds, name the place where its store lies now."""
     values = records.read_json(run / plan_file)
-    if values["plan"]["artifacts"] != artifacts:
-        values["plan"]["artifacts"] = artifacts
+    told = [
+        values["plan"],
+        *([values] if "artifacts" in values else []),
+    ]  # a plan's own, and the facts that lie beside it
+    if any(part["artifacts"] != artifacts for part in told):
+        for part in told:
+            part["artifacts"] = artifacts
         write_json(run / plan_file, values)
 
 

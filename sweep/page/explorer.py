@@ -187,7 +187,9 @@ def _order(sweep: Sweep, trials: list[Trial]) -> dict[str, list[float | None]]:
 def _group(sweep: Sweep, trial: Trial) -> int:
     if trial.arm == CONTROL:
         return CONTROLS
-    if any(trial.value(o.metric) is None for o in sweep.objectives):
+    unfinished = trial.confirmed is None and trial.state != COMPLETE
+    values = [trial.value(o.metric) for o in sweep.objectives]
+    if unfinished or any(value is None or not math.isfinite(value) for value in values):
         return STOPPED if trial.state == PRUNED else ENDED
     if trial.on_front:
         return FRONT

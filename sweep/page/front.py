@@ -270,10 +270,17 @@ def _limits(axes: Axes, sweep: Sweep, plane: Plane) -> None:
     x, y, _ = _scored(sweep, plane)
     named, beside = controls(sweep), [(m, *_place(sweep, plane, m)) for m in sweep.controls.values()]
     x, y = (np.append(old, new) for old, new in ((x, [c[1] for c in beside]), (y, [c[2] for c in beside])))
-    right, below = int((x > x1).sum()), int(((y < y0) & (x <= x1)).sum())
+    within = x <= x1
+    right, left = int((x > x1).sum()), int(((x < x0) & (y >= y0) & (y <= y1)).sum())
+    below, above = int(((y < y0) & within).sum()), int(((y > y1) & within).sum())
     place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 7.5, "color": "#555555"}
     if right:
         axes.annotate(f"{right} further right →", (0.995, 0.01), ha="right", **place)
+    if left:
+        axes.annotate(f"← {left} further left", (0.005, 0.05), **place)
+    if above:
+        names = (f", {named[m.trial_id].name} at {y:.2f}" for m, x, y in beside if y > y1 and x <= x1)
+        axes.annotate(plain(f"↑ {above} above{next(names, '')}"), (0.005, 0.99), va="top", **place)
     if below:
         names = (f", {named[m.trial_id].name} at {y:.2f}" for m, x, y in beside if y < y0 and x <= x1)
         axes.annotate(plain(f"↓ {below} below{next(names, '')}"), (0.005, 0.01), **place)

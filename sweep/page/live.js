@@ -42,6 +42,7 @@ function take(found) {
 function replace(part, fresh) {
   const opened = [...part.querySelectorAll("details")].map((details) => details.open), focused = document.activeElement;
   const across = [...part.querySelectorAll(".scroll")].map((box) => box.scrollLeft), href = part.contains(focused) ? focused.getAttribute("href") : null;
+  purgeIn(part);
   part.replaceChildren(...document.importNode(fresh, true).childNodes);
   part.querySelectorAll("details").forEach((details, i) => { details.open = opened[i] ?? details.open; });
   part.querySelectorAll(".scroll").forEach((box, i) => { box.scrollLeft = across[i] ?? 0; });

@@ -27,9 +27,11 @@ function fitted(name, width) {
 }
 
 function plot(place, data, layout, config) {
-  const named = data.map((one) => (one.name ? { ...one, name: fitted(one.name, place.clientWidth) } : one));
-  plots.set(place, { data: named, layout, config });
-  return Plotly.react(place, named, themed(layout), config);
+  const width = place.clientWidth; // 0 of what is hidden: `sized` names it again once it is shown
+  const named = data.map((one) => (one.name ? { ...one, name: fitted(one.name, width) } : one));
+  const drawn = Plotly.react(place, named, themed(layout), config);
+  plots.set(place, { data, layout, config, width, drawn });
+  return drawn;
 }
 
 // The charts that the page itself holds, each as JSON beside its place; called again where live parts were replaced. They lie
@@ -41,6 +43,21 @@ function plotHeld(within) {
       const spec = JSON.parse(holder.textContent);
       plot(document.getElementById(holder.dataset.chart), spec.data, spec.layout, spec.config);
     });
+  }
+}
+
+// A chart that was hidden when it was drawn takes its size, and its names theirs.
+function sized(place) {
+  const { data, layout, config, width } = plots.get(place);
+  if (width) Plotly.Plots.resize(place);
+  else plot(place, data, layout, config);
+}
+
+// Charts that are about to be taken out of the page: each listens to the window until it is purged, once it is drawn.
+function purgeIn(within) {
+  for (const [place, { drawn }] of [...plots].filter(([one]) => within.contains(one))) {
+    plots.delete(place);
+    drawn.finally(() => { if (!plots.has(place)) Plotly.purge(place); });
   }
 }
 

@@ -6,6 +6,7 @@ function showPanel(run, row) {
   const place = byId("panel"), wide = byId("panel-wide"), holds = JSON.stringify(row && held(run, row));
   if (holds === showPanel.holds) return; // a live page comes by often, and the reader may be in here
   showPanel.holds = holds;
+  purgeIn(wide);
   wide.replaceChildren();
   if (!row) return place.replaceChildren(element("p", { class: "soft" }, "No trial is recorded yet."));
   const i = row.i, seeds = run.trials.seeds[i], look = lookOf(run, row);

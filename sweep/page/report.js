@@ -301,15 +301,15 @@ function showRun(at, draw = true) {
 }
 
 function drawAll() {
+  drawParallel(); // first: it drops what is brushed along axes that this sweep does not have
   drawFront();
-  drawParallel();
   drawTrials();
   setTimeout(drawAgainst);
   setTimeout(drawClimbs);
   setTimeout(drawTimeline);
   const row = rowsOf(runShown()).find((one) => one.id === state.chosen[state.run]);
   showPanel(runShown(), row);
-  for (const part of document.querySelectorAll("[data-run]:not([hidden]) .chart")) if (plots.has(part)) Plotly.Plots.resize(part);
+  for (const part of document.querySelectorAll("[data-run]:not([hidden]) .chart")) if (plots.has(part)) sized(part);
 }
 
 // --- parallel coordinates and hypervolume ---------------------------------------------------------------------------
@@ -346,7 +346,8 @@ function tellBrush() {
   const best = kept.filter((row) => row.group < GROUP.infeasible).sort((a, b) => sign * (mean(a.figure(first.metric)) - mean(b.figure(first.metric)))).slice(0, 5);
   const feasible = kept.filter((row) => row.group < GROUP.infeasible).length;
   byId("clear").hidden = !brushed;
-  place.replaceChildren(brushed ? `${kept.length} of ${rows.length} trials within, ${feasible} feasible. ` : `${rows.length} trials, ${feasible} feasible. `);
+  const drawn = run.total > rows.length ? " that are drawn here" : ""; // of very many trials the page holds a part
+  place.replaceChildren(brushed ? `${kept.length} of ${rows.length} trials${drawn} within, ${feasible} feasible. ` : `${rows.length} trials${drawn}, ${feasible} feasible. `);
   if (brushed && best.length) place.append("Best by ", first.metric, ": ", ...best.flatMap((row, i) => [i ? ", " : "", element("a", { href: `#run${state.run}/${encodeURIComponent(row.id)}` }, row.id)]), ".");
 }
 
@@ -383,6 +384,10 @@ for (const radio of document.querySelectorAll("input[name=sweep]")) radio.addEve
 listenToTrials();
 listenToAgainst();
 addEventListener("hashchange", chooseByAddress);
+addEventListener("click", ({ target }) => { // a link to the trial that the address names already changes no address
+  const link = target instanceof Element ? target.closest('a[href^="#run"]') : null;
+  if (link && link.hash === location.hash) chooseByAddress();
+});
 fillPictures(document);
 showRun(0);
 chooseByAddress();

@@ -44,14 +44,16 @@ class Pages:
         self._page = self._parts = ""
         self._progress: list[str] = []  # of each run, as of the last change
         self.version = ""
+        self.final = False  # the page has all that there will be
 
     def get(self) -> tuple[str, str, str]:
         """(version, page, parts). Raises NothingRecorded before the first trial, as `read_sweep` does."""
         with self._lock:
+            ended = self.ended()  # asked first: what a run recorded before it said so is in what is read now
             seen = tuple(_state(run) for run in self.runs)
             rested = time.monotonic() - self._made_at >= _REST * self._took
-            if seen != self._seen and (rested or not self.version or self.ended()):
-                began = time.monotonic()
+            if seen != self._seen and (rested or not self.version or ended):
+                self.final, began = ended, time.monotonic()
                 sweeps = [read_sweep(run) for run in self.runs]
                 self._progress = [str(progress(sweep)) for sweep in sweeps]
                 context = contents(sweeps, [png_bytes(front_figure(sweep)) for sweep in sweeps])
@@ -61,6 +63,7 @@ class Pages:
                 self._parts = render("report.html.j2", context | {"live": live}, whole=False)
                 self.version, self._seen, self._made_at = version, seen, time.monotonic()
                 self._took = self._made_at - began
+            self.final = ended and seen == self._seen
             return self.version, self._page, self._parts
 
     def ended(self) -> bool:
@@ -71,7 +74,7 @@ class Pages:
         """What the page says of itself, in a line."""
         states = [str(_status(run).get("state", "not begun")) for run in self.runs]
         states_of_runs = ", ".join(f"{run.name} {state}" for run, state in zip(self.runs, states, strict=True))
-        if self.ended():
+        if self.final:
             return f"Live page: {states_of_runs}. Nothing more will come; this page stays as it is."
         newest = max((p.stat().st_mtime for run in self.runs for p in _places(run)), default=time.time())
         quiet = duration(time.time() - newest)
@@ -134,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
                 c if " " <= c <= "~" else "?" for c in self.pages.state_line()
             )  # a folder's name may be any text
             self.send_header("X-Sweep-State", printable)
-            if self.pages.ended():
+            if self.pages.final:
                 self.send_header("X-Sweep-Ended", "yes")
         if status != HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", str(len(body)))

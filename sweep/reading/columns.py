@@ -9,6 +9,7 @@ import numpy as np
 from sweep.reading.arm import ArmFront
 from sweep.reading.planes import Plane, planes
 from sweep.reading.sweep import Sweep
+from sweep.records import COMPLETE
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ def points_of(sweep: Sweep, arm: ArmFront, plane: Plane | None = None) -> Points
             across[at] = sweep.order.get(trial_id, np.nan)
     else:
         across = figures_of(arm, plane.right.metric)
-    return Points(figures_of(arm, plane.up.metric), across, feasible, on_front, confirmed)
+    upwards = figures_of(arm, plane.up.metric)
+    complete = np.array([state == COMPLETE for state in arm.members.table["state"].to_pylist()], dtype=bool)
+    unfinished = ~(complete | confirmed)  # whatever was measured before it failed or was stopped
+    feasible[unfinished], upwards[unfinished] = False, np.nan
+    return Points(upwards, across, feasible, on_front, confirmed)
 
 
 def figures_of(arm: ArmFront, metric: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from sweep import launch, procedures
 from sweep.cluster import files, remote
 from sweep.errors import UsageError
-from sweep.plan.asked import procedure_of
+from sweep.plan.asked import procedure_of, with_preset
 from sweep.plan.place import trials_on
 
 FOLDER = Path(__file__).parents[2] / "cluster"
@@ -69,9 +69,38 @@ def test_beside_an_object_store_the_run_lies_on_the_head() -> None:
     assert "--run-dir ../run --artifacts s3://bucket/sweeps/artifacts " in line
 
 
-def test_a_resumed_run_is_asked_for_by_its_name() -> None:
+def test_a_resumed_run_is_asked_for_by_its_name_and_keeps_what_it_began_with() -> None:
     line = " ".join(asked("--resume", "first", "--workers", "2"))
     assert line == "python -m sweep.launch --resume /mnt/shared/first --address auto --workers 2"
+    moved = " ".join(asked("--resume", "first", "--artifacts", "/mnt/shared/new"))
+    assert moved == "python -m sweep.launch --resume /mnt/shared/first --address auto --artifacts /mnt/shared/new"
+
+
+def test_what_was_typed_in_place_of_a_presets_value_is_sent_where_it_is_the_usual_too() -> None:
+    words = with_preset(["--space", "dimum_text2image", "--preset", "24gb", "--confirm-seeds", "3"])
+    line = asked(*words)
+    assert line[line.index("--confirm-seeds") + 1] == "3"
+
+
+def test_only_nodes_with_gpus_of_the_type_that_is_asked_for_are_counted() -> None:
+    file = files.read(str(GPU))
+    assert file.capacity(0.5, "A10G") == 12 and file.capacity(0.5, "H100") == 0
+    with pytest.raises(UsageError, match="--workers N is needed: the cluster file names no nodes of type H100"):
+        asked("--space", "dimum_robustness", "--gpus-per-trial", "1", "--gpu-type", "H100")
+
+
+def test_a_run_is_reached_by_a_file_that_has_changed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the README says of machines that are not to be had: a spot type's max_workers is set to 0."""
+    file = tmp_path / "gpu.yaml"
+    file.write_text(GPU.read_text().replace("idle_timeout_minutes: 12", "idle_timeout_minutes: 60"))
+    monkeypatch.chdir(tmp_path)
+    asked_of: list[str] = []
+    monkeypatch.setattr(remote.Head, "ask", lambda head, command: asked_of.append(command) or "")
+    assert launch.main(["--cluster", str(file), "--stop", "first"]) == 0 and "kill -INT" in asked_of[0]
+    assert launch.main(["--cluster", str(file), "--space", TINY]) == 2
+    assert "idle_timeout_minutes is 60" in capsys.readouterr().err
 
 
 def test_a_run_on_a_cluster_is_resumed_from_where_its_folder_is_not(
@@ -111,6 +140,8 @@ MISTAKES = {
         "--storage runs: beside --cluster, an absolute folder",
     ),
     "machines of unknown size": (["--cluster", str(OWN), "--space", TINY], "--workers N is needed"),
+    "a question beside a run": (["--cluster", str(GPU), "--resume", "a", "--space", TINY], "--space beside --resume"),
+    "another Ray": (["--cluster", str(GPU), "--space", TINY, "--address", "auto"], "--address auto: beside --cluster"),
     "a run without its cluster": (["--attach", "first"], "--attach first: is for a run on a cluster"),
 }
 
