@@ -50,6 +50,7 @@ ATTACK = AttackPlan("dimra-retain-1e-3", "dimra", {"auxiliary": "retain", "learn
 REFERENCE = "ancestral-1000"
 FIGURES = ("fid_delta", "unlearning_accuracy", "robustness")
 Networks = dict[int, UNet2DModel]  # by rung, θᵤ at 0
+Draws = dict[int, dict[str, dict[str, float]]]  # by sampling seed, each figure by setting
 
 
 @dataclass(frozen=True)
@@ -208,11 +209,14 @@ def ancestral(experiment: Experiment, network: UNet2DModel, sampling: Sampling, 
 
 
 def table(bench: Bench, against: str) -> None:
-    """Costs, and Kendall's τ of each figure with each draw by the sampler `against`, whose own are compared with one another."""
+    """Costs, and Kendall's τ of each figure with each draw by the sampler `against`, whose own are compared with one another.
+
+    No two draws that begin with the same noise are compared: the reference's is its own, of two other samplers one seed's is one.
+    """
     rows = list(lines(bench.out / "verdicts.jsonl"))
     training = {r["name"]: r["unlearn_core_s"] + r["attack_core_s"] for r in bench.settings() if r["passed"]}
     figures = {
-        by: [_figures(rows, by, repeat) for repeat in sorted({r["repeat"] for r in rows if r["by"] == by})]
+        by: {repeat: _figures(rows, by, repeat) for repeat in sorted({r["repeat"] for r in rows if r["by"] == by})}
         for by in dict.fromkeys(r["by"] for r in rows)
     }
     print("| by | core-s a verdict, training included | without | " + " | ".join(f"τ of {f}" for f in FIGURES) + " |")
@@ -221,19 +225,20 @@ def table(bench: Bench, against: str) -> None:
         drawn = np.mean([r["core_s"] for r in rows if r["by"] == by and r["name"] != "base"])
         cells = [f"{drawn + np.mean(list(training.values())):.1f}", f"{drawn:.2f}"]
         for figure in FIGURES:
-            pairs = list(_pairs(draws, figures.get(against, []), by == against))
+            pairs = list(_pairs(draws, figures.get(against, {}), by == against, against == REFERENCE))
             taus = [_tau(one[figure], other[figure]) for one, other in pairs]
             known = [tau for tau in taus if not np.isnan(tau)]  # a draw that has just begun ranks nothing
-            cells.append(f"{np.mean(known):.2f} ({len(known)})" if known else "–")
+            fewest = min((len(one[figure].keys() & other[figure].keys()) for one, other in pairs), default=0)
+            cells.append(f"{np.mean(known):.2f} ({len(known)} × {fewest})" if known else "–")
         print(f"| {by} | {' | '.join(cells)} |")
 
 
-def _pairs(draws: list[Any], reference: list[Any], same: bool) -> Iterator[tuple[Any, Any]]:
-    """A sampler's draws, each with each of the reference's; of the reference itself, one with the other."""
-    if same:
-        yield from ((reference[i], reference[j]) for i in range(len(reference)) for j in range(i))
-    else:
-        yield from ((one, other) for one in draws for other in reference)
+def _pairs(draws: Draws, reference: Draws, same: bool, own_noise: bool) -> Iterator[tuple[Any, Any]]:
+    """A sampler's draws, each with each of the reference's that begins with other noise; of itself, one with another."""
+    for repeat, one in draws.items():
+        for other_repeat, other in reference.items():
+            if (repeat < other_repeat) if same else (own_noise or repeat != other_repeat):
+                yield one, other
 
 
 def _figures(rows: list[dict[str, Any]], by: str, repeat: int) -> dict[str, dict[str, float]]:
