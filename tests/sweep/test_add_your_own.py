@@ -159,7 +159,7 @@ def test_the_readmes_metric_is_the_one_objective_and_a_bound_and_the_run_is_read
     asked = asked.replace(both, 'objectives=Objective("contrast", "minimise")')
     (house / "single.py").write_text(asked.replace(bound, 'constraints=Constraint("contrast", at_most=0.99)'))
     question = ["--space", "single.py", *SMALL.split(), *FEW.split(), "--baseline-trials", "0"]
-    done = run(house, "sweep.launch", *question, "--run-dir", "single", "--artifacts", "artifacts")
+    done = run(house, "sweep.launch", *question, "--run-dir", "single", "--artifacts", "artifacts", "--in-process")
     assert done.returncode == 0 and "best so far, all arms: toward_null-" in done.stdout, done.stdout + done.stderr
     assert "FID budget" not in done.stdout and "noise of fid_delta" not in done.stdout, "nobody asked for it"
     before = run(house, "sweep.pareto", "single").stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import AutoencoderKL, SchedulerMixin, StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from trainables.denoisers.text_unet import TextUNet, stock
 
@@ -18,7 +18,7 @@ def assembled(
     vae: AutoencoderKL,
     tokenizers: Sequence[CLIPTokenizer],
     encoders: Sequence[Any],
-    scheduler: DDIMScheduler,
+    scheduler: SchedulerMixin,
     zeros_for_empty: bool = True,
 ) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
     """Stable Diffusion's pipeline of one text encoder, or SDXL's of two; of a safety checker neither has any.

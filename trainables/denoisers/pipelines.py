@@ -23,7 +23,7 @@ from trainables.denoisers.parts import (
     halves_to_fetch,
     to_fetch,
 )
-from trainables.denoisers.recipes import DIT, UNET, Pretrained
+from trainables.denoisers.recipes import DIT, SD, UNET, Pretrained
 from trainables.sampling.noise_schedule import EPSILON, NoiseSchedule, schedule_from
 
 
@@ -52,6 +52,9 @@ def read_pipeline(folder: str, source: str = "", commit: str = "", rows: tuple[i
         about = _dit(root, model)
     else:
         about = text_pipelines.about(root, kind, index, model)
+    if kind == SD:
+        schedule, notes = text_pipelines.as_the_pipeline_has_it(schedule)
+        about["notes"] += notes
     if rows and not about["classes"]:
         what = "an unconditional" if kind == UNET else "a text-to-image"
         raise ValueError(f"{source or folder}: {what} model has no classes to choose from")

@@ -6,6 +6,7 @@ Whatever makes of its U-Net another one than these is refused: its inputs would 
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from trainables.denoisers.json_files import read_json, sides, whole
 from trainables.denoisers.layout import folder_of
 from trainables.denoisers.parts import PARTS, TRANSFORMERS, variant_in
 from trainables.denoisers.recipes import SDXL
+from trainables.sampling.noise_schedule import NoiseSchedule
 
 INSTALL = "pip install -c constraints.txt -e '.[text2image]'"
 _NEVER_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
@@ -112,6 +114,17 @@ def _check_told(root: Path, kind: str, config: dict[str, Any], where: Path) -> N
 
 def _encoder(root: Path, name: str) -> dict[str, Any]:
     return read_json(root / name / "config.json", "the pipeline's text encoder is not there")
+
+
+def as_the_pipeline_has_it(schedule: NoiseSchedule) -> tuple[NoiseSchedule, tuple[str, ...]]:
+    """The schedule as diffusers' `StableDiffusionPipeline` corrects it, and notes of that; `StableDiffusionXLPipeline` does not.
+
+    x₀ of latents is not within [-1, 1], and the first timestep is 1: a file that says otherwise has a sampler's defaults.
+    """
+    right = replace(schedule, steps_offset=1, clip_sample=False)
+    changed = [name for name in ("steps_offset", "clip_sample") if getattr(right, name) != getattr(schedule, name)]
+    what = f"its scheduler's {' and '.join(changed)}: as diffusers' pipeline corrects them"
+    return right, (what,) if changed else ()
 
 
 def _notes(root: Path, kind: str, index: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from trainables.data import NOTHING, Dataset, Images
-from trainables.denoisers.recipes import ClassifierRecipe
+from trainables.denoisers.recipes import CLASSIFIER_SIDE, ClassifierRecipe
 from trainables.judges import Verdicts
 from trainables.store import Artifact
 
@@ -16,12 +16,13 @@ class Classifier(nn.Module):
     """Images (N, C, H, W) in [-1, 1] → logits (N, conditions), or (N, attributes) where a condition is their vector.
 
     Where conditions are prompts, logits (N, labels of all facets): a head for each facet, in their order, on one trunk.
-    `features` gives (N, features), before the last rectifier.
+    `features` gives (N, features), before the last rectifier. Images of more than `CLASSIFIER_SIDE` pixels a side are shrunk to it
+    first: what a class is, it shows, and a large image's own maps take gigabytes.
     """
 
     def __init__(self, dataset: Dataset, recipe: ClassifierRecipe) -> None:
         super().__init__()
-        channels, height, width = dataset.shape
+        channels, height, width = dataset.shape[0], *shrunk_size(*dataset.shape[1:])
         wide = recipe.width
         layers = [*_layer(channels, wide)]
         layers += _layer(wide, wide) if recipe.halvings == 1 else []
@@ -41,13 +42,16 @@ class Classifier(nn.Module):
         self.shown = torch.tensor([facet.shown for facet in dataset.facets])  # (facets, prompts)
         outputs = self.attributes or sum(self.labels) or dataset.conditions
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(recipe.features, outputs))
-        self.body.eval()(torch.zeros(1, *dataset.shape))  # sizes the lazy layer
+        self.body.eval()(torch.zeros(1, channels, height, width))  # sizes the lazy layer
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
+        size = shrunk_size(*images.shape[2:])
+        if size != tuple(images.shape[2:]):
+            images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
         return self.body(images)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.body(images))
+        return self.head(self.features(images))
 
     def loss(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """Cross-entropy with the conditions, binary for each attribute where they are vectors.
@@ -61,6 +65,12 @@ class Classifier(nn.Module):
             return F.cross_entropy(self(images), conditions)
         bits = conditions[:, None] >> torch.arange(self.attributes) & 1
         return F.binary_cross_entropy_with_logits(self(images), bits.float())
+
+
+def shrunk_size(height: int, width: int) -> tuple[int, int]:
+    """(height, width) with the longer side at most `CLASSIFIER_SIDE`, in the same proportion."""
+    scale = min(1.0, CLASSIFIER_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _mean_cross_entropy(logits: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 CONFIG, PROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
+LATER_PROCESSOR = "processor_config.json"  # goes before the other where both are there
 INSTALL = "pip install -c constraints.txt -e '.[text2image]'"
 BATCH = 64  # images at a time
 
@@ -37,6 +38,12 @@ def require(place: Path, *names: str) -> Path:
         if (place / name).is_file():
             return place / name
     raise ValueError(f"{place}: {' or '.join(names)} is missing")
+
+
+def processors_in(place: Path) -> tuple[str, ...]:
+    """The files of a folder that say how images are prepared; ValueError where there is none."""
+    require(place, PROCESSOR, LATER_PROCESSOR)
+    return tuple(name for name in (PROCESSOR, LATER_PROCESSOR) if (place / name).is_file())
 
 
 def weights_in(place: Path) -> tuple[str, ...]:

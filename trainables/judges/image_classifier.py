@@ -18,11 +18,10 @@ from trainables.judges import Verdicts, register_reader
 from trainables.judges._folders import (
     BATCH,
     CONFIG,
-    PROCESSOR,
     load_quietly,
     preprocessing,
+    processors_in,
     read_json,
-    require,
     require_transformers,
     weights_in,
 )
@@ -46,7 +45,7 @@ class ImageClassifier:
         if not isinstance(names, dict) or not all(str(number).isdigit() for number in names):
             raise ValueError(f"{place / CONFIG}: id2label is missing, the names of its classes by their numbers")
         self.place, self.facets = place, facets
-        require(place, PROCESSOR)
+        processors_in(place)
         self.weights = weights_in(place)
         classes_of = _classes_by_name({int(number): str(name) for number, name in names.items()})
         self.classes: dict[int, tuple[int, ...]] = {}  # by facet, of each label the classifier's class
@@ -60,7 +59,7 @@ class ImageClassifier:
 
     @cached_property
     def files(self) -> Mapping[str, Path]:
-        return {name: self.place / name for name in (CONFIG, PROCESSOR, *self.weights)}
+        return {name: self.place / name for name in (CONFIG, *processors_in(self.place), *self.weights)}
 
     def load(self, device: str) -> Callable[[torch.Tensor], Verdicts]:
         model = load_quietly("AutoModelForImageClassification", self.place).to(device)

@@ -17,9 +17,9 @@ from trainables.judges import Verdicts, register_reader
 from trainables.judges._folders import (
     BATCH,
     CONFIG,
-    PROCESSOR,
     load_quietly,
     preprocessing,
+    processors_in,
     read_json,
     require,
     require_transformers,
@@ -40,7 +40,7 @@ class ZeroShotCLIP:
         kind = read_json(place, CONFIG).get("model_type")
         if kind != "clip":
             raise ValueError(f"{place / CONFIG}: is of a model {kind!r}, not of CLIP as a whole (model_type 'clip')")
-        require(place, PROCESSOR)
+        processors_in(place)
         require(place, TOKENIZERS[0][0], TOKENIZERS[1][0])
         self.place, self.facets, self.weights = place, facets, weights_in(place)
 
@@ -50,7 +50,8 @@ class ZeroShotCLIP:
         settings = [
             name for name in ("tokenizer_config.json", "special_tokens_map.json") if (self.place / name).is_file()
         ]
-        return {name: require(self.place, name) for name in (CONFIG, PROCESSOR, *self.weights, *tokenizer, *settings)}
+        names = (CONFIG, *processors_in(self.place), *self.weights, *tokenizer, *settings)
+        return {name: require(self.place, name) for name in names}
 
     def load(self, device: str) -> Callable[[torch.Tensor], Verdicts]:
         from transformers import CLIPTokenizer

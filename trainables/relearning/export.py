@@ -67,7 +67,8 @@ def pipeline_of(artifact: Artifact, experiment: Experiment) -> Any:
     if isinstance(model, TextUNet):
         text, base = encoders_of(experiment, artifact, Device()), experiment.base
         zeros = base.zeros_for_empty if isinstance(base, Pretrained) else True
-        return assembled(model, vae, list(text.tokenizers), list(text.encoders), schedule, zeros)
+        scheduler = experiment.sampling.scheduler(schedule)  # the one that its figures are of
+        return assembled(model, vae, list(text.tokenizers), list(text.encoders), scheduler, zeros)
     return DiTPipeline(_stock(model, DiTTransformer2DModel), vae, schedule)
 
 

@@ -254,7 +254,9 @@ def test_in_this_process_the_same_sweep_gives_the_same_figures(swept: tuple[Path
 def test_a_trial_that_diverges_is_recorded_with_its_cause_and_the_sweep_goes_on(swept: tuple[Path, str]) -> None:
     folder = swept[0]
     (folder / "wild.py").write_text(TINY.read_text().replace("1e-4, 2e-3", "1e-4, 1e30"))
-    printed = launch(folder, "--space", "wild.py", *SMALL, "--trials", 5, "--baseline-trials", 1, "--run-dir", "wild")
+    printed = launch(
+        folder, "--space", "wild.py", *SMALL, "--trials", 5, "--baseline-trials", 1, "--run-dir", "wild", "--in-process"
+    )
     rows = finished(folder / "wild")
     failed = [r for r in rows.values() if r["state"] == records.FAIL]
     assert failed and all(r["cause"] and r["robustness"] is None for r in failed)
@@ -291,7 +293,7 @@ def _read_by_others(run: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_sweep_that_is_told_to_end_says_how_to_go_on(swept: tuple[Path, str], how: signal.Signals) -> None:
     folder, name = swept[0], f"stopped-{how.name}"
-    args = command("--space", TINY, *SMALL, "--trials", 8, "--seed", 5, "--run-dir", name)
+    args = command("--space", TINY, *SMALL, "--trials", 8, "--run-dir", name)
     driver = subprocess.Popen(
         args,
         cwd=folder,

@@ -71,6 +71,23 @@ def test_ddim_steps_as_diffusers_own_does_when_it_is_made_of_the_pipelines_file(
     assert torch.equal(ours.timesteps, theirs.timesteps) and ours.final_alpha_cumprod == theirs.final_alpha_cumprod
 
 
+def test_a_samplers_defaults_in_a_schedulers_file_are_corrected_as_diffusers_pipeline_does(
+    saved: Path, tmp_path: Path
+) -> None:
+    """Saved after ``pipe.scheduler = DDIMScheduler(…)``: x₀ of latents would be cut to [-1, 1] at every step."""
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    folder = Path(shutil.copytree(saved / "sd", tmp_path / "sd"))
+    wrong = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    wrong.save_pretrained(folder / "scheduler")
+    found = taken(folder)
+    corrected = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None).scheduler
+    assert wrong.config.clip_sample and not corrected.config.clip_sample
+    for option in ("steps_offset", "clip_sample"):
+        assert getattr(found.schedule, option) == corrected.config[option], option
+    assert found.notes[-1] == "its scheduler's steps_offset and clip_sample: as diffusers' pipeline corrects them"
+
+
 @pytest.mark.parametrize("name", ["sd", "sd-v", "xl"])
 def test_a_row_of_an_imported_table_makes_the_unet_predict_what_the_prompt_did(name: str, saved: Path) -> None:
     """Against the pipeline's own U-Net on the pipeline's own embeddings, in the layouts that files have on disk."""

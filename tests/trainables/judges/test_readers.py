@@ -104,6 +104,17 @@ def test_a_judge_is_known_by_what_its_files_hold_and_not_by_where_they_lie(
     assert digest(tmp_path / "copy") == before
     (tmp_path / "copy" / kind / "README.md").write_text("a file that nothing reads")
     assert digest(tmp_path / "copy") == before
+    later = tmp_path / "copy" / kind / "processor_config.json"  # which transformers reads before the other
+    later.write_text(
+        json.dumps({"image_processor": json.loads((later.parent / "preprocessor_config.json").read_text())})
+    )
+    with_later = digest(tmp_path / "copy")
+    assert with_later != before
+    (later.parent / "preprocessor_config.json").unlink()
+    assert digest(tmp_path / "copy") not in (before, with_later), "one of the two is enough"
+    shutil.copy(folders / kind / "preprocessor_config.json", later.parent)
+    later.unlink()
+    assert digest(tmp_path / "copy") == before
     weights = tmp_path / "copy" / kind / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
     assert digest(tmp_path / "copy") != before
@@ -145,7 +156,11 @@ MISTAKES: dict[str, tuple[str, Callable[[Path], object], str]] = {
         index("../model.safetensors"),
         "'../model.safetensors' is no .safetensors file beside it",
     ),
-    "no image processor": ("vit", drop("preprocessor_config.json"), "vit: preprocessor_config.json is missing"),
+    "no image processor": (
+        "vit",
+        drop("preprocessor_config.json"),
+        "preprocessor_config.json or processor_config.json is missing",
+    ),
     "code of its own": ("vit", settings(auto_map={"AutoModel": "m.M"}), "names code of its own (auto_map)"),
     "no classifier": ("vit", settings(architectures=["ViTModel"]), "is of a ViTModel, which classifies no images"),
     "no names": ("vit", settings(id2label=None), "id2label is missing"),

@@ -381,13 +381,17 @@ def test_a_stage_whose_checkpoint_takes_long_goes_on_without_one_until_it_is_due
     spec: TrialSpec, another_store: AnotherStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[str] = []
+    taken: list[float] = []
     save = Store.save_partial
 
     def slow(store: Store, key: str, tensors: Mapping[str, torch.Tensor]) -> None:
         save(store, key, tensors)
         saved.append(key)
-        time.sleep(5)  # the next is due after 100 s
+        taken.append(5.0)  # the next is due after 100 s
 
+    monkeypatch.setattr(
+        "trainables.running.pace.time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(taken))
+    )
     monkeypatch.setattr(Store, "save_partial", slow)
     copy = another_store("slow")
     pipeline = Pipeline(replace(spec, experiment=copy, seed=3, attacks=()))
