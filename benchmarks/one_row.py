@@ -16,9 +16,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.at_length import AFTER, ARTIFACTS, CODE, KEPT, RECORDINGS, RUNS, Recording, core_s, is_finished
+from benchmarks.at_length import (
+    AFTER,
+    ARTIFACTS,
+    CODE,
+    KEPT,
+    RECORDINGS,
+    RUNS,
+    Recording,
+    begun_by,
+    core_s,
+    is_finished,
+)
 from benchmarks.code_version import last_commit
-from sweep.errors import command
+from sweep.errors import UsageError, command
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import interval, shown
@@ -103,9 +114,16 @@ def run(run_dir: Path, flags: list[str], dry_run: bool) -> int:
     RUNS.mkdir(parents=True, exist_ok=True)
     launch = [sys.executable, "-m", "sweep.launch"]
     places = ["--run-dir", str(run_dir), "--artifacts", str(ARTIFACTS)]
-    launch += ["--resume", str(run_dir)] if (run_dir / "plan.json").exists() else [*flags, *places]
+    begun = (run_dir / "plan.json").exists()
+    launch += ["--resume", str(run_dir)] if begun else [*flags, *places]
     if dry_run:
         return subprocess.run([*launch, "--dry-run"]).returncode
+    if begun and begun_by(run_dir) != last_commit(*CODE):
+        raise UsageError(
+            f"{run_dir}: was begun by {begun_by(run_dir)}, and this is {last_commit(*CODE)}; remove it to run anew"
+        )
+    if not begun:
+        run_dir.with_name(f"{run_dir.name}.commit").write_text(last_commit(*CODE))
     began = time.monotonic()
     code = subprocess.run(launch).returncode
     print(f"\n{(time.monotonic() - began) / 60:.1f} minutes", flush=True)
@@ -121,7 +139,7 @@ def print_row(name: str, sweep: Sweep, kept: Trial, run_dir: Path) -> int:
         return 1
     metrics = [metric for metric in dict.fromkeys([*shown(sweep), *AFTER]) if sweep.has(metric)]
     recorded = read_json(KEPT / name / "recording.json")["commit"]
-    print(f"\n{kept.trial_id} of {name}, recorded by {recorded}; again by {last_commit(*CODE)}, in {core_s(again):.0f} "
+    print(f"\n{kept.trial_id} of {name}, recorded by {recorded}; again by {begun_by(run_dir)}, in {core_s(again):.0f} "
           f"core-seconds of stages, models that were found not counted; {run_dir}\n")  # fmt: skip
     print("\n".join(comparison(kept, trial, metrics)), flush=True)
     return 0

@@ -178,6 +178,7 @@ def _chosen(args: argparse.Namespace) -> Problem:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from benchmarks.code_version import last_commit
     from benchmarks.search import results
     from benchmarks.search.clock import Limits
     from benchmarks.search.strategies import Strategy
@@ -187,7 +188,7 @@ def _run(args: argparse.Namespace) -> None:
     limits = Limits(args.core_seconds, args.workers, args.trials, count_asking=args.count_asking)
     options = results.Options(
         chosen.name, chosen.identity, args.workers, args.core_seconds, args.trials, args.count_asking,
-        chosen.reference, best_known(chosen),
+        chosen.reference, best_known(chosen), last_commit(*results.CODE),
     )  # fmt: skip
     for seed in range(args.first, args.first + args.seeds):
         for strategy in strategies:

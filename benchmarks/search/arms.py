@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.code_version import last_commit
 from benchmarks.search import measures, results
 from benchmarks.search.clock import Lane, Limits, simulate_arms, stream
 from benchmarks.search.problems import MIXED, PROBLEMS, best_known, branin_currin, mixed_conditional
@@ -53,7 +54,7 @@ def run(of: Family, name: str, seed: int, limits: Limits, folder: Path) -> bool:
     options = [
         results.Options(
             f"{of.name}.{p.arm.name}", p.identity, limits.workers, limits.core_seconds, limits.trials,
-            limits.count_asking, p.reference, best_known(p),
+            limits.count_asking, p.reference, best_known(p), last_commit(*results.CODE),
         )
         for p in of.problems
     ]  # fmt: skip

@@ -21,6 +21,7 @@ from sweep.errors import UsageError
 from sweep.records.whole import replacing
 from sweep.statistics.estimates import Estimate, estimate
 
+CODE = ("sweep", "trainables", "benchmarks/search")  # what a simulated run depends on
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
 _SCHEMA = pa.schema([(f.name, _KINDS[str(f.type)]) for f in dataclasses.fields(Event)])
 
@@ -37,6 +38,7 @@ class Options:
     count_asking: bool
     reference: tuple[float, float]
     best_known: float
+    code: str = ""  # the commit of what was simulated; of earlier runs nobody says it
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ def read_all(folder: Path) -> dict[str, dict[str, list[Stored]]]:
     found: dict[str, dict[str, list[Stored]]] = defaultdict(lambda: defaultdict(list))
     for run in map(read, files):
         found[run.options.problem][run.strategy].append(run)
+    for strategies in found.values():  # what was found since is the best known of every run
+        best = max(run.options.best_known for runs in strategies.values() for run in runs)
+        for name, runs in strategies.items():
+            at_best = [dataclasses.replace(r, options=dataclasses.replace(r.options, best_known=best)) for r in runs]
+            strategies[name] = at_best
     for problem, strategies in found.items():
         for name, runs in strategies.items():
             if len({r.options.core_seconds for r in runs}) > 1:

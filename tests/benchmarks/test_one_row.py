@@ -14,6 +14,7 @@ import recorded_run
 
 from benchmarks import one_row
 from benchmarks.at_length import KEPT, RECORDINGS, Recording
+from sweep.errors import UsageError
 from sweep.launch import parser
 from sweep.plan.asked import procedure_of
 from sweep.reading.sweep import read_sweep
@@ -117,11 +118,23 @@ def test_a_row_that_has_been_run_is_printed_again_beside_the_kept_one_and_not_ru
     monkeypatch.setattr(one_row, "KEPT", kept.parent)
     monkeypatch.setattr(one_row, "RECORDINGS", (Recording("row", "dimum_robustness"),))
     monkeypatch.setattr(sys, "argv", ["one_row", "row", "dimum-0001", "--seed", "5"])
+    with pytest.raises(UsageError, match="nobody knows which code began it"):
+        one_row.main()
+    finished.with_name(f"{finished.name}.commit").write_text("def5678")
     assert one_row.main() == 0
     said = capsys.readouterr().out
-    assert "recorded by abc1234" in said and "| robustness | 0.88 [" in said
+    assert "recorded by abc1234; again by def5678" in said and "| robustness | 0.88 [" in said
     row = next(line for line in said.splitlines() if line.startswith("| robustness |"))
     assert row.endswith("| yes | yes |"), "the same figures"
+
+
+def test_a_row_that_other_code_began_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_row, "RUNS", tmp_path)
+    (tmp_path / "row").mkdir()
+    (tmp_path / "row" / "plan.json").write_text("{}")
+    (tmp_path / "row.commit").write_text("def5678")
+    with pytest.raises(UsageError, match=r"was begun by def5678, and this is .*; remove it to run anew"):
+        one_row.run(tmp_path / "row", [], dry_run=False)
 
 
 def test_a_trial_that_was_not_confirmed_is_no_row_and_says_why(
