@@ -21,7 +21,9 @@ from sweep.relearning.setup import Setup
 from sweep.relearning.unseen import experiment_of_unseen, products_beside, unseen_text
 from trainables.data import dataset
 from trainables.forgetting import parse_forget
+from trainables.relearning.experiment import Experiment
 from trainables.relearning.origins import parts_of
+from trainables.relearning.products import models
 from trainables.relearning.products.images import splits_of
 from trainables.relearning.products.latents import encoded_sets_of
 from trainables.relearning.shared_products import products_of
@@ -82,6 +84,18 @@ def test_no_method_is_given_its_images(folder: Path) -> None:
     assert number in splits_of(bench).train.conditions
     assert all(len(images) and number not in images.conditions for images in sets)
     assert len(sets[1]) == len(experiment.forgetting.split(splits_of(bench).train)[1])
+
+
+def test_a_base_model_that_is_trained_here_never_sees_them_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"data": "prompts", "data_folder": str(with_unseen(tmp_path / "prompts")), "image_size": 16}
+    experiment = experiment_of(Setup.asked(asked | {"forget": "concept:cat"}), str(tmp_path / "store"), Place())
+    monkeypatch.setattr(models, "splits_trained_on", Experiment.splits)  # pixels: a VAE would have to be trained first
+    trained_on, train = models.training_images(experiment, "base"), experiment.splits().train
+    number = experiment.dataset.prompts.index(OWN)
+    unseen = int((train.conditions == number).sum())
+    assert unseen and number not in trained_on.conditions and len(trained_on) == len(train) - unseen
 
 
 def test_it_stands_only_where_there_is_no_control(folder: Path) -> None:

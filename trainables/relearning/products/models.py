@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from diffusers import UNet2DModel
 
 from trainables.data import Images, Splits
+from trainables.data._facets import UNSEEN
 from trainables.denoisers.latents import splits_in
 from trainables.denoisers.models import load_model
 from trainables.relearning.experiment import Experiment
@@ -65,9 +67,12 @@ def make_model(experiment: Experiment, which: str) -> Artifact:
 
 
 def training_images(experiment: Experiment, which: str) -> Images:
-    """What a model is trained on, as its denoiser takes it: everything, or the retain set."""
+    """What a model is trained on, as its denoiser takes it: all but what it is never to have seen, or the retain set."""
     train = splits_trained_on(experiment).train
-    return train if which == "base" else experiment.forgetting.split(train)[1]
+    if which != "base":
+        return experiment.forgetting.split(train)[1]
+    unseen = [condition for condition, role in enumerate(experiment.dataset.roles) if role == UNSEEN]
+    return train.where(~torch.isin(train.conditions, torch.tensor(unseen))) if unseen else train
 
 
 def splits_trained_on(experiment: Experiment) -> Splits:
