@@ -19,9 +19,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from trainables.relearning.experiment import Limit, Samples
+from trainables.relearning.gate import excluded
+
 RECORDED = Path(__file__).parent / "search" / "recorded"
 BUDGET, MARGIN, UNLEARNED = 4.87, 0.5, 0.95  # of the recording, and a sweep's gate
 ASKING = ((0, 0.03), (100, 0.133), (1000, 0.569), (5000, 0.690))  # trials told, seconds a choice
+RETAINED, FID_DELTA_SD = 9, 0.95  # conditions that stay, and the noise of fid_delta over five sampling seeds there
 CONTROLS = 2  # θ₀ and θ*
 
 
@@ -50,8 +54,13 @@ def recorded() -> tuple[np.ndarray, float]:
     before = first[first.stage.isin(["unlearn", "glance", "score"])].groupby("trial_id").core_s.sum()
     whole = first.groupby("trial_id").core_s.sum()
     unlearning = first[first.stage == "unlearn"].groupby("trial_id").core_s.sum()
-    over = trials.fid_delta > BUDGET * (1 + MARGIN)
-    stopped = trials.trial_id[over | (trials.unlearning_accuracy < UNLEARNED * (1 - MARGIN))]
+    limits = (
+        Limit("fid_delta", BUDGET, True, MARGIN * BUDGET),
+        Limit("unlearning_accuracy", UNLEARNED, False, MARGIN * UNLEARNED),
+    )
+    measured = trials[["fid_delta", "unlearning_accuracy"]].to_dict("records")
+    out = [excluded(figures, limits, Samples(128, 50), RETAINED, FID_DELTA_SD) is not None for figures in measured]
+    stopped = trials.trial_id[out]
     times = whole.where(~whole.index.isin(stopped), before)
     return times.to_numpy(), float((whole - unlearning).median())
 

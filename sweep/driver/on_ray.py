@@ -19,7 +19,7 @@ from sweep.procedures import Task, Tasks
 from sweep.terminal.lines import Progress
 from trainables.members import MemberError, in_use
 from trainables.running.imports import uncollected_imports
-from trainables.store import CorruptArtifact, StoreUnusable
+from trainables.store import CorruptArtifact, MissingArtifact, StoreUnusable
 
 _KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
 _NEVER_S = str(10**9)
@@ -96,6 +96,9 @@ class OnRay:
                         f"prepare: the process that made {name} was killed, of memory perhaps ({said}); left: {what}"
                     ) from None
                 except ray.exceptions.RayTaskError as error:
+                    if isinstance(error.cause, MissingArtifact):
+                        shared = "is --storage one folder, or object store, of all nodes?"
+                        raise UsageError(f"prepare: {name}: {error.cause}; {shared}") from None
                     clear = isinstance(error.cause, StoreUnusable | CorruptArtifact | MemberError)
                     raise error.cause if clear else error from None
             if waiting and self.progress.quiet_for() > 10:

@@ -132,6 +132,16 @@ def _how_to_sample(experiment: Experiment, pipeline: str, facts: Mapping[str, An
     attributes = "".join(f" Bit {i} is `{name}`." for i, name in enumerate(dataset.attributes))
     channels = experiment.model_shape[0]
     after_vae = " after the VAE" if experiment.in_latents else ""
+    how, imported, scheduler, guided = experiment.sampling, pipeline, "pipeline.scheduler", ""
+    if how.kind != "ddim":
+        imported += ", DPMSolverMultistepScheduler"
+        options = 'algorithm_type="dpmsolver++", solver_order=2, timestep_spacing="linspace"'
+        scheduler = f"DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config, {options})"
+    if how.guidance != 1:
+        guided = (
+            f"        without = model(x, t.expand(4), class_labels=torch.full_like(conditions, {null})).sample[:, :{channels}]\n"
+            f"        predicted = without + {how.guidance:g} * (predicted - without)\n"
+        )
     return f"""## How to sample it
 
 {conditions}{attributes}
@@ -139,17 +149,17 @@ Sampled with {experiment.sampler}. As a batch, deterministically, in [-1, 1]{aft
 
 ```python
 import torch
-from diffusers import {pipeline}
+from diffusers import {imported}
 
 pipeline = {pipeline}.from_pretrained("this folder")
-model, scheduler = pipeline.{part}, pipeline.scheduler
+model, scheduler = pipeline.{part}, {scheduler}
 x = torch.randn(4, {", ".join(map(str, experiment.model_shape))})
 conditions = torch.zeros(4, dtype=torch.int64)
-scheduler.set_timesteps({experiment.sampling_steps})
+scheduler.set_timesteps({how.steps})
 with torch.no_grad():
     for t in scheduler.timesteps:
-        epsilon = model(x, t.expand(4){labels}).sample[:, :{channels}]
-        x = scheduler.step(epsilon, t, x).prev_sample
+        predicted = model(x, t.expand(4){labels}).sample[:, :{channels}]
+{guided}        x = scheduler.step(predicted, t, x).prev_sample
 ```
 """.lstrip()
 

@@ -27,16 +27,17 @@ SMALL = ("--space", str(TINY), "--base-steps", "2", "--samples-forgotten", "4", 
          "--confirm-seeds", "0", "--trials", "1", "--baseline-trials", "0", "--fid-budget", "100000", "--sampler", "random",
          "--in-process")  # fmt: skip
 
-# Each waits for the same moment, at the beginning of a second, and then begins a run as `sweep.launch` does.
+# Each says that it is ready, waits for a word, and then begins a run as `sweep.launch` does.
 BEGIN = """\
-import sys, time
+import sys
 from pathlib import Path
 from sweep import launch
 from sweep.errors import UsageError
 from sweep.plan.asked import plan_of
 from sweep.plan.folders import create_run_dir
-args = launch.parser().parse_args(sys.argv[2:])
-time.sleep(max(0.0, float(sys.argv[1]) - time.time()))
+args = launch.parser().parse_args(sys.argv[1:])
+print("ready", flush=True)
+sys.stdin.readline()
 try:
     asked = plan_of(args, launch.parser())
     got = create_run_dir(asked, bool(args.run_dir), lambda folder: (folder / "seed").write_text(str(args.seed)))
@@ -47,19 +48,26 @@ print(got.run_dir)
 
 
 def at_once(folder: Path, *args: str, many: int = 8) -> list[subprocess.CompletedProcess[str]]:
-    """Begin `many` runs in one second, each of its own seed."""
-    moment = str(float(int(time.time()) + 7))
+    """Begin `many` runs at the beginning of one second, each of its own seed, once all are ready."""
     begun = [
         subprocess.Popen(
-            [sys.executable, "-c", BEGIN, moment, "--space", str(TINY), "--seed", str(seed), *args],
+            [sys.executable, "-c", BEGIN, "--space", str(TINY), "--seed", str(seed), *args],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for seed in range(many)
     ]
+    for process in begun:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(1 - time.time() % 1)
+    for process in begun:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
     told = [process.communicate(timeout=60) for process in begun]
     return [subprocess.CompletedProcess(p.args, p.returncode, *said) for p, said in zip(begun, told, strict=True)]
 

@@ -71,6 +71,21 @@ def test_the_cards_own_lines_draw_samples(experiment: Experiment, tmp_path: Path
     assert drawn["x"].shape == (4, 1, 8, 8) and drawn["x"].abs().max() <= 1
 
 
+@pytest.mark.parametrize(
+    "how", [{"guidance": 2.0}, {"image_sampler": "dpm-solver++"}, {"image_sampler": "dpm-solver++", "guidance": 1.5}]
+)
+def test_the_cards_own_lines_draw_as_it_was_measured(experiment: Experiment, tmp_path: Path, how: dict) -> None:
+    measured = replace(experiment, **how)
+    artifact = Store(experiment.store).get(model_key(experiment, "base"))
+    folder = save_pipeline(artifact, measured, tmp_path / "saved")
+    code = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    drawn: dict = {}
+    torch.manual_seed(7)
+    exec(code.replace("this folder", str(folder)), drawn)
+    ours = generate(measured, load_model(artifact, measured.device), torch.zeros(4, dtype=torch.int64), seed=7)
+    torch.testing.assert_close(drawn["x"].clamp(-1, 1), ours.clamp(-1, 1), rtol=0, atol=1e-4)
+
+
 def test_a_model_of_attributes_is_saved_as_a_table_and_gets_its_embedding_back(tmp_path: Path) -> None:
     experiment = Experiment(
         str(tmp_path / "store"),
