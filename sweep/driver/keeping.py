@@ -57,7 +57,7 @@ def runs_beside(run: Path, artifacts: str) -> list[Path]:
         if path.parent.name == run.resolve().name:
             continue
         plan = records.read_json(path)
-        if isinstance(plan, dict) and plan.get("plan", plan).get("artifacts") == artifacts:
+        if isinstance(plan, dict) and {**plan, **plan.get("plan", {})}.get("artifacts") == artifacts:
             others.append(path.parent)
     return others
 

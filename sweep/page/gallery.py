@@ -77,7 +77,7 @@ def _strips(sweep: Sweep, shown: Pictures, ids: list[str], room: list[int], imag
     curves: dict[str, list[Row]] = {}
     for row in sweep.rows_of("curves", ids, ("trial_id", "replicate", *shown.curves)):
         curves.setdefault(row["trial_id"], []).append(row)
-    store, panels = Store(sweep.plan.get("plan", sweep.plan)["artifacts"]), sweep.procedure.panels()
+    store, panels = Store({**sweep.plan, **sweep.plan.get("plan", {})}["artifacts"]), sweep.procedure.panels()
     for trial_id in ids:
         rows = sorted(rows_of.get(trial_id, []), key=lambda r: r["replicate"])
         fresh = [r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE][:1]

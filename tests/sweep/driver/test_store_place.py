@@ -16,6 +16,7 @@ import ray
 from recorded_run import write_run
 
 from sweep import compact, gc, launch, records, repair, report
+from sweep.driver.keeping import runs_beside
 from sweep.driver.store_place import check_store, record_store
 from sweep.errors import UsageError
 from sweep.plan.folders import create_run_dir
@@ -151,3 +152,17 @@ def test_a_worker_that_died_is_one_line_and_no_traceback_in_tunes_log(dead: bool
     assert ToldOnce(searcher, None).filter(record), "--verbose shows all of it"  # type: ignore[arg-type]
     searcher.error = error
     assert not ToldOnce(searcher, None).filter(record)  # type: ignore[arg-type]
+
+
+def test_every_reader_finds_a_store_where_it_was_moved_to(run: Path) -> None:
+    """Of two runs on one store each must know the other, or ``--keep front`` of one removes what the other names."""
+    beside = Path(shutil.copytree(run, run.with_name("beside")))
+    moved = str(run.parent / "moved")
+    for folder in (run, beside):
+        record_store(folder, moved)
+        plan = records.read_json(folder / "plan.json")
+        assert plan["artifacts"] == plan["plan"]["artifacts"] == moved
+    assert [other.name for other in runs_beside(run, moved)] == ["beside"]
+    split = records.read_json(beside / "plan.json")
+    write_json(beside / "plan.json", split | {"artifacts": "as earlier drivers left it"})
+    assert [other.name for other in runs_beside(run, moved)] == ["beside"]
