@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from sweep.errors import UsageError
@@ -33,6 +34,15 @@ _PORT = re.compile(r":\d+$")
 _ENDED = ("finished", "failed", "interrupted")
 
 
+class Served(NamedTuple):
+    """A page, what is new in it by its version, and whether it has all that there will be."""
+
+    version: str
+    page: str
+    parts: str
+    final: bool
+
+
 class Pages:
     """The page and its parts as of the last change of the records; made again when asked for, by one thread at a time."""
 
@@ -44,37 +54,35 @@ class Pages:
         self._page = self._parts = ""
         self._progress: list[str] = []  # of each run, as of the last change
         self.version = ""
-        self.final = False  # the page has all that there will be
 
-    def get(self) -> tuple[str, str, str]:
-        """(version, page, parts). Raises NothingRecorded before the first trial, as `read_sweep` does."""
+    def get(self) -> Served:
+        """As of now, or of a moment ago. Raises NothingRecorded before the first trial, as `read_sweep` does."""
         with self._lock:
             ended = self.ended()  # asked first: what a run recorded before it said so is in what is read now
             seen = tuple(_state(run) for run in self.runs)
             rested = time.monotonic() - self._made_at >= _REST * self._took
             if seen != self._seen and (rested or not self.version or ended):
-                self.final, began = ended, time.monotonic()
+                began = time.monotonic()
                 sweeps = [read_sweep(run) for run in self.runs]
                 self._progress = [str(progress(sweep)) for sweep in sweeps]
                 context = contents(sweeps, [png_bytes(front_figure(sweep)) for sweep in sweeps])
                 version = str(int(self.version or 0) + 1)
-                live = {"every": EVERY_S, "version": version, "state": self.state_line()}
+                live = {"every": EVERY_S, "version": version, "state": self.state_line(ended)}
                 self._page = render("report.html.j2", context | {"live": live}, (*SCRIPTS, "live.js"))
                 self._parts = render("report.html.j2", context | {"live": live}, whole=False)
                 self.version, self._seen, self._made_at = version, seen, time.monotonic()
                 self._took = self._made_at - began
-            self.final = ended and seen == self._seen
-            return self.version, self._page, self._parts
+            return Served(self.version, self._page, self._parts, ended and seen == self._seen)
 
     def ended(self) -> bool:
         """Whether no run goes on; one whose driver was killed is still called running."""
         return all(_status(run).get("state") in _ENDED for run in self.runs)
 
-    def state_line(self) -> str:
-        """What the page says of itself, in a line."""
+    def state_line(self, final: bool) -> str:
+        """What the page says of itself, in a line; `final`: it has all that there will be."""
         states = [str(_status(run).get("state", "not begun")) for run in self.runs]
         states_of_runs = ", ".join(f"{run.name} {state}" for run, state in zip(self.runs, states, strict=True))
-        if self.final:
+        if final:
             return f"Live page: {states_of_runs}. Nothing more will come; this page stays as it is."
         newest = max((p.stat().st_mtime for run in self.runs for p in _places(run)), default=time.time())
         quiet = duration(time.time() - newest)
@@ -108,24 +116,26 @@ class Handler(BaseHTTPRequestHandler):
         if asked.path not in ("/", "/parts"):
             return self._answer(HTTPStatus.NOT_FOUND, "there is / and /parts")
         try:
-            version, page, parts = self.pages.get()
+            version, page, parts, final = self.pages.get()
         except NothingRecorded as error:
+            ended = self.pages.ended()
             if asked.path == "/":
-                return self._answer(HTTPStatus.OK, _waiting(str(error), self.pages.state_line()), "text/html")
-            return self._answer(HTTPStatus.NO_CONTENT)
+                waiting = _waiting(str(error), self.pages.state_line(ended))
+                return self._answer(HTTPStatus.OK, waiting, "text/html", ended)
+            return self._answer(HTTPStatus.NO_CONTENT, final=ended)
         except UsageError as error:
             return self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
         if asked.path == "/":
-            return self._answer(HTTPStatus.OK, page, "text/html")
+            return self._answer(HTTPStatus.OK, page, "text/html", final)
         if parse_qs(asked.query).get("version") == [version]:
-            return self._answer(HTTPStatus.NO_CONTENT)
-        return self._answer(HTTPStatus.OK, parts, "text/html")
+            return self._answer(HTTPStatus.NO_CONTENT, final=final)
+        return self._answer(HTTPStatus.OK, parts, "text/html", final)
 
     def _is_ours(self) -> bool:
         """By its Host: a rebound name of another site is sent as it is. A port forwarded by SSH may be another one."""
         return _PORT.sub("", (self.headers.get("Host") or "").lower()) in _NAMES
 
-    def _answer(self, status: HTTPStatus, text: str = "", kind: str = "text/plain") -> None:
+    def _answer(self, status: HTTPStatus, text: str = "", kind: str = "text/plain", final: bool = False) -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
@@ -134,10 +144,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         if status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
             printable = "".join(
-                c if " " <= c <= "~" else "?" for c in self.pages.state_line()
+                c if " " <= c <= "~" else "?" for c in self.pages.state_line(final)
             )  # a folder's name may be any text
             self.send_header("X-Sweep-State", printable)
-            if self.pages.final:
+            if final:
                 self.send_header("X-Sweep-Ended", "yes")
         if status != HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", str(len(body)))

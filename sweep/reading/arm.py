@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from sweep.procedures import Columns, Procedure
 from sweep.procedures.sections import Sections
 from sweep.reading.fresh_seeds import FreshSeeds, Row
-from sweep.reading.trial import Trial, Trials, trial_of, values_of
-from sweep.records import COMPLETE, FAIL, RUNNING
+from sweep.reading.trial import Trial, Trials, complete, trial_of, values_of
+from sweep.records import FAIL, RUNNING
 from sweep.space import Constraint
 from sweep.statistics.estimates import nondominated
 
@@ -52,13 +52,12 @@ def arm_of(
 ) -> ArmFront:
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
     columns, table = procedure.columns(), _of_arm(trials, name)
-    masks = pc.fill_null(table["feasible"], False).to_numpy(), pc.equal(table["state"], COMPLETE).to_numpy()
-    feasible, complete = (column.astype(bool) for column in masks)
+    feasible, ended = values_of(table, "feasible") > 0, complete(table)
     values = [values_of(table, o["metric"]) for o in plan["objectives"]]
     directions = [o["direction"] for o in plan["objectives"]]
     confirmed = _confirmed(columns, plan, constraints, table, fresh)
 
-    search = feasible & complete
+    search = feasible & ended
     search[search] = nondominated(np.stack(values, axis=1)[search], directions)
     final = _confirmed_front(plan, confirmed, len(table)) if confirmed else search
 
@@ -72,7 +71,7 @@ def arm_of(
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
     states = Counter(table["state"].to_pylist())
-    scored, beaten = int((feasible & complete).sum()), int((feasible & complete & ~search).sum())
+    scored, beaten = int((feasible & ended).sum()), int((feasible & ended & ~search).sum())
     untried = int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0
     off = [m for m in checked if m.feasible and not m.on_front]
     doubtful = sum(unsure(plan, m) for m in off) if any(not unsure(plan, m) for m in front) else 0

@@ -10,8 +10,7 @@ import numpy as np
 from sweep.procedures import Columns
 from sweep.reading.arm import unsure
 from sweep.reading.sweep import Sweep
-from sweep.reading.trial import Trial
-from sweep.records import COMPLETE
+from sweep.reading.trial import Trial, complete
 from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import hypervolume
 
@@ -66,8 +65,7 @@ def ranking(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
     if of.confirmed:
         return _best_first(sweep, _reported(sweep, arm))
     turned = of.members.values(metric) * (-1.0 if sweep.objectives[0].direction == "maximise" else 1.0)
-    complete = np.array([state == COMPLETE for state in of.members.table["state"].to_pylist()], dtype=bool)
-    rows = np.flatnonzero(complete & (of.members.values("feasible") > 0) & np.isfinite(turned))
+    rows = np.flatnonzero(complete(of.members.table) & (of.members.values("feasible") > 0) & np.isfinite(turned))
     return tuple(of.members[int(i)] for i in rows[np.argsort(turned[rows], kind="stable")][:RANKED])
 
 

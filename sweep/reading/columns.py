@@ -9,7 +9,7 @@ import numpy as np
 from sweep.reading.arm import ArmFront
 from sweep.reading.planes import Plane, planes
 from sweep.reading.sweep import Sweep
-from sweep.records import COMPLETE
+from sweep.reading.trial import complete
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ def points_of(sweep: Sweep, arm: ArmFront, plane: Plane | None = None) -> Points
     else:
         across = figures_of(arm, plane.right.metric)
     upwards = figures_of(arm, plane.up.metric)
-    complete = np.array([state == COMPLETE for state in arm.members.table["state"].to_pylist()], dtype=bool)
-    unfinished = ~(complete | confirmed)  # whatever was measured before it failed or was stopped
+    unfinished = ~(complete(arm.members.table) | confirmed)  # whatever was measured before it failed or was stopped
     feasible[unfinished], upwards[unfinished] = False, np.nan
     return Points(upwards, across, feasible, on_front, confirmed)
 

@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 
 from sweep.reading.best import corner
 from sweep.reading.sweep import Sweep
-from sweep.reading.trial import values_of
-from sweep.records import COMPLETE
+from sweep.reading.trial import complete, values_of
 from sweep.statistics.estimates import areas
 
 _CORE = " core"  # behind the name of what was prepared, where its seconds are of processor time
@@ -86,8 +85,7 @@ def climbs(sweep: Sweep) -> tuple[Climb, ...]:
     trials = np.cumsum([name in sweep.arms for name in table["arm"].to_pylist()])
     turns = np.array([-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives])
     costs = np.stack([values_of(table, o.metric) for o in sweep.objectives], axis=1) * turns
-    complete = np.array([state == COMPLETE for state in table["state"].to_pylist()], dtype=bool)
-    usable = complete & np.isfinite(costs).all(axis=1) & (values_of(table, "feasible") > 0)
+    usable = complete(table) & np.isfinite(costs).all(axis=1) & (values_of(table, "feasible") > 0)
     arms = np.array(table["arm"].to_pylist(), dtype=object)
     every = []
     for arm in sweep.arms:

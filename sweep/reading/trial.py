@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from sweep.procedures import Columns
 from sweep.reading.fresh_seeds import FreshSeeds, Row
-from sweep.records import recorded_settings
+from sweep.records import COMPLETE, recorded_settings
 from sweep.space import Constraint
 from sweep.space.parameters import word
 from sweep.statistics.estimates import Estimate
@@ -142,6 +142,11 @@ def values_of(trials: pa.Table, name: str) -> np.ndarray:
     if name not in trials.column_names:
         return np.full(trials.num_rows, np.nan)
     return np.array(pc.fill_null(pc.cast(trials[name], pa.float64()), math.nan).to_numpy())
+
+
+def complete(trials: pa.Table) -> np.ndarray:
+    """(n,) bool: which trials came to their end, whatever else was measured."""
+    return np.array(pc.equal(trials["state"], COMPLETE).to_numpy(), dtype=bool)
 
 
 def trial_of(columns: Columns, plan: Row, constraints: Sequence[Constraint], trial: Row, fresh: FreshSeeds) -> Trial:
