@@ -185,7 +185,10 @@ def need(module: str, extra: str = "", called: str = "") -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line whose mistakes are one line as well; `--help` tells the rest. `prog` is ``python -m MODULE``."""
+    """A command line whose mistakes are one line as well; `--help` tells the rest. `prog` is ``python -m MODULE``.
+
+    What it makes of a command line says in `typed` which arguments stood there, whatever their values are.
+    """
 
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(called(prog.removeprefix("python -m ")), **options)
@@ -193,6 +196,9 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's; refused too is what would be a path that no file system takes, whatever it is the name of."""
         values, rest = super().parse_known_args(args, namespace)
+        ungiven = argparse.Namespace(**{action.dest: None for action in self._actions})  # argparse keeps what is there
+        given, _ = super().parse_known_args(args, ungiven)
+        values.typed = frozenset(name for name, value in vars(given).items() if value is not None)
         for name, value in vars(values).items():
             for text in value if isinstance(value, (list, tuple)) else [value]:
                 if isinstance(text, str) and (why := _no_path(text)):

@@ -26,9 +26,8 @@ from sweep.cluster.check import refuse
 from sweep.cluster.files import ClusterFile
 from sweep.errors import UsageError, called
 from sweep.plan.members import FOLDER, given
-from sweep.plan.paths import default_run_dir, in_storage
+from sweep.plan.paths import default_run_dir
 from sweep.records import read_json
-from sweep.space import find
 
 STORAGE = "/mnt/shared"  # on every node, by the shipped files
 ROOT = "~/sweeps"
@@ -343,7 +342,9 @@ def remote_command(args: argparse.Namespace, known: argparse.ArgumentParser, nam
         )
     space = f"../{Path(args.space).name}" if args.space.endswith(".py") else args.space
     brought = ["--members", f"../{FOLDER}"] if given(args.members, args.space) else []
-    places = ["--run-dir", folder, "--artifacts", args.artifacts or in_storage(storage, "artifacts")]
+    # The head decides where the store is, as here: a run that removes what it does not keep gets one of its own.
+    places = ["--run-dir", folder, "--storage", storage]
+    places += ["--artifacts", args.artifacts] if args.artifacts else []
     where = ["--address", "auto", "--workers", str(workers)]
     return ["python", "-m", "sweep.launch", "--space", space, *brought, *places, *where, *_given(args, known)]
 
@@ -351,12 +352,9 @@ def remote_command(args: argparse.Namespace, known: argparse.ArgumentParser, nam
 def _given(args: argparse.Namespace, known: argparse.ArgumentParser) -> list[str]:
     """The other options of a command line, as they were given."""
     words: list[str] = []
-    # The head reads the preset's flags first too: what was typed in their place is sent even where it is the usual.
-    preset = find.load(args.space).preset_named(args.preset).flags if args.space and args.preset else ()
     for action in known._actions:
         value: Any = getattr(args, action.dest, None)
-        usual = value is None or (value == action.default and not set(action.option_strings) & set(preset))
-        if action.dest in (*_OWN, "dry_run") or not action.option_strings or usual:
+        if action.dest in (*_OWN, "dry_run") or action.dest not in args.typed:
             continue
         flag = action.option_strings[-1]
         if isinstance(action, argparse._StoreTrueAction):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -92,6 +93,7 @@ class Agenda:
         if job is not None:
             self.running[job.name] = job
             if job.phase == "search":
+                job.asked_at = self._asked_at.get(job.spec.trial_id, job.asked_at)
                 self.writer.trial(trial_row(job, self.space, RUNNING, None))
         return job
 
@@ -174,8 +176,9 @@ class Agenda:
         return self.specs.of(row["trial_id"], 0, arm, settings_of(arm, row), gate=True)
 
     def close(self) -> None:
-        for arm in self.arms.values():
-            arm.close()
+        with ExitStack() as every:
+            for arm in self.arms.values():
+                every.callback(arm.close)
 
     def _ask(self) -> Job | None:
         """A trial of the arm that is furthest behind its share; None once every arm has had its trials, or the rule ends it.
@@ -285,6 +288,7 @@ class Agenda:
         """Go on from the records: finished trials are in the studies again, unfinished ones are asked for first."""
         rows = records.rows(self.run_dir, "trials")
         ended = {r["trial_id"] for r in rows if r["state"] != RUNNING}
+        self._asked_at = {r["trial_id"]: r["asked_at"] for r in rows if r["state"] == RUNNING}
         self._core_s = sum(r["core_s"] or 0.0 for r in rows)
         if (self.run_dir / SEARCH).exists():
             self.ended_by = records.read_json(self.run_dir / SEARCH)["ended_by"]

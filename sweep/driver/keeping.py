@@ -8,6 +8,7 @@ failed or were stopped during the search, the rest when the run ends. What anoth
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,15 +52,23 @@ def _columns_of(run: Path) -> Columns:
 
 
 def runs_beside(run: Path, artifacts: str) -> list[Path]:
-    """The other runs of the same folder that have the same artifact store."""
+    """The other sweeps and tracks of the same folder that have the same artifact store."""
     others = []
-    for path in run.resolve().parent.glob("*/plan.json"):
-        if path.parent.name == run.resolve().name:
+    for path in sorted(run.resolve().parent.glob("*/*.json")):
+        if path.name not in ("plan.json", "track.json") or path.parent.name == run.resolve().name:
             continue
         plan = records.read_json(path)
         if isinstance(plan, dict) and {**plan, **plan.get("plan", {})}.get("artifacts") == artifacts:
             others.append(path.parent)
     return others
+
+
+def unfinished_since(run: Path) -> float | None:
+    """When a run began that may have made what it has not recorded; None of a finished one."""
+    status = records.read_json(run / "status.json") if (run / "status.json").is_file() else {}
+    if status.get("state") == "finished":
+        return None
+    return dt.datetime.fromisoformat(status["started_at"]).timestamp() if "started_at" in status else 0.0
 
 
 class Keeping:
@@ -95,10 +104,11 @@ class Keeping:
     def _remove(self, losers: list[Row]) -> None:
         names = {r["trial_id"] for r in losers}
         used = (self.agenda.specs.keys_used(job.spec) for job in self.agenda.running.values())
-        kept = keys_of(self.run, but=names).union(*used)
+        kept, files = keys_of(self.run, but=names).union(*used), self.store.files()
         for other in runs_beside(self.run, self.store.root):
-            kept |= keys_of(other)
-        there = {file.key for file in self.store.files()}
+            began = unfinished_since(other)  # what it has made since then it need not have recorded yet
+            kept |= keys_of(other) if began is None else {f.key for f in files if f.modified >= began} | keys_of(other)
+        there = {file.key for file in files}
         for row in losers:
             spec, made_by_others = self.agenda.spec_of(row), self._made_by_others(row)
             stages = [stage["key"] for stage in self._stages(row)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,10 +49,13 @@ def store_of(runs: Sequence[Path], given: str) -> Store:
 
 def unneeded(store: Store, runs: Sequence[Path], before: float) -> Found:
     """What of the store none of the runs needs, of what was written before a time (seconds since 1970)."""
-    from sweep.driver.keeping import keys_of  # it imports torch, and a mistake costs no more than a second
+    from sweep.driver.keeping import (  # it imports torch, and a mistake costs no more than a second
+        keys_of,
+        unfinished_since,
+    )
 
     needed = {key for run in runs for key in keys_of(run)}
-    before = min([before, *(began for run in runs if (began := _unfinished_since(run)) is not None)])
+    before = min([before, *(began for run in runs if (began := unfinished_since(run)) is not None)])
     files = store.files()
     whole = {f.key for f in files if f.what == "json"}
     by_need = Found([], [], [])
@@ -101,14 +103,6 @@ def _rested_on(store: Store, kept: set[str]) -> set[str]:
 
 def _plan(run: Path) -> str:
     return "track.json" if (run / "track.json").is_file() else "plan.json"
-
-
-def _unfinished_since(run: Path) -> float | None:
-    """When a run began that may have made what it has not recorded; None of a finished one."""
-    status = records.read_json(run / "status.json") if (run / "status.json").is_file() else {}
-    if status.get("state") == "finished":
-        return None
-    return dt.datetime.fromisoformat(status["started_at"]).timestamp() if "started_at" in status else 0.0
 
 
 def check(run: Path) -> None:

@@ -8,7 +8,7 @@ from sweep.federated.columns import ALL
 from sweep.procedures.panels import Axes, Curve, Curves, Panel, Series
 from sweep.reading.arm_against_arm import FEW_ARMS, standings
 from sweep.reading.best import leader
-from sweep.reading.samples import curve_point, over_seeds
+from sweep.reading.samples import curve_point, has_value, over_seeds
 from sweep.reading.sweep import Sweep
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
@@ -89,7 +89,7 @@ def _estimates(sweep: Sweep, trial_id: str, confirm: bool) -> dict[tuple[str, in
     seeds = sweep.seeds(trial_id, confirm)
     points: dict[tuple[str, int], list[Point]] = {}
     for row in sweep.curves_of(trial_id):
-        if (row["trial_id"], row["replicate"]) in seeds and row["metric"] == METRIC and row["value"] is not None:
+        if (row["trial_id"], row["replicate"]) in seeds and row["metric"] == METRIC and has_value(row):
             points.setdefault((row["party"], row["round"]), []).append(curve_point(sweep.columns, row))
     estimates = {at: over_seeds(sweep.columns, METRIC, values) for at, values in points.items()}
     return {at: estimate for at, estimate in estimates.items() if estimate is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from dataclasses import replace
@@ -19,6 +18,7 @@ from sweep.federated.preparation import Preparation
 from sweep.federated.question import CERTIFIED
 from sweep.federated.setup import Setup
 from sweep.plan import data_files, flags
+from sweep.plan.place import memory_here
 from sweep.plan.plan import Plan
 from sweep.procedures import Release, Row, Tell
 from sweep.reading.sweep import Sweep, read_sweep
@@ -101,7 +101,7 @@ def _plan(run: str, asked: Release) -> Plan[Setup]:
 def _check_room(setup: Setup) -> None:
     """UsageError where so many rows do not fit in memory: known before they have been trained for."""
     needed = setup.samples * setup.source.parties.width * torch.float32.itemsize * _COPIES
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = memory_here()
     if needed > there:
         raise UsageError(
             f"--samples {setup.samples}: so many rows take {needed / 1e9:.3g} GB of this machine's {there / 1e9:.3g}; ask for fewer"

@@ -23,7 +23,7 @@ from sweep.reading.best import leader
 from sweep.reading.ending import Ending, own_members
 from sweep.reading.nearest import Held
 from sweep.reading.planes import ORDER, Plane, planes
-from sweep.reading.samples import curve_point, over_seeds
+from sweep.reading.samples import curve_point, has_value, over_seeds
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.timeline import timeline
@@ -262,9 +262,7 @@ def _ends(
     if not confirm:
         return [_round(rows[0]["value"]), _round(rows[0]["lower"]), _round(rows[0]["upper"])]
     if trial.arm == CONTROL:
-        estimate = over_seeds(
-            sweep.columns, metric, [curve_point(sweep.columns, r) for r in rows if r["value"] is not None]
-        )
+        estimate = over_seeds(sweep.columns, metric, [curve_point(sweep.columns, r) for r in rows if has_value(r)])
     else:
         moderated = sweep.moderated_curve(metric).get((series, step))
         estimate = moderated.estimate(trial.trial_id) if moderated else None

@@ -114,9 +114,9 @@ def resumed(
 def refuse_flags_beside_resume(args: argparse.Namespace, known: argparse.ArgumentParser, setup: type[Setup]) -> None:
     """A resumed run keeps its plan: what decides figures cannot be changed in the middle, and is not silently ignored."""
     free = flags.free((RunPlan, Place, setup, Call)).union(LOGGERS)
-    for name, default in vars(known.parse_args([])).items():
-        if name not in free and getattr(args, name) != default:
-            option = "--" + name.replace("_", "-")
+    for action in known._actions:
+        if action.dest in args.typed - free:
+            option = "--" + action.dest.replace("_", "-")
             raise UsageError(f"{option} beside --resume: the run's own plan holds; leave it out, or start a new run")
 
 

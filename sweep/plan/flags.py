@@ -149,9 +149,7 @@ def again(parts: Iterable[Any], args: argparse.Namespace) -> dict[str, Any]:
     for part in parts:
         for name, declared in flags_of(part):
             given = getattr(args, declared.name, None)
-            if declared.beside_resume and (
-                isinstance(given, bool) or given not in (None, declared.arguments["default"])
-            ):
+            if declared.beside_resume and (isinstance(given, bool) or declared.name in args.typed):
                 values_given[name] = declared.read(given)
     return values_given
 

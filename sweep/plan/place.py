@@ -195,3 +195,11 @@ def _check_temporary_folder() -> None:
         raise UsageError(
             f"{name} {folder}: is longer than the {longest} characters that leave room for the names of Ray's sockets; {mend}"
         )
+
+
+def memory_here() -> int:
+    """Bytes of memory of this machine, or what its container is allowed of it."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return min(total, int(text)) if text.isdigit() else total

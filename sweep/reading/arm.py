@@ -185,7 +185,7 @@ def _reason(
         reasons.append(f"{beaten} of the feasible dominated by others in the search")
     if untried:
         reasons.append(f"{untried} of the search's front not confirmed")
-    if lost := sum(not m.feasible for m in confirmed):
+    if lost := sum(m.feasible is False for m in confirmed):
         reasons.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
     if behind:
         reasons.append(f"{behind} of {len(confirmed)} confirmed members dominated by another")

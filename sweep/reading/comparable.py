@@ -79,10 +79,10 @@ def comparable(sweeps: Sequence[Sweep]) -> list[str]:
         facts = {name: values for name, values in said.items() if name not in ("device", "code_version")}
         facts |= {name: (value,) for name, value in f.sections.agreeing(f.plan).items()}
         facts["procedure"] = (f.procedure.name,)
-        facts |= {
-            f"code of {a}": tuple(conditions(f, [m.trial_id for m in arm.members])["code_version"])
-            for a, arm in f.arms.items()
-        }
+        for name, arm in f.arms.items():
+            versions = conditions(f, [m.trial_id for m in arm.members])["code_version"]
+            if versions:
+                facts[f"code of {name}"] = tuple(versions)
         each.append(facts)
     shared = set.intersection(*(set(facts) for facts in each))
     return sorted(name for name in shared if len({facts[name] for facts in each}) > 1)

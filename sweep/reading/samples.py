@@ -25,6 +25,11 @@ def points_of(columns: Columns, figure: str, rows: Iterable[Mapping[str, Any]], 
     }
 
 
+def has_value(row: Mapping[str, Any]) -> bool:
+    """Whether a row of the curves has a value that is a number: one that is none says nothing of a mean."""
+    return row["value"] is not None and math.isfinite(row["value"])
+
+
 def curve_point(columns: Columns, row: Mapping[str, Any]) -> Point:
     """The figure of a row of the curves, with its N; 0 samples of what is no share of samples."""
     counted = columns.fact(row["metric"], "samples")

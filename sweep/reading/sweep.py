@@ -23,7 +23,7 @@ from sweep.procedures.columns import recorded_figures, with_figures
 from sweep.procedures.sections import Sections
 from sweep.reading.arm import ArmFront, arm_of
 from sweep.reading.fresh_seeds import FreshSeeds, Row
-from sweep.reading.samples import curve_point
+from sweep.reading.samples import curve_point, has_value
 from sweep.reading.trial import Trial, constraints_of, trial_of
 from sweep.records import (
     COMPLETE,
@@ -134,7 +134,7 @@ class Sweep:
             points: dict[tuple[str, int], dict[str, dict[int, Point]]] = {}
             for row in self.rows_of("curves", trials, metric=metric):
                 seed = seeds.get((row["trial_id"], row["replicate"]))
-                if seed is not None and row["value"] is not None:
+                if seed is not None and has_value(row):
                     of_place = points.setdefault((row[at[0]], row[at[1]]), {})
                     of_place.setdefault(row["trial_id"], {})[seed] = curve_point(self.columns, row)
             share = self.columns.is_share(metric)
@@ -208,7 +208,13 @@ class Sweep:
         return "; ".join(reasons) or None
 
     def member(self, trial_id: str) -> Trial:
-        return next(m for m in (*self.members, *self.controls.values()) if m.trial_id == trial_id)
+        """A trial, or a control, by its name; UsageError where the records have none such."""
+        for trial in (*self.members, *self.controls.values()):
+            if trial.trial_id == trial_id:
+                return trial
+        raise UsageError(
+            f"{self.run}: its records have no trial {trial_id}; mend it: python -m sweep.repair {self.run}"
+        )
 
     def points(self, trial_id: str, metric: str) -> dict[int, Point]:
         """A figure of a trial's COMPLETE replicates of the confirm phase, by seed, each with its N."""

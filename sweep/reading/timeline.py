@@ -41,7 +41,8 @@ def timeline(sweep: Sweep) -> Timeline | None:
     table = table.filter(pc.and_(made, pc.and_(pc.is_valid(table["started_at"]), pc.is_valid(table["finished_at"]))))
     if not table.num_rows:
         return None
-    table = table.set_column(table.column_names.index("node"), "node", pc.cast(table["node"], pa.string()))
+    node = pc.fill_null(pc.cast(table["node"], pa.string()), "")
+    table = table.set_column(table.column_names.index("node"), "node", node)
     rows = table.group_by(["trial_id", "replicate", *_PLACE]).aggregate([("started_at", "min"), ("finished_at", "max")])
     processes = rows.sort_by([("started_at_min", "ascending"), ("trial_id", "ascending")]).to_pylist()
     workers, names = _workers(processes)
@@ -66,7 +67,7 @@ def _workers(rows: list[dict[str, Any]]) -> tuple[dict[tuple[str, int], int], tu
     """The worker of each process, and their names: a process takes the lane of one of its host that had ended before it began."""
     spans: dict[tuple[str, int], list[Any]] = {}
     for row in rows:
-        span = spans.setdefault((row["node"] or "", row["pid"]), [row["started_at_min"], row["finished_at_max"]])
+        span = spans.setdefault((row["node"], row["pid"]), [row["started_at_min"], row["finished_at_max"]])
         span[1] = max(span[1], row["finished_at_max"])
     lanes: dict[str, list[tuple[Any, int]]] = {}  # by host, when each of its lanes is free
     places: dict[tuple[str, int], tuple[str, int]] = {}

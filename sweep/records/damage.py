@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from sweep.errors import UsageError
 from sweep.records import files
 from sweep.records.tables import REBUILT, TABLES
 
@@ -58,10 +59,18 @@ def _json_damage(file: Path) -> str:
     if not file.exists():
         return ""
     try:
-        whole = isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
-    except (ValueError, OSError) as error:
+        whole = isinstance(json.loads(_bytes_of(file)), dict)
+    except ValueError as error:
         return str(error).splitlines()[0]
     return "" if whole else "not a JSON object"
+
+
+def _bytes_of(file: Path) -> bytes:
+    """A file's content; UsageError where it cannot be read just now, which is no damage."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read now ({error.strerror})") from error
 
 
 def _parquet_damage(file: Path, table: str) -> str:
@@ -70,6 +79,8 @@ def _parquet_damage(file: Path, table: str) -> str:
         with pq.ParquetFile(file, page_checksum_verification=True) as opened:
             rows = opened.read(use_threads=False)
     except files.DAMAGED as error:
+        if not files.of_its_bytes(error):
+            raise UsageError(f"{file}: cannot be read now ({error})") from error
         return str(error).splitlines()[0]
     if files.PART.fullmatch(file.name):
         return ""

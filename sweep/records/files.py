@@ -184,9 +184,9 @@ def _read_file(
                 table = pq.read_table(file, columns=some, filters=wanted, page_checksum_verification=True)
             else:
                 table = opened.read(columns=some if unique else None, use_threads=_is_part(file))
-    except (FileNotFoundError, PermissionError):
-        raise
     except DAMAGED as error:
+        if not of_its_bytes(error):
+            raise
         _log.warning("%s: damaged, its rows are left out: %s", file, str(error).splitlines()[0])
         return None
     table = _safely_named(migrate(_once_each(table, file), name, str(file)), file)
@@ -201,6 +201,14 @@ def _once_each(table: pa.Table, file: Path) -> pa.Table:
     twice = sorted({n for n in names if names.count(n) > 1})
     _log.warning("%s: has two columns %s; only the first of them is read", file, ", ".join(twice))
     return table.select([names.index(name) for name in dict.fromkeys(names)])
+
+
+def of_its_bytes(error: BaseException) -> bool:
+    """Whether one of `DAMAGED` says that a file's bytes are not what was written; else it could not be read just now.
+
+    pyarrow's OSErrors of bytes have no number; a disk that cannot read its own has EIO.
+    """
+    return not isinstance(error, OSError) or error.errno in (None, errno.EIO)
 
 
 def _safely_named(table: pa.Table, file: Path) -> pa.Table:
@@ -225,6 +233,8 @@ def _at_one_moment(folder: Path, read: Callable[[Path], Read]) -> Read:
             continue  # listed before an exchange, opened after it
         except PermissionError as error:
             raise UsageError(f"{error.filename or current}: may not be read") from None
+        except OSError as error:
+            raise UsageError(f"{error.filename or current}: cannot be read now ({error.strerror})") from error
         after = _part_of(_current(folder))
         if (after and after.name) == (before and before.name):
             return answer
@@ -236,7 +246,7 @@ def _current(folder: Path) -> Path:
     return _ready(folder) if not folder.exists() and _ready(folder).exists() else folder
 
 
-@functools.lru_cache(maxsize=3)  # a resume looks for one replicate after another in three tables
+@functools.lru_cache(maxsize=4)  # one a table: a resume looks for one replicate after another in all of them
 def _index(part: Path, name: str, _mtime: int) -> tuple[pa.Table, dict[str, tuple[int, int]]]:
     """A part and where in it each name's rows are: (first, number). They lie together, for it is sorted."""
     table = _read_file(part, name)

@@ -26,8 +26,11 @@ def only_driver(run_dir: Path) -> Iterator[None]:
     with open(lock_file, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UsageError(f"{run_dir}: another driver is running this sweep") from None
+        except OSError as error:
+            why = f"its file system has no locks ({error.strerror}), by which a second driver is kept away"
+            raise UsageError(f"{run_dir}: {why}; take another folder") from None
         yield
 
 

@@ -13,6 +13,7 @@ from trainables.denoisers.text_to_image import MOST_PIXELS, PIXELS_OF
 
 if TYPE_CHECKING:
     from sweep.relearning.setup import Setup
+    from trainables.sampling.noise_schedule import NoiseSchedule
 
 
 def check_base(setup: Setup, data: Dataset) -> None:
@@ -37,9 +38,20 @@ def check_base(setup: Setup, data: Dataset) -> None:
     for flag_of, source in (("--base", setup.base), ("--retrain-control", setup.retrain_control)):
         if source and (Path(source).is_dir() or not is_hub_id(source)):  # a hub's is looked at once it is fetched
             try:
-                fitted(read_pipeline(source, rows=setup.base_classes), data)
+                pretrained = fitted(read_pipeline(source, rows=setup.base_classes), data)
             except ValueError as error:
                 raise UsageError(f"{flag_of} {error}") from None
+            check_steps(setup, pretrained.schedule)
+    if not setup.base:
+        check_steps(setup, setup.base_recipe().schedule)
+
+
+def check_steps(setup: Setup, schedule: NoiseSchedule) -> None:
+    """UsageError where images cannot be drawn on a model's schedule in so many steps."""
+    try:
+        setup.drawn_by().check(schedule)
+    except ValueError as error:
+        raise UsageError(f"--sampling-steps: {error}") from None
 
 
 def _check_small(data: Dataset) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweep.procedures import START
-from sweep.reading.samples import curve_point, over_seeds
+from sweep.reading.samples import curve_point, has_value, over_seeds
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.relearning.columns import RELEARNED
@@ -21,7 +21,7 @@ def relearning(sweep: Sweep, trial_id: str, confirm: bool = True) -> Curve:
     curve: Curve = {}
     for row in sweep.curves_of(trial_id):
         seed = seeds.get((row["trial_id"], row["replicate"]))
-        if seed is not None and row["metric"] == RELEARNED and row["value"] is not None:
+        if seed is not None and row["metric"] == RELEARNED and has_value(row):
             curve.setdefault((row["attack"], row["attack_step"]), {})[seed] = curve_point(sweep.columns, row)
     return curve
 
@@ -53,5 +53,5 @@ def attacked_by_seed(sweep: Sweep, trial_id: str, attack: str, metric: str, conf
         for row in sweep.curves_of(trial_id)
         if (at := (row["trial_id"], row["replicate"])) in seeds
         and (row["attack"], row["attack_step"], row["metric"]) == (attack, last, metric)
-        and row["value"] is not None
+        and has_value(row)
     }

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sweep.errors import UsageError, mistake_in
 from sweep.plan.place import Place
+from sweep.relearning.base_checks import check_steps
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.setup import Setup
 from trainables.data import Dataset
@@ -93,7 +94,9 @@ def pipeline(flag: str, source: str, revision: str, setup: Setup, experiment: Ex
     """A pipeline by folder or hub id, known by the hash of its files; UsageError where it does not fit the data."""
     with mistake_in(flag):
         folder, commit = located(source, revision)
-        return hashed(fitted(read_pipeline(folder, source, commit, setup.base_classes), experiment.dataset))
+        pretrained = hashed(fitted(read_pipeline(folder, source, commit, setup.base_classes), experiment.dataset))
+    check_steps(setup, pretrained.schedule)
+    return pretrained
 
 
 def _judge_digest(setup: Setup, data: Dataset) -> str:

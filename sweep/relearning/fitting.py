@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sweep.errors import UsageError
-from sweep.plan.place import Place, gpu_memory
-from sweep.relearning import memory, mends
+from sweep.plan.place import Place, gpu_memory, memory_here
+from sweep.relearning import mends
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.mends import Asked
 from sweep.relearning.text_memory import How, Peak, Run, TextModel, runs_of, text_model
@@ -90,10 +90,10 @@ class Fit:
         share = self.place.gpus_per_trial
         if self.plain.on_gpu:
             if 0 < share < 1 and self.largest.bytes <= (whole := self.limit / share):
-                enough = next(s for s in (0.25, 1 / 3, 0.5, 1) if self.largest.bytes <= whole * s)
-                return f"--gpus-per-trial {enough:.2g}"
+                enough = next(s for s in (0.25, 0.33, 0.5, 1) if self.largest.bytes <= whole * s)
+                return f"--gpus-per-trial {enough:g}"
             return ""
-        here = memory.memory_here()
+        here = memory_here()
         return f"--workers {here // int(self.largest.bytes)}" if self.largest.bytes <= here else ""
 
     def _flag(self) -> str:
@@ -128,7 +128,7 @@ def _limit(place: Place) -> float:
     if place.gpu_memory or place.gpus_per_trial:
         card = place.gpu_memory * GB or (0 if place.address else gpu_memory())
         return card * min(place.gpus_per_trial or 1, 1)
-    return 0 if place.address else memory.memory_here() / _at_a_time(place)
+    return 0 if place.address else memory_here() / _at_a_time(place)
 
 
 def _at_a_time(place: Place) -> int:

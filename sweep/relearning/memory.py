@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.errors import UsageError
-from sweep.plan.place import Place, gpu_memory
+from sweep.plan.place import Place, gpu_memory, memory_here
 from sweep.space import Attack
 from trainables.data import Dataset
 from trainables.denoisers.parts import denoiser_weights
@@ -105,14 +104,6 @@ def check_fits(needs: Needs, attacks: Iterable[Attack], place: Place) -> None:
             f"--workers {side_by_side}: {takes}, {side_by_side} of them {least * side_by_side / 1e9:.1f} GB, and this machine "
             f"has {here / 1e9:.1f} GB; {mend}"
         )
-
-
-def memory_here() -> int:
-    """Bytes of memory of this machine, or what its container is allowed of it."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return min(total, int(text)) if text.isdigit() else total
 
 
 def parameters(base: BaseModel, dataset: Dataset) -> int:

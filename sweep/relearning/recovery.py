@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from sweep.procedures import START
-from sweep.reading.samples import curve_point
+from sweep.reading.samples import curve_point, has_value
 from sweep.records import COMPLETE
 from sweep.relearning.columns import RELEARNED, columns
 from sweep.statistics.estimates import Estimate
@@ -86,7 +86,7 @@ def recoveries(
     by_trial: dict[tuple[str, str], Recovery] = {}
     for row in _rows(curves):
         seed = seeds.get((row["trial_id"], row["replicate"]))
-        if seed is None or row["metric"] != metric or row["value"] is None:
+        if seed is None or row["metric"] != metric or not has_value(row):
             continue
         point = curve_point(columns(), row)
         if row["attack"] == START:

@@ -121,10 +121,11 @@ class ArmSearch:
 
     def close(self) -> None:
         """End whatever is open: an interrupted run leaves no zombie, and no thread."""
-        self._wait()
-        if self._thread:
-            self._thread.shutdown()
-        self.journal.close()
+        try:
+            if self._thread:  # waits for what is being chosen, and does not raise what the sampler does
+                self._thread.shutdown(cancel_futures=True)
+        finally:
+            self.journal.close()
 
     def _settings(self, number: int) -> Settings:
         if number < len(self.arm.start_points):

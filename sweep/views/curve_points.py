@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sweep.procedures import START, Procedure
+from sweep.reading.samples import has_value
 
 
 def scalars(procedure: Procedure, curves: list[Mapping[str, Any]]) -> Iterable[tuple[str, int, float]]:
@@ -18,7 +18,7 @@ def scalars(procedure: Procedure, curves: list[Mapping[str, Any]]) -> Iterable[t
     others = {(c["replicate"], c[columns.series]) for c in curves if c[columns.series] != START}
     for c in curves:
         suffix = f"/r{c['replicate']}" if c["replicate"] else ""
-        if c["value"] is None or not math.isfinite(c["value"]):
+        if not has_value(c):
             continue
         if c[columns.series] != START:
             yield f"{c['metric']}/{c[columns.series]}{suffix}", c[columns.step], c["value"]

@@ -9,7 +9,7 @@ import pytest
 from sweep import launch, procedures
 from sweep.cluster import files, remote
 from sweep.errors import UsageError
-from sweep.plan.asked import procedure_of, with_preset
+from sweep.plan.asked import plan_of, procedure_of, with_preset
 from sweep.plan.place import trials_on
 
 FOLDER = Path(__file__).parents[2] / "cluster"
@@ -30,7 +30,7 @@ def test_the_head_runs_the_same_command_with_the_clusters_places() -> None:
     )
     line = asked(*words.split(), "--warm-start", "/mnt/shared/a", "/mnt/shared/b", "--dry-run")
     assert " ".join(line) == (
-        "python -m sweep.launch --space dimum_robustness --run-dir /mnt/shared/first --artifacts /mnt/shared/artifacts "
+        "python -m sweep.launch --space dimum_robustness --run-dir /mnt/shared/first --storage /mnt/shared "
         "--address auto --workers 12 --fix method=dimum --fix lambda_m=1 --seed 3 --warm-start /mnt/shared/a /mnt/shared/b "
         "--stop-dominated --gpus-per-trial 0.5"
     )
@@ -66,7 +66,18 @@ def test_members_from_outside_are_sent_and_named_where_the_head_finds_them(tmp_p
 
 def test_beside_an_object_store_the_run_lies_on_the_head() -> None:
     line = " ".join(asked("--space", "dimum_robustness", "--storage", "s3://bucket/sweeps", "--workers", "2"))
-    assert "--run-dir ../run --artifacts s3://bucket/sweeps/artifacts " in line
+    assert "--run-dir ../run --storage s3://bucket/sweeps " in line and "--artifacts" not in line
+
+
+@pytest.mark.parametrize("storage", ["/mnt/shared", "s3://bucket/sweeps"])
+def test_a_run_that_keeps_its_front_has_a_store_of_its_own_on_the_head_too(storage: str) -> None:
+    """What the head removes of the store that all runs share, another run may need."""
+    shared, own = (
+        plan_of(launch.parser().parse_args(asked("--space", TINY, "--storage", storage, *more)[3:]), launch.parser())
+        for more in (["--workers", "1"], ["--workers", "1", "--keep", "front"])
+    )
+    assert shared.artifacts == f"{storage}/artifacts"
+    assert own.artifacts != shared.artifacts and own.artifacts.startswith(f"{storage}/")
 
 
 def test_a_resumed_run_is_asked_for_by_its_name_and_keeps_what_it_began_with() -> None:

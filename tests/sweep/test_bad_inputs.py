@@ -156,6 +156,7 @@ BAD: dict[str, tuple[str, list[str], str]] = {
     "launch: a feature network that is none": ("launch", [*SPACE, "--fid-features", "vgg"], "--fid-features vgg: unknown"),
     "launch: an image sampler that is none": ("launch", [*SPACE, "--image-sampler", "euler"], "euler"),
     "launch: no sampling steps": ("launch", [*SPACE, "--sampling-steps", "0"], "sampling steps must be from 1"),
+    "launch: steps that begin half-way": ("launch", [*SPACE, "--sampling-steps", "501"], "take 500"),
     "launch: guidance below zero": ("launch", [*SPACE, "--guidance", "-1"], "guidance must be 0 or"),
     "launch: guidance that is no number": ("launch", [*SPACE, "--guidance", "nan"], "guidance must be 0 or"),
     "launch: guidance without conditions": (

@@ -64,8 +64,12 @@ class BaseModel:
             "num_class_embeds": None if dataset.unconditional or dataset.attributes else dataset.conditions + 1,
         }
 
+    @property
+    def schedule(self) -> NoiseSchedule:
+        return NoiseSchedule(beta_schedule=self.beta_schedule)
+
     def noise_schedule(self) -> DDIMScheduler:
-        return NoiseSchedule(beta_schedule=self.beta_schedule).scheduler()
+        return self.schedule.scheduler()
 
     origin: ClassVar[str] = "trained"  # a name of trainables.relearning.origins
 

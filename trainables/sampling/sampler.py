@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from trainables.sampling.noise_schedule import NoiseSchedule
+
+LEAST_START = 0.8  # of the timestep that evenly spread steps would begin at
 KINDS = {"ddim": "ddim", "dpm-solver++": "dpmsolver++"}  # the kind, and what records call it
 
 
@@ -32,6 +36,28 @@ class Sampler:
         """What records and keys say: ``ddim-10``, ``dpmsolver++-10``, ``ddim-10-cfg2``."""
         guided = "" if self.guidance == 1 else f"-cfg{self.guidance:g}"
         return f"{KINDS[self.kind]}-{self.steps}{guided}"
+
+    def check(self, schedule: NoiseSchedule) -> None:
+        """ValueError where the schedule has no such steps, or where DDIM's begin far below the noise that x_T is.
+
+        Spaced "leading", n steps are T // n timesteps apart, and what of T is left over is left out where the noise is
+        strongest: of T = 1000, 501 steps begin at t = 500, on images that are half as noisy as what is drawn.
+        """
+        horizon, apart = schedule.num_train_timesteps, schedule.num_train_timesteps // self.steps
+        if not apart:
+            raise ValueError(f"{self.steps} steps of a schedule of {horizon}: take {horizon} or fewer")
+        if self.kind != "ddim" or schedule.timestep_spacing != "leading":
+            return
+        first = apart * (self.steps - 1) + schedule.steps_offset
+        if first >= horizon:
+            raise ValueError(
+                f"{self.steps} steps begin at t = {first} of a schedule of {horizon}: take {self.steps - 1}"
+            )
+        if first < LEAST_START * (horizon - horizon / self.steps):
+            raise ValueError(
+                f"{self.steps} steps begin at t = {first} of {horizon}, far below the noise that images are drawn from: "
+                f"take {horizon // (apart + 1)}"
+            )
 
     def scheduler(self, schedule: Any) -> Any:
         """diffusers' sampler of this kind on a model's DDIM scheduler, its steps set and its history empty.

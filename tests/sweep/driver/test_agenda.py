@@ -403,6 +403,16 @@ def test_a_resumed_confirm_phase_runs_only_what_is_missing(plan: Plan) -> None:
     assert drain(agenda_of(plan)) == left[1:] != []
 
 
+def test_a_trial_that_is_gone_on_with_was_asked_for_when_it_was_first(plan: Plan) -> None:
+    earlier = agenda_of(plan)
+    name = earlier.next_job().spec.trial_id
+    (before,) = records.rows(Path(plan.run_dir), "trials", name)
+    earlier.close()
+    assert agenda_of(plan).next_job().spec.trial_id == name
+    (again,) = records.rows(Path(plan.run_dir), "trials", name)
+    assert again["state"] == records.RUNNING and again["asked_at"] == before["asked_at"]
+
+
 def test_an_arm_without_a_feasible_member_sends_its_closest_trial_to_the_confirm_phase(plan: Plan) -> None:
     agenda = agenda_of(plan)
     confirmed = []

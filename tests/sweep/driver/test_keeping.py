@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 
 from sweep import gc, launch, records
-from sweep.driver.keeping import keys_of
+from sweep.driver.keeping import keys_of, runs_beside, unfinished_since
 from sweep.driver.unneeded import unneeded
 from sweep.plan.asked import plan_of
 from sweep.plan.paths import own_artifacts
@@ -272,3 +273,30 @@ def test_the_prompts_that_a_model_is_told_are_kept_with_it(tmp_path: Path) -> No
     (run / "status.json").write_text('{"state": "finished"}')
     (run / "prepared.json").write_text(json.dumps({"keys": {"model": model}}))
     assert {file.key for file in unneeded(store, [run], time.time() + 60).kept} == {table, model}
+
+
+def test_a_track_and_what_a_sweep_that_runs_made_meanwhile_are_known_beside_a_run(tmp_path: Path) -> None:
+    for name, file in (("run", "plan.json"), ("sweep", "plan.json"), ("track", "track.json"), ("other", "track.json")):
+        (tmp_path / name).mkdir()
+        place = "elsewhere" if name == "other" else "store"
+        (tmp_path / name / file).write_text(json.dumps({"plan": {"artifacts": place}}))
+    assert [one.name for one in runs_beside(tmp_path / "run", "store")] == ["sweep", "track"]
+    status, began = tmp_path / "sweep" / "status.json", "2026-11-30T10:00:00+00:00"
+    assert unfinished_since(tmp_path / "sweep") == 0.0, "it has not said when it began"
+    status.write_text(json.dumps({"state": "running", "started_at": began}))
+    assert unfinished_since(tmp_path / "sweep") == dt.datetime.fromisoformat(began).timestamp()
+    status.write_text(json.dumps({"state": "finished", "started_at": began}))
+    assert unfinished_since(tmp_path / "sweep") is None
+
+
+@pytest.mark.slow
+def test_what_a_run_beside_it_that_still_runs_may_have_made_stays(run: Path) -> None:
+    """Its driver hears of a stage after the store has it: nothing names what was made in between."""
+    before = whole(Store(run / "artifacts"))
+    beside = run.with_name("beside")
+    beside.mkdir()
+    shutil.copy(run / "plan.json", beside)
+    (beside / "status.json").write_text(json.dumps({"state": "running", "started_at": "2026-01-01T00:00:00+00:00"}))
+    keep_front(run)
+    assert launch.main(["--resume", str(run), "--in-process"]) == 0
+    assert whole(Store(run / "artifacts")) == before

@@ -105,6 +105,22 @@ def test_a_resumed_run_takes_what_may_be_given_anew_and_keeps_the_rest(tmp_path:
     assert resumed("--data-folder", "there").setup.data_folder == str(Path("there").absolute())
 
 
+@pytest.mark.parametrize("usual", ["--keep all", "--sampler nehvi", "--seed 0", "--confirm-sure .95"])
+def test_a_value_typed_beside_resume_is_refused_where_it_is_the_default_too(tmp_path: Path, usual: str) -> None:
+    """Whoever resumes a run that keeps its front with ``--keep all`` would else lose what he means to keep."""
+    create_run_dir(Plan.of(space=TINY, run_dir=str(tmp_path / "run"), artifacts=str(tmp_path / "store"), keep="front"))
+    asked = launch.parser().parse_args(["--resume", str(tmp_path / "run"), *usual.split()])
+    with pytest.raises(UsageError, match=f"{usual.split()[0]} beside --resume"):
+        plan_of(asked, launch.parser())
+
+
+def test_a_value_that_may_be_given_anew_is_taken_where_it_is_the_default_too(tmp_path: Path) -> None:
+    begun = Plan.of(space=TINY, run_dir=str(tmp_path / "run"), artifacts=str(tmp_path / "store"), checkpointing="on")
+    create_run_dir(begun)
+    words = ["--resume", str(tmp_path / "run"), "--checkpointing", "auto"]
+    assert plan_of(launch.parser().parse_args(words), launch.parser()) == begun.but(checkpointing="auto")
+
+
 def test_every_part_of_a_plan_has_fields_of_its_own() -> None:
     """Or they would be one in plan.json, where all stand beside one another."""
     names = [field.name for part in (Plan, RunPlan, Place, Setup) for field in fields(part)]

@@ -65,6 +65,15 @@ def test_processes_that_follow_one_another_are_one_worker_and_those_of_another_h
     }
 
 
+def test_a_process_whose_host_is_not_recorded_is_on_an_unknown_one(run: Path) -> None:
+    writer = Writer(run, schemas(space()))
+    for row in read(run, "replicates").to_pylist():
+        writer.stages(f"{row['trial_id']}-r{row['replicate']}", [])
+    writer.stages("dimum-0000-r0", [stage("dimum-0000", "a", 11, 0, 10) | {"node": None}])
+    found = timeline(read_sweep(run))
+    assert found is not None and found.workers == ("unknown host, worker 1",)
+
+
 def test_no_worker_of_a_real_run_does_two_things_at_once() -> None:
     found = timeline(read_sweep(EARLIER))
     assert found is not None and len(found.stretches) == 22

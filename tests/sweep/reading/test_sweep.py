@@ -26,6 +26,7 @@ from sweep.reading import texts, words
 from sweep.reading.arm_against_arm import comparison, standings
 from sweep.reading.best import best as best_of
 from sweep.reading.best import corner, front_hypervolume
+from sweep.reading.comparable import comparable
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Luck, luck_of
 from sweep.relearning.columns import AFTER_ATTACK, FORGOTTEN, RETAINED, columns
@@ -283,6 +284,28 @@ def test_runs_under_other_conditions_are_said_to_be_incomparable(run: Path, tmp_
     plan = json.loads((other / "plan.json").read_text())
     (other / "plan.json").write_text(json.dumps(plan | {"forget": "5"}))
     assert "NOT comparable, they differ in forget" in texts.render([read_sweep(run), read_sweep(other)])
+
+
+def test_an_arm_that_has_not_begun_is_no_difference_of_code(run: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", artifacts=False)
+    for table in ("trials", "replicates", "stages"):
+        for file in (other / "records" / table).glob("label_swap-*"):
+            file.unlink()
+    assert not read_sweep(other).arms["label_swap"].members
+    assert comparable([read_sweep(run), read_sweep(other)]) == []
+
+
+def test_a_confirmed_trial_of_whose_bound_nothing_is_known_broke_none(run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    (other / "prepared.json").unlink()
+    arm = read_sweep(other).arms["dimum"]
+    assert {trial.feasible for trial in arm.confirmed_members} == {None}
+    assert "broke a constraint" not in (arm.reason or "")
+
+
+def test_a_trial_that_the_records_lack_is_named(run: Path) -> None:
+    with pytest.raises(UsageError, match=r"no trial dimum-9999; .*sweep\.repair"):
+        read_sweep(run).member("dimum-9999")
 
 
 def test_the_command_prints_and_exits_with_0(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sweep.errors import UsageError
 from sweep.plan.asked import plan_of
 from sweep.plan.folders import placed
 from sweep.plan.paths import own_artifacts
+from sweep.records import folder
 from sweep.records.claim import MARK, claimed
 from sweep.records.folder import only_driver
 from sweep.track import __main__ as track
@@ -201,3 +203,12 @@ def test_two_sweeps_begun_together_record_each_its_own_seed(tmp_path: Path) -> N
         records.read_json(r / "plan.json")["seed"]: {t["seed"] for t in records.rows(r, "replicates")} for r in runs
     }
     assert found == {0: {0}, 1: {1000}}
+
+
+def test_a_folder_without_locks_is_not_said_to_be_driven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(folder.fcntl, "flock", without)
+    with pytest.raises(UsageError, match=r"has no locks \(No locks available\)"), only_driver(tmp_path):
+        pass

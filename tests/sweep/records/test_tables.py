@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ from sweep.reading.texts import render
 from sweep.records import files as parts
 from sweep.records import folder as records_folder
 from sweep.records import migrations
+from sweep.records.damage import damaged_files
 from sweep.records.folder import only_driver
 from sweep.results import load
 
@@ -196,6 +198,24 @@ def test_a_run_that_is_being_driven_is_not_compacted(run: Path, capsys: pytest.C
 
 
 # ---- damage ----
+
+
+def test_a_file_that_cannot_be_read_just_now_is_no_damage(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many open files, a stale handle of a shared folder: what lies there is whole, and is not moved away."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    assert damaged_files(run) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.pq, "ParquetFile", full)
+        with pytest.raises(UsageError, match="cannot be read now"):
+            damaged_files(run)
+        with pytest.raises(UsageError, match="cannot be read now"):
+            records.rows(run, "trials")
+    monkeypatch.setattr(Path, "read_bytes", full)
+    with pytest.raises(UsageError, match="json: cannot be read now"):
+        damaged_files(run)
 
 
 def test_a_file_cut_off_anywhere_is_named_in_one_line_and_costs_no_other_its_rows(

@@ -11,7 +11,7 @@ import torch
 
 from sweep import launch
 from sweep.errors import UsageError
-from sweep.plan.place import Place
+from sweep.plan.place import Place, memory_here
 from sweep.relearning import memory
 from sweep.relearning.memory import Needs, check_fits, needs_of, parameters
 from sweep.relearning.setup import Setup
@@ -115,7 +115,7 @@ def test_what_fits_no_machine_like_this_one_says_what_would_do(monkeypatch: pyte
 
 def test_a_machines_memory_is_what_the_kernel_says() -> None:
     total = re.search(r"MemTotal: +(\d+) kB", Path("/proc/meminfo").read_text())
-    assert total is not None and 2**28 < memory.memory_here() <= int(total[1]) * 1024
+    assert total is not None and 2**28 < memory_here() <= int(total[1]) * 1024
 
 
 PLAN = ["--space", "dimum_robustness", "--dry-run"]

@@ -11,7 +11,7 @@ import text_folders
 from sweep import launch
 from sweep.errors import UsageError
 from sweep.plan.place import Place
-from sweep.relearning import fitting, memory
+from sweep.relearning import fitting
 from sweep.relearning.fitting import Fit, fit_of
 from sweep.relearning.held_settings import with_settings
 from sweep.relearning.setup import Setup
@@ -241,6 +241,18 @@ def test_the_mend_is_the_cheapest(
     assert str(refused.value).count("\n") == 0
 
 
+@pytest.mark.parametrize(("part", "enough"), [(0.332, "0.5"), (0.329, "0.33")])
+def test_a_share_that_is_named_as_the_mend_is_one_that_does(
+    folder: Path, prompts: Dataset, part: float, enough: str
+) -> None:
+    arm = Arm("dimum", "dimum", (Choice("batch", (4,)), Choice("ema_decay", (0.0,))))
+    needed = fitted(folder, prompts, asked(arm), Place(gpu_memory=80)).largest.bytes / GB
+    plan = Place(gpu_memory=needed / part, gpus_per_trial=0.25)
+    with pytest.raises(UsageError, match=rf"--gpus-per-trial {enough}$"):
+        fitted(folder, prompts, asked(arm), plan).check()
+    fitted(folder, prompts, asked(arm), Place(gpu_memory=needed / part, gpus_per_trial=float(enough))).check()
+
+
 def test_an_attack_is_named_where_it_takes_most(folder: Path, prompts: Dataset) -> None:
     arm = Arm("uce", "uce", ())
     place = Place(gpu_memory=12)
@@ -254,7 +266,7 @@ def test_on_a_machine_fewer_trials_at_a_time_are_the_mend(
     folder: Path, prompts: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arm = Arm("dimum", "dimum", (Choice("batch", (2,)), Choice("ema_decay", (0.0,))))
-    monkeypatch.setattr(memory, "memory_here", lambda: 30 * GB)
+    monkeypatch.setattr(fitting, "memory_here", lambda: 30 * GB)
     with pytest.raises(UsageError, match=r"^--workers 4: .*, and may take 7\.5; cheapest mend: --workers 1$"):
         fitted(folder, prompts, asked(arm), Place(workers=4)).check()
     fitted(folder, prompts, asked(arm), Place(workers=1)).check()

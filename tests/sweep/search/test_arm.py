@@ -282,6 +282,24 @@ def test_a_trial_chosen_ahead_is_there_when_a_worker_asks(space: SearchSpace, tm
     assert len({str(t.params) for t in search.study.get_trials()}) == 6
 
 
+class Failing(Slow):
+    def ask(self, number: int) -> Settings:
+        raise ArithmeticError("the model has no inverse")
+
+
+def test_an_arm_whose_sampler_fails_is_closed_all_the_same(space: SearchSpace, tmp_path: Path) -> None:
+    arm = space.arms[0]
+    failing = Failing(make("tpe", question_of(arm, space, 6), 0))
+    search = ArmSearch(arm, failing, Journal(arm, space, open_journal(tmp_path)), 6, ahead=True)
+    for _ in range(2):
+        search.ask()
+    search.look_ahead()
+    search.close()
+    assert {t.state for t in search.study.get_trials()} == {TrialState.FAIL}, "none is left running"
+    with pytest.raises(RuntimeError, match="shutdown"):
+        search._thread.submit(print)
+
+
 def curve(attack: str, step: int, value: float, counts: bool = True) -> dict:
     return {"metric": "relearning_accuracy", "attack": attack, "attack_step": step, "value": value, "counts": counts}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,3 +124,33 @@ def test_a_schedule_written_by_any_sampler_is_the_same_betas() -> None:
     taken = schedule_from(dict(solver.config) | {"_class_name": "DPMSolverMultistepScheduler"})
     assert (taken.steps_offset, taken.clip_sample) == (0, False)
     torch.testing.assert_close(taken.scheduler().alphas_cumprod, solver.alphas_cumprod)
+
+
+@pytest.mark.parametrize(
+    ("steps", "fields", "said"),
+    [
+        (501, {}, "begin at t = 500 of 1000"),
+        (334, {"steps_offset": 1}, "begin at t = 667 of 1000"),
+        (1000, {"steps_offset": 1}, "begin at t = 1000 of a schedule of 1000: take 999"),
+        (401, {"num_train_timesteps": 400}, "401 steps of a schedule of 400"),
+    ],
+)
+def test_steps_that_begin_far_below_the_noise_are_refused_with_a_number_that_does_not(
+    steps: int, fields: dict[str, int], said: str
+) -> None:
+    schedule = NoiseSchedule(**fields)
+    with pytest.raises(ValueError, match=said) as refusal:
+        Sampler(steps=steps).check(schedule)
+    mend = int(re.search(r"take (\d+)", str(refusal.value)).group(1))
+    Sampler(steps=mend).check(schedule)
+
+
+def test_the_timestep_that_a_check_reckons_with_is_diffusers_own() -> None:
+    for steps in (1, 2, 4, 10, 50, 250, 300, 333, 999):
+        for offset in (0, 1):
+            schedule = NoiseSchedule(steps_offset=offset)
+            Sampler(steps=steps).check(schedule)
+            first = Sampler(steps=steps).scheduler(schedule.scheduler()).timesteps[0]
+            assert first == 1000 // steps * (steps - 1) + offset
+    Sampler(steps=501).check(NoiseSchedule(timestep_spacing="trailing"))
+    Sampler("dpm-solver++", 501).check(NoiseSchedule())
