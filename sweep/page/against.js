@@ -20,7 +20,7 @@ function drawAgainst() {
   if (byId("against-part").hidden) return;
   const shown = trials.filter((row) => row.values(against.parameter) !== null && row.figure(against.figure) !== null);
   byId("against-told").textContent = `${shown.length} of ${trials.length} trials have both.`;
-  const parameter = run.parameters.find(({ name }) => name === against.parameter), axis = parameterAxis(parameter, shown);
+  const parameter = run.parameters.find(({ name }) => name === against.parameter), axis = parameterAxis(parameter, shown, trials);
   const layout = {
     margin: { l: 56, r: 14, t: 10, b: 48 }, hovermode: "closest",
     legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 }, maxheight: 0.3 }, showlegend: true,
@@ -35,18 +35,18 @@ function drawAgainst() {
   }
 }
 
-// Where a value lies and what the axis says: over the range that the question declares, of words side by side, each trial a
-// little beside the last.
-function parameterAxis(parameter, rows) {
+// Where a value lies and what the axis says: over the range that the question declares and all that is shown, of words side by
+// side, those of trials without the figure too, each trial a little beside the last.
+function parameterAxis(parameter, rows, trials) {
   const values = rows.map((row) => row.values(parameter.name));
   if (parameter.words) {
-    const words = [...new Set(values)].sort();
+    const words = [...new Set(trials.map((row) => row.values(parameter.name)).filter((word) => word !== null))].sort();
     const at = (row) => words.indexOf(row.values(parameter.name)) + (((row.i * 7) % 13) - 6) / 40;
     return { at, layout: { tickvals: words.map((_, i) => i), ticktext: words.map((word) => escaped(word)), range: [-0.5, words.length - 0.5] } };
   }
-  const [low, high] = parameter.range ?? [Math.min(...values), Math.max(...values)], log = parameter.log && low > 0;
+  const [low, high] = [Math.min(...values, ...(parameter.range ?? [])), Math.max(...values, ...(parameter.range ?? []))], log = parameter.log && low > 0;
   const [from, to] = log ? [Math.log10(low), Math.log10(high)] : [low, high], room = 0.04 * (to - from || 1);
-  return { at: (row) => row.values(parameter.name), layout: { type: log ? "log" : "linear", range: [from - room, to + room] } };
+  return { at: (row) => row.values(parameter.name), layout: { type: log ? "log" : "linear", exponentformat: "e", range: [from - room, to + room] } };
 }
 
 // One trace for each way in which trials of an arm are drawn, named in the legend; of many arms one entry each.

@@ -13,6 +13,7 @@ from sweep.errors import UsageError, called
 from sweep.page import charts, gallery
 from sweep.page.explorer import explored
 from sweep.page.figures import front_figure, png_bytes
+from sweep.page.marks import marks_in_words
 from sweep.page.render import plotly, render
 from sweep.procedures import facts_of
 from sweep.procedures.panels import Section
@@ -182,6 +183,7 @@ def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
         "front_words": _front_words(sweep),
         "corner": corner_text(sweep),
         "many": len(sweep.arms) > FEW_ARMS,
+        "marks_in_words": "" if len(sweep.arms) > FEW_ARMS else marks_in_words(sweep),
         "standings": [_standing(sweep, s) for s in standings(sweep)],
         "arms": arms,
         "controls": controls,
@@ -391,9 +393,13 @@ def _line(sweep: Sweep, trial: Trial, searched: set[str]) -> dict[str, Any]:
 def _standing(sweep: Sweep, standing: Standing) -> dict[str, Any]:
     """One row of the table of arms: its best member's figures, and how far it is behind the first."""
     member = standing.member
-    status = "nothing scored" if member is None else "" if member.feasible else "breaks a constraint"
     figures = [member.at(name) for name in shown(sweep)] if member else []
-    return {"standing": standing, "status": status, "figures": figures, "settings": settings(member) if member else ""}
+    return {
+        "standing": standing,
+        "status": standing.unplaced,
+        "figures": figures,
+        "settings": settings(member) if member else "",
+    }
 
 
 def _facts(sweep: Sweep) -> list[tuple[str, str, str]]:

@@ -172,10 +172,17 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
             p["name"]: [_plain(m.setting(p["name"])) for m in trials] for p in _parameters(sweep)
         },
         "seeds": [len([r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]) for rows in rows_of],
+        "least_seeds": [_least_seeds(sweep, m) for m in trials],
         "seeds_in_words": [seeds_behind(sweep, [m]) for m in trials],
         "core_s": [_round(sum(r["core_s"] or 0.0 for r in rows)) for rows in rows_of],
         "exported": [_exported(rows, exported) for rows in rows_of],
     }  # fmt: skip
+
+
+def _least_seeds(sweep: Sweep, trial: Trial) -> int:
+    """How many fresh seeds every objective of a trial has: a replicate for the sake of a bound gives no others."""
+    estimates = [(trial.confirmed or {}).get(o.metric) for o in sweep.objectives]
+    return min((estimate.n for estimate in estimates if estimate is not None), default=0)
 
 
 def _order(sweep: Sweep, trials: list[Trial]) -> dict[str, list[float | None]]:

@@ -318,7 +318,9 @@ def window(sweep: Sweep, plane: Plane) -> tuple[float, float, float, float]:
 def _heights(sweep: Sweep, plane: Plane, heights: list[float]) -> tuple[float, float]:
     """The lower and the upper end of what is drawn upwards."""
     low, is_share = min(heights, default=0.0), sweep.columns.is_share(plane.up.metric)
-    high_end = 1.0 if is_share else max(heights, default=1.0)
+    high_end = max(heights, default=1.0)
+    if is_share and high_end > 0.5:
+        high_end = 1.0  # the end of the scale is worth seeing where something is near it
     high = max(high_end - low, 0.02)
     floor = low - 0.35 * high
     return max(floor, -0.04) if is_share else floor, high_end + 0.25 * high

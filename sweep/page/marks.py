@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweep.procedures.panels import Control
-from sweep.reading.arm_against_arm import FEW_ARMS
 from sweep.reading.sweep import Sweep
 from sweep.space import CONTROL
 
@@ -58,10 +57,23 @@ _DASHES = (("solid", "-"), ("dash", "--"), ("dashdot", "-."), ("dot", ":"))
 
 
 def marks(sweep: Sweep) -> dict[str, Mark]:
-    """How each arm is drawn: the main one and a baseline as ever, more of them each in its own way."""
-    if len(sweep.arms) <= FEW_ARMS:
-        return {name: MARKS["baseline" if arm.baseline else "main"] for name, arm in sweep.arms.items()}
+    """How each arm is drawn: the main one and a baseline as ever; more of them, or two of one kind, each in its own way."""
+    kinds = {name: "baseline" if arm.baseline else "main" for name, arm in sweep.arms.items()}
+    if len(set(kinds.values())) == len(kinds):
+        return {name: MARKS[kind] for name, kind in kinds.items()}
     return distinct(sweep.arms)
+
+
+def marks_in_words(sweep: Sweep) -> str:
+    """Whose mark is which, of two arms; of one arm nothing need be said."""
+    if len(sweep.arms) < 2:
+        return ""
+    drawn = {"circle": "Circles and solid lines", "square": "squares and dashes"}
+    every = [
+        f"{drawn[mark.symbol]}: {name}{' (baseline)' if sweep.arms[name].baseline else ''}"
+        for name, mark in marks(sweep).items()
+    ]
+    return f"{'; '.join(every)}; "
 
 
 def distinct(names: Iterable[str]) -> dict[str, Mark]:

@@ -19,10 +19,10 @@ function outside(run) {
     const control = rows.find((row) => row.group === GROUP.control);
     return control ? `, ${escaped(run.controls[control.id].name)} at ${figured(at(control)[1])}` : "";
   };
-  const told = [];
-  if (left) told.push([`← ${left} further left${earlyLeft}`, { x: 0, y: RUG + 0.05, xanchor: "left", yanchor: "bottom" }]);
+  const told = [], narrow = innerWidth < 500 ? 0.05 : 0; // on a phone two notes beside one another would lie on one another
+  if (left) told.push([`← ${left} further left${earlyLeft}`, { x: 0, y: RUG + 0.05 + narrow, xanchor: "left", yanchor: "bottom" }]);
   if (right) told.push([`${right} further right${early} →`, { x: 1, y: RUG, xanchor: "right", yanchor: "bottom" }]);
-  if (below.length) told.push([`↓ ${below.length} below${controlOf(below)}`, { x: 0, y: RUG, xanchor: "left", yanchor: "bottom" }]);
+  if (below.length) told.push([`↓ ${below.length} below${controlOf(below)}`, { x: 0, y: RUG + narrow, xanchor: "left", yanchor: "bottom" }]);
   if (above.length) told.push([`↑ ${above.length} above${controlOf(above)}`, { x: 0, y: 1, xanchor: "left", yanchor: "top" }]);
   return told;
 }

@@ -347,7 +347,7 @@ function tellBrush() {
   const feasible = kept.filter((row) => row.group < GROUP.infeasible).length;
   byId("clear").hidden = !brushed;
   const drawn = run.total > rows.length ? " that are drawn here" : ""; // of very many trials the page holds a part
-  place.replaceChildren(brushed ? `${kept.length} of ${rows.length} trials${drawn} within, ${feasible} feasible. ` : `${rows.length} trials${drawn}, ${feasible} feasible. `);
+  place.replaceChildren(brushed ? `${kept.length} of ${rows.length} trials${drawn} within, ${feasible} feasible by their latest figures. ` : `${rows.length} trials${drawn}, ${feasible} feasible by their latest figures: on fresh seeds where they have some. `);
   if (brushed && best.length) place.append("Best by ", first.metric, ": ", ...best.flatMap((row, i) => [i ? ", " : "", element("a", { href: `#run${state.run}/${encodeURIComponent(row.id)}` }, row.id)]), ".");
 }
 

@@ -12,10 +12,16 @@ function listingColumns(run) {
     named("trial", false, (row) => row.id, (row) => element("a", { href: `#run${state.run}/${encodeURIComponent(row.id)}` }, row.id)),
     named("arm", false, (row) => row.arm?.name ?? "control"),
     named("standing", false, (row) => runShown().standings[row.group]),
-    named("seeds", true, (row) => run.trials.seeds[row.i]),
+    named("seeds", true, (row) => run.trials.least_seeds[row.i], (row) => seedsTold(run, row)),
     ...run.figures.map((name) => named(name, true, (row) => mean(row.figure(name)), (row) => interval(row.figure(name)))),
     ...run.parameters.map(({ name, words }) => named(name, !words, (row) => row.values(name))),
   ];
+}
+
+// "2 to 6": of the objectives; a replicate that decides a bound alone gives no others.
+function seedsTold(run, row) {
+  const least = run.trials.least_seeds[row.i], most = run.trials.seeds[row.i];
+  return least === most ? String(most) : `${least} to ${most}`;
 }
 
 function listedRows(columns) {

@@ -6,7 +6,7 @@ Differences are paired by seed: what a seed does to both sides, the noise of wha
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sweep.procedures.sections import Difference, Excess
@@ -29,6 +29,16 @@ class Standing:
     member: Trial | None
     ahead: Estimate | None  # first objective of the arm in first place less this one's, paired by seed
     reason: str | None
+    differs: tuple[str, ...] = ()  # the conditions in which its figures are others than those it would be placed among
+
+    @property
+    def unplaced(self) -> str:
+        """Why it has no place among the arms; empty where it has one."""
+        if self.member is None:
+            return "nothing scored"
+        if self.differs:
+            return f"not comparable, it differs in {', '.join(self.differs)}"
+        return "" if self.member.feasible else "breaks a constraint"
 
 
 @dataclass(frozen=True)
@@ -71,15 +81,17 @@ def standings(sweep: Sweep) -> tuple[Standing, ...]:
     """Every arm's best member, the best first: feasible ones by the first objective, then what breaks a constraint.
 
     One that fresh seeds confirm comes before any that is feasible on the search's seed alone: one lucky seed is no first place.
+    One whose figures come about otherwise than the main arm's, by another sampler say, is held against none and comes after them.
     """
     metric = sweep.objectives[0].metric
     leaders = {name: leader(sweep, name) for name in sweep.arms}
+    apart = _apart(sweep, leaders)
 
     def place(name: str) -> tuple[int, float]:
         member = leaders[name]
         if member is None:
             return 3, 0.0
-        if not member.feasible:
+        if apart[name] or not member.feasible:
             return 2, -merit(sweep, member.value(metric))
         return (0 if member.confirmed is not None else 1), -merit(sweep, member.value(metric))
 
@@ -89,10 +101,21 @@ def standings(sweep: Sweep) -> tuple[Standing, ...]:
     for name in order:
         member, arm = leaders[name], sweep.arms[name]
         ahead = None
-        if first is not None and member is not None and member is not first:
+        if first is not None and member is not None and member is not first and not apart[name]:
             ahead = sweep.fresh.difference(metric, first.trial_id, member.trial_id)
-        every.append(Standing(name, arm.baseline, member, ahead, arm.reason))
+        every.append(Standing(name, arm.baseline, member, ahead, arm.reason, apart[name]))
     return tuple(every)
+
+
+def _apart(sweep: Sweep, leaders: Mapping[str, Trial | None]) -> dict[str, tuple[str, ...]]:
+    """In which conditions each arm's best was confirmed otherwise than the main arm's, or the first that was confirmed."""
+    confirmed = {name: best for name, best in leaders.items() if best is not None and best.confirmed is not None}
+    usual = confirmed.get(sweep.plan["main_arm"]) or next(iter(confirmed.values()), None)
+    apart: dict[str, tuple[str, ...]] = dict.fromkeys(leaders, ())
+    for name, best in confirmed.items():
+        if usual is not None and best is not usual:
+            apart[name] = tuple(differing(sweep, usual, best))
+    return apart
 
 
 def _against(sweep: Sweep, main_arm: str, baseline_arm: str) -> Comparison:

@@ -203,4 +203,4 @@ def _corrected(values: Sequence[float] | np.ndarray) -> Estimate:
     spread = scores.std(ddof=1) * math.sqrt(1 / len(scores) + 1 / (FOLDS - 1))
     half = float(stdtrit(len(scores) - 1, 0.975)) * float(spread)
     mean = float(scores.mean())
-    return Estimate(mean, mean - half, mean + half, len(scores))
+    return Estimate(mean, mean - half, min(mean + half, 1.0), len(scores))

@@ -9,7 +9,7 @@ from sweep.reading.arm_against_arm import standings
 from sweep.reading.best import merit
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import interval, number, seeds_behind, settings, within
+from sweep.reading.words import at_least, interval, seeds_behind, settings, within
 
 SURE = 0.9  # of runs whose plan says nothing
 
@@ -68,11 +68,12 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
     elif pick.chance is not None:
         sure = "" if pick.sure else ", which is not sure"
         each = within(sweep, pick.best)
-        words.append(f"It keeps every bound with probability {number(pick.chance)} or more{sure} ({each})")
+        words.append(f"It keeps every bound with probability {at_least(pick.chance)}{sure} ({each})")
     if pick.surer is not None:
         surer = pick.surer
-        chance = number(surer.chance)
-        words.append(f"Surer: {surer.trial_id} ({chance} or more), {_figures(sweep, surer)}; {settings(surer)}")
+        words.append(
+            f"Surer: {surer.trial_id} ({at_least(surer.chance or 0.0)}), {_figures(sweep, surer)}; {settings(surer)}"
+        )
     elif pick.chance is not None and not pick.sure and pick.best.feasible:
         words.append("No trial of this arm that was confirmed is surer")
     return ". ".join(words)
@@ -89,16 +90,32 @@ def in_short(sweep: Sweep, all_picks: Sequence[Pick]) -> str:
     if trial.confirmed is None:
         return f"{best} is best by {metric} on one seed; no fresh seed has confirmed it"
     if first.chance is None or first.sure:
-        return f"{best}: the best by {metric}" + (", and sure of its bounds" if first.sure else "")
+        sure = ", and sure of its bounds" if first.sure else ""
+        return f"{best}: the best by {metric}{sure}{_beside_the_next(sweep, trial)}"
     sure = [
         one for pick, of_arm in feasible for one in (of_arm, pick.surer) if one is not None and _is_sure(sweep, one)
     ]
-    doubt = f"{best} is best by {metric}, but keeps every bound with probability {number(first.chance)} or more only"
+    doubt = f"{best} is best by {metric}, but keeps every bound with probability {at_least(first.chance)} only"
     if not sure:
         return f"{doubt}, and no other is sure either: more seeds would tell (--confirm-seeds)"
     return (
         f"{doubt}; the best that is sure is {sure[0].trial_id} ({sure[0].arm}), {metric} {interval(sure[0].at(metric))}"
     )
+
+
+def _beside_the_next(sweep: Sweep, best: Trial) -> str:
+    """``; not shown to be ahead of B (arm): by DIFFERENCE on 2 shared seeds``; empty where nothing can be held against it."""
+    first, *others = standings(sweep)
+    if first.member is None or first.member.trial_id != best.trial_id:
+        return ""
+    sign = merit(sweep, 1.0)
+    for standing in others:
+        ahead, member = standing.ahead, standing.member
+        if standing.unplaced or member is None or ahead is None or ahead.lower is None or ahead.upper is None:
+            continue
+        how = "ahead of" if min(sign * ahead.lower, sign * ahead.upper) > 0 else "not shown to be ahead of"
+        return f"; {how} {member.trial_id} ({standing.arm}): by {interval(ahead)} on {ahead.n} shared seeds"
+    return ""
 
 
 def _is_sure(sweep: Sweep, trial: Trial) -> bool:

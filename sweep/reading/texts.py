@@ -142,7 +142,7 @@ def _text_front(sweep: Sweep, arm: ArmFront) -> Iterator[str]:
 
 def _in_columns(words: Sequence[str], wide: int = 27) -> str:
     """Words below one another's, the last as long as it is."""
-    return "".join([*(f"{word:<{wide}}" for word in words[:-1]), *words[-1:]])
+    return "".join([*(f"{word:<{wide - 1}} " for word in words[:-1]), *words[-1:]])
 
 
 def _text_comparisons(sweep: Sweep) -> Iterator[str]:
@@ -197,17 +197,17 @@ def _text_standings(sweep: Sweep) -> Iterator[str]:
     yield from _wrap("standings", f"the best member of each arm by {metrics[0]}; mean [95 % interval over seeds]")
     wide = 2 + max(len(name) for name in sweep.arms)
     yield f"  {'':>2} {'arm':<{wide}}{_in_columns(metrics, 24)}"
+    without: dict[str, str] = {}  # by why it has no place, the sign of it
     for place, standing in enumerate(standings(sweep), 1):
         member = standing.member
         if member is None:
-            yield f"  {'—':>2} {standing.arm:<{wide}}nothing scored"
+            yield f"  {'—':>2} {standing.arm:<{wide}}{standing.unplaced}"
             continue
         values = f"{_in_columns([interval(member.at(metric)) for metric in metrics], 24):<{24 * len(metrics) - 2}}"
-        yield f"  {place if member.feasible else '—':>2} {standing.arm:<{wide}}{values}".rstrip() + (
-            "" if member.feasible else " *"
-        )
-    if any(s.member is not None and not s.member.feasible for s in standings(sweep)):
-        yield "  * breaks a constraint: it has no place, and shows its arm's closest member"
+        sign = without.setdefault(standing.unplaced, "*" * (1 + len(without))) if standing.unplaced else ""
+        yield f"  {'—' if sign else place:>2} {standing.arm:<{wide}}{values} {sign}".rstrip()
+    for why, sign in without.items():
+        yield from _wrap(f"  {sign}", f"{why}: it has no place")
 
 
 def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[dict[str, Any]]:
@@ -235,6 +235,7 @@ def flat_rows(sweep: Sweep, trials: Sequence[Trial] | None = None) -> Iterator[d
             row |= {
                 f"confirmed_{name}_lower": estimate.lower if estimate else None,
                 f"confirmed_{name}_upper": estimate.upper if estimate else None,
+                f"confirmed_{name}_seeds": estimate.n if estimate else None,
             }
         row |= {f"within_{c.name}": m.within.get(c.name) for c in sweep.constraints}
         yield row | {"confirm_seeds": seeds[m.trial_id]}
@@ -285,6 +286,7 @@ def _json(sweeps: Sequence[Sweep]) -> str:
                     "arm": s.arm,
                     "trial_id": s.member and s.member.trial_id,
                     "behind_first": s.ahead and dataclasses.asdict(s.ahead),
+                    "unplaced": s.unplaced,
                 }
                 for s in standings(sweep)
             ],
@@ -370,7 +372,8 @@ def _markdown_standings(sweep: Sweep) -> Iterator[str]:
     yield from ("", f"| place | arm | best member | {' | '.join(figures)} |", "|---" * (3 + len(figures)) + "|")
     for place, standing in enumerate(standings(sweep), 1):
         member = standing.member
-        cells = [str(place) if member and member.feasible else "—", standing.arm, member.trial_id if member else "—"]
+        named = f"{member.trial_id}{f' ({standing.unplaced})' if standing.unplaced else ''}" if member else "—"
+        cells = ["—" if standing.unplaced else str(place), standing.arm, named]
         yield "| " + " | ".join([*cells, *(interval(member.at(f)) if member else "—" for f in figures)]) + " |"
 
 

@@ -78,6 +78,10 @@ def confirmation_text(sweep: Sweep) -> str:
     return f"ended by {sweep.confirmation['ended_by']}" + (f"; left open: {left}" if left else "")
 
 
+_ROUNDING = 1e-12  # of a mean's square: less is what arithmetic leaves of a figure that is the same on every seed
+_NOTHING = Estimate(0.0, None, None, 0)
+
+
 def _freedom(sweep: Sweep) -> str:
     """``; degrees of freedom: loss 2 of a trial's own seeds and 3 to 9 of the others'``; empty where nothing is confirmed."""
     trials = [trial.trial_id for arm in sweep.arms.values() for trial in arm.confirmed_members]
@@ -85,7 +89,9 @@ def _freedom(sweep: Sweep) -> str:
     for metric in shown(sweep):
         moderated = [(t, sweep.fresh.moderated(metric, t)) for t in trials]
         known = [
-            (m.own_freedom(t), v.freedom) for t, m in moderated if (v := m.variance(t)) is not None and v.value > 0
+            (m.own_freedom(t), v.freedom)
+            for t, m in moderated
+            if (v := m.variance(t)) is not None and v.value > _ROUNDING * (m.estimate(t) or _NOTHING).mean ** 2
         ]
         if known:
             of_trial, of_others = (
@@ -109,6 +115,11 @@ def number(value: float | None) -> str:
         return "—"
     size = abs(value)
     return f"{value:.{0 if size >= 1000 else 1 if size >= 10 else 4 if 0 < size < 0.01 else 3}f}"
+
+
+def at_least(probability: float) -> str:
+    """A probability that is a bound from below: ``0.994 or more``, never more than it is, and never certain."""
+    return f"{min(math.floor(1000 * probability + 1e-6) / 1000, 0.999):.3f} or more"
 
 
 def brief(value: float, digits: int = 3) -> str:

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -48,17 +49,18 @@ class Revival:
 
 @dataclass(frozen=True)
 class WorstCase:
-    """The attack that recovers most on one half of the seeds, and what it recovers on the other; or the `reason` of none."""
+    """What the strongest attack recovers on each seed, chosen on the other seeds; or the `reason` of none."""
 
-    attack: str | None = None
     score: Estimate | None = None
-    chosen_on: tuple[int, ...] = ()
-    points: Mapping[int, Point] = field(default_factory=dict)  # by the seeds that it is reported on
+    chosen: Mapping[int, str] = field(default_factory=dict)  # by seed, the attack that recovers most on all others
+    points: Mapping[int, Point] = field(default_factory=dict)  # by seed, what that one recovers there
     reason: str | None = None
 
     @property
-    def reported_on(self) -> tuple[int, ...]:
-        return tuple(self.points)
+    def attack(self) -> str | None:
+        """The one that was chosen for most seeds."""
+        votes = Counter(self.chosen.values())
+        return max(sorted(votes), key=votes.__getitem__) if votes else None
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,9 @@ def revival(recovery: Recovery, threshold: float = REVIVED) -> Revival:
 def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -> WorstCase:
     """The strongest attack of a suite by its mean score, larger is stronger: `scores` maps attack to seed to AURC.
 
-    Chosen on the first half of the seeds that all attacks share and reported on the others, so that the choice does not
-    flatter its winner: the largest of several noisy means is too large. What is left is the other way round: where
-    the choosing half picks a weaker attack than the strongest, the score is below the true worst case.
+    For each of the seeds that all attacks share it is chosen on the others, so that the choice does not flatter its winner:
+    the largest of several noisy means is too large. Every seed is reported on, each once. What is left is the other way
+    round: where the others pick a weaker attack than the strongest, the score is below the true worst case.
     """
     if not scores:
         return WorstCase(reason="no attack to choose from")
@@ -153,10 +155,14 @@ def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -
         return WorstCase(
             reason=f"needs 2 seeds that all attacks share, one to choose on and one to report; has {len(seeds)}"
         )
-    chosen_on, reported_on = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
-    attack = max(sorted(scores), key=lambda name: float(np.mean([scores[name][s].value for s in chosen_on])))
-    points = {seed: scores[attack][seed] for seed in reported_on}
-    return WorstCase(attack, share_estimate(list(points.values()), how), tuple(chosen_on), points)
+    chosen = {seed: _strongest(scores, [other for other in seeds if other != seed]) for seed in seeds}
+    points = {seed: scores[attack][seed] for seed, attack in chosen.items()}
+    return WorstCase(share_estimate(list(points.values()), how), chosen, points)
+
+
+def _strongest(scores: Mapping[str, Mapping[int, Point]], seeds: Sequence[int]) -> str:
+    """The attack with the largest mean score over these seeds."""
+    return max(sorted(scores), key=lambda name: float(np.mean([scores[name][seed].value for seed in seeds])))
 
 
 def excess_recovery(

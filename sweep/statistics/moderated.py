@@ -144,6 +144,8 @@ class Moderated:
         if samples := sum(min(self.points[a][s].samples, self.points[b][s].samples) for s in shared):
             low, high = (float(end) for end in wilson(np.array(abs(mean)), np.array(samples), _Z))
             half = max(half, high - abs(mean), abs(mean) - low)
+        if self.share:
+            return Estimate(mean, max(mean - half, -1.0), min(mean + half, 1.0), len(shared))
         return Estimate(mean, mean - half, mean + half, len(shared))
 
     def variance(self, trial: str) -> Variance | None:

@@ -85,8 +85,8 @@ def share_difference(a: Mapping[int, Point], b: Mapping[int, Point]) -> Estimate
     half = max(upper - size, size - lower)
     return Estimate(
         difference.mean,
-        min(difference.lower, difference.mean - half),
-        max(difference.upper, difference.mean + half),
+        max(min(difference.lower, difference.mean - half), -1.0),
+        min(max(difference.upper, difference.mean + half), 1.0),
         difference.n,
     )
 

@@ -154,7 +154,7 @@ def markdown(track: Track, scorer: Scorer) -> str:
         f"condition; seeds {', '.join(map(str, sorted({r['seed'] for r in track.replicates if r['seed'] is not None})))}. "
         f"Means over what was forgotten, [95 % intervals over training seeds, what methods vary by moderated by one another]. "
         f"Worst AURC@{k}: under the strongest attack "
-        "that counts, chosen on some seeds and reported on the others. Relearned, excess over the retrain control, retain "
+        "that counts, for each seed chosen on the others. Relearned, excess over the retrain control, retain "
         "accuracy and FID after: at the last step of the attack named, the strongest by its mean over all seeds.",
         "",
         f"| | method | {' | '.join(COLUMNS)} | attack |",

@@ -53,7 +53,7 @@ class UnderAttack:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the leaderboard; `worst` names the strongest attack that counts and gives its AURC on fresh seeds."""
+    """One line of the leaderboard; `worst` is the AURC under the strongest attack that counts, chosen on the other seeds."""
 
     entry: str
     control: bool

@@ -10,9 +10,11 @@ import pytest
 from recorded_run import write_run
 
 from sweep.page.contents import _answers
+from sweep.reading.arm_against_arm import standings
 from sweep.reading.ending import Ending
 from sweep.reading.pick import SURE, in_short, pick_text, picks
 from sweep.reading.sweep import Sweep, read_sweep
+from sweep.reading.words import at_least, interval
 
 BOUNDS = ("fid_delta", "unlearning_accuracy")
 
@@ -43,8 +45,20 @@ def test_the_best_of_every_arm_is_told_with_its_settings_and_how_sure_it_is(swee
     for pick in found:
         said = pick_text(sweep, pick)
         assert pick.best is not None and said.startswith(f"{pick.best.trial_id}, on 3 fresh seeds: robustness ")
-        assert "lr=" in said and "keeps every bound with probability 0.99" in said and "not sure" not in said
-    assert in_short(sweep, found) == "dimum-0001 (dimum): the best by robustness, and sure of its bounds"
+        assert pick.chance is not None and f"keeps every bound with probability {at_least(pick.chance)}" in said
+        assert "lr=" in said and "not sure" not in said
+    short = in_short(sweep, found)
+    assert short.startswith("dimum-0001 (dimum): the best by robustness, and sure of its bounds; ")
+    (second,) = (s for s in standings(sweep) if s.ahead is not None)
+    assert second.member is not None and second.ahead is not None
+    told = f"ahead of {second.member.trial_id} ({second.arm}): by {interval(second.ahead)} on 3 shared seeds"
+    assert short.endswith(told) and ("not shown" in short) == (second.ahead.lower <= 0 <= second.ahead.upper)
+
+
+def test_a_probability_is_told_as_no_more_than_it_is() -> None:
+    assert [at_least(p) for p in (0.66, 0.9949, 0.9999, 1.0)] == [
+        f"{p} or more" for p in ("0.660", "0.994", "0.999", "0.999")
+    ]
 
 
 def test_chances_of_several_bounds_add_up_to_the_least_that_they_allow(sweep: Sweep) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -365,6 +366,23 @@ def test_a_wrapped_method_is_held_against_the_baseline_that_it_wraps(tmp_path: P
     assert told == {("meta-method_01", "method_01"), ("method_03", "method_02")}
 
 
+def test_an_arm_whose_figures_are_of_another_sampler_has_no_place_and_is_held_against_none() -> None:
+    """SFD's generator takes one step where the others take ten of DDIM."""
+    sweep = read_sweep(Path(__file__).parents[3] / "benchmarks" / "at_length" / "methods_vs_dimra-digits-8")
+    every = standings(sweep)
+    (apart,) = (s for s in every if s.arm == "sfd")
+    assert apart.member is not None and apart.member.feasible and apart.ahead is None
+    assert apart.unplaced == "not comparable, it differs in sampler (ddim-10 and one-step@440)"
+    placed = [s for s in every if not s.unplaced]
+    assert len(placed) == 8 and all(s.ahead is not None for s in placed[1:])
+    assert every.index(apart) > len(placed) - 1, "after all that have a place"
+    told = texts.render([sweep], "text")
+    assert re.search(
+        r"^ +— sfd .*\*$", told, re.MULTILINE
+    ) and "(ddim-10 and one-step@440): it has no place" in " ".join(told.split())
+    assert "| — | sfd | sfd-0004 (not comparable, it differs in sampler" in texts.render([sweep], "markdown")
+
+
 def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: Sweep) -> None:
     text = texts.render(many, "text")
     commands = [line for line in text.splitlines() if line.startswith("  python -m ")]  # whole, for a shell to take
@@ -379,7 +397,7 @@ def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: Sweep) -> N
     )
     assert "| 1 | method_14 | method_14-0000 | 0.78 [0.73, 0.82]" in texts.render(many, "markdown")
     told = json.loads(texts.render(many, "json"))["standings"]
-    assert told[0] == {"arm": "method_14", "trial_id": "method_14-0000", "behind_first": None}
+    assert told[0] == {"arm": "method_14", "trial_id": "method_14-0000", "behind_first": None, "unplaced": ""}
     rows = {r["trial_id"]: r for r in csv.DictReader(io.StringIO(texts.render(many, "csv")))}
     assert float(rows["method_14-0000"]["confirmed_malicious_robustness"]) == pytest.approx(0.78)
     assert float(rows["method_14-0000"]["confirmed_membership_auc"]) == pytest.approx(0.595)
