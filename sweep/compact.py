@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import Parser, UsageError, command
+from sweep.records.damage import damaged_files
 from sweep.records.folder import compact, only_driver
 
 
@@ -21,7 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (Path(run) / "records").is_dir():
             raise UsageError(f"{run}: is not a run folder (it has no records)")
         with only_driver(Path(run)):
+            damaged = damaged_files(Path(run))
             done = compact(Path(run))
+        for one in damaged:
+            print(f"{one.file}: damaged ({one.why}); mend it: python -m sweep.repair {run}", file=sys.stderr)
         print(
             f"{run}: "
             + ", ".join(f"{n} file{'s' if n != 1 else ''} of {table}" for table, n in done.items())

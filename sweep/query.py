@@ -15,6 +15,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 
 from sweep.errors import Parser, UsageError, command, need
 from sweep.records import NothingRecorded
+from sweep.records.folder import writable
 from sweep.records.whole import write_whole
 from sweep.results import TABLE_NAMES, Results, columns_of, load
 
@@ -57,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    if args.output is not None:
+        writable(Path(args.output), "-o")
+    if args.export == "":
+        raise UsageError("--export: name a folder")
+    if args.export is not None and args.output is not None:
+        raise UsageError("-o: is for what is printed; --export names its own folder")
     if args.export is not None:
         for file in export(load(args.runs), Path(args.export), args.format or "csv"):
             print(file)
@@ -82,15 +90,23 @@ def query(results: Results, sql: str) -> pa.Table:
 
     connection = duckdb.connect()
     try:
+        statements = connection.extract_statements(sql)
+        if len(statements) > 1:
+            raise UsageError("SQL: it is more than one statement; ask them one by one")
+        asking = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.PRAGMA)
+        if not statements or statements[0].type not in asking:
+            raise UsageError("SQL: it gives no rows; ask with SELECT")
         words = set(re.findall(r"\w+", sql.lower()))
-        for table in (t for t in TABLE_NAMES if t in words):  # reading what is not asked for takes time
-            connection.register(table, results.table(table))
+        named = [t for t in TABLE_NAMES if t in words]  # reading what is not asked for takes time
+        for table in named or TABLE_NAMES:  # SHOW TABLES names none
+            try:
+                connection.register(table, results.table(table))
+            except NothingRecorded:
+                if named:
+                    raise
         for setting, value in _SHUT.items():
             connection.execute(f"SET {setting} = {value}")
-        relation = connection.sql(sql)
-        if relation is None:
-            raise UsageError("SQL: it gives no rows; ask with SELECT")
-        rows: pa.Table = relation.to_arrow_table()
+        rows: pa.Table = connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         raise UsageError(f"SQL: {_one_line(str(error))}") from None
     finally:
@@ -149,7 +165,11 @@ def _plain(value: Any) -> Any:
     """A value as JSON has it: times in ISO 8601, and null for a number that is not finite, which JSON has no word for."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if value is None or isinstance(value, bool | int | float | str | list | dict) else _word(value)
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    return value if value is None or isinstance(value, bool | int | float | str) else _word(value)
 
 
 def _word(value: Any) -> str:
@@ -172,14 +192,20 @@ def _csv_cell(value: Any) -> Any:
 
 
 def _json(table: pa.Table) -> bytes:
-    """A list of objects, one a row and line."""
-    rows = (json.dumps({k: _plain(v) for k, v in r.items()}, ensure_ascii=False) for r in table.to_pylist())
+    """A list of objects, one a row and line. UsageError where two columns have one name: an object has a name once."""
+    twice = [name for name, n in Counter(table.column_names).items() if n > 1]
+    if twice:
+        raise UsageError(f"--format json: two columns are called {twice[0]}; give one another name with AS")
+    rows = (json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) for row in table.to_pylist())
     return ("[\n" + ",\n".join(rows) + "\n]\n").encode()
 
 
 def _parquet(table: pa.Table) -> bytes:
     out = pa.BufferOutputStream()
-    pq.write_table(table, out, compression="zstd")
+    try:
+        pq.write_table(table, out, compression="zstd")
+    except pa.ArrowException as error:
+        raise UsageError(f"--format parquet: {_one_line(str(error))}; cast it in the SQL") from None
     return bytes(out.getvalue())
 
 

@@ -17,7 +17,9 @@ from sweep.driver.rebuild import foresee, made_by_other_code, plan_of, repair
 from sweep.driver.store_place import check_store, record_store
 from sweep.errors import Parser, command
 from sweep.plan.paths import absolute
+from sweep.records.damage import damaged_files
 from sweep.records.folder import only_driver
+from sweep.terminal.quiet import quiet
 
 
 @command
@@ -30,11 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--artifacts", default="", metavar="DIR|URI", help="where the run's artifact store lies now, if it was moved"
     )
     args = parser.parse_args(argv)
+    quiet(verbose=False)
     run = Path(args.run)
     plan, space = plan_of(run)  # before a lock is written where there is no run
     artifacts = absolute(args.artifacts) if args.artifacts else plan.artifacts
-    # What other code made is not looked for, unless it is said where it lies: its keys are not ours.
-    if args.artifacts or not made_by_other_code(run, plan, space):
+    # What other code made is not looked for, unless it is said where it lies: its keys are not ours. Nor is it where the file is
+    # damaged that says what was made.
+    known = not any(one.file.name == "prepared.json" for one in damaged_files(run))
+    if known and (args.artifacts or not made_by_other_code(run, plan, space)):
         lost = check_store(run, artifacts, bool(args.artifacts))
         if lost:
             print(lost)

@@ -15,6 +15,7 @@ from sweep.errors import Parser, UsageError, command
 from sweep.page.caption import write_pictures
 from sweep.page.contents import write
 from sweep.reading.sweep import read_sweep
+from sweep.records.folder import writable
 
 
 @command
@@ -46,7 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return serve(arguments.runs, arguments.port)
     if arguments.port:
         raise UsageError("--port: is of --live")
+    for flag, file in (("-o", arguments.output), ("--png", arguments.png), ("--pdf", arguments.pdf)):
+        if file is not None:
+            writable(file, flag)
+            kind = f".{flag.strip('-')}"
+            if kind in (".png", ".pdf") and file.suffix != kind:
+                raise UsageError(f"{flag} {file}: its name is to end with {kind}")
     if arguments.png or arguments.pdf:
+        if arguments.output:
+            raise UsageError("-o: is of the page; leave it out beside --png and --pdf")
         if len(arguments.runs) > 1:
             raise UsageError("--png, --pdf: are of one run; name one")
         for file in write_pictures(read_sweep(arguments.runs[0]), arguments.png, arguments.pdf):

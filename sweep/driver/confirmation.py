@@ -1,15 +1,17 @@
 """The confirm phase: which replicates run on fresh seeds, first for all that were chosen, then where something is still open.
 
-Every chosen trial has two fresh seeds, and every control as many as the plan says, before the trials, which are held against what
-it shows. What trials would have had beyond two, had all the same, goes where it decides something
-(`sweep.search.undecided`), in the cheapest form that does: a replicate need not give more than the figures that are in question
-(`Specs.reduced`). What nothing needs narrows the intervals of each arm's best. Everything is asked of the records, so a run that
-is gone on with goes on here too.
+Every control has as many fresh seeds as the plan says, before the trials, which are held against what it shows. Of the chosen
+trials most turn out to break a bound, or are reported by no one: so all have two seeds of what is bounded alone, where that
+is cheaper than the whole (`Specs.reduced`), and whole replicates, attacks and all, on the seeds that controls have too, go to
+those that each arm would report: one to each, a second to its best. What trials would have had beyond two, had all the same,
+goes where it decides something (`sweep.search.undecided`), in the cheapest form that does. What nothing needs narrows the
+intervals of each arm's best. Everything is asked of the records, so a run that is gone on with goes on here too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,14 @@ from sweep import records
 from sweep.jobs import Job
 from sweep.plan.plan import Plan
 from sweep.procedures import Specs
-from sweep.reading.sweep import read_sweep
+from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, CONFIRMATION, RUNNING
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, number_of, replicate_of
 from sweep.records.tables import FIRST_SEEDS
 from sweep.search.confirm import chosen_for_confirmation
-from sweep.search.undecided import Undecided, too_wide, undecided
+from sweep.search.undecided import Undecided, open_bounds, open_order, too_wide, whole_replicates
 from sweep.space import CONTROL, SearchSpace
 
 
@@ -46,12 +48,21 @@ class Confirmation:
         members = chosen_for_confirmation(
             self.run_dir, self.space, self.plan.confirm_members, self.plan.confirm_neighbours
         )
-        replicates = range(1, self.plan.confirm_seeds + 1)
-        jobs = self.control_jobs(*replicates)
-        for replicate in replicates:
-            if replicate <= FIRST_SEEDS or not self.plan.adaptive:
-                jobs += [self._job(member, replicate) for member in members]
+        jobs = self.control_jobs(*range(1, self.plan.confirm_seeds + 1))
+        if not self.plan.adaptive:
+            return jobs + [self._job(m, r) for r in range(1, self.plan.confirm_seeds + 1) for m in members]
+        for seed in range(1, FIRST_SEEDS + 1):
+            jobs += [self._first_job(member, seed) for member in members]
         return jobs
+
+    def _first_job(self, member: Trial, seed: int) -> Job:
+        """What is bounded alone, on a seed after those that whole replicates have; where that saves nothing, a whole one."""
+        bounded = frozenset(c.metric for c in self.space.constraints)
+        if bounded and len(self.space.objectives) > 1:  # one objective ranks what is reported, so all that are need it
+            job = self._job(member, FIRST_SEEDS + seed, bounded)
+            if job.asked_for is not None:
+                return job
+        return self._job(member, seed)
 
     def further_jobs(self) -> list[Job]:
         """What is still open, on one more seed each, while replicates are left; without any, why is recorded, and it has ended.
@@ -64,27 +75,41 @@ class Confirmation:
         ended, asked_for = {name_of(r) for r in rows}, self._asked_for()
         if unfinished := [name for name in asked_for if name not in ended and replicate_of(name)[0] in members]:
             return [self._job(members[replicate_of(n)[0]], replicate_of(n)[1], asked_for[n]) for n in unfinished]
-        left = self._replicates_left(members, rows)
-        questions = undecided(sweep, self.plan.confirm_sure)
-        jobs = self._affordable(questions, members, rows, left)
+        left, seeds = self._replicates_left(members, rows), self.plan.confirm_seeds
+        questions = open_bounds(sweep, self.plan.confirm_sure)
+        jobs = self._affordable(questions, members, rows, left, 2 * seeds) or self._whole_jobs(sweep, members, ended)
+        if not jobs:
+            questions += open_order(sweep)
+            jobs = self._affordable(questions, members, rows, left, 2 * seeds)
+        another = [question for question in questions if _seeds_had(question, rows) < 2 * seeds]
         if not jobs:
             wide = too_wide(sweep)
-            questions, jobs = [*questions, *wide], self._affordable(wide, members, rows, left)
+            questions, jobs = [*questions, *wide], self._affordable(wide, members, rows, left, 3 * seeds)
+            another += [question for question in wide if _seeds_had(question, rows) < 3 * seeds]
         asked_for |= {name: job.asked_for for name, job in jobs.items()}
         asked = {name: None if figures is None else sorted(figures) for name, figures in asked_for.items()}
         self.ended = not jobs
-        another = [question for question in questions if self._has_a_seed_left(question, rows)]
         outcome = self._outcome(questions, another) if self.ended and members else {}
         if jobs or outcome:
             write_json(self.run_dir / CONFIRMATION, {"asked": asked} | outcome)
         return list(jobs.values())
 
+    def _whole_jobs(self, sweep: Sweep, members: Mapping[str, Trial], ended: Collection[str]) -> dict[str, Job]:
+        """By name, the whole replicates that are not there yet of what each arm would report: see `whole_replicates`."""
+        jobs = [self._job(members[trial], replicate) for trial, replicate in whole_replicates(sweep)]
+        return {job.name: job for job in jobs if job.name not in ended}
+
     def _affordable(
-        self, questions: list[Undecided], members: Mapping[str, Trial], rows: list[dict[str, Any]], left: float
+        self,
+        questions: list[Undecided],
+        members: Mapping[str, Trial],
+        rows: list[dict[str, Any]],
+        left: float,
+        most: int,
     ) -> dict[str, Job]:
-        """By name, one more seed for each question that has one left, as far as the replicates that are left pay for it."""
+        """By name, one more seed for each question whose trials have had fewer than `most`, as far as what is left pays for it."""
         following = {q: _next_seed(q, rows) for q in questions}
-        another = [q for q in questions if self._has_a_seed_left(q, rows)]
+        another = [q for q in questions if _seeds_had(q, rows) < most and following[q] < len(self.plan.replicate_seeds)]
         jobs: dict[str, Job] = {}
         for question in another:
             begun = {job.spec.trial_id for job in jobs.values()}
@@ -97,9 +122,6 @@ class Confirmation:
                 left -= cost
         return jobs
 
-    def _has_a_seed_left(self, question: Undecided, rows: list[dict[str, Any]]) -> bool:
-        return _next_seed(question, rows) < len(self.plan.replicate_seeds)
-
     def _outcome(self, questions: list[Undecided], another: list[Undecided]) -> dict[str, Any]:
         """What ended the confirmation and what it leaves open, in words; of these questions `another` have a seed left."""
         ended_by = (
@@ -109,7 +131,7 @@ class Confirmation:
         if another:
             ended_by = f"its replicates, as many as of {self.plan.confirm_seeds} seeds for each trial"
         elif questions:
-            ended_by = f"its seeds: what is open has had all {len(self.plan.replicate_seeds) - 1}"
+            ended_by = "its seeds: what is open has had as many as a trial may have"
         return {"ended_by": ended_by, "open": [one.text for one in questions]}
 
     def _asked_for(self) -> dict[str, frozenset[str] | None]:
@@ -133,9 +155,9 @@ class Confirmation:
         """Of the seeds beyond the first, for all trials, what those that ended have not cost yet; a reduced one costs its part."""
         spent, asked_for = 0.0, self._asked_for()
         for row in rows:
-            if row["replicate"] > FIRST_SEEDS:
+            if row["replicate"] > FIRST_SEEDS and name_of(row) in asked_for:
                 member = members[row["trial_id"]]
-                given = given_figures(self.space, row) if row["state"] == COMPLETE else asked_for.get(name_of(row))
+                given = given_figures(self.space, row) if row["state"] == COMPLETE else asked_for[name_of(row)]
                 spent += 1.0 if given is None else self._part(None, member, given)
         return (self.plan.confirm_seeds - FIRST_SEEDS) * len(members) - spent
 
@@ -151,6 +173,11 @@ class Confirmation:
 def _next_seed(question: Undecided, rows: list[dict[str, Any]]) -> int:
     """The replicate after the last that any of its trials has had."""
     return 1 + max(row["replicate"] for row in rows if row["trial_id"] in question.trials)
+
+
+def _seeds_had(question: Undecided, rows: list[dict[str, Any]]) -> int:
+    """How many fresh seeds that one of its trials has had that had most."""
+    return max(Counter(row["trial_id"] for row in rows if row["trial_id"] in question.trials).values())
 
 
 def given_figures(space: SearchSpace, row: Mapping[str, Any]) -> frozenset[str] | None:

@@ -215,8 +215,8 @@ class Plan(Generic[SetupT]):
     confirm_sure: float = flag(
         0.95,
         "--confirm-sure",
-        "probability with which trials of a front are to keep their bounds: after two seeds each, the replicates of the others go "
-        "where that, or which arm is ahead, is still open; 0: as many seeds for each (default: %(default)s)",
+        "probability with which trials of a front are to keep their bounds: after two seeds each of bounds alone, replicates go to "
+        "what is reported and where that, or which arm is ahead, is still open; 0: as many seeds for each (default: %(default)s)",
         SEARCH,
         metavar="P",
         check=_confirm_sure_wrong,
@@ -283,8 +283,8 @@ class Plan(Generic[SetupT]):
 
     @property
     def replicate_seeds(self) -> list[int]:
-        """Seed of replicate 0 (search), 1, 2, … (confirm); where confirming is adaptive a trial may take twice `confirm_seeds`."""
-        most = min(2 * self.confirm_seeds, SEEDS_A_SWEEP // 2) if self.adaptive else self.confirm_seeds
+        """Seed of replicate 0 (search), 1, 2, … (confirm); where confirming is adaptive a trial may take thrice `confirm_seeds`."""
+        most = min(3 * self.confirm_seeds, SEEDS_A_SWEEP // 2) if self.adaptive else self.confirm_seeds
         return [self.run.first_seed + i for i in range(most + 1)]
 
     def budget_of(self, space: SearchSpace, arm: str) -> int:

@@ -97,9 +97,13 @@ def arm_of(
 
 
 def _confirmed_front(plan: Row, confirmed: dict[int, Trial], trials: int) -> np.ndarray:
-    """(trials,) bool: of the confirmed that are feasible, surely if any is, those that none of them dominates."""
+    """(trials,) bool: of the confirmed that are feasible, surely if any is, those that none of them dominates.
+
+    One whose objectives fresh seeds have not all shown is none of them: the search's figures, by which it was chosen, flatter it.
+    """
     feasible = [i for i, m in confirmed.items() if m.feasible]
-    held = [i for i in feasible if not unsure(plan, confirmed[i])] or feasible
+    sure = [i for i in feasible if not unsure(plan, confirmed[i])] or feasible
+    held = [i for i in sure if all(o["metric"] in (confirmed[i].confirmed or {}) for o in plan["objectives"])]
     points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
     front = np.zeros(trials, dtype=bool)
     front[held] = nondominated(np.array(points, dtype=float), [o["direction"] for o in plan["objectives"]])

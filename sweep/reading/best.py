@@ -37,6 +37,16 @@ def best(sweep: Sweep, arm: str) -> Trial | None:
     return max(confirmed, key=lambda m: (merit(sweep, m.search[metric]), m.on_front, m.trial_id), default=None)
 
 
+def reported_of(sweep: Sweep, arm: str) -> list[Trial]:
+    """The confirmed trials that the arm reports once they were attacked, the search's best first; without any the closest."""
+    metric = sweep.objectives[0].metric
+    reported = _reported(sweep, arm)
+    if reported:
+        return sorted(reported, key=lambda m: (merit(sweep, m.search[metric]), m.on_front, m.trial_id), reverse=True)
+    confirmed = sweep.arms[arm].confirmed_members
+    return sorted(confirmed, key=lambda m: (_violation(sweep, m), m.trial_id))[:1]
+
+
 def closest(sweep: Sweep, arm: str) -> Trial | None:
     """`best`, or the confirmed member whose means break the constraints least; None where nothing was confirmed."""
     metric = sweep.objectives[0].metric

@@ -90,8 +90,8 @@ def in_short(sweep: Sweep, all_picks: Sequence[Pick]) -> str:
     if trial.confirmed is None:
         return f"{best} is best by {metric} on one seed; no fresh seed has confirmed it"
     if first.chance is None or first.sure:
-        sure = ", and sure of its bounds" if first.sure else ""
-        return f"{best}: the best by {metric}{sure}{_beside_the_next(sweep, trial)}"
+        kept = ", and sure of its bounds" if first.sure else ""
+        return f"{best}: the best by {metric}{kept}{_beside_the_next(sweep, trial)}"
     sure = [
         one for pick, of_arm in feasible for one in (of_arm, pick.surer) if one is not None and _is_sure(sweep, one)
     ]

@@ -42,3 +42,19 @@ def compact(run_dir: Path) -> dict[str, int]:
 def write_json(path: Path, values: Any) -> None:
     """Replace a JSON file of a run, whole or not at all."""
     write_whole(path, json.dumps(values, indent=1, default=str) + "\n")
+
+
+def writable(path: Path, flag: str) -> Path:
+    """The path, if a command may write a file of that name; UsageError for a folder, and for what a run is made of.
+
+    Whatever lies among a run's records, and its JSON files and journal, no reader may replace: without them it is no run.
+    """
+    if not path.name or path.is_dir():
+        raise UsageError(f"{flag} {path}: is a folder; name a file in it")
+    for folder in path.resolve().parents:
+        if not ((folder / "plan.json").is_file() or (folder / "track.json").is_file()):
+            continue
+        within = path.resolve().relative_to(folder)
+        if within.parts[0] in ("records", "members", "damaged") or within.suffix in (".json", ".journal"):
+            raise UsageError(f"{flag} {path}: is a file of the run {folder}, or would be taken for one; name another")
+    return path

@@ -296,12 +296,21 @@ def run_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file of a run folder; UsageError naming the file where it cannot be read, and the mend where there is one."""
+    """A JSON file of a run folder; UsageError naming the file where it cannot be read, and the mend where there is one.
+
+    Those of `REBUILT` are objects: readers ask them by name.
+    """
+    mend = ""
+    if path.name in REBUILT:
+        does = "sets it aside, and readers do without" if path.name in (SEARCH, CONFIRMATION) else "makes it again"
+        mend = f"; python -m sweep.repair {path.parent} {does}"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        mend = f"; python -m sweep.repair {path.parent} makes it again" if path.name in REBUILT else ""
         raise UsageError(f"{path}: cannot be read as JSON: {error}{mend}") from None
+    if mend and not isinstance(values, dict):
+        raise UsageError(f"{path}: is no JSON object{mend}")
+    return values
 
 
 def safe_name(name: str) -> str:

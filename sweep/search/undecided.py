@@ -14,12 +14,14 @@ import numpy as np
 
 from sweep.reading.arm import ArmFront
 from sweep.reading.arm_against_arm import standings
+from sweep.reading.best import merit, reported_of
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import number
 from sweep.statistics.estimates import Estimate, nondominated
 
 NARROW = 1 / 3  # of a bound's unit: half the interval of a figure that it bounds is to be no wider
+TWICE = 3  # trials that are attacked on two fresh seeds: differences of seeds by two degrees of freedom
 TIED = 0.02  # of a share, or of the unit of a figure's bound: means that differ by less are alike to a reader
 
 
@@ -34,8 +36,34 @@ class Undecided:
 
 def undecided(sweep: Sweep, sure: float) -> list[Undecided]:
     """Bounds first, for they are cheaper to decide; empty where every trial of a front is feasible with probability `sure`."""
-    bounds = [one for arm in sweep.arms.values() for one in _bounds(sweep, arm, sure)]
-    return [*bounds, *_order(sweep)]
+    return [*open_bounds(sweep, sure), *open_order(sweep)]
+
+
+def open_bounds(sweep: Sweep, sure: float) -> list[Undecided]:
+    """Trials that are on a front, or would be, and may break a bound; what was not attacked yet stands by the search's figures."""
+    return [one for arm in sweep.arms.values() for one in _bounds(sweep, arm, sure)]
+
+
+def open_order(sweep: Sweep) -> list[Undecided]:
+    """Which of the two best arms' best trials is ahead, where fresh seeds do not say."""
+    return list(_order(sweep))
+
+
+def whole_replicates(sweep: Sweep) -> list[tuple[str, int]]:
+    """(trial, replicate) of the whole replicates that a report rests on: of what each arm would report, and of its best two.
+
+    Two of them of `TWICE` trials at least, where so many are reported, or what seeds do would be known by too little.
+    """
+    first, second, others = [], [], []
+    for name in sweep.arms:
+        reported = reported_of(sweep, name)
+        first += [(trial.trial_id, 1) for trial in reported]
+        second += [(trial.trial_id, 2) for trial in reported[:1]]
+        others += reported[1:]
+    metric = sweep.objectives[0].metric
+    others.sort(key=lambda trial: (-merit(sweep, trial.search[metric]), trial.trial_id))
+    second += [(trial.trial_id, 2) for trial in others[: max(TWICE - len(second), 0)]]
+    return [*first, *second]
 
 
 def _bounds(sweep: Sweep, arm: ArmFront, sure: float) -> Iterator[Undecided]:
@@ -46,7 +74,7 @@ def _bounds(sweep: Sweep, arm: ArmFront, sure: float) -> Iterator[Undecided]:
         if trial.feasible and trial.chance is None:
             figures = frozenset(c.metric for c in sweep.constraints)
             yield Undecided((trial.trial_id,), figures, f"whether {trial.trial_id} keeps its bounds (it has one seed)")
-    may = [m for m in arm.confirmed_members if m.chance is not None and m.chance > 1 - sure]
+    may = [m for m in arm.confirmed_members if m.chance is not None and min(m.within.values()) > 1 - sure]
     for trial in _front(sweep, may):
         if trial.chance is not None and trial.chance < sure:
             share = (1 - sure) / len(sweep.constraints)

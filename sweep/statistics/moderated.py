@@ -39,6 +39,7 @@ _SCALES = np.exp(np.linspace(-3.0, 3.0, 25))  # of its scale, in units of the po
 _TRENDS = (math.inf, 40.0, 20.0, 10.0)  # m, in units of the pooled standard deviation
 _LOGIT_NOISE = (0.0, 1.0, 4.0, 16.0, 64.0)  # τ² in units of 1/n
 _Z = float(ndtri(0.975))
+_LEAST_FREEDOM = 2.0  # of the others, for an interval of a trial on one seed
 _PASSES = 2  # in which trials are weighed anew by their variances
 
 
@@ -84,7 +85,8 @@ class _Fit:
 class Moderated:
     """One figure of several trials, by seed, with intervals that hold for each; `share` says that it lies within [0, 1].
 
-    Every method takes a trial's name. None where it has no point, and, but for `estimate`, where it has fewer than two.
+    Every method takes a trial's name. None where it has no point, and, but for `estimate`, where it has fewer than two. A trial
+    on one seed has an interval where the others tell what seeds do; whether it keeps a bound it never decides.
     """
 
     points: Mapping[str, Mapping[int, Point]]
@@ -96,7 +98,7 @@ class Moderated:
         if not points:
             return None
         mean = _mean(points)
-        variance = self.variance(trial)
+        variance = self.variance(trial) or self._variance_of_one(trial)
         if variance is None:
             return Estimate(mean, None, None, len(points))
         half = variance.reach()
@@ -154,6 +156,11 @@ class Moderated:
         if n < 2:
             return None
         return self._between(self._residual(trial), trial).over(n)
+
+    def _variance_of_one(self, trial: str) -> Variance | None:
+        """Of a trial on one seed, by what the others vary; None where they say little of it."""
+        variance = self._between(self._residual(trial), trial)
+        return variance if self._residual(trial).freedom >= _LEAST_FREEDOM else None
 
     def own_freedom(self, trial: str) -> int:
         """The degrees of freedom that the trial's own seeds give; what `variance` has beyond them, the other trials do."""

@@ -90,6 +90,24 @@ BAD: dict[str, tuple[str, list[str], str]] = {
     "query: a file of the disk": ("query", ["recorded", "SELECT * FROM '/etc/passwd'"], "SQL"),
     "query: no SQL": ("query", ["recorded"], "name a run and then what to ask of it"),
     "query: writing where nothing can be": ("query", ["recorded", "SELECT 1", "-o", "picture.py/x"], "cannot be written"),
+    "query: a run's own plan written over": (
+        "query", ["recorded", "SELECT 1", "-o", "recorded/plan.json"], "is a file of the run"),
+    "query: a run's records written over": (
+        "query", ["recorded", "SELECT 1", "-o", "recorded/records/trials/x.csv"], "is a file of the run"),
+    "query: an empty name to write to": ("query", ["recorded", "SELECT 1", "-o", ""], "-o .: is a folder"),
+    "query: an empty name to export to": ("query", ["recorded", "--export", ""], "--export: name a folder"),
+    "query: an export with a file beside": ("query", ["recorded", "--export", "x", "-o", "y"], "--export names its own"),
+    "query: two statements": ("query", ["recorded", "SELECT 1; SELECT 2"], "more than one statement"),
+    "query: a table made": ("query", ["recorded", "CREATE TABLE x AS SELECT 1"], "ask with SELECT"),
+    "query: two columns of one name": (
+        "query", ["recorded", "SELECT 1 AS a, 2 AS a", "--format", "json"], "two columns are called a"),
+    "query: what Parquet has no word for": (
+        "query", ["recorded", "SELECT INTERVAL 3 DAY AS a", "--format", "parquet", "-o", "x"], "cast it in the SQL"),
+    "report: a page written over a run's plan": ("report", ["recorded", "-o", "recorded/plan.json"], "is a file of the run"),
+    "report: a page that is a folder": ("report", ["recorded", "-o", "folder.py"], "is a folder; name a file in it"),
+    "report: a picture in the caption's place": ("report", ["recorded", "--pdf", "x.txt"], "is to end with .pdf"),
+    "report: pixels called vectors": ("report", ["recorded", "--png", "x.pdf"], "is to end with .png"),
+    "report: a page beside a picture": ("report", ["recorded", "--png", "x.png", "-o", "x.html"], "leave it out beside"),
     "report: two pictures of two runs": ("report", ["recorded", "recorded", "--png", "x.png"], "are of one run"),
     "report: a port without --live": ("report", ["recorded", "--port", "80"], "is of --live"),
     "report: live and a file": ("report", ["recorded", "--live", "-o", "x.html"], "writes no file"),

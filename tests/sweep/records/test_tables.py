@@ -560,3 +560,30 @@ def test_the_schema_and_every_table_can_be_exported(
         assert [{k: v for k, v in r.items() if k != "run"} for r in exported] == [
             {k: query._plain(v) for k, v in r.items()} for r in rows
         ]
+
+
+def test_what_is_nested_is_json_too(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "SELECT [1.0, 'nan'::DOUBLE] AS a, {'day': DATE '2020-01-01', 'part': 1.50::DECIMAL(4, 2)} AS b"
+    assert query.main([str(written), sql, "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row == {"a": [1.0, None], "b": {"day": "2020-01-01", "part": "1.50"}}
+
+
+def test_all_tables_are_shown_where_none_is_named(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert query.main([str(finished), "SHOW TABLES", "--format", "csv"]) == 0
+    assert set(capsys.readouterr().out.split()[1:]) == {*TABLES, "confirmed"}
+
+
+@pytest.mark.parametrize("name", records.REBUILT)
+def test_a_json_file_that_is_a_list_is_named_with_its_mend(run: Path, name: str) -> None:
+    (run / name).write_text("[]")
+    does = "sets it aside" if name in (records.SEARCH, records.CONFIRMATION) else "makes it again"
+    with pytest.raises(UsageError, match=rf"{name}: is no JSON object; python -m sweep\.repair .* {does}"):
+        records.read_json(run / name)
+
+
+def test_compacting_names_what_is_damaged(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "records" / "trials" / "dimum-0001.parquet").write_bytes(b"")
+    assert compact.main([str(run)]) == 0
+    told = capsys.readouterr().err
+    assert "records/trials/dimum-0001.parquet: damaged" in told and f"python -m sweep.repair {run}" in told
