@@ -42,9 +42,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def measured(checkout: Path, folder: Path, seed: int) -> dict[str, Any]:
     """What one run took and found; made only where the folder has none that was finished."""
-    figures = folder / "figures.json"
+    figures, commit = folder / "figures.json", head_of(checkout)
     if figures.exists():
         read: dict[str, Any] = json.loads(figures.read_text())
+        if read.get("commit", commit) != commit:
+            raise SystemExit(f"{figures}: is of commit {read['commit']}, not of {commit}; name another folder")
         return read
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -71,7 +73,7 @@ def measured(checkout: Path, folder: Path, seed: int) -> dict[str, Any]:
         text=True,
     ).stdout
     (folder / "pareto.json").write_text(answer)
-    result = figures_of(lines, took, busy)
+    result = {"commit": commit} | figures_of(lines, took, busy) | answer_of(json.loads(answer))
     figures.write_text(json.dumps(result, indent=1))
     return result
 
@@ -98,6 +100,28 @@ def figures_of(lines: list[dict[str, Any]], took: float, busy: float) -> dict[st
     }
 
 
+def answer_of(sweep: dict[str, Any]) -> dict[str, Any]:
+    """The FID budget, and each arm's front with its fid_delta, robustness and the probability that each bound is kept."""
+    members = [
+        {
+            "trial": m["trial_id"],
+            "within": m["within"],
+            "fid_delta": m["confirmed"]["fid_delta"],
+            "robustness": m["confirmed"]["robustness"],
+        }
+        for arm in sweep["arms"].values()
+        for m in arm["members"]
+        if m["on_front"] and m["confirmed"]
+    ]
+    return {"fid_budget": sweep["fid_budget"], "front": members}
+
+
+def head_of(checkout: Path) -> str:
+    """The commit that is checked out there."""
+    asked = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def print_tables(pairs: list[tuple[int, dict[str, dict[str, Any]]]]) -> None:
     """A row a run, and the ratios new/old pair by pair."""
     columns = ("first_trial_s", "first_complete_s", "end_s", "core_s", "stages_core_s", "trials", "replicates")
@@ -114,6 +138,11 @@ def print_tables(pairs: list[tuple[int, dict[str, dict[str, Any]]]]) -> None:
     for seed, runs in pairs:
         for name in ("old", "new"):
             print(f"\nseed {seed}, {name}: {runs[name]['winner']}")
+            for member in runs[name].get("front", []):
+                fid, budget = member["fid_delta"], runs[name]["fid_budget"]
+                half = "—" if fid["lower"] is None else f"{(fid['upper'] - fid['lower']) / 2 / budget:.2f}"
+                kept = ", ".join(f"P({bound}) {chance:.3f}" for bound, chance in member["within"].items())
+                print(f"  {member['trial']}: half-width / budget {half} on {fid['n']} seeds, {kept}")
     sys.stdout.flush()
 
 

@@ -26,7 +26,7 @@ def fid_noise(base: list[float], retrain: list[float] | None) -> dict[str, Any]:
         else f"no θ* (SD taken for {noise:.2f}"
     )
     return {
-        NOISE: f"FID(θ₀) {base[0]:.2f} (SD {spread:.2f}); {mean_and_sd}, {len(base)} sampling seeds)",
+        NOISE: f"FID(θ₀) {statistics.fmean(base):.2f} (SD {spread:.2f}); {mean_and_sd}, {len(base)} sampling seeds)",
         "fid_base": base[0],
         "fid_base_sd": spread,
         "fid_delta_sd": noise,
@@ -35,10 +35,11 @@ def fid_noise(base: list[float], retrain: list[float] | None) -> dict[str, Any]:
 
 
 def fid_budget(asked: float | str, base: list[float], retrain: list[float] | None) -> dict[str, Any]:
-    """The FID budget and the noise it is measured in."""
+    """The FID budget and the noise it is measured in: a quarter of θ₀'s mean FID, for one sampling's is as noisy as trials' are."""
     facts = fid_noise(base, retrain)
     noise, measured = facts["fid_delta_sd"], facts.pop(NOISE)
-    auto = max(0.25 * base[0], 2 * noise)
+    mean = statistics.fmean(base)
+    auto = max(0.25 * mean, 2 * noise)
     budget = auto if asked == AUTO else float(asked)
-    by = f"max(.25 × {base[0]:.2f}, 2 × {noise:.2f})" if asked == AUTO else f"given; auto would be {auto:.2f}"
+    by = f"max(.25 × {mean:.2f}, 2 × {noise:.2f})" if asked == AUTO else f"given; auto would be {auto:.2f}"
     return {"fid_budget": budget, "fid_budget_rule": f"{measured}; FID budget {budget:.2f} = {by}"} | facts
