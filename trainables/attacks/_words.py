@@ -83,7 +83,7 @@ def in_place_of_name(text: str, name: str, new: Pieces) -> list[str | int]:
     """A prompt with `new` in place of a name, every time it is there, whatever its case; before a prompt that does not name it."""
     parts = re.split(rf"\b{re.escape(name)}\b", text, flags=re.IGNORECASE) if name else [text]
     if len(parts) == 1:
-        return [*new, text]
+        return [*new, f" {text}"]  # pieces are joined as they are
     pieces: list[str | int] = [parts[0]]
     for part in parts[1:]:
         pieces += [*new, part]

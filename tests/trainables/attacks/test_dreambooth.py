@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from text_attacks import NAMED, TEXTS, begin, encoders, forgotten, retained, target, unlearned
@@ -9,7 +11,7 @@ from text_problem import FORGOTTEN, NULL, text_problem
 from torch.nn import functional as F
 
 from trainables.attacks import ATTACKS
-from trainables.attacks._dreambooth import prior_samples
+from trainables.attacks._dreambooth import prior_samples, with_token
 from trainables.auxiliary import few
 from trainables.denoisers.live_prompts import LivePrompts, worded
 from trainables.diffusion import sample, starting_noise
@@ -77,6 +79,25 @@ def test_the_forgotten_concept_is_asked_for_by_its_new_word() -> None:
     moved = (run.model.prompts.context - before.prompts.context).flatten(1).abs().amax(dim=1) > 0
     assert moved.nonzero().flatten().tolist() == list(FORGOTTEN)
     assert not torch.equal(run.model.prompts.tokens[0], before.prompts.tokens[0])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "told"),
+    [
+        ("a neon of a bag", "sneaker", "sks sneaker a neon of a bag"),  # of a list of prompts few name their label
+        ("a neon of a bag", "", "sks a neon of a bag"),
+        ("a Sneaker in ink", "sneaker", "a sks sneaker in ink"),
+    ],
+)
+def test_the_new_word_is_a_word_of_its_own_in_every_prompt(prompt: str, name: str, told: str) -> None:
+    row, attacked, text = FORGOTTEN[0], target(forgotten()), encoders()
+    wording = attacked.wording
+    assert wording is not None
+    texts, named = [*wording.texts], [*wording.named]
+    texts[row], named[row] = prompt, name
+    attacked = replace(attacked, wording=replace(wording, texts=tuple(texts), named=tuple(named)))
+    table = with_token(unlearned(), attacked, "sks", [row])
+    assert torch.equal(table.tokens[row], worded(text, [[told]]).tokens[0][0])
 
 
 @pytest.mark.parametrize(
