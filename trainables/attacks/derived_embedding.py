@@ -5,8 +5,8 @@
 No weight moves. i are all keys and values of the cross-attention, W_i⁰ θ₀'s and W_i θᵤ's. In place of every token c_f of a
 forgotten prompt the model is told c′: the embedding by which it comes nearest to what θ₀ made of that prompt. RECE erases
 it in its turn; as a probe it says of any method what is left behind the keys and values, for two products of small
-matrices. Where these were not changed, c′ is c_f, shrunk a little by μ. It takes one step; later rungs are as the first. Of
-SDXL the pooled vector stays.
+matrices. c_f is by θ₀'s text encoder, whatever was unlearned in θᵤ's: where keys and values were not changed, c′ is θ₀'s c_f,
+shrunk a little by μ, as of AdvUnlearn. It takes one step; later rungs are as the first. Of SDXL the pooled vector stays.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Probe:
     @torch.no_grad()
     def _tell(self) -> None:
         weights, starts = (list(keys_and_values(m).values()) for m in (self.model, self.base))
-        c = self.model.prompts.context[self.rows]
+        c = self.base.prompts.context[self.rows]
         context = self.model.prompts.context.clone()
         context[self.rows] = (c.double() @ derivation(weights, starts, self.ridge).mT).to(c)
         self.model.prompts = replace(self.model.prompts, context=context, key="")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,17 @@ def test_where_nothing_was_unlearned_it_is_the_token_itself_but_for_the_ridge() 
     run.advance(3)
     assert torch.allclose(run.model.prompts.context, base.prompts.context, atol=1e-4)
     assert run.step == 3 and run.advance(2) and run.step == 3
+
+
+def test_what_a_text_encoder_has_forgotten_is_told_as_the_base_models_encoder_tells_it() -> None:
+    base, changed = unlearned(seed=0), unlearned(seed=0)
+    changed.prompts = replace(changed.prompts, context=changed.prompts.context.flip(1), key="")
+    run = begin("derived_embedding", model=changed, embedding_ridge=1e-9)
+    run.advance(1)
+    rows = list(FORGOTTEN)
+    assert torch.allclose(run.model.prompts.context[rows], base.prompts.context[rows], atol=1e-4)
+    others = [row for row in range(len(base.prompts)) if row not in FORGOTTEN]
+    assert torch.equal(run.model.prompts.context[others], changed.prompts.context[others])
 
 
 def test_no_ridge_is_refused() -> None:
