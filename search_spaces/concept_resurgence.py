@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from search_spaces.dimum_text2image import SMALL, Scale, beginning, dimra_suite, presets
+from search_spaces.meta_unlearning_text2image import first_of_edit
 from sweep.space import Arm, Choice, Constraint, Float, Int, Objective, Parameter, SearchSpace, Settings, Value
 
 ATTACKS = ("benign",)  # another that trains on what has nothing to do with the concept is a word more
@@ -28,7 +29,7 @@ def held(scale: Scale) -> dict[str, tuple[str, Mapping[str, Value]]]:
         "esd-x": ("esd", where_prompts_enter),
         "salun": ("salun", begin | {"alternative": "anchor"}),
         "dimum": ("dimum", begin | {"replacement": "anchor"}),
-        "meta-uce": ("meta(uce)", where_prompts_enter | {"positions": "tail", "steps": max(scale.steps[2] // 3, 1)}),
+        "meta-uce": ("meta(uce)", first_of_edit("uce", scale) | {"positions": "tail"}),
     }
 
 

@@ -99,6 +99,12 @@ def _begin(method: str, parameters: tuple[Parameter, ...], scale: Scale) -> tupl
     return ({p.name: known[p.name] for p in parameters},)
 
 
+def first_of_edit(edit: str, scale: Scale) -> Settings:
+    """The first trial of ``meta(EDIT)``: held by other questions, which must keep what is unrelated as it does (κ)."""
+    method = f"meta({edit})"
+    return _begin(method, wrapped(scale)[method], scale)[0]
+
+
 def parts(scale: Scale) -> dict[str, Any]:
     """The parts of the question that are of a scale."""
     plain, with_meta = methods(scale), wrapped(scale)

@@ -118,6 +118,22 @@ def test_resurgence_searches_the_attack_alike_on_methods_that_are_held() -> None
         ATTACKS[arm.attack].configure(arm.start_points[0])
 
 
+@pytest.mark.parametrize("preset", ["", "smoke", "24gb"])
+def test_every_meta_around_an_edit_keeps_what_is_unrelated(preset: str) -> None:
+    """κ = 0 leaves nothing that holds the rest once the edit is made: such a model is ruined before anybody attacks it."""
+    wrapped = {f"meta({name})" for name in METHODS.names() if "(" not in name and METHODS[name].closed_form}
+    begun = [
+        arm.held | point
+        for space in SPACES.values()
+        for arm in (space.preset(preset) if preset else space).arms
+        if arm.method in wrapped
+        for point in arm.start_points
+    ]
+    assert len(begun) >= 3 and all(float(point["meta_unrelated"]) >= 1 for point in begun)
+    (held,) = (arm for arm in concept_resurgence.SPACE.arms if arm.method in wrapped)
+    assert held.held.items() >= {"meta_unrelated": 3.0, "positions": "tail"}.items()
+
+
 def test_a_target_leaves_one_arm_of_those_that_differ_in_what_they_attack_alone() -> None:
     (arm,) = aimed(concept_resurgence.SPACE, "salun").arms
     assert (arm.name, arm.method, arm.attack, dict(arm.held)) == ("benign", "salun", "benign", {})
