@@ -194,8 +194,9 @@ def _mend(run_dir: Path, space: SearchSpace, specs: Specs, tell: Tell) -> None:
 def _same_preparation(path: Path, prepared: dict[str, Any], bounds: Iterable[str]) -> dict[str, Any]:
     """The preparation an earlier driver recorded, if this one is the same; else figures of two kinds would mix."""
     before = records.read_json(path)
+    recorded = {name: key for name, key in before["keys"].items() if name in prepared["keys"]}  # some prepared more
     for fact in ("keys", *bounds):
-        if before[fact] != prepared[fact]:
+        if (recorded if fact == "keys" else before[fact]) != prepared[fact]:
             raise UsageError(f"{path}: {fact} differ from this run's: code or libraries have changed; start a new run")
     return before | {"shared": prepared["shared"]}  # which a run of an earlier version does not name
 

@@ -17,6 +17,7 @@ from sweep.plan.plan import Plan
 from sweep.relearning.fitting import RATES, Fit
 from sweep.relearning.question import asks_of_fid
 from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
+from sweep.relearning.setup_flags import SYNTHETIC_OF_PROMPTS
 from sweep.space import Arm, Attack, Choice, SearchSpace
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, fitting
@@ -107,6 +108,15 @@ class _Costs:
         forgotten, each = setup.confirm_samples if confirm else (setup.samples_forgotten, setup.samples_per_retained)
         return forgotten, forgotten + retained * each
 
+    @property
+    def synthetic(self) -> int:
+        """Images of an attacker's synthetic set of prompts; 0 where nobody trains on it."""
+        from sweep.relearning.attacks import trains_on
+
+        setup = self.plan.setup
+        retained = len(parse_forget(setup.forget, setup.dataset()).retained)
+        return retained * math.ceil(SYNTHETIC_OF_PROMPTS / retained) if trains_on(self.space, "synthetic") else 0
+
     def before_attacks(self, arm: Arm | None, confirm: bool) -> float:
         """Unlearning, of a control none, and the score."""
         unlearn = _steps(arm) * self.times.unlearn * self.batches(arm) if arm else 0.0
@@ -142,7 +152,8 @@ def estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:
     data = setup.dataset()
     classifier = _CLASSIFIER_S * math.prod(data.shape[1:]) / math.prod(_SHAPE[1:])
     scored = 2 * CALIBRATION_SEEDS if asks_of_fid(space) else 1
-    prepare = costs.models_s + classifier + scored * costs.samples(False)[1] * costs.sample_s
+    drawn = scored * costs.samples(False)[1] + (costs.synthetic if data.prompts else 0)
+    prepare = costs.models_s + classifier + drawn * costs.sample_s
     search, confirm = 2 * costs.replicate(None, False), 2 * costs.replicate(None, True)
     for arm in space.arms:
         trials = plan.budget_of(space, arm.name)

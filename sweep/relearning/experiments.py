@@ -10,6 +10,7 @@ from sweep.plan.place import Place
 from sweep.relearning.base_checks import check_steps
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.setup import Setup
+from sweep.relearning.setup_flags import SYNTHETIC_OF_PROMPTS
 from trainables.data import Dataset
 from trainables.denoisers.digests import hashed
 from trainables.denoisers.pipelines import fitted, located, read_pipeline
@@ -19,8 +20,6 @@ from trainables.judges import digest_of as digest_of_files
 from trainables.judges import judge_of, reader_of
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.products import check_beside_base
-
-SYNTHETIC_OF_PROMPTS = 500  # images of an attacker's synthetic set at least, in equal numbers of each retained prompt
 
 
 def experiment_of(setup: Setup, artifacts: str, place: Place, checkpointing: bool | None = None) -> Experiment:

@@ -12,6 +12,7 @@ from sweep.plan.plan import Plan
 from sweep.plan.run import SEEDS_A_SWEEP
 from sweep.procedures import Execute, Tell
 from sweep.procedures.making import make_all
+from sweep.relearning.attacks import trains_on
 from sweep.relearning.fid_budget import NOISE, fid_budget, fid_noise
 from sweep.relearning.question import asks_of_fid, uses_budget
 from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
@@ -22,7 +23,7 @@ from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.origins import LATENTS, parts_of
 from trainables.relearning.shared_products import CLASSIFIER, JUDGE, SYNTHETIC, models_of, products_of, score_of
-from trainables.running.products import by_name
+from trainables.running.products import Product, by_name
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
 
@@ -36,6 +37,14 @@ def calibration_seeds(plan: Plan[Setup]) -> list[int]:
 def needed(space: SearchSpace) -> list[str]:
     """The shared artifacts that the space's methods need."""
     return sorted({name for arm in space.arms for name in METHODS[arm.method].needs})
+
+
+def shared_by(space: SearchSpace, experiment: Experiment) -> dict[str, Product]:
+    """The products that trials of the question share, by name; the synthetic set only where an attack may train on it."""
+    shared = products_of(experiment, needed(space))
+    if not trains_on(space, "synthetic"):
+        del shared[SYNTHETIC]  # of a large model hundreds of images that nobody would look at
+    return shared
 
 
 def keys_of(experiment: Experiment) -> dict[str, str]:
@@ -67,7 +76,7 @@ def prepare_all(
         seeds, whiches = calibration_seeds(plan), list(models_of(experiment).values())
     samples, confirm = Samples(setup.samples_forgotten, setup.samples_per_retained), Samples(*setup.confirm_samples)
     scores = [score_of(experiment, f"{w} on seed {s}", w, samples, s) for w in whiches for s in seeds]
-    shared, unseen = products_of(experiment, needed(space)), experiment_of_unseen(experiment)
+    shared, unseen = shared_by(space, experiment), experiment_of_unseen(experiment)
     graph = by_name([*shared.values(), *products_beside(experiment, shared), *scores])
     made = make_all(graph, execute, Store(experiment.store))
     judge = made[CLASSIFIER].facts
@@ -97,7 +106,7 @@ def prepare_all(
         "finished_at": dt.datetime.now(dt.UTC).isoformat(),
         "keys": keys
         | {"base score": first.key}
-        | {name: graph[name].key() for name in (SYNTHETIC, *(f"shared {need}" for need in needed(space)))},
+        | {n: graph[n].key() for n in (SYNTHETIC, *(f"shared {need}" for need in needed(space))) if n in graph},
         "shared": sorted({product.key() for product in (*graph.values(), *later)}),
         "seconds": {"prepare": time.monotonic() - start} | _training_times(made),
     }

@@ -17,6 +17,7 @@ from trainables.denoisers.text_to_image import TextToImage
 
 PRECISIONS = (AUTO, "fp32", "bf16")
 RETAINED_OF_PROMPTS = 270  # images of retained prompts, which are many, that a score is over unless it is said
+SYNTHETIC_OF_PROMPTS = 500  # images of an attacker's synthetic set at least, in equal numbers of each retained prompt
 
 
 @dataclass(frozen=True)

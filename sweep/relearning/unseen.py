@@ -45,7 +45,7 @@ def products_beside(experiment: Experiment, graph: Mapping[str, Product]) -> Ite
     if other is None:
         return
     keys = {product.key() for product in graph.values()}
-    theirs = products_of(other)
+    theirs = {name: product for name, product in products_of(other).items() if name in graph}
     name_of = {n: n if product.key() in keys else f"{n} of {other.forget}" for n, product in theirs.items()}
     for name, product in theirs.items():
         if name_of[name] != name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from sweep import launch
 from sweep.errors import UsageError
 from sweep.plan.place import Place
 from sweep.plan.plan import Plan
-from sweep.relearning.cost import estimate
+from sweep.relearning.attacks import trains_on
+from sweep.relearning.cost import _Costs, estimate
 from sweep.relearning.experiments import experiment_of
+from sweep.relearning.prepare import shared_by
 from sweep.relearning.setup import RETAINED_OF_PROMPTS, Setup
+from sweep.space import find
 from trainables.denoisers.text_to_image import ClipRecipe, TextToImage
+from trainables.relearning.shared_products import SYNTHETIC
 
 STYLED = {"data": "digits_styled"}
 
@@ -29,6 +34,23 @@ def test_the_data_set_alone_is_enough(tmp_path: Path) -> None:
     retained = len(experiment.retained)
     assert 0.7 * RETAINED_OF_PROMPTS <= setup.samples_per_retained * retained <= 1.3 * RETAINED_OF_PROMPTS
     assert 500 <= experiment.synthetic_per_condition * retained < 1000
+
+
+def test_the_synthetic_set_is_made_and_counted_only_where_an_attack_may_train_on_it(tmp_path: Path) -> None:
+    """Hundreds of images of a large model, which only one question of prompts can name."""
+    experiment = experiment_of(Setup.asked(STYLED), str(tmp_path), Place())
+    drawn = {}
+    for name in ("dimum_text2image", "closed_form_text2image", "meta_unlearning_text2image", "concept_resurgence"):
+        plan: Plan[Setup] = Plan.of(space=name, run_dir="r", artifacts="a", **STYLED)
+        space = plan.question()
+        assert (SYNTHETIC in shared_by(space, experiment)) == trains_on(space, "synthetic")
+        drawn[name] = trains_on(space, "synthetic"), _Costs(plan, space).synthetic
+    assert drawn.pop("concept_resurgence") == (True, experiment.synthetic_per_condition * len(experiment.retained))
+    assert set(drawn.values()) == {(False, 0)}
+    assert trains_on(find.load("dimum_robustness"), "synthetic"), "in its suite"
+    of_its_own_file = SPACE.confirm_attacks[0]
+    named = dataclasses.replace(of_its_own_file, settings={"auxiliary": "synthetic"})
+    assert trains_on(dataclasses.replace(SPACE, confirm_attacks=(named,)), "synthetic")
 
 
 def test_what_is_asked_for_wins() -> None:
