@@ -16,10 +16,11 @@ from trainables.denoisers.text_unet import TextUNet
 
 
 class Looking:
-    """The probabilities (heads, H W, n) of one image's concept tokens, of every cross-attention that has run."""
+    """The probabilities (n, heads, H W) of all images' concept tokens, of every cross-attention that has run."""
 
     def __init__(self, positions: torch.Tensor) -> None:
-        self.positions = positions  # (B, L) bool: which tokens name the concept
+        # (n,) images and (n,) tokens that name the concept, found once: a mask would have every layer wait for the device.
+        self.images, self.tokens = positions.nonzero(as_tuple=True)
         self.seen: list[torch.Tensor] = []
 
     def norms(self) -> torch.Tensor:
@@ -40,8 +41,8 @@ class _Processor:
         key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
         value = attn.head_to_batch_dim(attn.to_v(encoder_hidden_states))
         probabilities = attn.get_attention_scores(query, key)
-        at = self.looking.positions.repeat_interleave(attn.heads, dim=0)
-        self.looking.seen.append(probabilities.transpose(1, 2)[at])
+        of_heads = probabilities.unflatten(0, (-1, attn.heads))  # (B, heads, H W, L)
+        self.looking.seen.append(of_heads[self.looking.images, :, :, self.looking.tokens])
         heard = attn.batch_to_head_dim(torch.bmm(probabilities, value))
         return attn.to_out[1](attn.to_out[0](heard))
 

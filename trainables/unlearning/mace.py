@@ -5,12 +5,14 @@
     3.  W = argmin_W Σ_i Σ_c ‖W c - (W' + ΔW_i) c‖² + p Σ_r ‖W c_r - W₀ c_r‖² + λ ‖W - W'‖²     c: all tokens of concept i's prompts
 
 for every attn2.to_k and attn2.to_v. 1 takes what is left of a concept in its neighbours; 2 makes nobody look at its own
-tokens, at timesteps of p(t) ∝ σ(.05 (t - 200)) - σ(.05 (t - 400)), where an object takes shape; 3 makes one weight of all.
+tokens, nor, as public code has it (``use_pooler``), at the end of its prompt and the padding behind that (`ends`), at timesteps of
+p(t) ∝ σ(.05 (t - 200)) - σ(.05 (t - 400)), where an object takes shape (`focal`); 3 makes one weight of all.
 
 No masks here: the attention of the whole image is lowered, as public code does for artists' styles (there flattened
 likewise); of objects and celebrities it takes Grounded-SAM's segments, which are another model's. Public code: 30 templates
-a concept, λ = 1,000, 50 steps of batch 1 (120 for nudity) on 8 images that θ₀ made, r = 1, AdamW at 1e-5 (weight decay .01,
-gradient clipped at 1), p = 0 for objects. Its p is of cached captions of COCO; here of `preserve` retained prompts and the
+a concept, λ from 0 to 1,000 by the task, 50 steps of batch 1 (120 for nudity) on 8 images that θ₀ made, r = 1, AdamW at 1e-5, of
+celebrities 1e-4 (weight decay .01, gradient clipped at 1), t of p(t) but for nudity, where every t is as likely, p = 0 for
+objects. Its p is of cached captions of COCO; here of `preserve` retained prompts and the
 empty one, in step 1 (`preserve_scale`) and 3 (`fuse_preserve_scale`), as UCE has them. The forgotten prompts are the
 templates, their anchors the words that they are mapped to; what names the concept is where a prompt differs from its
 anchor. A concept is a forgotten label. B begins at 0, and A is drawn.
@@ -28,7 +30,7 @@ from trainables.data import Images
 from trainables.denoisers.cross_attention import keys_and_values
 from trainables.denoisers.prompts import Prompts
 from trainables.denoisers.text_unet import TextUNet
-from trainables.diffusion import add_noise, predict
+from trainables.diffusion import add_noise, even_timesteps, predict
 from trainables.fine_tuning import FineTuning, Optimisation
 from trainables.forgetting import Forget
 from trainables.training.lora import add_factors, drop_factors, factor_products, is_factor
@@ -54,6 +56,8 @@ class MACE(MethodSettings):
     attention_rank: int = 1  # r
     attention_decay: float = 0.01  # AdamW's weight decay
     concept_images: int = 8  # of each concept, made by θ₀
+    ends: bool = True  # a prompt's tokens from its first end on count as its concept's in step 2
+    focal: bool = True  # t of step 2 by p(t); else every t is as likely
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,7 +104,8 @@ class Erasure(FineTuning):
         refine(model, problem, self.kept, settings)
         self.products: list[dict[str, torch.Tensor]] = []  # ΔW of each concept that is done
         self._images: tuple[int, Images] | None = None
-        self.positions = concept_positions(model.prompts, problem.forgetting).to(problem.device.name)
+        positions = concept_positions(model.prompts, problem.forgetting, settings.ends)
+        self.positions = positions.to(problem.device.name)
         add_factors(model, settings.attention_rank, seed, _reads_tokens)
         factors = [weight for name, weight in model.named_parameters() if is_factor(name)]
         how = settings.attention_optimisation(len(self.concepts))
@@ -158,7 +163,8 @@ def _look_away(run: FineTuning) -> torch.Tensor:
     assert isinstance(run, Erasure), "MACE's gradient is of its own run"
     settings, generator = run.settings, run.generator
     images = run.images(run.step // settings.attention_steps).draw(settings.attention_batch, generator)
-    noised = add_noise(run.problem.schedule, images.images, generator, focal_timesteps)
+    timesteps = focal_timesteps if settings.focal else even_timesteps
+    noised = add_noise(run.problem.schedule, images.images, generator, timesteps)
     with looked_at(run.model, run.positions[images.conditions]) as looking:
         with run.device.autocast():
             predict(run.model, noised.images, noised.timesteps, images.conditions)
@@ -193,11 +199,13 @@ def differing(prompts: Prompts, row: int, other: int) -> tuple[slice, slice]:
     return slice(first, len(one) - last), slice(first, len(two) - last)
 
 
-def concept_positions(prompts: Prompts, forgetting: Forget) -> torch.Tensor:
-    """(P+1, L) bool: in the forgotten prompts the tokens that name the concept."""
+def concept_positions(prompts: Prompts, forgetting: Forget, ends: bool = False) -> torch.Tensor:
+    """(P+1, L) bool: in the forgotten prompts the tokens that name the concept, and where `ends` all from their first end on."""
     at = torch.zeros(prompts.tokens.shape, dtype=torch.bool)
     for row in forgetting.conditions:
         at[row, differing(prompts, row, forgetting.anchor_of[row])[0]] = True
+        if ends:
+            at[row, int(prompts.real[row]) - 1 :] = True
     return at
 
 
