@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.errors import UsageError, need
 from trainables.data import Dataset
-from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
+from trainables.denoisers.pipelines import at_hand, fitted, read_pipeline
 from trainables.denoisers.sizes import sizes_for
 from trainables.denoisers.text_to_image import MOST_PIXELS, PIXELS_OF
 
@@ -35,10 +34,13 @@ def check_base(setup: Setup, data: Dataset) -> None:
             raise UsageError(f"{flag_of}: is for a base model that was trained elsewhere; give it with --base")
     if setup.base and setup.shadow_models:
         raise UsageError("--shadow-models: they are trained like the base model, and --base was trained elsewhere")
-    for flag_of, source in (("--base", setup.base), ("--retrain-control", setup.retrain_control)):
-        if source and (Path(source).is_dir() or not is_hub_id(source)):  # a hub's is looked at once it is fetched
+    for flag_of, source, folder in (
+        ("--base", setup.base, setup.base_folder),
+        ("--retrain-control", setup.retrain_control, at_hand(setup.retrain_control)),
+    ):
+        if folder:  # a hub's is looked at once it is fetched
             try:
-                pretrained = fitted(read_pipeline(source, rows=setup.base_classes), data)
+                pretrained = fitted(read_pipeline(folder, source, rows=setup.base_classes), data)
             except ValueError as error:
                 raise UsageError(f"{flag_of} {error}") from None
             check_steps(setup, pretrained.schedule)

@@ -34,7 +34,7 @@ _UNFINISHED = ".drawing-"  # begins the name of the folder beside it, whose imag
 def time_text(setup: Setup, images: int) -> str:
     """How long it takes to draw so many images of each prompt, and where, by the forward passes of the U-Net."""
     data, on_gpu = setup.dataset(), torch.cuda.is_available()
-    model = text_model(setup.base, data, setup.base_classes, images, setup.guidance != 1)
+    model = text_model(setup.base_folder, data, setup.base_classes, images, setup.guidance != 1)
     if model is None:
         return ""
     passes = setup.sampling_steps * (1 if setup.guidance == 1 else 2) * images * len(data.prompts)

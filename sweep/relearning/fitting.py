@@ -114,7 +114,7 @@ def fit_of(
     place: Place,
     precision: str,
 ) -> Fit | None:
-    """How trials of the pipeline at `source` fit; None where it is not told prompts, or a hub's that nobody has looked at."""
+    """How trials of the pipeline at `source` fit; None where it is not told prompts, or there is none yet."""
     model = text_model(source, data, rows, images, guided)
     if model is None:
         return None

@@ -21,7 +21,7 @@ from sweep.plan.place import Place, gpu_memory, memory_here
 from sweep.space import Attack
 from trainables.data import Dataset
 from trainables.denoisers.parts import denoiser_weights
-from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES
 
@@ -63,14 +63,12 @@ class Needs:
 def needs_of(data: Dataset, size: str, source: str = "", classes: tuple[int, ...] = ()) -> Needs | None:
     """What a base model takes for this data: one of a size that is trained here, or these classes of the pipeline at `source`.
 
-    None of a hub's, which nobody has looked at before it is fetched, and of the text-to-image model, which takes next to nothing.
+    None of the text-to-image model that is trained here, which takes next to nothing.
     """
     if not source and data.prompts:
         return None
     if not source:
         return Needs(parameters(BaseModel(**SIZES[size]), data))
-    if not Path(source).is_dir() and is_hub_id(source):
-        return None
     pretrained = fitted(read_pipeline(source, rows=classes), data)
     return Needs(sum(map(_parameters_in, denoiser_weights(Path(pretrained.folder), pretrained.kind))))
 

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from sweep.relearning.setup_flags import RETAINED_OF_PROMPTS, SetupFlags
 from sweep.space import Arm, SearchSpace
 from trainables.data import Dataset, dataset
 from trainables.data._unreadable import unreadable_pictures
-from trainables.denoisers.pipelines import read_pipeline
+from trainables.denoisers.pipelines import at_hand, read_pipeline
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import recipe_of_size, sizes_for
 from trainables.denoisers.text_to_image import TextToImage
@@ -176,7 +177,7 @@ class Setup(SetupFlags):
         retained = len(parse_forget(self.forget, data).retained)
         of_scores = ((self.samples_forgotten, self.samples_per_retained), self.confirm_samples)
         return fitting.fit_of(
-            self.base,
+            self.base_folder,
             data,
             self.base_classes,
             max(forgotten + each * retained for forgotten, each in of_scores),
@@ -188,16 +189,29 @@ class Setup(SetupFlags):
 
     def checkpoints(self, space: SearchSpace, place: Place) -> bool:
         """Whether trials use gradient checkpointing: as is asked, or where they would not fit without."""
-        fit = self.fit(space, place) if place.checkpointing == AUTO else None
-        return fit.how.checkpointing if fit is not None else place.checkpointing == "on"
+        if place.checkpointing != AUTO:
+            return place.checkpointing == "on"
+        fit = self.fit(space, place)
+        return self._uncounted() if fit is None else fit.how.checkpointing
+
+    @cached_property
+    def base_folder(self) -> str:
+        """The folder that the pipeline can be read from now; empty without one, and of a hub's that is not fetched yet."""
+        return at_hand(self.base, self.base_revision) if self.base else ""
+
+    def _uncounted(self) -> bool:
+        """Whether trials are of a text-to-image pipeline that nobody has counted: a hub's that is not fetched yet."""
+        return bool(self.base and not self.base_folder and self.dataset().prompts)
 
     def _needs(self) -> memory.Needs | None:
         """What the base model takes of memory and disk."""
-        return memory.needs_of(self.dataset(), self.base_size, self.base, self.base_classes)
+        if self.base and not self.base_folder:
+            return None
+        return memory.needs_of(self.dataset(), self.base_size, self.base_folder, self.base_classes)
 
     def _base_notes(self) -> tuple[str, ...]:
         """What of a pipeline's files is not what a user may think; of a hub's nobody knows before it is fetched."""
-        return read_pipeline(self.base).notes if self.base and Path(self.base).is_dir() else ()
+        return read_pipeline(self.base_folder).notes if self.base_folder else ()
 
     def question(self, space: SearchSpace) -> SearchSpace:
         """The question with the target that its attacks are searched on."""
@@ -234,6 +248,9 @@ class Setup(SetupFlags):
         if fit is not None:
             yield Words("memory"), fit.text
             yield Words("time"), fit.time_text
+        elif self._uncounted():
+            how = ", with gradient checkpointing" if self.checkpoints(space, place) else ""
+            yield Words("memory"), f"{self.base} is not fetched yet, so nobody has counted what its trials take{how}"
         elif needs is not None and needs.worth_telling:
             yield Words("memory"), needs.text
         attacked = targets.describe(space)

@@ -23,7 +23,7 @@ from sweep.space import Arm, Choice, SearchSpace, Value
 from trainables.data import Dataset
 from trainables.denoisers.layout import folder_of
 from trainables.denoisers.parts import PARTS
-from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
+from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.denoisers.recipes import Pretrained
 from trainables.training.footprint import Footprint
 
@@ -252,8 +252,8 @@ class TextModel:
 
 
 def text_model(source: str, data: Dataset, rows: tuple[int, ...], images: int, guided: bool) -> TextModel | None:
-    """The pipeline at a folder that is told prompts; None of any other, and of a hub's, which is known once it is fetched."""
-    if not source or not data.prompts or (not Path(source).is_dir() and is_hub_id(source)):
+    """The pipeline at a folder that is told prompts; None of any other, and where there is none yet."""
+    if not source or not data.prompts:
         return None
     pretrained = fitted(read_pipeline(source, rows=rows), data)
     return TextModel(pretrained, images, guided) if pretrained.on_prompts else None

@@ -141,6 +141,24 @@ def located(source: str, revision: str = "") -> tuple[str, str]:
     return str(folder), commit
 
 
+def at_hand(source: str, revision: str = "") -> str:
+    """The folder that a pipeline can be read from now, without a network: its own, or a hub id's snapshot; "" where none is cached.
+
+    One that is cached in part counts for none: `located` fetches the rest, and says what cannot be used.
+    """
+    if Path(source).is_dir() or not is_hub_id(source):
+        return source
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        index = try_to_load_from_cache(source, "model_index.json", revision=revision or None)
+        folder = str(Path(index).parent) if isinstance(index, str) else ""
+        return folder if folder and read_pipeline(folder) else ""
+    except (HFValidationError, ValueError):
+        return ""
+
+
 def _kind_of(folder: Path) -> str:
     """The kind of a pipeline by its ``model_index.json``; empty where it is none that can be taken, which `read_pipeline` says."""
     try:

@@ -52,7 +52,7 @@ def test_a_pipelines_parameters_are_read_in_its_header(tmp_path: Path) -> None:
     DDIMPipeline(model, DDIMScheduler()).save_pretrained(tmp_path / "pipeline")
     needs = needs_of(DATASETS["digits"], "small", str(tmp_path / "pipeline"))
     assert needs is not None and needs.parameters == sum(p.numel() for p in model.parameters())
-    assert needs_of(DATASETS["digits"], "small", "someone/model") is None, "a hub's is known once it is fetched"
+    assert Setup.asked({"base": "someone/model"})._needs() is None, "a hub's is known once it is fetched"
 
 
 def test_what_a_trial_takes_at_least_is_what_its_attacks_train_and_by_what() -> None:

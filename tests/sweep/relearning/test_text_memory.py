@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,41 @@ def test_a_score_is_counted_by_all_its_images_the_confirm_phases_too(folder: Pat
     retained = len(parse_forget(setup.forget, setup.dataset()).retained)
     fit = setup.fit(asked(Arm("swap", "label_swap", ())), Place())
     assert fit is not None and retained > 1 and fit.model.images == 30 + 6 * retained
+
+
+def test_a_hub_s_pipeline_is_counted_where_it_is_cached_and_taken_for_large_where_not(
+    folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network: what nobody has counted runs with checkpointing, for a trial without may not fit."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    where = tmp_path / "models--owner--sd"
+    asked_for = {"data": "prompts", "data_folder": str(data), "base": "owner/sd", "forget": "concept:cat"}
+    question, card = asked(Arm("swap", "label_swap", ())), Place(gpus_per_trial=1, gpu_memory=24)
+
+    unknown = Setup.asked(asked_for)
+    assert unknown.base_folder == "" and unknown.fit(question, card) is None
+    assert unknown.checkpoints(question, card)
+    assert not unknown.checkpoints(question, dataclasses.replace(card, checkpointing="off"))
+    unknown.check_fits(question, card)
+    said = {words.heading: text for words, text in unknown.more_words(question, card)}
+    assert "owner/sd is not fetched yet" in said["memory"]
+
+    snapshot = where / "snapshots" / ("a" * 40)
+    shutil.copytree(folder, snapshot)
+    (where / "refs").mkdir()
+    (where / "refs" / "main").write_text("a" * 40)
+    cached, here = Setup.asked(asked_for), Setup.asked(asked_for | {"base": str(folder)})
+    fit, expected = cached.fit(question, card), here.fit(question, card)
+    assert cached.base_folder == str(snapshot) and fit is not None and expected is not None
+    assert fit.text == expected.text and fit.time_text == expected.time_text
+    small = dataclasses.replace(card, gpu_memory=8)
+    with pytest.raises(UsageError, match=r"--gpu-memory 8: .* cheapest mend"):
+        cached.check_fits(question, small)
+    pinned = Setup.asked(asked_for | {"base_revision": "b" * 40})
+    assert pinned.base_folder == "", "another commit than the one that is cached"
+    next(snapshot.glob("unet/*.safetensors")).unlink()
+    assert Setup.asked(asked_for).base_folder == "", "a part of it is not there"
 
 
 def test_a_track_that_fits_no_card_is_refused_too(
