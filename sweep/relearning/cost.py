@@ -140,7 +140,7 @@ class _Costs:
         if self.counted is None:
             return 1.0
         run = next(run for run in self.counted.runs if run.what == f"attack {attack.name}")
-        return run.batch / self.counted.model.pretrained.batch
+        return run.step_images(self.counted.model.forgotten) / self.counted.model.pretrained.batch
 
     def replicate(self, arm: Arm | None, confirm: bool) -> float:
         return self.before_attacks(arm, confirm) + self.attacks(confirm)

@@ -113,9 +113,10 @@ def fit_of(
     space: SearchSpace,
     place: Place,
     precision: str,
+    forgotten: int = 1,
 ) -> Fit | None:
     """How trials of the pipeline at `source` fit; None where it is not told prompts, or there is none yet."""
-    model = text_model(source, data, rows, images, guided)
+    model = text_model(source, data, rows, images, guided, forgotten)
     if model is None:
         return None
     on_gpu = bool(place.gpus_per_trial or place.gpu_memory)

@@ -174,7 +174,8 @@ class Setup(SetupFlags):
     def fit(self, space: SearchSpace, place: Place) -> fitting.Fit | None:
         """Of a text-to-image pipeline, how its trials fit where they run."""
         data = self.dataset()
-        retained = len(parse_forget(self.forget, data).retained)
+        forgetting = parse_forget(self.forget, data)
+        retained = len(forgetting.retained)
         of_scores = ((self.samples_forgotten, self.samples_per_retained), self.confirm_samples)
         return fitting.fit_of(
             self.base_folder,
@@ -185,6 +186,7 @@ class Setup(SetupFlags):
             space,
             place,
             self.precision,
+            len(forgetting.conditions),
         )
 
     def checkpoints(self, space: SearchSpace, place: Place) -> bool:

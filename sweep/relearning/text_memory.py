@@ -33,7 +33,7 @@ OF_PROCESS = {False: 1.0e9, True: 1.6e9}  # on a CPU, whose libraries are in mem
 _LARGE = (
     "batch", "trained_parameters", "lora_rank", "ema_decay", "optimiser", "replacement", "replay", "projection",
     "meta_inner_batch", "meta_inner_trains", "meta_unrelated", "meta_unrelated_after", "forget_share", "attention_batch",
-    "retain_batch", "retain_weight", "prior_weight",
+    "retain_batch", "retain_weight", "prior_weight", "discrete", "prefix", "prompts",
 )  # fmt: skip
 
 
@@ -61,14 +61,22 @@ class Run:
         counted = _counted(self)
         return 0 if counted is None else counted.images
 
+    def step_images(self, forgotten: int) -> int:
+        """Images of a step of all its passes, where so many prompts are forgotten; 0 where no gradient is taken."""
+        counted = _counted(self)
+        if counted is None or counted.attack is None or counted.attack.step_images is None:
+            return self.batch
+        return int(counted.attack.step_images(counted.settings, forgotten))
+
 
 @dataclass(frozen=True)
 class Counted:
-    """What decides how much a run takes: its settings, what it says it holds, and how many shared artifacts it reads."""
+    """What decides how much a run takes: its settings, what it says it holds, the shared artifacts it reads, and its attack."""
 
     settings: Any
     footprint: Footprint
     needs: int = 0
+    attack: Any = None  # a `trainables.attacks.RegisteredAttack`
 
     @property
     def trains(self) -> str:
@@ -133,6 +141,7 @@ class TextModel:
     pretrained: Pretrained
     images: int  # of a score, those of what is forgotten and of what stays together
     guided: bool
+    forgotten: int = 1  # prompts
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -151,6 +160,11 @@ class TextModel:
         parts = {n: part for n, part in PARTS[self.pretrained.kind].items() if n.startswith("text_encoder")}
         folder = Path(self.pretrained.folder)
         return sum(text_encoder_parameters(_arguments(folder / n), part.classes[0]) for n, part in parts.items())
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that its first text encoder knows; transformers leaves out of a file what is its own default."""
+        return int(_arguments(Path(self.pretrained.folder) / "text_encoder").get("vocab_size", 49408))
 
     def costs(self, half: bool) -> Any:
         """What one image costs: a `trainables.denoisers.unet_costs.ForwardCosts`."""
@@ -193,6 +207,9 @@ class TextModel:
             beside["shared artifacts"] = counted.needs * whole
         if footprint.encoders or footprint.trains_encoders:
             beside["text encoders"] = NUMBER * self.encoders
+        words = counted.attack.words_held(settings, self.forgotten, self.vocabulary) if counted.attack else 0
+        if words:
+            beside["words"] = NUMBER * words
         each = NUMBER * trained
         state = {"moments": 2.0 * each if getattr(settings, "optimiser", "adam") == "adam" else 0.0}
         if getattr(settings, "ema_decay", 0):
@@ -251,12 +268,14 @@ class TextModel:
         return largest
 
 
-def text_model(source: str, data: Dataset, rows: tuple[int, ...], images: int, guided: bool) -> TextModel | None:
+def text_model(
+    source: str, data: Dataset, rows: tuple[int, ...], images: int, guided: bool, forgotten: int = 1
+) -> TextModel | None:
     """The pipeline at a folder that is told prompts; None of any other, and where there is none yet."""
     if not source or not data.prompts:
         return None
     pretrained = fitted(read_pipeline(source, rows=rows), data)
-    return TextModel(pretrained, images, guided) if pretrained.on_prompts else None
+    return TextModel(pretrained, images, guided, forgotten) if pretrained.on_prompts else None
 
 
 def _counted(run: Run) -> Counted | None:
@@ -267,7 +286,7 @@ def _counted(run: Run) -> Counted | None:
     if run.attacks:
         attack = ATTACKS[run.method]
         settings = attack.configure(run.settings)
-        return Counted(settings, attack.footprint(settings))
+        return Counted(settings, attack.footprint(settings), attack=attack)
     method = METHODS[run.method]
     if method.closed_form:
         return None

@@ -129,7 +129,9 @@ class RegisteredAttack:
     """A registered attack: its settings' class and how it begins, and its step and `loss` where it is no more than that.
 
     `moves_weights`: θᵤ's weights change. Where they do not, what the model is told does; it is then shown apart. `on_prompts`:
-    it is an attack on text-to-image models alone. `footprint` is what a run with these settings holds in memory.
+    it is an attack on text-to-image models alone. `footprint` is what a run with these settings holds in memory, and for so many
+    forgotten prompts `step_images` the images of a step, of all its passes, and `words_held` the numbers that it holds for words of
+    its own, of a vocabulary of so many.
     """
 
     name: str
@@ -141,6 +143,8 @@ class RegisteredAttack:
     moves_weights: bool = True
     on_prompts: bool = False
     footprint: Callable[[Any], Footprint] = lambda settings: Footprint()
+    step_images: Callable[[Any, int], int] | None = None  # None: those that are kept together
+    words_held: Callable[[Any, int, int], int] = lambda settings, forgotten, vocabulary: 0
 
     def configure(self, values: Mapping[str, Any]) -> Any:
         """The settings with these values; ValueError for a name the attack does not have."""
@@ -190,12 +194,23 @@ def register_run(
     moves_weights: bool = True,
     on_prompts: bool = False,
     footprint: Callable[[Any], Footprint] = lambda settings: Footprint(),
+    step_images: Callable[[Any, int], int] | None = None,
+    words_held: Callable[[Any, int, int], int] = lambda settings, forgotten, vocabulary: 0,
 ) -> Callable:
     """Register ``begin(model, target, settings, steps, seed) -> FineTuning`` as the attack `name`."""
 
     def attack(begin: Begin) -> RegisteredAttack:
-        module = begin.__module__
-        return RegisteredAttack(name, settings, module, None, None, begin, moves_weights, on_prompts, footprint)
+        return RegisteredAttack(
+            name,
+            settings,
+            begin.__module__,
+            run=begin,
+            moves_weights=moves_weights,
+            on_prompts=on_prompts,
+            footprint=footprint,
+            step_images=step_images,
+            words_held=words_held,
+        )
 
     return ATTACKS.decorator(name, attack)
 

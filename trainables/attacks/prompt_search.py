@@ -6,7 +6,8 @@ Each forgotten prompt c_f has words δ of its own, `prefix` of them, and one tar
 itself is the classifier that is fooled: no other network is asked. Of a model that predicts v the loss is v's, where public
 code has ε's.
 
-Discrete, as published: each word is a point s of the simplex over the vocabulary E, beginning at its middle. A token is
+Discrete, as published: each word is a point s of the simplex over the vocabulary E, beginning at its middle. Tokens that begin,
+end or fill up a prompt, which nobody can type, are no part of E here, nor are they told. A token is
 drawn from s and its embedding used; the gradient goes straight through the draw, cut to [-1, 1]; after Adam's step (.01,
 weight decay .1) s is projected onto the simplex:
 
@@ -17,11 +18,15 @@ as tokens that are drawn.
 
 Public code runs 40 iterations at each of up to 50 timesteps in turn and stops where its judge is convinced; its x is an
 image that Stable Diffusion 1.4 made (here `synthetic_forgotten`, θ₀'s own). Here every step takes `timesteps` drawn anew
-for each prompt and nothing is stopped: rungs are scored. Prompts of which there is no image are left as they are.
+for each prompt and nothing is stopped: rungs are scored. A step is of all forgotten prompts, each with its timesteps: of Stable
+Diffusion and a hundred prompts hundreds of images. `prompts` takes so many of them alone, from among all of them, as a sweep can
+pay for. The others, and prompts of which there is no image, are left as they are, and scored as they are. What is told are tokens:
+`facts` say of each prefix whether it is read as these again where its text is typed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +49,7 @@ class PromptSearch(WordsSettings):
 
     auxiliary: str = "synthetic_forgotten"
     batch: int = 64  # images a pass; a step is of all prompts, in as many passes as that takes
+    prompts: int = 0  # how many prompts are searched for, from among all; 0: all
     learning_rate: float = 1e-2
     prefix: int = 5  # words before each prompt
     timesteps: int = 4  # of each prompt's image in a step
@@ -53,8 +59,25 @@ class PromptSearch(WordsSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_counts(self, "prefix", "timesteps")
+        if self.prompts < 0:
+            raise ValueError(f"prompts must be at least 1, or 0 for all, not {self.prompts}")
         if not 0 <= self.weight_decay < float("inf"):
             raise ValueError(f"weight_decay must be finite and not negative, not {self.weight_decay}")
+
+
+def searched(settings: PromptSearch, forgotten: int) -> int:
+    """How many of the forgotten prompts are searched for."""
+    return min(settings.prompts or forgotten, forgotten)
+
+
+def step_images(settings: PromptSearch, forgotten: int) -> int:
+    """Images of a step, those of all its passes."""
+    return searched(settings, forgotten) * settings.timesteps
+
+
+def words_held(settings: PromptSearch, forgotten: int, vocabulary: int) -> int:
+    """Numbers of the discrete search: s, its gradient, Adam's two moments, and what sorting and adding up s takes."""
+    return 9 * searched(settings, forgotten) * settings.prefix * vocabulary if settings.discrete else 0
 
 
 @register_run(
@@ -63,22 +86,30 @@ class PromptSearch(WordsSettings):
     moves_weights=False,
     on_prompts=True,
     footprint=lambda settings: Footprint(encoders=True),
+    step_images=step_images,
+    words_held=words_held,
 )
 def begin(model: TextUNet, target: Target, settings: PromptSearch, steps: int, seed: int) -> WordsRun:
     """The run; ValueError where the set holds images of anything but what was forgotten."""
     wording = wording_of(target)
-    images = first_of_each(forgotten_alone(target.auxiliary, wording, "prompt search"), wording)
+    images = first_of_each(forgotten_alone(target.auxiliary, wording, "prompt search"), wording, settings.prompts)
     return (DiscreteSearch if settings.discrete else Search)(model, target, settings, images, steps, seed)
 
 
-def first_of_each(images: Images, wording: Wording) -> Images:
-    """Of every forgotten prompt that has an image, the first."""
+def first_of_each(images: Images, wording: Wording, prompts: int = 0) -> Images:
+    """Of every forgotten prompt that has an image, the first; of so many of these prompts, as far apart as they lie.
+
+    ValueError where there are not as many.
+    """
     places = [
         int((images.conditions == row).nonzero()[0])
         for row in wording.forgetting.conditions
         if row in images.conditions
     ]
-    return images.batch(torch.tensor(places))
+    if prompts > len(places):
+        raise ValueError(f"prompts: {prompts} are to be searched for, and {len(places)} have an image")
+    n = prompts or len(places)
+    return images.batch(torch.tensor([places[i * len(places) // n] for i in range(n)]))
 
 
 class Search(WordsRun):
@@ -121,12 +152,14 @@ class DiscreteSearch(Search):
             group["weight_decay"] = self.settings.weight_decay
 
     def beginning(self, n: int, generator: torch.Generator) -> list[torch.Tensor]:
-        size = len(self.vocabularies[0])
-        return [self.vocabularies[0].new_full((n, size), 1 / size)]
+        table = self.vocabularies[0]
+        self.special = torch.tensor(specials(self.text.tokenizers), device=table.device)
+        start = table.new_full((n, len(table)), 1 / (len(table) - len(self.special)))
+        return [start.index_fill_(1, self.special, 0.0)]
 
     def spoken(self) -> list[torch.Tensor]:
-        tokens = torch.multinomial(self.parameters[0].detach().cpu(), 1, generator=self.generator).flatten()
-        return [table[tokens.to(table.device)].requires_grad_(True) for table in self.vocabularies]
+        tokens = drawn_tokens(self.parameters[0].detach(), self.generator)
+        return [table[tokens].requires_grad_(True) for table in self.vocabularies]
 
     def listened(self, spoken: list[torch.Tensor]) -> None:
         gradients = [
@@ -139,7 +172,8 @@ class DiscreteSearch(Search):
     def follow_gradient(self) -> torch.Tensor:
         norm = super().follow_gradient()
         with torch.no_grad():
-            self.parameters[0].copy_(onto_simplex(self.parameters[0]))
+            allowed = self.parameters[0].index_fill(1, self.special, -torch.inf)
+            self.parameters[0].copy_(onto_simplex(allowed))
         return norm
 
     def tokens(self) -> torch.Tensor:
@@ -151,10 +185,27 @@ class DiscreteSearch(Search):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The prompts as they are typed, in the order of the forgotten ones that have an image."""
-        words = self.tokens().reshape(len(self.rows), -1).tolist()
-        rest = [self.text.tokenizers[0].decode(ids) for ids in words]
-        return {"prefixes": rest} if self.step else {}
+        """What is found as it is typed, in the order of the prompts searched for, and whether it is read as it was found."""
+        if not self.step:
+            return {}
+        tokenizer, found = self.text.tokenizers[0], self.tokens().reshape(len(self.rows), -1).tolist()
+        typed = [tokenizer.decode(ids) for ids in found]
+        again = [list(tokenizer(text, add_special_tokens=False).input_ids) for text in typed]
+        return {"prefixes": typed, "read_as_found": [a == b for a, b in zip(again, found, strict=True)]}
+
+
+def specials(tokenizers: Sequence[Any]) -> list[int]:
+    """The tokens that begin, end or fill up prompts of one of these tokenizers."""
+    ids = (getattr(tokenizer, f"{what}_token_id") for tokenizer in tokenizers for what in ("bos", "eos", "pad"))
+    return sorted({int(i) for i in ids if i is not None})
+
+
+def drawn_tokens(points: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(n,) a token drawn from each point (n, V) of the simplex, on its device; only n numbers are drawn on the CPU."""
+    total = points.cumsum(dim=1)
+    # In (0, 1], so that what is found is the first whose sum reaches it: never one of no weight.
+    at = 1 - torch.rand(len(points), 1, generator=generator, dtype=points.dtype).to(points.device)
+    return torch.searchsorted(total, at * total[:, -1:]).flatten()
 
 
 def onto_simplex(points: torch.Tensor) -> torch.Tensor:

@@ -126,6 +126,21 @@ def test_the_probe_holds_both_models_whole_and_keeps_no_activations(folder: Path
     assert peak.parts["θ₀"] == 4 * parts.parameters and peak.parts["weights"] >= 4 * parts.parameters
 
 
+def test_a_search_for_prompts_is_counted_by_all_its_passes_and_by_what_it_holds_of_the_vocabulary(
+    folder: Path, prompts: Dataset
+) -> None:
+    model = dataclasses.replace(fitted(folder, prompts, find.load("dimum_robustness"), Place()).model, forgotten=100)
+    how, search = How(on_gpu=True, half=True), Run("a", "prompt_search", {"discrete": True}, attacks=True)
+    assert (search.batch, search.step_images(100)) == (64, 100 * 4)
+    some = Run("a", "prompt_search", {"discrete": True, "prompts": 8}, attacks=True)
+    assert some.step_images(100) == 8 * 4
+    held = [model.peak(run, how).parts["words"] for run in (search, some)]
+    assert held[0] >= 4 * 4 * 100 * 5 * model.vocabulary and held[1] == pytest.approx(0.08 * held[0])
+    continuous = Run("a", "prompt_search", {}, attacks=True)
+    assert "words" not in model.peak(continuous, how).parts
+    assert Run("a", "dimra", {"batch": 4}, attacks=True).step_images(100) == 4
+
+
 def test_a_plan_is_told_whose_suite_moves_no_weight(folder: Path, prompts: Dataset) -> None:
     attacks = (Attack("inversion", "textual_inversion", {}), Attack("probe", "derived_embedding", {}))
     fit = fitted(folder, prompts, asked(Arm("mace", "mace", ()), *attacks), Place(gpu_memory=24))

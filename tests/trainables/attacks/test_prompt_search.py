@@ -9,7 +9,7 @@ from text_problem import FORGOTTEN, text_problem
 from torch.nn import functional as F
 
 from trainables.attacks import ATTACKS
-from trainables.attacks.prompt_search import DiscreteSearch, onto_simplex
+from trainables.attacks.prompt_search import DiscreteSearch, drawn_tokens, onto_simplex
 from trainables.data import Images
 from trainables.denoisers.text_unet import TextUNet
 
@@ -62,12 +62,17 @@ def test_the_discrete_search_is_the_published_loop() -> None:
 
     model, images, schedule = unlearned(), forgotten(), text_problem().schedule
     vocabulary, n = encoder().get_input_embeddings().weight, len(FORGOTTEN)
-    s = torch.full((n, K, VOCABULARY), 1 / VOCABULARY).double().requires_grad_(True)
+    typed = [i for i in range(VOCABULARY) if i not in tokenizer().all_special_ids]
+    s = torch.zeros((n, K, VOCABULARY)).double()
+    s[..., typed] = 1 / len(typed)
+    s.requires_grad_(True)
     optimiser = torch.optim.Adam([s], 0.05, weight_decay=0.1)
     targets = torch.stack([images.of(row).images[0] for row in FORGOTTEN])
     generator, losses = torch.Generator().manual_seed(5), []
     for _ in range(STEPS):
-        z = torch.multinomial(s.detach().flatten(0, 1), 1, generator=generator).view(n, K)
+        at = 1 - torch.rand(n * K, 1, generator=generator, dtype=torch.float64)
+        sums = s.detach().flatten(0, 1).cumsum(dim=1)
+        z = torch.stack([(row >= a * row[-1]).nonzero()[0, 0] for row, a in zip(sums, at, strict=True)]).view(n, K)
         x = targets.repeat_interleave(TIMES, dim=0)
         noise = torch.randn(x.shape, generator=generator).to(x)
         t = torch.randint(1000, (n * TIMES,), generator=generator)
@@ -85,7 +90,8 @@ def test_the_discrete_search_is_the_published_loop() -> None:
         s.grad = torch.stack(gradient)
         optimiser.step()
         with torch.no_grad():
-            s.copy_(torch.stack([bisected(point) for point in s.flatten(0, 1)]).view(s.shape))
+            nearest = torch.stack([bisected(point) for point in s[..., typed].flatten(0, 1)])
+            s.zero_()[..., typed] = nearest.view(n, K, len(typed))
         losses.append(total)
     assert (run.parameters[0] - s.flatten(0, 1)).abs().max() <= 1e-6
     assert run.last_loss == pytest.approx(losses[-1], rel=1e-6)
@@ -94,7 +100,10 @@ def test_the_discrete_search_is_the_published_loop() -> None:
     ids[0, 1 : 1 + K] = words[0]
     context = encoder()(ids).last_hidden_state[0]
     assert torch.allclose(run.model.prompts.context[FORGOTTEN[0]], context, atol=1e-9), "told are the likeliest tokens"
-    assert run.facts["prefixes"][0] == tokenizer().decode(words[0].tolist())
+    prefixes = run.facts["prefixes"]
+    assert prefixes[0] == tokenizer().decode(words[0].tolist())
+    again = [tokenizer()(text, add_special_tokens=False).input_ids for text in prefixes]
+    assert run.facts["read_as_found"] == [a == b for a, b in zip(again, words.tolist(), strict=True)]
 
 
 def test_it_picks_the_tokens_that_trying_all_fifty_picks() -> None:
@@ -104,6 +113,8 @@ def test_it_picks_the_tokens_that_trying_all_fifty_picks() -> None:
     assert isinstance(run, DiscreteSearch)
     vocabulary, n = encoder().get_input_embeddings().weight, len(FORGOTTEN) * K
     slope = torch.randn(n, vocabulary.shape[1], generator=torch.Generator().manual_seed(2)).double()
+    untyped = tokenizer().all_special_ids
+    slope[0] = -2 * vocabulary[untyped[0]]
 
     def linear(run: DiscreteSearch) -> torch.Tensor:
         spoken = run.spoken()
@@ -114,9 +125,37 @@ def test_it_picks_the_tokens_that_trying_all_fifty_picks() -> None:
 
     run.gradient = linear  # type: ignore[assignment]
     tried = torch.stack([(vocabulary[token] * slope).sum(dim=1) for token in range(VOCABULARY)])
+    assert set(tried.argmin(dim=0).tolist()) & set(untyped), "of all tokens it would be one that nobody can type"
+    tried[untyped] = torch.inf
     assert run.advance(150)
     assert run.tokens().tolist() == tried.argmin(dim=0).tolist()
     assert len(set(run.tokens().tolist())) > 1, "not one token for all"
+
+
+def test_tokens_are_drawn_by_their_weights_and_none_that_has_none() -> None:
+    points = torch.tensor([[0.0, 0.5, 0.0, 0.25, 0.25, 0.0]]).repeat(20_000, 1)
+    tokens = drawn_tokens(points, torch.Generator().manual_seed(0))
+    shares = tokens.bincount(minlength=6) / len(tokens)
+    assert shares.tolist() == pytest.approx(points[0].tolist(), abs=0.015)
+    assert shares[[0, 2, 5]].tolist() == [0, 0, 0]
+    one = torch.eye(VOCABULARY)
+    assert drawn_tokens(one, torch.Generator().manual_seed(1)).tolist() == list(range(VOCABULARY))
+
+
+def test_so_many_prompts_are_searched_for_and_a_plan_counts_all_its_passes() -> None:
+    run = begin("prompt_search", 1, prompts=2, timesteps=3, discrete=True)
+    before = run.model.prompts.context.clone()
+    run.advance(1)
+    moved = (run.model.prompts.context - before).flatten(1).abs().amax(dim=1) > 0
+    assert moved.nonzero().flatten().tolist() == [FORGOTTEN[0], FORGOTTEN[2]], "from among all four"
+    attack, n = ATTACKS["prompt_search"], len(FORGOTTEN)
+    counted = [attack.configure({"timesteps": 3, "prompts": m, "discrete": d}) for m, d in ((0, True), (2, False))]
+    assert attack.step_images is not None
+    assert [attack.step_images(settings, n) for settings in counted] == [3 * n, 3 * 2]
+    assert attack.words_held(counted[0], n, VOCABULARY) >= 4 * n * 5 * VOCABULARY, "s, its gradient, two moments"
+    assert attack.words_held(counted[1], n, VOCABULARY) == 0
+    with pytest.raises(ValueError, match="prompts: 9 are to be searched for, and 4 have an image"):
+        begin("prompt_search", 1, prompts=9)
 
 
 def test_every_prompts_words_are_found_as_if_it_were_alone() -> None:
@@ -140,6 +179,6 @@ def test_prompts_without_an_image_are_left_as_they_are() -> None:
     nothing = Images(images.images[:0], images.conditions[:0])
     with pytest.raises(ValueError, match="prompt search takes images of what was forgotten"):
         member.begin(unlearned(), target(nothing), member.configure({}), 1, 0)
-    for values in ({"prefix": 0}, {"timesteps": 0}, {"weight_decay": -0.1}, {"learning_rate": 0.0}):
+    for values in ({"prefix": 0}, {"timesteps": 0}, {"weight_decay": -0.1}, {"prompts": -1}, {"learning_rate": 0.0}):
         with pytest.raises(ValueError, match=next(iter(values))):
             member.configure(values)
