@@ -38,7 +38,10 @@ def methods(scale: Scale) -> dict[str, tuple[Parameter, ...]]:
     ratio = Float(
         "lambda_ratio", 0.03, 10.0, log=True, help="weight of the forgetting loss over that of the retain loss"
     )
-    keep = Float("retain_weight", 0.33, 33.0, log=True, help="the same ratio upside down: methods that call it so")
+    # No log scale holds the paper's loss, which has no retain term; with one, λ upside down, in steps of about the root of ten.
+    keep = Choice(
+        "retain_weight", (0.0, 0.33, 1.0, 3.3, 10.0, 33.0), help="weight of the retain term; 0: the paper's loss"
+    )
     share = Float("forget_share", 0.05, 0.6, help="share of each batch spent on forgotten prompts")
     fine_tuned = (*_training(scale, scale.trained_parameters), *ema)
     return {
@@ -94,6 +97,8 @@ def _begin(method: str, parameters: tuple[Parameter, ...], scale: Scale) -> tupl
             "around": "current",
         }
     )
+    if method in ("esd", "meta(esd)"):  # ESD-x, which of the published ones is for what a prompt names
+        known |= {"trained_parameters": "cross_attention"}
     if method in [f"meta({edit})" for edit in EDITS]:  # shorter and slower than what has to forget by training
         known |= {"steps": max(scale.steps[2] * 2 // 5, scale.steps[0]), "learning_rate": scale.learning_rate[2] * 0.3}
     return ({p.name: known[p.name] for p in parameters},)

@@ -97,6 +97,14 @@ def test_a_file_is_a_line_a_row_and_says_what_it_was_recorded_by(tmp_path: Path)
         read(made.path)
 
 
+def test_what_rows_are_of_is_written_here_and_follows_no_question() -> None:
+    """A question may begin elsewhere tomorrow; rows that are there would then be of other settings than those to come."""
+    esd = {"trained_parameters": "all", "retain_weight": 10.0, "learning_rate": 1e-3, "steps": 150}
+    assert benchmark.METHODS["esd"].items() >= esd.items() and "ESD\non all parameters" in str(benchmark.__doc__)
+    assert benchmark.METHODS["meta(uce)"]["meta_unrelated"] == 3.0
+    assert set(benchmark.METHODS) == {*benchmark.PLAIN, *(f"meta({name})" for name in benchmark.PLAIN)}
+
+
 def test_cells_are_run_once_and_those_of_other_code_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

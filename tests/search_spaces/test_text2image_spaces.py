@@ -105,6 +105,18 @@ def test_every_base_method_is_searched_with_meta_and_without_as_often_over_the_s
     assert {a.method for a in space.search_attacks} == {"malicious", "benign"}
 
 
+@pytest.mark.parametrize("preset", ["", "smoke", "24gb"])
+def test_esd_begins_as_esd_x_and_may_be_the_papers_loss(preset: str) -> None:
+    """Which has no retain term."""
+    space = meta_unlearning_text2image.SPACE.preset(preset)
+    for arm in (space.arm("esd"), space.arm("meta-esd")):
+        (begun,) = arm.start_points
+        assert begun["trained_parameters"] == "cross_attention"
+        (keep,) = (p for p in arm.walk() if p.name == "retain_weight")
+        assert isinstance(keep, Choice) and 0.0 in keep.branches
+    assert METHODS["esd"].configure({"retain_weight": 0.0}).counts[1] == 0
+
+
 def test_resurgence_searches_the_attack_alike_on_methods_that_are_held() -> None:
     space = concept_resurgence.SPACE
     parameters = space.arms[0].parameters
