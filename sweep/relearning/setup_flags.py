@@ -219,7 +219,7 @@ class SetupFlags:
         "",
         "--judge",
         "what says which samples show what was forgotten (default: the classifier; of single images, copy detection); "
-        "image_classifier:FOLDER and zero_shot_clip:FOLDER are read from a folder of transformers'",
+        "image_classifier:FOLDER, zero_shot_clip:FOLDER and zero_shot_clip_labels:FOLDER are read from a folder of transformers'",
         MODELS,
         metavar="NAME[:FOLDER]",
         read=flag_values.judge,

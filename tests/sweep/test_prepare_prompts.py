@@ -16,6 +16,7 @@ from PIL import Image
 
 from sweep import launch, prepare_prompts
 from sweep.relearning import drawn, protocols
+from sweep.relearning.protocols import Protocol
 from sweep.relearning.setup import Setup
 from trainables.data import _dataset, dataset
 from trainables.forgetting import parse_forget, usual_forget
@@ -272,12 +273,25 @@ def test_a_plan_draws_as_its_protocol_says_and_tells_and_records_what_differs(tm
         and "16 pixels a side, there 512" in text
         and "Published figures do not stand beside these" in text
     )
-    other = planned(folder, sampling_steps=4, judge=f"zero_shot_clip:{tmp_path}")
+    rejecting = list(protocols.differences(protocols.named("mace-object"), planned(folder, judge="zero_shot_clip:x")))
+    assert "an image may be told to show none of the labels, there never" in rejecting
+    assert "give --judge zero_shot_clip_labels:FOLDER" in rejecting[-1]
+    other = planned(folder, sampling_steps=4, judge=f"zero_shot_clip_labels:{tmp_path}")
     assert other.drawn_by().name == "ddim-4-cfg7.5"
     differs = protocols.facts(other)["differs"]
     assert "drawn by ddim, 4 steps, guidance 7.5, there by DDIM, 50 steps, guidance 7.5" in differs
     assert "judged by the weights in your folder" in differs[-1] and protocols.facts(other)["list_sha256"] == "0" * 64
     assert protocols.facts(planned(folder, protocol="")) == {}
+
+
+@pytest.mark.parametrize("protocol", protocols.PROTOCOLS.values(), ids=protocols.PROTOCOLS)
+def test_what_no_judge_or_sampler_mends_is_said_of_every_protocol(tmp_path: Path, protocol: Protocol) -> None:
+    folder = text_folders.save_prompts(tmp_path / "prompts")
+    differs = "; ".join(protocols.differences(protocol, planned(folder, protocol=protocol.name)))
+    assert "methods are given the very prompts that are scored" in differs
+    assert ("which may know nothing of the other facet" in differs) == (protocol.name == "unlearncanvas")
+    with_coco = {"unlearndiffatk-nudity", "meta-unlearning", "mace-object", "rece-object"}
+    assert ("captions of COCO" in differs) == (protocol.name in with_coco)
 
 
 def test_who_asks_for_another_sampler_gets_it_also_where_it_is_the_usual_one(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """CLIP as a classifier without training: the label whose caption lies nearest to the image (Radford et al. 2021, arXiv 2103.00020).
 
 MACE (arXiv 2403.06135) judges by it with ViT-B/32. Beside the labels stands a caption that names none, so that an image of
-nothing in particular need not be given one of them.
+nothing in particular need not be given one of them; MACE has none, as `zero_shot_clip_labels` has none.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # as transform
 class ZeroShotCLIP:
     """A `CLIPModel` with its tokenizer and image processor. It tells every facet; its temperature is the model's own."""
 
+    may_reject = True  # whether a caption that names no label stands beside them
+
     def __init__(self, place: Path, facets: tuple[Facet, ...], forgotten: int) -> None:
         require_transformers("zero_shot_clip")
         kind = read_json(place, CONFIG).get("model_type")
@@ -65,7 +67,8 @@ class ZeroShotCLIP:
 
         blank = torch.zeros(1, 3, side, side, device=device)
         with torch.inference_mode():
-            captions = [model(**tokens(captions_of(facet)), pixel_values=blank).text_embeds for facet in self.facets]
+            named = [captions_of(facet)[: None if self.may_reject else -1] for facet in self.facets]
+            captions = [model(**tokens(texts), pixel_values=blank).text_embeds for texts in named]
             scale = model.logit_scale.exp()
 
         def verdicts(images: torch.Tensor) -> Verdicts:

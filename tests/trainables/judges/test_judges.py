@@ -38,7 +38,8 @@ def test_the_classifier_goes_by_the_condition_it_gives() -> None:
 def test_a_kind_of_forgetting_has_its_judge_and_another_may_be_named() -> None:
     assert judge_of("conditions").name == "classifier" and judge_of("instances").name == "copies"
     with pytest.raises(
-        ValueError, match="copies cannot tell conditions; classifier, image_classifier, zero_shot_clip can"
+        ValueError,
+        match="copies cannot tell conditions; classifier, image_classifier, zero_shot_clip, zero_shot_clip_labels can",
     ):
         judge_of("conditions", "copies")
     with pytest.raises(ValueError, match="unknown judge 'clasifier': did you mean 'classifier'"):

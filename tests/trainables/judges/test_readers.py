@@ -88,6 +88,23 @@ def test_clips_verdicts_are_the_nearest_caption_or_that_of_nothing(folders: Path
         assert torch.allclose(said.confidence[:, number], shares.amax(dim=1), atol=1e-5)
 
 
+def test_among_the_labels_alone_every_image_is_given_one(folders: Path, images: torch.Tensor) -> None:
+    from transformers import CLIPModel, CLIPTokenizer
+
+    reader = reader_of(f"zero_shot_clip_labels:{folders / 'clip'}", STYLED, "concept")
+    assert isinstance(reader, ZeroShotCLIP)
+    said = reader.load("cpu")(images)
+    model, tokenizer = (kind.from_pretrained(folders / "clip") for kind in (CLIPModel, CLIPTokenizer))
+    for number, facet in enumerate(STYLED.facets):
+        tokens = tokenizer(captions_of(facet)[:-1], padding=True, return_tensors="pt")
+        shares = model.eval()(**tokens, pixel_values=images).logits_per_image.softmax(dim=1).detach()
+        assert said.labels[:, number].tolist() == shares.argmax(dim=1).tolist()
+        assert torch.allclose(said.confidence[:, number], shares.amax(dim=1), atol=1e-5)
+    alone = Facet("concept", ("zero",), (), (NOTHING,))
+    with pytest.raises(ValueError, match="among the labels alone needs two, and concept has zero"):
+        type(reader)(folders / "clip", (alone,), 0)
+
+
 @pytest.mark.parametrize("judge", ["image_classifier:vit", "zero_shot_clip:clip"])
 def test_a_judge_is_known_by_what_its_files_hold_and_not_by_where_they_lie(
     judge: str, folders: Path, tmp_path: Path
