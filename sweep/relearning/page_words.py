@@ -73,11 +73,18 @@ def _classifier(sweep: Sweep) -> str:
     wrongly, floor = sweep.prepared.get("judge_false_positives"), ""
     if wrongly is not None:
         floor = f" Of the base model's samples of what stands for the forgotten it finds that in {100 * wrongly:.1f} %."
+    floor += _doubt(sweep)
     tried = sweep.prepared.get("judge_facet_accuracy", {})
     if tried:
         shares = ", ".join(f"{100 * share:.1f} % ({name})" for name, share in tried.items())
         return f"The judge {sweep.plan['judge']} that every sample is shown to is right on {shares} of held-out images.{floor}"
     return f"The classifier that every sample is shown to is right on {right}.{floor}"
+
+
+def _doubt(sweep: Sweep) -> str:
+    """That who judges does not know the base model's own images; empty where it does, or the run is older than that is asked."""
+    doubt = sweep.prepared.get("judge_doubt", "")
+    return f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
 
 
 def caption(sweep: Sweep) -> Caption:
@@ -89,7 +96,7 @@ def caption(sweep: Sweep) -> Caption:
         subject=f"after forgetting {plan['forget']} of {plan['data']}",
         lines=f"The dashed line is the FID budget, {brief(budget)}." if budget is not None and drawn else "",
         facts=(
-            f"N: {definitions(sweep)['N']}.",
+            f"N: {definitions(sweep)['N']}.{_doubt(sweep)}",
             f"Feature network: {_networks(facts)}; reference statistics {references}.",
         ),
         origin=f"Base model {' or '.join(h[:12] for h in facts['base_model']) or 'not recorded'}",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sweep.errors import mistake_in
+from sweep.errors import UsageError, mistake_in
 from sweep.plan.plan import Plan
 from sweep.plan.run import SEEDS_A_SWEEP
 from sweep.procedures import Execute, Tell
@@ -19,13 +19,18 @@ from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
 from sweep.relearning.unseen import experiment_of_unseen, products_beside
 from sweep.space import SearchSpace
 from trainables.denoisers.recipes import Pretrained
+from trainables.forgetting import CONDITIONS
 from trainables.relearning import products
 from trainables.relearning.experiment import Experiment, Samples
 from trainables.relearning.origins import LATENTS, parts_of
+from trainables.relearning.products.judge import judge_for
 from trainables.relearning.shared_products import CLASSIFIER, JUDGE, SYNTHETIC, models_of, products_of, score_of
 from trainables.running.products import Product, by_name
 from trainables.store import Artifact, Store
 from trainables.unlearning import METHODS
+
+_KNOWS = 0.5  # share of θ₀'s own samples below which a judge is not taken to know what it is asked for
+_UNLEARNED = "unlearning_accuracy"
 
 
 def calibration_seeds(plan: Plan[Setup]) -> list[int]:
@@ -85,6 +90,10 @@ def prepare_all(
     first = made[f"base on seed {seeds[0]}"]
     figures = first.facts["figures"]
     _tell_of_judges(setup.judge, made, figures, tell)
+    doubt = judge_doubt(experiment, figures)
+    if doubt:
+        tell(f"prepare: {doubt}")
+        check_base_breaks_bounds(space, figures, samples.forgotten, doubt)
     prepared: dict[str, Any] = {"fid_base": fids["base"][0]}
     if uses_budget(space):
         prepared = fid_budget(setup.fid_budget, fids["base"], fids.get("retrain"))
@@ -98,6 +107,7 @@ def prepare_all(
         "classifier_accuracy": judge["held_out_accuracy"],
         "classifier_held_out": judge["held_out_images"],
         **of_facets(experiment, judge),
+        **({"judge_doubt": doubt} if doubt else {}),
         **({"judge_false_positives": figures["anchors_as_forgotten"]} if "anchors_as_forgotten" in figures else {}),
         **({"judge_facet_accuracy": made[JUDGE].facts["facet_accuracy"]} if JUDGE in made else {}),
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
@@ -127,6 +137,36 @@ def _tell_of_judges(name: str, made: Mapping[str, Any], figures: Mapping[str, fl
         tell(
             f"prepare: θ₀'s samples for what stands for the forgotten show it in {figures['anchors_as_forgotten']:.1%}"
         )
+
+
+def judge_doubt(experiment: Experiment, figures: Mapping[str, float]) -> str:
+    """A sentence where who judges finds what is forgotten in less than half of θ₀'s own samples of it; else empty.
+
+    Of single images there is none: an unconditional model draws each of them now and then.
+    """
+    found = figures["relearning_accuracy"]
+    if experiment.forgetting.kind != CONDITIONS or found >= _KNOWS:
+        return ""
+    return (
+        f"the judge, {judge_for(experiment).name}, finds what is to be forgotten in {found:.1%} of the base model's own samples of "
+        "it: what it does not find may have been forgotten by nobody"
+    )
+
+
+def check_base_breaks_bounds(space: SearchSpace, figures: Mapping[str, float], n: int, doubt: str) -> None:
+    """UsageError where θ₀, of which nothing was unlearned, meets a bound on unlearning accuracy, as any trial may by doing nothing.
+
+    Of so few samples (n) that one alone breaks the bound, that is left to `doubt`: a smoke run is of such.
+    """
+    for constraint in space.constraints:
+        bound = constraint.bound
+        if constraint.metric != _UNLEARNED or constraint.side != "at_least" or bound is None:
+            continue
+        if constraint.violation(figures[_UNLEARNED]) <= 0 and n * (1 - bound) >= 1:
+            raise UsageError(
+                f"--judge: {doubt}. It has {_UNLEARNED} {figures[_UNLEARNED]:.3f}, and the question asks for {bound:g} at least; "
+                "give another --judge, one that knows it in the base model's samples"
+            )
 
 
 def _by_facet(judge: Mapping[str, Any]) -> str:
