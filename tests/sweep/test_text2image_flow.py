@@ -18,6 +18,7 @@ import pytest
 import text_folders
 import text_recipe
 from diffusers import StableDiffusionPipeline
+from judge_folders import write_clip
 
 from sweep import records
 from sweep.relearning import experiments
@@ -35,6 +36,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each line says, by the line; all in one folder, ``folder``."""
     folder = tmp_path_factory.mktemp("card")
     text_folders.save_sd(folder / "sd14")
+    write_clip(folder / "clip", ("a", "photo", "of", "cat", "dog", "house"))
     (folder / "objects.csv").write_text("concept\ncat\ndog\nhouse\n")
     said = {"folder": str(folder)}
     with pytest.MonkeyPatch.context() as patch:
@@ -78,6 +80,7 @@ def test_the_plan_for_a_card_is_printed_and_costs_nothing(outputs: dict[str, str
     assert "preset 24gb (Stable Diffusion 1.4, 1.5 or 2.1 on one card of 24 GB)" in plan
     assert "images by dpmsolver++-20-cfg7.5" in plan and "scored after [0, 25, 50, 100, 200] steps" in plan
     assert "attacks none: each trial is unlearned and scored" in plan
+    assert "judged by zero_shot_clip:" in plan, "not by what is trained on the drawn images alone"
 
 
 @pytest.mark.slow
