@@ -298,11 +298,11 @@ def test_a_share_that_is_named_as_the_mend_is_one_that_does(
     folder: Path, prompts: Dataset, part: float, enough: str
 ) -> None:
     arm = Arm("dimum", "dimum", (Choice("batch", (4,)), Choice("ema_decay", (0.0,))))
-    needed = fitted(folder, prompts, asked(arm), Place(gpu_memory=80)).largest.bytes / GB
-    plan = Place(gpu_memory=needed / part, gpus_per_trial=0.25)
+    needed = fitted(folder, prompts, asked(arm), Place(gpu_memory=80, checkpointing="on")).largest.bytes / GB
+    plan = Place(gpu_memory=needed / part, gpus_per_trial=0.25, checkpointing="on")
     with pytest.raises(UsageError, match=rf"--gpus-per-trial {enough}$"):
         fitted(folder, prompts, asked(arm), plan).check()
-    fitted(folder, prompts, asked(arm), Place(gpu_memory=needed / part, gpus_per_trial=float(enough))).check()
+    fitted(folder, prompts, asked(arm), dataclasses.replace(plan, gpus_per_trial=float(enough))).check()
 
 
 def test_an_attack_is_named_where_it_takes_most(folder: Path, prompts: Dataset) -> None:
