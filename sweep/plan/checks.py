@@ -62,7 +62,7 @@ def _check_objective(space: SearchSpace, objective: Objective, columns: Columns)
     """UsageError where a hypervolume of it has no far corner."""
     where, metric = f"space {space.name!r}, objective {objective.metric!r}", objective.metric
     what = "a front" if len(space.objectives) > 1 else "--min-gain"
-    side = "at_least" if objective.direction == "maximise" else "at_most"
+    side = objective.worse_side
     if not columns.is_share(metric) and (metric, side) not in ((c.metric, c.side) for c in space.constraints):
         raise UsageError(
             f"{where}: it has no worst value to measure {what} from; bound it by Constraint({metric!r}, {side}=…)"

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from sweep.procedures import Columns, Procedure
 from sweep.procedures.sections import Sections
 from sweep.reading.fresh_seeds import FreshSeeds, Row
-from sweep.reading.trial import Trial, Trials, complete, trial_of, values_of
+from sweep.reading.trial import Trial, Trials, complete, objectives_of, trial_of, values_of
 from sweep.records import FAIL, RUNNING
-from sweep.space import Constraint
+from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import nondominated
 
 FEW = 3  # a front of fewer feasible members than this needs a reason
@@ -53,21 +53,21 @@ def arm_of(
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
     columns, table = procedure.columns(), _of_arm(trials, name)
     feasible, ended = values_of(table, "feasible") > 0, complete(table)
-    values = [values_of(table, o["metric"]) for o in plan["objectives"]]
-    directions = [o["direction"] for o in plan["objectives"]]
+    objectives = objectives_of(plan)
+    values = [values_of(table, o.metric) for o in objectives]
     confirmed = _confirmed(columns, plan, constraints, table, fresh)
 
     search = feasible & ended
-    search[search] = nondominated(np.stack(values, axis=1)[search], directions)
-    final = _confirmed_front(plan, confirmed, len(table)) if confirmed else search
+    search[search] = nondominated(np.stack(values, axis=1)[search], [o.direction for o in objectives])
+    final = _confirmed_front(plan, objectives, confirmed, len(table)) if confirmed else search
 
     def make(i: int, row: Row) -> Trial:
         member = confirmed.get(i) or trial_of(columns, plan, constraints, row, fresh)
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
     members = Trials(table, make)
-    merits = np.where(search, values[0] * (1 if directions[0] == "maximise" else -1), np.nan)
-    best_at = None if np.isnan(merits).all() else int(np.nanargmax(merits))
+    costs = np.where(search, objectives[0].sign * values[0], np.nan)
+    best_at = None if np.isnan(costs).all() else int(np.nanargmin(costs))
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
     states = Counter(table["state"].to_pylist())
@@ -96,13 +96,15 @@ def arm_of(
     )
 
 
-def _confirmed_front(plan: Row, confirmed: dict[int, Trial], trials: int) -> np.ndarray:
+def _confirmed_front(
+    plan: Row, objectives: Sequence[Objective], confirmed: dict[int, Trial], trials: int
+) -> np.ndarray:
     """(trials,) bool: of the confirmed that are feasible, surely if any is, those that none of them dominates."""
     feasible = [i for i, m in confirmed.items() if m.feasible]
     held = [i for i in feasible if not unsure(plan, confirmed[i])] or feasible
-    points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
+    points = [[_number(confirmed[i].value(o.metric)) for o in objectives] for i in held]
     front = np.zeros(trials, dtype=bool)
-    front[held] = nondominated(np.array(points, dtype=float), [o["direction"] for o in plan["objectives"]])
+    front[held] = nondominated(np.array(points, dtype=float), [o.direction for o in objectives])
     return front
 
 

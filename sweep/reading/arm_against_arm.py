@@ -113,7 +113,7 @@ def _against(sweep: Sweep, main_arm: str, baseline_arm: str) -> Comparison:
 
 def _figures(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
     """The objectives, and what the procedure compares beside them."""
-    better = {o.metric: o.direction for o in sweep.objectives}
+    better: dict[str, str] = {o.metric: o.direction for o in sweep.objectives}
     better |= {name: sweep.columns.fact(name, "direction") for name in sweep.sections.compared}
     for metric, direction in better.items():
         moderated = sweep.fresh.moderated(metric, main.trial_id)

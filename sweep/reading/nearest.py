@@ -60,10 +60,7 @@ def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
     epsilon indicator), in units of the spread of the arm's trials, and the violations of its constraints on top.
     """
     points = points_of(sweep, arm)
-    turns = [-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives]
-    costs = np.stack(
-        [figures_of(arm, o.metric) * turn for o, turn in zip(sweep.objectives, turns, strict=True)], axis=1
-    )
+    costs = np.stack([o.sign * figures_of(arm, o.metric) for o in sweep.objectives], axis=1)
     gaps = np.full(len(costs), np.inf)
     drawn = np.isfinite(costs).all(axis=1)
     if drawn.any():

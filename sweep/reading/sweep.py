@@ -24,7 +24,7 @@ from sweep.procedures.sections import Sections
 from sweep.reading.arm import ArmFront, arm_of
 from sweep.reading.fresh_seeds import FreshSeeds, Row
 from sweep.reading.samples import curve_point, has_value
-from sweep.reading.trial import Trial, constraints_of, trial_of
+from sweep.reading.trial import Trial, constraints_of, objectives_of, trial_of
 from sweep.records import (
     COMPLETE,
     CONFIRMATION,
@@ -176,7 +176,7 @@ class Sweep:
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """What the front is of: the first decides which member is best; of two it is drawn upwards, the second rightwards."""
-        return tuple(Objective(o["metric"], o["direction"]) for o in self.plan["objectives"])
+        return objectives_of(self.plan)
 
     @property
     def adaptive(self) -> bool:

@@ -104,14 +104,16 @@ class _Outputs:
             for i, c in enumerate(constraint.name for constraint in question.constraints)
             if (single or c not in reference.enforced) and any(c in o.excesses for o in observations)
         }
-        signed = [
-            (n, o.direction == "maximise") for n, o in zip(self._objectives.values(), question.objectives, strict=True)
-        ]
-        self.objective = ", ".join(name if more else f"-{name}" for name, more in signed)
+        names = list(self._objectives.values())
+        self.objective = ", ".join(  # Ax maximises
+            f"-{name}" if o.direction == "minimise" else name
+            for name, o in zip(names, question.objectives, strict=True)
+        )
         self.limits = [f"{name} <= 0" for name in self._excesses.values()]
-        for (name, more), limit in zip(signed, reference.limits, strict=True):
+        for name, o, limit in zip(names, question.objectives, reference.limits, strict=True):
             if not single:
-                self.limits.append(f"{name} {'>=' if more else '<='} {(-limit if more else limit):.12g}")
+                edge = "<=" if o.worse_side == "at_most" else ">="
+                self.limits.append(f"{name} {edge} {o.sign * limit:.12g}")
         self._unsure = {
             name
             for o in observations

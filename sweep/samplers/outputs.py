@@ -82,13 +82,13 @@ class Corner:
 
 
 def signs(question: Question) -> Array:
-    """What an objective is multiplied by so that less is better."""
-    return np.array([-1.0 if o.direction == "maximise" else 1.0 for o in question.objectives])
+    """(m,): what each objective is multiplied by so that less is better."""
+    return np.array([o.sign for o in question.objectives])
 
 
 def objective(question: Question, observations: Sequence[Observation], index: int) -> Known:
     """What is known of an objective, turned so that less is better."""
-    metric, sign = question.objectives[index].metric, signs(question)[index]
+    metric, sign = question.objectives[index].metric, question.objectives[index].sign
     finished = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL"]
     has = [(i, o) for i, o in finished if metric in o.figures]
     bounded = [(i, o) for i, o in finished if metric in o.bounds and metric not in o.figures]
@@ -134,14 +134,15 @@ def cost(observations: Sequence[Observation]) -> Known:
 
 def corner(question: Question, observations: Sequence[Observation]) -> Corner:
     """The corner: the question's, drawn in to the bounds of constrained objectives, or one that the trials suggest."""
-    sign = signs(question)
-    limits = np.full(len(sign), np.inf) if question.reference is None else sign * np.array(question.reference)
+    limits = np.full(len(question.objectives), np.inf)
+    if question.reference is not None:
+        limits = signs(question) * np.array(question.reference)
     enforced = set()
     for j, o in enumerate(question.objectives):
-        worse = "at_least" if o.direction == "maximise" else "at_most"
         for constraint in question.constraints:
-            if constraint.metric == o.metric and constraint.side == worse and constraint.bound is not None:
-                limits[j] = min(limits[j], sign[j] * constraint.bound)
+            beyond = constraint.metric == o.metric and constraint.side == o.worse_side
+            if beyond and constraint.bound is not None:
+                limits[j] = min(limits[j], o.sign * constraint.bound)
                 enforced.add(constraint.name)
     if np.isinf(limits).any():
         suggested = _suggested(question, observations)

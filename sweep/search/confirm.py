@@ -101,7 +101,7 @@ def _candidates(sweep: Sweep, space: SearchSpace, trials: Sequence[Trial]) -> Ca
     knowledge = sweep.knowledge(space)
     figures = np.array([_figures(sweep, m) for m in trials], dtype=float)
     sds = [[knowledge.sd(name, value) for name, value in zip(names, row, strict=True)] for row in figures]
-    signs = tuple(-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives)
+    signs = tuple(o.sign for o in sweep.objectives)
     reference = corner(sweep)
     if reference is None:  # of one objective that nothing bounds: the worst trial, lest any be told apart by nothing
         assert len(signs) == 1, "several objectives have a corner, and the prepare phase has fixed the budget"

@@ -62,7 +62,6 @@ def dominated(
 
 def _better(objective: Objective, member: Observation, trial: Possible) -> float:
     """The probability that the member is at least as good as the trial can be."""
-    gap = member.figures[objective.metric] - trial.values[objective.metric]
-    gap = gap if objective.direction == "maximise" else -gap
+    gap = objective.sign * (trial.values[objective.metric] - member.figures[objective.metric])
     error = math.hypot(member.sems.get(objective.metric, 0.0), trial.sems.get(objective.metric, 0.0))
     return float(ndtr(gap / error)) if error else float(gap >= 0)

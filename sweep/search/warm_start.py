@@ -89,8 +89,7 @@ def warmed(arm: Arm, space: SearchSpace, studies: Sequence[Sequence[Observation]
 def _rank(observation: Observation, space: SearchSpace) -> float:
     """Best by the first objective first."""
     first = space.objectives[0]
-    value = observation.figures[first.metric]
-    return -value if first.direction == "maximise" else value
+    return first.sign * observation.figures[first.metric]
 
 
 def _study(sweep: Sweep, arm: Arm, space: SearchSpace) -> list[Observation]:
