@@ -53,6 +53,30 @@ class Observation:
     replicates: int = 1
     core_s: float = 0.0
 
+    @property
+    def complete(self) -> bool:
+        """Whether the trial came to its end: every objective was measured."""
+        return self.state == COMPLETE
+
+    @property
+    def failed(self) -> bool:
+        return self.state == FAIL
+
+    @property
+    def scored(self) -> bool:
+        """Whether anything was measured of a trial that did not fail."""
+        return not self.failed and bool(self.figures or self.excesses)
+
+    @property
+    def violation(self) -> float:
+        """Sum of the violations of the constraints that were scored; 0 where all of them hold."""
+        return sum(max(excess, 0.0) for excess in self.excesses.values())
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the trial came to its end and keeps every constraint."""
+        return self.complete and all(excess <= 0 for excess in self.excesses.values())
+
 
 class Sampler(Protocol):
     """Settings for a trial, given all that ended and all that still run.
@@ -84,5 +108,5 @@ def check_observation(question: Question, observation: Observation) -> None:
     if not math.isfinite(observation.core_s) or observation.core_s < 0:
         raise ValueError(f"{where}: core_s is {observation.core_s}, not a time")
     missing = [o.metric for o in question.objectives if o.metric not in observation.figures]
-    if observation.state == COMPLETE and missing:
+    if observation.complete and missing:
         raise ValueError(f"{where}: COMPLETE without {', '.join(missing)}")

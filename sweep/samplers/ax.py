@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import need
-from sweep.records import COMPLETE, FAIL
 from sweep.samplers import Observation, Question
 from sweep.samplers.ask_and_tell import AskAndTell
 from sweep.samplers.outputs import corner
@@ -45,8 +44,8 @@ class AxSampler(AskAndTell):
 
     def _choose(self, number: int) -> Settings:
         observations = [self._observations[n] for n in sorted(self._observations)]
-        scored = [o for o in observations if o.state != FAIL and (o.figures or o.excesses)]
-        complete = sum(o.state == COMPLETE for o in scored)
+        scored = [o for o in observations if o.scored]
+        complete = sum(o.complete for o in scored)
         if len(scored) < STARTUP or complete < MEASURED or not self.encoding.groups:
             return self._sequence.ask(number)
         from ax.exceptions.core import SearchSpaceExhausted
@@ -80,9 +79,9 @@ class AxSampler(AskAndTell):
             if one is None:
                 continue
             data = outputs.of(one)
-            if one.state == FAIL:
+            if one.failed:
                 client.mark_trial_failed(index)
-            elif one.state == COMPLETE:
+            elif one.complete:
                 client.complete_trial(index, raw_data=data)
             elif data:
                 client.attach_data(index, raw_data=data)
@@ -118,7 +117,7 @@ class _Outputs:
             name
             for o in observations
             for name, metric in self._known(o)
-            if o.state != FAIL and self._sem(o, name, metric) is None
+            if not o.failed and self._sem(o, name, metric) is None
         }
 
     def of(self, observation: Observation) -> dict[str, tuple[float, float | None]]:

@@ -76,15 +76,13 @@ class OptunaSampler(AskAndTell):
             return suggest(self.question.parameters, study.ask())
 
     def _trial(self, observation: Observation, system_attrs: dict[str, Any]) -> FrozenTrial:
-        values = (
-            [observation.figures[o.metric] for o in self.question.objectives] if observation.state == COMPLETE else None
-        )
+        values = [observation.figures[o.metric] for o in self.question.objectives] if observation.complete else None
         return optuna.create_trial(
             state=STATES[observation.state],
             values=values,
             params=dict(observation.settings),
             distributions=self._distributions(observation.settings),
-            constraints=dict(observation.excesses) if observation.state != FAIL else None,
+            constraints=dict(observation.excesses) if not observation.failed else None,
             system_attrs=system_attrs,
         )
 
@@ -107,7 +105,7 @@ class _Generations:
 
     def of(self, observation: Observation) -> dict[str, Any]:
         """System attributes of the next trial in the order of numbers."""
-        if not self._size or observation.state != COMPLETE:
+        if not self._size or not observation.complete:
             return {}
         self._complete += 1
         return {self._key: (self._complete - 1) // self._size}

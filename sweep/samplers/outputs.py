@@ -89,7 +89,7 @@ def signs(question: Question) -> Array:
 def objective(question: Question, observations: Sequence[Observation], index: int) -> Known:
     """What is known of an objective, turned so that less is better."""
     metric, sign = question.objectives[index].metric, question.objectives[index].sign
-    finished = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL"]
+    finished = [(i, o) for i, o in enumerate(observations) if not o.failed]
     has = [(i, o) for i, o in finished if metric in o.figures]
     bounded = [(i, o) for i, o in finished if metric in o.bounds and metric not in o.figures]
     return Known(
@@ -104,7 +104,7 @@ def objective(question: Question, observations: Sequence[Observation], index: in
 
 def excess(observations: Sequence[Observation], metric: str, shared: bool) -> Known:
     """What is known of a constraint. A standard error is the figure's where the metric is an objective too: left out."""
-    has = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL" and metric in o.excesses]
+    has = [(i, o) for i, o in enumerate(observations) if not o.failed and metric in o.excesses]
     return Known(
         rows=np.array([i for i, _ in has], dtype=np.intp),
         values=np.array([o.excesses[metric] for _, o in has]),
@@ -118,14 +118,14 @@ def excess(observations: Sequence[Observation], metric: str, shared: bool) -> Kn
 def failure(observations: Sequence[Observation]) -> Known:
     """1 where a trial failed, −1 where it did not."""
     n = len(observations)
-    labels = np.array([1.0 if o.state == "FAIL" else -1.0 for o in observations])
+    labels = np.array([1.0 if o.failed else -1.0 for o in observations])
     nothing = np.zeros(0)
     return Known(np.arange(n), labels, np.zeros(n), np.ones(n), np.zeros(0, dtype=np.intp), nothing)
 
 
 def cost(observations: Sequence[Observation]) -> Known:
     """Logarithms of the core-seconds of trials that ran to their end: what a stopped one would have cost is not known."""
-    has = [(i, o) for i, o in enumerate(observations) if o.state == "COMPLETE" and o.core_s > 0]
+    has = [(i, o) for i, o in enumerate(observations) if o.complete and o.core_s > 0]
     n, nothing = len(has), np.zeros(0)
     rows = np.array([i for i, _ in has], dtype=np.intp)
     values = np.log([o.core_s for _, o in has])
@@ -152,8 +152,8 @@ def corner(question: Question, observations: Sequence[Observation]) -> Corner:
 
 def _suggested(question: Question, observations: Sequence[Observation]) -> Array:
     """A tenth of its range beyond the worst of the non-dominated trials, feasible ones if there are any."""
-    complete = [o for o in observations if o.state == "COMPLETE"]
-    feasible = [o for o in complete if all(e <= 0 for e in o.excesses.values())]
+    complete = [o for o in observations if o.complete]
+    feasible = [o for o in complete if o.feasible]
     some = feasible or complete
     if not some:
         return np.zeros(len(question.objectives))

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from sweep.records import COMPLETE
 from sweep.samplers import Observation
 from sweep.space import Objective
 from sweep.statistics.estimates import nondominated
@@ -33,7 +32,7 @@ class Possible:
 
 def present_front(objectives: Sequence[Objective], observed: Iterable[Observation]) -> list[Observation]:
     """The feasible COMPLETE trials that no other dominates, by what was measured."""
-    feasible = [o for o in observed if o.state == COMPLETE and all(e <= 0 for e in o.excesses.values())]
+    feasible = [o for o in observed if o.feasible]
     points = np.array([[o.figures[objective.metric] for objective in objectives] for o in feasible], dtype=float)
     on = nondominated(points, [o.direction for o in objectives])
     return [o for o, is_on in zip(feasible, on, strict=True) if is_on]
