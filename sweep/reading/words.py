@@ -38,10 +38,14 @@ def meaning(sweep: Sweep, metric: str) -> str:
 
 
 def axis(sweep: Sweep, objective: Objective, brief: bool = False) -> str:
-    """What an axis of the front says: the figure, what it is, and which way is better."""
-    better = f"({'higher' if objective.direction == 'maximise' else 'lower'} is better)"
-    what = "" if brief else f" = {meaning(sweep, objective.metric).partition(';')[0]}"
-    return f"{objective.metric}{what}  {better}"
+    """What an axis of the front says: the figure, what it is unless `brief`, and which way is better."""
+    figure = objective.metric if brief else named_with_meaning(sweep, objective)
+    return f"{figure}  ({'higher' if objective.direction == 'maximise' else 'lower'} is better)"
+
+
+def named_with_meaning(sweep: Sweep, objective: Objective) -> str:
+    """``loss = what it is``."""
+    return f"{objective.metric} = {meaning(sweep, objective.metric).partition(';')[0]}"
 
 
 def standing_of(sweep: Sweep, name: str) -> str:
@@ -168,13 +172,19 @@ def settings(trial: Trial) -> str:
     return " ".join(f"{k}={brief(v, 4) if isinstance(v, float) else v}" for k, v in trial.parameters.items()) or "none"
 
 
-def fresh_seeds(n: int) -> str:
-    """How many fresh seeds, in words."""
-    return f"{n} fresh seed{'s' if n != 1 else ''}"
+def fresh_seeds(n: int | str) -> str:
+    """How many fresh seeds, a number or a range of numbers, in words."""
+    return f"{n} fresh seed{'' if str(n) == '1' else 's'}"
 
 
 def seeds_behind(sweep: Sweep, trials: Iterable[Trial]) -> str:
-    """``2 to 5 fresh seeds``: how many the confirmed figures of these trials are over, objective by objective.
+    """``2 to 5 fresh seeds``: how many the confirmed figures of these trials are over; empty where nothing is confirmed."""
+    counts = seed_counts(sweep, trials)
+    return fresh_seeds(counts) if counts else ""
+
+
+def seed_counts(sweep: Sweep, trials: Iterable[Trial]) -> str:
+    """``2 to 5``: how many fresh seeds the confirmed figures of these trials are over, objective by objective.
 
     A replicate that was run for the sake of a bound alone gives no others; empty where nothing is confirmed.
     """
@@ -183,7 +193,7 @@ def seeds_behind(sweep: Sweep, trials: Iterable[Trial]) -> str:
     if not numbers:
         return ""
     least, most = min(numbers), max(numbers)
-    return fresh_seeds(most) if least == most else f"{least} to {fresh_seeds(most)}"
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def counted(arm: ArmFront) -> str:
