@@ -19,7 +19,7 @@ from sweep.reading.samples import curve_point, has_value
 from sweep.records import COMPLETE
 from sweep.relearning.columns import RELEARNED, columns
 from sweep.statistics.estimates import Estimate
-from sweep.statistics.shares import Interval, Point, ratio_estimate, share_difference, share_estimate
+from sweep.statistics.shares import Point, ratio_estimate, share_difference, share_estimate
 from trainables.metrics import REVIVED, aurc, revival_step
 
 Rows: TypeAlias = "pa.Table | Iterable[Mapping[str, Any]]"
@@ -101,13 +101,13 @@ def recoveries(
     return by_trial
 
 
-def relearning(recovery: Recovery, how: Interval = "t") -> dict[int, Estimate]:
+def relearning(recovery: Recovery) -> dict[int, Estimate]:
     """The figure at every rung with its interval over samples and seeds, rungs in order."""
     rungs = sorted({step for steps in recovery.values() for step in steps})
     return {
         step: estimate
         for step in rungs
-        if (estimate := share_estimate([steps[step] for steps in recovery.values() if step in steps], how))
+        if (estimate := share_estimate([steps[step] for steps in recovery.values() if step in steps]))
     }
 
 
@@ -139,7 +139,7 @@ def revival(recovery: Recovery, threshold: float = REVIVED) -> Revival:
     return Revival(steps, median if math.isfinite(median) else None, horizon)
 
 
-def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -> WorstCase:
+def worst_case(scores: Mapping[str, Mapping[int, Point]]) -> WorstCase:
     """The strongest attack of a suite by its mean score, larger is stronger: `scores` maps attack to seed to AURC.
 
     Chosen on the first half of the seeds that all attacks share and reported on the others, so that the choice does not
@@ -156,7 +156,7 @@ def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -
     chosen_on, reported_on = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
     attack = max(sorted(scores), key=lambda name: float(np.mean([scores[name][s].value for s in chosen_on])))
     points = {seed: scores[attack][seed] for seed in reported_on}
-    return WorstCase(attack, share_estimate(list(points.values()), how), tuple(chosen_on), points)
+    return WorstCase(attack, share_estimate(list(points.values())), tuple(chosen_on), points)
 
 
 def excess_recovery(

@@ -50,12 +50,11 @@ class Warp:
 
 @dataclass(frozen=True)
 class Known:
-    """One figure of some trials: row of the trial, value, standard error or nan, replicates; and bounds from below."""
+    """One figure of some trials: row of the trial, value, standard error or nan; and bounds from below."""
 
     rows: NDArray[np.intp]
     values: Array
     sems: Array
-    replicates: Array
     bounded: NDArray[np.intp]
     bounds: Array
 
@@ -96,7 +95,6 @@ def objective(question: Question, observations: Sequence[Observation], index: in
         rows=np.array([i for i, _ in has], dtype=np.intp),
         values=np.array([sign * o.figures[metric] for _, o in has]),
         sems=np.array([o.sems.get(metric, 0.0) for _, o in has]),
-        replicates=np.array([float(o.replicates) for _, o in has]),
         bounded=np.array([i for i, _ in bounded], dtype=np.intp),
         bounds=np.array([sign * o.bounds[metric] for _, o in bounded]),
     )
@@ -109,7 +107,6 @@ def excess(observations: Sequence[Observation], metric: str, shared: bool) -> Kn
         rows=np.array([i for i, _ in has], dtype=np.intp),
         values=np.array([o.excesses[metric] for _, o in has]),
         sems=np.array([0.0 if shared else o.sems.get(metric, 0.0) for _, o in has]),
-        replicates=np.array([float(o.replicates) for _, o in has]),
         bounded=np.zeros(0, dtype=np.intp),
         bounds=np.zeros(0),
     )
@@ -120,7 +117,7 @@ def failure(observations: Sequence[Observation]) -> Known:
     n = len(observations)
     labels = np.array([1.0 if o.failed else -1.0 for o in observations])
     nothing = np.zeros(0)
-    return Known(np.arange(n), labels, np.zeros(n), np.ones(n), np.zeros(0, dtype=np.intp), nothing)
+    return Known(np.arange(n), labels, np.zeros(n), np.zeros(0, dtype=np.intp), nothing)
 
 
 def cost(observations: Sequence[Observation]) -> Known:
@@ -129,7 +126,7 @@ def cost(observations: Sequence[Observation]) -> Known:
     n, nothing = len(has), np.zeros(0)
     rows = np.array([i for i, _ in has], dtype=np.intp)
     values = np.log([o.core_s for _, o in has])
-    return Known(rows, values, np.zeros(n), np.ones(n), np.zeros(0, dtype=np.intp), nothing)
+    return Known(rows, values, np.zeros(n), np.zeros(0, dtype=np.intp), nothing)
 
 
 def corner(question: Question, observations: Sequence[Observation]) -> Corner:
@@ -192,7 +189,7 @@ def data_of(
         expected=encoding.expected,
         values=(values - centre) / spread,
         known=(known.sems * slope / spread) ** 2,
-        share=1 / known.replicates,
+        share=np.ones(len(values)),
     )
     return Standard(data, centre, spread)
 

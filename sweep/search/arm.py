@@ -107,12 +107,6 @@ class ArmSearch:
         self.observed[observation.number] = observation
         self.journal.ended(observation, cause)
 
-    def tell_again(self, observation: Observation) -> None:
-        """Tell what further replicates have shown of a trial that had ended; the journal keeps its first seed's figures."""
-        self._wait()
-        self.sampler.tell(observation)
-        self.observed[observation.number] = observation
-
     def expected_gain(self, batch: int) -> float | None:
         """Share of the present hypervolume that the next `batch` trials are expected to add; None of a sampler that cannot say."""
         self._wait()

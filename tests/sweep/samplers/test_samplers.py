@@ -99,7 +99,7 @@ def test_neither_the_order_of_telling_nor_repeats_nor_a_restart_change_what_is_a
     assert first.ask(47) == expected[0]  # it runs already
 
     second.running(3, told[3].settings)  # it was running when an earlier driver ended, and ended later
-    for observation in [replace(told[0], replicates=2, figures={"fid_delta": 9.0, "robustness": 0.1}), *told[::-1]]:
+    for observation in [replace(told[0], figures={"fid_delta": 9.0, "robustness": 0.1}), *told[::-1]]:
         second.tell(observation)
         second.tell(observation)
     assert [second.ask(n) for n in (47, 48)] == expected
@@ -135,7 +135,6 @@ def test_the_seed_matters_and_what_runs_is_not_asked_again(make: Callable[[Quest
         {"bounds": {"robustness": -math.inf}},
         {"sems": {"fid_delta": math.nan}},
         {"sems": {"fid_delta": -1.0}},
-        {"replicates": 0},
         {"core_s": math.nan},
         {"state": "RUNNING"},
     ],
