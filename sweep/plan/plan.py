@@ -16,7 +16,7 @@ from sweep.plan.place import Place
 from sweep.plan.run import SEEDS_A_SWEEP, RunPlan, taken
 from sweep.procedures import Setup
 from sweep.procedures.setup import SetupT
-from sweep.records.tables import FIRST_SEEDS
+from sweep.records.tables import adaptive
 from sweep.space import Float, Int, SearchSpace, find
 
 SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
@@ -279,7 +279,7 @@ class Plan(Generic[SetupT]):
     @property
     def adaptive(self) -> bool:
         """Whether confirming goes on where something is open; of fewer than three seeds there is nothing to share out."""
-        return self.confirm_sure > 0 and self.confirm_seeds > FIRST_SEEDS
+        return adaptive(self.confirm_sure, self.confirm_seeds)
 
     @property
     def replicate_seeds(self) -> list[int]:

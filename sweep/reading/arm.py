@@ -108,15 +108,20 @@ def _confirmed_front(
     return front
 
 
+def sure_of(plan: Row) -> float:
+    """The probability of keeping every bound from which on a trial counts as sure; 0 of a plan that asks for none."""
+    return float(plan.get("confirm_sure") or 0.0)
+
+
 def unsure(plan: Row, trial: Trial) -> bool:
     """Whether a trial's seeds leave open that it breaks a constraint; never in a run whose plan does not ask for that.
 
     A single seed leaves it open, whatever it measured.
     """
-    sure = plan.get("confirm_sure") or 0.0
-    if not sure or not trial.constraints:
+    least = sure_of(plan)
+    if not least or not trial.constraints:
         return False
-    return trial.chance is None or trial.chance < sure
+    return trial.chance is None or trial.chance < least
 
 
 def _confirmed(
