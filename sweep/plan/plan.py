@@ -17,9 +17,9 @@ from sweep.plan.run import SEEDS_A_SWEEP, RunPlan, taken
 from sweep.procedures import Setup
 from sweep.procedures.setup import SetupT
 from sweep.records.tables import adaptive
+from sweep.samplers.catalogue import SAMPLERS
 from sweep.space import Float, Int, SearchSpace, find
 
-SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
 KEEP = ("all", "front")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import optuna
@@ -41,11 +42,10 @@ _MAKE: dict[str, Callable[[int, int], BaseSampler]] = {
     "nsga2": lambda seed, trials: NSGAIISampler(seed=seed, population_size=population(trials)),
     "nsga3": lambda seed, trials: NSGAIIISampler(seed=seed, population_size=population(trials)),
 }
-NAMES = tuple(_MAKE)
 
 
 class OptunaSampler(AskAndTell):
-    """See `sweep.samplers.Sampler`. `name` is one of NAMES.
+    """See `sweep.samplers.Sampler`. `name` is one of `_MAKE`'s.
 
     A stopped trial is PRUNED with its constraints and no objective; Optuna knows no bounds and no standard errors. Of a
     genetic sampler's trials, generations are counted in the order of their numbers.
@@ -93,6 +93,12 @@ class OptunaSampler(AskAndTell):
 
     def _distributions(self, settings: Settings) -> dict[str, BaseDistribution]:
         return {name: distribution(self._known[name]) for name in settings}
+
+
+tpe = partial(OptunaSampler, name="tpe")
+gp = partial(OptunaSampler, name="gp")
+nsga2 = partial(OptunaSampler, name="nsga2")
+nsga3 = partial(OptunaSampler, name="nsga3")
 
 
 class _Generations:
