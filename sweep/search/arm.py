@@ -5,7 +5,6 @@ The sampler chooses, the journal (`sweep.search.journal`) shows other tools what
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -135,8 +134,3 @@ class ArmSearch:
         """A sampler is asked and told by one thread at a time."""
         if self._chosen:
             self._chosen[1].result()
-
-
-def finite(values: Sequence[float | None]) -> bool:
-    """Whether all of them are numbers."""
-    return all(v is not None and math.isfinite(v) for v in values)
