@@ -324,7 +324,7 @@ class Agenda:
         past = []
         for row in (r for r in rows if r["arm"] == arm.name):
             settings = settings_of(arm, row)
-            curves = records.rows(self.run_dir, "curves", f"{row['trial_id']}-r0")
+            curves = records.rows(self.run_dir, "curves", replicate_name(row["trial_id"], 0))
             observed = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
             past.append(Past(row["number"], settings, observed, row["cause"], confirmed.get(row["trial_id"], {})))
         return past

@@ -381,7 +381,7 @@ def _line(sweep: Sweep, trial: Trial, searched: set[str]) -> dict[str, Any]:
     where = on if trial.on_front else "infeasible" if trial.feasible is False else doubt
     return {
         "member": trial,
-        "status": where if trial.arm != CONTROL else "control",
+        "status": where if trial.arm != CONTROL else CONTROL,
         "seeds": seed_counts(sweep, [trial]) or int(trial.trial_id in searched),
         "quality": [trial.at(name) for name in sweep.columns.quality],
         "figures": [trial.at(name) for name in shown(sweep)],
