@@ -68,7 +68,11 @@ def _draw(axes: Axes, sweep: Sweep, plane: Plane) -> list[tuple[float, float, st
     for arm in sweep.arms.values():
         _behind(axes, sweep, plane, arm)
         _joined(axes, sweep, plane, arm)
-    leaders = {m.trial_id for a in sweep.arms if (m := leader(sweep, a))} if many else set()
+    leaders = set()
+    for name in sweep.arms if many else ():
+        best = leader(sweep, name)
+        if best is not None:
+            leaders.add(best.trial_id)
     for member in _members_labelled(sweep, plane):
         mark = mark_of(sweep, member.arm, member.trial_id)
         if member.on_front:

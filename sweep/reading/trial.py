@@ -80,10 +80,11 @@ class Luck:
 
     def __str__(self) -> str:
         """Empty where nothing was confirmed."""
-        phrases = [
-            f"{self.lost} of {self.feasible} trials that measured feasible in the search are not, by the confirmed means"
-        ]
-        phrases = phrases if self.feasible else []
+        phrases = []
+        if self.feasible:
+            phrases.append(
+                f"{self.lost} of {self.feasible} trials that measured feasible in the search are not, by the confirmed means"
+            )
         if self.infeasible:
             phrases.append(f"{self.won} of {self.infeasible} that measured infeasible are feasible")
         return "; ".join(phrases)

@@ -87,14 +87,15 @@ def _freedom(sweep: Sweep) -> str:
     trials = [trial.trial_id for arm in sweep.arms.values() for trial in arm.confirmed_members]
     phrases = []
     for metric in shown(sweep):
-        moderated = [(t, sweep.fresh.moderated(metric, t)) for t in trials]
-        known = [
-            (m.own_freedom(t), v.freedom) for t, m in moderated if (v := m.variance(t)) is not None and v.value > 0
-        ]
-        if known:
-            of_trial, of_others = (
-                {round(n) for n in ns} for ns in zip(*((o, max(f - o, 0)) for o, f in known), strict=True)
-            )
+        of_trial, of_others = set(), set()
+        for trial in trials:
+            moderated = sweep.fresh.moderated(metric, trial)
+            variance = moderated.variance(trial)
+            if variance is not None and variance.value > 0:
+                own = moderated.own_freedom(trial)
+                of_trial.add(round(own))
+                of_others.add(round(max(variance.freedom - own, 0)))
+        if of_trial:
             phrases.append(f"{metric} {_span(of_trial)} of a trial's own seeds and {_span(of_others)} of the others'")
     return f"; degrees of freedom: {', '.join(phrases)}" if phrases else ""
 

@@ -103,12 +103,12 @@ def recoveries(
 
 def relearning(recovery: Recovery) -> dict[int, Estimate]:
     """The figure at every rung with its interval over samples and seeds, rungs in order."""
-    rungs = sorted({step for steps in recovery.values() for step in steps})
-    return {
-        step: estimate
-        for step in rungs
-        if (estimate := share_estimate([steps[step] for steps in recovery.values() if step in steps]))
-    }
+    estimates = {}
+    for step in sorted({step for steps in recovery.values() for step in steps}):
+        estimate = share_estimate([steps[step] for steps in recovery.values() if step in steps])
+        if estimate is not None:
+            estimates[step] = estimate
+    return estimates
 
 
 def aurc_by_seed(recovery: Recovery) -> dict[int, Point]:

@@ -168,7 +168,8 @@ def _configs(parameters: Sequence[Parameter]) -> list[Any]:
             continue
         options = list(p.branches)
         kind = {bool: "bool", int: "int", float: "float"}.get(type(options[0]), "str")
-        children = {o: names for o, tree in p.branches.items() if (names := [c.name for c in tree if not _constant(c)])}
+        names_under = {o: [c.name for c in tree if not _constant(c)] for o, tree in p.branches.items()}
+        children = {option: names for option, names in names_under.items() if names}
         configs.append(
             ChoiceParameterConfig(
                 name=p.name,
