@@ -137,7 +137,10 @@ class Agenda:
         return any(self._first_product(job.arm, job.spec.replicate) == key for job in others)
 
     def _first_product(self, arm: str, replicate: int) -> str:
-        """`Specs.begins_with`, asked once."""
+        """The key of what every trial of this arm makes or finds first in this replicate; empty where each has its own.
+
+        What `Specs.begins_with` says, asked once.
+        """
         if (arm, replicate) not in self._begins_with:
             self._begins_with[arm, replicate] = self.specs.begins_with(self.space.arm(arm), replicate)
         return self._begins_with[arm, replicate]

@@ -136,7 +136,7 @@ def mend_rows(run: Path, space: SearchSpace, specs: Specs, done: Repair, tell: T
 
 
 def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | None:
-    """The job that the replicate of this name was, or None where nobody knows its parameters."""
+    """Make the job of a recorded replicate again, by its name, of the settings that some table holds; None where all lost them."""
     trial_id, replicate = replicate_of(name)
     arm_name, number = parts_of(trial_id)
     phase, asked = "search" if replicate == 0 else "confirm", records.now()

@@ -82,7 +82,7 @@ class Constraint:
         return "at_most" if self.at_most is not None else "at_least"
 
     def bounded(self, numbers: Mapping[str, float]) -> Constraint:
-        """The constraint with the number that its word stands for, where `found` has it."""
+        """The constraint with the number that its word stands for, where `numbers` have it."""
         number = numbers.get(self.word) if self.word else self.bound
         return dataclasses.replace(self, bound=number)
 
