@@ -42,6 +42,44 @@ class ArmFront:
         return bool(self.confirmed_members)
 
 
+@dataclass(frozen=True)
+class KeptOff:
+    """What kept an arm's trials off its front, counted from the records."""
+
+    trials: int
+    feasible: int
+    beaten: int  # feasible ones that others dominated in the search
+    untried: int  # of the search's front, those that were not confirmed; 0 where nothing was
+    confirmed: int
+    broken: int  # confirmed ones whose means break a constraint
+    behind: int  # confirmed ones that another dominates
+    doubtful: int  # confirmed ones that may break a constraint, where others surely do not
+    infeasible: str = ""  # why trials were not feasible, in words
+
+    @property
+    def text(self) -> str:
+        """Each count that is not 0, in words; empty where all are."""
+        reasons = []
+        if not self.trials:
+            reasons.append("it has no trial")
+        elif self.trials < FEW:
+            reasons.append(f"it has {self.trials} trial{'s' if self.trials > 1 else ''}")
+        if self.feasible < self.trials:
+            reasons.append(f"{self.feasible} of {self.trials} trials feasible{self.infeasible}")
+        if self.beaten:
+            reasons.append(f"{self.beaten} of the feasible dominated by others in the search")
+        if self.untried:
+            reasons.append(f"{self.untried} of the search's front not confirmed")
+        members = f"of {self.confirmed} confirmed members"
+        if self.broken:
+            reasons.append(f"{self.broken} {members} broke a constraint on fresh seeds")
+        if self.behind:
+            reasons.append(f"{self.behind} {members} dominated by another")
+        if self.doubtful:
+            reasons.append(f"{self.doubtful} {members} may break a constraint")
+        return "; ".join(reasons)
+
+
 def arm_of(
     procedure: Procedure,
     plan: Row,
@@ -71,18 +109,26 @@ def arm_of(
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
     states = Counter(table["state"].to_pylist())
-    scored, beaten = int((feasible & ended).sum()), int((feasible & ended & ~search).sum())
-    untried = int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0
     off = [m for m in checked if m.feasible and not m.on_front]
     doubtful = sum(unsure(plan, m) for m in off) if any(not unsure(plan, m) for m in front) else 0
-    behind = len(off) - doubtful
+    kept_off = KeptOff(
+        trials=len(table),
+        feasible=int((feasible & ended).sum()),
+        beaten=int((feasible & ended & ~search).sum()),
+        untried=int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0,
+        confirmed=len(checked),
+        broken=sum(m.feasible is False for m in checked),
+        behind=len(off) - doubtful,
+        doubtful=doubtful,
+    )
     few = len(front) < FEW
-    if len(values) == 1:  # one trial is the best; the others being behind it is no want
-        few, beaten, untried, behind = scored < FEW or not front, 0, 0, 0
+    if len(objectives) == 1:  # one trial is the best; the others being behind it is no want
+        few = kept_off.feasible < FEW or not front
+        kept_off = replace(kept_off, beaten=0, untried=0, behind=0)
     reason = None
     if few:
-        sections = procedure.sections()
-        reason = _reason(sections, constraints, table, states, scored, beaten, untried, behind, doubtful, checked)
+        infeasible = _infeasible(procedure.sections(), constraints, table, states)
+        reason = replace(kept_off, infeasible=infeasible).text or None
     return ArmFront(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
@@ -162,43 +208,6 @@ def _holds(constraints: Sequence[Constraint], trial: Trial) -> bool | None:
         if constraint.violation(estimate.mean) > 0:
             return False
     return True
-
-
-def _reason(
-    sections: Sections,
-    constraints: Sequence[Constraint],
-    table: pa.Table,
-    counts: Counter[str],
-    feasible: int,
-    beaten: int,
-    untried: int,
-    behind: int,
-    doubtful: int,
-    confirmed: Sequence[Trial],
-) -> str | None:
-    """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it.
-
-    Of the feasible others dominated `beaten` in the search, `untried` of its front were not confirmed, others dominated
-    `behind` of the confirmed, and `doubtful` of them may break a constraint.
-    """
-    reasons = []
-    if len(table) < FEW:
-        reasons.append(f"it has {len(table)} trial{'s' if len(table) > 1 else ''}" if len(table) else "it has no trial")
-    if feasible < len(table):
-        reasons.append(
-            f"{feasible} of {len(table)} trials feasible" + _infeasible(sections, constraints, table, counts)
-        )
-    if beaten:
-        reasons.append(f"{beaten} of the feasible dominated by others in the search")
-    if untried:
-        reasons.append(f"{untried} of the search's front not confirmed")
-    if lost := sum(m.feasible is False for m in confirmed):
-        reasons.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
-    if behind:
-        reasons.append(f"{behind} of {len(confirmed)} confirmed members dominated by another")
-    if doubtful:
-        reasons.append(f"{doubtful} of {len(confirmed)} confirmed members may break a constraint")
-    return "; ".join(reasons) or None
 
 
 def _infeasible(sections: Sections, constraints: Sequence[Constraint], table: pa.Table, states: Counter[str]) -> str:
