@@ -101,7 +101,7 @@ def corner_of(
             return None
         if bound is not None and bound.bound is None:
             return None
-        worst_share = 0.0 if objective.direction == "maximise" else 1.0
+        worst_share = 0.0 if objective.worse_side == "at_least" else 1.0
         worst.append(worst_share if bound is None or bound.bound is None else bound.bound)
     return tuple(worst)
 
