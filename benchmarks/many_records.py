@@ -147,7 +147,7 @@ def write_json(run: Path) -> None:
         "confirm_seeds": 3, "space_fingerprint": SPACE.fingerprint(),
     }  # fmt: skip
     prepared = {"fid_budget": BUDGET, "fid_base": FID_BASE, "seconds": {}}
-    for name, content in (("plan", plan), ("prepared", prepared), ("status", {"state": "finished", "phase": ""})):
+    for name, content in (("plan", plan), ("prepared", prepared), ("status", {"state": "finished"})):
         (run / f"{name}.json").write_text(json.dumps(content))
 
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from sweep import procedures
 from sweep.procedures import Spec
-from sweep.records import RUNNING, now, recorded_settings
+from sweep.records import COMPLETE, RUNNING, now, recorded_settings, rows
 from sweep.records.names import replicate_name
-from sweep.space import Arm, SearchSpace, Settings
+from sweep.space import CONTROL, Arm, SearchSpace, Settings
 from sweep.space.parameters import cell
 from sweep.space.question import excesses, feasible
 
@@ -190,6 +192,27 @@ def add_report(job: Job, report: Mapping[str, Any]) -> None:
             job.points.add(point)
             job.curves.append(identity(job.spec) | row)
     job.figures |= report["figures"]
+
+
+def with_past(run_dir: Path, job: Job) -> Job:
+    """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""
+    return replace(job, stages=[s for s in rows(run_dir, "stages", job.name) if not s["found"]])
+
+
+def fault(job: Job, state: str, asked: Iterable[str], asker: str) -> str:
+    """Which of the figures that are asked for an ended job has as no finite number, or lacks; empty where there is none.
+
+    One that was stopped need not have them all, nor need a control: it is what others are held against.
+    """
+    for metric in dict.fromkeys(asked):
+        value = job.figures.get(metric)
+        if value is None and (state != COMPLETE or job.arm == CONTROL):
+            continue
+        if value is None:
+            return f"{metric} is missing: no metric gave it, and {asker} asks for it"
+        if not math.isfinite(value):
+            return f"{metric} is {value}, not finite, and {asker} asks for it"
+    return ""
 
 
 def _stage_row(spec: Spec, stage: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Run a sweep: ``python -m sweep.launch --space dimum_robustness``. Parses, plans, runs, prints; has no logic of its own."""
+"""Run a sweep: ``python -m sweep.launch --space dimum_robustness``. Reads the flags, prints the plan, has it driven."""
 
 from __future__ import annotations
 

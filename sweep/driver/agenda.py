@@ -13,23 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweep import procedures, records
 from sweep.driver.confirmation import Confirmation
-from sweep.jobs import Ended, Job, add_report, replicate_row, settings_of, trial_row
+from sweep.jobs import Ended, Job, add_report, fault, replicate_row, settings_of, trial_row, with_past
 from sweep.plan.plan import Plan
 from sweep.procedures import Setup, Spec, Specs
-from sweep.records import COMPLETE, DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
+from sweep.records import DOMINATION, FAIL, GATE, PRUNED, RUNNING, SEARCH, Writer
 from sweep.records.folder import write_json
 from sweep.records.names import control_name, name_of, replicate_name, trial_name
 from sweep.samplers import Observation
 from sweep.samplers.catalogue import make, tasks
 from sweep.search import warm_start
-from sweep.search.arm import ArmSearch, Past, finite
+from sweep.search.arm import ArmSearch, Past
 from sweep.search.dominated import dominated, present_front
 from sweep.search.journal import Journal, confirmed_attributes, journal_in_place, open_journal
 from sweep.search.limits import Spent, StopRule
@@ -138,7 +137,10 @@ class Agenda:
         return any(self._first_product(job.arm, job.spec.replicate) == key for job in others)
 
     def _first_product(self, arm: str, replicate: int) -> str:
-        """`Specs.begins_with`, asked once."""
+        """The key of what every trial of this arm makes or finds first in this replicate; empty where each has its own.
+
+        What `Specs.begins_with` says, asked once.
+        """
         if (arm, replicate) not in self._begins_with:
             self._begins_with[arm, replicate] = self.specs.begins_with(self.space.arm(arm), replicate)
         return self._begins_with[arm, replicate]
@@ -210,7 +212,7 @@ class Agenda:
             self.arms[min(behind, key=behind.__getitem__)].look_ahead()  # it is the next to begin one
         spec = self.specs.of(trial_name(arm, number), 0, self.space.arm(arm), settings, gate=True)
         job = Job(spec, arm, number, "search", records.now(), settings, every_stage=self.plan.stopping)
-        return self._with_past(job)
+        return with_past(self.run_dir, job)
 
     def _spent(self) -> Spent:
         return Spent(time.monotonic() - self._began, self._core_s)
@@ -230,9 +232,9 @@ class Agenda:
             )
 
     def _end(self, job: Job, state: str, cause: str | None) -> Ended:
-        fault = "" if state == FAIL else self._fault(job, state)
-        if fault:
-            state, cause, job.stopped_by = FAIL, fault, None
+        faulty = "" if state == FAIL else self._fault(job, state)
+        if faulty:
+            state, cause, job.stopped_by = FAIL, faulty, None
         self._on_record.discard(job.name)
         row = self._record(job, state, cause)
         if job.phase == "search":
@@ -251,22 +253,11 @@ class Agenda:
         return dominated(self.space.objectives, possible(self.space, job.figures, job.curves, self.knowledge), front)
 
     def _fault(self, job: Job, state: str) -> str:
-        """Which figure that the question asks for an ended job has as no finite number, or lacks; empty where there is none.
-
-        One that was stopped need not have them all, nor need a control: it is what others are held against.
-        """
+        """See `fault`: of the figures that the question asks for. No control needs to keep a constraint."""
         asked = [o.metric for o in self.space.objectives]
         asked += [c.metric for c in self.space.constraints if job.arm != CONTROL]
         asked = [metric for metric in asked if job.asked_for is None or metric in job.asked_for]
-        for metric in dict.fromkeys(asked):
-            value = job.figures.get(metric)
-            if value is None and (state != COMPLETE or job.arm == CONTROL):
-                continue
-            if value is None:
-                return f"{metric} is missing: no metric gave it, and the question asks for it"
-            if not finite([value]):
-                return f"{metric} is {value}, not finite, and the question asks for it"
-        return ""
+        return fault(job, state, asked, "the question")
 
     def _record_going_on(self, job: Job) -> None:
         """Once that it runs, then only what it has made: a process that takes it up again reports its curves anew.
@@ -294,7 +285,9 @@ class Agenda:
             self.ended_by = records.read_json(self.run_dir / SEARCH)["ended_by"]
         elif any(r["replicate"] and r["arm"] != CONTROL for r in records.rows(self.run_dir, "replicates")):
             self.ended_by = f"not known: {SEARCH} is gone, and the confirmation had begun"
-        self._waiting = [self._with_past(j) for j in self.confirmation.control_jobs(0) if j.spec.trial_id not in ended]
+        self._waiting = [
+            with_past(self.run_dir, j) for j in self.confirmation.control_jobs(0) if j.spec.trial_id not in ended
+        ]
         past = self._past_of_arms(rows)
         storage = open_journal(self.run_dir)
         earlier = warm_start.read(self.run_dir)
@@ -334,7 +327,7 @@ class Agenda:
         past = []
         for row in (r for r in rows if r["arm"] == arm.name):
             settings = settings_of(arm, row)
-            curves = records.rows(self.run_dir, "curves", f"{row['trial_id']}-r0")
+            curves = records.rows(self.run_dir, "curves", replicate_name(row["trial_id"], 0))
             observed = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
             past.append(Past(row["number"], settings, observed, row["cause"], confirmed.get(row["trial_id"], {})))
         return past
@@ -354,13 +347,8 @@ class Agenda:
             row["core_s"] or 0.0,
         )
 
-    def _with_past(self, job: Job) -> Job:
-        """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""
-        past = [s for s in records.rows(self.run_dir, "stages", job.name) if not s["found"]]
-        return replace(job, stages=past)
-
     def _unfinished(self, jobs: Iterable[Job]) -> list[Job]:
         begun = {
             name_of(r) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING
         } | self.running.keys()
-        return [self._with_past(job) for job in jobs if job.name not in begun]
+        return [with_past(self.run_dir, job) for job in jobs if job.name not in begun]

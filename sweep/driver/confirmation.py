@@ -31,7 +31,10 @@ from sweep.space import CONTROL, SearchSpace
 
 
 class Confirmation:
-    """Of one run. `ended` says that nothing more is to be confirmed than what was handed out."""
+    """Chooses which trials of a run are run again, and on how many fresh seeds.
+
+    It has `ended` once nothing more is to be confirmed than what was handed out.
+    """
 
     def __init__(self, plan: Plan[Any], space: SearchSpace, specs: Specs) -> None:
         self.plan, self.space, self.specs = plan, space, specs

@@ -17,6 +17,7 @@ from sweep import procedures, records
 from sweep.procedures import Columns
 from sweep.reading.sweep import procedure_of, read_sweep
 from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING
+from sweep.records.names import replicate_name
 from sweep.search.confirm import named
 from sweep.space import CONTROL
 from trainables.store import Store, is_key
@@ -122,7 +123,7 @@ class Keeping:
         return {s["key"] for s in self._stages(row) if s["found"]}
 
     def _stages(self, row: Row) -> list[Row]:
-        return records.rows(self.run, "stages", f"{row['trial_id']}-r0")
+        return records.rows(self.run, "stages", replicate_name(row["trial_id"], 0))
 
 
 def _trials(run: Path) -> list[Row]:

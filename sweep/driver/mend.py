@@ -15,7 +15,7 @@ from sweep.jobs import Job, replicate_row, settings_of, trial_row
 from sweep.procedures import Specs, Tell
 from sweep.records import COMPLETE, FAIL, GATE, PRUNED, RUNNING
 from sweep.records.damage import Damaged, damaged_files, set_aside
-from sweep.records.names import name_of, parts_of, replicate_of
+from sweep.records.names import name_of, parts_of, replicate_name, replicate_of, trial_of
 from sweep.space import CONTROL, SearchSpace
 
 Row = dict[str, Any]
@@ -44,13 +44,15 @@ class Rows:
 
     def incomplete(self) -> list[str]:
         """Replicates of which some table has rows and another lacks them, though they ended."""
-        every = sorted({*(f"{t}-r0" for t in self.trials), *self.replicates, *self.curves, *self.stages})
+        every = sorted(
+            {*(replicate_name(trial_id, 0) for trial_id in self.trials), *self.replicates, *self.curves, *self.stages}
+        )
         return [name for name in every if self._lacks(name)]
 
     def _lacks(self, name: str) -> bool:
         replicate = self.replicates.get(name)
         if is_search(name):
-            trial = self.trials.get(name.removesuffix("-r0"))
+            trial = self.trials.get(trial_of(name))
             if trial is None:
                 return True
             if trial["state"] == RUNNING:
@@ -134,7 +136,7 @@ def mend_rows(run: Path, space: SearchSpace, specs: Specs, done: Repair, tell: T
 
 
 def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | None:
-    """The job that the replicate of this name was, or None where nobody knows its parameters."""
+    """Make the job of a recorded replicate again, by its name, of the settings that some table holds; None where all lost them."""
     trial_id, replicate = replicate_of(name)
     arm_name, number = parts_of(trial_id)
     phase, asked = "search" if replicate == 0 else "confirm", records.now()
@@ -144,7 +146,7 @@ def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | No
     if trial_id in known.trials:
         settings: Any = settings_of(arm, known.trials[trial_id])
     else:
-        rows = [known.replicates.get(name), *(r for n, r in known.replicates.items() if n.startswith(f"{trial_id}-r"))]
+        rows = [known.replicates.get(name), *(r for r in known.replicates.values() if r["trial_id"] == trial_id)]
         candidates = [specs.parameters_of(arm, r) for r in rows if r]
         settings = next((arm.check(f) for f in candidates if f is not None), None)
     if settings is None:
@@ -157,4 +159,5 @@ def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | No
 
 
 def is_search(name: str) -> bool:
-    return name.endswith("-r0")
+    """Whether the replicate of this name is the search's own."""
+    return name == replicate_name(trial_of(name), 0)

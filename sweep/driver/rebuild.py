@@ -97,7 +97,7 @@ def _settle_status(run: Path) -> None:
     path, stamp = run / "status.json", records.now().isoformat()
     status = records.read_json(path) if path.exists() else {"started_at": stamp, "finished_at": None}
     if status.get("state") in (None, "running"):
-        write_json(path, status | {"state": "interrupted", "phase": "repaired"})
+        write_json(path, status | {"state": "interrupted"})
 
 
 def _prepared(run: Path, preparing: Preparing, space: SearchSpace, tell: Tell) -> Row:

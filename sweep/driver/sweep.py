@@ -82,7 +82,7 @@ def drive(plan: Planned, open_: Open, shared: Shared, progress: Progress, traina
     run_dir = Path(plan.run_dir)
     with only_driver(run_dir), _told_in_one_line(run_dir):
         before = records.read_json(run_dir / "status.json") if (run_dir / "status.json").exists() else None
-        _status(run_dir, "running", "prepare")
+        _status(run_dir, "running")
         try:
             telling = _drive(_workers(plan, shared, progress, trainable), open_, shared, progress)
         except BaseException as error:
@@ -90,9 +90,10 @@ def drive(plan: Planned, open_: Open, shared: Shared, progress: Progress, traina
                 if isinstance(error, UsageError) and before is not None:
                     write_json(run_dir / "status.json", before)  # refused: the run is as it was
                     raise
-                _status(run_dir, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", repr(error))
+                state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                _status(run_dir, state, cause=repr(error))
             raise
-        _status(run_dir, "finished", "")  # before the page, which says so
+        _status(run_dir, "finished")  # before the page, which says so
         telling.finish()
         compact(run_dir)
 
@@ -171,7 +172,6 @@ def _open(
         prepared = _same_preparation(run_dir / "prepared.json", prepared, bounds)
     write_json(run_dir / "prepared.json", prepared)
     space = space.bounded(prepared)
-    _status(run_dir, "running", "search")
     specs = preparing.specs(space, prepared)
     _mend(run_dir, space, specs, progress.line)
     agenda = Agenda(plan, space, specs, prepared)
@@ -201,9 +201,10 @@ def _same_preparation(path: Path, prepared: dict[str, Any], bounds: Iterable[str
     return before | {"shared": prepared["shared"]}  # which a run of an earlier version does not name
 
 
-def _status(run_dir: Path, state: str, phase: str) -> None:
+def _status(run_dir: Path, state: str, cause: str | None = None) -> None:
+    """Write the run's state, when it began and ended, and the error that stopped it."""
     path = run_dir / "status.json"
     before = records.read_json(path) if path.exists() else {}
     stamp = records.now().isoformat()
-    status = {"state": state, "phase": phase, "started_at": before.get("started_at", stamp), "finished_at": None}
+    status = {"state": state, "cause": cause, "started_at": before.get("started_at", stamp), "finished_at": None}
     write_json(path, status | ({"finished_at": stamp} if state == "finished" else {}))

@@ -55,7 +55,10 @@ def unneeded(store: Store, runs: Sequence[Path], before: float) -> Found:
     )
 
     needed = {key for run in runs for key in keys_of(run)}
-    before = min([before, *(began for run in runs if (began := unfinished_since(run)) is not None)])
+    for run in runs:
+        began = unfinished_since(run)
+        if began is not None:
+            before = min(before, began)
     files = store.files()
     whole = {f.key for f in files if f.what == "json"}
     by_need = Found([], [], [])

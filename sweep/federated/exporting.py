@@ -12,10 +12,12 @@ import torch
 from sweep import records
 from sweep.errors import UsageError
 from sweep.federated.card import card
+from sweep.federated.sections import REAL
 from sweep.federated.setup import Setup
 from sweep.plan.plan import Plan
 from sweep.procedures import Row
 from sweep.reading.sweep import Sweep, read_sweep
+from sweep.space import CONTROL
 from trainables.federated.accounting import Releases, Spent, epsilon_of_all
 from trainables.federated.export import save_rows
 from trainables.federated.schema import Schema
@@ -48,7 +50,7 @@ def key_of(run: str, replicate: Row, column: str) -> str:
     """The artifact key that a replicate's row holds; UsageError where it has none."""
     key, trial_id = replicate.get(column), replicate["trial_id"]
     if not key:
-        why = "its rows are private ones" if trial_id == "control-real" else f"it is {replicate['state']}"
+        why = "its rows are private ones" if trial_id == REAL else f"it is {replicate['state']}"
         raise UsageError(f"{run}: {trial_id} has no {column} that could be saved: {why}")
     if not is_key(key):
         raise UsageError(f"{run}: {trial_id}: its {column} is no artifact key; the record was not written by a sweep")
@@ -101,7 +103,7 @@ def spent_together(run: str, store: Store, delta: float, beside: Iterable[tuple[
     spent = list(beside)
     certified = True
     for row in records.rows(records.run_folder(run), "replicates"):
-        if row["arm"] == "control":
+        if row["arm"] == CONTROL:
             continue
         key: Any = row.get("synthesizer")
         artifact = store.find(key) if key and is_key(key) else None

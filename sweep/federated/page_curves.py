@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sweep.federated.columns import ALL
+from sweep.federated.sections import CENTRAL, INDEPENDENT
 from sweep.procedures.panels import Axes, Curve, Curves, Panel, Series
 from sweep.reading.arm_against_arm import FEW_ARMS, standings
 from sweep.reading.best import leader
@@ -15,7 +16,7 @@ from sweep.statistics.estimates import Estimate
 from sweep.statistics.shares import Point
 
 METRIC = "fd"
-_DRAWN_CONTROLS = ("control-central", "control-independent")
+_DRAWN_CONTROLS = (CENTRAL, INDEPENDENT)
 
 
 def curves(sweep: Sweep) -> Curves:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sweep.federated import page_curves, page_tables
 from sweep.federated.columns import SHUFFLED_FD, SYNTHETIC, WANTED_EPSILON
-from sweep.federated.sections import mechanisms, proven, synthesised
+from sweep.federated.sections import CENTRAL, INDEPENDENT, REAL, mechanisms, proven, synthesised
 from sweep.procedures.panels import (
     Caption,
     Control,
@@ -25,9 +25,9 @@ from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 
 CONTROLS = {
-    "control-central": Control("central WGAN-GP"),
-    "control-independent": Control("independent parties", in_view=False),
-    "control-real": Control("private rows"),
+    CENTRAL: Control("central WGAN-GP"),
+    INDEPENDENT: Control("independent parties", in_view=False),
+    REAL: Control("private rows"),
 }
 
 
@@ -74,7 +74,7 @@ class FederatedPanels(NoPanels):
         if WANTED_EPSILON in sweep.prepared:
             lines.append(Line("epsilon", sweep.prepared[WANTED_EPSILON], "ε wanted"))
         if "epsilon" in drawn:  # those without an ε have no place on the front
-            for name in ("control-central", "control-real"):
+            for name in (CENTRAL, REAL):
                 fd = sweep.controls[name].value("fd") if name in sweep.controls else None
                 if fd is not None:
                     lines.append(Line("fd", fd, f"{CONTROLS[name].name}, no ε"))
@@ -100,11 +100,11 @@ class FederatedPanels(NoPanels):
             note="Some of the synthetic images; beside the control of private rows stand public ones. −1 is black and 1 white.",
             note_of_one="synthetic images; −1 is black and 1 white.",
             heading="Synthetic images",
-            reference="control-real",
+            reference=REAL,
         )
 
     def strip(self, replicate: Row, curves: Iterable[Row]) -> Sequence[Grid]:
-        return [("public rows" if replicate["trial_id"] == "control-real" else "synthetic", replicate["score"])]
+        return [("public rows" if replicate["trial_id"] == REAL else "synthetic", replicate["score"])]
 
     def sections(self, sweep: Sweep, trials: Sequence[Trial]) -> Sequence[Section]:
         return (

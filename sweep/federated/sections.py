@@ -9,12 +9,13 @@ from sweep.federated.columns import PRIVACY
 from sweep.procedures.sections import NoSections
 from sweep.reading.comparable import conditions
 from sweep.reading.sweep import Sweep
+from sweep.records.names import control_name
 from sweep.space import Constraint
 
-REAL = "control-real"
+REAL, CENTRAL, INDEPENDENT = control_name("real"), control_name("central"), control_name("independent")
 _CONTROLS = {
-    "control-central": "a WGAN-GP of joined rows, without a mechanism: what the nets can do where one party holds all columns",
-    "control-independent": "a WGAN-GP a party, none of which hears of another",
+    CENTRAL: "a WGAN-GP of joined rows, without a mechanism: what the nets can do where one party holds all columns",
+    INDEPENDENT: "a WGAN-GP a party, none of which hears of another",
     REAL: "private rows themselves in the published rows' place: {fd}, and what the audit finds at most",
 }
 _FLOOR = "the floor of fd"

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sweep.errors import UsageError
@@ -197,7 +198,15 @@ class Setup:
             flag_of = f"--party {' --party '.join(self.party)}" if self.party else f"--split {self.split}".strip()
             raise UsageError(f"{flag_of}: {error}") from error
         except (ValueError, OSError) as error:
-            raise data_files.cannot_be_had(error) from error
+            raise data_files.cannot_be_had(error, self._folder_needed()) from error
+
+    def _folder_needed(self) -> bool:
+        """Whether the rows are a table's whose folder is not named, or not there."""
+        from trainables.federated.tables import TABLES
+
+        if self.data not in TABLES.names() or not TABLES[self.data].needs_folder:
+            return False
+        return not (self.data_folder and Path(self.data_folder).is_dir())
 
     def fingerprinted(self) -> Setup:
         """The setup with the fingerprint of its rows; UsageError where they are no longer those it was begun with."""

@@ -41,7 +41,7 @@ from sweep.reading.words import (
     listed,
     meaning,
     number,
-    seeds_behind,
+    seed_counts,
     settings,
     shown,
     standing_of,
@@ -103,9 +103,10 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
         kinds = list(shown_of.kinds) if shown_of else []
         made_by = gallery.made_by(strips, shown_of.kinds) if shown_of else []
         numbered = [_numbered(strip, kinds, pictures) for strip in strips]
+        with_room = [n for n, s in zip(numbered, strips, strict=True) if not all(g.left_out for g in s.grids)]
         data[i]["samples"] = _by_trial(numbered)
         data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(kept_of_run.members)
-        shown_here = _of_the_front(sweep, numbered)
+        shown_here = _of_the_front(sweep, with_room)
         runs.append(
             _run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": kept_of_run.left_out, "made_by": made_by}
         )
@@ -152,8 +153,7 @@ def _of_the_front(sweep: Sweep, strips: Iterable[dict[str, Any]]) -> list[dict[s
     """The strips that the page shows without a click: of the fronts and the controls, each once, of one phase."""
     fresh = any(arm.confirmed for arm in sweep.arms.values())
     on = {m.trial_id for arm in sweep.arms.values() for m in arm.front}
-    of_front = [s for s in strips if s["trial_id"] in on or (s["arm"] == CONTROL and (s["replicate"] >= 1) == fresh)]
-    return [s for s in of_front if any(g["missing"] is None or "page is full" not in g["missing"] for g in s["grids"])]
+    return [s for s in strips if s["trial_id"] in on or (s["arm"] == CONTROL and (s["replicate"] >= 1) == fresh)]
 
 
 def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:
@@ -383,8 +383,8 @@ def _line(sweep: Sweep, trial: Trial, searched: set[str]) -> dict[str, Any]:
     where = on if trial.on_front else "infeasible" if trial.feasible is False else doubt
     return {
         "member": trial,
-        "status": where if trial.arm != CONTROL else "control",
-        "seeds": seeds_behind(sweep, [trial]).partition(" fresh")[0] or int(trial.trial_id in searched),
+        "status": where if trial.arm != CONTROL else CONTROL,
+        "seeds": seed_counts(sweep, [trial]) or int(trial.trial_id in searched),
         "quality": [trial.at(name) for name in sweep.columns.quality],
         "figures": [trial.at(name) for name in shown(sweep)],
     }

@@ -26,7 +26,7 @@ from sweep.reading.planes import Plane, planes
 from sweep.reading.spending import climbs
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
-from sweep.reading.words import brief, definitions, seeds_behind
+from sweep.reading.words import brief, definitions, named_with_meaning, seeds_behind
 from sweep.records import PRUNED
 from sweep.statistics.estimates import nondominated
 
@@ -68,7 +68,11 @@ def _draw(axes: Axes, sweep: Sweep, plane: Plane) -> list[tuple[float, float, st
     for arm in sweep.arms.values():
         _behind(axes, sweep, plane, arm)
         _joined(axes, sweep, plane, arm)
-    leaders = {m.trial_id for a in sweep.arms if (m := leader(sweep, a))} if many else set()
+    leaders = set()
+    for name in sweep.arms if many else ():
+        best = leader(sweep, name)
+        if best is not None:
+            leaders.add(best.trial_id)
     for member in _members_labelled(sweep, plane):
         mark = mark_of(sweep, member.arm, member.trial_id)
         if member.on_front:
@@ -189,9 +193,10 @@ def _with_bars(axes: Axes, sweep: Sweep, plane: Plane, trial: Trial, mark: Mark,
 
 
 def _finish(axes: Axes, sweep: Sweep, plane: Plane) -> None:
-    up, right = plane.labels(sweep, brief=len(sweep.objectives) > 2)
+    several = len(sweep.objectives) > 2
+    up, right = plane.labels(sweep, brief=several)
     axes.set_xlabel(right, fontsize=9)
-    axes.set_ylabel(up if len(sweep.objectives) > 2 else up.partition("  (")[0], fontsize=9, wrap=True)
+    axes.set_ylabel(up if several else named_with_meaning(sweep, plane.up), fontsize=9, wrap=True)
     axes.tick_params(labelsize=8)
     if plane.right is None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

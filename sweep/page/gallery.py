@@ -26,13 +26,31 @@ _REPLICATE = ("trial_id", "arm", "replicate", "seed", "state")
 ROOM = 2_200_000  # characters of images on a page: with plotly.js it stays below 8 MB
 
 
+@dataclass
+class Room:
+    """Characters of images that a page still has room for."""
+
+    left: int = ROOM
+
+    def take(self, size: int) -> bool:
+        """Take so many; False where they do not fit, and nothing fits from then on: what comes later is not squeezed in beside
+        what was left out."""
+        fits = size <= self.left
+        self.left = self.left - size if fits else 0
+        return fits
+
+
 @dataclass(frozen=True)
 class DrawnGrid:
-    """Pictures of one model at one moment: data URIs by their kind, or none with the reason in `missing`."""
+    """Pictures of one model at one moment: data URIs by their kind, or none with the reason in `missing`.
+
+    Those that are `left_out` could be had, and the page is full.
+    """
 
     caption: str
     pictures: Mapping[str, str]
-    missing: str | None
+    missing: str | None = None
+    left_out: bool = False
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of each picture, by kind, where that is known
 
 
@@ -59,16 +77,16 @@ def gallery(sweep: Sweep, trials: Iterable[Trial] = (), room: int = ROOM) -> tup
         return ()
     first = [*controls(sweep), *(m.trial_id for arm in sweep.arms.values() for m in arm.front)]
     others = [m.trial_id for m in trials if m.trial_id not in set(first)][:MOST]
-    left = [room]
-    strips = list(_strips(sweep, shown, first, left, IMAGES))
-    images = _fitting(strips, len(others) * shown.grids, left[0])
+    page = Room(room)
+    strips = list(_strips(sweep, shown, first, page, IMAGES))
+    images = _fitting(strips, len(others) * shown.grids, page.left)
     for begin in range(0, len(others), _AT_ONCE):
-        if left[0] > 0:
-            strips += _strips(sweep, shown, others[begin : begin + _AT_ONCE], left, images)
+        if page.left > 0:
+            strips += _strips(sweep, shown, others[begin : begin + _AT_ONCE], page, images)
     return tuple(strips)
 
 
-def _strips(sweep: Sweep, shown: Pictures, ids: list[str], room: list[int], images: int) -> Iterator[Strip]:
+def _strips(sweep: Sweep, shown: Pictures, ids: list[str], room: Room, images: int) -> Iterator[Strip]:
     """The strips of some trials, one each; of a control one a phase."""
     rows_of: dict[str, list[Row]] = {}
     for row in sweep.rows_of("replicates", ids, (*_REPLICATE, *shown.replicate)):
@@ -94,19 +112,17 @@ def _fitting(strips: list[Strip], more: int, room: int) -> int:
     return next((n for n in (IMAGES, IMAGES // 2) if wanted * n / IMAGES <= room), IMAGES // 4)
 
 
-def strip(
-    store: Store, row: Row, grids: Iterable[Grid], shown: Pictures, room: list[int], images: int = IMAGES
-) -> Strip:
-    """One replicate's grids; `room`, one number, is what is left of the page and gets less by them."""
+def strip(store: Store, row: Row, grids: Iterable[Grid], shown: Pictures, room: Room, images: int = IMAGES) -> Strip:
+    """One replicate's grids, which take of the page's `room`."""
     drawn = tuple(_grid(store, caption, key, shown, room, images) for caption, key in grids)
     return Strip(row["trial_id"], row["arm"], row["seed"], drawn, row["replicate"])
 
 
-def _grid(store: Store, caption: str, key: str | None, shown: Pictures, room: list[int], images: int) -> DrawnGrid:
+def _grid(store: Store, caption: str, key: str | None, shown: Pictures, room: Room, images: int) -> DrawnGrid:
     if not key:
         return DrawnGrid(caption, {}, "no samples recorded")
-    if room[0] <= 0:
-        return DrawnGrid(caption, {}, f"left out, the page is full (artifact {key[:12]})")
+    if room.left <= 0:
+        return _left_out(caption, key)
     try:
         uris, made_by = _uris(store.root, key, tuple(shown.kinds), shown.made_by, images)
     except LookupError:
@@ -115,11 +131,13 @@ def _grid(store: Store, caption: str, key: str | None, shown: Pictures, room: li
         return DrawnGrid(caption, {}, f"samples cannot be read: {error}")
     if not uris:
         return DrawnGrid(caption, {}, f"the artifact {key[:12]} holds no samples")
-    if sum(map(len, uris.values())) > room[0]:
-        room[0] = 0  # what comes later is not squeezed in beside what was left out
-        return DrawnGrid(caption, {}, f"left out, the page is full (artifact {key[:12]})")
-    room[0] -= sum(map(len, uris.values()))
-    return DrawnGrid(caption, uris, None, made_by)
+    if not room.take(sum(map(len, uris.values()))):
+        return _left_out(caption, key)
+    return DrawnGrid(caption, uris, made_by=made_by)
+
+
+def _left_out(caption: str, key: str) -> DrawnGrid:
+    return DrawnGrid(caption, {}, f"left out, the page is full (artifact {key[:12]})", left_out=True)
 
 
 @lru_cache(maxsize=4096)

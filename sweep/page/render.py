@@ -41,7 +41,11 @@ def render(
     )
     environment.filters |= {"number": number, "interval": interval, "mean": mean, "ends": ends, "setting": _setting}
     environment.filters |= {"script_json": script_json, "level_text": level_text}
-    sources = [*[plotly()] * charts, "".join(own_script(name) for name in scripts)] if whole else []
+    sources = []
+    if whole and charts:
+        sources.append(plotly())
+    if whole:
+        sources.append("".join(own_script(name) for name in scripts))
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in sources]
     allowed = " ".join(f"'sha256-{h}'" for h in hashes) or "'none'"
     return environment.get_template(template).render(

@@ -8,7 +8,7 @@ from sweep.plan import flags
 from sweep.plan.plan import Plan
 from sweep.procedures import Columns, Procedure, Setup
 from sweep.records import run_folder, schemas
-from sweep.samplers.catalogue import check_installed
+from sweep.samplers.catalogue import SAMPLERS, check_installed
 from sweep.space import Constraint, Objective, SearchSpace
 
 
@@ -20,8 +20,11 @@ def validate(plan: Plan[Setup]) -> SearchSpace:
     check_installed(plan.sampler)
     for earlier in plan.warm_start:
         run_folder(earlier)
-    if plan.min_gain and plan.sampler != "nehvi":
-        raise UsageError(f"--min-gain {plan.min_gain:g}: sampler {plan.sampler} expects nothing; use --sampler nehvi")
+    if plan.min_gain and not SAMPLERS[plan.sampler].foresees_gain:
+        others = " or ".join(name for name, one in SAMPLERS.items() if one.foresees_gain)
+        raise UsageError(
+            f"--min-gain {plan.min_gain:g}: sampler {plan.sampler} expects nothing; use --sampler {others}"
+        )
     plan.setup.check()
     _check_question(space, measured=plan.min_gain > 0)
     methods = [a for a in space.arms if not a.baseline]
@@ -62,7 +65,7 @@ def _check_objective(space: SearchSpace, objective: Objective, columns: Columns)
     """UsageError where a hypervolume of it has no far corner."""
     where, metric = f"space {space.name!r}, objective {objective.metric!r}", objective.metric
     what = "a front" if len(space.objectives) > 1 else "--min-gain"
-    side = "at_least" if objective.direction == "maximise" else "at_most"
+    side = objective.worse_side
     if not columns.is_share(metric) and (metric, side) not in ((c.metric, c.side) for c in space.constraints):
         raise UsageError(
             f"{where}: it has no worst value to measure {what} from; bound it by Constraint({metric!r}, {side}=…)"

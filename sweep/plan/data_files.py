@@ -7,10 +7,11 @@ from collections.abc import Callable
 from sweep.errors import UsageError
 
 
-def cannot_be_had(error: Exception) -> UsageError:
+def cannot_be_had(error: Exception, folder_needed: bool = False) -> UsageError:
     """What to raise where data cannot be read: the error, and where a folder is missing, the flag that names it."""
-    elsewhere = "a folder is needed" in str(error) or "no such folder" in str(error)
-    mend = "; say where with --data-folder DIR" if elsewhere else ""
+    from trainables.data import FolderNeeded
+
+    mend = "; say where with --data-folder DIR" if folder_needed or isinstance(error, FolderNeeded) else ""
     return UsageError(f"--data {error}{mend}")
 
 

@@ -16,10 +16,10 @@ from sweep.plan.place import Place
 from sweep.plan.run import SEEDS_A_SWEEP, RunPlan, taken
 from sweep.procedures import Setup
 from sweep.procedures.setup import SetupT
-from sweep.records.tables import FIRST_SEEDS
+from sweep.records.tables import adaptive
+from sweep.samplers.catalogue import SAMPLERS
 from sweep.space import Float, Int, SearchSpace, find
 
-SAMPLERS = ("nehvi", "tpe", "gp", "nsga2", "nsga3", "ax", "qmc", "random")
 KEEP = ("all", "front")
 
 
@@ -279,7 +279,7 @@ class Plan(Generic[SetupT]):
     @property
     def adaptive(self) -> bool:
         """Whether confirming goes on where something is open; of fewer than three seeds there is nothing to share out."""
-        return self.confirm_sure > 0 and self.confirm_seeds > FIRST_SEEDS
+        return adaptive(self.confirm_sure, self.confirm_seeds)
 
     @property
     def replicate_seeds(self) -> list[int]:
@@ -330,16 +330,16 @@ class Plan(Generic[SetupT]):
         """The same, its question not looked at: a question is code, and whoever only reads a run runs none of it."""
         try:
             fields = dict(values["plan"])
+            if "space_fingerprint" not in values:  # by which `from_json` knows the question
+                raise KeyError("space_fingerprint")
             fields["fix"] = tuple((str(n), str(v)) for n, v in fields["fix"])
             if "space" in fields:
                 fields["space"] = outside.question_file(fields["space"], where)
             fields.setdefault("gate_margin", 0.0)  # of runs that began before there was one
             fields.setdefault("confirm_sure", 0.0)  # likewise
-            procedure = values.get("procedure", procedures.DEFAULT)
-            plan, _ = cls.of(procedure, **listed(fields)), values["space_fingerprint"]
+            return cls.of(values.get("procedure", procedures.DEFAULT), **listed(fields))
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{where}: not a plan of this version ({error})") from None
-        return plan
 
 
 def listed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Columns:
     counted_by: str = ""  # the figure whose curve says N, beside the replicates; see `Procedure.counts`
     shown: Mapping[str, str] = field(default_factory=dict)  # beside the objectives, in every table; with a brief name
     quality: tuple[str, ...] = ()  # figures that a table of its own shows
+    signed: tuple[str, ...] = ()  # figures that are differences, of which a line tells the sign
 
     @cached_property
     def fields(self) -> tuple[pa.Field, ...]:

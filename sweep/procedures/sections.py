@@ -91,6 +91,10 @@ class Sections(Protocol):
         """What a trial did that broke a constraint, where that has words of its own."""
         ...
 
+    def wrapped(self, method: str) -> str:
+        """The method that this one is made around, by its name; empty of one that is around none."""
+        ...
+
     def agreeing(self, plan: Mapping[str, Any]) -> Mapping[str, str]:
         """What has to agree between the plans of runs that are compared, as text, by name."""
         ...
@@ -138,6 +142,9 @@ class NoSections:
         return ""
 
     def broke(self, constraint: Constraint) -> str:
+        return ""
+
+    def wrapped(self, method: str) -> str:
         return ""
 
     def agreeing(self, plan: Mapping[str, Any]) -> Mapping[str, str]:

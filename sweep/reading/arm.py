@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from sweep.procedures import Columns, Procedure
 from sweep.procedures.sections import Sections
 from sweep.reading.fresh_seeds import FreshSeeds, Row
-from sweep.reading.trial import Trial, Trials, complete, trial_of, values_of
+from sweep.reading.trial import Trial, Trials, complete, objectives_of, trial_of, values_of
 from sweep.records import FAIL, RUNNING
-from sweep.space import Constraint
+from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import nondominated
 
 FEW = 3  # a front of fewer feasible members than this needs a reason
@@ -42,6 +42,44 @@ class ArmFront:
         return bool(self.confirmed_members)
 
 
+@dataclass(frozen=True)
+class KeptOff:
+    """What kept an arm's trials off its front, counted from the records."""
+
+    trials: int
+    feasible: int
+    beaten: int  # feasible ones that others dominated in the search
+    untried: int  # of the search's front, those that were not confirmed; 0 where nothing was
+    confirmed: int
+    broken: int  # confirmed ones whose means break a constraint
+    behind: int  # confirmed ones that another dominates
+    doubtful: int  # confirmed ones that may break a constraint, where others surely do not
+    infeasible: str = ""  # why trials were not feasible, in words
+
+    @property
+    def text(self) -> str:
+        """Each count that is not 0, in words; empty where all are."""
+        reasons = []
+        if not self.trials:
+            reasons.append("it has no trial")
+        elif self.trials < FEW:
+            reasons.append(f"it has {self.trials} trial{'s' if self.trials > 1 else ''}")
+        if self.feasible < self.trials:
+            reasons.append(f"{self.feasible} of {self.trials} trials feasible{self.infeasible}")
+        if self.beaten:
+            reasons.append(f"{self.beaten} of the feasible dominated by others in the search")
+        if self.untried:
+            reasons.append(f"{self.untried} of the search's front not confirmed")
+        members = f"of {self.confirmed} confirmed members"
+        if self.broken:
+            reasons.append(f"{self.broken} {members} broke a constraint on fresh seeds")
+        if self.behind:
+            reasons.append(f"{self.behind} {members} dominated by another")
+        if self.doubtful:
+            reasons.append(f"{self.doubtful} {members} may break a constraint")
+        return "; ".join(reasons)
+
+
 def arm_of(
     procedure: Procedure,
     plan: Row,
@@ -53,36 +91,44 @@ def arm_of(
     """An arm with its fronts: whole columns decide; a member is made where somebody looks at it."""
     columns, table = procedure.columns(), _of_arm(trials, name)
     feasible, ended = values_of(table, "feasible") > 0, complete(table)
-    values = [values_of(table, o["metric"]) for o in plan["objectives"]]
-    directions = [o["direction"] for o in plan["objectives"]]
+    objectives = objectives_of(plan)
+    values = [values_of(table, o.metric) for o in objectives]
     confirmed = _confirmed(columns, plan, constraints, table, fresh)
 
     search = feasible & ended
-    search[search] = nondominated(np.stack(values, axis=1)[search], directions)
-    final = _confirmed_front(plan, confirmed, len(table)) if confirmed else search
+    search[search] = nondominated(np.stack(values, axis=1)[search], [o.direction for o in objectives])
+    final = _confirmed_front(plan, objectives, confirmed, len(table)) if confirmed else search
 
     def make(i: int, row: Row) -> Trial:
         member = confirmed.get(i) or trial_of(columns, plan, constraints, row, fresh)
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
     members = Trials(table, make)
-    merits = np.where(search, values[0] * (1 if directions[0] == "maximise" else -1), np.nan)
-    best_at = None if np.isnan(merits).all() else int(np.nanargmax(merits))
+    costs = np.where(search, objectives[0].sign * values[0], np.nan)
+    best_at = None if np.isnan(costs).all() else int(np.nanargmin(costs))
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
     states = Counter(table["state"].to_pylist())
-    scored, beaten = int((feasible & ended).sum()), int((feasible & ended & ~search).sum())
-    untried = int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0
     off = [m for m in checked if m.feasible and not m.on_front]
     doubtful = sum(unsure(plan, m) for m in off) if any(not unsure(plan, m) for m in front) else 0
-    behind = len(off) - doubtful
+    kept_off = KeptOff(
+        trials=len(table),
+        feasible=int((feasible & ended).sum()),
+        beaten=int((feasible & ended & ~search).sum()),
+        untried=int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0,
+        confirmed=len(checked),
+        broken=sum(m.feasible is False for m in checked),
+        behind=len(off) - doubtful,
+        doubtful=doubtful,
+    )
     few = len(front) < FEW
-    if len(values) == 1:  # one trial is the best; the others being behind it is no want
-        few, beaten, untried, behind = scored < FEW or not front, 0, 0, 0
+    if len(objectives) == 1:  # one trial is the best; the others being behind it is no want
+        few = kept_off.feasible < FEW or not front
+        kept_off = replace(kept_off, beaten=0, untried=0, behind=0)
     reason = None
     if few:
-        sections = procedure.sections()
-        reason = _reason(sections, constraints, table, states, scored, beaten, untried, behind, doubtful, checked)
+        infeasible = _infeasible(procedure.sections(), constraints, table, states)
+        reason = replace(kept_off, infeasible=infeasible).text or None
     return ArmFront(
         name=name,
         baseline=bool(plan["arms"][name]["baseline"]),
@@ -96,18 +142,25 @@ def arm_of(
     )
 
 
-def _confirmed_front(plan: Row, confirmed: dict[int, Trial], trials: int) -> np.ndarray:
+def _confirmed_front(
+    plan: Row, objectives: Sequence[Objective], confirmed: dict[int, Trial], trials: int
+) -> np.ndarray:
     """(trials,) bool: of the confirmed that are feasible, surely if any is, those that none of them dominates.
 
     One whose objectives fresh seeds have not all shown is none of them: the search's figures, by which it was chosen, flatter it.
     """
     feasible = [i for i, m in confirmed.items() if m.feasible]
     sure = [i for i in feasible if not unsure(plan, confirmed[i])] or feasible
-    held = [i for i in sure if all(o["metric"] in (confirmed[i].confirmed or {}) for o in plan["objectives"])]
-    points = [[_number(confirmed[i].value(o["metric"])) for o in plan["objectives"]] for i in held]
+    held = [i for i in sure if all(o.metric in (confirmed[i].confirmed or {}) for o in objectives)]
+    points = [[_number(confirmed[i].value(o.metric)) for o in objectives] for i in held]
     front = np.zeros(trials, dtype=bool)
-    front[held] = nondominated(np.array(points, dtype=float), [o["direction"] for o in plan["objectives"]])
+    front[held] = nondominated(np.array(points, dtype=float), [o.direction for o in objectives])
     return front
+
+
+def sure_of(plan: Row) -> float:
+    """The probability of keeping every bound from which on a trial counts as sure; 0 of a plan that asks for none."""
+    return float(plan.get("confirm_sure") or 0.0)
 
 
 def unsure(plan: Row, trial: Trial) -> bool:
@@ -115,10 +168,10 @@ def unsure(plan: Row, trial: Trial) -> bool:
 
     A single seed leaves it open, whatever it measured.
     """
-    sure = plan.get("confirm_sure") or 0.0
-    if not sure or not trial.constraints:
+    least = sure_of(plan)
+    if not least or not trial.constraints:
         return False
-    return trial.chance is None or trial.chance < sure
+    return trial.chance is None or trial.chance < least
 
 
 def _confirmed(
@@ -159,43 +212,6 @@ def _holds(constraints: Sequence[Constraint], trial: Trial) -> bool | None:
         if constraint.violation(estimate.mean) > 0:
             return False
     return True
-
-
-def _reason(
-    sections: Sections,
-    constraints: Sequence[Constraint],
-    table: pa.Table,
-    counts: Counter[str],
-    feasible: int,
-    beaten: int,
-    untried: int,
-    behind: int,
-    doubtful: int,
-    confirmed: Sequence[Trial],
-) -> str | None:
-    """What kept an arm's trials off the front, counted from the records, where fewer than FEW are on it.
-
-    Of the feasible others dominated `beaten` in the search, `untried` of its front were not confirmed, others dominated
-    `behind` of the confirmed, and `doubtful` of them may break a constraint.
-    """
-    reasons = []
-    if len(table) < FEW:
-        reasons.append(f"it has {len(table)} trial{'s' if len(table) > 1 else ''}" if len(table) else "it has no trial")
-    if feasible < len(table):
-        reasons.append(
-            f"{feasible} of {len(table)} trials feasible" + _infeasible(sections, constraints, table, counts)
-        )
-    if beaten:
-        reasons.append(f"{beaten} of the feasible dominated by others in the search")
-    if untried:
-        reasons.append(f"{untried} of the search's front not confirmed")
-    if lost := sum(m.feasible is False for m in confirmed):
-        reasons.append(f"{lost} of {len(confirmed)} confirmed members broke a constraint on fresh seeds")
-    if behind:
-        reasons.append(f"{behind} of {len(confirmed)} confirmed members dominated by another")
-    if doubtful:
-        reasons.append(f"{doubtful} of {len(confirmed)} confirmed members may break a constraint")
-    return "; ".join(reasons) or None
 
 
 def _infeasible(sections: Sections, constraints: Sequence[Constraint], table: pa.Table, states: Counter[str]) -> str:

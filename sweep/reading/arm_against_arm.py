@@ -66,12 +66,13 @@ def pairs(sweep: Sweep) -> list[tuple[str, str]]:
 
     An arm of a wrapped method is held against the baseline of the method that it wraps, and that one against no other.
     """
-    methods = {sweep.plan["arms"][name]["method"]: name for name, arm in sweep.arms.items() if arm.baseline}
-    wrapped = {
-        name: methods[inner]
-        for name in sweep.arms
-        if (inner := sweep.plan["arms"][name]["method"].partition("(")[2].removesuffix(")")) in methods
-    }
+    method_of = {name: sweep.plan["arms"][name]["method"] for name in sweep.arms}
+    methods = {method_of[name]: name for name, arm in sweep.arms.items() if arm.baseline}
+    wrapped = {}
+    for name, method in method_of.items():
+        inner = sweep.sections.wrapped(method)
+        if inner in methods:
+            wrapped[name] = methods[inner]
     main = sweep.plan["main_arm"]
     others = [name for name, arm in sweep.arms.items() if name != main and (arm.baseline or not methods)]
     return [*wrapped.items(), *((main, name) for name in others if name not in wrapped.values())]
@@ -136,7 +137,7 @@ def _against(sweep: Sweep, main_arm: str, baseline_arm: str) -> Comparison:
 
 def _figures(sweep: Sweep, main: Trial, baseline: Trial) -> Iterator[Difference]:
     """The objectives, and what the procedure compares beside them."""
-    better = {o.metric: o.direction for o in sweep.objectives}
+    better: dict[str, str] = {o.metric: o.direction for o in sweep.objectives}
     better |= {name: sweep.columns.fact(name, "direction") for name in sweep.sections.compared}
     for metric, direction in better.items():
         moderated = sweep.fresh.moderated(metric, main.trial_id)

@@ -19,8 +19,7 @@ RANKED = 5  # trials of an arm that are listed where one objective ranks them an
 
 def merit(sweep: Sweep, value: float | None) -> float:
     """A value of the first objective, turned so that more is better; nothing is worse than none."""
-    sign = 1.0 if sweep.objectives[0].direction == "maximise" else -1.0
-    return -math.inf if value is None else sign * value
+    return -math.inf if value is None else -sweep.objectives[0].sign * value
 
 
 def best(sweep: Sweep, arm: str) -> Trial | None:
@@ -71,12 +70,12 @@ def listed_members(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
 
 def ranking(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
     """The feasible trials of an arm that were confirmed, the best first; where none was, the first `RANKED` on one seed."""
-    of, metric = sweep.arms[arm], sweep.objectives[0].metric
+    of, first = sweep.arms[arm], sweep.objectives[0]
     if of.confirmed:
         return _best_first(sweep, _reported(sweep, arm))
-    turned = of.members.values(metric) * (-1.0 if sweep.objectives[0].direction == "maximise" else 1.0)
-    rows = np.flatnonzero(complete(of.members.table) & (of.members.values("feasible") > 0) & np.isfinite(turned))
-    return tuple(of.members[int(i)] for i in rows[np.argsort(turned[rows], kind="stable")][:RANKED])
+    costs = first.sign * of.members.values(first.metric)
+    rows = np.flatnonzero(complete(of.members.table) & (of.members.values("feasible") > 0) & np.isfinite(costs))
+    return tuple(of.members[int(i)] for i in rows[np.argsort(costs[rows], kind="stable")][:RANKED])
 
 
 def _reported(sweep: Sweep, arm: str) -> list[Trial]:
@@ -106,14 +105,14 @@ def corner_of(
     """
     worst = []
     for objective in objectives:
-        side = "at_least" if objective.direction == "maximise" else "at_most"
-        bound = next((c for c in constraints if c.metric == objective.metric and c.side == side), None)
+        beyond = (c for c in constraints if c.metric == objective.metric and c.side == objective.worse_side)
+        bound = next(beyond, None)
         if bound is None and not columns.is_share(objective.metric):
             return None
         if bound is not None and bound.bound is None:
             return None
-        share = 0.0 if objective.direction == "maximise" else 1.0
-        worst.append(share if bound is None or bound.bound is None else bound.bound)
+        worst_share = 0.0 if objective.worse_side == "at_least" else 1.0
+        worst.append(worst_share if bound is None or bound.bound is None else bound.bound)
     return tuple(worst)
 
 

@@ -64,7 +64,7 @@ class Ending:
         """That the best by the first objective is not sure of its bounds, and which trial is; empty where it is or nobody knows."""
         every = picks(self.front)
         first = next((pick for pick in every if pick.best is not None and pick.best.feasible), None)
-        return "" if first is None or first.chance is None or first.sure else in_short(self.front, every)
+        return in_short(self.front, every) if first is not None and first.unsure else ""
 
     def commands(self) -> dict[str, str]:
         """By what it does, each command as a shell takes it."""

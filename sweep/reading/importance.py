@@ -104,7 +104,11 @@ def _forest(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray) 
     names = [name for name in table.column_names if name.startswith("param_")]
     if len(arms) > 1:  # of what arms share, lest "has this parameter" stand for the arm
         names = ["arm", *(name for name in names if table[name].null_count == 0)]
-    blocks = {name: np.stack(list(options.values()), axis=1) for name in names if (options := _columns(table, name))}
+    blocks = {}
+    for name in names:
+        options = _columns(table, name)
+        if options:
+            blocks[name] = np.stack(list(options.values()), axis=1)
     if not blocks:
         return Importance(arms, target, n, "forest", None, {}, "no parameter varies")
     scores, losses = _folds(blocks, y)
@@ -128,7 +132,9 @@ def _ranked(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray, 
     for name in ("arm", *(n for n in table.column_names if n.startswith("param_"))):
         groups = np.zeros(len(y), dtype=int) if name == "arm" else arm_of
         options = _columns(table, name)
-        for option, values in list(options.items())[len(options) == 2 :]:  # of two words, the one says the other
+        if len(options) == 2:  # of two words, the one says the other
+            del options[next(iter(options))]
+        for option, values in options.items():
             with_it = np.nansum(values)
             if not option or min(with_it, np.isfinite(values).sum() - with_it) >= OPTION:
                 shown = name.removeprefix("param_") + (f" = {option}" if option else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,19 +39,18 @@ class Held:
 def held(sweep: Sweep, most: int = MOST) -> Held:
     """The trials of a run that its page holds, the nearest to the front of their arm first."""
     arms = list(sweep.arms.values())
-    gaps = [gap(sweep, arm) for arm in arms]
-    places = [(g, i, j) for i, of_arm in enumerate(gaps) for j, g in enumerate(of_arm.tolist())]
-    places.sort(key=lambda p: (p[0], p[1], p[2]))
-    if len(places) <= most:
-        chosen, every, nearest = places, 1, len(places)
+    gaps: list[tuple[float, int, int]] = []  # of each trial, with the places of its arm and of itself there
+    for i, arm in enumerate(arms):
+        gaps += [(value, i, j) for j, value in enumerate(gap(sweep, arm).tolist())]
+    by_gap = [(i, j) for _, i, j in sorted(gaps)]
+    if len(by_gap) <= most:
+        chosen, every, nearest = by_gap, 1, len(by_gap)
     else:
         nearest = most // 2
-        rest = sorted(
-            places[nearest:], key=lambda p: (p[1], p[2])
-        )  # in order of trials: the sample spans the whole search
-        every = -(-len(rest) // (most - nearest))
-        chosen = places[:nearest] + rest[::every]
-    return Held(tuple(arms[i].members[j] for _, i, j in chosen), len(places), nearest, every)
+        others = sorted(by_gap[nearest:])  # in order of trials: the sample spans the whole search
+        every = math.ceil(len(others) / (most - nearest))
+        chosen = by_gap[:nearest] + others[::every]
+    return Held(tuple(arms[i].members[j] for i, j in chosen), len(by_gap), nearest, every)
 
 
 def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
@@ -60,10 +60,7 @@ def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
     epsilon indicator), in units of the spread of the arm's trials, and the violations of its constraints on top.
     """
     points = points_of(sweep, arm)
-    turns = [-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives]
-    costs = np.stack(
-        [figures_of(arm, o.metric) * turn for o, turn in zip(sweep.objectives, turns, strict=True)], axis=1
-    )
+    costs = np.stack([o.sign * figures_of(arm, o.metric) for o in sweep.objectives], axis=1)
     gaps = np.full(len(costs), np.inf)
     drawn = np.isfinite(costs).all(axis=1)
     if drawn.any():
@@ -71,9 +68,11 @@ def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
         costs /= np.where(high > low, high - low, 1.0)
         gaps[drawn] = 0.0
         for member in costs[points.on_front & drawn]:
-            np.maximum(gaps, (costs - member).min(axis=1), out=gaps, where=drawn)
+            behind = (costs[drawn] - member).min(axis=1)
+            gaps[drawn] = np.maximum(gaps[drawn], behind)
         table = arm.members.table
-        for name in (c for c in table.column_names if c.startswith("excess_")):
-            gaps += np.nan_to_num(np.clip(values_of(table, name), 0.0, None))
+        for name in table.column_names:
+            if name.startswith("excess_"):
+                gaps += np.nan_to_num(np.clip(values_of(table, name), 0.0, None))
     gaps[points.on_front | points.confirmed] = -1.0
     return gaps

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sweep.reading.arm import sure_of
 from sweep.reading.arm_against_arm import standings
-from sweep.reading.best import merit
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import at_least, interval, seeds_behind, settings, within
-
-SURE = 0.9  # of runs whose plan says nothing
 
 
 @dataclass(frozen=True)
@@ -19,40 +17,40 @@ class Pick:
     """Of one arm the best trial by the first objective, None where nothing was scored, and how sure it is.
 
     `chance` is the least probability with which its means over all seeds keep every bound, by Bonferroni's inequality from
-    those of each; None where it was not confirmed. `surer` is, where that is below `least`, another of the arm's confirmed
-    trials: the best one that is sure, or, without any, the surest. It is chosen by the very seeds that it is told by, which
-    flatters it a little; the best is chosen by the search's.
+    those of each; None where it was not confirmed. `surer` is, where that is below `least`, the surest of the arm's confirmed
+    trials: the best would be one that is sure if any were. It is chosen by the very seeds that it is told by, which flatters
+    it a little; the best is chosen by the search's.
     """
 
     arm: str
     baseline: bool
     best: Trial | None
     chance: float | None
-    least: float  # the probability from which on it counts as sure
+    least: float  # the probability from which on it counts as sure; 0: the run asks for none
     surer: Trial | None
     reason: str | None  # why so few are on the arm's front
 
     @property
     def sure(self) -> bool:
-        return self.chance is not None and self.chance >= self.least
+        return self.chance is not None and 0 < self.least <= self.chance
+
+    @property
+    def unsure(self) -> bool:
+        """Whether its seeds leave open that it breaks a bound, in a run that asks how sure that is."""
+        return self.chance is not None and self.chance < self.least
 
 
 def picks(sweep: Sweep) -> tuple[Pick, ...]:
     """Every arm's, in the order in which the arms stand."""
     every = []
     for standing in standings(sweep):
-        best = standing.member
+        best, least = standing.member, sure_of(sweep.plan)
         chance = None if best is None else best.chance
-        surer = None
-        if best is not None and chance is not None and chance < sure_of(sweep):
-            surer = _surest(sweep, standing.arm, chance)
-        every.append(Pick(standing.arm, standing.baseline, best, chance, sure_of(sweep), surer, standing.reason))
+        pick = Pick(standing.arm, standing.baseline, best, chance, least, None, standing.reason)
+        if chance is not None and pick.unsure:
+            pick = replace(pick, surer=_surest(sweep, standing.arm, chance))
+        every.append(pick)
     return tuple(every)
-
-
-def sure_of(sweep: Sweep) -> float:
-    """The probability of keeping every bound from which on a trial counts as sure: the plan's, of older runs `SURE`."""
-    return float(sweep.plan.get("confirm_sure") or SURE)
 
 
 def pick_text(sweep: Sweep, pick: Pick) -> str:
@@ -66,7 +64,7 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
         which = "" if unconfirmed else " confirmed"
         words.append(f"It breaks a constraint: no{which} trial of this arm keeps them all")
     elif pick.chance is not None:
-        sure = "" if pick.sure else ", which is not sure"
+        sure = ", which is not sure" if pick.unsure else ""
         each = within(sweep, pick.best)
         words.append(f"It keeps every bound with probability {at_least(pick.chance)}{sure} ({each})")
     if pick.surer is not None:
@@ -74,7 +72,7 @@ def pick_text(sweep: Sweep, pick: Pick) -> str:
         words.append(
             f"Surer: {surer.trial_id} ({at_least(surer.chance or 0.0)}), {_figures(sweep, surer)}; {settings(surer)}"
         )
-    elif pick.chance is not None and not pick.sure and pick.best.feasible:
+    elif pick.unsure and pick.best.feasible:
         words.append("No trial of this arm that was confirmed is surer")
     return ". ".join(words)
 
@@ -89,13 +87,12 @@ def in_short(sweep: Sweep, all_picks: Sequence[Pick]) -> str:
     best = f"{trial.trial_id} ({first.arm})"
     if trial.confirmed is None:
         return f"{best} is best by {metric} on one seed; no fresh seed has confirmed it"
-    if first.chance is None or first.sure:
-        kept = ", and sure of its bounds" if first.sure else ""
+    if not first.unsure:
+        known = "" if first.chance is None else f"; it keeps every bound with probability {at_least(first.chance)}"
+        kept = ", and sure of its bounds" if first.sure else known
         return f"{best}: the best by {metric}{kept}{_beside_the_next(sweep, trial)}"
-    sure = [
-        one for pick, of_arm in feasible for one in (of_arm, pick.surer) if one is not None and _is_sure(sweep, one)
-    ]
-    doubt = f"{best} is best by {metric}, but keeps every bound with probability {at_least(first.chance)} only"
+    sure = [trial for pick, trial in feasible if pick.sure]
+    doubt = f"{best} is best by {metric}, but keeps every bound with probability {at_least(first.chance or 0.0)} only"
     if not sure:
         return f"{doubt}, and no other is sure either: more seeds would tell (--confirm-seeds)"
     return (
@@ -108,32 +105,21 @@ def _beside_the_next(sweep: Sweep, best: Trial) -> str:
     first, *others = standings(sweep)
     if first.member is None or first.member.trial_id != best.trial_id:
         return ""
-    sign = merit(sweep, 1.0)
+    sign = sweep.objectives[0].sign
     for standing in others:
         ahead, member = standing.ahead, standing.member
         if standing.unplaced or member is None or ahead is None or ahead.lower is None or ahead.upper is None:
             continue
-        how = "ahead of" if min(sign * ahead.lower, sign * ahead.upper) > 0 else "not shown to be ahead of"
+        how = "ahead of" if max(sign * ahead.lower, sign * ahead.upper) < 0 else "not shown to be ahead of"
         return f"; {how} {member.trial_id} ({standing.arm}): by {interval(ahead)} on {ahead.n} shared seeds"
     return ""
 
 
-def _is_sure(sweep: Sweep, trial: Trial) -> bool:
-    return trial.chance is not None and trial.chance >= sure_of(sweep)
-
-
 def _surest(sweep: Sweep, arm: str, chance: float) -> Trial | None:
-    """Of the arm's feasible confirmed trials that are surer than this the best one that is sure, else the surest."""
-    surer = [
-        (trial, known)
-        for trial in sweep.arms[arm].confirmed_members
-        if trial.feasible and (known := trial.chance) is not None and known > chance
-    ]
-    sure = [trial for trial, known in surer if known >= sure_of(sweep)]
-    metric = sweep.objectives[0].metric
-    if sure:
-        return max(sure, key=lambda trial: (merit(sweep, trial.value(metric)), trial.on_front, trial.trial_id))
-    return max(surer, key=lambda pair: (pair[1], pair[0].trial_id), default=(None, 0.0))[0]
+    """Of the arm's feasible confirmed trials the surest, if it is surer than this."""
+    members = sweep.arms[arm].confirmed_members
+    surer = [trial for trial in members if trial.feasible and (trial.chance or 0.0) > chance]
+    return max(surer, key=lambda trial: (trial.chance or 0.0, trial.trial_id), default=None)
 
 
 def _figures(sweep: Sweep, trial: Trial) -> str:

@@ -83,19 +83,19 @@ def climbs(sweep: Sweep) -> tuple[Climb, ...]:
     table = table.take(pc.sort_indices(table, sort_keys=[("told_at", "ascending"), ("trial_id", "ascending")]))
     spent = np.cumsum(np.nan_to_num(values_of(table, "core_s"))) / 3600
     trials = np.cumsum([name in sweep.arms for name in table["arm"].to_pylist()])
-    turns = np.array([-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives])
-    costs = np.stack([values_of(table, o.metric) for o in sweep.objectives], axis=1) * turns
+    signs = np.array([o.sign for o in sweep.objectives])
+    costs = np.stack([values_of(table, o.metric) for o in sweep.objectives], axis=1) * signs
     usable = complete(table) & np.isfinite(costs).all(axis=1) & (values_of(table, "feasible") > 0)
     arms = np.array(table["arm"].to_pylist(), dtype=object)
     every = []
     for arm in sweep.arms:
         order = np.flatnonzero(usable & (arms == arm))
-        if reference is None or len(turns) == 1:
-            rises = [(i, float(turns[0] * costs[i, 0])) for i in _records(costs[:, 0], order)]
-        elif len(turns) == 2:
-            rises = _rises(costs, order, turns * np.array(reference))
+        if reference is None or len(signs) == 1:
+            rises = [(i, float(signs[0] * costs[i, 0])) for i in _records(costs[:, 0], order)]
+        elif len(signs) == 2:
+            rises = _rises(costs, order, signs * np.array(reference))
         else:
-            rises = _rises_of_many(costs, order, turns * np.array(reference))
+            rises = _rises_of_many(costs, order, signs * np.array(reference))
         if rises:
             at = [i for i, _ in rises]
             x, hours = [*trials[at].tolist(), int(trials[-1])], [*spent[at].tolist(), float(spent[-1])]

@@ -21,10 +21,10 @@ from sweep.errors import UsageError
 from sweep.procedures import Columns, Knowledge, Procedure
 from sweep.procedures.columns import recorded_figures, with_figures
 from sweep.procedures.sections import Sections
-from sweep.reading.arm import ArmFront, arm_of
+from sweep.reading.arm import ArmFront, arm_of, sure_of
 from sweep.reading.fresh_seeds import FreshSeeds, Row
 from sweep.reading.samples import curve_point, has_value
-from sweep.reading.trial import Trial, constraints_of, trial_of
+from sweep.reading.trial import Trial, constraints_of, objectives_of, trial_of
 from sweep.records import (
     COMPLETE,
     CONFIRMATION,
@@ -36,7 +36,7 @@ from sweep.records import (
     read_json,
     run_folder,
 )
-from sweep.records.tables import FIRST_SEEDS
+from sweep.records.tables import adaptive
 from sweep.space import CONTROL, Constraint, Objective, SearchSpace
 from sweep.statistics.moderated import Moderated
 from sweep.statistics.shares import Point
@@ -176,12 +176,12 @@ class Sweep:
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """What the front is of: the first decides which member is best; of two it is drawn upwards, the second rightwards."""
-        return tuple(Objective(o["metric"], o["direction"]) for o in self.plan["objectives"])
+        return objectives_of(self.plan)
 
     @property
     def adaptive(self) -> bool:
         """Whether confirming goes on where something is open, so that trials have different seeds."""
-        return bool(self.plan.get("confirm_sure")) and self.plan["confirm_seeds"] > FIRST_SEEDS
+        return adaptive(sure_of(self.plan), self.plan["confirm_seeds"])
 
     @cached_property
     def order(self) -> dict[str, int]:

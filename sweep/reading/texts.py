@@ -338,7 +338,9 @@ def _markdown(sweeps: Sequence[Sweep]) -> str:
                 lines.append("| " + " | ".join(cells) + " |")
         lines += _markdown_standings(sweep)
         lines += [""] + [f"{arm.name}: {cell(arm.reason)}\n" for arm in sweep.arms.values() if arm.reason]
-        lines += [f"{a.name}: {words}\n" for a in sweep.arms.values() if (words := str(luck_of(a.confirmed_members)))]
+        for arm in sweep.arms.values():
+            luck = str(luck_of(arm.confirmed_members))
+            lines += [f"{arm.name}: {luck}\n"] if luck else []
         lines += [f"Failed: {cell(str(s))}\n" for s in shortfalls(sweep)]
         for pair in comparison(sweep):
             if pair.missing or pair.main is None or pair.baseline is None:

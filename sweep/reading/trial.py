@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from sweep.procedures import Columns
 from sweep.reading.fresh_seeds import FreshSeeds, Row
 from sweep.records import COMPLETE, recorded_settings
-from sweep.space import Constraint
+from sweep.space import Constraint, Objective
 from sweep.space.parameters import word
 from sweep.statistics.estimates import Estimate
 
@@ -80,10 +80,11 @@ class Luck:
 
     def __str__(self) -> str:
         """Empty where nothing was confirmed."""
-        phrases = [
-            f"{self.lost} of {self.feasible} trials that measured feasible in the search are not, by the confirmed means"
-        ]
-        phrases = phrases if self.feasible else []
+        phrases = []
+        if self.feasible:
+            phrases.append(
+                f"{self.lost} of {self.feasible} trials that measured feasible in the search are not, by the confirmed means"
+            )
         if self.infeasible:
             phrases.append(f"{self.won} of {self.infeasible} that measured infeasible are feasible")
         return "; ".join(phrases)
@@ -169,6 +170,11 @@ def trial_of(columns: Columns, plan: Row, constraints: Sequence[Constraint], tri
         on_search_front=False,
         on_front=False,
     )
+
+
+def objectives_of(plan: Mapping[str, Any]) -> tuple[Objective, ...]:
+    """What a plan's file tells of the figures to push."""
+    return tuple(Objective(o["metric"], o["direction"]) for o in plan["objectives"])
 
 
 def constraints_of(plan: Mapping[str, Any], bounds: Mapping[str, float]) -> tuple[Constraint, ...]:

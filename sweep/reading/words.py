@@ -12,6 +12,7 @@ from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, FAIL, PRUNED
 from sweep.space import Objective
 from sweep.statistics.estimates import Estimate
+from sweep.statistics.moderated import Moderated
 
 MOST_DECIMALS = 5
 
@@ -38,10 +39,14 @@ def meaning(sweep: Sweep, metric: str) -> str:
 
 
 def axis(sweep: Sweep, objective: Objective, brief: bool = False) -> str:
-    """What an axis of the front says: the figure, what it is, and which way is better."""
-    better = f"({'higher' if objective.direction == 'maximise' else 'lower'} is better)"
-    what = "" if brief else f" = {meaning(sweep, objective.metric).partition(';')[0]}"
-    return f"{objective.metric}{what}  {better}"
+    """What an axis of the front says: the figure, what it is unless `brief`, and which way is better."""
+    figure = objective.metric if brief else named_with_meaning(sweep, objective)
+    return f"{figure}  ({'higher' if objective.direction == 'maximise' else 'lower'} is better)"
+
+
+def named_with_meaning(sweep: Sweep, objective: Objective) -> str:
+    """``loss = what it is``."""
+    return f"{objective.metric} = {meaning(sweep, objective.metric).partition(';')[0]}"
 
 
 def standing_of(sweep: Sweep, name: str) -> str:
@@ -79,7 +84,6 @@ def confirmation_text(sweep: Sweep) -> str:
 
 
 _ROUNDING = 1e-12  # of a mean's square: less is what arithmetic leaves of a figure that is the same on every seed
-_NOTHING = Estimate(0.0, None, None, 0)
 
 
 def _freedom(sweep: Sweep) -> str:
@@ -87,18 +91,23 @@ def _freedom(sweep: Sweep) -> str:
     trials = [trial.trial_id for arm in sweep.arms.values() for trial in arm.confirmed_members]
     phrases = []
     for metric in shown(sweep):
-        moderated = [(t, sweep.fresh.moderated(metric, t)) for t in trials]
-        known = [
-            (m.own_freedom(t), v.freedom)
-            for t, m in moderated
-            if (v := m.variance(t)) is not None and v.value > _ROUNDING * (m.estimate(t) or _NOTHING).mean ** 2
-        ]
-        if known:
-            of_trial, of_others = (
-                {round(n) for n in ns} for ns in zip(*((o, max(f - o, 0)) for o, f in known), strict=True)
-            )
+        of_trial, of_others = set(), set()
+        for trial in trials:
+            moderated = sweep.fresh.moderated(metric, trial)
+            variance = moderated.variance(trial)
+            if variance is not None and variance.value > _ROUNDING * _mean_square(moderated, trial):
+                own = moderated.own_freedom(trial)
+                of_trial.add(round(own))
+                of_others.add(round(max(variance.freedom - own, 0)))
+        if of_trial:
             phrases.append(f"{metric} {_span(of_trial)} of a trial's own seeds and {_span(of_others)} of the others'")
     return f"; degrees of freedom: {', '.join(phrases)}" if phrases else ""
+
+
+def _mean_square(moderated: Moderated, trial: str) -> float:
+    """The square of the trial's mean."""
+    estimate = moderated.estimate(trial)
+    return 0.0 if estimate is None else estimate.mean**2
 
 
 def _span(numbers: set[int]) -> str:
@@ -179,13 +188,19 @@ def settings(trial: Trial) -> str:
     return " ".join(f"{k}={brief(v, 4) if isinstance(v, float) else v}" for k, v in trial.parameters.items()) or "none"
 
 
-def fresh_seeds(n: int) -> str:
-    """How many fresh seeds, in words."""
-    return f"{n} fresh seed{'s' if n != 1 else ''}"
+def fresh_seeds(n: int | str) -> str:
+    """How many fresh seeds, a number or a range of numbers, in words."""
+    return f"{n} fresh seed{'' if str(n) == '1' else 's'}"
 
 
 def seeds_behind(sweep: Sweep, trials: Iterable[Trial]) -> str:
-    """``2 to 5 fresh seeds``: how many the confirmed figures of these trials are over, objective by objective.
+    """``2 to 5 fresh seeds``: how many the confirmed figures of these trials are over; empty where nothing is confirmed."""
+    counts = seed_counts(sweep, trials)
+    return fresh_seeds(counts) if counts else ""
+
+
+def seed_counts(sweep: Sweep, trials: Iterable[Trial]) -> str:
+    """``2 to 5``: how many fresh seeds the confirmed figures of these trials are over, objective by objective.
 
     A replicate that was run for the sake of a bound alone gives no others; empty where nothing is confirmed.
     """
@@ -194,7 +209,7 @@ def seeds_behind(sweep: Sweep, trials: Iterable[Trial]) -> str:
     if not numbers:
         return ""
     least, most = min(numbers), max(numbers)
-    return fresh_seeds(most) if least == most else f"{least} to {fresh_seeds(most)}"
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def counted(arm: ArmFront) -> str:

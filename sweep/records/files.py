@@ -17,7 +17,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
-import itertools
 import logging
 import os
 import re
@@ -66,11 +65,15 @@ def read_table(folder: Path, columns: Iterable[str] | None = None, trials: Itera
     def read(current: Path) -> list[pa.Table]:
         files = _files(current)
         some = files if ids is None else [f for f in files if _is_part(f) or _may_hold(f.stem, folder.name, ids)]
-        parts = [part for f in some if (part := _read_file(f, folder.name, wanted, ids)) is not None]
+        read_of_some = (_read_file(file, folder.name, wanted, ids) for file in some)
+        parts = [part for part in read_of_some if part is not None]
         if parts:
             return parts
-        rest = (part for f in files if f not in some and (part := _read_file(f, folder.name, wanted)) is not None)
-        return [part.slice(0, 0) for part in itertools.islice(rest, 1)]  # no row of these trials, but the columns
+        for file in files:
+            part = None if file in some else _read_file(file, folder.name, wanted)
+            if part is not None:
+                return [part.slice(0, 0)]  # no row of these trials, but the columns
+        return []
 
     parts = _at_one_moment(folder, read)
     if not parts:
@@ -120,7 +123,11 @@ def compact(folder: Path) -> int:
     files = _files(folder)
     if not files or (len(files) == 1 and _is_part(files[0])):
         return 0
-    read = {f: part for f in files if (part := _read_file(f, folder.name)) is not None}
+    read = {}
+    for file in files:
+        part = _read_file(file, folder.name)
+        if part is not None:
+            read[file] = part
     if not read:
         return 0
     table = pa.concat_tables(list(read.values()), promote_options="default").unify_dictionaries()

@@ -49,6 +49,13 @@ REBUILT = (
     CONFIRMATION,
     "prepared.json",
 )  # files of a run folder that hold nothing its records and artifacts do not
+
+
+def adaptive(sure: float, seeds: int) -> bool:
+    """Whether a confirmation goes on where something is open: it is asked how `sure`, and there are seeds to share out."""
+    return sure > 0 and seeds > FIRST_SEEDS
+
+
 _IDENTITY = (
     column("trial_id", pa.string(), "ARM-NUMBER, unique in the run"),
     column("arm", WORD, "arm of the search space, or 'control'"),

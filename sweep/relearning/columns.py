@@ -37,6 +37,7 @@ SHOWN = {
     "retain_accuracy": "retain",
 }
 QUALITY = ("fid", "kid", "precision", "recall", "attacked_retain_accuracy", "attacked_fid_delta")
+SIGNED = ("fid_delta", "attacked_fid_delta")
 
 _COMPARED, _ARTIFACT = {"compares": "must"}, {"artifact": "yes"}
 _DEPENDENCIES = (
@@ -100,7 +101,7 @@ def _columns(others: tuple[tuple[str, tuple[Figure, ...]], ...]) -> Columns:
     early = {name: place for place, (name, _) in enumerate(FIGURES_OF_2)}
     figures.sort(key=lambda figure: (early.get(figure.name, len(early)), figure.name))
     return Columns(
-        tuple(figures), _DEPENDENCIES, _AXES, "attack", "attack_step", _ACTIVITIES, COUNTED_BY, SHOWN, QUALITY
+        tuple(figures), _DEPENDENCIES, _AXES, "attack", "attack_step", _ACTIVITIES, COUNTED_BY, SHOWN, QUALITY, SIGNED
     )
 
 

@@ -67,7 +67,11 @@ def recovery_panels(sweep: Sweep) -> tuple[Panel, ...]:
         else [s.arm for s in standings(sweep)]
     )
     label = "{} (best of {})" if len(sweep.arms) <= FEW_ARMS else "{}"
-    chosen = [(label.format(m.trial_id, a), a, m.trial_id) for a in order if (m := leader(sweep, a))]
+    chosen = []
+    for arm in order:
+        best = leader(sweep, arm)
+        if best is not None:
+            chosen.append((label.format(best.trial_id, arm), arm, best.trial_id))
     chosen += [(control, CONTROL, control) for control in (BASE, RETRAIN, UNSEEN)]
     confirm = any(sweep.arms[a].confirmed for a in sweep.arms)
     estimates = {trial_id: _estimates(sweep, trial_id, confirm) for *_, trial_id in chosen}

@@ -70,6 +70,14 @@ def _check_name(what: str, name: str, known: Sequence[str]) -> None:
         raise UsageError(f"{what} {name}: unknown; {near(name, known)}; one of your own comes with --members FILE")
 
 
+def parts_of_method(name: str) -> tuple[str, str]:
+    """Wrapper and method of a ``WRAPPER(METHOD)``; of any other the name alone. UsageError where the bracket is left open."""
+    wrapper, bracket, inner = name.partition("(")
+    if bracket and not inner.endswith(")"):
+        raise UsageError(f"{name}: a wrapped method is written WRAPPER(METHOD)")
+    return wrapper, inner.removesuffix(")")
+
+
 def check_method(name: str) -> None:
     """UsageError unless `name`, or both parts of a ``WRAPPER(METHOD)``, is registered by a file of ``trainables/unlearning``, or
     from outside.
@@ -77,9 +85,6 @@ def check_method(name: str) -> None:
     Whether it wraps others or is a method is known once it is imported, as everything is before a sweep begins.
     """
     known = find.members("unlearning")
-    wrapper, bracket, inner = name.partition("(")
-    if bracket and not inner.endswith(")"):
-        raise UsageError(f"{name}: a wrapped method is written WRAPPER(METHOD)")
-    for part in (wrapper, inner[:-1]) if bracket else (name,):
+    for part in parts_of_method(name) if "(" in name else (name,):
         if part not in known:
             raise UsageError(f"{name}: unknown; {near(part, known)}; one of your own comes with --members FILE")

@@ -20,7 +20,7 @@ from sweep.reading.samples import curve_point, has_value
 from sweep.records import COMPLETE
 from sweep.relearning.columns import RELEARNED, columns
 from sweep.statistics.estimates import Estimate
-from sweep.statistics.shares import Interval, Point, ratio_estimate, share_difference, share_estimate
+from sweep.statistics.shares import Point, ratio_estimate, share_difference, share_estimate
 from trainables.metrics import REVIVED, aurc, revival_step
 
 Rows: TypeAlias = "pa.Table | Iterable[Mapping[str, Any]]"
@@ -103,14 +103,14 @@ def recoveries(
     return by_trial
 
 
-def relearning(recovery: Recovery, how: Interval = "t") -> dict[int, Estimate]:
+def relearning(recovery: Recovery) -> dict[int, Estimate]:
     """The figure at every rung with its interval over samples and seeds, rungs in order."""
-    rungs = sorted({step for steps in recovery.values() for step in steps})
-    return {
-        step: estimate
-        for step in rungs
-        if (estimate := share_estimate([steps[step] for steps in recovery.values() if step in steps], how))
-    }
+    estimates = {}
+    for step in sorted({step for steps in recovery.values() for step in steps}):
+        estimate = share_estimate([steps[step] for steps in recovery.values() if step in steps])
+        if estimate is not None:
+            estimates[step] = estimate
+    return estimates
 
 
 def aurc_by_seed(recovery: Recovery) -> dict[int, Point]:
@@ -141,7 +141,7 @@ def revival(recovery: Recovery, threshold: float = REVIVED) -> Revival:
     return Revival(steps, median if math.isfinite(median) else None, horizon)
 
 
-def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -> WorstCase:
+def worst_case(scores: Mapping[str, Mapping[int, Point]]) -> WorstCase:
     """The strongest attack of a suite by its mean score, larger is stronger: `scores` maps attack to seed to AURC.
 
     For each of the seeds that all attacks share it is chosen on the others, so that the choice does not flatter its winner:
@@ -157,7 +157,7 @@ def worst_case(scores: Mapping[str, Mapping[int, Point]], how: Interval = "t") -
         )
     chosen = {seed: _strongest(scores, [other for other in seeds if other != seed]) for seed in seeds}
     points = {seed: scores[attack][seed] for seed, attack in chosen.items()}
-    return WorstCase(share_estimate(list(points.values()), how), chosen, points)
+    return WorstCase(share_estimate(list(points.values())), chosen, points)
 
 
 def _strongest(scores: Mapping[str, Mapping[int, Point]], seeds: Sequence[int]) -> str:

@@ -11,6 +11,7 @@ from sweep.reading.trial import Trial
 from sweep.relearning import differences
 from sweep.relearning.columns import FID_BUDGET
 from sweep.relearning.definitions import definitions, k
+from sweep.relearning.question import parts_of_method
 from sweep.space import Constraint
 
 
@@ -57,6 +58,10 @@ class Sections(NoSections):
         if constraint.metric == "unlearning_accuracy" and constraint.side == "at_least":
             return "had not unlearned"
         return ""
+
+    def wrapped(self, method: str) -> str:
+        """``dimum`` of ``meta(dimum)``."""
+        return parts_of_method(method)[1]
 
     def agreeing(self, plan: Mapping[str, Any]) -> Mapping[str, str]:
         """What was forgotten of which data, and what was attacked how."""

@@ -36,11 +36,10 @@ class Question:
 class Observation:
     """What is known of one trial that ended, COMPLETE, PRUNED or FAIL.
 
-    `figures` holds the objectives that were measured, means over `replicates` seeds: a trial that was stopped may lack
-    some. `excesses` are the constraints' violations in units of their bounds, ≤ 0 where they
-    hold, as far as they were scored. `bounds` holds, for an objective never reached, the value it cannot be better than.
-    `sems` are standard errors by metric, where they are known: of the figure, or of the excess where the metric is no
-    objective.
+    `figures` holds the objectives that were measured: a trial that was stopped may lack some. `excesses` are the constraints'
+    violations in units of their bounds, ≤ 0 where they hold, as far as they were scored. `bounds` holds, for an objective
+    never reached, the value it cannot be better than. `sems` are standard errors by metric, where they are known: of the
+    figure, or of the excess where the metric is no objective.
     """
 
     number: int
@@ -50,16 +49,39 @@ class Observation:
     excesses: Mapping[str, float] = field(default_factory=dict)
     bounds: Mapping[str, float] = field(default_factory=dict)
     sems: Mapping[str, float] = field(default_factory=dict)
-    replicates: int = 1
     core_s: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the trial came to its end: every objective was measured."""
+        return self.state == COMPLETE
+
+    @property
+    def failed(self) -> bool:
+        return self.state == FAIL
+
+    @property
+    def scored(self) -> bool:
+        """Whether anything was measured of a trial that did not fail."""
+        return not self.failed and bool(self.figures or self.excesses)
+
+    @property
+    def violation(self) -> float:
+        """Sum of the violations of the constraints that were scored; 0 where all of them hold."""
+        return sum(max(excess, 0.0) for excess in self.excesses.values())
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the trial came to its end and keeps every constraint."""
+        return self.complete and all(excess <= 0 for excess in self.excesses.values())
 
 
 class Sampler(Protocol):
     """Settings for a trial, given all that ended and all that still run.
 
     `ask` for trial `number` takes it for running until its observation is told. `running` makes the same of settings
-    chosen elsewhere: start points, and unfinished trials of an earlier driver. Telling a number again, with more
-    replicates, replaces what was known of it; the order of telling and how often the process was restarted in between make
+    chosen elsewhere: start points, and unfinished trials of an earlier driver. Telling a number again replaces what was
+    known of it; the order of telling and how often the process was restarted in between make
     no difference to what is asked next.
     """
 
@@ -73,8 +95,6 @@ def check_observation(question: Question, observation: Observation) -> None:
     where = f"trial {observation.number}"
     if observation.state not in (COMPLETE, PRUNED, FAIL):
         raise ValueError(f"{where}: state {observation.state!r} is not one of {COMPLETE}, {PRUNED}, {FAIL}")
-    if observation.replicates < 1:
-        raise ValueError(f"{where}: {observation.replicates} replicates; at least 1")
     for kind in ("figures", "excesses", "bounds", "sems"):
         for metric, value in getattr(observation, kind).items():
             if not math.isfinite(value):
@@ -84,5 +104,5 @@ def check_observation(question: Question, observation: Observation) -> None:
     if not math.isfinite(observation.core_s) or observation.core_s < 0:
         raise ValueError(f"{where}: core_s is {observation.core_s}, not a time")
     missing = [o.metric for o in question.objectives if o.metric not in observation.figures]
-    if observation.state == COMPLETE and missing:
+    if observation.complete and missing:
         raise ValueError(f"{where}: COMPLETE without {', '.join(missing)}")

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import need
-from sweep.records import COMPLETE, FAIL
 from sweep.samplers import Observation, Question
 from sweep.samplers.ask_and_tell import AskAndTell
 from sweep.samplers.outputs import corner
@@ -45,8 +44,8 @@ class AxSampler(AskAndTell):
 
     def _choose(self, number: int) -> Settings:
         observations = [self._observations[n] for n in sorted(self._observations)]
-        scored = [o for o in observations if o.state != FAIL and (o.figures or o.excesses)]
-        complete = sum(o.state == COMPLETE for o in scored)
+        scored = [o for o in observations if o.scored]
+        complete = sum(o.complete for o in scored)
         if len(scored) < STARTUP or complete < MEASURED or not self.encoding.groups:
             return self._sequence.ask(number)
         from ax.exceptions.core import SearchSpaceExhausted
@@ -80,9 +79,9 @@ class AxSampler(AskAndTell):
             if one is None:
                 continue
             data = outputs.of(one)
-            if one.state == FAIL:
+            if one.failed:
                 client.mark_trial_failed(index)
-            elif one.state == COMPLETE:
+            elif one.complete:
                 client.complete_trial(index, raw_data=data)
             elif data:
                 client.attach_data(index, raw_data=data)
@@ -104,19 +103,21 @@ class _Outputs:
             for i, c in enumerate(constraint.name for constraint in question.constraints)
             if (single or c not in reference.enforced) and any(c in o.excesses for o in observations)
         }
-        signed = [
-            (n, o.direction == "maximise") for n, o in zip(self._objectives.values(), question.objectives, strict=True)
-        ]
-        self.objective = ", ".join(name if more else f"-{name}" for name, more in signed)
+        names = list(self._objectives.values())
+        self.objective = ", ".join(  # Ax maximises
+            f"-{name}" if o.direction == "minimise" else name
+            for name, o in zip(names, question.objectives, strict=True)
+        )
         self.limits = [f"{name} <= 0" for name in self._excesses.values()]
-        for (name, more), limit in zip(signed, reference.limits, strict=True):
+        for name, o, limit in zip(names, question.objectives, reference.limits, strict=True):
             if not single:
-                self.limits.append(f"{name} {'>=' if more else '<='} {(-limit if more else limit):.12g}")
+                edge = "<=" if o.worse_side == "at_most" else ">="
+                self.limits.append(f"{name} {edge} {o.sign * limit:.12g}")
         self._unsure = {
             name
             for o in observations
             for name, metric in self._known(o)
-            if o.state != FAIL and self._sem(o, name, metric) is None
+            if not o.failed and self._sem(o, name, metric) is None
         }
 
     def of(self, observation: Observation) -> dict[str, tuple[float, float | None]]:
@@ -167,7 +168,8 @@ def _configs(parameters: Sequence[Parameter]) -> list[Any]:
             continue
         options = list(p.branches)
         kind = {bool: "bool", int: "int", float: "float"}.get(type(options[0]), "str")
-        children = {o: names for o, tree in p.branches.items() if (names := [c.name for c in tree if not _constant(c)])}
+        names_under = {o: [c.name for c in tree if not _constant(c)] for o, tree in p.branches.items()}
+        children = {option: names for option, names in names_under.items() if names}
         configs.append(
             ChoiceParameterConfig(
                 name=p.name,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.records import COMPLETE
 from sweep.samplers import Observation, Question
 from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import Data, Fit, GaussianProcess, Priors, Trend, fit
@@ -122,7 +121,7 @@ class Learner:
         if self.task is not None:
             others = _trials_of(self.task.others(told), features).some(self.question, CONDITIONED - len(rows))
             known = own.beside(others)
-        ended = any(o.state == COMPLETE for o in own.observations)  # else the other arms' trials suggest a corner
+        ended = any(o.complete for o in own.observations)  # else the other arms' trials suggest a corner
         corner_, outputs = corner(self.question, own.observations if ended else known.observations), []
         for f in _figures(self.question, known.observations, corner_):
             standard = data_of(f.known, f.warp, known.features, self.encoding, columns)
@@ -186,7 +185,7 @@ def _figures(question: Question, observations: Sequence[Observation], corner_: C
             known = excess(observations, name, name in shared)
             if len(known.values):
                 modelled.append(_Figure(f"excess of {name}", known, excess_warp(known)))
-    if any(o.state == "FAIL" for o in observations):
+    if any(o.failed for o in observations):
         modelled.append(_Figure(FAILURE, failure(observations), None))
     paid = cost(observations)
     if len(paid.values) >= PRICED:
@@ -222,8 +221,8 @@ def _distance(question: Question, observations: Sequence[Observation]) -> Array:
     violation = np.zeros(n)
     values = np.full((n, m), np.inf)
     for i, o in enumerate(observations):
-        violation[i] = sum(max(e, 0.0) for e in o.excesses.values()) if o.state != "FAIL" else np.inf
-        if o.state == "COMPLETE":
+        violation[i] = np.inf if o.failed else o.violation
+        if o.complete:
             values[i] = [o.figures[x.metric] for x in question.objectives]
     values = np.where(np.isfinite(values), values * signs(question), np.inf)
     feasible = np.flatnonzero((violation <= 0) & np.isfinite(values).all(1))

@@ -1,10 +1,11 @@
-"""Samplers by name. Each is imported when it is asked for: a sweep of one pays for no other."""
+"""Samplers by name, a line each. One is imported when it is asked for: a sweep of one pays for no other, and a plan for none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from sweep.errors import UsageError, near, need
 from sweep.samplers import Observation, Question, Sampler
@@ -12,6 +13,35 @@ from sweep.space import SearchSpace
 
 if TYPE_CHECKING:
     from sweep.samplers.tasks import Task
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A sampler before it is imported: the module of this room that it is in, what makes it there, and what it can do.
+
+    It is made of ``(question, seed)``. One that `learns_of_earlier_runs` takes their studies as ``earlier``, one that
+    `learns_of_all_arms` its arm's ``task``; one that `foresees_gain` has an ``expected_gain``.
+    """
+
+    module: str
+    factory: str
+    foresees_gain: bool = False
+    learns_of_earlier_runs: bool = False
+    learns_of_all_arms: bool = False
+    extra: str = ""  # of this project, which installs a library called alike
+    library: str = ""  # what that is, in words
+
+
+SAMPLERS: Mapping[str, Listed] = {
+    "nehvi": Listed("nehvi", "Nehvi", foresees_gain=True, learns_of_earlier_runs=True, learns_of_all_arms=True),
+    "tpe": Listed("optuna_samplers", "tpe"),
+    "gp": Listed("optuna_samplers", "gp"),
+    "nsga2": Listed("optuna_samplers", "nsga2"),
+    "nsga3": Listed("optuna_samplers", "nsga3"),
+    "ax": Listed("ax", "AxSampler", extra="ax", library="Ax"),
+    "qmc": Listed("quasi_random", "QuasiRandom"),
+    "random": Listed("quasi_random", "Random"),
+}
 
 
 def make(
@@ -25,11 +55,22 @@ def make(
 
     UsageError for an unknown name, or a library that is missing.
     """
+    one = listed(name)
+    further: dict[str, Any] = {}
+    if one.learns_of_earlier_runs:
+        further["earlier"] = earlier
+    if one.learns_of_all_arms:
+        further["task"] = task
+    factory = getattr(importlib.import_module(f"sweep.samplers.{one.module}"), one.factory)
+    sampler: Sampler = factory(question, seed, **further)
+    return sampler
+
+
+def listed(name: str) -> Listed:
+    """UsageError for an unknown name."""
     if name not in SAMPLERS:
         raise UsageError(f"sampler {name!r} is unknown; {near(name, SAMPLERS)}")
-    if name == "nehvi":
-        return _nehvi(question, seed, earlier, task)
-    return SAMPLERS[name](question, seed)
+    return SAMPLERS[name]
 
 
 def tasks(name: str, space: SearchSpace) -> dict[str, Task]:
@@ -44,51 +85,11 @@ def tasks(name: str, space: SearchSpace) -> dict[str, Task]:
 
 def learns_of_all_arms(name: str, space: SearchSpace) -> bool:
     """Whether this sampler models the question's arms together."""
-    return name == "nehvi" and bool(space.shared) and len(space.arms) > 1
+    return listed(name).learns_of_all_arms and bool(space.shared) and len(space.arms) > 1
 
 
 def check_installed(name: str, flag: str = "--sampler") -> None:
     """UsageError where a sampler's library is an extra that is not there; imports nothing."""
-    if name == "ax":
-        need("ax", "ax", f"{flag} ax: Ax")
-
-
-def _nehvi(
-    question: Question, seed: int, earlier: Sequence[Sequence[Observation]] = (), task: Task | None = None
-) -> Sampler:
-    from sweep.samplers.nehvi import Nehvi
-
-    return Nehvi(question, seed, earlier=earlier, task=task)
-
-
-def _optuna(question: Question, seed: int, name: str) -> Sampler:
-    from sweep.samplers.optuna_samplers import OptunaSampler
-
-    return OptunaSampler(question, seed, name)
-
-
-def _qmc(question: Question, seed: int) -> Sampler:
-    from sweep.samplers.quasi_random import QuasiRandom
-
-    return QuasiRandom(question, seed)
-
-
-def _ax(question: Question, seed: int) -> Sampler:
-    from sweep.samplers.ax import AxSampler
-
-    return AxSampler(question, seed)
-
-
-def _random(question: Question, seed: int) -> Sampler:
-    from sweep.samplers.quasi_random import Random
-
-    return Random(question, seed)
-
-
-SAMPLERS: Mapping[str, Callable[[Question, int], Sampler]] = {
-    "nehvi": _nehvi,
-    **{name: partial(_optuna, name=name) for name in ("tpe", "gp", "nsga2", "nsga3")},
-    "ax": _ax,
-    "qmc": _qmc,
-    "random": _random,
-}
+    one = listed(name)
+    if one.extra:
+        need(one.extra, one.extra, f"{flag} {name}: {one.library}")

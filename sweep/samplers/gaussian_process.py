@@ -45,8 +45,8 @@ class Priors:
 class Data:
     """What one output is known by: features (n, e) of parameters with `expected` length scales, values (n,), their noise.
 
-    The variance of value i is `known[i]` + σ²·`share[i]`, with σ² the learned noise variance: a mean over r replicates
-    has a share of 1/r, an imputed value of 0.
+    The variance of value i is `known[i]` + σ²·`share[i]`, with σ² the learned noise variance: a measured value has a share
+    of 1, an imputed one of 0.
     """
 
     features: Array

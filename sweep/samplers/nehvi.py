@@ -14,7 +14,6 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from sweep.errors import UsageError
-from sweep.records import COMPLETE
 from sweep.samplers import Observation, Question, check_observation
 from sweep.samplers.beliefs import Beliefs, Learner
 from sweep.samplers.encoding import Array, Encoding
@@ -142,17 +141,17 @@ class Nehvi:
             except UsageError:
                 continue  # of a range or an option that this question does not have
             some.append(observation)
-        if sum(_is_known(o) for o in some) < STARTUP or not self.encoding.varied:
+        if sum(o.scored for o in some) < STARTUP or not self.encoding.varied:
             return None
         return Learner(self.question, self.encoding, priors).beliefs(some, np.array(points))
 
     def _choose(self, number: int) -> Array:
         if not self._modelled():
             return self._quasi_random(number)
-        if self._warm or any(map(_is_feasible, self._observations.values())):
+        if self._warm or any(o.feasible for o in self._observations.values()):
             return self._by_model(number)
         # where other arms know of something feasible their model is asked every other time: this arm may be unlike them
-        others_know = any(map(_is_feasible, self._others()))
+        others_know = any(o.feasible for o in self._others())
         return self._by_model(number) if others_know and number % 2 == 0 else self._hunt(number)
 
     def _by_model(self, number: int) -> Array:
@@ -175,8 +174,8 @@ class Nehvi:
 
     def _modelled(self) -> bool:
         """Whether there is enough to learn from, and anything to choose."""
-        known = sum(map(_is_known, self._observations.values()))
-        if known >= FEWEST and sum(map(_is_known, self._others())) >= self.startup:
+        known = sum(o.scored for o in self._observations.values())
+        if known >= FEWEST and sum(o.scored for o in self._others()) >= self.startup:
             known += self.startup
         return known >= max(self.startup, 2) and bool(self.encoding.varied)
 
@@ -225,7 +224,7 @@ class _Search:
         self._encoding, self._beliefs, self._rng = sampler.encoding, beliefs, rng
         self._excluded = sampler.tried() | set(self._encoding.keys(pending) if len(pending) else ())
         rows = baseline(beliefs, BASELINE)
-        self._hunting = not any(_is_feasible(o) for o in beliefs.observations)
+        self._hunting = not any(o.feasible for o in beliefs.observations)
         self._best_trials = beliefs.points[_least_infeasible(beliefs.observations) if self._hunting else rows[:8]]
         places = np.concatenate([beliefs.points[rows], pending])
         keys = self._encoding.keys(places) if len(places) else []
@@ -314,7 +313,7 @@ def baseline(beliefs: Beliefs, size: int) -> np.ndarray:
     Only COMPLETE ones: a stopped trial will never be reported, however good it may have been. Counted as a member it would
     keep the search away from its neighbourhood, which the gate makes the neighbourhood of every constraint.
     """
-    kept = [i for i, o in enumerate(beliefs.observations) if o.state == COMPLETE]
+    kept = [i for i, o in enumerate(beliefs.observations) if o.complete]
     if not kept:
         return np.zeros(0, dtype=np.intp)
     features = beliefs.features[kept]
@@ -340,18 +339,10 @@ def baseline(beliefs: Beliefs, size: int) -> np.ndarray:
     return np.array(kept, dtype=np.intp)[order[:size]]
 
 
-def _is_feasible(observation: Observation) -> bool:
-    return observation.state == COMPLETE and all(e <= 0 for e in observation.excesses.values())
-
-
 def _least_infeasible(observations: Sequence[Observation]) -> np.ndarray:
     """The trials that broke the constraints by least, by what was measured: a model takes the first of them for noise."""
-    over = [sum(max(e, 0.0) for e in o.excesses.values()) if o.excesses else np.inf for o in observations]
+    over = [o.violation if o.excesses else np.inf for o in observations]
     return np.argsort(over, kind="stable")[:REFINED]
-
-
-def _is_known(observation: Observation) -> bool:
-    return observation.state != "FAIL" and bool(observation.figures or observation.excesses)
 
 
 def _reflected(units: Array) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import optuna
@@ -41,11 +42,10 @@ _MAKE: dict[str, Callable[[int, int], BaseSampler]] = {
     "nsga2": lambda seed, trials: NSGAIISampler(seed=seed, population_size=population(trials)),
     "nsga3": lambda seed, trials: NSGAIIISampler(seed=seed, population_size=population(trials)),
 }
-NAMES = tuple(_MAKE)
 
 
 class OptunaSampler(AskAndTell):
-    """See `sweep.samplers.Sampler`. `name` is one of NAMES.
+    """See `sweep.samplers.Sampler`. `name` is one of `_MAKE`'s.
 
     A stopped trial is PRUNED with its constraints and no objective; Optuna knows no bounds and no standard errors. Of a
     genetic sampler's trials, generations are counted in the order of their numbers.
@@ -76,15 +76,13 @@ class OptunaSampler(AskAndTell):
             return suggest(self.question.parameters, study.ask())
 
     def _trial(self, observation: Observation, system_attrs: dict[str, Any]) -> FrozenTrial:
-        values = (
-            [observation.figures[o.metric] for o in self.question.objectives] if observation.state == COMPLETE else None
-        )
+        values = [observation.figures[o.metric] for o in self.question.objectives] if observation.complete else None
         return optuna.create_trial(
             state=STATES[observation.state],
             values=values,
             params=dict(observation.settings),
             distributions=self._distributions(observation.settings),
-            constraints=dict(observation.excesses) if observation.state != FAIL else None,
+            constraints=dict(observation.excesses) if not observation.failed else None,
             system_attrs=system_attrs,
         )
 
@@ -97,6 +95,12 @@ class OptunaSampler(AskAndTell):
         return {name: distribution(self._known[name]) for name in settings}
 
 
+tpe = partial(OptunaSampler, name="tpe")
+gp = partial(OptunaSampler, name="gp")
+nsga2 = partial(OptunaSampler, name="nsga2")
+nsga3 = partial(OptunaSampler, name="nsga3")
+
+
 class _Generations:
     """The generations that a genetic sampler would have written to its COMPLETE trials itself."""
 
@@ -107,7 +111,7 @@ class _Generations:
 
     def of(self, observation: Observation) -> dict[str, Any]:
         """System attributes of the next trial in the order of numbers."""
-        if not self._size or observation.state != COMPLETE:
+        if not self._size or not observation.complete:
             return {}
         self._complete += 1
         return {self._key: (self._complete - 1) // self._size}

@@ -50,12 +50,11 @@ class Warp:
 
 @dataclass(frozen=True)
 class Known:
-    """One figure of some trials: row of the trial, value, standard error or nan, replicates; and bounds from below."""
+    """One figure of some trials: row of the trial, value, standard error or nan; and bounds from below."""
 
     rows: NDArray[np.intp]
     values: Array
     sems: Array
-    replicates: Array
     bounded: NDArray[np.intp]
     bounds: Array
 
@@ -82,21 +81,20 @@ class Corner:
 
 
 def signs(question: Question) -> Array:
-    """What an objective is multiplied by so that less is better."""
-    return np.array([-1.0 if o.direction == "maximise" else 1.0 for o in question.objectives])
+    """(m,): what each objective is multiplied by so that less is better."""
+    return np.array([o.sign for o in question.objectives])
 
 
 def objective(question: Question, observations: Sequence[Observation], index: int) -> Known:
     """What is known of an objective, turned so that less is better."""
-    metric, sign = question.objectives[index].metric, signs(question)[index]
-    finished = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL"]
+    metric, sign = question.objectives[index].metric, question.objectives[index].sign
+    finished = [(i, o) for i, o in enumerate(observations) if not o.failed]
     has = [(i, o) for i, o in finished if metric in o.figures]
     bounded = [(i, o) for i, o in finished if metric in o.bounds and metric not in o.figures]
     return Known(
         rows=np.array([i for i, _ in has], dtype=np.intp),
         values=np.array([sign * o.figures[metric] for _, o in has]),
         sems=np.array([o.sems.get(metric, 0.0) for _, o in has]),
-        replicates=np.array([float(o.replicates) for _, o in has]),
         bounded=np.array([i for i, _ in bounded], dtype=np.intp),
         bounds=np.array([sign * o.bounds[metric] for _, o in bounded]),
     )
@@ -104,12 +102,11 @@ def objective(question: Question, observations: Sequence[Observation], index: in
 
 def excess(observations: Sequence[Observation], metric: str, shared: bool) -> Known:
     """What is known of a constraint. A standard error is the figure's where the metric is an objective too: left out."""
-    has = [(i, o) for i, o in enumerate(observations) if o.state != "FAIL" and metric in o.excesses]
+    has = [(i, o) for i, o in enumerate(observations) if not o.failed and metric in o.excesses]
     return Known(
         rows=np.array([i for i, _ in has], dtype=np.intp),
         values=np.array([o.excesses[metric] for _, o in has]),
         sems=np.array([0.0 if shared else o.sems.get(metric, 0.0) for _, o in has]),
-        replicates=np.array([float(o.replicates) for _, o in has]),
         bounded=np.zeros(0, dtype=np.intp),
         bounds=np.zeros(0),
     )
@@ -118,30 +115,31 @@ def excess(observations: Sequence[Observation], metric: str, shared: bool) -> Kn
 def failure(observations: Sequence[Observation]) -> Known:
     """1 where a trial failed, −1 where it did not."""
     n = len(observations)
-    labels = np.array([1.0 if o.state == "FAIL" else -1.0 for o in observations])
+    labels = np.array([1.0 if o.failed else -1.0 for o in observations])
     nothing = np.zeros(0)
-    return Known(np.arange(n), labels, np.zeros(n), np.ones(n), np.zeros(0, dtype=np.intp), nothing)
+    return Known(np.arange(n), labels, np.zeros(n), np.zeros(0, dtype=np.intp), nothing)
 
 
 def cost(observations: Sequence[Observation]) -> Known:
     """Logarithms of the core-seconds of trials that ran to their end: what a stopped one would have cost is not known."""
-    has = [(i, o) for i, o in enumerate(observations) if o.state == "COMPLETE" and o.core_s > 0]
+    has = [(i, o) for i, o in enumerate(observations) if o.complete and o.core_s > 0]
     n, nothing = len(has), np.zeros(0)
     rows = np.array([i for i, _ in has], dtype=np.intp)
     values = np.log([o.core_s for _, o in has])
-    return Known(rows, values, np.zeros(n), np.ones(n), np.zeros(0, dtype=np.intp), nothing)
+    return Known(rows, values, np.zeros(n), np.zeros(0, dtype=np.intp), nothing)
 
 
 def corner(question: Question, observations: Sequence[Observation]) -> Corner:
     """The corner: the question's, drawn in to the bounds of constrained objectives, or one that the trials suggest."""
-    sign = signs(question)
-    limits = np.full(len(sign), np.inf) if question.reference is None else sign * np.array(question.reference)
+    limits = np.full(len(question.objectives), np.inf)
+    if question.reference is not None:
+        limits = signs(question) * np.array(question.reference)
     enforced = set()
     for j, o in enumerate(question.objectives):
-        worse = "at_least" if o.direction == "maximise" else "at_most"
         for constraint in question.constraints:
-            if constraint.metric == o.metric and constraint.side == worse and constraint.bound is not None:
-                limits[j] = min(limits[j], sign[j] * constraint.bound)
+            beyond = constraint.metric == o.metric and constraint.side == o.worse_side
+            if beyond and constraint.bound is not None:
+                limits[j] = min(limits[j], o.sign * constraint.bound)
                 enforced.add(constraint.name)
     if np.isinf(limits).any():
         suggested = _suggested(question, observations)
@@ -151,8 +149,8 @@ def corner(question: Question, observations: Sequence[Observation]) -> Corner:
 
 def _suggested(question: Question, observations: Sequence[Observation]) -> Array:
     """A tenth of its range beyond the worst of the non-dominated trials, feasible ones if there are any."""
-    complete = [o for o in observations if o.state == "COMPLETE"]
-    feasible = [o for o in complete if all(e <= 0 for e in o.excesses.values())]
+    complete = [o for o in observations if o.complete]
+    feasible = [o for o in complete if o.feasible]
     some = feasible or complete
     if not some:
         return np.zeros(len(question.objectives))
@@ -191,7 +189,7 @@ def data_of(
         expected=encoding.expected,
         values=(values - centre) / spread,
         known=(known.sems * slope / spread) ** 2,
-        share=1 / known.replicates,
+        share=np.ones(len(values)),
     )
     return Standard(data, centre, spread)
 

@@ -5,7 +5,6 @@ The sampler chooses, the journal (`sweep.search.journal`) shows other tools what
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -107,12 +106,6 @@ class ArmSearch:
         self.observed[observation.number] = observation
         self.journal.ended(observation, cause)
 
-    def tell_again(self, observation: Observation) -> None:
-        """Tell what further replicates have shown of a trial that had ended; the journal keeps its first seed's figures."""
-        self._wait()
-        self.sampler.tell(observation)
-        self.observed[observation.number] = observation
-
     def expected_gain(self, batch: int) -> float | None:
         """Share of the present hypervolume that the next `batch` trials are expected to add; None of a sampler that cannot say."""
         self._wait()
@@ -141,8 +134,3 @@ class ArmSearch:
         """A sampler is asked and told by one thread at a time."""
         if self._chosen:
             self._chosen[1].result()
-
-
-def finite(values: Sequence[float | None]) -> bool:
-    """Whether all of them are numbers."""
-    return all(v is not None and math.isfinite(v) for v in values)

@@ -88,7 +88,8 @@ def _has_figures(sweep: Sweep, trial: Trial) -> bool:
 
 def _figures(sweep: Sweep, trial: Trial) -> list[float]:
     """The figures of `_metrics`; nan for one that is missing."""
-    return [math.nan if (v := trial.search.get(name)) is None else float(v) for name in _metrics(sweep)]
+    values = [trial.search.get(name) for name in _metrics(sweep)]
+    return [math.nan if value is None else float(value) for value in values]
 
 
 def _metrics(sweep: Sweep) -> list[str]:
@@ -101,7 +102,7 @@ def _candidates(sweep: Sweep, space: SearchSpace, trials: Sequence[Trial]) -> Ca
     knowledge = sweep.knowledge(space)
     figures = np.array([_figures(sweep, m) for m in trials], dtype=float)
     sds = [[knowledge.sd(name, value) for name, value in zip(names, row, strict=True)] for row in figures]
-    signs = tuple(-1.0 if o.direction == "maximise" else 1.0 for o in sweep.objectives)
+    signs = tuple(o.sign for o in sweep.objectives)
     reference = corner(sweep)
     if reference is None:  # of one objective that nothing bounds: the worst trial, lest any be told apart by nothing
         assert len(signs) == 1, "several objectives have a corner, and the prepare phase has fixed the budget"
@@ -127,5 +128,9 @@ def _scored(space: SearchSpace, trial: Trial) -> bool:
 
 
 def _violation(sweep: Sweep, trial: Trial) -> float:
-    known = [(c, v) for c in sweep.constraints if (v := trial.search.get(c.metric)) is not None]
-    return sum(max(c.violation(value), 0.0) for c, value in known)
+    violation = 0.0
+    for constraint in sweep.constraints:
+        value = trial.search.get(constraint.metric)
+        if value is not None:
+            violation += max(constraint.violation(value), 0.0)
+    return violation

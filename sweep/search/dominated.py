@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from sweep.records import COMPLETE
 from sweep.samplers import Observation
 from sweep.space import Objective
 from sweep.statistics.estimates import nondominated
@@ -33,7 +32,7 @@ class Possible:
 
 def present_front(objectives: Sequence[Objective], observed: Iterable[Observation]) -> list[Observation]:
     """The feasible COMPLETE trials that no other dominates, by what was measured."""
-    feasible = [o for o in observed if o.state == COMPLETE and all(e <= 0 for e in o.excesses.values())]
+    feasible = [o for o in observed if o.feasible]
     points = np.array([[o.figures[objective.metric] for objective in objectives] for o in feasible], dtype=float)
     on = nondominated(points, [o.direction for o in objectives])
     return [o for o, is_on in zip(feasible, on, strict=True) if is_on]
@@ -62,7 +61,6 @@ def dominated(
 
 def _better(objective: Objective, member: Observation, trial: Possible) -> float:
     """The probability that the member is at least as good as the trial can be."""
-    gap = member.figures[objective.metric] - trial.values[objective.metric]
-    gap = gap if objective.direction == "maximise" else -gap
+    gap = objective.sign * (trial.values[objective.metric] - member.figures[objective.metric])
     error = math.hypot(member.sems.get(objective.metric, 0.0), trial.sems.get(objective.metric, 0.0))
     return float(ndtr(gap / error)) if error else float(gap >= 0)

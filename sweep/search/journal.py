@@ -22,7 +22,7 @@ from optuna.trial import Trial, TrialState
 
 from sweep.reading.sweep import read_sweep
 from sweep.reading.words import shown
-from sweep.records import COMPLETE, FAIL, NothingRecorded, read
+from sweep.records import NothingRecorded, read
 from sweep.records.whole import write_whole
 from sweep.samplers import Observation
 from sweep.samplers.optuna_samplers import DIRECTIONS, STATES, distribution
@@ -114,7 +114,7 @@ class Journal:
                     values=self._values(observation),
                     params=dict(observation.settings),
                     distributions=self._distributions(observation.settings),
-                    constraints=dict(observation.excesses) if observation.state != FAIL else None,
+                    constraints=dict(observation.excesses) if not observation.failed else None,
                     system_attrs=self._for_the_dashboard(observation),
                     user_attrs=({"cause": cause} if cause else {}) | dict((confirmed or {}).get(number, {})),
                 )
@@ -137,7 +137,7 @@ class Journal:
 
     def ended(self, observation: Observation, cause: str | None) -> None:
         trial = self._open.pop(observation.number)
-        if observation.state != FAIL:
+        if not observation.failed:
             for metric, excess in observation.excesses.items():
                 trial.set_constraint(metric, excess)
         for key, value in self._for_the_dashboard(observation).items():
@@ -168,9 +168,9 @@ class Journal:
         Optuna's own readers take both, so its samplers see each excess twice, under its name and its place: no sign changes.
         """
         excesses = [observation.excesses[c.name] for c in self.space.constraints if c.name in observation.excesses]
-        return {_DASHBOARD: excesses} if excesses and observation.state != FAIL else {}
+        return {_DASHBOARD: excesses} if excesses and not observation.failed else {}
 
     def _values(self, observation: Observation) -> list[float] | None:
-        if observation.state != COMPLETE:
+        if not observation.complete:
             return None
         return [observation.figures[o.metric] for o in self.space.objectives]

@@ -74,7 +74,12 @@ def read(run_dir: Path) -> Studies:
     if not (run_dir / FILE).is_file():
         return {}
     arms: Mapping[str, Any] = read_json(run_dir / FILE)
-    return {arm: [[Observation(**o) for o in study] for study in each] for arm, each in arms.items()}
+    return {arm: [[_kept(o) for o in study] for study in each] for arm, each in arms.items()}
+
+
+def _kept(values: Mapping[str, Any]) -> Observation:
+    """An observation as `write` kept it; in folders of earlier code with a number of replicates, which was always 1."""
+    return Observation(**{name: value for name, value in values.items() if name != "replicates"})
 
 
 def warmed(arm: Arm, space: SearchSpace, studies: Sequence[Sequence[Observation]]) -> Arm:
@@ -89,8 +94,7 @@ def warmed(arm: Arm, space: SearchSpace, studies: Sequence[Sequence[Observation]
 def _rank(observation: Observation, space: SearchSpace) -> float:
     """Best by the first objective first."""
     first = space.objectives[0]
-    value = observation.figures[first.metric]
-    return -value if first.direction == "maximise" else value
+    return first.sign * observation.figures[first.metric]
 
 
 def _study(sweep: Sweep, arm: Arm, space: SearchSpace) -> list[Observation]:

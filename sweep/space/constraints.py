@@ -6,9 +6,13 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sweep.errors import UsageError
 from sweep.space.parameters import plain
+from sweep.statistics.directions import DIRECTIONS, Direction, sign_of
+
+Side = Literal["at_least", "at_most"]
 
 
 @dataclass(frozen=True)
@@ -16,13 +20,23 @@ class Objective:
     """A figure of a trial to push one way; `direction` is ``maximise`` or ``minimise``."""
 
     metric: str
-    direction: str
+    direction: Direction
 
     def __post_init__(self) -> None:
-        if self.direction not in ("maximise", "minimise"):
+        if self.direction not in DIRECTIONS:
             raise UsageError(
                 f"objective {self.metric!r}: direction {self.direction!r} is neither 'maximise' nor 'minimise'"
             )
+
+    @property
+    def sign(self) -> float:
+        """What a value is multiplied by so that less is better."""
+        return sign_of(self.direction)
+
+    @property
+    def worse_side(self) -> Side:
+        """The side of a constraint that keeps the figure from its worse end."""
+        return "at_least" if self.direction == "maximise" else "at_most"
 
 
 @dataclass(frozen=True)
@@ -64,11 +78,11 @@ class Constraint:
         return bound if isinstance(bound, str) else ""
 
     @property
-    def side(self) -> str:
+    def side(self) -> Side:
         return "at_most" if self.at_most is not None else "at_least"
 
     def bounded(self, numbers: Mapping[str, float]) -> Constraint:
-        """The constraint with the number that its word stands for, where `found` has it."""
+        """The constraint with the number that its word stands for, where `numbers` have it."""
         number = numbers.get(self.word) if self.word else self.bound
         return dataclasses.replace(self, bound=number)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtrit  # these alone: scipy.stats costs a second to import
 
-DIRECTIONS = ("maximise", "minimise")
+from sweep.statistics.directions import DIRECTIONS, Direction, sign_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Estimate:
         return replace(self, lower=max(self.lower, 0.0), upper=min(self.upper, 1.0))
 
 
-def nondominated(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:
+def nondominated(points: np.ndarray, directions: Sequence[Direction]) -> np.ndarray:
     """Which of the points (n, m) no other point dominates: at least as good in every figure and better in one.
 
     Equal points do not dominate one another. A point with a figure that is not finite is neither dominated nor
@@ -78,7 +78,7 @@ def _nondominated_of_two(costs: np.ndarray) -> np.ndarray:
     return kept
 
 
-def hypervolume(points: np.ndarray, reference: Sequence[float], directions: Sequence[str]) -> float:
+def hypervolume(points: np.ndarray, reference: Sequence[float], directions: Sequence[Direction]) -> float:
     """Volume that points (n, m) dominate, up to the reference point; exact. Of one figure a length, of two an area.
 
     A point that is not better than the reference in every figure adds nothing.
@@ -159,7 +159,7 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> Estimat
     return estimate([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
 
 
-def _costs(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:
+def _costs(points: np.ndarray, directions: Sequence[Direction]) -> np.ndarray:
     """The points with every figure turned so that smaller is better; ValueError where shapes or words are wrong."""
     array = np.asarray(points, dtype=float)
     if array.size == 0:
@@ -169,4 +169,4 @@ def _costs(points: np.ndarray, directions: Sequence[str]) -> np.ndarray:
             f"points of shape {array.shape} do not fit the directions {list(directions)}; "
             f"known: {', '.join(DIRECTIONS)}"
         )
-    return array * np.array([-1.0 if d == "maximise" else 1.0 for d in directions])
+    return array * np.array([sign_of(d) for d in directions])

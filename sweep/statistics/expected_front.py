@@ -28,11 +28,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Trials that may be confirmed. Rows are trials, by rising `numbers` (n,).
+    """Trials that may be confirmed, with what was measured of them. Rows are trials, by rising `numbers` (n,).
 
     `figures` (n, k) are what was measured, `sds` (n, k) their noise. The objectives are the columns `objectives`, multiplied
-    by `signs` so that less is better; `corner` is where hypervolume is measured up to, turned alike. A row is feasible where
-    for every (column, bound, sign) of `bounds` sign · (figure - bound) ≤ 0.
+    by `signs` (m,) so that less is better: these are costs. `corner` (m,) is the worst cost of each, up to which hypervolume
+    is measured. A row is feasible where for every (column, bound, sign) of `bounds` sign · (figure - bound) ≤ 0.
     """
 
     numbers: Sequence[int]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.statistics.estimates import DIRECTIONS
+from sweep.statistics.directions import DIRECTIONS, Direction, sign_of
 
 FEWEST_BLOCKS = 10
 
@@ -51,7 +51,9 @@ class Ranks:
         return tuple(spans)
 
 
-def ranks(figures: Mapping[str, Mapping[str, float | None]], direction: str, confidence: float = 0.95) -> Ranks | None:
+def ranks(
+    figures: Mapping[str, Mapping[str, float | None]], direction: Direction, confidence: float = 0.95
+) -> Ranks | None:
     """Ranks of methods over blocks: `figures` maps block to method to figure. None where no method has one in every block.
 
     Raises ValueError for a direction other than maximise and minimise.
@@ -65,8 +67,7 @@ def ranks(figures: Mapping[str, Mapping[str, float | None]], direction: str, con
     if not complete:
         return None
     left_out = tuple(sorted({method for block in figures.values() for method in block} - set(complete)))
-    costs = np.array([[block[m] for m in complete] for block in figures.values()], dtype=float)
-    costs = -costs if direction == "maximise" else costs
+    costs = sign_of(direction) * np.array([[block[m] for m in complete] for block in figures.values()], dtype=float)
     means = dict(zip(complete, rankdata(costs, axis=1).mean(axis=0).tolist(), strict=True))
     ordered = {m: means[m] for m in sorted(complete, key=lambda m: (means[m], m))}
     n, k = costs.shape

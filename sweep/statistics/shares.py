@@ -2,21 +2,19 @@
 
 **Which interval.** A share of n samples varies with the seed, and with the samples. `seed_interval`
 is Student's t over the seeds' shares, which both kinds of noise have moved, but never narrower than Wilson's over all
-samples: three seeds without one hit are no proof of zero. `bootstrap_interval` draws seeds with replacement and binomial
-samples within each; it counts sampling noise twice and seeds' noise (S - 1)/S times. Coverage of nominal 95 % intervals
-over 2,000 simulations, seeds' shares Beta(mean, SD), n samples a seed (`tests/sweep/statistics/test_shares.py` simulates them):
+samples: three seeds without one hit are no proof of zero. Coverage of nominal 95 % intervals over 2,000 simulations, seeds'
+shares Beta(mean, SD), n samples a seed (`tests/sweep/statistics/test_shares.py` simulates them):
 
-    mean  SD     n  |       3 seeds      |       5 seeds      |      10 seeds
-                    |    t   t+W    boot |    t   t+W    boot |    t   t+W    boot
-    .5    .1    128 |  .94   .95     .84 |  .95   .95     .89 |  .94   .94     .93
-    .1    .08   128 |  .91   .91     .76 |  .91   .91     .84 |  .90   .90     .88
-    .02   .02   192 |  .88   .89     .80 |  .88   .89     .85 |  .90   .90     .91
-    .005  .005  192 |  .83  1.00     .84 |  .87   .96     .91 |  .90   .94     .94
-    .5    0     128 |  .95   .98     .98 |  .96   .99     .99 |  .96   .98     .99
+    mean  SD     n  |   3 seeds  |   5 seeds  |  10 seeds
+                    |    t   t+W |    t   t+W |    t   t+W
+    .5    .1    128 |  .94   .95 |  .95   .95 |  .94   .94
+    .1    .08   128 |  .91   .91 |  .91   .91 |  .90   .90
+    .02   .02   192 |  .88   .89 |  .88   .89 |  .90   .90
+    .005  .005  192 |  .83  1.00 |  .87   .96 |  .90   .94
+    .5    0     128 |  .95   .98 |  .96   .99 |  .96   .98
     Wilson alone, 3 seeds: .56, .45, .67, .92, .95
 
-So t with Wilson's floor is the default at any number of seeds (t+W). The bootstrap undercovers badly below ten seeds; from
-ten on it is as good, and right where seeds' shares are far from normal. With fewer than two seeds there is no interval.
+So it is t with Wilson's floor (t+W) at any number of seeds. With fewer than two there is no interval.
 
 **Of a paired difference.** `share_difference` is t over the differences seed by seed, which holds what pairing takes out and
 what it leaves, with the least that its samples leave open as a floor. Two models' hits on one noise differ by -1, 0 or 1,
@@ -43,14 +41,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from sweep.statistics.estimates import Estimate, paired_difference
-
-Interval = Literal["t", "bootstrap"]
 
 
 @dataclass(frozen=True)
@@ -61,14 +56,14 @@ class Point:
     samples: int
 
 
-def share_estimate(points: Sequence[Point], how: Interval = "t") -> Estimate | None:
+def share_estimate(points: Sequence[Point]) -> Estimate | None:
     """Mean of one share a seed with its 95 % interval over seeds and samples; None for no seed, no ends for one."""
     if not points:
         return None
     values, samples = np.array([p.value for p in points]), np.array([p.samples for p in points])
     if len(points) < 2:
         return Estimate(float(values[0]), None, None, 1)
-    lower, upper = (seed_interval if how == "t" else bootstrap_interval)(values, samples)
+    lower, upper = seed_interval(values, samples)
     return Estimate(float(values.mean()), float(lower), float(upper), len(points)).as_share()
 
 
@@ -112,22 +107,6 @@ def wilson(share: np.ndarray, samples: np.ndarray, z: float = 1.959964) -> tuple
     half = z * np.sqrt(share * (1 - share) / counted + z * z / (4 * counted * counted))
     scale = 1 + z * z / counted
     return np.maximum(0.0, (centre - half) / scale), np.minimum(1.0, (centre + half) / scale)
-
-
-def bootstrap_interval(
-    values: np.ndarray, samples: np.ndarray, confidence: float = 0.95, draws: int = 2000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (…) of the hierarchical bootstrap's percentile interval for the mean of shares (…, S) of `samples` (…, S).
-
-    Each draw takes S seeds with replacement, and of each as many binomial samples as it had, at its share.
-    """
-    rng = np.random.default_rng(seed)
-    values, samples = np.broadcast_arrays(values, samples)
-    taken = rng.integers(0, values.shape[-1], (*values.shape[:-1], draws, values.shape[-1]))
-    share, n = (np.take_along_axis(x[..., None, :], taken, axis=-1) for x in (values, samples))
-    means = (rng.binomial(n, np.clip(share, 0, 1)) / n).mean(axis=-1)
-    lower, upper = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2], axis=-1)
-    return lower, upper
 
 
 def ratio_estimate(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Estimate:

@@ -143,9 +143,10 @@ def ended_text(ended: Ended, jobs: SweepJobs, count: int) -> str:
 def figure_format(space: SearchSpace, place: int) -> str:
     """How a line shows an objective: the first, and a share, by three digits, a difference by its sign, else three that matter."""
     metric = space.objectives[place].metric
-    if place == 0 or procedures.named(space.procedure).columns().is_share(metric):
+    columns = procedures.named(space.procedure).columns()
+    if place == 0 or columns.is_share(metric):
         return "{:.3f}"
-    return "{:+.1f}" if metric.endswith("_delta") else "{:.3g}"
+    return "{:+.1f}" if metric in columns.signed else "{:.3g}"
 
 
 def front_text(front: Sequence[Point], space: SearchSpace) -> str:

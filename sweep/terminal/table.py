@@ -100,7 +100,7 @@ class LiveTable(Progress):
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
         for name in ("best so far", *(o.metric for o in space.objectives)):
             table.add_column(name, no_wrap=True)
-        sign = -1 if space.objectives[0].direction == "maximise" else 1
+        sign = space.objectives[0].sign
         best = sorted(self.tally.front, key=lambda p: sign * p[1])
         for trial, *values in best[:SHOWN]:
             table.add_row(Text(trial), *(figure_format(space, i).format(value) for i, value in enumerate(values)))

@@ -22,7 +22,10 @@ OUTCOMES = (FEASIBLE, INFEASIBLE, GATED, DOMINATED, FAILED)
 
 
 class Tally:
-    """Of the search's trials, controls not counted; times and core-hours are of everything this driver ran."""
+    """Counts the search's trials by what became of them, and sums the times and core-hours of everything this driver ran.
+
+    Controls are not counted.
+    """
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()

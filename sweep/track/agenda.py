@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweep import records
-from sweep.jobs import Ended, Job, add_report, replicate_row
+from sweep.jobs import Ended, Job, add_report, fault, replicate_row, with_past
 from sweep.records import FAIL, RUNNING, Writer
 from sweep.records.names import control_name, name_of
 from sweep.relearning.attacks import attack_plan
 from sweep.space import CONTROL
 from sweep.track.plan import CONTROLS, Entry, TrackPlan, safe
+from sweep.track.scoring import BEFORE
 from sweep.track.tables import schemas
 from trainables.relearning.experiment import Experiment, Samples, TrialSpec
 
@@ -35,7 +35,7 @@ class TrackAgenda:
         jobs = self._jobs()
         ended = {name_of(r) for r in records.rows(self.run_dir, "replicates") if r["state"] != RUNNING}
         self.total, self.ended = len(jobs), len(ended)
-        self._waiting = [self._with_past(job) for job in jobs if job.name not in ended]
+        self._waiting = [with_past(self.run_dir, job) for job in jobs if job.name not in ended]
 
     @property
     def finished(self) -> bool:
@@ -57,6 +57,9 @@ class TrackAgenda:
         for report in reports:
             add_report(job, report)
             state, cause = report["state"], report["cause"]
+        faulty = self._fault(job, state) if state and state != FAIL else ""
+        if faulty:
+            state, cause = FAIL, faulty
         row = self._record(job, state or RUNNING, cause)
         return self._end(job, row) if state else None
 
@@ -67,6 +70,13 @@ class TrackAgenda:
 
     def close(self) -> None:
         """Nothing is held open: every record is a file of its own."""
+
+    def _fault(self, job: Job, state: str) -> str:
+        """See `fault`: of robustness, by which lines are ranked, and of what else the leaderboard has if it was measured."""
+        asked = [name for name in BEFORE if job.figures.get(name) is not None]
+        if any(attack.counts for attack in self.plan.suite):
+            asked.append("robustness")
+        return fault(job, state, asked, "the leaderboard")
 
     def _end(self, job: Job, row: dict[str, Any]) -> Ended:
         del self.running[job.name]
@@ -108,8 +118,3 @@ class TrackAgenda:
         row = replicate_row(job, state, cause, self._columns) | forget
         self.writer.replicate(row, [c | forget for c in job.curves], [s | forget for s in job.stages])
         return row
-
-    def _with_past(self, job: Job) -> Job:
-        """The job with the stage rows an earlier driver recorded, so that what was made is not forgotten when it is found."""
-        past = [s for s in records.rows(self.run_dir, "stages", job.name) if not s["found"]]
-        return replace(job, stages=past)

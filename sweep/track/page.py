@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweep.page.charts import DrawnCurve, curves_chart
-from sweep.page.gallery import ROOM, Strip, made_by, strip
+from sweep.page.gallery import Room, Strip, made_by, strip
 from sweep.page.marks import CONTROL_MARKS, distinct
 from sweep.page.render import render
 from sweep.records import COMPLETE, now
@@ -119,7 +119,7 @@ def _figure(scorer: Scorer, lines: Sequence[Line], attack: str, forgets: Sequenc
 
 def _strips(track: Track, order: Sequence[str]) -> list[Strip]:
     """Samples of every line for the first thing to forget, all of one seed, as far as the page has room."""
-    store, room = Store(track.facts["plan"]["artifacts"]), [ROOM]
+    store, room = Store(track.facts["plan"]["artifacts"]), Room()
     done = [r for r in track.replicates if r["state"] == COMPLETE and r["forget"] == track.forgets[0]]
     if not done:
         return []

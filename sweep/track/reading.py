@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from sweep.errors import UsageError
 from sweep.records import COMPLETE, read_json, rows
 from sweep.relearning.columns import columns
+from sweep.space import CONTROL
 
 Row: TypeAlias = dict[str, Any]
 
@@ -58,7 +59,7 @@ class Track:
 
 def line_of(row: Row) -> str:
     """Whose line of the leaderboard a replicate is."""
-    return row["trial_id"].partition("-forget-")[0] if row["arm"] == "control" else row["arm"]
+    return row["trial_id"].partition("-forget-")[0] if row["arm"] == CONTROL else row["arm"]
 
 
 def read_track(run: str | os.PathLike[str]) -> Track:

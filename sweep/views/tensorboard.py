@@ -28,7 +28,7 @@ from sweep.jobs import Ended
 from sweep.page.figures import curves_figure, front_figure, image_grid
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.records import COMPLETE, FAIL, PRUNED, RUNNING, safe_name
-from sweep.space import Choice, Float, Int, SearchSpace
+from sweep.space import CONTROL, Choice, Float, Int, SearchSpace
 from sweep.views.curve_points import scalars
 from trainables.store import Store
 
@@ -127,7 +127,7 @@ class Board:
         """
         declared: dict[str, Any] = {"arm": "", "method": "", "ended": ""}
         domains: dict[str, list[Any]] = {
-            "arm": [*(a.name for a in self.space.arms), "control"],
+            "arm": [*(a.name for a in self.space.arms), CONTROL],
             "method": [*dict.fromkeys(a.method for a in self.space.arms), "none"],
             "ended": list(_ENDED.values()),
         }

@@ -266,7 +266,7 @@ def _write_json(folder: Path, question: SearchSpace) -> None:
     }  # fmt: skip
     status = {
         "state": "finished",
-        "phase": "confirm",
+        "cause": None,
         "started_at": START.isoformat(),
         "finished_at": START.isoformat(),
     }

@@ -17,7 +17,7 @@ import numpy as np
 
 from trainables.data._decoded import decoded
 from trainables.data._facets import NOTHING, ROLES, Facet, check_prompts
-from trainables.data._files.layout import Layout, choose, files_read, fingerprint, without
+from trainables.data._files.layout import FolderNeeded, Layout, choose, files_read, fingerprint, without
 from trainables.data._images import Images, Splits, resize, together
 from trainables.data._pixel_range import check_visible
 from trainables.members import MemberFault, fault_of, file_of
@@ -30,6 +30,7 @@ __all__ = [
     "SIZES",
     "Dataset",
     "Facet",
+    "FolderNeeded",
     "Images",
     "OnDisk",
     "Splits",
@@ -199,10 +200,13 @@ def dataset(name: str, folder: str = "", image_size: int = 0, limit: int = 0, sk
 
     `image_size`: pixels a side that images are resized to, with antialiasing (0: the data set's own). `limit`: at most so many
     images a split, conditions in proportion, always the same ones (0: all). `skipped`: pictures that are left out, by their
-    names in the folder. ValueError where there is no such data set, or the folder does not hold it.
+    names in the folder. ValueError where there is no such data set, or the folder does not hold it; FolderNeeded where
+    that is not named or not there.
     """
     try:
         return _dataset(*member_of(name), name, folder, image_size, limit, skipped)
+    except FolderNeeded as error:
+        raise FolderNeeded(f"{name}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -241,7 +245,7 @@ def _dataset(
 def layout_of(member: OnDisk, option: str, folder: str) -> Layout:
     """A data set on disk as its folder holds it; ValueError where it does not."""
     if not (folder or member.folder):
-        raise ValueError("a folder is needed, the one that holds it")
+        raise FolderNeeded("a folder is needed, the one that holds it")
     return member.lay_out(Path(folder or member.folder), option)
 
 

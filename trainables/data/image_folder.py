@@ -13,7 +13,7 @@ from pathlib import Path
 from trainables.data import register_on_disk
 from trainables.data._class_names import few
 from trainables.data._files.class_folders import class_folders, counts_text, folders_part, loose_pictures, sub_folders
-from trainables.data._files.layout import Layout
+from trainables.data._files.layout import FolderNeeded, Layout
 
 ROLES = {
     "train": "train",
@@ -31,7 +31,7 @@ DEEPEST = 3  # folders in folders that an archive's own folder is looked for in
 def image_folder(folder: Path, option: str) -> Layout:
     """Pictures of any size, made 64×64 unless asked otherwise, in colour."""
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
+        raise FolderNeeded(f"{folder}: no such folder")
     place = unwrapped(folder)
     splits = split_folders(place)
     classes = class_folders(splits.train)

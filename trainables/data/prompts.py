@@ -17,7 +17,7 @@ import numpy as np
 from trainables.data import register_on_disk
 from trainables.data._class_names import few, guess
 from trainables.data._files.class_folders import is_picture, sub_folders
-from trainables.data._files.layout import Layout, Part, require_file
+from trainables.data._files.layout import FolderNeeded, Layout, Part, require_file
 from trainables.data._files.pictures import SUFFIXES, pictures_part
 from trainables.data._files.prompt_table import FILE, read_prompts
 from trainables.data._files.tables import Line, read_table
@@ -31,7 +31,7 @@ SIZE = 512  # pixels a side unless asked otherwise: Stable Diffusion's
 def prompts(folder: Path, option: str) -> Layout:
     """The prompts and their pictures, in colour; ValueError, naming file and line, where it is not clear what is meant."""
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
+        raise FolderNeeded(f"{folder}: no such folder")
     table = read_prompts(require_file(folder, FILE))
     folders = {place.name: place for place in sub_folders(folder)}
     splits = {name: folders.pop(name) for name in (TRAIN, PUBLIC, TEST) if name in folders}

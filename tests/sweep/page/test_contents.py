@@ -233,7 +233,7 @@ def test_an_unfinished_run_has_a_page_that_says_so(tmp_path: Path) -> None:
         for part in (run / "records" / table).glob("*.parquet"):
             part.unlink()
     (run / "prepared.json").unlink()
-    (run / "status.json").write_text(json.dumps({"state": "running", "phase": "search"}))
+    (run / "status.json").write_text(json.dumps({"state": "running"}))
     text = " ".join(Elements(contents.write(run).read_text(encoding="utf-8")).words)
     assert "This sweep is running" in text and "No attack is recorded yet" in text and "not known yet" in text
 

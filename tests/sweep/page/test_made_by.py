@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sweep.page.gallery import ROOM, made_by, strip
+from sweep.page.gallery import Room, made_by, strip
 from sweep.relearning import strips
 from trainables.store import Store
 
@@ -27,11 +27,11 @@ def test_each_picture_has_its_prompt_as_many_as_are_shown(tmp_path: Path) -> Non
         store, "a", made_by={"forgotten": FORGOTTEN, "retained": ["a photo of the four", "five, poster"]}
     )
     silent = put(store, "b")
-    drawn = strip(store, ROW, [("unlearned", prompted_key), ("after dimra@7", silent)], shown, [ROOM], images=2)
+    drawn = strip(store, ROW, [("unlearned", prompted_key), ("after dimra@7", silent)], shown, Room(), images=2)
     first, second = drawn.grids
     assert first.made_by == {"forgotten": FORGOTTEN[:2], "retained": ["a photo of the four", "five, poster"]}
     assert second.made_by == {} and second.pictures, "an artifact of earlier code tells nothing"
-    whole = strip(store, ROW, [("unlearned", prompted_key)], shown, [ROOM])
+    whole = strip(store, ROW, [("unlearned", prompted_key)], shown, Room())
     assert made_by([drawn, whole], shown.kinds) == [
         ("forgotten prompts", FORGOTTEN),
         ("retained prompts", ["a photo of the four", "five, poster"]),

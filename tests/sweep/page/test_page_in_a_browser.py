@@ -228,7 +228,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
     monkeypatch.setattr(serving, "EVERY_S", 0.3)
     monkeypatch.setattr(serving, "_REST", 0)
     run = write_run(tmp_path / "run")
-    write_json(run / "status.json", {"state": "running", "phase": "search"})
+    write_json(run / "status.json", {"state": "running"})
     with serving.server([str(run)]) as found:
         threading.Thread(target=found.serve_forever, daemon=True).start()
         yield run, f"http://127.0.0.1:{found.server_address[1]}/"
@@ -259,7 +259,7 @@ def test_a_live_page_shows_what_is_new_and_keeps_what_was_chosen(opened: Open, l
     assert page.locator("#run0 details", has_text="One by one").first.get_attribute("open") is not None
     after = page.evaluate("document.querySelector('#run0 h2:nth-of-type(3)').getBoundingClientRect().top")
     assert abs(after - before) < 3, "what was being read is where it was"
-    write_json(run / "status.json", {"state": "finished", "phase": ""})
+    write_json(run / "status.json", {"state": "finished"})
     expect(page.locator("#live")).to_contain_text("Nothing more will come", timeout=20_000)
     asked: list[str] = []
     page.on("request", lambda r: asked.append(r.url))
@@ -287,7 +287,7 @@ def test_a_page_that_waits_for_a_sweep_that_failed_says_so_and_asks_no_more(
     run, address = live
     (run / "records").rename(run / "later")
     page = opened(address, ready="html[data-waiting]")
-    write_json(run / "status.json", {"state": "failed", "phase": "search"})
+    write_json(run / "status.json", {"state": "failed"})
     expect(page.locator("#live")).to_contain_text("run failed. Nothing more will come")
     asked: list[str] = []
     page.on("request", lambda r: asked.append(r.url))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,19 @@ from recorded_run import write_run
 from sweep.page.contents import _answers
 from sweep.reading.arm_against_arm import standings
 from sweep.reading.ending import Ending
-from sweep.reading.pick import SURE, in_short, pick_text, picks
+from sweep.reading.pick import in_short, pick_text, picks
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.words import at_least, interval
 
-BOUNDS = ("fid_delta", "unlearning_accuracy")
+SURE, BOUNDS = 0.9, ("fid_delta", "unlearning_accuracy")
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     run = tmp_path_factory.mktemp("picked") / "run"
     write_run(run)
+    asked = json.loads((run / "plan.json").read_text())
+    (run / "plan.json").write_text(json.dumps(asked | {"confirm_sure": SURE}))
     return read_sweep(run)
 
 
@@ -74,25 +77,43 @@ def test_where_the_best_is_not_sure_a_surer_one_is_named(sweep: Sweep) -> None:
     assert "dimum-0001" in feasible and len(feasible) >= 2
     other = next(t for t in feasible if t != "dimum-0001")
     rest = dict.fromkeys(feasible, (0.6, 0.99))
-    doubtful = with_chances(sweep, rest | {"dimum-0001": (0.7, 0.96), other: (0.995, 0.999)})
+    doubtful = with_chances(sweep, rest | {"dimum-0001": (0.7, 0.96), other: (0.8, 0.99)})
     found = picks(doubtful)
-    first = found[0]
-    assert first.best is not None and first.best.trial_id == "dimum-0001" and not first.sure
+    first = found[0] if found[0].arm == "dimum" else found[1]
+    assert first.best is not None and first.best.trial_id == "dimum-0001" and first.unsure and not first.sure
     assert first.surer is not None and first.surer.trial_id == other
     said = pick_text(doubtful, first)
     assert (
         "probability 0.660 or more, which is not sure (fid_delta" in said
-        and f"Surer: {other} (0.994 or more), robustness" in said
+        and f"Surer: {other} (0.790 or more), robustness" in said
     )
     short = in_short(doubtful, found)
     assert short.startswith("dimum-0001 (dimum) is best by robustness, but keeps every bound with probability 0.660")
-    assert f"the best that is sure is {other} (dimum), robustness" in short
-    surest = with_chances(sweep, dict.fromkeys(feasible, (0.6, 0.99)) | {"dimum-0001": (0.5, 0.9), other: (0.8, 0.99)})
-    assert (pick := picks(surest)[0]).surer is not None and pick.surer.trial_id == other, "none is sure: the surest"
+    assert "the best that is sure is label_swap-0000 (label_swap), robustness" in short
     assert f"\nbut     {short}\n" in Ending(doubtful).text() and Ending(sweep).doubt() == ""
     told = _answers(doubtful)
     assert told[:2] == [("In short", short), ("Arm", f"dimum: {said}")]
     assert told[2][1].startswith("label_swap (baseline): label_swap-0000, on 3 fresh seeds")
+
+
+def test_one_that_is_sure_is_picked_before_a_better_one_of_its_arm_that_is_not(sweep: Sweep) -> None:
+    feasible = [t.trial_id for t in sweep.arms["dimum"].confirmed_members if t.feasible]
+    other = next(t for t in feasible if t != "dimum-0001")
+    mixed = with_chances(sweep, dict.fromkeys(feasible, (0.6, 0.99)) | {other: (0.995, 0.999)})
+    assert (best := picks(mixed)[0].best) is not None and best.trial_id == other
+    assert in_short(mixed, picks(mixed)) == f"{other} (dimum): the best by robustness, and sure of its bounds"
+
+
+def test_a_run_that_does_not_ask_how_sure_says_the_probability_and_judges_nobody(sweep: Sweep) -> None:
+    unasked = replace(sweep, plan=sweep.plan | {"confirm_sure": 0.0})
+    doubtful = with_chances(unasked, {"dimum-0001": (0.7, 0.96)})
+    first, *_ = found = picks(doubtful)
+    assert first.best is not None and first.best.trial_id == "dimum-0001" and first.surer is None
+    assert not first.sure and not first.unsure and "not sure" not in pick_text(doubtful, first)
+    assert in_short(doubtful, found) == (
+        "dimum-0001 (dimum): the best by robustness; it keeps every bound with probability 0.660 or more"
+    )
+    assert Ending(doubtful).doubt() == "" and Ending(doubtful).winner == first.best
 
 
 def test_where_nothing_is_sure_it_is_said(sweep: Sweep) -> None:

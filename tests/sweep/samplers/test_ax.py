@@ -11,12 +11,11 @@ import pytest
 
 from sweep.errors import UsageError
 from sweep.launch import main, parser
-from sweep.plan import plan as planning
 from sweep.plan.asked import plan_of
 from sweep.plan.checks import validate
 from sweep.records import COMPLETE
 from sweep.samplers import Observation, Question
-from sweep.samplers.catalogue import SAMPLERS, make
+from sweep.samplers.catalogue import make
 from sweep.space import Choice, Constraint, Float, Int, Objective
 
 TINY = str(Path(__file__).parents[2] / "questions" / "tiny.py")
@@ -29,10 +28,6 @@ def told(number: int, x: float, n: int, excess: float) -> Observation:
     """COMPLETE and above the budget by `excess`."""
     figures = {"robustness": 0.3 + 0.02 * number, "fid_delta": 5 * (1 + excess)}
     return Observation(number, {"x": x, "n": n}, COMPLETE, figures, {"fid_delta": excess, "unlearning_accuracy": 0.1})
-
-
-def test_every_sampler_of_the_command_line_is_in_the_catalogue() -> None:
-    assert sorted(planning.SAMPLERS) == sorted(SAMPLERS)
 
 
 def test_without_the_extra_the_command_that_installs_it_is_named(

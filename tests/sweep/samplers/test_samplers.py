@@ -13,7 +13,7 @@ import pytest
 
 from sweep.errors import UsageError
 from sweep.records import COMPLETE, FAIL, PRUNED
-from sweep.samplers import Observation, Question, Sampler
+from sweep.samplers import Observation, Question, Sampler, catalogue
 from sweep.samplers.catalogue import SAMPLERS
 from sweep.samplers.encoding import Encoding
 from sweep.samplers.nehvi import Nehvi
@@ -45,7 +45,7 @@ without_ax = pytest.mark.skipif(
 
 @pytest.fixture(params=[pytest.param(name, marks=without_ax if name == "ax" else ()) for name in sorted(SAMPLERS)])
 def make(request: pytest.FixtureRequest) -> Callable[[Question, int], Sampler]:
-    return SAMPLERS[request.param]
+    return lambda question, seed: catalogue.make(request.param, question, seed)
 
 
 def outcome(number: int, settings: Settings, question: Question = QUESTION) -> Observation:
@@ -99,7 +99,7 @@ def test_neither_the_order_of_telling_nor_repeats_nor_a_restart_change_what_is_a
     assert first.ask(47) == expected[0]  # it runs already
 
     second.running(3, told[3].settings)  # it was running when an earlier driver ended, and ended later
-    for observation in [replace(told[0], replicates=2, figures={"fid_delta": 9.0, "robustness": 0.1}), *told[::-1]]:
+    for observation in [replace(told[0], figures={"fid_delta": 9.0, "robustness": 0.1}), *told[::-1]]:
         second.tell(observation)
         second.tell(observation)
     assert [second.ask(n) for n in (47, 48)] == expected
@@ -125,6 +125,13 @@ def test_the_seed_matters_and_what_runs_is_not_asked_again(make: Callable[[Quest
     assert asked[0] != asked[1]
 
 
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "ax" or find_spec("ax")])
+def test_a_sampler_can_do_what_its_line_of_the_catalogue_says(name: str) -> None:
+    listed, sampler = SAMPLERS[name], catalogue.make(name, QUESTION, 0, [[]], None)
+    assert listed.foresees_gain == hasattr(sampler, "expected_gain")
+    assert listed.learns_of_all_arms == hasattr(sampler, "listen")
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -135,7 +142,6 @@ def test_the_seed_matters_and_what_runs_is_not_asked_again(make: Callable[[Quest
         {"bounds": {"robustness": -math.inf}},
         {"sems": {"fid_delta": math.nan}},
         {"sems": {"fid_delta": -1.0}},
-        {"replicates": 0},
         {"core_s": math.nan},
         {"state": "RUNNING"},
     ],

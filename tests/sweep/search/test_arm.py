@@ -17,12 +17,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from sweep.plan.plan import SAMPLERS
 from sweep.records import COMPLETE, FAIL, PRUNED
 from sweep.relearning.knowledge import Knowledge
 from sweep.samplers import Observation, Sampler
-from sweep.samplers.catalogue import SAMPLERS as KNOWN
-from sweep.samplers.catalogue import make
+from sweep.samplers.catalogue import SAMPLERS, make
 from sweep.search.arm import ArmSearch, Past
 from sweep.search.journal import JOURNAL, Journal, open_journal
 from sweep.search.observations import observation, possible, question_of
@@ -66,10 +64,6 @@ def outcome(space: SearchSpace, number: int, settings: Settings) -> Observation:
     over = excesses(space, found)
     state = COMPLETE if max(over.values()) <= 0 else PRUNED
     return Observation(number, settings, state, found if state == COMPLETE else {}, over)
-
-
-def test_the_plans_samplers_are_those_that_there_are() -> None:
-    assert set(SAMPLERS) == set(KNOWN)
 
 
 @pytest.mark.parametrize("sampler", INSTALLED)

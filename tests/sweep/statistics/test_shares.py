@@ -12,7 +12,6 @@ from sweep.statistics import shares
 from sweep.statistics.estimates import t_interval
 from sweep.statistics.shares import (
     Point,
-    bootstrap_interval,
     ratio_estimate,
     seed_interval,
     share_difference,
@@ -27,8 +26,6 @@ N = 100
 def test_no_hit_in_any_seed_is_no_proof_of_zero() -> None:
     zero = share_estimate([Point(0.0, 192)] * 3)
     assert zero is not None and zero.lower == 0 and zero.upper == pytest.approx(1.96**2 / (576 + 1.96**2), rel=1e-3)
-    by_bootstrap = share_estimate([Point(0.0, 192)] * 3, how="bootstrap")
-    assert by_bootstrap is not None and by_bootstrap.upper == 0, "which is why it is not the default"
 
 
 def test_where_seeds_vary_the_interval_is_students() -> None:
@@ -43,60 +40,48 @@ def test_one_seed_has_no_interval_and_none_no_estimate() -> None:
     assert share_estimate([]) is None
 
 
-def test_the_bootstrap_is_the_same_every_time_and_alike_one_case_or_many() -> None:
-    values, samples = np.array([[0.2, 0.5, 0.8], [0.1, 0.1, 0.2]]), np.full((2, 3), N)
-    lower, upper = bootstrap_interval(values, samples)
-    assert np.array_equal(lower, bootstrap_interval(values, samples)[0])
-    assert lower.shape == upper.shape == (2,) and (lower < values.mean(axis=1)).all()
-    alone = bootstrap_interval(values[1], samples[1])
-    assert alone == pytest.approx((lower[1], upper[1]), abs=0.02)
-
-
-def coverage(mean: float, sd: float, n: int, seeds: int, runs: int) -> tuple[float, float, float, float]:
-    """Share of simulations whose interval holds the true mean: t alone, t with Wilson's floor, bootstrap, Wilson alone."""
+def coverage(mean: float, sd: float, n: int, seeds: int, runs: int) -> tuple[float, float, float]:
+    """Share of simulations whose interval holds the true mean: t alone, t with Wilson's floor, Wilson alone."""
     rng = np.random.default_rng(1)
     size = mean * (1 - mean) / sd**2 - 1 if sd else 0.0
     true = rng.beta(mean * size, (1 - mean) * size, (runs, seeds)) if sd else np.full((runs, seeds), mean)
     values, samples = rng.binomial(n, true) / n, np.full((runs, seeds), n)
     plenty = np.full((runs, seeds), 10**9)  # with it the floor has no width
     pooled = values.mean(axis=1, keepdims=True).repeat(2, axis=1)  # without spread nothing but the floor is left
-    few = slice(0, runs // 3)
     ends = (
         seed_interval(values, plenty),
         seed_interval(values, samples),
-        bootstrap_interval(values[few], samples[few], draws=300),
         seed_interval(pooled, np.full((runs, 2), n * seeds // 2)),
     )
-    t, floored, boot, wilson = (float(np.mean((lower <= mean) & (mean <= upper))) for lower, upper in ends)
-    return t, floored, boot, wilson
+    t, floored, wilson = (float(np.mean((lower <= mean) & (mean <= upper))) for lower, upper in ends)
+    return t, floored, wilson
 
 
-def documented() -> list[tuple[float, float, int, int, tuple[float, float, float]]]:
-    """The table of the module's docstring: mean, SD, n, seeds, and the coverage of t, t+W and the bootstrap."""
+def documented() -> list[tuple[float, float, int, int, tuple[float, float]]]:
+    """The table of the module's docstring: mean, SD, n, seeds, and the coverage of t and t+W."""
     found = []
     for line in (shares.__doc__ or "").splitlines():
         if re.match(r"\s+\.\d+ +[.\d]+ +\d+ *\|", line):
             case, *columns = line.split("|")
             mean, sd, n = map(float, case.split())
             for seeds, column in zip((3, 5, 10), columns, strict=True):
-                t, floored, boot = map(float, column.split())
-                found.append((mean, sd, int(n), seeds, (t, floored, boot)))
+                t, floored = map(float, column.split())
+                found.append((mean, sd, int(n), seeds, (t, floored)))
     return found
 
 
 def test_the_documented_coverage_is_what_simulation_gives() -> None:
     assert len(documented()) == 15
     for mean, sd, n, seeds, told in documented():
-        t, floored, boot, _ = coverage(mean, sd, n, seeds, 900)
-        assert (t, floored) == pytest.approx(told[:2], abs=0.035), (mean, sd, n, seeds)
-        assert boot == pytest.approx(told[2], abs=0.075), (mean, sd, n, seeds)
+        t, floored, _ = coverage(mean, sd, n, seeds, 900)
+        assert (t, floored) == pytest.approx(told, abs=0.035), (mean, sd, n, seeds)
 
 
-def test_the_default_covers_and_the_others_do_not() -> None:
-    """At three seeds: the bootstrap and Wilson's interval leave out too much, t with its floor is never far below .95."""
+def test_the_floored_interval_covers_and_wilsons_alone_does_not() -> None:
+    """At three seeds: Wilson's interval leaves out too much, t with its floor is never far below .95."""
     worst = np.min([coverage(mean, sd, n, 3, 900) for mean, sd, n, seeds, _ in documented() if seeds == 3], axis=0)
-    t, floored, boot, wilson = worst
-    assert floored > 0.86 and t < floored and boot < 0.82 and wilson < 0.6
+    t, floored, wilson = worst
+    assert floored > 0.86 and t < floored and wilson < 0.6
 
 
 def test_fiellers_interval_covers_and_is_open_where_the_span_may_be_0() -> None:

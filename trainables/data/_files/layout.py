@@ -20,6 +20,10 @@ PUBLIC_SHARE = 0.25  # of the official training images, where the data set has i
 FLAT_SHARES = (0.2, 0.2)  # test and public, where it has none
 
 
+class FolderNeeded(ValueError):
+    """The folder that data lie in was not named, or is not there."""
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """One official split: reading its labels is cheap, its pixels are read for chosen images only.
@@ -161,7 +165,7 @@ def find_folder(folder: Path, within: tuple[str, ...], holds: str, or_holds: str
     ValueError names the folder that is not there, or what was looked for and where.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
+        raise FolderNeeded(f"{folder}: no such folder")
     for place in (folder, *(folder / name for name in within)):
         if any(place.glob(holds)) or (or_holds and any(place.glob(or_holds))):
             return place
