@@ -101,7 +101,10 @@ def test_one_that_is_sure_is_picked_before_a_better_one_of_its_arm_that_is_not(s
     other = next(t for t in feasible if t != "dimum-0001")
     mixed = with_chances(sweep, dict.fromkeys(feasible, (0.6, 0.99)) | {other: (0.995, 0.999)})
     assert (best := picks(mixed)[0].best) is not None and best.trial_id == other
-    assert in_short(mixed, picks(mixed)) == f"{other} (dimum): the best by robustness, and sure of its bounds"
+    short = in_short(mixed, picks(mixed))
+    assert short.startswith(
+        f"{other} (dimum): the best by robustness, and sure of its bounds; ahead of label_swap-0000 "
+    )
 
 
 def test_a_run_that_does_not_ask_how_sure_says_the_probability_and_judges_nobody(sweep: Sweep) -> None:
@@ -110,8 +113,8 @@ def test_a_run_that_does_not_ask_how_sure_says_the_probability_and_judges_nobody
     first, *_ = found = picks(doubtful)
     assert first.best is not None and first.best.trial_id == "dimum-0001" and first.surer is None
     assert not first.sure and not first.unsure and "not sure" not in pick_text(doubtful, first)
-    assert in_short(doubtful, found) == (
-        "dimum-0001 (dimum): the best by robustness; it keeps every bound with probability 0.660 or more"
+    assert in_short(doubtful, found).startswith(
+        "dimum-0001 (dimum): the best by robustness; it keeps every bound with probability 0.660 or more; ahead of "
     )
     assert Ending(doubtful).doubt() == "" and Ending(doubtful).winner == first.best
 
