@@ -25,6 +25,7 @@ from trainables.denoisers.layout import folder_of
 from trainables.denoisers.parts import PARTS
 from trainables.denoisers.pipelines import fitted, is_hub_id, read_pipeline
 from trainables.denoisers.recipes import Pretrained
+from trainables.sampling.at_once import samples_at_once
 from trainables.training.footprint import Footprint
 
 NUMBER = 4  # bytes, in float32
@@ -220,8 +221,7 @@ class TextModel:
         from trainables.denoisers.dit import vae_batch
         from trainables.denoisers.unet_costs import decoding_bytes, weights
 
-        _, height, width = self.pretrained.shape
-        at_once = min(self.images, 512 if height * width <= 32 * 32 else max(1, 16 * 64 * 64 // (height * width)))
+        at_once = min(self.images, samples_at_once(self.pretrained.shape, self.config["block_out_channels"][0]))
         vae, an_image = decoding_bytes(
             _arguments(Path(self.pretrained.folder) / "vae"), self.pretrained.shape, how.half
         )
