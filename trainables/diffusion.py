@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DModel
 
-from trainables.sampling.at_once import samples_at_once
+from trainables.sampling.at_once import images_at_once, samples_at_once
 from trainables.sampling.noise_schedule import VELOCITY, NoiseSchedule
 from trainables.sampling.sampler import Sampler
 from trainables.training.device import Device
@@ -104,6 +104,15 @@ class Noised:
     timesteps: torch.Tensor
     target: torch.Tensor
 
+    def where(self, rows: torch.Tensor) -> Noised:
+        """Those of the batch at these rows."""
+        return Noised(self.images[rows], self.noise[rows], self.timesteps[rows], self.target[rows])
+
+    def errors(self, model: UNet2DModel, conditions: torch.Tensor) -> torch.Tensor:
+        """(B,) of each image ‖target - ε_θ(x_t, t, c)‖² (of v where that is predicted), a mean over elements."""
+        prediction = predict(model, self.images, self.timesteps, conditions)
+        return F.mse_loss(prediction, self.target, reduction="none").mean(dim=(1, 2, 3))
+
     def loss(self, model: UNet2DModel, conditions: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
         """‖target - ε_θ(x_t, t, c)‖² (of v where that is predicted), a mean over elements; `target` may be another one."""
         prediction = predict(model, self.images, self.timesteps, conditions)
@@ -155,15 +164,18 @@ def denoising_loss(
     `images` (B, C, H, W) in [-1, 1] and `conditions` (B,) on the model's device; `weights` (B,) multiplies each image's
     mean over elements, for a batch that mixes two losses in one pass.
     """
-    noised = add_noise(schedule, images, generator, timesteps)
-    prediction = predict(model, noised.images, noised.timesteps, conditions)
-    error = F.mse_loss(prediction, noised.target, reduction="none").mean(dim=(1, 2, 3))
+    error = add_noise(schedule, images, generator, timesteps).errors(model, conditions)
     return (error if weights is None else error * weights).mean()
 
 
 def batch_for(model: torch.nn.Module, shape: tuple[int, ...]) -> int:
     """How many samples (…, H, W) go through a denoiser in one pass that no gradient is kept of."""
     return samples_at_once(shape, width_of(model))
+
+
+def gradient_batch_for(model: torch.nn.Module, shape: tuple[int, ...]) -> int:
+    """How many images (…, H, W) go through a denoiser in one pass that a gradient is taken of."""
+    return images_at_once(shape, width_of(model))
 
 
 def width_of(model: torch.nn.Module) -> int:

@@ -139,10 +139,7 @@ class FineTuning:
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         check_trained(self.parameters)
-        if device.checkpointing and getattr(
-            model, "_supports_gradient_checkpointing", False
-        ):  # diffusers' larger models have it
-            model.enable_gradient_checkpointing()
+        device.checkpoint(model)
         self._exact: list[torch.nn.Parameter] | None = list(self.parameters)  # None: the others have been lowered
         self.flat = Flat(self.parameters)
         self.optimiser: torch.optim.Optimizer

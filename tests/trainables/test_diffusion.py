@@ -23,7 +23,7 @@ from trainables.diffusion import (
     starting_noise,
     stratified_timesteps,
 )
-from trainables.sampling.at_once import samples_at_once
+from trainables.sampling.at_once import images_at_once, samples_at_once
 from trainables.sampling.noise_schedule import NoiseSchedule
 from trainables.training.device import Device
 
@@ -125,6 +125,8 @@ def test_epsilon_is_had_of_a_prediction_of_either_kind(prediction: str) -> None:
 def test_fewer_samples_go_through_at_once_where_maps_are_larger_of_whatever_kind_of_model() -> None:
     sides = (8, 32, 64, 96, 128, 1024)
     assert [samples_at_once((4, side, side), 320) for side in sides] == [512, 512, 16, 7, 4, 1]
+    assert [images_at_once((4, side, side), 320) for side in sides] == [128, 16, 4, 1, 1, 1]
+    assert [images_at_once((1, side, side), 32) for side in (8, 28)] == [128, 128]
     wide = SimpleNamespace(config={"block_out_channels": (128, 256)})
     assert [batch_for(wide, (3, side, side)) for side in sides] == [512, 512, 40, 17, 10, 1]
     assert batch_for(tiny_model(), (1, 28, 28)) == 512

@@ -1,10 +1,12 @@
-"""How many samples go through a denoiser in one pass: as many as the numbers of its widest maps allow, whatever kind it is."""
+"""How many images go through a denoiser in one pass: as many as the numbers of its widest maps allow, whatever kind it is."""
 
 from __future__ import annotations
 
 MOST_AT_ONCE = 512  # samples in one pass
 _SMALL = 32 * 32  # places of a map; of no more of them, as many samples as there may be
 _NUMBERS = 16 * 64 * 64 * 320  # of one map of all samples, where it is larger: 16 samples of Stable Diffusion's
+_MOST_WITH_GRADIENT = 128
+_NUMBERS_WITH_GRADIENT = _NUMBERS // 4  # every map is kept until the backward pass
 
 
 def samples_at_once(shape: tuple[int, ...], width: int) -> int:
@@ -17,3 +19,8 @@ def samples_at_once(shape: tuple[int, ...], width: int) -> int:
     if places <= _SMALL:
         return MOST_AT_ONCE
     return min(MOST_AT_ONCE, max(1, _NUMBERS // (places * width)))
+
+
+def images_at_once(shape: tuple[int, ...], width: int) -> int:
+    """The same in a pass that a gradient is taken of: at most 128; 4 latents of Stable Diffusion's, 1 of SDXL's."""
+    return min(_MOST_WITH_GRADIENT, max(1, _NUMBERS_WITH_GRADIENT // (shape[-2] * shape[-1] * width)))

@@ -47,5 +47,10 @@ class Device:
         """`model` on this device, in its memory format."""
         return model.to(self.name, memory_format=torch.channels_last if self.on_gpu else torch.preserve_format)  # type: ignore[call-overload]
 
+    def checkpoint(self, model: torch.nn.Module) -> None:
+        """Have the model's blocks run again in every backward pass, where that is asked for: diffusers' larger models can."""
+        if self.checkpointing and getattr(model, "_supports_gradient_checkpointing", False):
+            model.enable_gradient_checkpointing()  # type: ignore[operator]
+
     def autocast(self) -> torch.autocast:
         return torch.autocast("cuda" if self.on_gpu else "cpu", dtype=torch.bfloat16, enabled=self.in_half)
