@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
+
+import torch
 
 from trainables.relearning.products.features import features_of
 from trainables.relearning.products.generated import generated_by_base
@@ -14,8 +17,17 @@ from trainables.relearning.workbench import Workbench
 from trainables.unlearning import Problem, Tensors
 
 
-def problem_of(bench: Workbench, shared: Mapping[str, Tensors] | None = None) -> Problem:
-    """The problem with the shared artifacts that the method needs; of a model of latents, both sets are those."""
+def problem_of(
+    bench: Workbench, shared: Mapping[str, Tensors] | None = None, deadline: Callable[[], float] = lambda: math.inf
+) -> Problem:
+    """The problem with the shared artifacts that the method needs; of a model of latents, both sets are those.
+
+    `deadline` tells until when what θ₀ generates may be drawn: `generated` raises Unfinished where that is not enough.
+    """
+
+    def generated(condition: int, n: int) -> torch.Tensor:
+        return generated_by_base(bench, condition, n, deadline())
+
     experiment = bench.experiment
     forget, retain = encoded_sets_of(bench)
     return Problem(
@@ -26,7 +38,7 @@ def problem_of(bench: Workbench, shared: Mapping[str, Tensors] | None = None) ->
         forgetting=experiment.forgetting,
         null_condition=experiment.null_condition,
         features=lambda samples: features_of(bench).extract(decoded(bench, samples)),
-        generated=partial(generated_by_base, bench),
+        generated=generated,
         device=experiment.device,
         shared=shared or {},
         in_latents=experiment.in_latents,
