@@ -89,8 +89,8 @@ KV = 4 * 0.0192  # GB of keys and values in float32
         (Run("a", "dreambooth_forgotten", {"batch": 2}, attacks=True), 16 * 0.8595 + 1.72 + 4 * 1.245),
         (Run("a", "dreambooth_forgotten", {"batch": 4, "prior_weight": 0.0}, attacks=True), 16 * 0.8595 + 1.72 + 4 * 1.245),
         (Run("a", "mace", {"attention_batch": 4}), 2 * 1.72 + 3 * KV + 4 * 1.245),
-        (Run("a", "adv_unlearn", {"retain_batch": 5}), 1.72 + 4 * 0.8595 + 5 * 1.245),
-        (Run("a", "adv_unlearn", {"retain_weight": 0.0, "batch": 6}), 1.72 + 4 * 0.8595 + 6 * 1.245),
+        (Run("a", "adv_unlearn", {"retain_batch": 5}), 1.72 + 2 * 0.8595 + 5 * 1.245),
+        (Run("a", "adv_unlearn", {"retain_weight": 0.0, "batch": 6}), 1.72 + 2 * 0.8595 + 6 * 1.245),
     ],
     ids=lambda value: value.method if isinstance(value, Run) else "",
 )  # fmt: skip
