@@ -93,6 +93,7 @@ class AttackStage:
             self.bench.store.save_partial(self.key, self._samplings[0].state())
 
     def _diagnose_start(self, watch: Stopwatch, run: FineTuning) -> None:
+        self.trajectory.before_restoring = None  # the trajectory outlives this stage and its samples
         with watch("scoring"):
             self._start = self.diagnosed(run)
 
