@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from trainables.relearning.products.features import features_of
+from trainables.relearning.products.features import conditions_by_distance_of, features_of
 from trainables.relearning.products.generated import generated_by_base
 from trainables.relearning.products.latents import decoded, encoded_sets_of
 from trainables.relearning.products.models import base_of, teacher_of
@@ -44,5 +44,6 @@ def problem_of(
         in_latents=experiment.in_latents,
         texts=experiment.dataset.prompts,
         encoders=partial(encoders_of, experiment) if experiment.dataset.prompts else None,
+        by_distance=partial(conditions_by_distance_of, bench),
         teaching_model=partial(teacher_of, bench) if experiment.device.in_half else None,
     )
