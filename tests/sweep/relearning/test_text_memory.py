@@ -242,8 +242,8 @@ def test_the_mend_is_the_cheapest(
 
 
 def test_a_shared_artifact_is_made_in_the_memory_of_a_trial_that_needs_it(folder: Path, prompts: Dataset) -> None:
-    """Few weights train, and the saliency is of all: weights, casts, their gradients, what is made; four images' activations."""
-    run = Run("a", "salun", {"batch": 1, "ema_decay": 0.0, "trained_parameters": "cross_attention_kv"})
+    """Few weights train, and F is of all: weights, casts, gradients, what is made; four images' activations."""
+    run = Run("a", "selective_amnesia", {"batch": 2, "ema_decay": 0.0, "trained_parameters": "cross_attention_kv"})
     by_hand = 4 * 4 * 0.8595 + 2 * 0.8595 + 4 * 0.271 + 1.6
     assert peak(folder, prompts, run, How(on_gpu=True, half=True, checkpointing=True)) == pytest.approx(
         by_hand, rel=0.02
