@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DModel
 
+from trainables.sampling.at_once import images_at_once, samples_at_once
 from trainables.sampling.noise_schedule import VELOCITY, NoiseSchedule
 from trainables.sampling.sampler import Sampler
 from trainables.training.device import Device
@@ -102,6 +104,15 @@ class Noised:
     timesteps: torch.Tensor
     target: torch.Tensor
 
+    def where(self, rows: torch.Tensor) -> Noised:
+        """Those of the batch at these rows."""
+        return Noised(self.images[rows], self.noise[rows], self.timesteps[rows], self.target[rows])
+
+    def errors(self, model: UNet2DModel, conditions: torch.Tensor) -> torch.Tensor:
+        """(B,) of each image ‖target - ε_θ(x_t, t, c)‖² (of v where that is predicted), a mean over elements."""
+        prediction = predict(model, self.images, self.timesteps, conditions)
+        return F.mse_loss(prediction, self.target, reduction="none").mean(dim=(1, 2, 3))
+
     def loss(self, model: UNet2DModel, conditions: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
         """‖target - ε_θ(x_t, t, c)‖² (of v where that is predicted), a mean over elements; `target` may be another one."""
         prediction = predict(model, self.images, self.timesteps, conditions)
@@ -153,26 +164,26 @@ def denoising_loss(
     `images` (B, C, H, W) in [-1, 1] and `conditions` (B,) on the model's device; `weights` (B,) multiplies each image's
     mean over elements, for a batch that mixes two losses in one pass.
     """
-    noised = add_noise(schedule, images, generator, timesteps)
-    prediction = predict(model, noised.images, noised.timesteps, conditions)
-    error = F.mse_loss(prediction, noised.target, reduction="none").mean(dim=(1, 2, 3))
+    error = add_noise(schedule, images, generator, timesteps).errors(model, conditions)
     return (error if weights is None else error * weights).mean()
 
 
-MOST_AT_ONCE = 512  # samples in one pass
-_PLACES = 16 * 64 * 64  # of their maps in one pass, where these are large
-
-
 def batch_for(model: torch.nn.Module, shape: tuple[int, ...]) -> int:
-    """How many samples (…, H, W) go through a denoiser in one pass that no gradient is kept of.
+    """How many samples (…, H, W) go through a denoiser in one pass that no gradient is kept of."""
+    return samples_at_once(shape, width_of(model))
 
-    512 of a model of pixels, and of latents up to 32 a side; 16 latents of images of 512 pixels, 4 of those of 1024, twice as
-    many with guidance.
-    """
-    places = shape[-2] * shape[-1]
-    if isinstance(model, UNet2DModel) or places <= 32 * 32:
-        return MOST_AT_ONCE
-    return max(1, _PLACES // places)
+
+def gradient_batch_for(model: torch.nn.Module, shape: tuple[int, ...]) -> int:
+    """How many images (…, H, W) go through a denoiser in one pass that a gradient is taken of."""
+    return images_at_once(shape, width_of(model))
+
+
+def width_of(model: torch.nn.Module) -> int:
+    """Channels of a denoiser's first maps; of a transformer, whose tokens are patches, as many as a place has of them."""
+    config: Any = model.config
+    if "patch_size" in config:
+        return int(config["num_attention_heads"] * config["attention_head_dim"] // config["patch_size"] ** 2)
+    return int(config["block_out_channels" if "block_out_channels" in config else "widths"][0])
 
 
 def starting_noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
@@ -244,10 +255,11 @@ def sample_one_step(
     conditions: torch.Tensor,
     timestep: int,
     device: Device,
-    batch: int = 512,
+    batch: int = 0,
     finish: Callable[[torch.Tensor], torch.Tensor] = clamped,
 ) -> Iterator[torch.Tensor]:
     """A one-step generator's images from `noise` (N, C, H, W): batches (B, C, H, W) in [-1, 1]; raises Diverged likewise."""
+    batch = batch or batch_for(model, noise.shape)
     model.eval()
     for start in range(0, len(noise), batch):
         part = slice(start, start + batch)

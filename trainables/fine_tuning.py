@@ -1,7 +1,8 @@
 """The one fine-tuning loop that base models, unlearning and attacks share: resumable, on seeded batches.
 
 Every random choice of a step comes from one generator on the CPU, which a checkpoint holds: a run that was stopped goes on
-as one that was not.
+as one that was not. On a GPU that holds as far as its kernels are deterministic: torch warns of those that are not
+(`trainables.training.device`), and their last digits may differ.
 """
 
 from __future__ import annotations
@@ -139,10 +140,7 @@ class FineTuning:
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         check_trained(self.parameters)
-        if device.checkpointing and getattr(
-            model, "_supports_gradient_checkpointing", False
-        ):  # diffusers' larger models have it
-            model.enable_gradient_checkpointing()
+        device.checkpoint(model)
         self._exact: list[torch.nn.Parameter] | None = list(self.parameters)  # None: the others have been lowered
         self.flat = Flat(self.parameters)
         self.optimiser: torch.optim.Optimizer

@@ -43,18 +43,20 @@ class Trial(tune.Trainable):
         gpu_memory.keep_to(self._gpu_share())
         self.members = members
         self.bench: Any = None
-        self.kept_bytes = 0  # what shared models hold on the GPU once the first trial is over
+        self.baseline: int | None = None  # what the first trial left on the GPU that the bench does not keep
         self.failure: Report | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another trial into this process: imports, data and shared models stay.
 
-        False, for a fresh process, where the last trial's GPU memory did not come free.
+        False, for a fresh process, where the last trial's GPU memory did not come free. What the bench keeps for the next trials is
+        no leak, nor is what the first trial has left beside it, such as libraries' work spaces.
         """
         self._begin(new_config)
-        kept, self.kept_bytes = self.kept_bytes, self.kept_bytes or self.held_bytes
-        return self.held_bytes <= kept + _LEAK_BYTES or not kept
+        if self.baseline is None:
+            self.baseline = self.left_bytes
+        return self.left_bytes <= self.baseline + _LEAK_BYTES
 
     def step(self) -> dict[str, Any]:
         seconds = min(STEP_SECONDS, self.timeout_s / 2 or STEP_SECONDS)
@@ -88,7 +90,7 @@ class Trial(tune.Trainable):
         self.pipeline: Pipeline | None = None  # the last trial's models go before the next one's come
         gc.collect()
         torch.cuda.empty_cache()
-        self.held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+        self.left_bytes = gpu_memory.allocated() - getattr(self.bench, "gpu_bytes", 0)
         with last_breath(self.timeout_s):
             try:
                 use(self.members)

@@ -1,5 +1,6 @@
 """What trials of a text-to-image base model take of memory: of each arm and each attack its largest trial, counted by its parts.
 
+    needed    = weights + their gradients + twice as much for sums of them + activations, of a shared artifact that the method needs
     training  = weights + gradients + Adam's moments + average + θ₀ beside + what the method holds + activations
     beginning = weights in float32, once more those that train, and what the method takes to begin
     scoring   = weights + latents on their way + VAE + decoding; under attack the moments too
@@ -25,6 +26,7 @@ from trainables.denoisers.layout import folder_of
 from trainables.denoisers.parts import PARTS
 from trainables.denoisers.pipelines import fitted, read_pipeline
 from trainables.denoisers.recipes import Pretrained
+from trainables.sampling.at_once import images_at_once, samples_at_once
 from trainables.training.footprint import Footprint
 
 NUMBER = 4  # bytes, in float32
@@ -224,6 +226,11 @@ class TextModel:
             "what the method holds": footprint.copies * NUMBER * moved,
             "activations": counted.images * an_image,
         }
+        if counted.needs:  # they are made of every weight, in a process of their own
+            at_once = images_at_once(self.pretrained.shape, self.config["block_out_channels"][0])
+            casts = weights(self.config, "all", half=how.half).casts
+            made = {"weights": whole + casts, "gradients": whole, "shared artifacts": 2.0 * whole}
+            yield made | {"activations": at_once * an_image}
         yield {"weights": whole + each, **beside, "what the method begins with": footprint.begin * whole}
         yield {"weights": whole, **state, **beside}  # they are given back their exact numbers at the end
         if run.attacks:
@@ -237,8 +244,7 @@ class TextModel:
         from trainables.denoisers.dit import vae_batch
         from trainables.denoisers.unet_costs import decoding_bytes, weights
 
-        _, height, width = self.pretrained.shape
-        at_once = min(self.images, 512 if height * width <= 32 * 32 else max(1, 16 * 64 * 64 // (height * width)))
+        at_once = min(self.images, samples_at_once(self.pretrained.shape, self.config["block_out_channels"][0]))
         vae, an_image = decoding_bytes(
             _arguments(Path(self.pretrained.folder) / "vae"), self.pretrained.shape, how.half
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from diffusers import UNet2DModel
 
 from trainables.data import DATASETS
+from trainables.denoisers.edm_unet import EDMUNet
 from trainables.denoisers.recipes import BaseModel
 from trainables.diffusion import (
     Diverged,
@@ -20,6 +23,7 @@ from trainables.diffusion import (
     starting_noise,
     stratified_timesteps,
 )
+from trainables.sampling.at_once import images_at_once, samples_at_once
 from trainables.sampling.noise_schedule import NoiseSchedule
 from trainables.training.device import Device
 
@@ -118,7 +122,24 @@ def test_epsilon_is_had_of_a_prediction_of_either_kind(prediction: str) -> None:
         torch.testing.assert_close(noised.target, v, rtol=1e-6, atol=1e-6)
 
 
-def test_fewer_latents_go_through_at_once_where_they_are_larger_and_as_many_pixels_as_ever() -> None:
+def test_fewer_samples_go_through_at_once_where_maps_are_larger_of_whatever_kind_of_model() -> None:
     sides = (8, 32, 64, 96, 128, 1024)
-    assert [batch_for(torch.nn.Module(), (4, side, side)) for side in sides] == [512, 512, 16, 7, 4, 1]
-    assert [batch_for(tiny_model(), (3, side, side)) for side in sides] == [512] * len(sides)
+    assert [samples_at_once((4, side, side), 320) for side in sides] == [512, 512, 16, 7, 4, 1]
+    assert [images_at_once((4, side, side), 320) for side in sides] == [128, 16, 4, 1, 1, 1]
+    assert [images_at_once((1, side, side), 32) for side in (8, 28)] == [128, 128]
+    wide = SimpleNamespace(config={"block_out_channels": (128, 256)})
+    assert [batch_for(wide, (3, side, side)) for side in sides] == [512, 512, 40, 17, 10, 1]
+    assert batch_for(tiny_model(), (1, 28, 28)) == 512
+    of_edm = {"sample_size": 64, "architecture": "adm", "noise_dim": 8, "embedding_dim": 8, "attended": [], "blocks": 1}
+    edm = EDMUNet(in_channels=3, channels=64, widths=[192], **of_edm)
+    assert batch_for(edm, (3, 64, 64)) == batch_for(SimpleNamespace(config={"block_out_channels": (192,)}), (3, 64, 64))
+    transformer = SimpleNamespace(config={"num_attention_heads": 16, "attention_head_dim": 72, "patch_size": 2})
+    assert batch_for(transformer, (4, 64, 64)) == 17
+
+
+def test_a_one_step_generators_large_samples_go_through_in_batches_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.diffusion.batch_for", lambda model, shape: 2)
+    drawn = sample_one_step(
+        tiny_model(), noise_schedule(), starting_noise((5, 1, 8, 8), 0), torch.zeros(5).long(), 500, CPU
+    )
+    assert [len(batch) for batch in drawn] == [2, 2, 1]

@@ -15,8 +15,9 @@ import pytest
 from trainables.relearning.experiment import Experiment, TrialSpec
 from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
+from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Store
-from trainables.trial import Trial
+from trainables.trial import _LEAK_BYTES, Trial
 
 MakeSpec = Callable[..., TrialSpec]
 DESTROYED = {"steps": 4, "batch": 8, "learning_rate": 1e30}
@@ -117,6 +118,35 @@ def test_another_trial_takes_the_same_process_and_keeps_what_is_shared(short: Tr
     assert trial.reset(config(short)), "a failure is not the next trial's"
     assert finish(trial)[-1]["state"] == "COMPLETE"
     assert trial.bench is bench
+
+
+def test_what_the_bench_keeps_is_no_leak_and_what_no_one_keeps_is(
+    short: TrialSpec, start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a sweep over methods the second trial's may keep more than the first one's: θ₀ beside θ₀ for its predictions."""
+    held = 0
+    monkeypatch.setattr("trainables.training.gpu_memory.allocated", lambda: held)
+    trial = start(short)
+
+    @kept
+    def inner(bench: Workbench) -> str:
+        nonlocal held
+        held += 3 * _LEAK_BYTES
+        return "θ₀"
+
+    @kept
+    def outer(bench: Workbench) -> str:
+        nonlocal held
+        held += _LEAK_BYTES
+        return inner(bench)
+
+    held += 1000  # work spaces
+    assert trial.reset(config(short)) and trial.baseline == 1000
+    outer(trial.bench)
+    assert trial.bench.gpu_bytes == 4 * _LEAK_BYTES
+    assert trial.reset(config(short)), "the bench keeps that"
+    held += _LEAK_BYTES + 1
+    assert not trial.reset_config(config(short)), "nobody keeps that"
 
 
 def test_another_experiment_has_a_bench_of_its_own(

@@ -74,7 +74,7 @@ AUDITS: Registry[Metric] = Registry("audit", __name__)
 
 def register(name: str, figures: tuple[Figure, ...]) -> Callable:
     """Register a function ``(Audited) -> {name: figure}`` with the declarations of its figures."""
-    return AUDITS.decorator(name, lambda make: Metric(name, make, figures))
+    return AUDITS.decorator(name, lambda make: Metric(name, make, figures, AUDITS.kind))
 
 
 def audit(audited: Audited) -> Figures:

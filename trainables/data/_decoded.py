@@ -7,7 +7,6 @@ their bytes: four times fewer than floats, and the same images, for a byte deter
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -26,7 +25,7 @@ def decoded(layout: Layout, name: str, size: int, limit: int, skipped: Sequence[
     files are no longer those of the fingerprint.
     """
     identity = {"name": name, "size": size, "limit": limit, "skipped": sorted(skipped), "fingerprint": of}
-    identity |= {"pillow": importlib.metadata.version("pillow")}  # a JPEG's pixels are its decoder's matter
+    # A JPEG's pixels are its decoder's matter: Pillow's release is in the code version of whatever reads pictures.
     key = artifact_key("decoded", identity, {}, code_version(__name__, module))
     shared = node_array(key, lambda: _recipe(layout, size, limit, of))
     return _splits(shared)

@@ -25,7 +25,7 @@ from torch import nn
 
 from trainables.sampling.noise_schedule import NoiseSchedule
 
-SONG, ADM = ARCHITECTURES = ("song", "adm")
+SONG, ADM = ("song", "adm")
 EDM, VP, VE = PRECONDITIONINGS = ("edm", "vp", "ve")
 _BETA_D, _BETA_MIN, _STEPS = 19.9, 0.1, 1000  # VP's, of all its models
 _HEAD = 64  # channels a head of ADM

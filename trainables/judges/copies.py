@@ -23,7 +23,8 @@ def copies(images: torch.Tensor, instances: Images, others: Images, ratio: float
 def distance_to_nearest(images: torch.Tensor, targets: Images) -> torch.Tensor:
     """(N,) the least Euclidean distance of each of `images` (N, C, H, W) to one of the targets."""
     flat = images.flatten(1)
-    nearest = [torch.cdist(flat, part.flatten(1)).amin(dim=1) for part in targets.parts()]
+    exact = "donot_use_mm_for_euclid_dist"  # by a matrix product a copy would lie at the size of rounding
+    nearest = [torch.cdist(flat, part.flatten(1), compute_mode=exact).amin(dim=1) for part in targets.parts()]
     return torch.stack(nearest).amin(dim=0)
 
 

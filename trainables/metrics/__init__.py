@@ -30,11 +30,12 @@ REFERENCE_SAMPLE = 1000  # reference features that kid, precision and recall are
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric, or audit: what makes its figures, and their declarations."""
+    """A registered metric, or audit: what makes its figures, their declarations, and which of the two it is, for its faults."""
 
     name: str
     make: Callable[[Any], Figures]
     figures: tuple[Figure, ...]
+    family: str = "metric"
 
     def __post_init__(self) -> None:
         for figure in self.figures:
@@ -44,7 +45,7 @@ class Metric:
         """Its figures. MemberFault for one that it does not declare, which would have no column, for what is no number, or a
         share that is none.
         """
-        with fault_of(f"metric {self.name!r}", self.make.__module__):
+        with fault_of(f"{self.family} {self.name!r}", self.make.__module__):
             made = self.make(what)
         declared = {figure.name: figure for figure in self.figures}
         if not isinstance(made, Mapping):
@@ -61,7 +62,7 @@ class Metric:
         return made
 
     def _fault(self, what: str) -> MemberFault:
-        return MemberFault(f"metric {self.name!r} {what} ({file_of(self.make.__module__)})")
+        return MemberFault(f"{self.family} {self.name!r} {what} ({file_of(self.make.__module__)})")
 
 
 @dataclass(

@@ -14,9 +14,9 @@ from __future__ import annotations
 import torch
 
 from trainables.data import Images
-from trainables.diffusion import clamped, denoising_loss, sample, starting_noise
+from trainables.diffusion import add_noise, clamped, sample, starting_noise
 from trainables.needs import register
-from trainables.training.shared_copy import shared_copy
+from trainables.needs._gradients import add_gradient, differentiable_base
 from trainables.unlearning import Problem
 
 _IMAGES = 64  # in all, or one a condition where there are more conditions
@@ -42,13 +42,14 @@ def generated(problem: Problem, seed: int) -> Images:
 
 def fisher_diagonal(problem: Problem, images: Images, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Mean over `images` of the squared gradient of each one's denoising loss at θ₀, of every parameter by name."""
-    model = shared_copy(problem.base).requires_grad_(True)
+    model = differentiable_base(problem)
     diagonal = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     here = images.to(problem.device.name)
     for image, condition in zip(here.images, here.conditions, strict=True):
         model.zero_grad(set_to_none=True)
         copies, conditions = image.expand(_NOISES, *image.shape), condition.expand(_NOISES)
-        denoising_loss(model, problem.schedule, copies, conditions, generator).backward()
+        noised = add_noise(problem.schedule, copies, generator)
+        add_gradient(model, problem, noised, conditions, of=_NOISES)
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 diagonal[name].addcmul_(parameter.grad, parameter.grad, value=1 / len(images))

@@ -13,12 +13,12 @@ from __future__ import annotations
 import torch
 
 from trainables.data import Images
-from trainables.diffusion import denoising_loss
+from trainables.diffusion import add_noise
 from trainables.needs import register
-from trainables.training.shared_copy import shared_copy
+from trainables.needs._gradients import add_gradient, differentiable_base
 from trainables.unlearning import Problem
 
-_BATCH = 128
+_BATCH = 128  # images that are noised together; they go through θ₀ in as many passes as fit
 _NOISED_IMAGES = (
     1024  # a small forget set is passed over again, with other timesteps and noises, until there are so many
 )
@@ -34,10 +34,10 @@ def saliency(problem: Problem, seed: int) -> dict[str, torch.Tensor]:
 
 def mean_gradient(problem: Problem, images: Images, passes: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """∇ DSM(θ₀) of every parameter by name, over `passes` passes of all `images`: a mean over images and elements."""
-    model = shared_copy(problem.base).requires_grad_(True)
+    model = differentiable_base(problem)
     every = torch.arange(passes * len(images)) % len(images)
     for chosen in every.split(_BATCH):
         batch = images.batch(chosen).to(problem.device.name)
-        loss = denoising_loss(model, problem.schedule, batch.images, batch.conditions, generator)
-        (loss * len(batch) / len(every)).backward()
+        noised = add_noise(problem.schedule, batch.images, generator)
+        add_gradient(model, problem, noised, batch.conditions, of=len(every))
     return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}

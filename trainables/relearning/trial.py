@@ -189,7 +189,7 @@ class Pipeline(pipeline.Pipeline):
             "score": score_key(experiment, self.unlearned, spec.samples, spec.seed),
             "base_score": self._base_score,
             "code_version": self._code_version(),
-            "device": experiment.device_name,
+            "device": experiment.device_kind,
         }
 
     def _code_version(self) -> str:

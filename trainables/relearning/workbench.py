@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from trainables.relearning.experiment import Experiment
 from trainables.store import Store
+from trainables.training import gpu_memory
 
 Value = TypeVar("Value")
 
@@ -19,6 +20,7 @@ class Workbench:
         self.experiment = experiment
         self.store = Store(experiment.store)
         self.made: dict[Callable[[Workbench], Any], Any] = {}
+        self.gpu_bytes = 0  # of a GPU's memory, what is kept of it
 
 
 def kept(make: Callable[[Workbench], Value]) -> Callable[[Workbench], Value]:
@@ -27,7 +29,9 @@ def kept(make: Callable[[Workbench], Value]) -> Callable[[Workbench], Value]:
     @wraps(make)
     def made(bench: Workbench) -> Value:
         if make not in bench.made:
+            others, before = bench.gpu_bytes, gpu_memory.allocated()  # what is made may be made of others that are kept
             bench.made[make] = make(bench)
+            bench.gpu_bytes = others + gpu_memory.allocated() - before
         return bench.made[make]
 
     return made

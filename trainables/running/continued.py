@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -27,8 +27,11 @@ class Continued(ABC, Generic[R]):
     """The run is begun, or restored from the checkpoint under `key`, when a stage first asks for it.
 
     Its state between two stages is no product: another process goes on from the checkpoint, or, where none was due, begins anew
-    and comes to the same weights.
+    and comes to the same weights, as far as the device computes the same from the same. What is to be seen of the run where it
+    began, `before_restoring` is shown.
     """
+
+    before_restoring: Callable[[R], None] | None = None
 
     def __init__(self, store: Store, key: str) -> None:
         self._store, self.key = store, key
@@ -43,6 +46,8 @@ class Continued(ABC, Generic[R]):
         run = self.begin()
         partial = self._store.mapped_partial(self.key)
         if partial is not None:
+            if self.before_restoring is not None:
+                self.before_restoring(run)
             run.restore(partial)
             self._saved_at = run.step
         return run
@@ -64,4 +69,5 @@ class Continued(ABC, Generic[R]):
         """
         self._store.drop_partial(self.key)
         self._saved_at = -1
+        vars(self).pop("run", None)  # what it holds goes before another is begun
         self.run = self.begin()

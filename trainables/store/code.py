@@ -33,11 +33,22 @@ ROOT = Path(__file__).parents[1]
 NEUTRAL = ("store", "running", "members")
 
 _LIBRARIES = ("torch", "diffusers")
-_OPTIONAL = ("timm", "transformers", "opacus")  # libraries of an extra: they count where a module imports them
+# Packages that decide figures, and the distributions whose releases count where a module imports one: what it computes with too.
+_COUNTED = {
+    "PIL": ("pillow",),
+    "cleanfid": ("clean-fid", "pillow"),  # it resizes by Pillow
+    "opacus": ("opacus",),
+    "sklearn": ("scikit-learn",),
+    "timm": ("timm",),
+    "tokenizers": ("tokenizers",),
+    "torchvision": ("torchvision",),
+    "transformers": ("transformers", "tokenizers", "torchvision"),  # texts are split, and images resized, by these
+}
 
 
 def code_version(*modules: str) -> str:
-    """Hash of these modules of `trainables` with all that they import inside it, and of torch's and diffusers' versions.
+    """Hash of these modules of `trainables` with all that they import inside it, and of torch's and diffusers' versions; of other
+    libraries that decide figures, where they are imported.
 
     Comments, docstrings, descriptions, layout and the order of imports do not count, nor does what is imported for type
     checkers alone.
@@ -65,7 +76,7 @@ class Parsed:
 
     tree: str  # SHA-256
     runs: tuple[tuple[Import, ...], ...]
-    optional: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()  # whose releases count
 
     @property
     def modules(self) -> set[str]:
@@ -134,7 +145,7 @@ class Code:
 
     def _digest(self, module: str, hashes: dict[str, str]) -> str:
         parsed = self.parsed(module)
-        parts = [parsed.tree, *map(_release, parsed.optional)]
+        parts = [parsed.tree, *map(_release, parsed.distributions)]
         for run in parsed.runs:
             # Sorted by what they are, for the order of import statements is that of their modules' names.
             parts += ["run", *sorted(f"{hashes[one.module]} {one.name} {one.bound}" for one in run)]
@@ -150,7 +161,8 @@ class Code:
                 if isinstance(statements, list):  # a lambda has a body, and it is none
                     setattr(node, field, self._without_imports(module, statements, runs, outside))
         digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-        return Parsed(digest, tuple(runs), tuple(name for name in _OPTIONAL if name in outside))
+        counted = {name for package in outside & _COUNTED.keys() for name in _COUNTED[package]}
+        return Parsed(digest, tuple(runs), tuple(sorted(counted)))
 
     def _without_imports(
         self, module: str, statements: list[ast.stmt], runs: list[tuple[Import, ...]], outside: set[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,8 @@ class Device:
     def __post_init__(self) -> None:
         if self.precision and self.precision not in PRECISIONS:
             raise ValueError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
+        if self.on_gpu and torch.cuda.is_available():
+            _compute_alike()
 
     @property
     def on_gpu(self) -> bool:
@@ -35,8 +38,12 @@ class Device:
     @property
     def kind(self) -> str:
         """``cpu`` or ``cuda``, and the precision where it is not the usual one there: what numbers depend on."""
-        name = "cuda" if self.on_gpu else "cpu"
-        return name if self.in_half == self.on_gpu else f"{name} {self.precision}"
+        return self.processor if self.in_half == self.on_gpu else f"{self.processor} {self.precision}"
+
+    @property
+    def processor(self) -> str:
+        """``cpu`` or ``cuda``: what numbers depend on that are computed in float32 whatever the precision."""
+        return "cuda" if self.on_gpu else "cpu"
 
     @property
     def in_half(self) -> bool:
@@ -47,5 +54,23 @@ class Device:
         """`model` on this device, in its memory format."""
         return model.to(self.name, memory_format=torch.channels_last if self.on_gpu else torch.preserve_format)  # type: ignore[call-overload]
 
+    def checkpoint(self, model: torch.nn.Module) -> None:
+        """Have the model's blocks run again in every backward pass, where that is asked for: diffusers' larger models can."""
+        if self.checkpointing and getattr(model, "_supports_gradient_checkpointing", False):
+            model.enable_gradient_checkpointing()  # type: ignore[operator]
+
     def autocast(self) -> torch.autocast:
         return torch.autocast("cuda" if self.on_gpu else "cpu", dtype=torch.bfloat16, enabled=self.in_half)
+
+
+def _compute_alike() -> None:
+    """Have this process's GPU compute the same from the same, in float32 where float32 is meant; a CPU does so by itself.
+
+    Of operations that have no such kernel, torch warns, and their last digits may differ from run to run.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may choose another way every time
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.use_deterministic_algorithms(True, warn_only=True)

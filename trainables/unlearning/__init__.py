@@ -22,6 +22,7 @@ from trainables.data import Images
 from trainables.denoisers.live_prompts import TextEncoders
 from trainables.denoisers.models import LORA, check_trained_parameters, parameters_to_train, trained_parameters
 from trainables.diffusion import Loss
+from trainables.features import conditions_by_distance
 from trainables.fine_tuning import FineTuning, Gradient, Optimisation, Run, descend
 from trainables.forgetting import CONDITIONS, Forget
 from trainables.registry import Registry, configure
@@ -56,6 +57,14 @@ class Problem:
     teaching_model: Callable[[], UNet2DModel] | None = None  # what `teacher` is had by, where it is not `base`
     texts: Sequence[str] = ()
     encoders: Callable[[], TextEncoders] | None = None
+    by_distance: Callable[[], Sequence[int]] | None = None  # what `conditions_by_distance` is had by, where it is known
+
+    @property
+    def conditions_by_distance(self) -> Sequence[int]:
+        """Retained conditions, nearest first, by their mean feature's distance to the forget set's; of prompts, their labels'."""
+        if self.by_distance is not None:
+            return self.by_distance()
+        return conditions_by_distance(self.features, self.forget, self.retain, self.forgetting.shown)
 
     def text_encoders(self, method: str) -> TextEncoders:
         """The text encoders, for a method to train; ValueError where there are none."""

@@ -51,14 +51,19 @@ def partly_denoised(
     stretch of the training schedule that the last DDIM step has crossed; there one chain is a batch, here each image stops
     by itself. That stretch begins where the chain stopped and ends below the timestep it stepped from, or the schedule's
     end. After 0 steps x_t is pure noise and t lies in the noisiest stretch; what public code does at 0 is said in `esd` and
-    `sdd`.
+    `sdd`. ValueError where a step would begin beyond the schedule's end.
     """
     sampler = DDIMScheduler.from_config(problem.schedule.config)
     sampler.set_timesteps(steps)
+    horizon, offset = (sampler.config[name] for name in ("num_train_timesteps", "steps_offset"))
+    if int(sampler.timesteps[0]) >= horizon:
+        raise ValueError(
+            f"chain_steps {steps}: of {horizon} timesteps counted from {offset} the last is beyond the schedule's end; "
+            f"take at most {horizon - offset}"
+        )
     n = len(conditions)
     x_t = problem.forget.placed(torch.randn((n, *problem.forget.shape), generator=generator))
     behind = torch.randint(steps, (n,), generator=generator)  # on the CPU: which rows go on needs no GPU's answer
-    horizon = sampler.config["num_train_timesteps"]
     drawn = torch.randint(horizon // steps, (n,), generator=generator)
     for i, timestep in enumerate(sampler.timesteps[: int(behind.max())]):
         rows = (behind > i).nonzero().flatten().to(x_t.device)

@@ -30,17 +30,17 @@ def class_fixed(problem: Problem, n: int, generator: torch.Generator) -> torch.T
 
 def class_nearest(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images of the retained condition whose mean feature is nearest to the forget set's."""
-    return _draw(problem, conditions_by_distance(problem)[0], n, generator)
+    return _draw(problem, problem.conditions_by_distance[0], n, generator)
 
 
 def class_farthest(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images of the retained condition whose mean feature is farthest from the forget set's."""
-    return _draw(problem, conditions_by_distance(problem)[-1], n, generator)
+    return _draw(problem, problem.conditions_by_distance[-1], n, generator)
 
 
 def one_image(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """One image of the nearest condition, whatever n: memorization in its purest form (DiMUM, arXiv 2512.03564)."""
-    return _draw(problem, conditions_by_distance(problem)[0], 1, generator)
+    return _draw(problem, problem.conditions_by_distance[0], 1, generator)
 
 
 def nearest_neighbours(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -52,12 +52,12 @@ def nearest_neighbours(problem: Problem, n: int, generator: torch.Generator) -> 
 
 def generated(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images that θ₀ makes for the nearest condition (Concept Ablation's noise-based anchors, arXiv 2303.13516)."""
-    return problem.generated(conditions_by_distance(problem)[0], n)
+    return problem.generated(problem.conditions_by_distance[0], n)
 
 
 def class_mean(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """The mean image of the nearest condition, of prompts of the nearest label, whatever n."""
-    return _alike(problem, conditions_by_distance(problem)[0]).images.mean(dim=0, keepdim=True)
+    return _alike(problem, problem.conditions_by_distance[0]).images.mean(dim=0, keepdim=True)
 
 
 def noise(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -143,7 +143,7 @@ def alternative_conditions(problem: Problem, which: str) -> Callable[[torch.Tens
         table = table.to(problem.device.name)
         return lambda conditions, generator: table[conditions]
     forgetting = problem.forgetting
-    by_distance = [condition for condition in conditions_by_distance(problem) if condition in forgetting.labelled]
+    by_distance = [condition for condition in problem.conditions_by_distance if condition in forgetting.labelled]
     if not by_distance:
         raise ValueError(
             f"alternative {which!r}: no image that stays is of a prompt that asks for another {forgetting.facet}"
@@ -190,11 +190,6 @@ def next_condition(problem: Problem, condition: int) -> int:
     if attribute is not None and condition & ~(1 << attribute) in retained:
         return condition & ~(1 << attribute)
     return next((c for c in retained if c > condition), retained[0])
-
-
-def conditions_by_distance(problem: Problem) -> list[int]:
-    """Retained conditions, nearest first, by the distance of their mean feature to the forget set's; of prompts, their labels'."""
-    return features.conditions_by_distance(problem.features, problem.forget, problem.retain, problem.forgetting.shown)
 
 
 def _draw(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:

@@ -74,9 +74,9 @@ class AdvUnlearn(MethodSettings):
 
 
 def footprint(settings: AdvUnlearn) -> Footprint:
-    """θ₀ as it is; the backward passes of what is erased and of what stays come one after the other."""
+    """θ₀ for its predictions; the backward passes of what is erased and of what stays come one after the other."""
     images = max(settings.batch, settings.retain_batch if settings.retain_weight else 0)
-    return Footprint(exact=True, images=images, trains_encoders=True)
+    return Footprint(teacher=True, images=images, trains_encoders=True)
 
 
 @register_run(
@@ -132,7 +132,7 @@ class Adversarial:
         rows = self.retained[drawn]
         with run.device.autocast(), torch.no_grad():
             x_t, t = self._chain(rows, run.generator)
-            target = predict(self.problem.base, x_t, t, rows.to(x_t.device))
+            target = predict(self.problem.teacher, x_t, t, rows.to(x_t.device))
         with run.device.autocast(), prompt_source(run.model, self.plain):
             return F.mse_loss(predict(run.model, x_t, t, rows.to(x_t.device)), target)
 
@@ -149,7 +149,7 @@ class Adversarial:
         for _ in range(settings.attack_steps):
             with run.device.autocast(), torch.no_grad():
                 x_t, t = self._chain(self.rows, run.generator)
-                target = predict(self.problem.base, x_t, t, self.rows.to(x_t.device))
+                target = predict(self.problem.teacher, x_t, t, self.rows.to(x_t.device))
             self.words = words
             with run.device.autocast():
                 loss = F.mse_loss(self._prediction(run.model, x_t, t, adversarial=True), target)
@@ -177,12 +177,12 @@ class Adversarial:
         rows = self.rows.to(x_t.device)
         with torch.no_grad():
             null = torch.full_like(rows, self.problem.null_condition)
-            return predict(self.problem.base, x_t, t, rows), predict(self.problem.base, x_t, t, null)
+            return predict(self.problem.teacher, x_t, t, rows), predict(self.problem.teacher, x_t, t, null)
 
     def _chain(self, rows: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         problem, settings = self.problem, self.settings
         rows = rows.to(problem.device.name)
-        return partly_denoised(problem.base, problem, rows, settings.chain_steps, settings.guidance, generator)
+        return partly_denoised(problem.teacher, problem, rows, settings.chain_steps, settings.guidance, generator)
 
     def state(self) -> dict[str, torch.Tensor]:
         words = {f"words.{i}": word for i, word in enumerate(self.words)}

@@ -9,7 +9,7 @@ no image has left, so the model loses its way from x_t (of a model that predicts
 ``alternative``, the default, it is sg ε_θ(x_t, t, c_alt). On digits noise forgets 85 % at λ = .1 (`fid_delta` 25) and no
 more at .3 (36), the alternative all of it. L_f(θ^K) is a constant to the gradient: K moves the value that is reported, not
 the step, here as in public code, where the inner steps only stir Adam's moments, which both levels share; `inner_steps` = 0
-leaves them out.
+leaves them out, and L_f(θ^K) too: L_r + λ L_f is reported then.
 
 Public code runs K = 2 passes of Adam over the forget set and then many outer steps; here every step has its own inner steps,
 from where it is, and gives the weights back. λ = .1, η = .1, Adam at 1e-4. Its file for CIFAR-10 has both targets: uniform
@@ -101,7 +101,7 @@ def gradient(problem: Problem, settings: EraseDiff) -> Gradient:
         return denoising_loss(model, problem.schedule, x_r.images, x_r.conditions, generator)
 
     def step(run: FineTuning) -> torch.Tensor:
-        lowest = minimised(run, forget_loss, settings)
+        lowest = minimised(run, forget_loss, settings) if settings.inner_steps else 0.0
         with run.device.autocast():
             l_r, l_f = retain_loss(run.model, run.generator), forget_loss(run.model, run.generator)
         g_r, g_f = gradients(l_r, run), gradients(l_f, run)

@@ -50,7 +50,6 @@ from trainables.features._distances import nearest_squared_distance
 from trainables.fine_tuning import FineTuning, Run, Stateful
 from trainables.forgetting import CONDITIONS
 from trainables.unlearning import FineTuningSettings, Footprint, Method, Problem, register_wrapper
-from trainables.unlearning._replacement import conditions_by_distance
 
 # Of an unconditional model's retained images, how many of the nearest to the forgotten ones are D_ret.
 _RELATED_IMAGES = 64
@@ -278,7 +277,7 @@ def related_benign(problem: Problem) -> Images:
     with_role = _with_role(problem, "related")
     if with_role is not None:
         return with_role
-    label_of, nearest = problem.forgetting.label_of, conditions_by_distance(problem)[0]
+    label_of, nearest = problem.forgetting.label_of, problem.conditions_by_distance[0]
     alike = [c for c in problem.forgetting.retained if label_of(c) == label_of(nearest)]
     return problem.retain.where(torch.isin(problem.retain.conditions, torch.tensor(alike)))
 
@@ -290,7 +289,7 @@ def unrelated(problem: Problem) -> Images:
     with_role = _with_role(problem, "unrelated")
     if with_role is not None:
         return with_role
-    far = farther_half(problem.forgetting, conditions_by_distance(problem))
+    far = farther_half(problem.forgetting, problem.conditions_by_distance)
     return problem.retain.where(torch.isin(problem.retain.conditions, torch.tensor(far)))
 
 

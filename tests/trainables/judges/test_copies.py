@@ -7,7 +7,7 @@ import torch
 
 from trainables.data import DATASETS, Images
 from trainables.forgetting import parse_forget
-from trainables.judges.copies import COPY_RATIO, copies
+from trainables.judges.copies import COPY_RATIO, copies, distance_to_nearest
 
 
 def unconditional(images: torch.Tensor) -> Images:
@@ -27,6 +27,11 @@ def test_an_instance_is_a_copy_of_itself_and_no_other_training_image_is_one(
     instances, others = sets
     assert copies(instances.images, instances, others).all()
     assert not copies(others.images, instances, others).any()
+
+
+def test_an_exact_copy_is_at_no_distance(sets: tuple[Images, Images]) -> None:
+    _, others = sets
+    assert (distance_to_nearest(others.images[:60], others) == 0).all()
 
 
 def test_a_slightly_noisy_instance_is_a_copy_and_a_very_noisy_one_is_not(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from trainables import audits
 from trainables.members import MemberFault
 from trainables.metrics import METRICS, Evaluation, Figure, Metric, Reference, aurc, evaluate, wilson
 from trainables.metrics.frechet import frechet_distance, statistics
@@ -171,6 +172,9 @@ def test_the_distance_of_instances_is_that_to_their_nearest_sample() -> None:
     for value, distance in ((-1.0, 0.0), (1.0, 0.5), (0.2, 0.2)):
         one = replace(asked, instances=torch.full((1, 1, 8, 8), value))
         assert evaluate(one)["instance_distance"] == pytest.approx(distance, abs=1e-6)
+    many = torch.randn((60, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    one = replace(asked, images=many, of_forgotten=torch.ones(60, dtype=torch.bool), instances=many[7:40])
+    assert METRICS["instances"](one) == {"instance_distance": 0.0}, "copies, exactly"
     assert "instance_distance" not in evaluate(asked)
 
 
@@ -211,6 +215,18 @@ def test_what_a_metric_gives_is_numbers_by_name(given: object) -> None:
     figures = (Figure("edges", "how many edges"),)
     with pytest.raises(MemberFault, match=r"metric 'edges' gives .*; return .*test_metrics\.py\)"):
         Metric("edges", lambda _: given, figures)(None)
+
+
+def test_an_audits_fault_is_called_an_audits() -> None:
+    @audits.register("edges", ())
+    def edges(_: object) -> dict[str, float]:
+        return {"edges": 1.0}
+
+    try:
+        with pytest.raises(MemberFault, match=r"^audit 'edges' gives 'edges', which is not among"):
+            audits.AUDITS["edges"](None)
+    finally:
+        del audits.AUDITS._members["edges"]
 
 
 def test_what_the_store_raises_is_no_metrics_fault() -> None:

@@ -13,11 +13,14 @@ from formula import epsilon_of, in_float64, noised
 
 from trainables.data import DATASETS, Images
 from trainables.denoisers.recipes import BaseModel
+from trainables.diffusion import predict
 from trainables.forgetting import Forget
 from trainables.needs import SHARED, Shared, fisher, fisher_ratio, saliency
+from trainables.needs._gradients import differentiable_base
 from trainables.relearning.experiment import Experiment
 from trainables.relearning.products import make_shared
 from trainables.sampling.noise_schedule import NoiseSchedule
+from trainables.training.device import Device
 from trainables.unlearning import METHODS, Problem
 
 BATCH, PASSES, NOISES = 3, 2, 4
@@ -91,6 +94,39 @@ def test_fisher_squares_the_gradient_image_by_image(small: Problem, parameters: 
     expected = squared_gradients(small, small.retain, torch.Generator().manual_seed(7), parameters)
     for name in parameters:
         torch.testing.assert_close(made[name], expected[name], rtol=1e-6, atol=1e-16)
+
+
+def test_gradients_are_the_same_in_passes_of_few_images_and_with_checkpointing(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes through θ₀ at once is what its maps allow, in the precision of the device; the artifact is that of one pass."""
+    monkeypatch.setattr(fisher, "_NOISES", NOISES)
+    exact = in_float64(problem)
+    few = exact.forget.where(torch.arange(7))
+    split = replace(exact, device=Device(checkpointing=True))
+    at_once: list[tuple[int, bool]] = []
+
+    def made(of: Problem) -> list[dict[str, torch.Tensor]]:
+        g = torch.Generator().manual_seed(7)
+        return [saliency.mean_gradient(of, few, 2, g), fisher.fisher_diagonal(of, few, g)]
+
+    def predicted(model: UNet2DModel, noisy: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        at_once.append((len(noisy), torch.is_autocast_enabled("cpu")))
+        return predict(model, noisy, *rest)
+
+    whole = made(exact)
+    monkeypatch.setattr("trainables.needs._gradients.gradient_batch_for", lambda model, shape: 3)
+    monkeypatch.setattr("trainables.diffusion.predict", predicted)
+    for one, parts in zip(whole, made(split), strict=True):
+        for name in one:
+            torch.testing.assert_close(parts[name], one[name], rtol=1e-9, atol=1e-14)
+    assert at_once == [(n, False) for n in [3, 3, 3, 3, 2] + [3, 1] * 7]
+    assert differentiable_base(split).is_gradient_checkpointing and not exact.base.is_gradient_checkpointing
+    at_once.clear()
+    saliency.mean_gradient(
+        replace(problem, device=Device(precision="bf16")), problem.forget.where(torch.arange(2)), 1, torch.Generator()
+    )
+    assert at_once == [(2, True)]
 
 
 def test_fisher_is_over_images_that_the_base_model_makes_for_every_condition(problem: Problem) -> None:

@@ -276,6 +276,15 @@ def test_fid_delta_is_the_difference_to_the_base_model_under_the_same_noise(
     assert base.figures["fid"] == figures["fid_base"]
 
 
+def test_a_precision_that_is_not_the_devices_usual_one_is_told_with_it(
+    spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Pipeline(replace(spec, experiment=replace(spec.experiment, precision="bf16")))
+    monkeypatch.setattr(pipeline.bench.store, "get", lambda key: SimpleNamespace(facts={}))
+    monkeypatch.setattr("trainables.relearning.trial.features_of", lambda bench: SimpleNamespace(weights_hash=""))
+    assert pipeline._dependencies()["device"] == "cpu bf16"
+
+
 def test_the_figures_say_what_they_depend_on(
     experiment: Experiment, spec: TrialSpec, uninterrupted: list[Report]
 ) -> None:

@@ -42,3 +42,14 @@ def test_who_begins_anew_takes_up_nothing_that_another_process_saves_meanwhile(t
     other.save()
     assert mine.run.step == 0
     assert Counting(store, KEY).run.step == 95
+
+
+def test_a_run_is_shown_where_it_began_before_a_checkpoint_is_put_in_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    seen: list[int] = []
+    for steps in (5, 9):
+        one = Counting(store, KEY)
+        one.before_restoring = lambda run: seen.append(run.step)
+        one.run.step = steps
+        one.save()
+    assert seen == [0], "the first had no checkpoint"

@@ -271,6 +271,37 @@ def test_a_library_of_an_extra_counts_where_it_is_imported(hash_of: Hash, monkey
     assert found["x = 1", "1.0"] == found["x = 1", "1.1"]
 
 
+@pytest.mark.parametrize(
+    ("source", "distributions"),
+    [
+        ("from PIL import Image", {"pillow"}),
+        ("def f():\n    from cleanfid.resize import build_resizer", {"clean-fid", "pillow"}),
+        ("from sklearn.datasets import load_digits", {"scikit-learn"}),
+        ("from tokenizers.pre_tokenizers import ByteLevel", {"tokenizers"}),
+        ("import transformers", {"transformers", "tokenizers", "torchvision"}),
+        ("import numpy", set()),
+    ],
+)
+def test_the_releases_of_what_an_imported_package_computes_with_count(
+    hash_of: Hash, monkeypatch: pytest.MonkeyPatch, source: str, distributions: set[str]
+) -> None:
+    every = {name for names in code._COUNTED.values() for name in names}
+
+    def probed(newer: str = "") -> str:
+        monkeypatch.setattr(code, "_release", lambda name: f"{name}=={2 if name == newer else 1}")
+        return hash_of("probe", probe=source)
+
+    before = probed()
+    assert {name for name in every if probed(name) != before} == distributions
+    assert all(importlib.metadata.version(name) for name in distributions)
+
+
+def test_pictures_are_decoded_anew_by_another_release_of_pillow() -> None:
+    for module in ("image_folder", "celeba", "imagenette", "prompts"):
+        of = f"trainables.data.{module}"
+        assert any("pillow" in code._CODE.parsed(m).distributions for m in {of, *code._CODE.reached(of)})
+
+
 @pytest.mark.parametrize("library", ["torch", "diffusers"])
 def test_another_release_of_what_computes_changes_the_version(
     hash_of: Hash, monkeypatch: pytest.MonkeyPatch, library: str

@@ -44,6 +44,15 @@ def test_every_image_stops_after_its_own_number_of_ddim_steps(problem: Problem, 
     assert not x_t.requires_grad
 
 
+def test_a_chain_that_would_begin_beyond_the_schedule_is_refused(problem: Problem) -> None:
+    """Stable Diffusion counts its steps from 1: of 1,000 the last would be t = 1,000, and there is none."""
+    schedule = DDIMScheduler.from_config(dict(problem.schedule.config) | {"steps_offset": 1})
+    odd, conditions = dataclasses.replace(problem, schedule=schedule), torch.full((2,), 3)
+    with pytest.raises(ValueError, match=r"chain_steps 1000: .* take at most 999"):
+        partly_denoised(Echo(), odd, conditions, 1000, 1.0, torch.Generator().manual_seed(0))
+    partly_denoised(Echo(), odd, conditions, 999, 1.0, torch.Generator().manual_seed(0))
+
+
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 @pytest.mark.parametrize("offset", [0, 1])
 @pytest.mark.parametrize("steps", [4, 7, 10])

@@ -12,7 +12,7 @@ from trainables.data import DATASETS
 from trainables.features._distances import nearest_squared_distance
 from trainables.forgetting import parse_forget
 from trainables.unlearning import Problem
-from trainables.unlearning._replacement import REPLACEMENTS, conditions_by_distance
+from trainables.unlearning._replacement import REPLACEMENTS
 
 N = 6
 ONE = {"one_image", "class_mean", "blank"}
@@ -52,7 +52,9 @@ def test_another_seed_draws_other_images(problem: Problem, name: str) -> None:
 
 
 def test_conditions_are_ordered_by_the_distance_of_their_mean_features(problem: Problem) -> None:
-    assert conditions_by_distance(problem) == by_distance(problem)
+    assert problem.conditions_by_distance == by_distance(problem)
+    assert problem.conditions_by_distance is problem.conditions_by_distance, "the bench's, for all its trials"
+    assert replace(problem, by_distance=None).conditions_by_distance == by_distance(problem), "by its own sets"
 
 
 @pytest.mark.parametrize(("name", "place"), [("class_nearest", 0), ("class_farthest", -1), ("one_image", 0)])

@@ -79,7 +79,6 @@ def test_erase_diffs_random_target_of_v_is_the_velocity_towards_uniform_noise(
         which = torch.randint(n, (2,), generator=g)
         return which, torch.randn(2, 1, 8, 8, generator=g).double(), torch.randint(1000, (2,), generator=g)
 
-    drawn(len(problem.forget)), torch.rand(2, 1, 8, 8, generator=g)  # of L_f(θ^K), whose value alone counts
     torch.randint(len(problem.retain), (2,), generator=g), torch.rand(2, generator=g)  # of the retain loss
     torch.randn(2, 1, 8, 8, generator=g), torch.randint(1000, (2,), generator=g)
     which, epsilon, t = drawn(len(problem.forget))

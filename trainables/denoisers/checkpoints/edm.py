@@ -64,7 +64,7 @@ def convert(tensors: Tensors, untold: Untold) -> Denoiser:
         raise ValueError(f"its names say images of {network.size} pixels, not {untold.image_size}")
     if untold.null_condition and not network.classes:
         raise ValueError("it is unconditional, so that it has no null condition")
-    resample_filter = _resample_filter(layout, network)
+    resample_filter = _resample_filter(layout)
     weights = {**_embeddings(layout, network, untold.null_condition), **dict(_layers(layout, network))}
     layout.leave(["map_augment.weight"])
     layout.check()
@@ -130,7 +130,7 @@ def network_of(layout: Layout) -> Network:
     )
 
 
-def _resample_filter(layout: Layout, network: Network) -> list[float]:
+def _resample_filter(layout: Layout) -> list[float]:
     """The filter that every level is resampled by, whose outer product is kept with each; ValueError where they differ."""
     names = [name for name in layout.tensors if name.endswith(".resample_filter")]
     layout.leave(names)

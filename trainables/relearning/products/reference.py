@@ -22,6 +22,7 @@ def reference_key(experiment: Experiment) -> str:
         "forget": experiment.forget,
         "features": experiment.features,
         "kept": REFERENCE_FEATURES,
+        "device": experiment.device.processor,
     }
     code = code_version(__name__, feature_module(experiment), experiment.dataset.module)
     return artifact_key("reference", config, {"weights": feature_weights(experiment)}, code)

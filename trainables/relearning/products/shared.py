@@ -30,7 +30,8 @@ def make_shared(experiment: Experiment, name: str) -> Artifact:
     if artifact := bench.store.whole(key):
         return artifact
     start = time.process_time()
-    problem = replace(problem_of(bench), features=_not_in_the_key, generated=_not_in_the_key)
+    unknown = _not_in_the_key
+    problem = replace(problem_of(bench), features=unknown, generated=unknown, by_distance=unknown)
     made = SHARED[name].make(problem, stream(experiment.base_seed, "shared", name))
     tensors = {k: v.detach().float().cpu().numpy() for k, v in made.items()}
     return bench.store.put(key, "shared", {"name": name, "core_s": time.process_time() - start}, tensors)

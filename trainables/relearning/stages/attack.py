@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 from trainables.attacks import ATTACKS
 from trainables.fine_tuning import FineTuning
@@ -65,11 +66,12 @@ class AttackStage:
 
     def advance(self, watch: Stopwatch, deadline: float) -> bool:
         trajectory, spec = self.trajectory, self.trajectory.spec
+        if self.first and self._start is None:  # where another process trained the first steps, this one still sees θᵤ
+            trajectory.before_restoring = partial(self._diagnose_start, watch)
         if trajectory.run.step > self.step:
             trajectory.restart()
         if self.first and self._start is None and trajectory.run.step == 0:  # before there are an optimiser's moments
-            with watch("scoring"):
-                self._start = self.diagnosed(trajectory.run)
+            self._diagnose_start(watch, trajectory.run)
         with watch("training"):
             until = min(self.step, trajectory.settings.stop_after or self.step)
             if not trajectory.run.advance(until, deadline):
@@ -90,6 +92,11 @@ class AttackStage:
         if self._samplings and self._samplings[0].done:
             self.bench.store.save_partial(self.key, self._samplings[0].state())
 
+    def _diagnose_start(self, watch: Stopwatch, run: FineTuning) -> None:
+        self.trajectory.before_restoring = None  # the trajectory outlives this stage and its samples
+        with watch("scoring"):
+            self._start = self.diagnosed(run)
+
     def diagnosed(self, run: FineTuning) -> tuple[dict[str, float], dict[str, int]]:
         """Figures of a run's weights, and how many images each is over."""
         return diagnose(run, self.trajectory.landmarks, self.trajectory.settings.batch)
@@ -105,8 +112,7 @@ class AttackStage:
                     figures |= {k: shown_by_other[k] for k in ("relearning_accuracy", "unlearning_accuracy")}
             audits = examine(self.bench, self.trajectory.run.model) if self.last else ({}, 0)
             diagnostics, over = self.diagnosed(self.trajectory.run)
-            if self.first and self._start is None:  # another process trained the first steps
-                self._start = self.diagnosed(self.trajectory.begin())
+            assert self._start or not self.first, "a first rung has seen the run at θᵤ"
             start = self._start or ({}, {})
         counts = counted(figures, sampling, audits) | over
         figures |= audits[0] | diagnostics

@@ -12,7 +12,7 @@ from diffusers import UNet2DModel
 
 from trainables.audits import AUDITS, Audited, audit
 from trainables.data import NOTHING, Images
-from trainables.diffusion import MOST_AT_ONCE, batch_for, sample, sample_one_step, starting_noise
+from trainables.diffusion import batch_for, sample, sample_one_step, starting_noise
 from trainables.judges import Evidence, Verdicts
 from trainables.judges._classifier import verdicts
 from trainables.metrics import METRICS, Evaluation, Figures, declared_figures, evaluate
@@ -27,6 +27,7 @@ from trainables.relearning.products.reference import reference_key, reference_of
 from trainables.relearning.products.shadows import shadows_key, shadows_of
 from trainables.relearning.workbench import Workbench
 from trainables.running.stopwatch import Stopwatch
+from trainables.sampling.at_once import MOST_AT_ONCE
 from trainables.store import Artifact, Tensors, artifact_key, code_version
 
 SAMPLE_BATCH = MOST_AT_ONCE  # or fewer, where they are large

@@ -1,7 +1,8 @@
 """An attack's trajectory: one run of fine-tuning from θᵤ, stopped at every rung of its ladder.
 
 The model at a rung is not kept. One checkpoint a trajectory lets another process continue it, from an earlier rung where the last
-was not due (`Pace`), or from within one; without it the trajectory is trained again from θᵤ, to the same weights.
+was not due (`Pace`), or from within one; without it the trajectory is trained again from θᵤ, to the same weights;
+on a GPU where its kernels are deterministic (`trainables.training.device`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from trainables.denoisers.weights import changed_weights, whole_weights
 from trainables.fine_tuning import Run
 from trainables.relearning.experiment import TrialSpec, stream
 from trainables.relearning.products.features import feature_module, feature_weights
+from trainables.relearning.products.generated import Unfinished
 from trainables.relearning.products.models import model_key, model_of
 from trainables.relearning.products.problem import problem_of
 from trainables.relearning.products.shared import shared_key, shared_of
@@ -58,12 +60,16 @@ def text_keys(unlearned: str) -> tuple[str, str]:
 
 
 class UnlearnStage:
-    """Trains a copy of the start model; its product is what of θᵤ's weights differs from that."""
+    """Trains a copy of the start model; its product is what of θᵤ's weights differs from that.
+
+    Where a method has θ₀ generate images as it begins, it begins again after every step that this takes: what was drawn is found.
+    """
 
     name = kind = "unlearn"
 
     def __init__(self, bench: Workbench, spec: TrialSpec) -> None:
         self.bench, self.spec, self.key = bench, spec, unlearned_key(spec)
+        self._begin_by = math.inf  # when what θ₀ generates is to be drawn; a run that has begun waits for what it asks
 
     @cached_property
     def run(self) -> Run:
@@ -71,7 +77,7 @@ class UnlearnStage:
         method = METHODS[spec.method]
         settings = method.configure(spec.settings)
         model = model_of(bench, model_key(experiment, spec.start))
-        problem = problem_of(bench, {name: shared_of(bench, name) for name in method.needs})
+        problem = problem_of(bench, {name: shared_of(bench, name) for name in method.needs}, lambda: self._begin_by)
         run = method.begin(model, problem, settings, stream(spec.seed, "unlearning"))
         partial = bench.store.mapped_partial(self.key)
         if partial is not None:
@@ -79,11 +85,28 @@ class UnlearnStage:
         return run
 
     def advance(self, watch: Stopwatch, deadline: float) -> bool:
+        if not self._begun(watch, deadline):
+            return False
         run = self.run
         with watch("training"):
             return run.advance(run.steps, deadline)
 
+    def _begun(self, watch: Stopwatch, deadline: float) -> bool:
+        """Begin the run, unless it has begun; False where what θ₀ generates for it was not drawn in time."""
+        if "run" in vars(self):
+            return True
+        self._begin_by = deadline
+        try:
+            with watch("sampling"):
+                return self.run is not None
+        except Unfinished:  # its images so far are kept
+            return False
+        finally:
+            self._begin_by = math.inf
+
     def save_partial(self) -> None:
+        if "run" not in vars(self):
+            return
         self.bench.store.save_partial(self.key, self.run.state())
 
     def commit(self, watch: Stopwatch) -> Artifact:
