@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from sweep.driver.ray_health import RayHealth
 from sweep.jobs import Ended, Jobs
 from trainables.store import StoreUnusable
+from trainables.training.failure import SickProcess
 
 
 class AgendaSearcher(Searcher):
@@ -171,7 +172,7 @@ class LostTrials(tune.Callback):
         with self.searcher.remembered():
             self.health.check(now=True)  # with its raylet a driver loses every worker, which is no trial's failure
         error = trial.get_error() if hasattr(trial, "get_error") else None
-        said = str(error).strip().splitlines()[-1] if error else "no message from Ray"
+        said = last_line(error) if error else "no message from Ray"
         self.searcher.lost(trial.trial_id, trial.num_failures, said)
 
 
@@ -222,7 +223,13 @@ class ToldOnce(logging.Filter):
             return True
         if error is self.searcher.error:
             return False
-        if self.tell and isinstance(error, ray.exceptions.RayActorError):
-            self.tell("a worker's process ended: what it was at goes on in another, a few times at most")
+        if self.tell and isinstance(error, ray.exceptions.RayActorError | SickProcess):
+            why = f" ({last_line(error)})" if isinstance(error, SickProcess) else ""
+            self.tell(f"a worker's process ended{why}: what it was at goes on in another, a few times at most")
             return False
         return True
+
+
+def last_line(error: Exception) -> str:
+    """What an exception says at its end; of one that was raised in another process, without the traceback."""
+    return (str(getattr(error, "cause", None) or error).strip() or type(error).__name__).splitlines()[-1]
