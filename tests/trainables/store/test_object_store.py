@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -121,10 +122,33 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("full")
-def test_a_machine_whose_disk_is_full_stores_all_the_same_and_says_what_to_do_where_it_cannot_read(uri: str) -> None:
+def test_a_machine_whose_disk_is_full_stores_and_reads_all_the_same_and_says_what_helps(
+    uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = Store(uri)
     store.put(KEY, "model", {}, TENSORS)
-    with pytest.raises(StoreUnusable, match=r"cache: cannot hold what is read from .*No space left.*SWEEP_CACHE"):
+    store.save_partial(KEY, TENSORS)
+    partial = Store(uri).load_partial(KEY)
+    assert partial is not None and np.array_equal(partial["weights"], TENSORS["weights"])
+    caplog.clear()
+    assert np.array_equal(Store(uri).get(KEY).tensors()["weights"], TENSORS["weights"])
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "trainables.store.store"]
+    assert "cache: No space left on device" in said and "SWEEP_CACHE" in said and not kept()
+
+
+def test_a_machine_on_whose_disk_no_file_can_be_made_stores_and_reads_all_the_same(uri: str) -> None:
+    store = Store(uri)
+    store.put(KEY, "model", {}, {})  # makes the folder
+    shutil.rmtree(os.environ["SWEEP_CACHE"])
+    store.put(KEY, "model", {}, TENSORS)
+    assert np.array_equal(store.get(KEY).tensors()["weights"], TENSORS["weights"])
+
+
+@pytest.mark.usefixtures("full")
+def test_a_damaged_object_is_not_read_on_a_full_disk_either(uri: str, bucket: Any) -> None:
+    Store(uri).put(KEY, "model", {}, TENSORS)
+    bucket.put_object(Key=f"sweeps/{KEY[:2]}/{KEY}.safetensors", Body=b"other bytes")
+    with pytest.raises(CorruptArtifact, match="damaged"):
         Store(uri).get(KEY).tensors()
 
 
