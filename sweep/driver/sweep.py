@@ -107,7 +107,7 @@ def _workers(plan: Planned, shared: Shared, progress: Progress, trainable: Any) 
         return Here(shared.progress, progress)
     from sweep.driver.on_ray import OnRay
 
-    return OnRay(plan, shared.progress, progress, trainable)
+    return OnRay(plan, shared.progress, progress, trainable, shared.artifacts)
 
 
 def _drive(plan: Planned, workers: Workers, open_: Open, shared: Shared, progress: Progress) -> Telling:

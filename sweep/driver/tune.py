@@ -22,6 +22,11 @@ from trainables.store import StoreUnusable
 from trainables.training.failure import SickProcess
 
 
+def unreachable() -> None:
+    """For a driver that does not know the store: what a worker says of it holds."""
+    raise StoreUnusable("the driver does not know the store")
+
+
 class AgendaSearcher(Searcher):
     """Suggests the agenda's jobs and hands it their reports. Tune's snapshots of it are not used: the records are the truth."""
 
@@ -32,10 +37,15 @@ class AgendaSearcher(Searcher):
         on_report: Callable[[], None],
         most_losses: int,
         timeout_s: float = 0.0,
+        check_store: Callable[[], None] = unreachable,
+        workers: int = 1,
     ) -> None:
         super().__init__()
         self.agenda, self.on_end, self.on_report = agenda, on_end, on_report
         self.most_losses, self.timeout_s = most_losses, timeout_s
+        self.check_store, self.most_halts = check_store, max(most_losses, workers)
+        self.halts = 0  # in a row, of whichever jobs
+        self.gone: set[str] = set()  # Tune's trials whose job is another's by now
         self.job_of: dict[str, str] = {}
         self.losses: Counter[str] = Counter()
         self.again: list[str] = []  # jobs that Tune has given up and that may be tried once more
@@ -73,8 +83,9 @@ class AgendaSearcher(Searcher):
         not yet missed, say.
         """
         name = self.job_of.get(trial_id)
-        if name not in self.agenda.running:
+        if name not in self.agenda.running or trial_id in self.gone:
             return
+        self.gone.add(trial_id)
         self.losses[name] += max(times, 1)
         if self.losses[name] <= self.most_losses:
             self.again.append(name)
@@ -88,6 +99,8 @@ class AgendaSearcher(Searcher):
     def hung(self, trial_id: str) -> None:
         """A process has died: where it made no report for as long as it may, that is why, and its trial is recorded so."""
         silent, name = time.monotonic() - self._heard.get(trial_id, math.inf), self.job_of.get(trial_id)
+        if trial_id in self.gone:
+            return
         if self.timeout_s and silent >= self.timeout_s and name in self.agenda.running:
             self._fail(
                 name,
@@ -108,17 +121,35 @@ class AgendaSearcher(Searcher):
         """Give a result to the agenda; whether the trial is over by its own report or because it was stopped."""
         name = self.job_of[trial_id]
         self.started(trial_id)
-        if name in self.agenda.running:  # Tune repeats a trial's last result on completion
+        if (
+            name in self.agenda.running and trial_id not in self.gone
+        ):  # Tune repeats a trial's last result on completion
             with self.remembered():
                 reports = json.loads(result["reports"])
                 halt = reports[-1]["halt"]
                 ended = self.agenda.take(name, *(r for r in reports if not r["halt"]))
                 if halt:
-                    raise StoreUnusable(halt)
+                    self._halted(trial_id, halt)
+                else:
+                    self.halts = 0
                 if ended:
                     self.on_end(ended)
                 self.on_report()
-        return name not in self.agenda.running
+        return name not in self.agenda.running or trial_id in self.gone
+
+    def _halted(self, trial_id: str, said: str) -> None:
+        """A worker cannot use the store. Where the driver can, that is its node's, and the job begins anew as one that was lost.
+
+        StoreUnusable where the driver cannot either, or so many workers in a row say so that it must be more than a node.
+        """
+        self.halts += 1
+        if self.halts >= self.most_halts:
+            raise StoreUnusable(f"{said}; so said {self.halts} in a row")
+        try:
+            self.check_store()
+        except StoreUnusable as error:
+            raise StoreUnusable(said) from error
+        self.lost(trial_id, 1, said)
 
     @contextmanager
     def remembered(self) -> Iterator[None]:

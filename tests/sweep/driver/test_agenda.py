@@ -298,6 +298,37 @@ def test_what_ended_before_a_store_was_found_unusable_is_recorded(plan: Plan) ->
     assert [row["stage"] for row in records.rows(Path(plan.run_dir), "stages", name)] == ["unlearn"]
 
 
+HALT = {"reports": json.dumps([report() | {"halt": "cannot read k: Stale file handle (on node-3)"}])}
+
+
+def test_a_store_that_one_node_cannot_use_and_the_driver_can_costs_a_job_that_node_and_not_the_run(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    searcher = AgendaSearcher(
+        agenda, (ended := list[Ended]()).append, lambda: None, most_losses=4, check_store=lambda: None
+    )
+    first = searcher.suggest("a")
+    assert searcher.take("a", HALT), "its process has another trial next"
+    searcher.on_trial_complete("a", HALT)  # Tune repeats it
+    searcher.lost("a", 1, "its node died")
+    assert searcher.suggest("b") == first and searcher.losses.total() == 1 and not ended
+    made = {"reports": json.dumps([report() | {"stage": stage("unlearn", "k"), "halt": None}])}
+    assert not searcher.take("b", made)
+    for again in "cd":
+        assert searcher.take(chr(ord(again) - 1), HALT) and searcher.suggest(again) == first
+    assert searcher.error is None
+
+
+def test_several_jobs_in_a_row_that_cannot_use_the_store_end_the_run_whatever_the_driver_can(plan: Plan) -> None:
+    searcher = AgendaSearcher(
+        agenda_of(plan), lambda ended: None, lambda: None, most_losses=2, check_store=lambda: None, workers=3
+    )
+    for trial_id in "abc":
+        searcher.suggest(trial_id)
+    assert searcher.take("a", HALT) and searcher.take("b", HALT)
+    with pytest.raises(StoreUnusable, match=r"Stale file handle \(on node-3\); so said 3 in a row"):
+        searcher.take("c", HALT)
+
+
 def test_views_hear_of_what_ended_once_the_next_trial_was_handed_out(plan: Plan) -> None:
     heard: list[str] = []
     ended: list[Any] = ["first"]
