@@ -46,6 +46,9 @@ _FILE = re.compile(
 )
 RESTS_ON = "rests_on"  # the fact of an artifact that says it: see `Artifact.rests_on`
 READ_WITH = "read_with"  # likewise: keys by name of other artifacts without which this one is of no use
+_SENT = (
+    64 * 2**20
+)  # bytes: so many at most are written and not yet on the disk, or sent, before the writer waits for them
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
 _log = logging.getLogger(__name__)
 
@@ -422,9 +425,16 @@ class Store:
             self._files.create_dir(path.rpartition("/")[0], recursive=True)
         target = f"{path}.{uuid.uuid4().hex}.tmp" if self._renames else path
         try:
-            with self._files.open_output_stream(target) as stream:
+            with self._opened_to_write(target) as stream:
+                left = _SENT
                 for part in data:
                     stream.write(part)
+                    left -= len(part)
+                    if left <= 0:  # else all of a large file is on its way when it is closed, without a sign of life
+                        stream.flush()
+                        if self._renames:
+                            os.fsync(stream.fileno())
+                        left = _SENT
                     yield
             if self._renames:
                 self._files.move(target, path)
@@ -433,6 +443,10 @@ class Store:
                 if self._renames and self._files.get_file_info(target).type != fs.FileType.NotFound:
                     self._files.delete_file(target)
             raise
+
+    def _opened_to_write(self, path: str) -> Any:
+        """A new file. Arrow sends parts of one to an object store in the background; its `flush` waits for those on their way."""
+        return open(path, "xb") if self._renames else self._files.open_output_stream(path)
 
     def _ask(self, call: Callable[[], Any], what: str) -> Any:
         """A short call of the file system's; StoreUnusable as `_patiently` says."""

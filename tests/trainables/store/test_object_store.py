@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import os
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +16,10 @@ import boto3
 import numpy as np
 import pytest
 import simulated_s3
+from moto.s3.models import S3Backend
 
 from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key, node_cache
+from trainables.store import store as store_module
 from trainables.store.hashed import hash_of
 from trainables.store.node_cache import NodeCache
 
@@ -107,6 +111,24 @@ def test_a_partial_is_replaced_read_and_dropped(uri: str) -> None:
     store.drop_partial(KEY)
     store.drop_partial(KEY)
     assert store.load_partial(KEY) is None and store.find(KEY) is None
+
+
+def test_a_large_file_over_a_slow_line_is_not_given_up_while_its_parts_arrive(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_at_a_time, upload = threading.Lock(), S3Backend.upload_part
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        with one_at_a_time:
+            time.sleep(0.7)
+            return upload(*args, **kwargs)
+
+    monkeypatch.setattr(S3Backend, "upload_part", slow)
+    monkeypatch.setattr(store_module, "_SENT", 2**20)
+    monkeypatch.setenv("SWEEP_PATIENCE_S", "2.5")
+    began = time.monotonic()
+    Store(uri).put(KEY, "model", {}, {"weights": np.zeros(15 * 2**20, np.float32)})
+    assert time.monotonic() - began > 3.5, "all of it took longer than the patience"
 
 
 @pytest.fixture
