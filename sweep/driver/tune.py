@@ -47,7 +47,8 @@ class AgendaSearcher(Searcher):
         self.halts = 0  # in a row, of whichever jobs
         self.gone: set[str] = set()  # Tune's trials whose job is another's by now
         self.job_of: dict[str, str] = {}
-        self.losses: Counter[str] = Counter()
+        self.losses: Counter[str] = Counter()  # by job, since it last got a stage further
+        self.failures: dict[str, int] = {}  # by trial, those that Tune had counted by then
         self.again: list[str] = []  # jobs that Tune has given up and that may be tried once more
         self.error: Exception | None = None  # what ended the run: Tune says it in its own words
         self._heard: dict[str, float] = {}  # by trial, when it began or last reported
@@ -79,6 +80,8 @@ class AgendaSearcher(Searcher):
     def lost(self, trial_id: str, times: int, said: str) -> None:
         """Tune has given a trial up after `times` deaths of its process; its job begins anew unless it has had its share.
 
+        Only those since its last new stage count.
+
         Tune does so at once, whatever it was told, where a process dies before it has started: on a node that is gone but
         not yet missed, say.
         """
@@ -86,7 +89,7 @@ class AgendaSearcher(Searcher):
         if name not in self.agenda.running or trial_id in self.gone:
             return
         self.gone.add(trial_id)
-        self.losses[name] += max(times, 1)
+        self.losses[name] += max(times - self.failures.get(trial_id, 0), 1)
         if self.losses[name] <= self.most_losses:
             self.again.append(name)
         else:
@@ -117,8 +120,12 @@ class AgendaSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("a run is resumed from its records: python -m sweep.launch --resume RUN")
 
-    def take(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Give a result to the agenda; whether the trial is over by its own report or because it was stopped."""
+    def take(self, trial_id: str, result: dict[str, Any], failures: int = 0) -> bool:
+        """Give a result to the agenda; whether the trial is over by its own report or because it was stopped.
+
+        `failures`: how often the trial has lost its process so far. With a new stage that is forgotten: a job that gets on is
+        only short of time, on nodes that are reclaimed.
+        """
         name = self.job_of[trial_id]
         self.started(trial_id)
         if (
@@ -127,6 +134,9 @@ class AgendaSearcher(Searcher):
             with self.remembered():
                 reports = json.loads(result["reports"])
                 halt = reports[-1]["halt"]
+                if any(r["stage"] and not r["stage"]["found"] for r in reports):
+                    self.losses.pop(name, None)
+                    self.failures[trial_id] = failures
                 ended = self.agenda.take(name, *(r for r in reports if not r["halt"]))
                 if halt:
                     self._halted(trial_id, halt)
@@ -169,7 +179,11 @@ class AgendaScheduler(FIFOScheduler):
         self.searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        return TrialScheduler.STOP if self.searcher.take(trial.trial_id, result) else TrialScheduler.CONTINUE
+        return (
+            TrialScheduler.STOP
+            if self.searcher.take(trial.trial_id, result, trial.num_failures)
+            else TrialScheduler.CONTINUE
+        )
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A process died. Where it hung its trial is over, and `LostTrials` stops it before it is started again."""

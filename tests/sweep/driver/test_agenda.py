@@ -248,6 +248,24 @@ def test_a_job_that_tune_gives_up_is_suggested_again_until_its_process_was_lost_
     assert len(ended) == 1, "what has ended has ended"
 
 
+def test_a_job_that_gets_on_between_its_losses_is_never_given_up(plan: Plan) -> None:
+    """As on nodes that are reclaimed every hour, for three days."""
+    searcher = AgendaSearcher(agenda_of(plan), (ended := list[Ended]()).append, lambda: None, most_losses=2)
+    first = searcher.suggest("0")
+    for lost in range(1, 9):
+        trial_id = str(lost - 1)
+        made = report() | {"stage": stage(f"s{lost}", f"k{lost}"), "halt": None}
+        searcher.take(trial_id, {"reports": json.dumps([made])}, failures=5)
+        searcher.lost(trial_id, 6, "its node died")
+        assert not ended and searcher.suggest(str(lost)) == first
+    found = report() | {"stage": stage("s1", "k1", found=True), "halt": None}
+    searcher.take("8", {"reports": json.dumps([found])})
+    searcher.lost("8", 2, "its node died")
+    assert [e.row["cause"] for e in ended] == ["its process was lost 3 times: its node died"], (
+        "what is found is no progress"
+    )
+
+
 def test_a_job_says_whether_it_is_to_report_each_stage_and_only_a_search_that_stops_trials_wants_it(
     plan: Plan, tmp_path: Path
 ) -> None:
