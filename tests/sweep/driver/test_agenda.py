@@ -27,6 +27,7 @@ from sweep.records.folder import write_json
 from sweep.records.names import name_of
 from sweep.relearning.experiments import experiment_of
 from sweep.search.confirm import name_trials
+from sweep.search.observations import observation
 from trainables.store import StoreUnusable
 
 
@@ -371,6 +372,37 @@ def test_a_view_that_ends_the_run_is_what_the_run_is_told_to_have_ended_by(plan:
     with pytest.raises(StoreUnusable):
         ToldAfterwards([Any], searcher, take).tell_the_rest()
     assert isinstance(searcher.error, StoreUnusable)
+
+
+def test_a_resumed_search_reads_the_curves_of_all_its_trials_at_once(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agenda = agenda_of(plan)
+    for job in [agenda.next_job() for _ in range(4)]:
+        point = {"attack": "a", "attack_step": 1, "metric": "relearning_accuracy", "value": 0.1 * job.number}
+        agenda.take(job.name, report() | {"curves": [point | {"counts": True}]})
+        finish(agenda, job)
+    agenda.close()
+    looked: list[str | None] = []
+    rows = records.rows
+
+    def noted(run_dir: Path, table: str, name: str | None = None) -> list[dict[str, Any]]:
+        if table == "curves":
+            looked.append(name)
+        return rows(run_dir, table, *([name] if name else []))
+
+    monkeypatch.setattr(records, "rows", noted)
+    told: dict[str, list[float]] = {}
+    monkeypatch.setattr(
+        "sweep.driver.agenda.observation",
+        lambda space, number, settings, state, row, curves, *rest: (
+            told.update({row["trial_id"]: [c["value"] for c in curves]})
+            or observation(space, number, settings, state, row, curves, *rest)
+        ),
+    )
+    agenda_of(plan)
+    assert looked == [None]
+    assert told and all(values == [pytest.approx(0.1 * int(name[-4:]))] for name, values in told.items())
 
 
 def test_after_a_crash_finished_trials_stay_and_unfinished_ones_go_on_under_their_own_numbers(plan: Plan) -> None:
