@@ -13,6 +13,7 @@ import contextlib
 import io
 import os
 import re
+import secrets
 import shlex
 import shutil
 import sys
@@ -215,8 +216,10 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
         kept = head.ask(f"test ! -e {ROOT}/{name}/code || echo kept") if args.resume else ""
         if not kept.strip():
             print(f"sending the project to {ROOT}/{name} on the head", flush=True)
-            head.ask(f"mkdir -p {ROOT}/{name}")
-            head.send(Path(staged), f"{ROOT}/{name}")
+            sent = f"{ROOT}/.sent-{secrets.token_hex(8)}"
+            head.ask(f"mkdir -p {ROOT}/{name} {sent}")
+            head.send(Path(staged), sent)
+            head.ask(_arrived(sent, name))
         head.show(
             f"cd {ROOT}/{name}/code && RAY_AUTH_MODE=token {shlex.join([*command, '--dry-run'])}; echo $? > ../checked"
         )
@@ -231,6 +234,16 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
     )
     print(f"started {name}; it goes on without this laptop. Again: {_command(args, '--attach', name)}", flush=True)
     return follow(head, name, args)
+
+
+def _arrived(sent: str, name: str) -> str:
+    """The shell's way to put what was sent in its place in a run's folder.
+
+    It is sent to a folder that was never sent to: a container is sent to by way of a folder of its machine, in which rsync leaves
+    what was sent there for an earlier run of the name.
+    """
+    place = f"../{name}"
+    return f'(cd {sent} && for part in *; do rm -rf "{place}/$part" && mv "$part" {place}/; done) && rmdir {sent}'
 
 
 def _claim(name: str, named: bool) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,68 @@ def test_members_from_outside_are_sent_and_named_where_the_head_finds_them(tmp_p
     assert [f.name for f in (tmp_path / "again").iterdir()] == ["code"]
     with pytest.raises(UsageError, match="--members beside --resume: the run has its own copies"):
         asked("--resume", "first", "--members", str(tmp_path))
+
+
+class NearHead(remote.Head):
+    """A head in a container, a folder here, of a machine that is another: rsync leaves on it what was sent before."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(files.read(str(GPU)))
+        self.home, self.machine, self.programs = folder / "home", folder / "machine", folder / "bin"
+        for place in (self.home, self.machine, self.programs):
+            place.mkdir()
+
+    def program(self, name: str, script: str) -> None:
+        (self.programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.programs / name).chmod(0o755)
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"HOME": str(self.home), "PATH": f"{self.programs}:{os.environ['PATH']}"}
+
+    def ask(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command], env=self.environment(), capture_output=True, text=True, timeout=60
+        )
+        if done.returncode:
+            raise UsageError(done.stdout + done.stderr)
+        return done.stdout
+
+    def show(self, command: str) -> None:
+        subprocess.run(["bash", "-c", command], env=self.environment(), check=True, timeout=60)
+
+    def send(self, folder: Path, target: str) -> None:
+        place = target.removeprefix("~/")
+        shutil.copytree(folder, self.machine / place, dirs_exist_ok=True)
+        shutil.copytree(self.machine / place, self.home / place, dirs_exist_ok=True)
+
+
+def test_what_was_sent_for_an_earlier_run_of_the_name_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, known = NearHead(tmp_path), launch.parser()
+    head.program("python", "exit 0")
+    args = known.parse_args(["--cluster", str(GPU), "--space", TINY, "--run-dir", "first", "--dry-run"])
+
+    def stage(folder: Path, args: object) -> None:
+        stages.append(folder)
+        (folder / "code").mkdir()
+        (folder / "code" / f"of_{len(stages)}.py").write_text("")
+        (folder / "tiny.py").write_text(str(len(stages)))
+
+    stages: list[Path] = []
+    found: list[list[str]] = []
+    monkeypatch.setattr(remote, "_stage", stage)
+    show = NearHead.show
+
+    def looked(head: NearHead, command: str) -> None:
+        there = head.home / "sweeps" / "first"
+        found.append([*(f.name for f in (there / "code").iterdir()), (there / "tiny.py").read_text()])
+        show(head, command)
+
+    monkeypatch.setattr(NearHead, "show", looked)
+    assert remote.launch(head, args, known) == remote.launch(head, args, known) == 0
+    assert found == [["of_1.py", "1"], ["of_2.py", "2"]]
+    assert not list((head.home / "sweeps").iterdir()), "a plan that was only checked leaves nothing"
 
 
 def test_beside_an_object_store_the_run_lies_on_the_head() -> None:
