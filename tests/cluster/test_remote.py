@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,14 +130,51 @@ def test_what_was_sent_for_an_earlier_run_of_the_name_is_not_sent_again(
     assert not list((head.home / "sweeps").iterdir()), "a plan that was only checked leaves nothing"
 
 
+def test_of_two_that_start_a_run_at_once_one_does_and_the_other_is_told(tmp_path: Path) -> None:
+    head, there = NearHead(tmp_path), tmp_path / "home" / "sweeps" / "first"
+    (there / "code").mkdir(parents=True)
+    head.program("python", "echo it runs; sleep 5")
+    start = remote._start("first", remote.START.format(command="python -m sweep.launch"))
+    with ThreadPoolExecutor() as both:
+        asked = [both.submit(head.ask, start) for _ in range(2)]
+    (refused,) = [str(one.exception()) for one in asked if one.exception()]
+    assert "--resume first: it was started just now, see --attach first" in refused
+    head.show("cd ~/sweeps/first; while ! grep -q runs log; do sleep .1; done")
+    assert (there / "log").read_text() == "it runs\n"
+    head.ask(remote._running("first"))
+    with pytest.raises(UsageError, match="started just now"):
+        head.ask(start)
+    head.ask("kill -KILL -- -$(cat ~/sweeps/first/pid)")
+    head.show("cd ~/sweeps/first; while kill -0 $(cat pid) 2> /dev/null; do sleep .1; done")
+    head.program("python", "exit 3")
+    head.ask(start)  # it was lost
+    head.show("cd ~/sweeps/first; while test ! -e exit; do sleep .1; done")
+    assert (there / "exit").read_text() == "3\n"
+
+
+def test_another_process_that_has_a_lost_runs_number_is_not_that_run(tmp_path: Path) -> None:
+    head, there = NearHead(tmp_path), tmp_path / "home" / "sweeps" / "first"
+    there.mkdir(parents=True)
+    (there / "pid").write_text(f"{os.getpid()}\n")
+    head.ask(remote._running("first"))  # of a run that noted no time
+    (there / "began").write_text("1\n")
+    with pytest.raises(UsageError):
+        head.ask(remote._running("first"))
+
+
 def test_beside_an_object_store_the_run_lies_on_the_head() -> None:
     line = " ".join(asked("--space", "dimum_robustness", "--storage", "s3://bucket/sweeps", "--workers", "2"))
     assert "--run-dir ../run --storage s3://bucket/sweeps " in line and "--artifacts" not in line
 
 
 @pytest.mark.parametrize("storage", ["/mnt/shared", "s3://bucket/sweeps"])
-def test_a_run_that_keeps_its_front_has_a_store_of_its_own_on_the_head_too(storage: str) -> None:
+def test_a_run_that_keeps_its_front_has_a_store_of_its_own_on_the_head_too(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the head removes of the store that all runs share, another run may need."""
+    shutil.copy(TINY, tmp_path)
+    (tmp_path / "code").mkdir()
+    monkeypatch.chdir(tmp_path / "code")  # where the head runs it
     shared, own = (
         plan_of(launch.parser().parse_args(asked("--space", TINY, "--storage", storage, *more)[3:]), launch.parser())
         for more in (["--workers", "1"], ["--workers", "1", "--keep", "front"])
