@@ -86,8 +86,10 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     "driver without a token": ("gcp.yaml", "    - --env RAY_AUTH_MODE=token\n", "", "token", "run_options"),
     "token not copied": ("on_premises.yaml", "  ~/.ray: ~/.ray-unlearning\n", "", "token", "file_mounts"),
     # storage, and what is copied
-    "nothing mounted": ("on_premises.yaml", "  - test -w /mnt/shared", "  - test -w /mnt/other", "storage",
-                        "initialization_commands"),
+    "nothing mounted": ("on_premises.yaml", "  - mountpoint -q /mnt/shared && test -w /mnt/shared", "  - test -w /mnt/other",
+                        "storage", "initialization_commands"),
+    "a folder that need not be mounted": ("on_premises.yaml", "mountpoint -q /mnt/shared && test -w", "test -w", "storage",
+                                          "test -w /mnt/shared"),
     "container without storage": ("gpu.yaml", "    - --volume /mnt/shared:/mnt/shared\n", "", "storage", "run_options"),
     "runs copied": ("gpu.yaml", ".venv, /runs,", ".venv,", "project", "rsync_exclude"),
     "project not copied": ("gpu.yaml", "  /home/ray/unlearning: .\n", "", "project", "file_mounts"),
