@@ -15,6 +15,7 @@ from sweep.cluster import files, remote
 from sweep.errors import UsageError
 from sweep.plan.asked import plan_of, procedure_of, with_preset
 from sweep.plan.place import trials_on
+from sweep.plan.words import describe
 
 FOLDER = Path(__file__).parents[2] / "cluster"
 GPU, OWN = FOLDER / "gpu.yaml", FOLDER / "on_premises.yaml"
@@ -165,6 +166,23 @@ def test_another_process_that_has_a_lost_runs_number_is_not_that_run(tmp_path: P
 def test_beside_an_object_store_the_run_lies_on_the_head() -> None:
     line = " ".join(asked("--space", "dimum_robustness", "--storage", "s3://bucket/sweeps", "--workers", "2"))
     assert "--run-dir ../run --storage s3://bucket/sweeps " in line and "--artifacts" not in line
+
+
+@pytest.mark.parametrize("more, lost", [((), True), (("--storage", "/mnt/shared"), False)], ids=["s3", "folder"])
+def test_a_plan_says_where_its_records_go_with_the_head(more: tuple[str, ...], lost: bool) -> None:
+    words = ["--space", "dimum_robustness", "--storage", "s3://bucket/sweeps", "--workers", "2", *more]
+    known = launch.parser()
+    plan = plan_of(known.parse_args(asked(*words)[3:]), known)
+    said = [line for line in describe(plan, plan.question()).splitlines() if line.startswith("run  ")]
+    assert len(said) == 1 and ("records lie there and not in the object store" in said[0]) == lost
+
+
+@pytest.mark.parametrize("name", ["gpu.yaml", "gcp.yaml"])
+def test_what_lies_in_a_heads_sweeps_outlives_its_container(name: str) -> None:
+    values = files.read(str(FOLDER / name)).document.values
+    made = "/home/ubuntu/sweeps"
+    assert f"--volume {made}:/home/ray/sweeps" in values["docker"]["run_options"] and remote.ROOT == "~/sweeps"
+    assert f"mkdir -p {made}" in values["initialization_commands"]
 
 
 @pytest.mark.parametrize("storage", ["/mnt/shared", "s3://bucket/sweeps"])
