@@ -22,7 +22,7 @@ from trainables.running.report import Report
 from trainables.running.steps import reports_of_a_step
 from trainables.store import StoreUnusable
 from trainables.training import gpu_memory
-from trainables.training.failure import failure_report
+from trainables.training.failure import failure_report, refuse_sickness
 
 _LEAK_BYTES = 256 * 2**20
 
@@ -34,13 +34,18 @@ class Trial(tune.Trainable):
     may end it there. What a process had not reported when it died is in the store, and found there by the next.
 
     An exception in a stage is an outcome of the trial, not of the process: it is reported as FAIL with its cause and is
-    not retried. A process that dies is Tune's to restart; the trial then finds its stages in the store. With ``timeout_s`` in
+    not retried. One that tells of a broken GPU is the process's: it is raised, and Tune ends the process as one that was lost.
+    A process that dies is Tune's to restart; the trial then finds its stages in the store. With ``timeout_s`` in
     the config a process that has nothing to report for so long ends itself, whatever it hangs in. `members` are the files from
     outside whose members its trials name.
     """
 
     def setup(self, config: dict[str, Any], members: Sequence[Source] = ()) -> None:
-        gpu_memory.keep_to(self._gpu_share())
+        try:
+            gpu_memory.keep_to(self._gpu_share())
+        except RuntimeError as error:  # the first that is asked of the GPU
+            refuse_sickness(error)
+            raise
         self.members = members
         self.bench: Any = None
         self.baseline: int | None = None  # what the first trial left on the GPU that the bench does not keep
@@ -119,7 +124,10 @@ def last_breath(seconds: float) -> Iterator[None]:
 
 
 def report_of(error: Exception) -> Report:
-    """What an exception of a stage means, while it is being handled: the trial's failure, unless the store is unusable."""
+    """What an exception of a stage means, while it is being handled: the trial's failure, unless the store is unusable.
+
+    SickProcess where this process's GPU is.
+    """
     if isinstance(error, StoreUnusable):
         return Report(halt=f"{error} (on {platform.node()})")
     return failure_report()

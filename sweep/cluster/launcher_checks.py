@@ -18,6 +18,9 @@ from sweep.cluster.secrets import secrets
 from sweep.errors import near
 
 STORAGE = "/mnt/shared"
+MOUNTED = (
+    f"mountpoint -q {STORAGE} && test -w {STORAGE}"  # a folder in which nothing is mounted can be written to as well
+)
 TOKEN = "RAY_AUTH_MODE=token"
 SETS_UP = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
 STARTS = ("head_start_ray_commands", "worker_start_ray_commands")
@@ -278,7 +281,13 @@ def storage(document: Document, ready: dict[str, Any]) -> Found:
     """A folder that is the same on all nodes and outlives them: run folders lie there whatever artifacts do."""
     if not any(STORAGE in text for _, text in _commands(ready, "initialization_commands")):
         what = f"nothing mounts shared storage at {STORAGE}: results would go with the nodes"
-        yield ("initialization_commands",), what, f"mount it in initialization_commands, or test -w {STORAGE}"
+        yield ("initialization_commands",), what, f"mount it there, or {MOUNTED}"
+    for i, text in _commands(ready, "initialization_commands"):
+        if re.search(rf"\btest -[dwx] {STORAGE}", text) and not re.search(rf"\b(mountpoint|mount) .*{STORAGE}", text):
+            what = (
+                f"{STORAGE} passes where nothing is mounted too, on the node's own disk: results would go with the node"
+            )
+            yield ("initialization_commands", i), what, f"say {MOUNTED}"
     docker = ready.get("docker") or {}
     if docker.get("image") and not any(
         f"{STORAGE}:{STORAGE}" in str(option) for option in docker.get("run_options") or []

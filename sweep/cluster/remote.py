@@ -2,8 +2,8 @@
 
 By Ray's own command runner and nothing else: SSH (into the head's container, where there is one) and rsync, as `ray exec` and
 `ray rsync-up` do, so no port but SSH need be open and no service runs on the head. There, a run is a folder ``~/sweeps/RUN``:
-the code that runs it, ``start.sh``, its output in ``log``, its process in ``pid`` and, once it has ended, its exit code in
-``exit``. Its results are in ``--storage``, where the head finds them again after it was lost.
+the code that runs it, ``start.sh``, its output in ``log``, its process in ``pid``, when that began in ``began`` and, once it has
+ended, its exit code in ``exit``. Its results are in ``--storage``, where the head finds them again after it was lost.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import io
 import os
 import re
+import secrets
 import shlex
 import shutil
 import sys
@@ -50,13 +51,15 @@ _CODE = ("sweep", "trainables", "search_spaces")
 _MARK = "sweep-says:"
 
 # One script a run, so that what was started can be read. `exit` is written last: without it, and without the process, the
-# machine was lost.
+# machine was lost. What it has open as 9 is the run's lock, as long as it runs. When it began tells it from another process that
+# has its number later.
 START = """\
 #!/bin/sh
 cd "$(dirname "$0")/code" || exit 1
 trap : INT  # it is the sweep's; this script stays to write its exit code
+cut -d' ' -f22 /proc/$$/stat > ../began 2> /dev/null
 echo $$ > ../pid
-RAY_AUTH_MODE=token PYTHONUNBUFFERED=1 {command} >> ../log 2>&1 < /dev/null
+RAY_AUTH_MODE=token PYTHONUNBUFFERED=1 {command} >> ../log 2>&1 < /dev/null 9>&-
 echo $? > ../exit
 """
 
@@ -190,7 +193,11 @@ def run(args: argparse.Namespace, known: argparse.ArgumentParser) -> int:
     if args.fetch:
         return fetch(head, _name(args.fetch), args)
     if args.stop:
-        head.ask(f"kill -INT -- -$(cat {ROOT}/{_name(args.stop)}/pid)")
+        name = _name(args.stop)
+        head.ask(
+            f"{{ {{ {_running(name)}; }} || {{ echo {name} does not run; false; }}; }} && "
+            f"kill -INT -- -$(cat {ROOT}/{name}/pid)"
+        )
         print(f"stopped {args.stop}; go on with: {_command(args, '--resume', args.stop)}")
         return 0
     return launch(head, args, known)
@@ -206,17 +213,17 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
     with tempfile.TemporaryDirectory() as staged:
         _stage(Path(staged), args)
         if args.resume:
-            head.ask(
-                f"! kill -0 $(cat {ROOT}/{name}/pid) || {{ echo --resume {name}: it runs, see --attach {name}; false; }}"
-            )
+            head.ask(f"! {{ {_running(name)}; }} || {{ echo --resume {name}: it runs, see --attach {name}; false; }}")
         else:
             name = head.ask(_claim(name, named=bool(args.run_dir))).split()[-1]
         command = remote_command(args, known, name, head.file)
         kept = head.ask(f"test ! -e {ROOT}/{name}/code || echo kept") if args.resume else ""
         if not kept.strip():
             print(f"sending the project to {ROOT}/{name} on the head", flush=True)
-            head.ask(f"mkdir -p {ROOT}/{name}")
-            head.send(Path(staged), f"{ROOT}/{name}")
+            sent = f"{ROOT}/.sent-{secrets.token_hex(8)}"
+            head.ask(f"mkdir -p {ROOT}/{name} {sent}")
+            head.send(Path(staged), sent)
+            head.ask(_arrived(sent, name))
         head.show(
             f"cd {ROOT}/{name}/code && RAY_AUTH_MODE=token {shlex.join([*command, '--dry-run'])}; echo $? > ../checked"
         )
@@ -224,13 +231,35 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
     if checked or args.dry_run:
         head.ask(f"rm -rf {ROOT}/{name}" if not args.resume else "true")
         return checked
-    script = START.format(command=shlex.join(command))
-    head.ask(
-        f"cd {ROOT}/{name} && rm -f pid exit && printf %s {shlex.quote(script)} > start.sh && "
-        "setsid -f sh start.sh > /dev/null 2>&1"
-    )
+    head.ask(_start(name, START.format(command=shlex.join(command))))
     print(f"started {name}; it goes on without this laptop. Again: {_command(args, '--attach', name)}", flush=True)
     return follow(head, name, args)
+
+
+def _running(name: str) -> str:
+    """The shell's way to ask whether a run's process runs, and is no other that has its number since."""
+    folder = f"{ROOT}/{name}"
+    when = f'"$(cut -d\' \' -f22 /proc/$(cat {folder}/pid)/stat 2> /dev/null)" = "$(cat {folder}/began)"'
+    return f"kill -0 $(cat {folder}/pid) 2> /dev/null && {{ test ! -e {folder}/began || test {when}; }}"
+
+
+def _start(name: str, script: str) -> str:
+    """The shell's way to start a run detached, unless somebody else just has: what an earlier start left goes under its lock."""
+    taken = f"echo --resume {name}: it was started just now, see --attach {name}; false"
+    return (
+        f"cd {ROOT}/{name} && exec 9>> lock && {{ flock -n 9 || {{ {taken}; }}; }} && rm -f pid exit began && "
+        f"printf %s {shlex.quote(script)} > start.sh && setsid -f sh start.sh > /dev/null 2>&1"
+    )
+
+
+def _arrived(sent: str, name: str) -> str:
+    """The shell's way to put what was sent in its place in a run's folder.
+
+    It is sent to a folder that was never sent to: a container is sent to by way of a folder of its machine, in which rsync leaves
+    what was sent there for an earlier run of the name.
+    """
+    place = f"../{name}"
+    return f'(cd {sent} && for part in *; do rm -rf "{place}/$part" && mv "$part" {place}/; done) && rmdir {sent}'
 
 
 def _claim(name: str, named: bool) -> str:
@@ -252,11 +281,9 @@ def follow(head: Head, name: str, args: argparse.Namespace) -> int:
     try:
         head.show(
             f"cd {folder}; while test ! -e pid; do sleep .2; done; tail -n +1 -f --pid=$(cat pid) log; "
-            f"while test ! -e exit && kill -0 $(cat pid) 2> /dev/null; do sleep .2; done"
+            f"while test ! -e exit && {{ {_running(name)}; }}; do sleep .2; done"
         )
-        code = head.ask(
-            f"cat {folder}/exit 2> /dev/null || kill -0 $(cat {folder}/pid) 2> /dev/null && echo running || echo lost"
-        )
+        code = head.ask(f"cat {folder}/exit 2> /dev/null || {{ {_running(name)}; }} && echo running || echo lost")
     except KeyboardInterrupt:
         code = "running"
     except UsageError as error:

@@ -321,14 +321,23 @@ class Agenda:
 
     def _past_of_arms(self, rows: list[dict[str, Any]]) -> dict[str, list[Past]]:
         confirmed = confirmed_attributes(self.run_dir)
-        return {arm.name: self._past(arm, rows, confirmed) for arm in self.space.arms}
+        curves: dict[str, list[dict[str, Any]]] = {row["trial_id"]: [] for row in rows}
+        for point in records.rows(self.run_dir, "curves"):  # at once: a look for each trial's lists the folder for each
+            if not point["replicate"] and point["trial_id"] in curves:
+                curves[point["trial_id"]].append(point)
+        return {arm.name: self._past(arm, rows, curves, confirmed) for arm in self.space.arms}
 
-    def _past(self, arm: Arm, rows: list[dict[str, Any]], confirmed: Mapping[str, Mapping[str, Any]]) -> list[Past]:
+    def _past(
+        self,
+        arm: Arm,
+        rows: list[dict[str, Any]],
+        curves: Mapping[str, Sequence[Mapping[str, Any]]],
+        confirmed: Mapping[str, Mapping[str, Any]],
+    ) -> list[Past]:
         past = []
         for row in (r for r in rows if r["arm"] == arm.name):
-            settings = settings_of(arm, row)
-            curves = records.rows(self.run_dir, "curves", replicate_name(row["trial_id"], 0))
-            observed = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, curves)
+            settings, of_it = settings_of(arm, row), curves[row["trial_id"]]
+            observed = None if row["state"] == RUNNING else self._observed(row["number"], settings, row, of_it)
             past.append(Past(row["number"], settings, observed, row["cause"], confirmed.get(row["trial_id"], {})))
         return past
 

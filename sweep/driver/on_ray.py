@@ -19,7 +19,7 @@ from sweep.procedures import Task, Tasks
 from sweep.terminal.lines import Progress
 from trainables.members import MemberError, in_use
 from trainables.running.imports import uncollected_imports
-from trainables.store import CorruptArtifact, MissingArtifact, StoreUnusable
+from trainables.store import CorruptArtifact, MissingArtifact, Store, StoreUnusable
 
 _KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
 _NEVER_S = str(10**9)
@@ -31,14 +31,21 @@ _MAX_LOST = 4
 class OnRay:
     """Ray as the place where tasks and jobs run, while it is entered; `sweep.driver.here.Here` has the same interface.
 
-    Another `trainable` may take the place of `trainables.trial`'s: a Trainable of Tune that makes reports as it does.
+    Another `trainable` may take the place of `trainables.trial`'s: a Trainable of Tune that makes reports as it does. Where a
+    worker cannot use the store that `artifacts` names, it is asked whether this process can.
     """
 
     def __init__(
-        self, plan: Planned, preparation: Callable[[Sequence[str]], str], progress: Progress, trainable: Any = None
+        self,
+        plan: Planned,
+        preparation: Callable[[Sequence[str]], str],
+        progress: Progress,
+        trainable: Any = None,
+        artifacts: str = "",
     ) -> None:
         self.run_dir, self.place = Path(plan.run_dir).resolve(), plan.place
         self.preparation, self.progress, self.trainable = preparation, progress, trainable
+        self.store = Store(artifacts) if artifacts else None
 
     def __enter__(self) -> Self:
         _set_environment(self.place)
@@ -115,7 +122,16 @@ class OnRay:
 
         place, progress = self.place, self.progress
         ended: list[Ended] = []
-        searcher = AgendaSearcher(jobs, ended.append, lambda: progress.heartbeat(jobs), _MAX_LOST, place.trial_timeout)
+        reachable = {"check_store": self.store.check} if self.store else {}
+        searcher = AgendaSearcher(
+            jobs,
+            ended.append,
+            lambda: progress.heartbeat(jobs),
+            _MAX_LOST,
+            place.trial_timeout,
+            workers=place.workers,
+            **reachable,
+        )
         told_afterwards, scheduler = ToldAfterwards(ended, searcher, take), AgendaScheduler(searcher)
         gpus = {"gpu": place.gpus_per_trial} if place.gpus_per_trial else {}
         resources = {"cpu": 1.0, **gpus, **gpu_type_resource(place)}

@@ -19,6 +19,7 @@ from sweep import procedures, records
 from sweep.driver.agenda import Agenda
 from sweep.driver.mend import Repair, mend_rows, set_tables_aside
 from sweep.driver.ray_health import RayDied
+from sweep.driver.same_cause import FailingAlike, SameCause
 from sweep.driver.views import Telling, views_of
 from sweep.errors import UsageError
 from sweep.jobs import Ended, Jobs, Planned, View
@@ -31,6 +32,7 @@ from sweep.space import SearchSpace
 from sweep.terminal.lines import Progress
 from trainables.members import MemberError, MemberFault
 from trainables.store import CorruptArtifact, Store, StoreUnusable
+from trainables.training.failure import SickProcess
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 
@@ -84,7 +86,7 @@ def drive(plan: Planned, open_: Open, shared: Shared, progress: Progress, traina
         before = records.read_json(run_dir / "status.json") if (run_dir / "status.json").exists() else None
         _status(run_dir, "running")
         try:
-            telling = _drive(_workers(plan, shared, progress, trainable), open_, shared, progress)
+            telling = _drive(plan, _workers(plan, shared, progress, trainable), open_, shared, progress)
         except BaseException as error:
             with contextlib.suppress(OSError):  # the disk that it cannot be written to is what `error` is about
                 if isinstance(error, UsageError) and before is not None:
@@ -106,12 +108,12 @@ def _workers(plan: Planned, shared: Shared, progress: Progress, trainable: Any) 
         return Here(shared.progress, progress)
     from sweep.driver.on_ray import OnRay
 
-    return OnRay(plan, shared.progress, progress, trainable)
+    return OnRay(plan, shared.progress, progress, trainable, shared.artifacts)
 
 
-def _drive(workers: Workers, open_: Open, shared: Shared, progress: Progress) -> Telling:
+def _drive(plan: Planned, workers: Workers, open_: Open, shared: Shared, progress: Progress) -> Telling:
     """Prepare, then do every job; returns the views, which have heard of each."""
-    damage = Damage(Store(shared.artifacts), progress.line)
+    damage, failures = Damage(Store(shared.artifacts), progress.line), SameCause(plan.place.workers)
     with workers:
         jobs, views = open_(workers.execute)
         telling = Telling(views, progress.line, progress.verbose)
@@ -119,6 +121,7 @@ def _drive(workers: Workers, open_: Open, shared: Shared, progress: Progress) ->
         def take(ended: Ended) -> None:
             telling.take(ended)
             damage.tell_new()
+            failures.take(ended)
 
         try:
             damage.tell_new()
@@ -135,7 +138,7 @@ def _told_in_one_line(run_dir: Path) -> Iterator[None]:
         yield
     except MemberFault as error:  # the run keeps its own copy of the file
         raise UsageError(f"{error}; mend it and start a new run, which finds what this one has trained") from error
-    except (StoreUnusable, CorruptArtifact, RayDied, MemberError) as error:
+    except (StoreUnusable, CorruptArtifact, RayDied, SickProcess, FailingAlike, MemberError) as error:
         reason: object = error
     except OSError as error:
         if error.errno not in _DISK_ERRORS:

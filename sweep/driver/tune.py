@@ -19,6 +19,12 @@ from ray.tune.search import Searcher
 from sweep.driver.ray_health import RayHealth
 from sweep.jobs import Ended, Jobs
 from trainables.store import StoreUnusable
+from trainables.training.failure import SickProcess
+
+
+def unreachable() -> None:
+    """For a driver that does not know the store: what a worker says of it holds."""
+    raise StoreUnusable("the driver does not know the store")
 
 
 class AgendaSearcher(Searcher):
@@ -31,12 +37,18 @@ class AgendaSearcher(Searcher):
         on_report: Callable[[], None],
         most_losses: int,
         timeout_s: float = 0.0,
+        check_store: Callable[[], None] = unreachable,
+        workers: int = 1,
     ) -> None:
         super().__init__()
         self.agenda, self.on_end, self.on_report = agenda, on_end, on_report
         self.most_losses, self.timeout_s = most_losses, timeout_s
+        self.check_store, self.most_halts = check_store, max(most_losses, workers)
+        self.halts = 0  # in a row, of whichever jobs
+        self.gone: set[str] = set()  # Tune's trials whose job is another's by now
         self.job_of: dict[str, str] = {}
-        self.losses: Counter[str] = Counter()
+        self.losses: Counter[str] = Counter()  # by job, since it last got a stage further
+        self.failures: dict[str, int] = {}  # by trial, those that Tune had counted by then
         self.again: list[str] = []  # jobs that Tune has given up and that may be tried once more
         self.error: Exception | None = None  # what ended the run: Tune says it in its own words
         self._heard: dict[str, float] = {}  # by trial, when it began or last reported
@@ -68,13 +80,16 @@ class AgendaSearcher(Searcher):
     def lost(self, trial_id: str, times: int, said: str) -> None:
         """Tune has given a trial up after `times` deaths of its process; its job begins anew unless it has had its share.
 
+        Only those since its last new stage count.
+
         Tune does so at once, whatever it was told, where a process dies before it has started: on a node that is gone but
         not yet missed, say.
         """
         name = self.job_of.get(trial_id)
-        if name not in self.agenda.running:
+        if name not in self.agenda.running or trial_id in self.gone:
             return
-        self.losses[name] += max(times, 1)
+        self.gone.add(trial_id)
+        self.losses[name] += max(times - self.failures.get(trial_id, 0), 1)
         if self.losses[name] <= self.most_losses:
             self.again.append(name)
         else:
@@ -87,6 +102,8 @@ class AgendaSearcher(Searcher):
     def hung(self, trial_id: str) -> None:
         """A process has died: where it made no report for as long as it may, that is why, and its trial is recorded so."""
         silent, name = time.monotonic() - self._heard.get(trial_id, math.inf), self.job_of.get(trial_id)
+        if trial_id in self.gone:
+            return
         if self.timeout_s and silent >= self.timeout_s and name in self.agenda.running:
             self._fail(
                 name,
@@ -103,21 +120,46 @@ class AgendaSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("a run is resumed from its records: python -m sweep.launch --resume RUN")
 
-    def take(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Give a result to the agenda; whether the trial is over by its own report or because it was stopped."""
+    def take(self, trial_id: str, result: dict[str, Any], failures: int = 0) -> bool:
+        """Give a result to the agenda; whether the trial is over by its own report or because it was stopped.
+
+        `failures`: how often the trial has lost its process so far. With a new stage that is forgotten: a job that gets on is
+        only short of time, on nodes that are reclaimed.
+        """
         name = self.job_of[trial_id]
         self.started(trial_id)
-        if name in self.agenda.running:  # Tune repeats a trial's last result on completion
+        if (
+            name in self.agenda.running and trial_id not in self.gone
+        ):  # Tune repeats a trial's last result on completion
             with self.remembered():
                 reports = json.loads(result["reports"])
                 halt = reports[-1]["halt"]
+                if any(r["stage"] and not r["stage"]["found"] for r in reports):
+                    self.losses.pop(name, None)
+                    self.failures[trial_id] = failures
                 ended = self.agenda.take(name, *(r for r in reports if not r["halt"]))
                 if halt:
-                    raise StoreUnusable(halt)
+                    self._halted(trial_id, halt)
+                else:
+                    self.halts = 0
                 if ended:
                     self.on_end(ended)
                 self.on_report()
-        return name not in self.agenda.running
+        return name not in self.agenda.running or trial_id in self.gone
+
+    def _halted(self, trial_id: str, said: str) -> None:
+        """A worker cannot use the store. Where the driver can, that is its node's, and the job begins anew as one that was lost.
+
+        StoreUnusable where the driver cannot either, or so many workers in a row say so that it must be more than a node.
+        """
+        self.halts += 1
+        if self.halts >= self.most_halts:
+            raise StoreUnusable(f"{said}; so said {self.halts} in a row")
+        try:
+            self.check_store()
+        except StoreUnusable as error:
+            raise StoreUnusable(said) from error
+        self.lost(trial_id, 1, said)
 
     @contextmanager
     def remembered(self) -> Iterator[None]:
@@ -137,7 +179,11 @@ class AgendaScheduler(FIFOScheduler):
         self.searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        return TrialScheduler.STOP if self.searcher.take(trial.trial_id, result) else TrialScheduler.CONTINUE
+        return (
+            TrialScheduler.STOP
+            if self.searcher.take(trial.trial_id, result, trial.num_failures)
+            else TrialScheduler.CONTINUE
+        )
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A process died. Where it hung its trial is over, and `LostTrials` stops it before it is started again."""
@@ -171,7 +217,7 @@ class LostTrials(tune.Callback):
         with self.searcher.remembered():
             self.health.check(now=True)  # with its raylet a driver loses every worker, which is no trial's failure
         error = trial.get_error() if hasattr(trial, "get_error") else None
-        said = str(error).strip().splitlines()[-1] if error else "no message from Ray"
+        said = last_line(error) if error else "no message from Ray"
         self.searcher.lost(trial.trial_id, trial.num_failures, said)
 
 
@@ -222,7 +268,13 @@ class ToldOnce(logging.Filter):
             return True
         if error is self.searcher.error:
             return False
-        if self.tell and isinstance(error, ray.exceptions.RayActorError):
-            self.tell("a worker's process ended: what it was at goes on in another, a few times at most")
+        if self.tell and isinstance(error, ray.exceptions.RayActorError | SickProcess):
+            why = f" ({last_line(error)})" if isinstance(error, SickProcess) else ""
+            self.tell(f"a worker's process ended{why}: what it was at goes on in another, a few times at most")
             return False
         return True
+
+
+def last_line(error: Exception) -> str:
+    """What an exception says at its end; of one that was raised in another process, without the traceback."""
+    return (str(getattr(error, "cause", None) or error).strip() or type(error).__name__).splitlines()[-1]

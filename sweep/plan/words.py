@@ -80,6 +80,12 @@ def _every_word(plan: Plan[Setup], space: SearchSpace) -> Iterator[tuple[Words, 
     yield Words("objectives"), ", ".join(f"{o.direction} {o.metric}" for o in space.objectives)
     words = procedures.named(space.procedure).bounds
     yield Words("constraints"), ", ".join(_constraint_text(c, words) for c in space.constraints) or "none"
+    if plan.place.address and "://" in plan.artifacts and "://" not in plan.run_dir:
+        # The artifacts outlive the cluster there; what was found by them may not.
+        yield (
+            Words("run"),
+            "records lie there and not in the object store: on this machine's own disk they are lost with it",
+        )
 
 
 def _cost(plan: Plan[Setup], space: SearchSpace) -> list[str]:

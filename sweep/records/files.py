@@ -57,18 +57,25 @@ class NothingRecorded(UsageError):
 def read_table(folder: Path, columns: Iterable[str] | None = None, trials: Iterable[str] | None = None) -> pa.Table:
     """All rows of the table in `folder`, or those of some trials; null where a file lacks a column.
 
-    `columns`: only these, where the table has them. A file that cannot be read, cut off by a full disk perhaps, is named in
+    `columns`: only these, where the table has them. Rows that lie both in the part and in a file of their own are read from the
+    latter alone, with a warning. A file that cannot be read, cut off by a full disk perhaps, is named in
     one warning and left out. Raises UsageError where there is no readable file, or one of a newer schema version.
     """
     wanted, ids = None if columns is None else list(columns), None if trials is None else sorted(set(trials))
 
+    def also(columns: list[str] | None) -> list[str] | None:
+        return None if columns is None else [*columns, "trial_id", "replicate"]  # by which rows are told apart
+
     def read(current: Path) -> list[pa.Table]:
         files = _files(current)
         some = files if ids is None else [f for f in files if _is_part(f) or _may_hold(f.stem, folder.name, ids)]
-        read_of_some = (_read_file(file, folder.name, wanted, ids) for file in some)
-        parts = [part for part in read_of_some if part is not None]
+        parts = {}
+        for file in some:
+            part = _read_file(file, folder.name, also(wanted), ids)
+            if part is not None:
+                parts[file] = part
         if parts:
-            return parts
+            return [_of_columns(part, wanted) for part in _once_each_name(parts).values()]
         for file in files:
             part = None if file in some else _read_file(file, folder.name, wanted)
             if part is not None:
@@ -130,7 +137,7 @@ def compact(folder: Path) -> int:
             read[file] = part
     if not read:
         return 0
-    table = pa.concat_tables(list(read.values()), promote_options="default").unify_dictionaries()
+    table = pa.concat_tables(list(_once_each_name(read).values()), promote_options="default").unify_dictionaries()
     order = [(name, "ascending") for name in ("trial_id", "replicate") if name in table.column_names]
     _replace(folder, table.take(pc.sort_indices(table, sort_keys=order)), {}, without=[f.name for f in read])
     return len(read)
@@ -143,6 +150,30 @@ def settle(folder: Path) -> None:
     for name in (_ready(folder), _beside(folder, "building"), _beside(folder, "old")):
         if name.exists():
             _sweep(name)
+
+
+def _once_each_name(tables: dict[Path, pa.Table]) -> dict[Path, pa.Table]:
+    """The tables by file, the part's without rows that have a file of their own, of which one warning is told.
+
+    No state of a run's own folder has both: a small file of a compacted name comes with a part without it, in one exchange. A copy
+    has, that was made over an older one.
+    """
+    small = pa.array([file.stem for file in tables if not _is_part(file)], pa.string())
+    for part in filter(_is_part, tables):
+        if not len(small) or "trial_id" not in tables[part].column_names:
+            continue
+        names = pc.cast(row_names(tables[part]), pa.string())
+        doubled = pc.is_in(names, value_set=small)
+        if pc.any(doubled).as_py():
+            twice = sorted(set(names.filter(doubled).to_pylist()))
+            _log.warning(
+                "%s: has rows of %s too, which %s a file beside it: only that is read; was one copy made over another?",
+                part,
+                ", ".join(twice[:3]) + (f" and {len(twice) - 3} more" if len(twice) > 3 else ""),
+                "has" if len(twice) == 1 else "have",
+            )
+            tables[part] = tables[part].filter(pc.invert(doubled))
+    return tables
 
 
 def row_names(table: pa.Table) -> pa.ChunkedArray:
@@ -197,6 +228,10 @@ def _read_file(
         _log.warning("%s: damaged, its rows are left out: %s", file, str(error).splitlines()[0])
         return None
     table = _safely_named(migrate(_once_each(table, file), name, str(file)), file)
+    return _of_columns(table, columns)
+
+
+def _of_columns(table: pa.Table, columns: list[str] | None) -> pa.Table:
     return table if columns is None else table.select([n for n in table.column_names if n in columns])
 
 

@@ -86,8 +86,10 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     "driver without a token": ("gcp.yaml", "    - --env RAY_AUTH_MODE=token\n", "", "token", "run_options"),
     "token not copied": ("on_premises.yaml", "  ~/.ray: ~/.ray-unlearning\n", "", "token", "file_mounts"),
     # storage, and what is copied
-    "nothing mounted": ("on_premises.yaml", "  - test -w /mnt/shared", "  - test -w /mnt/other", "storage",
-                        "initialization_commands"),
+    "nothing mounted": ("on_premises.yaml", "  - mountpoint -q /mnt/shared && test -w /mnt/shared", "  - test -w /mnt/other",
+                        "storage", "initialization_commands"),
+    "a folder that need not be mounted": ("on_premises.yaml", "mountpoint -q /mnt/shared && test -w", "test -w", "storage",
+                                          "test -w /mnt/shared"),
     "container without storage": ("gpu.yaml", "    - --volume /mnt/shared:/mnt/shared\n", "", "storage", "run_options"),
     "runs copied": ("gpu.yaml", ".venv, /runs,", ".venv,", "project", "rsync_exclude"),
     "project not copied": ("gpu.yaml", "  /home/ray/unlearning: .\n", "", "project", "file_mounts"),
@@ -210,3 +212,12 @@ def test_a_wheel_is_the_project_too(tmp_path: Path) -> None:
     assert "constraints.txt .\n" in text
     (tmp_path / "wheel.yaml").write_text(text.replace("constraints.txt .\n", "constraints.txt *.whl\n"))
     assert not findings(files.read(str(tmp_path / "wheel.yaml")))
+
+
+@pytest.mark.parametrize("name", ["gpu.yaml", "gcp.yaml", "on_premises.yaml"])
+def test_an_image_takes_along_nothing_that_is_kept_from_the_nodes(name: str) -> None:
+    """Whatever lies in the project folder: an environment of gigabytes, results, another commit's build."""
+    kept = (FOLDER.parent / ".dockerignore").read_text().splitlines()
+    for pattern in files.read(str(FOLDER / name)).document.values["rsync_exclude"]:
+        anywhere = pattern if pattern.startswith("/") else f"**/{pattern}"
+        assert anywhere.removeprefix("/") in kept, pattern

@@ -126,8 +126,9 @@ DANGERS: dict[str, tuple[str, tuple[str, str], str, str]] = {
     "the internet by its mask": ("gpu.yaml", rule("0.0.0.0/0.0.0.0"), "open_port", "0.0.0.0/0.0.0.0"),
     "a cloud's whole range": ("gpu.yaml", rule("3.0.0.0/8"), "open_port", "3.0.0.0/8"),
     "the public internet, IPv6": ("gpu.yaml", rule("'2000::/3'"), "open_port", "2000::/3"),
-    "a firewall's line": ("on_premises.yaml", ("  - test -w /mnt/shared", "  - test -w /mnt/shared\n  - ufw allow from 0.0.0.0/0"),
-                          "open_port", "ufw"),
+    "a firewall's line": (
+        "on_premises.yaml", ("&& test -w /mnt/shared", "&& test -w /mnt/shared\n  - ufw allow from 0.0.0.0/0"),
+        "open_port", "ufw"),
     # containers, for `ray up`
     "a published port": ("gpu.yaml", option("-p 0.0.0.0:8265:8265"), "open_container", "8265"),
     "a published port, in one word": ("gpu.yaml", option("-p8265:8265"), "open_container", "8265"),

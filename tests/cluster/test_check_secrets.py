@@ -69,7 +69,13 @@ REFERENCES = [
 
 
 def with_command(text: str) -> str:
-    return altered("on_premises.yaml", ("  - test -w /mnt/shared", f"  - test -w /mnt/shared\n  - {json.dumps(text)}"))
+    return altered(
+        "on_premises.yaml",
+        (
+            "  - mountpoint -q /mnt/shared && test -w /mnt/shared",
+            f"  - mountpoint -q /mnt/shared && test -w /mnt/shared\n  - {json.dumps(text)}",
+        ),
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)

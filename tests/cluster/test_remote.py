@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from sweep.cluster import files, remote
 from sweep.errors import UsageError
 from sweep.plan.asked import plan_of, procedure_of, with_preset
 from sweep.plan.place import trials_on
+from sweep.plan.words import describe
 
 FOLDER = Path(__file__).parents[2] / "cluster"
 GPU, OWN = FOLDER / "gpu.yaml", FOLDER / "on_premises.yaml"
@@ -64,14 +69,130 @@ def test_members_from_outside_are_sent_and_named_where_the_head_finds_them(tmp_p
         asked("--resume", "first", "--members", str(tmp_path))
 
 
+class NearHead(remote.Head):
+    """A head in a container, a folder here, of a machine that is another: rsync leaves on it what was sent before."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(files.read(str(GPU)))
+        self.home, self.machine, self.programs = folder / "home", folder / "machine", folder / "bin"
+        for place in (self.home, self.machine, self.programs):
+            place.mkdir()
+
+    def program(self, name: str, script: str) -> None:
+        (self.programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.programs / name).chmod(0o755)
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"HOME": str(self.home), "PATH": f"{self.programs}:{os.environ['PATH']}"}
+
+    def ask(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command], env=self.environment(), capture_output=True, text=True, timeout=60
+        )
+        if done.returncode:
+            raise UsageError(done.stdout + done.stderr)
+        return done.stdout
+
+    def show(self, command: str) -> None:
+        subprocess.run(["bash", "-c", command], env=self.environment(), check=True, timeout=60)
+
+    def send(self, folder: Path, target: str) -> None:
+        place = target.removeprefix("~/")
+        shutil.copytree(folder, self.machine / place, dirs_exist_ok=True)
+        shutil.copytree(self.machine / place, self.home / place, dirs_exist_ok=True)
+
+
+def test_what_was_sent_for_an_earlier_run_of_the_name_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, known = NearHead(tmp_path), launch.parser()
+    head.program("python", "exit 0")
+    args = known.parse_args(["--cluster", str(GPU), "--space", TINY, "--run-dir", "first", "--dry-run"])
+
+    def stage(folder: Path, args: object) -> None:
+        stages.append(folder)
+        (folder / "code").mkdir()
+        (folder / "code" / f"of_{len(stages)}.py").write_text("")
+        (folder / "tiny.py").write_text(str(len(stages)))
+
+    stages: list[Path] = []
+    found: list[list[str]] = []
+    monkeypatch.setattr(remote, "_stage", stage)
+    show = NearHead.show
+
+    def looked(head: NearHead, command: str) -> None:
+        there = head.home / "sweeps" / "first"
+        found.append([*(f.name for f in (there / "code").iterdir()), (there / "tiny.py").read_text()])
+        show(head, command)
+
+    monkeypatch.setattr(NearHead, "show", looked)
+    assert remote.launch(head, args, known) == remote.launch(head, args, known) == 0
+    assert found == [["of_1.py", "1"], ["of_2.py", "2"]]
+    assert not list((head.home / "sweeps").iterdir()), "a plan that was only checked leaves nothing"
+
+
+def test_of_two_that_start_a_run_at_once_one_does_and_the_other_is_told(tmp_path: Path) -> None:
+    head, there = NearHead(tmp_path), tmp_path / "home" / "sweeps" / "first"
+    (there / "code").mkdir(parents=True)
+    head.program("python", "echo it runs; sleep 5")
+    start = remote._start("first", remote.START.format(command="python -m sweep.launch"))
+    with ThreadPoolExecutor() as both:
+        asked = [both.submit(head.ask, start) for _ in range(2)]
+    (refused,) = [str(one.exception()) for one in asked if one.exception()]
+    assert "--resume first: it was started just now, see --attach first" in refused
+    head.show("cd ~/sweeps/first; while ! grep -q runs log; do sleep .1; done")
+    assert (there / "log").read_text() == "it runs\n"
+    head.ask(remote._running("first"))
+    with pytest.raises(UsageError, match="started just now"):
+        head.ask(start)
+    head.ask("kill -KILL -- -$(cat ~/sweeps/first/pid)")
+    head.show("cd ~/sweeps/first; while kill -0 $(cat pid) 2> /dev/null; do sleep .1; done")
+    head.program("python", "exit 3")
+    head.ask(start)  # it was lost
+    head.show("cd ~/sweeps/first; while test ! -e exit; do sleep .1; done")
+    assert (there / "exit").read_text() == "3\n"
+
+
+def test_another_process_that_has_a_lost_runs_number_is_not_that_run(tmp_path: Path) -> None:
+    head, there = NearHead(tmp_path), tmp_path / "home" / "sweeps" / "first"
+    there.mkdir(parents=True)
+    (there / "pid").write_text(f"{os.getpid()}\n")
+    head.ask(remote._running("first"))  # of a run that noted no time
+    (there / "began").write_text("1\n")
+    with pytest.raises(UsageError):
+        head.ask(remote._running("first"))
+
+
 def test_beside_an_object_store_the_run_lies_on_the_head() -> None:
     line = " ".join(asked("--space", "dimum_robustness", "--storage", "s3://bucket/sweeps", "--workers", "2"))
     assert "--run-dir ../run --storage s3://bucket/sweeps " in line and "--artifacts" not in line
 
 
+@pytest.mark.parametrize("more, lost", [((), True), (("--storage", "/mnt/shared"), False)], ids=["s3", "folder"])
+def test_a_plan_says_where_its_records_go_with_the_head(more: tuple[str, ...], lost: bool) -> None:
+    words = ["--space", "dimum_robustness", "--storage", "s3://bucket/sweeps", "--workers", "2", *more]
+    known = launch.parser()
+    plan = plan_of(known.parse_args(asked(*words)[3:]), known)
+    said = [line for line in describe(plan, plan.question()).splitlines() if line.startswith("run  ")]
+    assert len(said) == 1 and ("records lie there and not in the object store" in said[0]) == lost
+
+
+@pytest.mark.parametrize("name", ["gpu.yaml", "gcp.yaml"])
+def test_what_lies_in_a_heads_sweeps_outlives_its_container(name: str) -> None:
+    values = files.read(str(FOLDER / name)).document.values
+    made = "/home/ubuntu/sweeps"
+    assert f"--volume {made}:/home/ray/sweeps" in values["docker"]["run_options"] and remote.ROOT == "~/sweeps"
+    assert f"mkdir -p {made}" in values["initialization_commands"]
+
+
 @pytest.mark.parametrize("storage", ["/mnt/shared", "s3://bucket/sweeps"])
-def test_a_run_that_keeps_its_front_has_a_store_of_its_own_on_the_head_too(storage: str) -> None:
+def test_a_run_that_keeps_its_front_has_a_store_of_its_own_on_the_head_too(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the head removes of the store that all runs share, another run may need."""
+    shutil.copy(TINY, tmp_path)
+    (tmp_path / "code").mkdir()
+    monkeypatch.chdir(tmp_path / "code")  # where the head runs it
     shared, own = (
         plan_of(launch.parser().parse_args(asked("--space", TINY, "--storage", storage, *more)[3:]), launch.parser())
         for more in (["--workers", "1"], ["--workers", "1", "--keep", "front"])

@@ -80,6 +80,7 @@ def kills(rng: random.Random, on_ray: bool) -> list[Fault]:
             )
             for point in _WORK
         ]
+        found.append(sick(rng.randint(1, 4)))
         for victim in ("raylet", "gcs"):
             order = {"do": "kill", "victim": victim}
             found += [
@@ -87,6 +88,11 @@ def kills(rng: random.Random, on_ray: bool) -> list[Fault]:
             ]
             found.append(Fault(f"kill -9 {victim} at random", DIES, (), rng.uniform(5, 25), order))
     return found
+
+
+def sick(after: int) -> Fault:
+    """A worker whose GPU breaks: its process is to end, and the trial goes on in another."""
+    return Fault("broken GPU in a worker", GOES_ON, ("begin",), after, {"do": "sick"})
 
 
 def storage(rng: random.Random) -> list[Fault]:

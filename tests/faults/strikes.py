@@ -95,6 +95,8 @@ def _carry_out(order: dict[str, Any], facts: dict[str, Any]) -> None:
         subprocess.run(order["command"], check=True)
     elif what == "sleep":
         time.sleep(order["seconds"])
+    elif what == "sick":
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nas a broken GPU has it")
     elif what == "exhaust":
         _exhaust_memory()
     elif what == "outgrow":

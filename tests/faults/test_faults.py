@@ -85,6 +85,17 @@ def test_on_ray_a_killed_worker_costs_nothing_that_was_finished_nor_changes_a_fi
     struck(place, undisturbed, [kill("worker", "commit", 3, GOES_ON)], seed=2, on_ray=True)
 
 
+def test_on_ray_a_worker_whose_gpu_breaks_ends_and_its_trial_goes_on_in_another_process(
+    place: Place, undisturbed: Place
+) -> None:
+    struck(place, undisturbed, [faults.sick(3)], seed=3, on_ray=True)
+    passed = accounts.points(place.faults)
+    broke = [p for p in passed if p["point"] == "begin"][2]
+    later = passed[passed.index(broke) + 1 :]
+    assert broke["pid"] not in {p["pid"] for p in later}
+    assert {p["point"] for p in later if p.get("key") == broke["key"]} >= {"begin", "committed"}
+
+
 @pytest.mark.long  # two minutes
 def test_on_ray_a_killed_worker_and_then_a_killed_driver_cost_nothing_that_was_finished(
     place: Place, undisturbed: Place

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import platform
+import re
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from trainables.relearning.experiment import Experiment, TrialSpec
 from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Store
+from trainables.training.failure import SickProcess
 from trainables.trial import _LEAK_BYTES, Trial
 
 MakeSpec = Callable[..., TrialSpec]
@@ -99,6 +103,40 @@ def test_an_exception_in_a_stage_is_the_trials_recorded_failure(short: TrialSpec
     assert report["state"] == "FAIL"
     assert "Diverged" in report["cause"] and "fine_tuning.py" in report["cause"]
     assert report["figures"] == {}
+
+
+BROKEN = [
+    torch.AcceleratorError("an illegal memory access was encountered\nFor debugging consider CUDA_LAUNCH_BLOCKING=1"),
+    RuntimeError("CUDA error: unspecified launch failure"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
+    RuntimeError("NCCL error in: ProcessGroupNCCL.cpp"),
+]
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=str)
+def test_a_gpu_that_is_broken_is_no_trials_failure_but_the_end_of_its_process_by_cause_and_node(
+    error: Exception, short: TrialSpec, start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(pipeline: Pipeline, seconds: float) -> None:
+        raise error
+
+    trial = start(short)
+    monkeypatch.setattr(Pipeline, "step", step)
+    said = re.escape(f"{str(error).splitlines()[0]} (on {platform.node()})")
+    with pytest.raises(SickProcess, match=f"^{said}$"):
+        trial.train()
+
+
+def test_a_gpu_whose_memory_a_trial_fills_is_not_broken(
+    short: TrialSpec, start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(pipeline: Pipeline, seconds: float) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. CUDA error: none")
+
+    trial = start(short)
+    monkeypatch.setattr(Pipeline, "step", step)
+    (report,) = finish(trial)
+    assert report["state"] == "FAIL" and "--gpus-per-trial" in report["cause"]
 
 
 def test_a_spec_that_a_method_refuses_fails_the_trial_and_not_the_process(short: TrialSpec, start: Callable) -> None:

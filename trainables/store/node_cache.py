@@ -18,6 +18,10 @@ _ABANDONED_S = 3600.0
 _log = logging.getLogger(__name__)
 
 
+class NoRoom(Exception):
+    """This machine's own disk does not take what was to be kept on it; no word of the store's."""
+
+
 class NodeCache:
     """Files on this machine's own disk, named by their SHA-256: what was read from an object store is not fetched twice.
 
@@ -34,7 +38,14 @@ class NodeCache:
             raise PermissionError(f"{self.folder}: belongs to another user; name a folder of your own in SWEEP_CACHE")
 
     def open(self, sha256: str) -> BinaryIO | None:
-        """The file of this hash, opened, or None."""
+        """The file of this hash, opened, or None, where this machine's disk cannot read it too."""
+        try:
+            return self._open(sha256)
+        except OSError as error:
+            _log.warning("%s: cannot be read: %s", self.folder, error)
+            return None
+
+    def _open(self, sha256: str) -> BinaryIO | None:
         path = os.path.join(self.folder, sha256)
         try:
             file = open(path, "rb")  # noqa: SIM115  # it is the caller's to close
@@ -53,9 +64,12 @@ class NodeCache:
 
     @contextlib.contextmanager
     def receiving(self) -> Iterator[BinaryIO]:
-        """A new file to write to, which is gone afterwards unless it was given to `keep`."""
+        """A new file to write to, which is gone afterwards unless it was given to `keep`. NoRoom where there can be none."""
         path = os.path.join(self.folder, f"{uuid.uuid4().hex}.tmp")
-        file = open(path, "w+b")  # noqa: SIM115  # closed below, without a second word of what could not be written
+        try:
+            file = open(path, "w+b")  # noqa: SIM115  # closed below, without a second word of what could not be written
+        except OSError as error:
+            raise NoRoom(error.strerror) from error
         try:
             yield file
         finally:
@@ -63,6 +77,17 @@ class NodeCache:
                 os.remove(path)
             with contextlib.suppress(OSError):
                 file.close()
+
+    @contextlib.contextmanager
+    def copying(self) -> Iterator[Copy | None]:
+        """What takes a copy of something that is written elsewhere; None where this machine has no room."""
+        with contextlib.ExitStack() as received:
+            copy = None
+            try:
+                copy = Copy(received.enter_context(self.receiving()))
+            except NoRoom as error:
+                _log.warning("%s: keeps no copy: %s", self.folder, error)
+            yield copy
 
     def keep(self, file: BinaryIO, sha256: str) -> None:
         """Keep a received file as the one of this hash, unless it alone is more than the limit or this machine cannot."""
@@ -106,6 +131,12 @@ class Copy:
     def __init__(self, file: BinaryIO) -> None:
         self.file, self._whole = file, True
 
+    def begin(self) -> None:
+        """What was written counts no more: it is written anew."""
+        if self._whole and self.file.tell():
+            self.file.seek(0)
+            self.file.truncate()
+
     def write(self, part: bytes | memoryview) -> None:
         if not self._whole:
             return
@@ -120,6 +151,22 @@ class Copy:
         """Keep it as the file of this hash, if all of it was taken."""
         if self._whole:
             cache.keep(self.file, sha256)
+
+
+def write_here(file: BinaryIO, chunk: bytes) -> None:
+    """Write to a file of this machine's. NoRoom where its disk does not take it: it was not the store that failed."""
+    try:
+        file.write(chunk)
+        file.flush()
+    except OSError as error:
+        raise NoRoom(error.strerror) from error
+
+
+def in_memory() -> BinaryIO:
+    """A new file that takes no disk, where the system has such; else one in the temporary folder, on another disk perhaps."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("from a store"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def _in_use(name: str, changed: float) -> bool:

@@ -32,8 +32,8 @@ from pyarrow import fs
 
 from trainables.store.errors import CorruptArtifact, MissingArtifact, StoreUnusable
 from trainables.store.hashed import ends_with_its_hash, hash_of
-from trainables.store.node_cache import Copy, NodeCache
-from trainables.store.patience import patiently
+from trainables.store.node_cache import Copy, NodeCache, NoRoom, in_memory, write_here
+from trainables.store.patience import persistently
 from trainables.store.sidecar import checked, named, signed
 from trainables.store.tensor_file import CHUNK, TensorFile, file_chunks
 
@@ -46,6 +46,9 @@ _FILE = re.compile(
 )
 RESTS_ON = "rests_on"  # the fact of an artifact that says it: see `Artifact.rests_on`
 READ_WITH = "read_with"  # likewise: keys by name of other artifacts without which this one is of no use
+_SENT = (
+    64 * 2**20
+)  # bytes: so many at most are written and not yet on the disk, or sent, before the writer waits for them
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
 _log = logging.getLogger(__name__)
 
@@ -199,14 +202,14 @@ class Store:
         """Commit an artifact; writing a key again replaces it by the same content. Tensors are numpy's or torch's."""
         sha256 = None
         if tensors is not None:
-            sha256 = self._written_and_hashed(self._path(key, "safetensors"), file_chunks(tensors))
+            sha256 = self._written_and_hashed(self._path(key, "safetensors"), partial(file_chunks, tensors))
         sidecar: dict[str, Any] = {"kind": kind, "facts": dict(facts), "sha256": sha256, "made_at": time.time()}
-        self._write(self._path(key, "json"), [signed(key, sidecar)])
+        self._write(self._path(key, "json"), lambda: [signed(key, sidecar)])
         return Artifact(self, key, **sidecar)
 
     def save_partial(self, key: str, tensors: Mapping[str, Any]) -> None:
         """Replace the in-stage checkpoint of the stage that will make `key`. Tensors are numpy's or torch's."""
-        self._write(self._partial(key), file_chunks(tensors, signed=True))
+        self._write(self._partial(key), partial(file_chunks, tensors, signed=True))
 
     def load_partial(self, key: str) -> Tensors | None:
         """The arrays of the in-stage checkpoint under `key`, or None; a damaged one counts as none, for it can be made again."""
@@ -274,10 +277,11 @@ class Store:
     def check(self) -> None:
         """Write, read and delete a file, as every trial will. StoreUnusable or ValueError where the store cannot be used."""
         path = f"{self._place[1]}/partial/check-{uuid.uuid4().hex}"
-        self._write(path, [b"check"])
+        self._write(path, lambda: [b"check"])
         if self._read(path) != b"check":
             raise StoreUnusable(f"artifact store {self.name}: a file that was just written does not read the same")
-        self._ask(lambda: self._files.delete_file(path), f"delete {path}")
+        with contextlib.suppress(FileNotFoundError):  # deleted, though it was told otherwise
+            self._ask(lambda: self._files.delete_file(path), f"delete {path}")
 
     def _opened(self, key: str, sha256: str) -> BinaryIO | None:
         """The verified file of an artifact's tensors, from this machine where it has them; None where damaged or missing."""
@@ -298,13 +302,15 @@ class Store:
         opened: list[BinaryIO] = []
 
         def steps() -> Iterator[bool]:
-            opened.append(open(path, "rb"))  # noqa: SIM115  # closed below, or by who gets it
+            for before in opened:
+                before.close()
+            opened[:] = [open(path, "rb")]  # noqa: SIM115  # closed below, or by who gets it
             yield from verdict(path, opened[0])
 
         try:
             if self._cache:
                 return self._fetched(path, verdict, keep_as)
-            good = self._patiently(steps(), f"read {path}")[-1]
+            good = self._patiently(steps, f"read {path}")[-1]
         except FileNotFoundError:
             return None
         if good:
@@ -313,33 +319,39 @@ class Store:
         return None
 
     def _fetched(self, path: str, verdict: Callable[[str, BinaryIO], Iterable[bool]], keep_as: str) -> BinaryIO | None:
-        """As `_opened_file` of an object store; the file is kept on this machine where `keep_as` names its hash."""
+        """As `_opened_file` of an object store; the file is kept on this machine where `keep_as` names its hash.
+
+        Where this machine's disk has no room it is read into memory, and not kept.
+        """
         cache = self._cache
         assert cache
-        with cache.receiving() as file:
+        try:
+            with cache.receiving() as file:
+                if not self._received(path, file, verdict):
+                    return None
+                if keep_as:
+                    cache.keep(file, keep_as)
+                return os.fdopen(os.dup(file.fileno()), "rb")
+        except NoRoom as error:
+            _log.warning("%s: %s; what is read from %s is held in memory; SWEEP_CACHE can name a folder on a larger disk",
+                         cache.folder, error, self.name)  # fmt: skip
+        with in_memory() as file:
+            return os.fdopen(os.dup(file.fileno()), "rb") if self._received(path, file, verdict) else None
 
-            def chunks() -> Iterator[None]:
-                with self._files.open_input_stream(path) as stream:
-                    while chunk := stream.read(CHUNK):
-                        write(chunk)
-                        yield
+    def _received(self, path: str, file: BinaryIO, verdict: Callable[[str, BinaryIO], Iterable[bool]]) -> bool:
+        """Read a file of the store into this one; the last of `verdict` on it."""
 
-            def write(chunk: bytes) -> None:
-                try:
-                    file.write(chunk)
-                    file.flush()
-                except OSError as error:  # this machine's disk, not the store
-                    raise StoreUnusable(
-                        f"{cache.folder}: cannot hold what is read from {self.name}: {_reason(error)}; name a folder on a "
-                        "larger disk in SWEEP_CACHE"
-                    ) from error
+        def chunks() -> Iterator[None]:
+            if file.tell():  # what came before an error
+                file.seek(0)
+                file.truncate()
+            with self._files.open_input_stream(path) as stream:
+                while chunk := stream.read(CHUNK):
+                    write_here(file, chunk)
+                    yield
 
-            self._patiently(chunks(), f"read {path}")
-            if not [*verdict(file.name, file)][-1]:
-                return None
-            if keep_as:
-                cache.keep(file, keep_as)
-            return os.fdopen(os.dup(file.fileno()), "rb")
+        self._patiently(chunks, f"read {path}")
+        return [*verdict(str(file.name), file)][-1]
 
     @cached_property
     def _cache(self) -> NodeCache | None:
@@ -376,57 +388,77 @@ class Store:
                     yield chunk
 
         try:
-            return b"".join(self._patiently(chunks(), f"read {path}"))
+            return b"".join(self._patiently(chunks, f"read {path}"))
         except FileNotFoundError:
             return None
 
-    def _written_and_hashed(self, path: str, parts: Iterable[bytes | memoryview]) -> str:
+    def _written_and_hashed(self, path: str, parts: Callable[[], Iterable[bytes | memoryview]]) -> str:
         """Write a file; its SHA-256. Of an object store this machine keeps a copy."""
         digest = hashlib.sha256()
 
         def hashed(kept: Copy | None) -> Iterator[bytes | memoryview]:
-            for part in parts:
+            nonlocal digest
+            digest = hashlib.sha256()
+            if kept:
+                kept.begin()
+            for part in parts():
                 digest.update(part)
                 if kept:
                     kept.write(part)
                 yield part
 
         if self._cache is None:
-            self._write(path, hashed(None))
+            self._write(path, lambda: hashed(None))
         else:
-            with self._cache.receiving() as kept:
-                copy = Copy(kept)
-                self._write(path, hashed(copy))
-                copy.keep(self._cache, digest.hexdigest())
+            with self._cache.copying() as copy:
+                self._write(path, lambda: hashed(copy))
+                if copy:
+                    copy.keep(self._cache, digest.hexdigest())
         return digest.hexdigest()
 
-    def _write(self, path: str, data: Iterable[bytes | memoryview]) -> None:
-        self._patiently(self._written(path, data), f"write {path}")
+    def _write(self, path: str, data: Callable[[], Iterable[bytes | memoryview]]) -> None:
+        """Write a file of what `data` gives, which is asked anew where the file has to be."""
+        self._patiently(lambda: self._written(path, data()), f"write {path}")
 
     def _written(self, path: str, data: Iterable[bytes | memoryview]) -> Iterator[None]:
         if self._renames:  # object stores have no folders
             self._files.create_dir(path.rpartition("/")[0], recursive=True)
         target = f"{path}.{uuid.uuid4().hex}.tmp" if self._renames else path
         try:
-            with self._files.open_output_stream(target) as stream:
+            with self._opened_to_write(target) as stream:
+                left = _SENT
                 for part in data:
                     stream.write(part)
+                    left -= len(part)
+                    if left <= 0:  # else all of a large file is on its way when it is closed, without a sign of life
+                        stream.flush()
+                        if self._renames:
+                            os.fsync(stream.fileno())
+                        left = _SENT
                     yield
             if self._renames:
                 self._files.move(target, path)
         except OSError:
-            if self._renames and self._files.get_file_info(target).type != fs.FileType.NotFound:
-                self._files.delete_file(target)
+            with contextlib.suppress(OSError):  # what failed may fail here too, and the first time says why
+                if self._renames and self._files.get_file_info(target).type != fs.FileType.NotFound:
+                    self._files.delete_file(target)
             raise
+
+    def _opened_to_write(self, path: str) -> Any:
+        """A new file. Arrow sends parts of one to an object store in the background; its `flush` waits for those on their way."""
+        return open(path, "xb") if self._renames else self._files.open_output_stream(path)
 
     def _ask(self, call: Callable[[], Any], what: str) -> Any:
         """A short call of the file system's; StoreUnusable as `_patiently` says."""
-        return self._patiently((call() for _ in range(1)), what)[0]
+        return self._patiently(lambda: (call() for _ in range(1)), what)[0]
 
-    def _patiently(self, steps: Iterable[Any], what: str) -> list[Any]:
-        """All that `steps` gives. StoreUnusable, in one line, where the file system refuses or does not answer in time."""
+    def _patiently(self, begin: Callable[[], Iterable[Any]], what: str) -> list[Any]:
+        """All that `begin` gives, begun anew after an error that passes.
+
+        StoreUnusable, in one line, where the file system refuses, does not answer in time or has been asked for long enough.
+        """
         try:
-            return patiently(steps)
+            return persistently(begin)
         except FileNotFoundError:
             raise
         except OSError as error:

@@ -27,6 +27,7 @@ from sweep.records.folder import write_json
 from sweep.records.names import name_of
 from sweep.relearning.experiments import experiment_of
 from sweep.search.confirm import name_trials
+from sweep.search.observations import observation
 from trainables.store import StoreUnusable
 
 
@@ -248,6 +249,24 @@ def test_a_job_that_tune_gives_up_is_suggested_again_until_its_process_was_lost_
     assert len(ended) == 1, "what has ended has ended"
 
 
+def test_a_job_that_gets_on_between_its_losses_is_never_given_up(plan: Plan) -> None:
+    """As on nodes that are reclaimed every hour, for three days."""
+    searcher = AgendaSearcher(agenda_of(plan), (ended := list[Ended]()).append, lambda: None, most_losses=2)
+    first = searcher.suggest("0")
+    for lost in range(1, 9):
+        trial_id = str(lost - 1)
+        made = report() | {"stage": stage(f"s{lost}", f"k{lost}"), "halt": None}
+        searcher.take(trial_id, {"reports": json.dumps([made])}, failures=5)
+        searcher.lost(trial_id, 6, "its node died")
+        assert not ended and searcher.suggest(str(lost)) == first
+    found = report() | {"stage": stage("s1", "k1", found=True), "halt": None}
+    searcher.take("8", {"reports": json.dumps([found])})
+    searcher.lost("8", 2, "its node died")
+    assert [e.row["cause"] for e in ended] == ["its process was lost 3 times: its node died"], (
+        "what is found is no progress"
+    )
+
+
 def test_a_job_says_whether_it_is_to_report_each_stage_and_only_a_search_that_stops_trials_wants_it(
     plan: Plan, tmp_path: Path
 ) -> None:
@@ -298,6 +317,37 @@ def test_what_ended_before_a_store_was_found_unusable_is_recorded(plan: Plan) ->
     assert [row["stage"] for row in records.rows(Path(plan.run_dir), "stages", name)] == ["unlearn"]
 
 
+HALT = {"reports": json.dumps([report() | {"halt": "cannot read k: Stale file handle (on node-3)"}])}
+
+
+def test_a_store_that_one_node_cannot_use_and_the_driver_can_costs_a_job_that_node_and_not_the_run(plan: Plan) -> None:
+    agenda = agenda_of(plan)
+    searcher = AgendaSearcher(
+        agenda, (ended := list[Ended]()).append, lambda: None, most_losses=4, check_store=lambda: None
+    )
+    first = searcher.suggest("a")
+    assert searcher.take("a", HALT), "its process has another trial next"
+    searcher.on_trial_complete("a", HALT)  # Tune repeats it
+    searcher.lost("a", 1, "its node died")
+    assert searcher.suggest("b") == first and searcher.losses.total() == 1 and not ended
+    made = {"reports": json.dumps([report() | {"stage": stage("unlearn", "k"), "halt": None}])}
+    assert not searcher.take("b", made)
+    for again in "cd":
+        assert searcher.take(chr(ord(again) - 1), HALT) and searcher.suggest(again) == first
+    assert searcher.error is None
+
+
+def test_several_jobs_in_a_row_that_cannot_use_the_store_end_the_run_whatever_the_driver_can(plan: Plan) -> None:
+    searcher = AgendaSearcher(
+        agenda_of(plan), lambda ended: None, lambda: None, most_losses=2, check_store=lambda: None, workers=3
+    )
+    for trial_id in "abc":
+        searcher.suggest(trial_id)
+    assert searcher.take("a", HALT) and searcher.take("b", HALT)
+    with pytest.raises(StoreUnusable, match=r"Stale file handle \(on node-3\); so said 3 in a row"):
+        searcher.take("c", HALT)
+
+
 def test_views_hear_of_what_ended_once_the_next_trial_was_handed_out(plan: Plan) -> None:
     heard: list[str] = []
     ended: list[Any] = ["first"]
@@ -322,6 +372,37 @@ def test_a_view_that_ends_the_run_is_what_the_run_is_told_to_have_ended_by(plan:
     with pytest.raises(StoreUnusable):
         ToldAfterwards([Any], searcher, take).tell_the_rest()
     assert isinstance(searcher.error, StoreUnusable)
+
+
+def test_a_resumed_search_reads_the_curves_of_all_its_trials_at_once(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agenda = agenda_of(plan)
+    for job in [agenda.next_job() for _ in range(4)]:
+        point = {"attack": "a", "attack_step": 1, "metric": "relearning_accuracy", "value": 0.1 * job.number}
+        agenda.take(job.name, report() | {"curves": [point | {"counts": True}]})
+        finish(agenda, job)
+    agenda.close()
+    looked: list[str | None] = []
+    rows = records.rows
+
+    def noted(run_dir: Path, table: str, name: str | None = None) -> list[dict[str, Any]]:
+        if table == "curves":
+            looked.append(name)
+        return rows(run_dir, table, *([name] if name else []))
+
+    monkeypatch.setattr(records, "rows", noted)
+    told: dict[str, list[float]] = {}
+    monkeypatch.setattr(
+        "sweep.driver.agenda.observation",
+        lambda space, number, settings, state, row, curves, *rest: (
+            told.update({row["trial_id"]: [c["value"] for c in curves]})
+            or observation(space, number, settings, state, row, curves, *rest)
+        ),
+    )
+    agenda_of(plan)
+    assert looked == [None]
+    assert told and all(values == [pytest.approx(0.1 * int(name[-4:]))] for name, values in told.items())
 
 
 def test_after_a_crash_finished_trials_stay_and_unfinished_ones_go_on_under_their_own_numbers(plan: Plan) -> None:

@@ -114,6 +114,40 @@ def test_a_row_written_after_compaction_takes_the_old_ones_place_for_every_reade
     assert only_part(run, "trials")
 
 
+@pytest.mark.parametrize("columns", [None, ["arm"], ["trial_id", "arm"]], ids=str)
+def test_a_run_copied_over_a_finished_copy_of_it_has_every_row_once_and_says_so(
+    columns: list[str] | None, written: Path, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by `kubectl cp`, which takes nothing away."""
+    both = Path(shutil.copytree(finished, tmp_path / "RUN"))
+    for table in ("trials", "replicates"):
+        caplog.clear()
+        once = parts.read_table(written / "records" / table, columns)
+        assert not caplog.messages
+        shutil.copytree(written / "records" / table, both / "records" / table, dirs_exist_ok=True)
+        (small, *_) = sorted((both / "records" / table).glob("[!p]*.parquet"))
+        rows = parts.read_table(both / "records" / table, columns)
+        assert rows.column_names == once.column_names and in_order(rows.to_pylist()) == in_order(once.to_pylist())
+        (said,) = caplog.messages
+        assert f"has rows of {small.stem}" in said and "a file beside it" in said
+    caplog.clear()
+    assert compact.main([str(both)]) == 0
+    assert in_order(records.rows(both, "trials")) == in_order(records.rows(finished, "trials"))
+
+
+def test_of_a_row_that_lies_twice_the_one_in_a_file_of_its_own_is_read(
+    written: Path, finished: Path, tmp_path: Path
+) -> None:
+    both = Path(shutil.copytree(finished, tmp_path / "RUN"))
+    source = min((written / "records" / "trials").glob("*.parquet"))
+    table = pq.read_table(source)
+    later = pa.array(["later"], pa.string()).cast(table.schema.field("cause").type)
+    newer = table.set_column(table.column_names.index("cause"), table.schema.field("cause"), later)
+    pq.write_table(newer, both / "records" / "trials" / source.name)
+    rows = {row["trial_id"]: row for row in records.rows(both, "trials")}
+    assert len(rows) == len(records.rows(both, "trials")) and rows[source.stem]["cause"] == "later"
+
+
 def test_whoever_reads_while_it_is_compacted_and_taken_apart_sees_every_row_once(run: Path) -> None:
     """Two threads read without a pause while another exchanges the folder twenty times."""
     folder, expected = run / "records" / "curves", records.read(run, "curves").num_rows

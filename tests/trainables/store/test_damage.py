@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from trainables.relearning.stages.score import score_key
 from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
 from trainables.running.report import Report
-from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key
+from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key, patience
 from trainables.store.sidecar import checked, signed
 from trainables.trial import Trial
 
@@ -230,6 +232,74 @@ def test_a_store_that_does_not_answer_is_given_up(store: Store, monkeypatch: pyt
     with pytest.raises(StoreUnusable, match=r"cannot read .*: no answer within 0\.5 s"):
         store.find(KEY)
     assert time.monotonic() - start < 5
+
+
+PASSES = [
+    OSError(errno.EIO, "Input/output error"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    OSError(
+        "When putting k in bucket b: AWS Error SLOW_DOWN during PutObject operation: Please reduce your request rate."
+    ),
+    OSError("AWS Error UNKNOWN (HTTP status 503) during HeadObject operation: No response body."),
+    OSError("AWS Error NETWORK_CONNECTION during GetObject operation: curlCode: 28, Timeout was reached"),
+]
+STAYS = [
+    OSError(errno.EACCES, "Permission denied"),
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError("AWS Error ACCESS_DENIED during PutObject operation: Access Denied"),
+]
+
+
+class Faltering(Store):
+    """A store whose file system raises an error so many times, in the midst of each read and write, and then works."""
+
+    def __init__(self, root: Path, error: OSError, times: int) -> None:
+        super().__init__(root)
+        self.error, self.left = error, times
+
+    def _patiently(self, begin: Callable[[], Iterable[Any]], what: str) -> list[Any]:
+        def faltering() -> Iterator[Any]:
+            steps: Any = iter(begin())
+            yield next(steps)
+            if self.left:
+                self.left -= 1
+                steps.throw(self.error)
+            yield from steps
+
+        return super()._patiently(faltering, what)
+
+
+@pytest.mark.parametrize("error", PASSES, ids=str)
+def test_an_error_that_passes_costs_a_moment_and_nothing_that_is_read_or_written(
+    error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "_FIRST_PAUSE_S", 0.01)
+    Faltering(tmp_path, error, 2).put(KEY, "model", {"steps": 3}, TENSORS)
+    store = Faltering(tmp_path, error, 2)
+    found = store.get(KEY)
+    assert found.facts == {"steps": 3}
+    store.left = 2
+    assert np.array_equal(found.tensors()["weights"], TENSORS["weights"])
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("error", STAYS, ids=str)
+def test_what_a_store_refuses_is_not_asked_again(error: OSError, tmp_path: Path) -> None:
+    store = Faltering(tmp_path, error, 2)
+    with pytest.raises(StoreUnusable):
+        store.put(KEY, "model", {}, TENSORS)
+    assert store.left == 1
+
+
+def test_an_error_that_does_not_pass_within_the_patience_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_PATIENCE_S", "0.1")
+    monkeypatch.setattr(patience, "_FIRST_PAUSE_S", 0.03)
+    store = Faltering(tmp_path, PASSES[1], 100)
+    with pytest.raises(StoreUnusable, match=r"cannot write .*: Stale file handle$"):
+        store.put(KEY, "model", {}, TENSORS)
+    assert 2 <= 100 - store.left <= 6
 
 
 def test_a_process_left_with_a_call_that_hangs_still_ends(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,8 +16,10 @@ import boto3
 import numpy as np
 import pytest
 import simulated_s3
+from moto.s3.models import S3Backend
 
 from trainables.store import CorruptArtifact, Store, StoreUnusable, artifact_key, node_cache
+from trainables.store import store as store_module
 from trainables.store.hashed import hash_of
 from trainables.store.node_cache import NodeCache
 
@@ -108,6 +113,24 @@ def test_a_partial_is_replaced_read_and_dropped(uri: str) -> None:
     assert store.load_partial(KEY) is None and store.find(KEY) is None
 
 
+def test_a_large_file_over_a_slow_line_is_not_given_up_while_its_parts_arrive(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_at_a_time, upload = threading.Lock(), S3Backend.upload_part
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        with one_at_a_time:
+            time.sleep(0.7)
+            return upload(*args, **kwargs)
+
+    monkeypatch.setattr(S3Backend, "upload_part", slow)
+    monkeypatch.setattr(store_module, "_SENT", 2**20)
+    monkeypatch.setenv("SWEEP_PATIENCE_S", "2.5")
+    began = time.monotonic()
+    Store(uri).put(KEY, "model", {}, {"weights": np.zeros(15 * 2**20, np.float32)})
+    assert time.monotonic() - began > 3.5, "all of it took longer than the patience"
+
+
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's disk takes nothing more, as /dev/full does; the store's does."""
@@ -121,10 +144,33 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("full")
-def test_a_machine_whose_disk_is_full_stores_all_the_same_and_says_what_to_do_where_it_cannot_read(uri: str) -> None:
+def test_a_machine_whose_disk_is_full_stores_and_reads_all_the_same_and_says_what_helps(
+    uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = Store(uri)
     store.put(KEY, "model", {}, TENSORS)
-    with pytest.raises(StoreUnusable, match=r"cache: cannot hold what is read from .*No space left.*SWEEP_CACHE"):
+    store.save_partial(KEY, TENSORS)
+    partial = Store(uri).load_partial(KEY)
+    assert partial is not None and np.array_equal(partial["weights"], TENSORS["weights"])
+    caplog.clear()
+    assert np.array_equal(Store(uri).get(KEY).tensors()["weights"], TENSORS["weights"])
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "trainables.store.store"]
+    assert "cache: No space left on device" in said and "SWEEP_CACHE" in said and not kept()
+
+
+def test_a_machine_on_whose_disk_no_file_can_be_made_stores_and_reads_all_the_same(uri: str) -> None:
+    store = Store(uri)
+    store.put(KEY, "model", {}, {})  # makes the folder
+    shutil.rmtree(os.environ["SWEEP_CACHE"])
+    store.put(KEY, "model", {}, TENSORS)
+    assert np.array_equal(store.get(KEY).tensors()["weights"], TENSORS["weights"])
+
+
+@pytest.mark.usefixtures("full")
+def test_a_damaged_object_is_not_read_on_a_full_disk_either(uri: str, bucket: Any) -> None:
+    Store(uri).put(KEY, "model", {}, TENSORS)
+    bucket.put_object(Key=f"sweeps/{KEY[:2]}/{KEY}.safetensors", Body=b"other bytes")
+    with pytest.raises(CorruptArtifact, match="damaged"):
         Store(uri).get(KEY).tensors()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trainables.store import CorruptArtifact, MissingArtifact, Store, artifact_key
+from trainables.store import store as store_module
 
 KEY = artifact_key("model", {"steps": 3}, {"data": "digits"}, "code")
 FACTS = {"images": 3, "name": "θ₀"}
@@ -144,6 +146,16 @@ def test_a_key_changes_with_everything_that_determines_the_artifact() -> None:
     assert artifact_key("m", {"a": 1, "b": 2}, {}, "") == artifact_key("m", {"b": 2, "a": 1}, {}, ""), (
         "order is no content"
     )
+
+
+def test_a_large_file_is_on_the_disk_bit_by_bit_and_not_when_it_is_closed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    monkeypatch.setattr(store_module, "_SENT", 8 * 2**20)
+    store.put(KEY, "model", {}, {"weights": np.zeros(6 * 2**20, np.float32)})
+    assert len(synced) == 3 and synced == sorted(synced) and synced[0] > 8 * 2**20
 
 
 def test_no_temporary_file_is_left(store: Store) -> None:
