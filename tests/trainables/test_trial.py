@@ -8,13 +8,17 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from trainables.relearning.experiment import Experiment, TrialSpec
 from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
+from trainables.running.pipeline import STEP_SECONDS
+from trainables.running.report import Report
 from trainables.store import Store
 from trainables.trial import Trial
 
@@ -117,6 +121,34 @@ def test_another_trial_takes_the_same_process_and_keeps_what_is_shared(short: Tr
     assert trial.reset(config(short)), "a failure is not the next trial's"
     assert finish(trial)[-1]["state"] == "COMPLETE"
     assert trial.bench is bench
+
+
+def test_a_process_whose_gpu_memory_does_not_come_free_takes_no_other_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held once the first trial is over is what trials share; 256 MiB above that are a leak."""
+    held, mib = 0, 2**20
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda *_: held)
+    refused = {"spec": "{}"}  # of a trial that fails before anything of it is on a GPU
+    trial = Trial(config=refused)
+    taken = []
+    for held in (1000 * mib, 1200 * mib, 1256 * mib, 1257 * mib):
+        taken.append(trial.reset(refused))
+    trial.stop()
+    assert taken == [True, True, True, False]
+
+
+@pytest.mark.parametrize(("timeout_s", "seconds"), [(0.0, STEP_SECONDS), (10.0, 5.0), (1000.0, STEP_SECONDS)])
+def test_a_step_ends_in_half_the_time_after_which_silence_ends_the_process(timeout_s: float, seconds: float) -> None:
+    given: list[float] = []
+
+    def step(seconds: float) -> Report:
+        given.append(seconds)
+        return Report(state="COMPLETE")
+
+    trial = Trial(config={"spec": "{}", "timeout_s": timeout_s})
+    trial.failure, trial.pipeline = None, SimpleNamespace(step=step)
+    assert finish(trial)[-1]["state"] == "COMPLETE" and given == [seconds]
+    trial.stop()
 
 
 def test_another_experiment_has_a_bench_of_its_own(
