@@ -125,13 +125,14 @@ def test_another_trial_takes_the_same_process_and_keeps_what_is_shared(short: Tr
 
 def test_a_process_whose_gpu_memory_does_not_come_free_takes_no_other_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is held once the first trial is over is what trials share; 256 MiB above that are a leak."""
-    held, mib = 0, 2**20
+    held = 0.0  # MiB
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda *_: held)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda *_: int(held * 2**20))
     refused = {"spec": "{}"}  # of a trial that fails before anything of it is on a GPU
     trial = Trial(config=refused)
     taken = []
-    for held in (1000 * mib, 1200 * mib, 1256 * mib, 1257 * mib):
+    for now in (1000.0, 1200.0, 1256.0, 1257.0):
+        held = now
         taken.append(trial.reset(refused))
     trial.stop()
     assert taken == [True, True, True, False]
