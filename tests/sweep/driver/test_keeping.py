@@ -145,7 +145,7 @@ def test_a_run_that_keeps_its_front_has_a_store_of_its_own(tmp_path: Path, monke
 def test_while_the_search_goes_on_what_failed_is_removed_of_arms_that_have_a_feasible_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the others it may yet be confirmed as the closest. Several are removed at once, and none once the search is over."""
+    """Of the others it may yet be confirmed as the closest. Several are removed at once."""
     monkeypatch.setattr("sweep.driver.keeping._AT_ONCE", 2)
     (tmp_path / "run").mkdir()
     agenda = agenda_of(plan_in(tmp_path, trials=6, baseline_trials=3, keep="front"))
