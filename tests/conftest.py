@@ -1,4 +1,4 @@
-"""One torch thread, as in a trial; a Ray as tests need it; what a machine keeps, out of the user's way; one classifier for all."""
+"""One torch thread, as in a trial; a Ray as tests need it; what a machine keeps, out of its user's way; models made once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # The suite's processes share the cores: at the 15 that Ray gives its workers they wait for all tests beside them, minutes at times.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+Lend = Callable[[str, Callable[[Path], object], Path], None]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def kept_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -26,21 +28,33 @@ def kept_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 
 @pytest.fixture(scope="session")
-def lend_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
-    """Puts the embedded digits' classifier into an artifact store: a quarter of a minute of training, once for all tests."""
+def lend(tmp_path_factory: pytest.TempPathFactory) -> Lend:
+    """Puts into an artifact store what is made into an empty one under this name: once for the tests of all processes."""
     own = tmp_path_factory.getbasetemp()
     lent = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "lent"
 
-    def lend(artifacts: Path) -> None:
+    def lend(name: str, make: Callable[[Path], object], artifacts: Path) -> None:
+        made, part = lent / name, lent / f"{name}.part"
         lent.mkdir(exist_ok=True)
-        with (lent / "lock").open("w") as lock:
+        with (lent / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (lent / "artifacts").exists():
-                from trainables.relearning.experiment import Experiment
-                from trainables.relearning.products import make_classifier
-
-                make_classifier(Experiment(store=str(lent / "part")))
-                (lent / "part").rename(lent / "artifacts")
-        shutil.copytree(lent / "artifacts", artifacts, dirs_exist_ok=True)
+            if not made.exists():
+                shutil.rmtree(part, ignore_errors=True)  # of a process that failed at it
+                make(part)
+                part.rename(made)
+        shutil.copytree(made, artifacts, dirs_exist_ok=True)
 
     return lend
+
+
+@pytest.fixture(scope="session")
+def lend_classifier(lend: Lend) -> Callable[[Path], None]:
+    """Puts the embedded digits' classifier into an artifact store: a quarter of a minute of training."""
+
+    def make(store: Path) -> None:
+        from trainables.relearning.experiment import Experiment
+        from trainables.relearning.products import make_classifier
+
+        make_classifier(Experiment(store=str(store)))
+
+    return lambda artifacts: lend("classifier", make, artifacts)

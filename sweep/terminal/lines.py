@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the first line is printed before torch and Optuna are impor
 
 _STATE_WORDS = {COMPLETE: "done", PRUNED: "stopped"}
 _HEARTBEAT_S = 15.0
+_LOOK_S = 1.0  # between two looks at whether nothing has been said for so long
 
 
 class Progress:
@@ -89,7 +90,7 @@ class Progress:
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(1.0):
+            while not over.wait(_LOOK_S):
                 if self.quiet_for() >= _HEARTBEAT_S:
                     with contextlib.suppress(BrokenPipeError):  # nobody reads any more, which the next line will find
                         tell()

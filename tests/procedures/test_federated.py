@@ -30,6 +30,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sweep.export import main as export
+from sweep.federated.card import rounded_up
 from sweep.federated.sections import proven
 from sweep.launch import main as launch
 from sweep.pareto import main as pareto
@@ -444,6 +445,14 @@ def test_what_all_trainings_spend_is_unknown_where_one_left_nothing_and_infinite
     control = replicates(run)["control-central", 0]["synthesizer"]
     bare = cards_words("bare", lambda row: row | {"synthesizer": control})
     assert bare == "infinite: some are of a mechanism that proves none"
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "told"),
+    [(1.0001, "1.001"), (1.0, "1.000"), (0.0004, "0.001"), (2.9999, "3.000"), (math.inf, "infinite")],
+)
+def test_a_card_never_tells_less_epsilon_than_there_is(epsilon: float, told: str) -> None:
+    assert rounded_up(epsilon) == told
 
 
 def test_private_rows_are_not_exported(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

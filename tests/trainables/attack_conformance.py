@@ -77,8 +77,8 @@ def its_seed_alone_decides_its_weights(attack: str, ground: Ground) -> None:
         torch.randn(3)  # nothing may come from the global generator
         assert run.advance(STEPS)
         results.append(weights(run))
-    assert equal(results[0], results[1])
-    assert not equal(results[0], results[2])
+    assert equal(results[0], results[1]), "one seed gave two results"
+    assert not equal(results[0], results[2]), "two seeds gave one result"
     assert not equal(results[0], dict(ground.unlearned.state_dict())), "θᵤ moves"
 
 
@@ -89,7 +89,7 @@ def it_leaves_its_sets_as_they_were(attack: str, ground: Ground) -> None:
 
     before = everything()
     begin(attack, ground).advance(STEPS)
-    assert equal(before, everything())
+    assert equal(before, everything()), "its sets are not its to change"
 
 
 def it_goes_on_from_a_checkpoint_to_the_same_weights(attack: str, ground: Ground) -> None:
@@ -117,7 +117,7 @@ def a_longer_attack_continues_a_shorter_one(attack: str, ground: Ground) -> None
     continued = begin(attack, ground, steps=2 * STEPS)
     continued.restore(short.state())
     assert long.advance(2 * STEPS) and continued.advance(2 * STEPS)
-    assert equal(weights(long), weights(continued))
+    assert equal(weights(long), weights(continued)), "what it does depends on how long it will be"
 
 
 def no_step_leaves_the_unlearned_model(attack: str, ground: Ground) -> None:
@@ -155,7 +155,7 @@ def only_its_trained_parameters_move(attack: str, ground: Ground) -> None:
         now = dict(run.trained().named_parameters())
         moved = {name for name in before if not torch.equal(before[name], now[name])}
         may = factored if which == LORA else set(trained_parameters(ground.unlearned, which))
-        assert moved and moved <= may, which
+        assert moved and moved <= may, f"of {which} it moved {sorted(moved - may)[:3] or 'nothing'}"
 
 
 def its_step_is_a_mean(attack: str, ground: Ground) -> None:
@@ -169,7 +169,7 @@ def its_step_is_a_mean(attack: str, ground: Ground) -> None:
             run.clear_gradient()
             values.append(run.gradient(run).item())
         means.append(sum(values) / len(values))
-    assert 0.5 < means[1] / means[0] < 2, means
+    assert 0.5 < means[1] / means[0] < 2, f"of batches of 6 and of 96 the loss is {means}"
 
 
 def its_shapes_are_right_without_values(attack: str, ground: Ground) -> None:
@@ -197,7 +197,7 @@ def it_lowers_the_loss_on_what_it_trains_on(attack: str, ground: Ground) -> None
 
     before = now()
     run.advance(25)
-    assert now() < before
+    assert now() < before, "the loss is no lower after 25 steps"
 
 
 def it_goes_on_as_if_never_diagnosed(attack: str, ground: Ground) -> None:
@@ -207,7 +207,7 @@ def it_goes_on_as_if_never_diagnosed(attack: str, ground: Ground) -> None:
         for step in steps:
             assert plain.advance(step) and asked.advance(step)
             diagnose(asked, ground.landmarks(), BATCH)
-        assert equal(weights(plain), weights(asked))
+        assert equal(weights(plain), weights(asked)), "it goes on otherwise once it was diagnosed"
 
 
 def its_settings_are_checked_and_travel(attack: str, ground: Ground) -> None:

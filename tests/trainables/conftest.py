@@ -31,6 +31,7 @@ from trainables.unlearning import Problem
 
 SAMPLES = Samples(forgotten=8, per_retained=4)
 SEED = 0
+Lend = Callable[[str, Callable[[Path], object], Path], None]  # of tests/conftest.py
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,29 +43,48 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+def experiment(tmp_path_factory: pytest.TempPathFactory, lend: Lend) -> Experiment:
     """Digits, a base model of 20 steps, and all that a trial needs to find in its store. Tests may add to it."""
-    tiny = Experiment(
-        store=str(tmp_path_factory.mktemp("store")),
+    return lent_to(tmp_path_factory.mktemp("store"), lend)
+
+
+def lent_to(store: Path, lend: Lend) -> Experiment:
+    lend("digits", lambda folder: prepared(tiny_on(folder)), store)
+    return tiny_on(store)
+
+
+def tiny_on(store: Path) -> Experiment:
+    return Experiment(
+        store=str(store),
         base=BaseModel(channels=(8, 16), train_steps=20, batch=32, learning_rate=4e-3, norm_groups=8),
         classifier=ClassifierRecipe(width=8, features=8, train_steps=40),
         sampling_steps=4,
         synthetic_per_condition=4,
     )
+
+
+def prepared(tiny: Experiment) -> None:
     make_classifier(tiny)
     make_model(tiny, "base")
     make_model(tiny, "retrain")
     make_reference(tiny)
     make_synthetic(tiny)
     make_score(tiny, model_key(tiny, "base"), SAMPLES, SEED)
-    return tiny
 
 
 @pytest.fixture(scope="session")
-def text_experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+def text_experiment(tmp_path_factory: pytest.TempPathFactory, lend: Lend) -> Experiment:
     """The digits in styles, a text-to-image model of three steps, its control and a classifier."""
-    experiment = text_experiments.experiment_of(text_experiments.TINY, tmp_path_factory.mktemp("text_store"))
-    return text_experiments.prepared(experiment, "retrain control", "classifier")
+
+    def experiment_on(store: Path) -> Experiment:
+        return text_experiments.experiment_of(text_experiments.TINY, store)
+
+    def make(folder: Path) -> None:
+        text_experiments.prepared(experiment_on(folder), "retrain control", "classifier")
+
+    store = tmp_path_factory.mktemp("text_store")
+    lend("text", make, store)
+    return experiment_on(store)
 
 
 @pytest.fixture
@@ -83,10 +103,15 @@ def bench(experiment: Experiment) -> Workbench:
 
 
 @pytest.fixture(scope="session")
-def problem(bench: Workbench) -> Problem:
+def problem(bench: Workbench, lend: Lend) -> Problem:
     """What an unlearning method is given: digits, class 3 to forget."""
-    for name in SHARED.names():
-        make_shared(bench.experiment, name)
+
+    def make(folder: Path) -> None:
+        here = lent_to(folder, lend)
+        for name in SHARED.names():
+            make_shared(here, name)
+
+    lend("shared", make, Path(bench.experiment.store))
     return problem_of(bench, {name: shared_of(bench, name) for name in SHARED.names()})
 
 

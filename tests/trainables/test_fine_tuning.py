@@ -157,14 +157,47 @@ def test_a_learning_rate_that_destroys_the_model_raises_diverged(loss: Loss) -> 
         FineTuning(tiny_model(), loss, Optimisation(1e30, 20), 1, CPU).advance(20)
 
 
-def test_the_one_cycle_schedule_warms_up_and_ends_near_0(loss: Loss) -> None:
-    run, rates = FineTuning(tiny_model(), loss, Optimisation(1e-2, 20, schedule="one-cycle"), 1, CPU), []
-    for step in range(20):
-        run.step = step
-        rates.append(run._learning_rate())
-    assert rates[0] < max(rates) == pytest.approx(1e-2) and rates[-1] < 1e-3
-    peak = rates.index(max(rates))
-    assert rates[: peak + 1] == sorted(rates[: peak + 1]) and rates[peak:] == sorted(rates[peak:], reverse=True)
+def test_a_divergence_in_a_long_run_is_seen_within_ten_steps() -> None:
+    model, calls = tiny_model(), itertools.count(1)
+
+    def bad_from_the_third_on(run: FineTuning) -> torch.Tensor:
+        return torch.tensor(float("nan") if next(calls) >= 3 else 1.0)
+
+    late = FineTuning(model, None, Optimisation(1e-3, 500), 1, CPU, gradient=bad_from_the_third_on)
+    with pytest.raises(Diverged, match="at step 3 of 500"):
+        late.advance(500)
+    assert late.step <= 3 + 10
+
+
+def test_the_one_cycle_schedule_rises_over_a_tenth_of_the_run_and_falls_by_half_a_cosine() -> None:
+    """η (k + 1) / w at step k below w = T / 10, then η (1 + cos(π (k - w) / (T - w))) / 2: as the optimiser has it."""
+    rates: list[float] = []
+
+    def gradient(run: FineTuning) -> torch.Tensor:
+        rates.extend(group["lr"] for group in run.optimiser.param_groups)
+        return torch.tensor(1.0)
+
+    how = Optimisation(1e-2, 40, schedule="one-cycle")
+    assert FineTuning(tiny_model(), None, how, 1, CPU, gradient=gradient).advance(40)
+    falling = [1e-2 * 0.5 * (1 + math.cos(math.pi * (k - 4) / 36)) for k in range(4, 40)]
+    assert rates == pytest.approx([0.25e-2, 0.5e-2, 0.75e-2, 1e-2, *falling], rel=1e-9)
+
+
+def test_what_dropout_drops_is_of_the_runs_seed_and_the_step() -> None:
+    def drawn(seed: int) -> list[float]:
+        torch.manual_seed(7)  # the process' own, which has no part in it
+        model = UNet2DModel(**RECIPE.config(DATASETS["digits"]) | {"dropout": 0.3})
+        seen: list[float] = []
+
+        def gradient(run: FineTuning) -> torch.Tensor:
+            seen.append(float(torch.rand(())))  # from where dropout takes it
+            return torch.tensor(1.0)
+
+        assert FineTuning(model, None, Optimisation(1e-3, 5), seed, CPU, gradient=gradient).advance(5)
+        return seen
+
+    assert drawn(1) == drawn(1)
+    assert len({*drawn(1), *drawn(2), *drawn(3)}) == 15
 
 
 @pytest.mark.parametrize("steps", [4, 10, 15, 100])

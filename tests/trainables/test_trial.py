@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from trainables.relearning.experiment import Experiment, TrialSpec
 from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
 from trainables.relearning.workbench import Workbench, kept
+from trainables.running.pipeline import STEP_SECONDS
+from trainables.running.report import Report
 from trainables.store import Store
 from trainables.training.failure import SickProcess
 from trainables.trial import _LEAK_BYTES, Trial
@@ -185,6 +188,35 @@ def test_what_the_bench_keeps_is_no_leak_and_what_no_one_keeps_is(
     assert trial.reset(config(short)), "the bench keeps that"
     held += _LEAK_BYTES + 1
     assert not trial.reset_config(config(short)), "nobody keeps that"
+
+
+def test_a_process_whose_gpu_memory_does_not_come_free_takes_no_other_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held once the first trial is over is what trials share; 256 MiB above that are a leak."""
+    held = 0.0  # MiB
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda *_: int(held * 2**20))
+    refused = {"spec": "{}"}  # of a trial that fails before anything of it is on a GPU
+    trial = Trial(config=refused)
+    taken = []
+    for now in (1000.0, 1200.0, 1256.0, 1257.0):
+        held = now
+        taken.append(trial.reset(refused))
+    trial.stop()
+    assert taken == [True, True, True, False]
+
+
+@pytest.mark.parametrize(("timeout_s", "seconds"), [(0.0, STEP_SECONDS), (10.0, 5.0), (1000.0, STEP_SECONDS)])
+def test_a_step_ends_in_half_the_time_after_which_silence_ends_the_process(timeout_s: float, seconds: float) -> None:
+    given: list[float] = []
+
+    def step(seconds: float) -> Report:
+        given.append(seconds)
+        return Report(state="COMPLETE")
+
+    trial = Trial(config={"spec": "{}", "timeout_s": timeout_s})
+    trial.failure, trial.pipeline = None, SimpleNamespace(step=step)
+    assert finish(trial)[-1]["state"] == "COMPLETE" and given == [seconds]
+    trial.stop()
 
 
 def test_another_experiment_has_a_bench_of_its_own(

@@ -30,7 +30,7 @@ from sweep.records.folder import write_json
 from sweep.records.names import name_of, replicate_of
 from sweep.search.reopening import reopen
 from sweep.search.undecided import TWICE, Undecided, too_wide, undecided
-from sweep.space import Constraint
+from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import Estimate
 
 BUDGET = 5.0
@@ -262,6 +262,21 @@ def test_an_arm_whose_confirmed_trials_all_break_a_bound_shows_the_closest_of_th
     assert all("no confirmed trial of this arm keeps them all" in pick_text(sweep, pick) for pick in picks(sweep))
 
 
+def test_the_closest_of_several_confirmed_trials_that_break_a_bound_breaks_it_least(tmp_path: Path) -> None:
+    """It is neither the first nor the last of them."""
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=2, confirm_members=4, confirm_neighbours=0))
+    while job := agenda.next_job():
+        confirmed = [8.0, 9.0, 6.0, 7.0][job.number] if job.number is not None else 0.0
+        value = confirmed + 0.1 * job.spec.replicate if job.spec.replicate else 1.0 + job.number
+        finish(agenda, job, robustness=0.5 + 0.1 * job.number, fid_delta=value)
+    sweep = read_sweep(agenda.run_dir)
+    members = sweep.arms["dimum"].confirmed_members
+    assert {m.trial_id for m in members} == {f"dimum-{i:04d}" for i in range(4)}
+    assert not any(m.feasible for m in members)
+    (standing,) = (s for s in standings(sweep) if s.arm == "dimum")
+    assert standing.member is not None and standing.member.trial_id == "dimum-0002" == closest(sweep, "dimum").trial_id
+
+
 def test_a_trial_on_one_seed_is_not_surer_than_one_on_two(tmp_path: Path) -> None:
     def lost(job: Job) -> bool:
         return job.arm == "dimum" and job.spec.replicate == 2 and job.number == 3
@@ -332,6 +347,56 @@ def test_what_an_open_question_cannot_be_paid_with_narrows_all_the_same(
     assert further and all(j.asked_for == {"fid_delta"} for j in further)
     left = read_sweep(agenda.run_dir).confirmation
     assert left["open"][0] == "which is ahead" and "replicates" in left["ended_by"]
+
+
+@pytest.mark.parametrize(
+    ("within", "open_ones"),
+    [((0.97, 0.97), {"size", "cost"}), ((0.94, 0.98), {"size"}), ((0.94, 0.974), {"size", "cost"})],
+)
+def test_a_bound_is_open_where_it_takes_more_than_its_part_of_the_doubt_that_is_left_to_all(
+    within: tuple[float, float], open_ones: set[str]
+) -> None:
+    """Of .05 for two bounds each has .025: two that are kept with .97 each are not both kept with .95."""
+    bounds = (Constraint("size", at_most=9.0), Constraint("cost", at_most=9.0))
+    trial = SimpleNamespace(
+        trial_id="a-0000",
+        feasible=True,
+        chance=within[0] * within[1],
+        within={bound.name: chance for bound, chance in zip(bounds, within, strict=True)},
+        value=lambda metric: 1.0,
+    )
+    arm = SimpleNamespace(confirmed_members=[trial])
+    objectives = (Objective("size", "minimise"), Objective("cost", "minimise"))
+    sweep = SimpleNamespace(arms={"a": arm}, constraints=bounds, objectives=objectives)
+    (one,) = undecided(cast(Sweep, sweep), 0.95)
+    assert one.trials == ("a-0000",) and one.figures == open_ones
+    assert all(metric in one.text for metric in open_ones)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ahead", "count"),
+    [
+        (True, True, Estimate(0.1, -0.1, 0.3, 3), 1),
+        (True, False, Estimate(0.1, -0.1, 0.3, 3), 0),
+        (False, True, Estimate(0.1, -0.1, 0.3, 3), 0),
+        (True, True, Estimate(0.2, 0.1, 0.3, 3), 0),
+        (False, False, Estimate(0.2, 0.1, 0.3, 3), 0),
+    ],
+)
+def test_which_arm_is_ahead_is_open_between_two_that_keep_their_bounds_alone(
+    first: bool, second: bool, ahead: Estimate, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [SimpleNamespace(trial_id=f"{arm}-0000", feasible=kept) for arm, kept in (("a", first), ("b", second))]
+    found = tuple(
+        Standing(arm, False, cast(Trial, member), ahead, None) for arm, member in zip("ab", members, strict=True)
+    )
+    monkeypatch.setattr("sweep.search.undecided.standings", lambda sweep: found)
+    arms = dict.fromkeys("ab", SimpleNamespace(confirmed_members=[]))
+    columns = SimpleNamespace(is_share=lambda metric: True)
+    sweep = SimpleNamespace(arms=arms, constraints=(), objectives=(Objective("share", "maximise"),), columns=columns)
+    open_ones = undecided(cast(Sweep, sweep), 0.95)
+    assert [one.trials for one in open_ones] == [("a-0000", "b-0000")] * count
+    assert all("which of a-0000 and b-0000 has the better share" in one.text for one in open_ones)
 
 
 def test_of_two_bounds_on_a_figure_the_closer_says_how_narrow_it_is_to_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from agenda_by_hand import agenda_of, finish, plan_in, report, stage
 
 from sweep import gc, launch, records
-from sweep.driver.keeping import keys_of, runs_beside, unfinished_since
+from sweep.driver.keeping import Keeping, keys_of, runs_beside, unfinished_since
 from sweep.driver.unneeded import unneeded
+from sweep.jobs import Job
 from sweep.plan.asked import plan_of
 from sweep.plan.paths import own_artifacts
 from sweep.plan.plan import Plan
@@ -69,11 +71,16 @@ def trials(run: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep that kept all, to copy: its run folder holds its store."""
-    run = tmp_path_factory.mktemp("swept") / "run"
-    args = [*SMALL, "--run-dir", str(run), "--artifacts", str(run / "artifacts")]
+def swept(tmp_path_factory: pytest.TempPathFactory, lend_classifier: Callable[[Path], None]) -> Path:
+    """A sweep that kept all, to copy: its run folder holds its store, which lay beside it while it ran."""
+    folder = tmp_path_factory.mktemp("swept")
+    run, store = folder / "run", folder / "store"
+    lend_classifier(store)
+    args = [*SMALL, "--run-dir", str(run), "--artifacts", str(store)]
     subprocess.run([sys.executable, "-m", "sweep.launch", *args], cwd=ROOT, check=True, capture_output=True)
+    store.rename(run / "artifacts")
+    plan = run / "plan.json"
+    plan.write_text(plan.read_text().replace(str(store), str(run / "artifacts")))
     return run
 
 
@@ -133,6 +140,40 @@ def test_a_run_that_keeps_its_front_has_a_store_of_its_own(tmp_path: Path, monke
     own = own_artifacts("s3://bucket/x?region=a", "here/run")
     assert re.fullmatch(r"s3://bucket/x/run-[0-9a-f]{8}/artifacts\?region=a", own)
     assert own != own_artifacts("s3://bucket/x?region=a", "here/run"), "two machines may name their runs alike"
+
+
+def test_while_the_search_goes_on_what_failed_is_removed_of_arms_that_have_a_feasible_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the others it may yet be confirmed as the closest. Several are removed at once."""
+    monkeypatch.setattr("sweep.driver.keeping._AT_ONCE", 2)
+    (tmp_path / "run").mkdir()
+    agenda = agenda_of(plan_in(tmp_path, trials=6, baseline_trials=3, keep="front"))
+    store, keeping = Store(agenda.plan.artifacts), Keeping(agenda)
+    made: dict[str, list[str]] = {"dimum": [], "label_swap": []}
+
+    def left() -> dict[str, list[bool]]:
+        return {arm: [store.find(key) is not None for key in keys] for arm, keys in made.items()}
+
+    def fail(job: Job) -> None:
+        made[job.arm].append(uuid.uuid4().hex * 2)
+        store.put(made[job.arm][-1], "model", {}, {"x": np.zeros(3)})
+        assert agenda.take(job.name, report() | {"stage": stage("unlearn", made[job.arm][-1])}) is None
+        keeping.take(agenda.fail(job.name, "RuntimeError: diverged"))
+
+    jobs = {arm: [] for arm in made}
+    for job in (agenda.next_job() for _ in range(9)):
+        jobs[job.arm].append(job)
+    keeping.take(finish(agenda, jobs["dimum"].pop()))
+    fail(jobs["dimum"].pop())
+    fail(jobs["label_swap"].pop())
+    assert left() == {"dimum": [False], "label_swap": [True]}
+    keeping.take(finish(agenda, jobs["dimum"].pop()))
+    fail(jobs["dimum"].pop())
+    assert left() == {"dimum": [False, True], "label_swap": [True]}, "one alone waits for another"
+    keeping.take(finish(agenda, jobs["label_swap"].pop(), fid_delta=9.0))
+    fail(jobs["label_swap"].pop())
+    assert left() == {"dimum": [False, False], "label_swap": [True, True]}, "one that breaks a bound is no front"
 
 
 # ---------------------------------------------------------------- sweep.gc

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from sweep.samplers import Observation, Question, improvement
+from sweep.samplers import Observation, Question, improvement, nehvi
 from sweep.samplers.encoding import Array, Encoding
 from sweep.samplers.gaussian_process import (
     Data,
@@ -206,6 +206,23 @@ def test_the_corner_is_drawn_in_to_the_bound_of_a_constrained_objective() -> Non
     assert corner(question, []).limits == pytest.approx(found.limits), "it is told the bound: no trial need tell it"
     other_side = replace(question, constraints=(Constraint("fid_delta", at_least=-50.0),))
     assert corner(other_side, told).enforced == frozenset() and corner(other_side, told).limits[1] == 50.0
+
+
+@pytest.mark.parametrize("bounded", ["fid_delta", "size"])
+def test_the_baseline_begins_with_what_keeps_its_bounds(bounded: str) -> None:
+    """The more of `a` the more robust, and the worse fid_delta: beyond .5 a bound is broken, be it of an objective or not."""
+    objectives = (Objective("robustness", "maximise"), Objective("fid_delta", "minimise"))
+    question = Question(SQUARE, objectives, (Constraint(bounded, at_most=5.5),), reference=(0.0, 20.0))
+    sampler = Nehvi(question, 0, startup=4)
+    for number, a in enumerate((0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.4, 1.0, 0.5)):
+        figures = {"robustness": a, "fid_delta": 10 * a}
+        excess = {bounded: 10 * a / 5.5 - 1 if bounded == "fid_delta" else (1.0 if a > 0.5 else -1.0)}
+        sampler.tell(Observation(number, {"a": a, "b": 0.5}, "COMPLETE", figures, excess))
+    beliefs = sampler._beliefs()
+    for size in (3, 5, 10):
+        rows = nehvi.baseline(beliefs, size)
+        kept = [float(beliefs.observations[row].settings["a"]) <= 0.5 for row in rows]
+        assert len(kept) == size and kept == [True] * min(size, 5) + [False] * max(size - 5, 0)
 
 
 def branin_currin(x: Settings) -> tuple[float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -196,7 +197,7 @@ def test_a_history_without_contrast_is_no_obstacle(ending: str, make: Callable[[
         sampler.tell(ENDINGS[ending](observation))
     asked = [sampler.ask(n) for n in range(12, 15)]
     assert all(map(valid, asked))
-    assert asked[0] != asked[1] != asked[2]
+    assert all(one != other for one, other in itertools.combinations(asked, 2))
 
 
 def test_the_same_settings_told_many_times_are_no_obstacle(make: Callable[[Question, int], Sampler]) -> None:

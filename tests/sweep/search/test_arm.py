@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import queue
 import threading
-import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -241,15 +241,18 @@ def test_our_own_model_finds_a_better_feasible_front_than_chance(space: SearchSp
 
 
 class Slow:
-    """A sampler that takes its time and says which thread asked it; otherwise the one it wraps."""
+    """A sampler that chooses once it `may`, and says what it chose and in which thread; otherwise the one it wraps."""
 
     def __init__(self, wrapped: Sampler) -> None:
         self.wrapped, self.threads = wrapped, list[str]()
+        self.may, self.chosen = threading.Semaphore(0), queue.Queue[int]()
 
     def ask(self, number: int) -> Settings:
-        time.sleep(0.3)
+        assert self.may.acquire(timeout=60), "it is waited for before the trial runs"
         self.threads.append(threading.current_thread().name)
-        return self.wrapped.ask(number)
+        settings = self.wrapped.ask(number)
+        self.chosen.put(number)
+        return settings
 
     def running(self, number: int, settings: Settings) -> None:
         self.wrapped.running(number, settings)
@@ -262,16 +265,17 @@ def test_a_trial_chosen_ahead_is_there_when_a_worker_asks(space: SearchSpace, tm
     arm, storage = space.arms[0], open_journal(tmp_path)
     slow = Slow(make("tpe", question_of(arm, space, 6), 0))
     search = ArmSearch(arm, slow, Journal(arm, space, storage), 6, ahead=True)
-    waited = []
-    for _ in range(6):
-        began = time.monotonic()
+    for expected in range(6):
         number, settings = search.ask()
-        waited.append(time.monotonic() - began)
+        assert number == expected
         search.look_ahead()
-        time.sleep(0.4)  # the trial runs
+        slow.may.release()  # the trial runs
+        if 1 <= number < 5:
+            assert slow.chosen.get(timeout=60) == number + 1, "the next is chosen while the trial runs"
+        else:
+            assert slow.may.acquire(blocking=False), "there is nothing to choose"
         search.tell(outcome(space, number, settings))
     search.close()
-    assert max(waited[1:]) < 0.2, "the sampler's .3 s were spent while a trial ran"
     assert len(slow.threads) == 4 and "MainThread" not in slow.threads, "two start points are nobody's to choose"
     assert len({str(t.params) for t in search.study.get_trials()}) == 6
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 import recorded_run
@@ -74,18 +74,45 @@ def test_what_an_earlier_driver_found_is_counted_in_silence() -> None:
     assert progress.tally.left_s() is None
 
 
+class Clock:
+    """The time of `sweep.terminal.lines`, which stands still until it is told otherwise, and is often looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self._looks = 1000.0, threading.Semaphore(0)
+        monkeypatch.setattr(lines, "time", SimpleNamespace(monotonic=self._look))
+        monkeypatch.setattr(lines, "_LOOK_S", 0.001)
+
+    def _look(self) -> float:
+        self._looks.release()
+        return self.now
+
+    def after(self, seconds: float) -> None:
+        """So much later, once another thread has looked several times."""
+        self.now += seconds
+        while self._looks.acquire(blocking=False):
+            pass
+        for _ in range(6):  # to say a line is two looks, and one may have begun before
+            assert self._looks.acquire(timeout=60), "nobody looks"
+
+
 def test_while_a_thread_is_busy_another_tells_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.StringIO()
+    clock, out = Clock(monkeypatch), io.StringIO()
     progress = Progress(out)
-    monkeypatch.setattr(lines, "_HEARTBEAT_S", 0.5)
     before = threading.active_count()
     with progress.while_busy(lambda: progress.line("training")):
-        time.sleep(2.5)
+        clock.after(14.9)
+        assert out.getvalue() == ""
+        clock.after(0.1)
+        assert out.getvalue().splitlines() == ["[  0:15] training"]
+        clock.after(14.9)
+        assert len(out.getvalue().splitlines()) == 1, "it waits as long after what it said itself"
+        clock.after(0.1)
     told = out.getvalue().splitlines()
-    assert 1 <= len(told) <= 2 and all(line.endswith("training") for line in told)
+    assert told == ["[  0:15] training", "[  0:30] training"]
     assert threading.active_count() == before, "and is over with it"
     with progress.while_busy(lambda: progress.line("another")):
-        pass
+        clock.after(14.0)
+    clock.now += 100.0
     assert out.getvalue().splitlines() == told, "what is soon over says nothing"
 
 
@@ -93,9 +120,8 @@ def test_in_this_process_a_long_task_says_how_far_it_is(monkeypatch: pytest.Monk
     from sweep.driver.here import Here
     from sweep.procedures import Task
 
-    out = io.StringIO()
-    monkeypatch.setattr(lines, "_HEARTBEAT_S", 0.5)
+    clock, out = Clock(monkeypatch), io.StringIO()
     here = Here(lambda waiting: f"waiting for {', '.join(waiting)}", Progress(out))
-    tasks = {"base": Task(time.sleep, (1.5,)), "retrain": Task(int, ("3",))}
+    tasks = {"base": Task(clock.after, (15.0,)), "retrain": Task(int, ("3",))}
     assert here.execute(tasks) == {"base": None, "retrain": 3}
-    assert out.getvalue().splitlines()[0].endswith("prepare: waiting for base, retrain")
+    assert out.getvalue() == "[  0:15] prepare: waiting for base, retrain\n"

@@ -124,6 +124,28 @@ def test_where_prv_fails_rdp_stands_in_and_is_named(fault: Exception | float, mo
     assert prv.accountant == "opacus 1.6.0 PRV" and 0.8 * fallback.epsilon < prv.epsilon < fallback.epsilon
 
 
+@pytest.mark.parametrize(("noise", "steps", "small"), [(20.0, 200, True), (0.7, 200, False)])
+def test_prv_may_round_by_a_twentieth_of_a_small_epsilon_and_by_five_hundredths_of_a_large_one(
+    noise: float, steps: int, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opacus.accountants import PRVAccountant
+
+    asked: list[float] = []
+    get_epsilon = PRVAccountant.get_epsilon
+
+    def noted(self: PRVAccountant, delta: float, *, eps_error: float) -> float:
+        asked.append(eps_error)
+        return get_epsilon(self, delta, eps_error=eps_error)
+
+    monkeypatch.setattr(PRVAccountant, "get_epsilon", noted)
+    accounting._spent.cache_clear()
+    releases = Releases(0.05, steps)
+    by_rdp = epsilon_of_all([(noise, releases)], 1e-5).epsilon
+    spent = epsilon(noise, releases, 1e-5)
+    assert (by_rdp < 1) == small and spent.accountant == "opacus 1.6.0 PRV" and 0 < spent.epsilon < by_rdp
+    assert asked == [pytest.approx(by_rdp / 20 if small else 0.05)]
+
+
 def test_a_fault_that_is_not_prvs_arithmetic_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     from opacus.accountants import PRVAccountant
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -111,6 +112,22 @@ def test_the_generators_learn_every_so_many_critic_steps_on_the_same_z() -> None
     assert torch.equal(z, training.latents(training.schedule.batch).z), "a step's z is one"
     training.step += 1
     assert not torch.equal(z, training.latents(training.schedule.batch).z)
+
+
+def test_critics_and_generators_learn_by_adam_each_at_a_rate_of_its_own() -> None:
+    """β of (.5, .999): after a gradient of 1 and one of -1, m̂ is -1/3 and v̂ is 1."""
+    training = training_of(learning_rate=1e-3, critic_ratio=3.0)
+    told = {kind: [(g["lr"], g["betas"]) for g in adam.param_groups] for kind, adam, _ in training._optimisers()}
+    assert told == {"critics": [(pytest.approx(3e-3), (0.5, 0.999))], "generators": [(1e-3, (0.5, 0.999))]}
+    critics = dict(training.synthesizer.critics.named_parameters())
+    places = [{name: value.detach().clone() for name, value in critics.items()}]
+    for sign in (1.0, -1.0):
+        training.take_critic_step({name: torch.full_like(value, sign) for name, value in critics.items()})
+        places.append({name: value.detach().clone() for name, value in critics.items()})
+    for name in critics:
+        first, second = (after[name] - before[name] for before, after in itertools.pairwise(places))
+        torch.testing.assert_close(first, torch.full_like(first, -3e-3), atol=1e-6, rtol=0)
+        torch.testing.assert_close(second, torch.full_like(second, 1e-3), atol=1e-6, rtol=0)
 
 
 def test_running_statistics_are_of_the_generators_steps_alone() -> None:

@@ -157,18 +157,23 @@ def test_a_new_method_registered_by_a_stranger_conforms(problem: Problem) -> Non
 
 
 @pytest.mark.parametrize(
-    ("check", "fault"),
+    ("check", "fault", "said"),
     [
-        (conformance.its_seed_alone_decides_its_weights, "global generator"),
-        (conformance.it_leaves_the_problem_as_it_was, "changes the forget set"),
-        (conformance.it_goes_on_from_a_checkpoint_to_the_same_weights, "forgets its own state"),
-        (conformance.its_step_is_a_mean, "sums"),
-        (conformance.its_shapes_are_right_without_values, "looks at a value"),
+        (conformance.its_seed_alone_decides_its_weights, "global generator", "one seed gave two results"),
+        (conformance.it_leaves_the_problem_as_it_was, "changes the forget set", "are not its to change"),
+        (conformance.it_goes_on_from_a_checkpoint_to_the_same_weights, "forgets its own state", "was not restored"),
+        (conformance.its_step_is_a_mean, "sums", r"of batches of 16 and of 256 the loss is \["),
+        (conformance.its_shapes_are_right_without_values, "looks at a value", r"item\(\) cannot be called on meta"),
+        (
+            conformance.what_is_to_be_forgotten_decides_its_weights,
+            "ignores the forget set",
+            "whatever is to be forgotten, its weights are the same",
+        ),
     ],
     ids=lambda v: v if isinstance(v, str) else v.__name__,
 )
-def test_a_method_with_a_fault_is_found_out(check: conformance.Check, fault: str, problem: Problem) -> None:
-    """The checks can fail: each has a method made to break it."""
+def test_a_method_with_a_fault_is_found_out(check: conformance.Check, fault: str, said: str, problem: Problem) -> None:
+    """The checks can fail: each has a method made to break it, and says so."""
     mine = replace(problem, forget=Images(problem.forget.images.clone(), problem.forget.conditions))
 
     @register("faulty", FineTuningSettings)
@@ -178,6 +183,9 @@ def test_a_method_with_a_fault_is_found_out(check: conformance.Check, fault: str
         def step(model: UNet2DModel, generator: torch.Generator) -> torch.Tensor:
             drawn = here.retain.draw(settings.batch, generator)
             value = denoising_loss(model, problem.schedule, drawn.images, drawn.conditions, generator)
+            if fault != "ignores the forget set":
+                drawn = here.forget.draw(settings.batch, generator)
+                value = value + denoising_loss(model, problem.schedule, drawn.images, drawn.conditions, generator)
             if fault == "global generator":
                 value = value * torch.rand(())
             if fault == "changes the forget set":
@@ -193,7 +201,7 @@ def test_a_method_with_a_fault_is_found_out(check: conformance.Check, fault: str
         return step
 
     try:
-        with pytest.raises((AssertionError, RuntimeError)):
+        with pytest.raises(RuntimeError if fault == "looks at a value" else AssertionError, match=said):
             check("faulty", mine)
     finally:
         withdraw(one for one in outside() if one.name == "faulty")
