@@ -15,6 +15,7 @@ import torch
 from ray import tune
 
 from trainables.members import Source, use
+from trainables.running import gpu_bytes
 from trainables.running.imports import uncollected_imports
 from trainables.running.pipeline import STEP_SECONDS, Pipeline
 from trainables.running.procedures import module_of, pipeline_of
@@ -95,7 +96,7 @@ class Trial(tune.Trainable):
         self.pipeline: Pipeline | None = None  # the last trial's models go before the next one's come
         gc.collect()
         torch.cuda.empty_cache()
-        self.left_bytes = gpu_memory.allocated() - getattr(self.bench, "gpu_bytes", 0)
+        self.left_bytes = gpu_bytes.allocated() - getattr(self.bench, "gpu_bytes", 0)
         with last_breath(self.timeout_s):
             try:
                 use(self.members)

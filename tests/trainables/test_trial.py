@@ -166,7 +166,7 @@ def test_what_the_bench_keeps_is_no_leak_and_what_no_one_keeps_is(
 ) -> None:
     """Of a sweep over methods the second trial's may keep more than the first one's: θ₀ beside θ₀ for its predictions."""
     held = 0
-    monkeypatch.setattr("trainables.training.gpu_memory.allocated", lambda: held)
+    monkeypatch.setattr("trainables.running.gpu_bytes.allocated", lambda: held)
     trial = start(short)
 
     @kept

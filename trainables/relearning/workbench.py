@@ -7,8 +7,8 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from trainables.relearning.experiment import Experiment
+from trainables.running import gpu_bytes
 from trainables.store import Store
-from trainables.training import gpu_memory
 
 Value = TypeVar("Value")
 
@@ -29,9 +29,9 @@ def kept(make: Callable[[Workbench], Value]) -> Callable[[Workbench], Value]:
     @wraps(make)
     def made(bench: Workbench) -> Value:
         if make not in bench.made:
-            others, before = bench.gpu_bytes, gpu_memory.allocated()  # what is made may be made of others that are kept
+            others, before = bench.gpu_bytes, gpu_bytes.allocated()  # what is made may be made of others that are kept
             bench.made[make] = make(bench)
-            bench.gpu_bytes = others + gpu_memory.allocated() - before
+            bench.gpu_bytes = others + gpu_bytes.allocated() - before
         return bench.made[make]
 
     return made

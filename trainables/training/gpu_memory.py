@@ -19,11 +19,6 @@ def keep_to(share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(allowed(share, torch.cuda.mem_get_info()[1]))
 
 
-def allocated() -> int:
-    """Bytes of a GPU's memory that tensors of this process take now; 0 without a GPU."""
-    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
-
-
 def mend(error: BaseException | None) -> str:
     """What helps a trial that needs more memory than it may have; nothing to say of other errors."""
     if not isinstance(error, torch.OutOfMemoryError):
