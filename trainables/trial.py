@@ -6,6 +6,8 @@ import faulthandler
 import gc
 import json
 import platform
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,7 @@ from trainables.training import gpu_memory
 from trainables.training.failure import failure_report, refuse_sickness
 
 _LEAK_BYTES = 256 * 2**20
+_AT_WORK = 0.05  # of a core: Ray's own threads take a few thousandths
 
 
 class Trial(tune.Trainable):
@@ -122,6 +125,33 @@ def last_breath(seconds: float) -> Iterator[None]:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+@contextmanager
+def last_breath_of_idlers(seconds: float, every: float = 10.0) -> Iterator[None]:
+    """As `last_breath` for a block that may take as long as it likes while it computes: put off by whatever it spends on that.
+
+    A file system or a network that never answers takes no processor time. A GPU that never answers may.
+    """
+    ended = threading.Event()
+
+    def put_off() -> None:
+        spent = time.process_time()
+        while not ended.wait(min(every, seconds / 4)):
+            before, spent = spent, time.process_time()
+            if spent - before > _AT_WORK * min(every, seconds / 4):
+                faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+
+    watch = threading.Thread(target=put_off, daemon=True, name="last breath")
+    with last_breath(seconds):
+        if seconds:
+            watch.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            if seconds:
+                watch.join()
 
 
 def report_of(error: Exception) -> Report:

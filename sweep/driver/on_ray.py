@@ -7,10 +7,12 @@ import logging
 import os
 import site
 import sys
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from sweep.driver.pending import Pending
 from sweep.driver.ray_health import RayHealth
 from sweep.errors import UsageError, listen_to_signals
 from sweep.jobs import Ended, Jobs, Place, Planned
@@ -20,12 +22,14 @@ from sweep.terminal.lines import Progress
 from trainables.members import MemberError, in_use
 from trainables.running.imports import uncollected_imports
 from trainables.store import CorruptArtifact, MissingArtifact, Store, StoreUnusable
+from trainables.training.failure import SickProcess
 
 _KILL_AFTER_S = "20"  # a process that is asked to stop and does not is killed; Tune alone waits for ever
 _NEVER_S = str(10**9)
 # A trial whose process dies more often than this has failed; one that dies less is started again. A lost node takes the
 # processes of all its trials, and for a minute Ray may start them there again.
 _MAX_LOST = 4
+_MAX_LOST_TASK = 2  # one that prepares; it goes on from its checkpoint
 
 
 class OnRay:
@@ -69,28 +73,44 @@ class OnRay:
         """
         import ray
 
-        def call(task: Task, *done: Any) -> Any:  # Ray begins it once what stands for others is there
+        def call(name: str, task: Task, *done: Any) -> Any:  # Ray begins it once what stands for others is there
+            from sweep.driver import pending
+
+            pending.note_begun(run, name)
             import torch
 
             from trainables.members import use
             from trainables.training import gpu_memory
+            from trainables.training.failure import refuse_sickness
+            from trainables.trial import last_breath_of_idlers
 
             torch.set_num_threads(1)
-            use(files)
-            gpu_memory.keep_to(share)
-            return task.function(*task.arguments)
+            with last_breath_of_idlers(limit):
+                try:
+                    use(files)
+                    gpu_memory.keep_to(share)
+                    return task.function(*task.arguments)
+                except RuntimeError as error:
+                    refuse_sickness(error)
+                    raise
 
         share, mark, files = self.place.gpus_per_trial, gpu_type_resource(self.place), in_use()
+        limit, run = self.place.trial_timeout, uuid.uuid4().hex
         # Spread over the nodes: what is prepared at the same time is as heavy as a trial each.
-        remote = ray.remote(num_cpus=1, num_gpus=share, resources=mark, scheduling_strategy="SPREAD")(call)
+        remote = ray.remote(
+            num_cpus=1, num_gpus=share, resources=mark, scheduling_strategy="SPREAD", max_retries=_MAX_LOST_TASK
+        )(call)
         begun: dict[str, Any] = {}
         for name, task in tasks.items():
-            begun[name] = remote.remote(task, *(begun[need] for need in task.needs))
+            begun[name] = remote.remote(name, task, *(begun[need] for need in task.needs))
         waiting = {reference: name for name, reference in begun.items()}
         made: dict[str, Any] = {}
-        health = RayHealth()
+        health, asked = RayHealth(), {"CPU": 1.0, **({"GPU": share} if share else {}), **mark}
+        queue = Pending(run, {name: task.needs for name, task in tasks.items()}, asked)
         while waiting:
             health.check()
+            for line in queue.overdue(made):
+                self.progress.line(line)
             ready, _ = ray.wait(list(waiting), timeout=2.0)
             for reference in ready:
                 name = waiting.pop(reference)
@@ -99,14 +119,16 @@ class OnRay:
                 except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
                     what = ", ".join(sorted(set(waiting.values()) | {name}))
                     said = str(error).partition(". ")[0]
+                    hung = f", or did nothing for {limit:g} s (--trial-timeout)" if limit else ""
                     raise UsageError(
-                        f"prepare: the process that made {name} was killed, of memory perhaps ({said}); left: {what}"
+                        f"prepare: the process that made {name} was killed, of memory perhaps{hung}, and so were "
+                        f"{_MAX_LOST_TASK} after it ({said}); left: {what}"
                     ) from None
                 except ray.exceptions.RayTaskError as error:
                     if isinstance(error.cause, MissingArtifact):
                         shared = "is --storage one folder, or object store, of all nodes?"
                         raise UsageError(f"prepare: {name}: {error.cause}; {shared}") from None
-                    clear = isinstance(error.cause, StoreUnusable | CorruptArtifact | MemberError)
+                    clear = isinstance(error.cause, StoreUnusable | CorruptArtifact | MemberError | SickProcess)
                     raise error.cause if clear else error from None
             if waiting and self.progress.quiet_for() > 10:
                 self.progress.line(f"prepare: {self.preparation(list(waiting.values()))}")

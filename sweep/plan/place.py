@@ -100,8 +100,8 @@ class Place:
     trial_timeout: float = flag(
         3600.0,
         "--trial-timeout",
-        "a trial without a report for S seconds is hung: its process is killed, it is recorded as FAIL (default: "
-        "%(default)g; 0: never)",
+        "a trial without a report for S seconds is hung: its process is killed, it is recorded as FAIL; a task that prepares "
+        "and computes nothing for as long is tried again, twice (default: %(default)g; 0: never)",
         WHERE,
         metavar="S",
         check=finite(at_least(0), "must be finite; 0 means never"),
