@@ -79,6 +79,7 @@ class RelearningPanels:
                 panels=panels.recovery_panels(sweep),
                 nothing="No attack is recorded yet.",
                 label="Relearning accuracy against attack steps",
+                tables=tuple(page_tables.excess_of_bests(sweep)),
             ),
             Section(
                 "yields",

@@ -95,22 +95,32 @@ def _audited(sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
 
 def excess(sweep: Sweep, pair: Comparison) -> list[Table]:
     """How much more two arms relearn than the retrain control, under attacks whose data hold what was forgotten."""
-    if not pair.excess:
-        return []
-    steps = sweep.plan["rungs"][1:-1]
-    between = tuple(_excess(e) for e in pair.excess if e.step in steps)
-    names = ("relearning accuracy", "retrain control", "excess")
-    return [
-        Table(
-            f"In excess of the retrain control: {pair.arm} against {pair.baseline_arm}",
-            (Heading("trial", "words"), Heading("attack", "words"), *map(Heading, names)),
-            tuple(_excess(e) for e in pair.excess if e.step not in steps),
-            "Attacks whose data hold what was forgotten: relearning accuracy in excess of the retrain control, paired by seed. "
-            "At or below 0: no easier to teach again than to a model that never knew it.",
-            folded=between,
-            summary=f"In excess at every step before the last, {len(between)} rows",
-        )
-    ]
+    title = f"In excess of the retrain control: {pair.arm} against {pair.baseline_arm}"
+    return list(_excess_table(sweep, title, pair.excess))
+
+
+def excess_of_bests(sweep: Sweep) -> Iterator[Table]:
+    """The same of each arm's best trial, by itself."""
+    best = [s.member for s in standings(sweep) if s.member is not None]
+    rows = [row for trial in best for row in sweep.sections.excess(sweep, trial)]
+    yield from _excess_table(sweep, "In excess of the retrain control: each arm's best", rows)
+
+
+def _excess_table(sweep: Sweep, title: str, rows: Sequence[Excess]) -> Iterator[Table]:
+    """Rows at the last step, those of the steps before folded away; nothing without any."""
+    if not rows:
+        return
+    steps, names = sweep.plan["rungs"][1:-1], ("relearning accuracy", "retrain control", "excess")
+    between = tuple(_excess(row) for row in rows if row.step in steps)
+    yield Table(
+        title,
+        (Heading("trial", "words"), Heading("attack", "words"), *map(Heading, names)),
+        tuple(_excess(row) for row in rows if row.step not in steps),
+        "Attacks whose data hold what was forgotten: relearning accuracy in excess of the retrain control, paired by seed. "
+        "At or below 0: no easier to teach again than to a model that never knew it.",
+        folded=between,
+        summary=f"In excess at every step before the last, {len(between)} rows",
+    )
 
 
 def _excess(row: Excess) -> tuple[Cell, ...]:

@@ -34,6 +34,7 @@ from sweep.procedures.panels import (
     Wording,
 )
 from sweep.procedures.sections import NoSections
+from sweep.reading.arm_against_arm import standings
 from sweep.reading.sweep import read_sweep
 from sweep.space import CONTROL
 from sweep.statistics.estimates import Estimate
@@ -175,3 +176,15 @@ def test_a_procedure_adds_curves_lines_tables_and_pictures(
     said = caption(sweep)
     assert "robustness against fid_delta in the south. Filled" in said and "\nSoil: clay.\n" in said
     assert "\nSeeds of 1999; plan's seed 7; space recorded" in said
+
+
+def test_a_sweep_of_one_arm_tells_what_is_relearned_beyond_the_control() -> None:
+    """Attacks whose data hold what was forgotten are judged by nothing else, and one arm has no other to be compared with."""
+    sweep = read_sweep(Path(__file__).parents[3] / "benchmarks" / "at_length" / "dimum_robustness-digits-8")
+    assert len(sweep.arms) == 1
+    (attacks, _) = sweep.procedure.panels().sections(sweep, ())
+    (told,) = attacks.tables
+    assert told.rows and {row[1] for row in told.rows} == {"dimra-public_all-1e-3@63"} and told.folded
+    (best,) = (s.member for s in standings(sweep) if s.member is not None)
+    (expected,) = (e for e in sweep.sections.excess(sweep, best) if e.step == 63)
+    assert told.rows[0][-1] == expected.difference and expected.difference is not None
