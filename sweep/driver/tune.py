@@ -123,18 +123,19 @@ class AgendaSearcher(Searcher):
     def take(self, trial_id: str, result: dict[str, Any], failures: int = 0) -> bool:
         """Give a result to the agenda; whether the trial is over by its own report or because it was stopped.
 
-        `failures`: how often the trial has lost its process so far. With a new stage that is forgotten: a job that gets on is
-        only short of time, on nodes that are reclaimed.
+        `failures`: how often the trial has lost its process so far. With a stage that is new to the job that is forgotten: one
+        that gets on is only short of time, on nodes that are reclaimed.
         """
         name = self.job_of[trial_id]
         self.started(trial_id)
         if (
-            name in self.agenda.running and trial_id not in self.gone
+            trial_id not in self.gone and name in self.agenda.running
         ):  # Tune repeats a trial's last result on completion
             with self.remembered():
                 reports = json.loads(result["reports"])
                 halt = reports[-1]["halt"]
-                if any(r["stage"] and not r["stage"]["found"] for r in reports):
+                known = {row["key"] for row in self.agenda.running[name].stages}
+                if any(r["stage"] and r["stage"]["key"] not in known for r in reports):
                     self.losses.pop(name, None)
                     self.failures[trial_id] = failures
                 ended = self.agenda.take(name, *(r for r in reports if not r["halt"]))

@@ -255,7 +255,10 @@ def test_a_job_that_gets_on_between_its_losses_is_never_given_up(plan: Plan) -> 
     first = searcher.suggest("0")
     for lost in range(1, 9):
         trial_id = str(lost - 1)
-        made = report() | {"stage": stage(f"s{lost}", f"k{lost}"), "halt": None}
+        made = report() | {
+            "stage": stage(f"s{lost}", f"k{lost}", found=lost % 2 == 0),
+            "halt": None,
+        }  # some by the one that died
         searcher.take(trial_id, {"reports": json.dumps([made])}, failures=5)
         searcher.lost(trial_id, 6, "its node died")
         assert not ended and searcher.suggest(str(lost)) == first
@@ -263,7 +266,7 @@ def test_a_job_that_gets_on_between_its_losses_is_never_given_up(plan: Plan) -> 
     searcher.take("8", {"reports": json.dumps([found])})
     searcher.lost("8", 2, "its node died")
     assert [e.row["cause"] for e in ended] == ["its process was lost 3 times: its node died"], (
-        "what is found is no progress"
+        "what was reported before is no progress"
     )
 
 
