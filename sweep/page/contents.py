@@ -107,9 +107,8 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
         data[i]["samples"] = _by_trial(numbered)
         data[i]["samples_left_out"] = len({s.trial_id for s in strips}) < len(kept_of_run.members)
         shown_here = _of_the_front(sweep, with_room)
-        runs.append(
-            _run(sweep, png, f"run{i}") | {"strips": shown_here, "left_out": kept_of_run.left_out, "made_by": made_by}
-        )
+        pictured = {"strips": shown_here, "no_samples": _none_is_there(strips), "made_by": made_by}
+        runs.append(_run(sweep, png, f"run{i}") | pictured | {"left_out": kept_of_run.left_out})
     return {
         "title": ", ".join(dict.fromkeys(sweep.space_name for sweep in sweeps)),
         "runs": runs,
@@ -120,6 +119,12 @@ def contents(sweeps: Sequence[Sweep], pngs: Sequence[bytes]) -> dict[str, Any]:
         "data": {"runs": data, "pictures": list(pictures)},
         "live": None,
     }
+
+
+def _none_is_there(strips: Iterable[gallery.Strip]) -> bool:
+    """Whether samples were recorded and none of them can be shown: of a run that was kept without its store."""
+    grids = [grid for strip in strips for grid in strip.grids if not grid.left_out]
+    return bool(grids) and all(grid.missing for grid in grids)
 
 
 def _numbered(strip: gallery.Strip, kinds: Iterable[str], pictures: dict[str, int]) -> dict[str, Any]:

@@ -332,3 +332,10 @@ def test_neighbouring_arms_differ_in_colour_shape_and_line_and_the_plot_says_wha
     assert "method_16: nothing feasible" in legend and "method_03" in legend
     assert "feasible, off the front, its arm's shape (hollow: search only)" in legend
     assert "malicious_robustness = 1 - max AURC@7" in drawn.axes[0].get_ylabel()
+
+
+def test_a_run_that_was_kept_without_its_store_says_so_once(tmp_path: Path) -> None:
+    kept = Path(__file__).parents[3] / "benchmarks" / "at_length" / "dimum_robustness-digits-8"
+    page = contents.write(kept, tmp_path / "page.html").read_text()
+    assert page.count("No samples are in the artifact store that the run") == 1
+    assert '<div class="missing">samples not in the store' not in page
