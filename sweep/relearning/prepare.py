@@ -156,13 +156,14 @@ def judge_doubt(experiment: Experiment, figures: Mapping[str, float]) -> str:
 def check_base_breaks_bounds(space: SearchSpace, figures: Mapping[str, float], n: int, doubt: str) -> None:
     """UsageError where θ₀, of which nothing was unlearned, meets a bound on unlearning accuracy, as any trial may by doing nothing.
 
-    Of so few samples (n) that one alone breaks the bound, that is left to `doubt`: a smoke run is of such.
+    Of so few samples (n) that one alone breaks the bound, that is left to `doubt`: a smoke run is of such. So is a bound that
+    asks for less than half: it says that something was lost, not that it is forgotten.
     """
     for constraint in space.constraints:
         bound = constraint.bound
         if constraint.metric != _UNLEARNED or constraint.side != "at_least" or bound is None:
             continue
-        if constraint.violation(figures[_UNLEARNED]) <= 0 and n * (1 - bound) >= 1:
+        if constraint.violation(figures[_UNLEARNED]) <= 0 and bound >= 1 - _KNOWS and n * (1 - bound) >= 1:
             raise UsageError(
                 f"--judge: {doubt}. It has {_UNLEARNED} {figures[_UNLEARNED]:.3f}, and the question asks for {bound:g} at least; "
                 "give another --judge, one that knows it in the base model's samples"

@@ -41,6 +41,8 @@ def test_a_base_model_that_meets_the_bound_on_unlearning_is_refused_with_the_men
     check_base_breaks_bounds(SPACE, figures(0.1), 48, "who knows")
     check_base_breaks_bounds(SPACE, figures(0.0), 8, "who knows")  # a smoke run's, where one sample breaks the bound
     check_base_breaks_bounds(UNBOUNDED, figures(0.0), 48, "who knows")
+    little = dataclasses.replace(SPACE.constraints[1], at_least=0.05)
+    check_base_breaks_bounds(dataclasses.replace(SPACE, constraints=(little,)), figures(0.0), 48, "who knows")
     below = dataclasses.replace(SPACE.constraints[1], at_least=None, at_most=0.5)
     check_base_breaks_bounds(dataclasses.replace(SPACE, constraints=(below,)), figures(0.0), 48, "who knows")
 
