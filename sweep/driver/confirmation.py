@@ -25,7 +25,7 @@ from sweep.records import COMPLETE, CONFIRMATION, RUNNING
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, number_of, replicate_of
 from sweep.records.tables import FIRST_SEEDS
-from sweep.search.confirm import chosen_for_confirmation
+from sweep.search.confirm import chosen_for_confirmation, named
 from sweep.search.undecided import Undecided, open_bounds, open_order, too_wide, whole_replicates
 from sweep.space import CONTROL, SearchSpace
 
@@ -98,8 +98,9 @@ class Confirmation:
         return list(jobs.values())
 
     def _whole_jobs(self, sweep: Sweep, members: Mapping[str, Trial], ended: Collection[str]) -> dict[str, Job]:
-        """By name, the whole replicates that are not there yet of what each arm would report: see `whole_replicates`."""
-        jobs = [self._job(members[trial], replicate) for trial, replicate in whole_replicates(sweep)]
+        """By name, the whole replicates that are not there yet: of what each arm would report, and of trials that were named."""
+        asked = [(trial, r) for trial in named(self.run_dir) if trial in members for r in range(1, FIRST_SEEDS + 1)]
+        jobs = [self._job(members[trial], replicate) for trial, replicate in (*whole_replicates(sweep), *asked)]
         return {job.name: job for job in jobs if job.name not in ended}
 
     def _affordable(

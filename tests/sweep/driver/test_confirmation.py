@@ -28,6 +28,7 @@ from sweep.reading.trial import Trial
 from sweep.reading.words import seeds_behind
 from sweep.records.folder import write_json
 from sweep.records.names import name_of, replicate_of
+from sweep.search.confirm import name_trials
 from sweep.search.reopening import reopen
 from sweep.search.undecided import TWICE, Undecided, too_wide, undecided
 from sweep.space import Constraint, Objective
@@ -89,6 +90,19 @@ def test_where_all_is_decided_bounds_have_two_seeds_and_what_is_reported_is_atta
     assert set(controls.values()) == {3}
     assert sweep.confirmation["open"] == [] and "0.95" in sweep.confirmation["ended_by"]
     assert undecided(sweep, 0.95) == too_wide(sweep) == []
+
+
+def test_a_trial_that_was_named_is_attacked_though_no_one_would_report_it(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, confirm_seeds=3, confirm_members=1, confirm_neighbours=0)
+    agenda = agenda_of(plan)
+    jobs = _run(agenda, {"dimum": 1.0, "label_swap": 1.0}, 0.05, robust={"dimum": 0.9, "label_swap": 0.8})
+    (other, *_) = (
+        m.trial_id for m in read_sweep(agenda.run_dir).arms["dimum"].members if m.trial_id not in _seeds(jobs)
+    )
+    name_trials(agenda.run_dir, [other])
+    again = _run(agenda_of(plan), {"dimum": 9.0}, 0.05)
+    assert _whole(again) == {other: [1, 2]} and {j.spec.replicate for j in again if j.asked_for} == {3, 4}
+    assert read_sweep(agenda.run_dir).member(other).feasible is False
 
 
 @pytest.mark.parametrize("noise", [2.0, 4.0])
