@@ -140,6 +140,13 @@ def _answer(sweep: Sweep, truths: dict[str, Truth]) -> dict[str, Any]:
         "sure": len(sure),
         "wrongly_sure": sum(t.fid_delta > BUDGET or t.unlearning_accuracy < 0.95 for t in kept),
     }
+    once = [m for m in members if m.confirmed and m.confirmed["robustness"].n == 1]
+    answer |= {"attacked_once": len(once), "attacked_once_covered": []}
+    for member in once:
+        estimate = (member.confirmed or {})["robustness"]
+        if estimate.lower is not None and estimate.upper is not None:
+            truth = truths[member.trial_id].robustness
+            answer["attacked_once_covered"].append(bool(estimate.lower <= truth <= estimate.upper))
     if winner is not None and winner.confirmed is not None:
         for figure in ("fid_delta", "robustness"):
             estimate, truth = winner.confirmed[figure], getattr(truths[winner.trial_id], figure)
@@ -172,6 +179,10 @@ def table(runs: list[dict[str, Any]]) -> Iterator[str]:
         "winner's robustness: half-width, median": f"{np.median([r['robustness_half'] for r in told]):.4f}",
         "covered (robustness)": f"{np.mean([r['robustness_covered'] for r in told]):.3f}",
     }
+    covered = [c for r in runs for c in r.get("attacked_once_covered", ())]
+    once = sum(r.get("attacked_once", 0) for r in runs)
+    rows["members attacked on one seed"] = f"{once}, {len(covered)} with an interval of robustness"
+    rows["covered (theirs)"] = f"{np.mean(covered):.3f}" if covered else "—"
     yield from ("| | |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in rows.items())
 

@@ -46,9 +46,7 @@ _FILE = re.compile(
 )
 RESTS_ON = "rests_on"  # the fact of an artifact that says it: see `Artifact.rests_on`
 READ_WITH = "read_with"  # likewise: keys by name of other artifacts without which this one is of no use
-_SENT = (
-    64 * 2**20
-)  # bytes: so many at most are written and not yet on the disk, or sent, before the writer waits for them
+_SENT = 64 * 2**20  # bytes: as many are written, and not yet on the disk or sent, before the writer waits for them
 _DAMAGED = "damaged"  # folder of artifacts that were set aside
 _log = logging.getLogger(__name__)
 
