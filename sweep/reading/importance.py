@@ -112,7 +112,7 @@ def _forest(arms: tuple[str, ...], target: str, table: pa.Table, y: np.ndarray) 
     if not blocks:
         return Importance(arms, target, n, "forest", None, {}, "no parameter varies")
     scores, losses = _folds(blocks, y)
-    score = _corrected(scores)
+    score = _corrected(scores, most=1.0)
     losses_of = {name.removeprefix("param_"): _corrected(loss) for name, loss in zip(blocks, losses.T, strict=True)}
     reason = None
     if score.lower is not None and score.lower <= 0:
@@ -203,10 +203,13 @@ def _folds(blocks: dict[str, np.ndarray], y: np.ndarray) -> tuple[np.ndarray, np
     return np.array(scores), np.array(losses)
 
 
-def _corrected(values: Sequence[float] | np.ndarray) -> Estimate:
-    """Mean over folds with its t interval, the variance corrected for their overlap: 1/f + held out/learned from."""
+def _corrected(values: Sequence[float] | np.ndarray, most: float = math.inf) -> Estimate:
+    """Mean over folds with its t interval, the variance corrected for their overlap: 1/f + held out/learned from.
+
+    None of the values can be more than `most`.
+    """
     scores = np.asarray(values, dtype=float)
     spread = scores.std(ddof=1) * math.sqrt(1 / len(scores) + 1 / (FOLDS - 1))
     half = float(stdtrit(len(scores) - 1, 0.975)) * float(spread)
     mean = float(scores.mean())
-    return Estimate(mean, mean - half, min(mean + half, 1.0), len(scores))
+    return Estimate(mean, mean - half, min(mean + half, most), len(scores))
