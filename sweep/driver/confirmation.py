@@ -2,7 +2,7 @@
 
 Every control has as many fresh seeds as the plan says, before the trials, which are held against what it shows. Of the chosen
 trials most turn out to break a bound, or are reported by no one: so all have two seeds of what is bounded alone, where that
-is cheaper than the whole (`Specs.reduced`), and whole replicates, attacks and all, on the seeds that controls have too, go to
+is cheaper than the whole (`Specs.reduced`), and whole replicates, on the seeds that controls have too, go to
 those that each arm would report: one to each, a second to its best. What trials would have had beyond two, had all the same,
 goes where it decides something (`sweep.search.undecided`), in the cheapest form that does. What nothing needs narrows the
 intervals of each arm's best. Everything is asked of the records, so a run that is gone on with goes on here too.

@@ -37,7 +37,7 @@ def best(sweep: Sweep, arm: str) -> Trial | None:
 
 
 def reported_of(sweep: Sweep, arm: str) -> list[Trial]:
-    """The confirmed trials that the arm reports once they were attacked, the search's best first; without any the closest."""
+    """The confirmed trials that the arm reports, whole replicates or not, the search's best first; without any the closest."""
     metric = sweep.objectives[0].metric
     reported = _reported(sweep, arm)
     if reported:

@@ -21,7 +21,7 @@ from sweep.reading.words import number
 from sweep.statistics.estimates import Estimate, nondominated
 
 NARROW = 1 / 3  # of a bound's unit: half the interval of a figure that it bounds is to be no wider
-TWICE = 3  # trials that are attacked on two fresh seeds: differences of seeds by two degrees of freedom
+TWICE = 3  # trials that have two whole replicates: differences of seeds by two degrees of freedom
 TIED = 0.02  # of a share, or of the unit of a figure's bound: means that differ by less are alike to a reader
 
 
@@ -40,7 +40,7 @@ def undecided(sweep: Sweep, sure: float) -> list[Undecided]:
 
 
 def open_bounds(sweep: Sweep, sure: float) -> list[Undecided]:
-    """Trials that are on a front, or would be, and may break a bound; what was not attacked yet stands by the search's figures."""
+    """Trials that are on a front, or would be, and may break a bound; without a whole replicate by the search's figures."""
     return [one for arm in sweep.arms.values() for one in _bounds(sweep, arm, sure)]
 
 

@@ -29,6 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # The command's name, and the question that the README begins with.
     "__main__.py": (r"unlearning-sweep", r'"track": '),
     "errors.py": (r"unlearning-sweep",),
+    "driver/pending.py": (r"unlearning-sweep",),
     "launch.py": (r"dimum_robustness",),
     "plan/asked.py": (r"dimum_robustness",),
     "cluster/launcher_checks.py": (r"ray-unlearning",),

@@ -14,6 +14,7 @@ from trainables import audits
 from trainables.members import MemberFault
 from trainables.metrics import METRICS, Evaluation, Figure, Metric, Reference, aurc, evaluate, wilson
 from trainables.metrics.frechet import frechet_distance, statistics
+from trainables.registry import outside, withdraw
 from trainables.store import StoreUnusable
 
 FORGOTTEN = 3
@@ -226,7 +227,7 @@ def test_an_audits_fault_is_called_an_audits() -> None:
         with pytest.raises(MemberFault, match=r"^audit 'edges' gives 'edges', which is not among"):
             audits.AUDITS["edges"](None)
     finally:
-        del audits.AUDITS._members["edges"]
+        withdraw(one for one in outside() if one.name == "edges")
 
 
 def test_what_the_store_raises_is_no_metrics_fault() -> None:
