@@ -116,9 +116,10 @@ def test_it_is_of_all_private_rows_by_noise_that_no_second_one_has_and_its_card_
     ):
         assert f"Not covered: {left_out}" in card
     assert "audited" not in card and re.search(r"^\| (fd|party_fd|dependence_error|utility_gap) ", card, re.MULTILINE)
-    fd = float(of_card(card, "fd").split(" | ")[0])
-    assert 0 < fd < 50 and fd != pytest.approx(trials["vflgan-0000"]["fd"], rel=1e-3), (
-        "of these rows, not of the trial's"
+    told = {name: float(of_card(card, name).split(" | ")[0]) for name in ("fd", "party_fd", "dependence_error")}
+    assert 0 < told["fd"] < 50
+    assert any(figure != pytest.approx(trials["vflgan-0000"][name], rel=1e-3) for name, figure in told.items()), (
+        "of these rows, not of the trial's: one of its figures may come out alike"
     )
 
 
