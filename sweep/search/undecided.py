@@ -34,11 +34,6 @@ class Undecided:
     text: str
 
 
-def undecided(sweep: Sweep, sure: float) -> list[Undecided]:
-    """Bounds first, for they are cheaper to decide; empty where every trial of a front is feasible with probability `sure`."""
-    return [*open_bounds(sweep, sure), *open_order(sweep)]
-
-
 def open_bounds(sweep: Sweep, sure: float) -> list[Undecided]:
     """Trials that are on a front, or would be, and may break a bound; without a whole replicate by the search's figures."""
     return [one for arm in sweep.arms.values() for one in _bounds(sweep, arm, sure)]

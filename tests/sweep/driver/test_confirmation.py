@@ -30,7 +30,7 @@ from sweep.records.folder import write_json
 from sweep.records.names import name_of, replicate_of
 from sweep.search.confirm import name_trials
 from sweep.search.reopening import reopen
-from sweep.search.undecided import TWICE, Undecided, too_wide, undecided
+from sweep.search.undecided import TWICE, Undecided, open_bounds, open_order, too_wide
 from sweep.space import Constraint, Objective
 from sweep.statistics.estimates import Estimate
 
@@ -89,7 +89,7 @@ def test_where_all_is_decided_bounds_have_two_seeds_and_what_is_reported_is_atta
     controls = Counter(j.spec.trial_id for j in jobs if j.phase == "confirm" and j.arm == "control")
     assert set(controls.values()) == {3}
     assert sweep.confirmation["open"] == [] and "0.95" in sweep.confirmation["ended_by"]
-    assert undecided(sweep, 0.95) == too_wide(sweep) == []
+    assert open_bounds(sweep, 0.95) == open_order(sweep) == too_wide(sweep) == []
 
 
 def test_a_trial_that_was_named_is_attacked_though_no_one_would_report_it(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_what_nothing_needs_narrows_the_best_of_each_arm_to_a_third_of_its_bound
     sweep = read_sweep(agenda.run_dir)
     leaders = {str(leader.trial_id) for arm in ("dimum", "label_swap") if (leader := best(sweep, arm)) is not None}
     further = [j for j in jobs if j.spec.replicate > 4 and j.arm != "control"]
-    assert {j.spec.trial_id for j in further} <= leaders and undecided(sweep, 0.95) == []
+    assert {j.spec.trial_id for j in further} <= leaders and open_bounds(sweep, 0.95) == open_order(sweep) == []
     assert further and all(not j.spec.attacks and j.asked_for == {"fid_delta"} for j in further)
     parts = [agenda.specs.reduced(j.spec, agenda.space.arm(j.arm), j.asked_for or ())[1] for j in further]
     assert sum(parts) <= len(_seeds(jobs)) + 1e-9, "no more than a third seed for all"
@@ -382,7 +382,7 @@ def test_a_bound_is_open_where_it_takes_more_than_its_part_of_the_doubt_that_is_
     arm = SimpleNamespace(confirmed_members=[trial])
     objectives = (Objective("size", "minimise"), Objective("cost", "minimise"))
     sweep = SimpleNamespace(arms={"a": arm}, constraints=bounds, objectives=objectives)
-    (one,) = undecided(cast(Sweep, sweep), 0.95)
+    (one,) = open_bounds(cast(Sweep, sweep), 0.95)
     assert one.trials == ("a-0000",) and one.figures == open_ones
     assert all(metric in one.text for metric in open_ones)
 
@@ -408,7 +408,7 @@ def test_which_arm_is_ahead_is_open_between_two_that_keep_their_bounds_alone(
     arms = dict.fromkeys("ab", SimpleNamespace(confirmed_members=[]))
     columns = SimpleNamespace(is_share=lambda metric: True)
     sweep = SimpleNamespace(arms=arms, constraints=(), objectives=(Objective("share", "maximise"),), columns=columns)
-    open_ones = undecided(cast(Sweep, sweep), 0.95)
+    open_ones = open_order(cast(Sweep, sweep))
     assert [one.trials for one in open_ones] == [("a-0000", "b-0000")] * count
     assert all("which of a-0000 and b-0000 has the better share" in one.text for one in open_ones)
 

@@ -79,3 +79,12 @@ def test_failures_of_other_causes_or_with_a_trial_between_that_ended_well_end_no
     causes = ("Diverged: the loss is nan", SICK % (1, 1))
     driven(tmp_path / "mixed", monkeypatch, lambda n: causes[n % 2])
     driven(tmp_path / "between", monkeypatch, lambda n: None if n % 19 == 18 else causes[0])
+
+
+def test_trials_that_diverge_alike_are_what_a_search_learns_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cause = "trainables.diffusion.Diverged: the loss is not finite at step %d of 400 | File fine_tuning.py, line 190"
+    plan = driven(tmp_path, monkeypatch, lambda number: cause % number if number < 38 else None)
+    states = [row["state"] for row in records.rows(Path(plan.run_dir), "trials") if row["arm"] != "control"]
+    assert states.count(records.FAIL) > 20
