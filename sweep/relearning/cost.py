@@ -111,7 +111,7 @@ class _Costs:
     @property
     def synthetic(self) -> int:
         """Images of an attacker's synthetic set of prompts; 0 where nobody trains on it."""
-        from sweep.relearning.attacks import trains_on
+        from sweep.relearning.attacks import trains_on  # which loads torch: only a plan of prompts pays for it
 
         setup = self.plan.setup
         retained = len(parse_forget(setup.forget, setup.dataset()).retained)

@@ -100,7 +100,7 @@ def excess(sweep: Sweep, pair: Comparison) -> list[Table]:
 
 
 def excess_of_bests(sweep: Sweep) -> Iterator[Table]:
-    """The same of each arm's best trial, by itself."""
+    """How much more each arm's best trial relearns than the retrain control, whatever it is compared with."""
     best = [s.member for s in standings(sweep) if s.member is not None]
     rows = [row for trial in best for row in sweep.sections.excess(sweep, trial)]
     yield from _excess_table(sweep, "In excess of the retrain control: each arm's best", rows)
