@@ -383,6 +383,22 @@ def test_an_arm_whose_figures_are_of_another_sampler_has_no_place_and_is_held_ag
     assert "| — | sfd | sfd-0004 (not comparable, it differs in sampler" in texts.render([sweep], "markdown")
 
 
+def test_the_best_of_all_has_no_place_where_its_figures_come_about_otherwise_than_the_main_arms(
+    many: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = [s.arm for s in standings(many)]
+    assert usual[:2] == ["method_14", "method_13"] and many.plan["main_arm"] != "method_14"
+    monkeypatch.setattr(
+        "sweep.reading.arm_against_arm.differing", lambda sweep, one, other: ["sampler"] * (other.arm == "method_14")
+    )
+    found = standings(many)
+    placed = [s.arm for s in found if not s.unplaced]
+    assert placed[0] == "method_13" and "method_14" not in placed and found[0].ahead is None
+    assert [s.arm for s in found].index("method_14") >= len(placed)
+    (apart,) = (s for s in found if s.arm == "method_14")
+    assert apart.ahead is None and apart.unplaced == "not comparable, it differs in sampler"
+
+
 def test_many_arms_fit_a_terminal_and_end_with_their_standings(many: Sweep) -> None:
     text = texts.render(many, "text")
     commands = [line for line in text.splitlines() if line.startswith("  python -m ")]  # whole, for a shell to take
