@@ -17,7 +17,7 @@ from typing import Any
 
 from sweep import records
 from sweep.jobs import Job
-from sweep.plan.plan import Plan
+from sweep.plan.plan import NARROWED, Plan
 from sweep.procedures import Specs
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
@@ -87,8 +87,8 @@ class Confirmation:
         another = [question for question in questions if _seeds_had(question, rows) < 2 * seeds]
         if not jobs:
             wide = too_wide(sweep)
-            questions, jobs = [*questions, *wide], self._affordable(wide, members, rows, left, 3 * seeds)
-            another += [question for question in wide if _seeds_had(question, rows) < 3 * seeds]
+            questions, jobs = [*questions, *wide], self._affordable(wide, members, rows, left, NARROWED * seeds)
+            another += [question for question in wide if _seeds_had(question, rows) < NARROWED * seeds]
         asked_for |= {name: job.asked_for for name, job in jobs.items()}
         asked = {name: None if figures is None else sorted(figures) for name, figures in asked_for.items()}
         self.ended = not jobs

@@ -21,6 +21,7 @@ from sweep.samplers.catalogue import SAMPLERS
 from sweep.space import Float, Int, SearchSpace, find
 
 KEEP = ("all", "front")
+NARROWED = 4  # times `confirm_seeds`: the fresh seeds that a trial may have whose figures are narrowed
 
 
 def _space_file(space: str) -> str:
@@ -283,8 +284,8 @@ class Plan(Generic[SetupT]):
 
     @property
     def replicate_seeds(self) -> list[int]:
-        """Seed of replicate 0 (search), 1, 2, … (confirm); where confirming is adaptive a trial may take thrice `confirm_seeds`."""
-        most = min(3 * self.confirm_seeds, SEEDS_A_SWEEP // 2) if self.adaptive else self.confirm_seeds
+        """Seed of replicate 0 (search), 1, 2, … (confirm), as many as a trial may have where confirming is adaptive."""
+        most = min(NARROWED * self.confirm_seeds, SEEDS_A_SWEEP // 2) if self.adaptive else self.confirm_seeds
         return [self.run.first_seed + i for i in range(most + 1)]
 
     def budget_of(self, space: SearchSpace, arm: str) -> int:

@@ -17,7 +17,7 @@ from sweep import records
 from sweep.driver.agenda import Agenda
 from sweep.driver.confirmation import given_figures
 from sweep.jobs import Job
-from sweep.plan.plan import Plan
+from sweep.plan.plan import NARROWED, Plan
 from sweep.reading.arm_against_arm import Standing, standings
 from sweep.reading.best import best, closest
 from sweep.reading.ending import Ending
@@ -120,7 +120,9 @@ def test_what_nothing_needs_narrows_the_best_of_each_arm_to_a_third_of_its_bound
         told = (sweep.member(trial).confirmed or {})["fid_delta"]
         assert told.lower is not None and told.upper is not None
         narrow = (told.upper - told.lower) / 2 <= BUDGET / 3
-        assert narrow or _seeds(jobs)[trial] == 9 or any(trial in text for text in sweep.confirmation["open"])
+        assert (
+            narrow or _seeds(jobs)[trial] == NARROWED * 3 or any(trial in text for text in sweep.confirmation["open"])
+        )
     if noise == 2.0:
         assert sweep.confirmation["open"] == [] and "nothing is left to narrow" in sweep.confirmation["ended_by"]
 
@@ -130,7 +132,7 @@ def test_an_open_bound_is_decided_by_replicates_without_attacks_within_what_equa
     jobs = _run(agenda, {"dimum": 3.6, "label_swap": 1.0}, noise=1.5, robust={"dimum": 0.9, "label_swap": 0.8})
     further = [j for j in jobs if j.spec.replicate > 4 and j.arm != "control"]
     assert further and all(not j.spec.attacks and j.asked_for for j in further)
-    assert max(_seeds(jobs).values()) <= 9
+    assert max(_seeds(jobs).values()) <= NARROWED * 3
     parts = [agenda.specs.reduced(j.spec, agenda.space.arm(j.arm), j.asked_for or ())[1] for j in further]
     assert 0 < max(parts) < 0.5 and sum(parts) <= len(_seeds(jobs)) + 1e-9
     rows = [r for r in records.rows(agenda.run_dir, "replicates") if r["replicate"] > 2 and r["arm"] != "control"]
