@@ -3,6 +3,7 @@
 python -m benchmarks.intervals simulated        normal figures and shares, equal and unequal variances, 3 to 5 seeds
 python -m benchmarks.intervals recorded         benchmarks/search/recorded: two seeds tell the third, 8 trials at a time
 python -m benchmarks.intervals differences      of two trials of unequal damage, whose noise grows with it
+python -m benchmarks.intervals control          of a trial and a control that varies less, as much, or more than trials do
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from scipy.special import expit, logit, stdtrit
 from sweep.errors import command
 from sweep.statistics.estimates import Estimate, estimate
 from sweep.statistics.moderated import Moderated
-from sweep.statistics.shares import Point, share_estimate
+from sweep.statistics.shares import Point, share_difference, share_estimate
 
 Table = dict[str, dict[int, Point]]
 
@@ -284,10 +285,73 @@ def differences(draws: int) -> Iterator[str]:
         yield f"| {shared:g} | {unlike:.3f} | {differences_covered(tables, 't0', 't1', MEANS[0] - MEANS[1]):.3f} |"
 
 
+CONTROL_SHARE, TRIAL_SHARE, SAMPLES = 0.3, 0.05, 128  # relearning accuracy of θ* and of trials, and N
+LOGIT_NOISE = 0.28  # of shares between seeds, as recorded
+
+
+def against_control(draws: int) -> Iterator[str]:
+    """Coverage of trial − control, moderated with the control among the trials and as t, and the median ratio of widths.
+
+    The control's noise between seeds has so many times the trials' standard deviation. Shares: trials of .05, a control of .3.
+    """
+    ratios = (0.5, 1.0, 2.0, 4.0)
+    head = ["figure", "trials", "seeds", "seed's part", *(f"SD × {ratio:g}" for ratio in ratios)]
+    yield f"| {' | '.join([*head, 't', 'width, moderated / t'])} |"
+    yield "|" + "---|" * (6 + len(ratios))
+    rng = np.random.default_rng(17)
+    for trials in (2, 4, 8):
+        for seeds in (2, 3, 5):
+            for shared in (0.1, 0.5, 0.9):
+                tables = [[with_control(rng, trials, seeds, shared, r) for _ in range(draws)] for r in ratios]
+                yield _control_row("normal", trials, seeds, f"{shared:g}", tables, 0.0, share=False)
+            tables = [[share_with_control(rng, trials, seeds, r) for _ in range(draws)] for r in ratios]
+            truth = TRIAL_SHARE - CONTROL_SHARE
+            yield _control_row(
+                f"share {TRIAL_SHARE:g}, {CONTROL_SHARE:g}", trials, seeds, "—", tables, truth, share=True
+            )
+
+
+def with_control(rng: np.random.Generator, trials: int, seeds: int, shared: float, ratio: float) -> Table:
+    """Trials and a control of mean 0, the part `shared` of the variance a seed's; the control's own SD `ratio` times theirs."""
+    own = math.sqrt(1 - shared) * np.array([1.0] * trials + [ratio])[:, None]
+    values = rng.normal(0, math.sqrt(shared), seeds) + own * rng.normal(size=(trials + 1, seeds))
+    return _named(_table(values, 0))
+
+
+def share_with_control(rng: np.random.Generator, trials: int, seeds: int, ratio: float) -> Table:
+    """Shares of trials and of a control whose SD on the logit scale is `ratio` times theirs."""
+    table = shares(rng, trials, seeds, TRIAL_SHARE, LOGIT_NOISE, SAMPLES)
+    (control,) = shares(rng, 1, seeds, CONTROL_SHARE, LOGIT_NOISE * ratio, SAMPLES).values()
+    return table | {"control": control}
+
+
+def _named(table: Table) -> Table:
+    *trials, last = table
+    return {name: table[name] for name in trials} | {"control": table[last]}
+
+
+def _control_row(
+    figure: str, trials: int, seeds: int, shared: str, tables: Sequence[Sequence[Table]], truth: float, share: bool
+) -> str:
+    """A line of the table: coverage at each of the control's noises, that of t over all, and the widths' ratio."""
+    covers, students, widths = [], [], []
+    for of_ratio in tables:
+        hits = []
+        for table in of_ratio:
+            moderated = Moderated(table, share).difference("t0", "control")
+            plain = share_difference(table["t0"], table["control"])
+            hits.append(_holds(moderated, truth))
+            students.append(_holds(plain, truth))
+            widths.append(_half(moderated) / _half(plain))
+        covers.append(f"{np.mean(hits):.3f}")
+    cells = [figure, str(trials), str(seeds), shared, *covers, f"{np.mean(students):.3f}", f"{np.median(widths):.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
 @command
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("python -m benchmarks.intervals", description="How intervals over seeds cover.")
-    p.add_argument("what", choices=("simulated", "recorded", "differences"))
+    p.add_argument("what", choices=("simulated", "recorded", "differences", "control"))
     p.add_argument("--draws", type=int, metavar="N", help="trials simulated (default: 4000), or draws (default: 400)")
     p.add_argument("--recording", type=Path, default=Path("benchmarks/search/recorded"), metavar="FOLDER")
     args = p.parse_args(argv)
@@ -295,6 +359,7 @@ def main(argv: list[str] | None = None) -> int:
         "simulated": lambda: simulated(args.draws or 4000),
         "recorded": lambda: recorded(args.recording, args.draws or 400),
         "differences": lambda: differences(args.draws or 400),
+        "control": lambda: against_control(args.draws or 400),
     }
     for line in lines[args.what]():
         print(line, flush=True)

@@ -1,4 +1,4 @@
-"""A model of 892 million parameters through a trial's own stages: ``python benchmarks/large_model.py FOLDER`` prints the table.
+"""A model of 892 million parameters through a trial's own stages: ``python -m benchmarks.large_model FOLDER`` prints the table.
 
 A class-conditional UNet2DModel with random weights, as near to Stable Diffusion 1.4's as that class comes: its widths (320, 640,
 1280, 1280), and three layers a block for two, which make up for the transformers that it lacks. Images are random, 8 pixels a

@@ -1,4 +1,4 @@
-"""Estimated memory against measured peaks: ``python benchmarks/memory.py FOLDER`` prints the table.
+"""Estimated memory against measured peaks: ``python -m benchmarks.memory FOLDER`` prints the table.
 
 A text U-Net of Stable Diffusion's shapes at two fifths of its widths, 138 million parameters of random weights, with a text
 encoder of 1.4's size. Each row is a process of its own that loads what a trial loads and takes two steps of unlearning, or of an
@@ -45,8 +45,8 @@ def main() -> int:
         large_model.prepare(_arguments(args))
     print("| | trains | checkpointing | estimate, GB | measured, GB | ratio |\n|---|---|---|---|---|---|")
     for number, (name, trained, checkpointing) in enumerate(ROWS):
-        command = [sys.executable, str(Path(__file__).resolve()), str(args.folder), "--row", str(number)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "benchmarks.memory", str(args.folder.resolve()), "--row", str(number)]
+        done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"| {name} | {trained} | {checkpointing} | fails: {done.stderr.strip().splitlines()[-1][:120]} | | |")
             continue

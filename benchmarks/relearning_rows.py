@@ -160,7 +160,8 @@ class Target:
         self.failed = [row for row in rows if row.cause]
         self.methods = [m for m in (RETRAIN, *record.methods) if any(row.method == m for row in self.rows)]
         self.attacks = [a for a in record.attacks if any(row.attack == a for row in self.rows)]
-        self.plain = [m for m in self.methods if f"meta({m})" in self.methods]
+        pairs = [(f"meta({m})", other) for m in self.methods for other in (m, f"tuned({m})")]
+        self.pairs = [pair for pair in pairs if set(pair) <= set(self.methods)]
 
     def caption(self) -> Iterator[str]:
         trained, commits = len({row.base for row in self.rows}), sorted({row.commit for row in self.rows})
@@ -213,15 +214,15 @@ class Target:
             yield f"| {' | '.join([_called(method), *cells])} |"
 
     def meta_less_plain(self) -> Iterator[str]:
-        """What comes back of meta(METHOD) less what does of METHOD, before any attack and at every rung of each."""
-        yield "What Meta-Unlearning changes: the share of meta(METHOD) less that of METHOD, by seed [95 %, moderated]."
+        """What comes back of meta(METHOD) less what does of METHOD, and of its control, before any attack and at every rung."""
+        yield "What Meta-Unlearning changes: the share of meta(METHOD) less that of another, by seed [95 %, moderated]."
         yield ""
-        yield from _head("method", "before", *map(self._steps, self.attacks))
+        yield from _head("method less another", "before", *map(self._steps, self.attacks))
         columns = [[self._points(0)], *([self._points(rung, a) for rung in self.later] for a in self.attacks)]
         moderated = [[Moderated(_of_methods(points), share=True) for points in column] for column in columns]
-        for method in self.plain:
-            cells = [_at_rungs([one.difference(f"meta({method})", method) for one in column]) for column in moderated]
-            yield f"| {' | '.join([method, *cells])} |"
+        for method, other in self.pairs:
+            cells = [_at_rungs([one.difference(method, other) for one in column]) for column in moderated]
+            yield f"| {' | '.join([f'{method} − {other}', *cells])} |"
 
     def _steps(self, attack: str) -> str:
         return f"{attack}: {' / '.join(map(str, self.rungs[1:]))}"

@@ -2,8 +2,10 @@
 
 Six methods, each as it is and within Meta-Unlearning, make the small text-to-image model that is trained here forget a concept or a
 style, by the settings below, and are attacked for 200 steps, through the stages that every sweep's trials run through. `esd` is ESD
-on all parameters with a retain term, which nobody published: the paper's ESD-x and ESD-u train a part, without one. The retrain
-control θ* is attacked likewise, for what a method shows beyond θ* on the same seed. Tables are printed, and every finished cell is
+on all parameters with a retain term, which nobody published: the paper's ESD-x and ESD-u train a part, without one. A closed form
+within Meta-Unlearning is trained after its edit, so it has a control: ``tuned(uce)`` has the steps, batches and rate of
+``meta(uce)``, and of its loss what keeps D_ret and D_irt at θ alone. The retrain control θ* is attacked likewise, for what a
+method shows beyond θ* on the same seed. Tables are printed, and every finished cell is
 a row of ``benchmarks/relearning_text2image.json``, which is not run again, on whichever machine. Stages that were finished here are
 found in the artifact store, so a trial that was stopped goes on.
 """
@@ -81,7 +83,14 @@ STARTS = OF_PLAIN | {
     f"meta({name})": settings | (AFTER_EDIT if name in ("uce", "rece") else {}) | META
     for name, settings in OF_PLAIN.items()
 }
-METHODS = {name: STARTS[name] for plain in PLAIN for name in (plain, f"meta({plain})")}
+# Every loss of θ_FT counts up to a billionth, so none has a gradient; what is drawn, and from which θ, is as in meta(…).
+WITHOUT_LOOKING_AHEAD: Settings = {"meta_cap": 1e-9}
+TUNED = {
+    f"tuned({name})": STARTS[f"meta({name})"] | WITHOUT_LOOKING_AHEAD
+    for name, settings in OF_PLAIN.items()
+    if settings.get("learning_rate") is None
+}
+METHODS = {name: STARTS[name] for plain in PLAIN for name in (plain, f"meta({plain})")} | TUNED
 DIGITS = 12  # of hashes, which are there to be told apart
 RATE = SMALL.attack_rates[1]
 ATTACKS = {
@@ -112,7 +121,7 @@ class Trial:
             trial_id="benchmark",
             replicate=0,
             experiment=self.experiment,
-            method="none" if control else self.method,
+            method="none" if control else registered(self.method),
             settings={} if control else METHODS[self.method],
             seed=self.seed,
             attacks=self.attacks,
@@ -136,6 +145,11 @@ class Trial:
         return {self.key(plan): attack_key(spec, plan, RUNGS[-1], model)[:DIGITS] for plan in self.attacks}
 
 
+def registered(name: str) -> str:
+    """The method that a row's name stands for: ``meta(uce)``, by other settings, for ``tuned(uce)``."""
+    return name.replace("tuned(", "meta(")
+
+
 def settings_of(experiment: Experiment) -> dict[str, Any]:
     """What every row of a file depends on besides its method, attack, seed and what is forgotten."""
     from trainables.relearning.products.judge import judge_identity
@@ -157,7 +171,7 @@ def methods_as_values() -> dict[str, Any]:
     """The methods by name, with all of their settings."""
     from trainables.unlearning import METHODS as REGISTERED
 
-    return {name: asdict(REGISTERED[name].configure(settings)) for name, settings in METHODS.items()}
+    return {name: asdict(REGISTERED[registered(name)].configure(settings)) for name, settings in METHODS.items()}
 
 
 def attacks_as_values() -> dict[str, Any]:
@@ -228,8 +242,9 @@ def bench_of(experiment: Experiment) -> Workbench:
 def trials_of(
     experiments: Sequence[Experiment], methods: Sequence[str], attacks: Sequence[str], seeds: int
 ) -> list[Trial]:
-    """All trials in the order in which they are run: θ* first, then each method as it is and within Meta-Unlearning."""
-    names = [RETRAIN, *(name for method in methods for name in (method, f"meta({method})"))]
+    """All trials in the order in which they are run: θ* first, then each method as it is, within Meta-Unlearning, and tuned."""
+    forms = [name for method in methods for name in (method, f"meta({method})", f"tuned({method})")]
+    names = [RETRAIN, *(name for name in forms if name in METHODS)]
     plans = tuple(ATTACKS[name] for name in attacks)
     return [
         Trial(experiment, name, seed, plans)
@@ -261,7 +276,7 @@ def record_all(record: Record, trials: Sequence[Trial], workers: int) -> None:
         try:
             for experiment in dict.fromkeys(trial.experiment for trial in trials):
                 own = [trial for trial in trials if trial.experiment == experiment]
-                methods = [trial.method for trial in own if trial.method != RETRAIN]
+                methods = [trial.spec.method for trial in own if trial.method != RETRAIN]
                 prepared = pool.submit(prepare, experiment, sorted({t.seed for t in own}), SAMPLES, methods).result()
                 print(f"{experiment.forget}: {json.dumps(prepared)}", file=sys.stderr, flush=True)
                 waiting = [pool.submit(run, trial) for trial in own]
@@ -295,7 +310,7 @@ def main() -> int:
     parser.add_argument("--mix-code", action="store_true", help="go on with a file whose rows other code made")
     for name, known, what in (
         ("--targets", TARGETS, "what is forgotten, one after the other"),
-        ("--methods", PLAIN, "each as it is and within meta(…)"),
+        ("--methods", PLAIN, "each as it is, within meta(…), and tuned(…) where there is that control"),
         ("--attacks", tuple(ATTACKS), "attacks"),
     ):
         shown = f"{what} (default: {' '.join(known)})"

@@ -155,10 +155,17 @@ def _by_trial(strips: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _of_the_front(sweep: Sweep, strips: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The strips that the page shows without a click: of the fronts and the controls, each once, of one phase."""
-    fresh = any(arm.confirmed for arm in sweep.arms.values())
+    """The strips that the page shows without a click: of the fronts, and of the controls on the same seeds.
+
+    Where nothing is on a front, the controls' of one phase.
+    """
+    strips = list(strips)
     on = {m.trial_id for arm in sweep.arms.values() for m in arm.front}
-    return [s for s in strips if s["trial_id"] in on or (s["arm"] == CONTROL and (s["replicate"] >= 1) == fresh)]
+    replicates = {s["replicate"] for s in strips if s["trial_id"] in on}
+    if not replicates:
+        fresh = any(arm.confirmed for arm in sweep.arms.values())
+        replicates = {s["replicate"] for s in strips if (s["replicate"] >= 1) == fresh}
+    return [s for s in strips if s["trial_id"] in on or (s["arm"] == CONTROL and s["replicate"] in replicates)]
 
 
 def _run(sweep: Sweep, png: bytes, name: str) -> dict[str, Any]:

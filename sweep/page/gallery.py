@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -68,26 +68,30 @@ class Strip:
 def gallery(sweep: Sweep, trials: Iterable[Trial] = (), room: int = ROOM) -> tuple[Strip, ...]:
     """The controls and every front member, then these members, as far as the page has room; nothing without pictures.
 
-    A model's pictures are of the confirm phase's first seed, or of the search's where it was not confirmed; the controls are
-    shown on both, for only samples of one seed are drawn from the same noise. Where room is short, members off the fronts
-    show fewer images each, so that more of them show any.
+    The controls are shown on the confirm phase's first seed and on the search's, for only samples of one seed are drawn from the
+    same noise; a trial on the first of these that it has, so that a control's lie beside. Where room is short, members off the
+    fronts show fewer images each, so that more of them show any.
     """
     shown = sweep.procedure.panels().pictures(sweep)
     if shown is None:
         return ()
-    first = [*controls(sweep), *(m.trial_id for arm in sweep.arms.values() for m in arm.front)]
-    others = [m.trial_id for m in trials if m.trial_id not in set(first)][:MOST]
+    first = [m.trial_id for arm in sweep.arms.values() for m in arm.front]
+    others = [m.trial_id for m in trials if m.trial_id not in {*controls(sweep), *first}][:MOST]
     page = Room(room)
-    strips = list(_strips(sweep, shown, first, page, IMAGES))
+    strips = list(_strips(sweep, shown, list(controls(sweep)), page, IMAGES))
+    beside = frozenset(strip.replicate for strip in strips)
+    strips += _strips(sweep, shown, first, page, IMAGES, beside)
     images = _fitting(strips, len(others) * shown.grids, page.left)
     for begin in range(0, len(others), _AT_ONCE):
         if page.left > 0:
-            strips += _strips(sweep, shown, others[begin : begin + _AT_ONCE], page, images)
+            strips += _strips(sweep, shown, others[begin : begin + _AT_ONCE], page, images, beside)
     return tuple(strips)
 
 
-def _strips(sweep: Sweep, shown: Pictures, ids: list[str], room: Room, images: int) -> Iterator[Strip]:
-    """The strips of some trials, one each; of a control one a phase."""
+def _strips(
+    sweep: Sweep, shown: Pictures, ids: list[str], room: Room, images: int, beside: Collection[int] = ()
+) -> Iterator[Strip]:
+    """The strips of some trials, one each, of the replicates `beside` if there is one; of a control one a phase."""
     rows_of: dict[str, list[Row]] = {}
     for row in sweep.rows_of("replicates", ids, (*_REPLICATE, *shown.replicate)):
         if row["state"] == COMPLETE or any(row[name] for name in shown.replicate):
@@ -98,9 +102,14 @@ def _strips(sweep: Sweep, shown: Pictures, ids: list[str], room: Room, images: i
     store, panels = Store({**sweep.plan, **sweep.plan.get("plan", {})}["artifacts"]), sweep.procedure.panels()
     for trial_id in ids:
         rows = sorted(rows_of.get(trial_id, []), key=lambda r: r["replicate"])
-        fresh = [r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE][:1]
+        fresh = [r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]
         searched = [r for r in rows if r["replicate"] == 0]
-        for row in fresh + searched if trial_id in controls(sweep) else fresh or searched:
+        if trial_id in controls(sweep):
+            chosen = fresh[:1] + searched
+        else:
+            paired = [r for r in fresh + searched if r["replicate"] in beside]
+            chosen = (paired or fresh or searched)[:1]
+        for row in chosen:
             grids = panels.strip(row, curves.get(trial_id, []))
             yield strip(store, row, grids, shown, room, images)
 

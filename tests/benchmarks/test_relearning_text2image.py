@@ -21,7 +21,7 @@ from sweep.records.names import RETRAIN
 from trainables.relearning.experiment import Samples
 
 SETTINGS = {"sampler": "ddim-10-cfg5", "judge": "classifier", "samples": {"forgotten": 100}, "rungs": [0, 1, 2]}
-METHODS = {"meta(uce)": {"ridge": 0.5}, "uce": {"ridge": 0.5}}
+METHODS = {"meta(uce)": {"ridge": 0.5}, "uce": {"ridge": 0.5}, "tuned(uce)": {"ridge": 0.5}}
 ATTACKS = {"malicious": {"learning_rate": 1e-3}, "benign": {"learning_rate": 1e-3}}
 
 
@@ -55,6 +55,7 @@ def test_a_table_has_what_came_back_its_excess_over_the_control_and_what_meta_ch
     rows = [row(RETRAIN, seed, 0.1, 0.2, 0.4) for seed in (1, 2, 3)]
     rows += [row("uce", seed, 0.0, 0.5, 0.9) for seed in (1, 2, 3)]
     rows += [row("meta(uce)", 1, 0.0, 0.1, 0.6), row("meta(uce)", 2, 0.0, 0.1, 0.6)]
+    rows += [row("tuned(uce)", 1, 0.0, 0.0, 0.4), row("tuned(uce)", 2, 0.0, 0.0, 0.4)]
     rows.append(row("uce", 1, 0.0, 0.0, 0.1, attack="benign"))
     lines = list(tables(record(tmp_path, *rows)))
     assert lines[0] == "## concept:three" and "Trainings of θ₀: 1;" in lines[2] and "N = 100" in lines[2]
@@ -68,8 +69,10 @@ def test_a_table_has_what_came_back_its_excess_over_the_control_and_what_meta_ch
     stayed = lines[lines.index(next(line for line in lines if line.startswith("What was to stay"))) :]
     assert cells_of(stayed, "uce") == ["uce", "1.000 / 20.0", "0.500 / 40.0", "0.500 / 40.0"]
     changed = lines[lines.index(next(line for line in lines if line.startswith("What Meta-Unlearning"))) :]
-    changes = [float(rung.split()[0]) for rung in cells_of(changed, "uce")[2].split(" / ")]
-    assert changes == [-0.4, -0.3] and cells_of(changed, "uce")[3] == "—"
+    changes = [float(rung.split()[0]) for rung in cells_of(changed, "meta(uce) − uce")[2].split(" / ")]
+    assert changes == [-0.4, -0.3] and cells_of(changed, "meta(uce) − uce")[3] == "—"
+    beside = [float(rung.split()[0]) for rung in cells_of(changed, "meta(uce) − tuned(uce)")[2].split(" / ")]
+    assert beside == [0.1, 0.2]
 
 
 def test_a_cell_that_failed_has_its_cause_and_is_run_again(tmp_path: Path) -> None:
@@ -102,7 +105,8 @@ def test_what_rows_are_of_is_written_here_and_follows_no_question() -> None:
     esd = {"trained_parameters": "all", "retain_weight": 10.0, "learning_rate": 1e-3, "steps": 150}
     assert benchmark.METHODS["esd"].items() >= esd.items() and "ESD\non all parameters" in str(benchmark.__doc__)
     assert benchmark.METHODS["meta(uce)"]["meta_unrelated"] == 3.0
-    assert set(benchmark.METHODS) == {*benchmark.PLAIN, *(f"meta({name})" for name in benchmark.PLAIN)}
+    forms = {*benchmark.PLAIN, *(f"meta({name})" for name in benchmark.PLAIN)}
+    assert set(benchmark.METHODS) == forms | {"tuned(uce)", "tuned(rece)"}
 
 
 def test_cells_are_run_once_and_those_of_other_code_are_refused(
@@ -115,7 +119,8 @@ def test_cells_are_run_once_and_those_of_other_code_are_refused(
     benchmark.prepare(experiment, [1], benchmark.SAMPLES, ["uce"])
     malicious, dreambooth = "malicious-public_forgotten-1e-3", "dreambooth-forgotten-1e-3"
     trials = benchmark.trials_of([experiment], ["uce"], [malicious, dreambooth], seeds=1)
-    assert [trial.method for trial in trials] == [RETRAIN, "uce", "meta(uce)"]
+    assert [trial.method for trial in trials] == [RETRAIN, "uce", "meta(uce)", "tuned(uce)"]
+    assert trials[3].spec.method == trials[2].spec.method and trials[3].spec.settings["meta_cap"] < 1e-6
     made = benchmark.record_in(tmp_path / "rows.json", experiment)
     for trial, attack in zip(trials, trials[0].attacks, strict=False):
         made.add(benchmark.run(replace(trial, attacks=(attack,))))
@@ -128,7 +133,11 @@ def test_cells_are_run_once_and_those_of_other_code_are_refused(
         assert one.samples == {"forgotten": 4, "retained": 270} and one.base and one.attack_core_s > 0
     again = benchmark.record_in(made.path, experiment)
     lacking = [[trial.method, *(plan.name for plan in trial.attacks)] for trial in benchmark.missing(again, trials)]
-    assert lacking == [[RETRAIN, dreambooth], ["uce", malicious], ["meta(uce)", malicious, dreambooth]]
+    assert lacking == [
+        [RETRAIN, dreambooth],
+        ["uce", malicious],
+        *([f"{form}(uce)", malicious, dreambooth] for form in ("meta", "tuned")),
+    ]
     cells = {key: artifact for trial in trials for key, artifact in trial.cells().items()}
     again.check_code(cells)
     with pytest.raises(

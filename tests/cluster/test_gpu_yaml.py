@@ -10,6 +10,7 @@ import copy
 import itertools
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,43 @@ def test_ray_doesnt_notice_a_refused_spot_node() -> None:
 
 
 # ---- the README ----
+
+
+@pytest.mark.parametrize("name", ["gpu.yaml", "gcp.yaml"])
+@pytest.mark.parametrize(
+    ("with_ray", "minutes"),
+    [
+        ([False] * 40, 30),
+        ([False] * 29 + [True] + [False] * 40, 60),  # slow to be set up, then its head is lost
+        ([True] * 100, None),
+    ],
+)
+def test_a_worker_that_lost_its_head_switches_itself_off(
+    name: str, with_ray: list[bool], minutes: int | None, tmp_path: Path
+) -> None:
+    (command,) = [c for c in yaml.safe_load((FOLDER / name).read_text())["initialization_commands"] if "poweroff" in c]
+    words = shlex.split(command)
+    assert "/sys/bus/pci/devices/*/vendor" in words and "0x10de" in words, "machines with an NVIDIA GPU alone"
+    loop = words[words.index("-c") + 1]
+    minute = tmp_path / "minute"
+    (tmp_path / "with-ray").write_text("".join("1\n" if there else "0\n" for there in with_ray))
+    for program, body in {  # a minute passes at once, and the loop ends with the last of those that are told
+        "sleep": f"echo >> {minute}; (( $(wc -l < {minute}) <= {len(with_ray)} ))",
+        "pgrep": f'[[ "$*" == "-x raylet" && $(sed -n "$(wc -l < {minute})p" {tmp_path}/with-ray) == 1 ]]',
+        "poweroff": f"wc -l < {minute} > {tmp_path}/off; kill $PPID",
+    }.items():
+        (tmp_path / program).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / program).chmod(0o755)
+    subprocess.run(["bash", "-c", loop], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=60, check=False)
+    off = tmp_path / "off"
+    assert (int(off.read_text()) if off.exists() else None) == minutes
+
+
+def test_a_gpu_worker_that_switches_itself_off_is_billed_no_more() -> None:
+    """A machine of AWS that is stopped keeps its disk, which is billed; Google's other way is in the file."""
+    types = load()["available_node_types"]
+    ends = {name: kind["node_config"].get("InstanceInitiatedShutdownBehavior") for name, kind in types.items()}
+    assert ends == {"head": None, "gpu_spot": "terminate", "gpu_on_demand": "terminate"}
 
 
 def readme_lines() -> list[str]:

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,6 +186,24 @@ def test_samples_are_of_the_confirmed_seed_or_the_searchs_with_the_controls_on_b
     captions = [g.caption for g in strips[4].grids]
     assert captions == ["unlearned", "after retain@7", "after synthetic@7", "after public_all@7"]
     assert all(set(g.pictures) == {"forgotten", "retained"} and not g.missing for s in strips for g in s.grids)
+
+
+def test_a_trial_without_the_controls_fresh_seed_is_shown_on_the_searchs_that_they_have_too(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounds alone were confirmed on later seeds: beside samples of those there would be none of θ₀ from the same noise."""
+    sweep = read_sweep(run)
+    rows_of = sweep.rows_of
+
+    def later_seeds(table: str, *what: Any) -> list[dict[str, Any]]:
+        return [r for r in rows_of(table, *what) if (r["trial_id"], r["replicate"]) != ("dimum-0001", 1)]
+
+    monkeypatch.setattr(type(sweep), "rows_of", lambda _, *what: later_seeds(*what))
+    strips = [dataclasses.asdict(strip) for strip in gallery.gallery(sweep, sweep.members)]
+    assert next(s["seed"] for s in strips if s["trial_id"] == "dimum-0001") == 7
+    assert next(s["seed"] for s in strips if s["trial_id"] == "dimum-0000") == 101
+    shown = [(s["trial_id"], s["seed"]) for s in contents._of_the_front(sweep, strips)]
+    assert [(c, s) for c, s in shown if c == "control-base"] == [("control-base", 101), ("control-base", 7)]
 
 
 def test_missing_samples_are_said_to_be_missing(tmp_path: Path) -> None:
