@@ -74,7 +74,7 @@ def test_it_is_of_all_private_rows_by_noise_that_no_second_one_has_and_its_card_
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = lies(run.parent)
-    (line,) = re.findall(r"^python -m sweep\.release (.+?) *#", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^python -m sweep\.release (.+?) *#", (ROOT / "search_spaces" / "README.md").read_text(), re.MULTILINE)
     words = [{"RUN": str(run), "TRIAL": "vflgan-0000"}.get(word, word) for word in shlex.split(line)]
     for name in ("one", "other"):
         assert release([str(tmp_path / name) if word == "DIR" else word for word in words]) == 0
