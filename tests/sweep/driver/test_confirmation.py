@@ -313,17 +313,19 @@ def test_a_trial_on_one_seed_is_not_surer_than_one_on_two(tmp_path: Path) -> Non
 
 def test_trials_that_are_to_be_told_apart_wait_for_one_that_has_a_seed_of_its_own_under_way(tmp_path: Path) -> None:
     """The swap's bound is open, and so is the order of the arms' best: no whole replicate is run that is paired with none."""
-    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_members=1, confirm_neighbours=0))
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_members=2, confirm_neighbours=0))
     further: list[Job] = []
     while job := agenda.next_job():
-        rng = np.random.default_rng([job.spec.replicate, len(job.arm)])
+        rng = np.random.default_rng([job.spec.replicate, job.number, len(job.arm)])
         value = (1.0 if job.arm == "dimum" else 4.0) + (1.5 * rng.normal() if job.spec.replicate else 0.0)
-        robustness = 0.9 + (0.05 * rng.normal() if job.spec.replicate else 0.0)
+        even = job.spec.replicate % 2 == 0  # a seed that is good for one arm is bad for the other
+        up = 1 if even == (job.arm == "dimum") else -1
+        robustness = 0.9 + (0.03 * up if job.spec.replicate else 0.0)
         further += [job] if job.spec.replicate > 4 and job.arm != "control" else []
         finish(agenda, job, robustness=robustness, fid_delta=value)
     assert any(job.asked_for for job in further), "a bound was open"
     whole = Counter(job.spec.replicate for job in further if job.asked_for is None)
-    assert set(whole.values()) <= {2}, "every whole replicate has one on the same seed beside it"
+    assert set(whole.values()) == {2}, "every whole replicate has one on the same seed beside it, and there are some"
 
 
 def test_a_reduced_replicate_that_failed_costs_what_it_would_have(tmp_path: Path) -> None:
@@ -344,6 +346,20 @@ def test_a_reduced_replicate_that_failed_costs_what_it_would_have(tmp_path: Path
         value = (4.6 if job.arm == "dimum" else 1.0) + (0.4 * up if job.spec.replicate else 0.0)
         finish(agenda, job, robustness=0.9 if job.arm == "dimum" else 0.8, fid_delta=value)
     assert failed
+
+
+def test_an_arm_without_a_feasible_trial_confirms_one_whose_every_bound_was_scored(tmp_path: Path) -> None:
+    """One that was stopped at the glance breaks the bound that it was stopped by a little less than others break theirs."""
+    agenda, confirmed = agenda_of(_plan(tmp_path, baseline_trials=0)), set()
+    while job := agenda.next_job():
+        if job.spec.replicate:
+            confirmed |= {job.spec.trial_id} if job.arm != "control" else set()
+            finish(agenda, job, fid_delta=11.0)
+        elif job.arm != "control" and job.number == 0:
+            agenda.take(job.name, report(records.PRUNED, "its unlearning accuracy", unlearning_accuracy=0.01))
+        else:
+            finish(agenda, job, fid_delta=10.0 + job.number)
+    assert confirmed == {"dimum-0001"}
 
 
 def test_what_an_open_question_cannot_be_paid_with_narrows_all_the_same(
