@@ -11,11 +11,12 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from agenda_by_hand import PREPARED, agenda_of, finish, plan_in, report
+from agenda_by_hand import PREPARED, TINY, agenda_of, finish, plan_in, report
 
 from sweep import records
 from sweep.driver.agenda import Agenda
-from sweep.driver.confirmation import given_figures
+from sweep.driver.confirmation import asked_of, given_figures
+from sweep.driver.mend import Rows, job_of
 from sweep.jobs import Job
 from sweep.plan.plan import NARROWED, Plan
 from sweep.reading.arm_against_arm import Standing, standings
@@ -346,6 +347,74 @@ def test_a_reduced_replicate_that_failed_costs_what_it_would_have(tmp_path: Path
         value = (4.6 if job.arm == "dimum" else 1.0) + (0.4 * up if job.spec.replicate else 0.0)
         finish(agenda, job, robustness=0.9 if job.arm == "dimum" else 0.8, fid_delta=value)
     assert failed
+
+
+def test_seeds_of_bounds_alone_do_not_use_up_those_that_tell_which_arm_is_ahead(tmp_path: Path) -> None:
+    """Each arm's best has whole replicates until it has had twice `confirm_seeds` of them, and there are means for more."""
+    agenda = agenda_of(
+        _plan(tmp_path, trials=8, baseline_trials=8, confirm_seeds=3, confirm_members=8, confirm_neighbours=0)
+    )
+    jobs: list[Job] = []
+    while job := agenda.next_job():
+        jobs.append(job)
+        rng = np.random.default_rng([job.spec.replicate, job.number, len(job.arm)])
+        noise = 0.08 * rng.normal() if job.spec.replicate else 0.0
+        robustness = 0.9 - 0.02 * job.number + noise
+        finish(agenda, job, robustness=robustness, fid_delta=3.0 - 0.2 * job.number + 0.001 * job.spec.replicate)
+    sweep, whole = read_sweep(agenda.run_dir), _whole(jobs)
+    (question,) = open_order(sweep)
+    assert {len(whole[trial]) for trial in question.trials} == {6}, "none of the two of its bounds alone is among them"
+    assert sweep.confirmation["ended_by"] == "its seeds: what is open has had as many as a trial may have"
+
+
+def _unattacked(folder: Path) -> str:
+    """The tiny question as a file of its own, none of whose figures is of a model under attack."""
+    question = folder / "unattacked.py"
+    question.write_text(Path(TINY).read_text().replace('"robustness", "max', '"unlearning_accuracy", "max'))
+    return str(question)
+
+
+def test_a_replicate_without_attacks_costs_its_part_where_none_of_the_figures_is_of_an_attacked_model(
+    tmp_path: Path,
+) -> None:
+    agenda = agenda_of(_plan(tmp_path, space=_unattacked(tmp_path), confirm_seeds=3))
+    further: list[float] = []
+    while job := agenda.next_job():
+        up = -1 if job.spec.replicate % 2 else 1
+        value = (4.6 if job.arm == "dimum" else 1.0) + (0.4 * up if job.spec.replicate else 0.0)
+        if job.asked_for is not None and job.spec.replicate > 4:
+            part = agenda.specs.reduced(job.spec, agenda.space.arm(job.arm), job.asked_for)[1]
+            assert part < 1 and not job.spec.attacks
+            further.append(part)
+        figures = {"fid_delta": value, "unlearning_accuracy": 1.0}  # the cheapest form gives all that is asked
+        agenda.take(job.name, report(records.COMPLETE, **figures, seed=job.spec.seed))
+    sweep = read_sweep(agenda.run_dir)
+    members = {m.trial_id: m for arm in sweep.arms.values() for m in arm.confirmed_members}
+    rows = [r for r in sweep.confirm_rows if r["trial_id"] in members]
+    left = agenda.confirmation._replicates_left(members, rows)
+    assert further and left == pytest.approx(len(members) - sum(further))
+
+
+@pytest.mark.parametrize("attacked", [True, False])
+def test_what_a_replicate_was_asked_to_do_is_made_again_of_the_records(attacked: bool, tmp_path: Path) -> None:
+    """As a damaged file of the curves asks for: with attacks that it never ran it would not be found in the store."""
+    space = TINY if attacked else _unattacked(tmp_path)
+    agenda, jobs = agenda_of(_plan(tmp_path, space=space, confirm_seeds=3)), []
+    while job := agenda.next_job():
+        jobs += [job] if job.spec.replicate else []
+        up = -1 if job.spec.replicate % 2 else 1
+        figures = {"fid_delta": (4.6 if job.arm == "dimum" else 1.0) + (0.4 * up if job.spec.replicate else 0.0)}
+        figures |= {"unlearning_accuracy": 1.0} | ({"robustness": 0.9} if job.spec.attacks else {})
+        agenda.take(job.name, report(records.COMPLETE, **figures, seed=job.spec.seed))
+    known, asked = Rows.of(agenda.run_dir), asked_of(agenda.run_dir)
+    kinds = {(job.asked_for is None, job.spec.replicate > 4) for job in jobs if job.arm != "control"}
+    assert kinds >= {(True, False), (False, False), (False, True)}
+    for lost in (False, True):
+        for job in jobs:
+            if lost:
+                known.replicates.pop(job.name)
+            again = job_of(job.name, known, agenda.space, agenda.specs, asked)
+            assert again is not None and (again.spec, again.asked_for) == (job.spec, job.asked_for), job.name
 
 
 def test_an_arm_without_a_feasible_trial_confirms_one_whose_every_bound_was_scored(tmp_path: Path) -> None:
