@@ -22,7 +22,8 @@ from sweep.plan.plan import NARROWED, Plan
 from sweep.reading.arm_against_arm import Standing, standings
 from sweep.reading.best import best, closest
 from sweep.reading.ending import Ending
-from sweep.reading.pick import pick_text, picks
+from sweep.reading.pick import in_short, pick_text, picks
+from sweep.reading.shortfalls import shortfalls
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.texts import render
 from sweep.reading.trial import Trial
@@ -271,6 +272,79 @@ def test_one_lucky_seed_wins_over_no_confirmed_trial(tmp_path: Path) -> None:
     assert [s.arm for s in standings(sweep)] == ["dimum", "label_swap"]
 
 
+def _searched_and_bounded(tmp_path: Path, lost: Callable[[Job], bool] = lambda job: False, stop: bool = False) -> Sweep:
+    """A run whose swap is better on the search's seed; all keep their bounds on fresh seeds. `lost` whole replicates fail.
+
+    With `stop` it ends before any whole replicate, as it is read while it runs.
+    """
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3))
+    while job := agenda.next_job():
+        whole = job.spec.replicate > 0 and job.arm != "control" and job.asked_for is None
+        if whole and stop:
+            break
+        if whole and lost(job):
+            agenda.fail(job.name, "out of memory")
+            continue
+        value = 1.0 + 0.2 * job.number + (0.01 * job.spec.replicate)
+        robustness = (0.8 if job.arm == "dimum" else 0.95) + 0.01 * job.number
+        finish(agenda, job, robustness=robustness, fid_delta=value)
+    agenda.close()
+    return read_sweep(agenda.run_dir)
+
+
+def test_between_bounds_and_whole_replicates_the_front_is_the_searchs_and_nothing_is_called_confirmed(
+    tmp_path: Path,
+) -> None:
+    sweep = _searched_and_bounded(tmp_path, stop=True)
+    for arm in sweep.arms.values():
+        assert arm.confirmed_members and not arm.confirmed and arm.front == arm.search_front != ()
+        assert all(m.feasible and m.confirmed and not m.fully_confirmed for m in arm.confirmed_members)
+        assert "dominated by another" not in (arm.reason or "")
+    winner, ending = Ending(sweep).winner, Ending(sweep)
+    assert (
+        winner is not None and winner.arm == "label_swap" and winner.value("robustness") == winner.search["robustness"]
+    )
+    assert "search only, one seed: not confirmed" in ending.winner_text() and "--replicate" not in ending.text()
+    assert "search front" in ending.text() and ending.doubt() == ""
+    assert "on one seed; fresh seeds have shown its bounds alone" in in_short(sweep, picks(sweep))
+    assert "on the search's one seed, not confirmed: robustness 0.9" in pick_text(sweep, picks(sweep)[0])
+
+
+def test_what_fresh_seeds_show_to_break_a_bound_is_no_front_though_nothing_is_attacked_yet(tmp_path: Path) -> None:
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, baseline_trials=0, confirm_members=4))
+    while job := agenda.next_job():
+        if job.spec.replicate and job.arm != "control" and job.asked_for is None:
+            break
+        broken = job.spec.replicate > 0 and job.number == 3  # the search's best
+        value = (9.0 if broken else 1.0 + job.number) + 0.01 * job.spec.replicate
+        finish(agenda, job, robustness=0.5 + 0.1 * job.number, fid_delta=value)
+    agenda.close()
+    sweep = read_sweep(agenda.run_dir)
+    assert [m.trial_id for m in sweep.arms["dimum"].search_front] == [f"dimum-000{i}" for i in range(4)]
+    assert [m.trial_id for m in sweep.arms["dimum"].front] == [f"dimum-000{i}" for i in range(3)]
+    winner = Ending(sweep).winner
+    assert winner is not None and winner.trial_id == "dimum-0002"
+
+
+def test_an_arm_whose_whole_replicates_all_failed_does_not_win_by_the_searchs_seed(tmp_path: Path) -> None:
+    sweep = _searched_and_bounded(tmp_path, lambda job: job.arm == "label_swap")
+    ending = Ending(sweep)
+    assert ending.winner is not None and ending.winner.arm == "dimum" and ending.winner.fully_confirmed
+    assert [s.arm for s in standings(sweep)] == ["dimum", "label_swap"] and ending.failure is None
+    swap = sweep.arms["label_swap"]
+    assert not swap.confirmed and swap.confirmed_members and swap.front == swap.search_front
+    (told,) = (s for s in shortfalls(sweep) if "label_swap" in s.what)
+    assert "whole replicates failed, so their bounds alone are confirmed" in told.what and not told.fatal
+    assert in_short(sweep, picks(sweep)).startswith(ending.winner.trial_id)
+
+
+def test_where_every_whole_replicate_failed_nothing_is_confirmed_and_the_run_has_no_answer(tmp_path: Path) -> None:
+    sweep = _searched_and_bounded(tmp_path, lambda job: True)
+    ending = Ending(sweep)
+    assert ending.winner is not None and "not confirmed" in ending.winner_text()
+    assert "whole replicates failed, so nothing is confirmed; the first: out of memory" in (ending.failure or "")
+
+
 def test_an_arm_whose_confirmed_trials_all_break_a_bound_shows_the_closest_of_them_everywhere(tmp_path: Path) -> None:
     sweep = _confirmed_but(tmp_path, lambda job: False, lambda job: 6.0 if job.spec.replicate else 1.0)
     for standing, arm in zip(standings(sweep), ("label_swap", "dimum"), strict=True):
@@ -469,7 +543,7 @@ def test_a_bound_is_open_where_it_takes_more_than_its_part_of_the_doubt_that_is_
         feasible=True,
         chance=within[0] + within[1] - 1,
         within={bound.name: chance for bound, chance in zip(bounds, within, strict=True)},
-        value=lambda metric: 1.0,
+        confirmed={bound.metric: Estimate(1.0, 0.5, 1.5, 2) for bound in bounds},
     )
     arm = SimpleNamespace(confirmed_members=[trial])
     objectives = (Objective("size", "minimise"), Objective("cost", "minimise"))
