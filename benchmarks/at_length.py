@@ -232,9 +232,9 @@ def figures_of(trial: Trial, metrics: Sequence[str], front: Sequence[Trial] | No
     What it is beside the front, if it is not on it, stands behind its name.
     """
     estimates = [trial.at(metric) for metric in metrics]
-    seeds = sorted({estimate.n for estimate in estimates if estimate is not None}) if trial.confirmed else []
+    seeds = sorted({estimate.n for estimate in estimates if estimate is not None}) if trial.fully_confirmed else []
     remarks = [
-        *(["not confirmed"] if not trial.confirmed else []),
+        *(["not confirmed"] if not trial.fully_confirmed else []),
         *(["breaks a bound"] if trial.feasible is False else []),
         *(
             ["dominated by its arm's front"]

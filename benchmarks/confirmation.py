@@ -140,14 +140,14 @@ def _answer(sweep: Sweep, truths: dict[str, Truth]) -> dict[str, Any]:
         "sure": len(sure),
         "wrongly_sure": sum(t.fid_delta > BUDGET or t.unlearning_accuracy < 0.95 for t in kept),
     }
-    once = [m for m in members if m.confirmed and m.confirmed["robustness"].n == 1]
+    once = [m for m in members if m.fully_confirmed and (m.confirmed or {})["robustness"].n == 1]
     answer |= {"attacked_once": len(once), "attacked_once_covered": []}
     for member in once:
         estimate = (member.confirmed or {})["robustness"]
         if estimate.lower is not None and estimate.upper is not None:
             truth = truths[member.trial_id].robustness
             answer["attacked_once_covered"].append(bool(estimate.lower <= truth <= estimate.upper))
-    if winner is not None and winner.confirmed is not None:
+    if winner is not None and winner.fully_confirmed and winner.confirmed is not None:
         for figure in ("fid_delta", "robustness"):
             estimate, truth = winner.confirmed[figure], getattr(truths[winner.trial_id], figure)
             assert estimate.lower is not None and estimate.upper is not None, (

@@ -97,7 +97,7 @@ def main() -> int:
     if args.name not in kept:
         parser.error(f"{args.name}: is not kept; choose among {', '.join(kept)}")
     sweep = read_sweep(KEPT / args.name)
-    confirmed = {trial.trial_id: trial for trial in sweep.members if trial.confirmed}
+    confirmed = {trial.trial_id: trial for trial in sweep.members if trial.fully_confirmed}
     if args.trial not in confirmed:
         parser.error(f"{args.trial}: is no confirmed trial of {args.name}; choose among {', '.join(sorted(confirmed))}")
     run_dir = RUNS / f"{args.name}-{args.trial}-seed{args.seed}"
@@ -134,7 +134,7 @@ def print_row(name: str, sweep: Sweep, kept: Trial, run_dir: Path) -> int:
     """Print the row beside the kept one; 1 where the trial was not confirmed this time, with the cause."""
     again = read_sweep(run_dir)
     (trial,) = again.arms[kept.arm].members
-    if not trial.confirmed:
+    if not trial.fully_confirmed:
         print(f"{run_dir}: its trial {trial.trial_id} was not confirmed: {trial.cause or trial.state}", file=sys.stderr)
         return 1
     metrics = [metric for metric in dict.fromkeys([*shown(sweep), *AFTER]) if sweep.has(metric)]

@@ -11,7 +11,8 @@ intervals of each arm's best. Everything is asked of the records, so a run that 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sweep import records
 from sweep.jobs import Job
 from sweep.plan.plan import NARROWED, Plan
 from sweep.procedures import Specs
+from sweep.reading.asked import Asked, first_figures
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Trial
 from sweep.records import COMPLETE, CONFIRMATION, RUNNING
@@ -60,8 +62,8 @@ class Confirmation:
 
     def _first_job(self, member: Trial, seed: int) -> Job:
         """What is bounded alone, on a seed after those that whole replicates have; where that saves nothing, a whole one."""
-        bounded = frozenset(c.metric for c in self.space.constraints)
-        if bounded and len(self.space.objectives) > 1:  # one objective ranks what is reported, so all that are need it
+        bounded = first_figures(len(self.space.objectives), (c.metric for c in self.space.constraints))
+        if bounded is not None:
             job = self._job(member, FIRST_SEEDS + seed, bounded)
             if job.asked_for is not None:
                 return job
@@ -75,20 +77,21 @@ class Confirmation:
         sweep = read_sweep(self.run_dir)
         members = {m.trial_id: m for arm in sweep.arms.values() for m in arm.confirmed_members}
         rows = [r for r in sweep.confirm_rows if r["trial_id"] in members and r["state"] != RUNNING]
-        ended, asked_for = {name_of(r) for r in rows}, self._asked_for()
+        past = _Past(rows, asked_of(self.run_dir))
+        ended, asked_for = {name_of(r) for r in rows}, dict(past.asked.recorded)
         if unfinished := [name for name in asked_for if name not in ended and replicate_of(name)[0] in members]:
             return [self._job(members[replicate_of(n)[0]], replicate_of(n)[1], asked_for[n]) for n in unfinished]
         left, seeds = self._replicates_left(members, rows), self.plan.confirm_seeds
         questions = open_bounds(sweep, self.plan.confirm_sure)
-        jobs = self._affordable(questions, members, rows, left, 2 * seeds) or self._whole_jobs(sweep, members, ended)
+        jobs = self._affordable(questions, members, past, left, 2 * seeds) or self._whole_jobs(sweep, members, ended)
         if not jobs:
             questions += open_order(sweep)
-            jobs = self._affordable(questions, members, rows, left, 2 * seeds)
-        another = [question for question in questions if _seeds_had(question, rows) < 2 * seeds]
+            jobs = self._affordable(questions, members, past, left, 2 * seeds)
+        another = [question for question in questions if past.seeds_had(question) < 2 * seeds]
         if not jobs:
             wide = too_wide(sweep)
-            questions, jobs = [*questions, *wide], self._affordable(wide, members, rows, left, NARROWED * seeds)
-            another += [question for question in wide if _seeds_had(question, rows) < NARROWED * seeds]
+            questions, jobs = [*questions, *wide], self._affordable(wide, members, past, left, NARROWED * seeds)
+            another += [question for question in wide if past.seeds_had(question) < NARROWED * seeds]
         asked_for |= {name: job.asked_for for name, job in jobs.items()}
         asked = {name: None if figures is None else sorted(figures) for name, figures in asked_for.items()}
         self.ended = not jobs
@@ -107,13 +110,13 @@ class Confirmation:
         self,
         questions: list[Undecided],
         members: Mapping[str, Trial],
-        rows: list[dict[str, Any]],
+        past: _Past,
         left: float,
         most: int,
     ) -> dict[str, Job]:
         """By name, one more seed for each question whose trials have had fewer than `most`, as far as what is left pays for it."""
-        following = {q: _next_seed(q, rows) for q in questions}
-        another = [q for q in questions if _seeds_had(q, rows) < most and following[q] < len(self.plan.replicate_seeds)]
+        following = {q: past.next_seed(q) for q in questions}
+        another = [q for q in questions if past.seeds_had(q) < most and following[q] < len(self.plan.replicate_seeds)]
         jobs: dict[str, Job] = {}
         for question in another:
             begun = {job.spec.trial_id for job in jobs.values()}
@@ -138,12 +141,6 @@ class Confirmation:
             ended_by = "its seeds: what is open has had as many as a trial may have"
         return {"ended_by": ended_by, "open": [one.text for one in questions]}
 
-    def _asked_for(self) -> dict[str, frozenset[str] | None]:
-        """By its name every replicate that was asked for because something was open, and for the sake of which figures."""
-        file = self.run_dir / CONFIRMATION
-        asked = records.read_json(file).get("asked", {}) if file.exists() else {}
-        return {name: None if figures is None else frozenset(figures) for name, figures in asked.items()}
-
     def _job(self, member: Trial, replicate: int, figures: frozenset[str] | None = None) -> Job:
         """A trial on a fresh seed; for the sake of some figures in the cheapest form that gives them."""
         arm = self.space.arm(member.arm)
@@ -157,12 +154,10 @@ class Confirmation:
 
     def _replicates_left(self, members: Mapping[str, Trial], rows: list[dict[str, Any]]) -> float:
         """Of the seeds beyond the first, for all trials, what those that ended have not cost yet; a reduced one costs its part."""
-        spent, asked_for = 0.0, self._asked_for()
+        spent, asked_for = 0.0, asked_of(self.run_dir).recorded
         for row in rows:
             if row["replicate"] > FIRST_SEEDS and name_of(row) in asked_for:
-                member = members[row["trial_id"]]
-                given = given_figures(self.space, row) if row["state"] == COMPLETE else asked_for[name_of(row)]
-                spent += 1.0 if given is None else self._part(None, member, given)
+                spent += self._part(None, members[row["trial_id"]], asked_for[name_of(row)])
         return (self.plan.confirm_seeds - FIRST_SEEDS) * len(members) - spent
 
     def _part(self, spec: Any, member: Trial, figures: frozenset[str] | None) -> float:
@@ -174,18 +169,37 @@ class Confirmation:
         return self.specs.reduced(spec, arm, figures)[1]
 
 
-def _next_seed(question: Undecided, rows: list[dict[str, Any]]) -> int:
-    """The replicate after the last that any of its trials has had."""
-    return 1 + max(row["replicate"] for row in rows if row["trial_id"] in question.trials)
+@dataclass(frozen=True)
+class _Past:
+    """The replicates of the chosen trials on fresh seeds that ended, and what each was run for."""
+
+    rows: Sequence[Mapping[str, Any]]
+    asked: Asked
+
+    def next_seed(self, question: Undecided) -> int:
+        """The replicate after the last that any of its trials has had."""
+        return 1 + max(row["replicate"] for row in self.rows if row["trial_id"] in question.trials)
+
+    def seeds_had(self, question: Undecided) -> int:
+        """How many fresh seeds that one of its trials has had that had most: of its figures, for others leave it as open."""
+        rows = [row for row in self.rows if row["trial_id"] in question.trials]
+        had = Counter(row["trial_id"] for row in rows if self._is_of(row, question.figures))
+        return max(had.values(), default=0)
+
+    def _is_of(self, row: Mapping[str, Any], figures: frozenset[str]) -> bool:
+        """Whether a replicate has the figures, or would have them, had it not failed."""
+        asked = self.asked.figures(name_of(row))
+        return asked is None or figures <= asked or all(row.get(metric) is not None for metric in figures)
 
 
-def _seeds_had(question: Undecided, rows: list[dict[str, Any]]) -> int:
-    """How many fresh seeds that one of its trials has had that had most."""
-    return max(Counter(row["trial_id"] for row in rows if row["trial_id"] in question.trials).values())
+def asked_of(run_dir: Path) -> Asked:
+    """What was asked of the replicates of a run's confirm phase, by its plan and what is recorded of it."""
+    file = run_dir / CONFIRMATION
+    return Asked.of(records.read_json(run_dir / "plan.json"), records.read_json(file) if file.exists() else {})
 
 
 def given_figures(space: SearchSpace, row: Mapping[str, Any]) -> frozenset[str] | None:
-    """For whose sake a confirm replicate was run, by its row: the figures that it has; None where it has all that are asked for."""
+    """Which of the figures that are asked for a confirm replicate has, by its row; None where it has them all."""
     if row["replicate"] < 1 or row["state"] != COMPLETE:
         return None
     asked = {o.metric for o in space.objectives} | {c.metric for c in space.constraints}

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sweep import records
-from sweep.driver.confirmation import given_figures
+from sweep.driver.confirmation import asked_of, given_figures
 from sweep.jobs import Job, replicate_row, settings_of, trial_row
 from sweep.procedures import Specs, Tell
+from sweep.reading.asked import Asked
 from sweep.records import COMPLETE, FAIL, GATE, PRUNED, RUNNING
 from sweep.records.damage import Damaged, damaged_files, set_aside
 from sweep.records.names import name_of, parts_of, replicate_name, replicate_of, trial_of
@@ -105,9 +106,9 @@ def mend_rows(run: Path, space: SearchSpace, specs: Specs, done: Repair, tell: T
     if not names:
         return
     writer = records.Writer(run, records.schemas(space))
-    columns, bench = frozenset(writer.schemas["replicates"].names), None
+    columns, bench, asked = frozenset(writer.schemas["replicates"].names), None, asked_of(run)
     for name in names:
-        job = job_of(name, known, space, specs)
+        job = job_of(name, known, space, specs, asked)
         if job is None:
             done.left.append(f"{name}: its parameters are lost; --resume asks for the trial again")
             continue
@@ -135,13 +136,13 @@ def mend_rows(run: Path, space: SearchSpace, specs: Specs, done: Repair, tell: T
         tell(line)
 
 
-def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | None:
+def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs, asked: Asked) -> Job | None:
     """Make the job of a recorded replicate again, by its name, of the settings that some table holds; None where all lost them."""
     trial_id, replicate = replicate_of(name)
     arm_name, number = parts_of(trial_id)
-    phase, asked = "search" if replicate == 0 else "confirm", records.now()
+    phase, now = "search" if replicate == 0 else "confirm", records.now()
     if arm_name == CONTROL:
-        return Job(specs.of_control(number, replicate), CONTROL, 0, phase, asked)
+        return Job(specs.of_control(number, replicate), CONTROL, 0, phase, now)
     arm = space.arm(arm_name)
     if trial_id in known.trials:
         settings: Any = settings_of(arm, known.trials[trial_id])
@@ -152,10 +153,13 @@ def job_of(name: str, known: Rows, space: SearchSpace, specs: Specs) -> Job | No
     if settings is None:
         return None
     spec = specs.of(trial_id, replicate, arm, settings, gate=replicate == 0)
-    figures = given_figures(space, known.replicates[name]) if name in known.replicates else None
+    figures = asked.figures(name)
+    if figures is None and name not in asked.recorded and name in known.replicates:  # what was asked of it may be lost
+        figures = given_figures(space, known.replicates[name])
     if figures is not None:
-        spec, _ = specs.reduced(spec, arm, figures)
-    return Job(spec, arm_name, int(number), phase, asked, settings, asked_for=figures)
+        spec, part = specs.reduced(spec, arm, figures)
+        figures = figures if part < 1 else None
+    return Job(spec, arm_name, int(number), phase, now, settings, asked_for=figures)
 
 
 def is_search(name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep import procedures, records
+from sweep.driver.confirmation import asked_of
 from sweep.driver.here import here
 from sweep.driver.mend import Repair, Row, Rows, is_search, job_of, mend_rows, set_one_aside
 from sweep.errors import UsageError, called
@@ -140,9 +141,9 @@ def _ended(run: Path, space: SearchSpace, specs: Specs) -> Iterator[Any]:
     """Every replicate that ended, trials first, as it was when it ended."""
     from sweep.jobs import Ended
 
-    known = Rows.of(run)
+    known, asked = Rows.of(run), asked_of(run)
     for name, row in sorted(known.replicates.items(), key=lambda item: (item[1]["replicate"], item[0])):
-        if row["state"] == RUNNING or (job := job_of(name, known, space, specs)) is None:
+        if row["state"] == RUNNING or (job := job_of(name, known, space, specs, asked)) is None:
             continue
         job.curves, job.figures = records.rows(run, "curves", name), {k: v for k, v in row.items() if v is not None}
         yield Ended(job, known.trials.get(row["trial_id"], row) if is_search(name) else row)

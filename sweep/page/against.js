@@ -53,7 +53,7 @@ function parameterAxis(parameter, rows, trials) {
 function againstTraces(run, arm, rows, at) {
   const kinds = new Map();
   for (const row of rows) {
-    const kind = `${run.standings[row.group]}${row.group === GROUP.infeasible && run.trials.seeds[row.i] ? ", confirmed" : ""}`;
+    const kind = `${run.standings[row.group]}${row.group === GROUP.infeasible && run.trials.confirmed[row.i] ? ", confirmed" : ""}`;
     kinds.set(kind, [...(kinds.get(kind) ?? []), row]);
   }
   const brushed = Object.keys(parallel.brush).length > 0;
@@ -62,7 +62,7 @@ function againstTraces(run, arm, rows, at) {
     return {
       type: "scatter", mode: "markers", name: escaped(run.labels ? `${arm.name}: ${kind}` : arm.name), legendgroup: escaped(arm.name), showlegend: run.labels || !nth,
       x: own.map(at), y: figures.map(mean), error_y: bars(figures, colour, size), customdata: own.map((row) => row.i),
-      marker: { symbol: arm.symbol + (run.trials.seeds[own[0].i] ? "" : "-open"), size, color: colour, line: { width: 1.5 } },
+      marker: { symbol: arm.symbol + (run.trials.confirmed[own[0].i] ? "" : "-open"), size, color: colour, line: { width: 1.5 } },
       hovertext: own.map((row) => hover(run, row)), hoverinfo: "text", unselected: { marker: { opacity: 0.12 } },
       ...(brushed ? { selectedpoints: own.flatMap((row, i) => (isWithin(parallel.brush, row.values) ? [i] : [])) } : {}),
     };

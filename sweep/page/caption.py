@@ -29,7 +29,7 @@ def caption(sweep: Sweep) -> str:
     how = (
         f"Filled points are means over {seeds_behind(sweep, trials)} ({', '.join(map(str, seeds))}) with 95 % intervals; hollow "
         f"ones are the search's seed ({single}) alone."
-        if seeds
+        if any(arm.confirmed for arm in sweep.arms.values())
         else f"Every point is of one seed ({single}): nothing was confirmed."
     )
     arms = "; ".join(f"{a.name} ({standing_of(sweep, a.name)}): {counted(a)}" for a in sweep.arms.values())

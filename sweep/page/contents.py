@@ -392,6 +392,10 @@ def _line(sweep: Sweep, trial: Trial, searched: set[str]) -> dict[str, Any]:
     """One row of the members' table, and of the table of quality."""
     on, off = ("on the front", "dominated") if len(sweep.objectives) > 1 else ("the best", "behind it")
     doubt = "not sure" if trial.feasible and unsure(sweep.plan, trial) else off
+    if (
+        trial.confirmed is not None and not trial.fully_confirmed
+    ):  # fresh seeds say of it that it keeps its bounds, and no more
+        doubt = "bounds alone"
     where = on if trial.on_front else "infeasible" if trial.feasible is False else doubt
     return {
         "member": trial,

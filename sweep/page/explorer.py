@@ -171,6 +171,7 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
         "parameters": {
             p["name"]: [_plain(m.setting(p["name"])) for m in trials] for p in _parameters(sweep)
         },
+        "confirmed": [m.fully_confirmed for m in trials],
         "seeds": [len([r for r in rows if r["replicate"] >= 1 and r["state"] == COMPLETE]) for rows in rows_of],
         "least_seeds": [_least_seeds(sweep, m) for m in trials],
         "seeds_in_words": [seeds_behind(sweep, [m]) for m in trials],
@@ -182,7 +183,7 @@ def _columns(sweep: Sweep, trials: list[Trial], replicates: dict[str, list[Row]]
 def _least_seeds(sweep: Sweep, trial: Trial) -> int:
     """How many fresh seeds every objective of a trial has: a replicate for the sake of a bound gives no others."""
     estimates = [(trial.confirmed or {}).get(o.metric) for o in sweep.objectives]
-    return min((estimate.n for estimate in estimates if estimate is not None), default=0)
+    return min(0 if estimate is None else estimate.n for estimate in estimates)
 
 
 def _order(sweep: Sweep, trials: list[Trial]) -> dict[str, list[float | None]]:
@@ -194,7 +195,7 @@ def _order(sweep: Sweep, trials: list[Trial]) -> dict[str, list[float | None]]:
 def _group(sweep: Sweep, trial: Trial) -> int:
     if trial.arm == CONTROL:
         return CONTROLS
-    unfinished = trial.confirmed is None and trial.state != COMPLETE
+    unfinished = not trial.fully_confirmed and trial.state != COMPLETE
     values = [trial.value(o.metric) for o in sweep.objectives]
     if unfinished or any(value is None or not math.isfinite(value) for value in values):
         return STOPPED if trial.state == PRUNED else ENDED
@@ -202,7 +203,7 @@ def _group(sweep: Sweep, trial: Trial) -> int:
         return FRONT
     if not trial.feasible:
         return INFEASIBLE
-    return CONFIRMED if trial.confirmed else FEASIBLE
+    return CONFIRMED if trial.fully_confirmed else FEASIBLE
 
 
 def _exported(rows: list[Row], kept_in: str) -> int | None:
@@ -226,7 +227,7 @@ def _pictures_facts(pictures: Pictures) -> dict[str, Any]:
 
 
 def _curves(sweep: Sweep, metric: str, trials: list[Trial]) -> dict[str, dict[str, Any]]:
-    """By trial: ``{series: [[step, mean, lower, upper], ...]}``, over the confirm seeds or the search's one.
+    """By trial: ``{series: [[step, mean, lower, upper], ...]}``, over the confirm seeds or the search's one, as its figures are.
 
     A control has both, under its id and under ``ID/search``: a trial of one seed is held against the controls of that seed.
     """
@@ -240,7 +241,7 @@ def _curves(sweep: Sweep, metric: str, trials: list[Trial]) -> dict[str, dict[st
     curves: dict[str, dict[str, Any]] = {}
     for trial in trials:
         of = trial.trial_id
-        for confirm in (True, False):
+        for confirm in (True, False) if trial.fully_confirmed else (False, True):
             if points_of_trial := points.get((of, confirm)):
                 name = f"{of}/search" if not confirm and trial.arm == CONTROL else of
                 curves.setdefault(name, _by_series(points_of_trial, partial(_ends, sweep, metric, trial, confirm)))

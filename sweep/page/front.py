@@ -76,7 +76,7 @@ def _draw(axes: Axes, sweep: Sweep, plane: Plane) -> list[tuple[float, float, st
     for member in _members_labelled(sweep, plane):
         mark = mark_of(sweep, member.arm, member.trial_id)
         if member.on_front:
-            _with_bars(axes, sweep, plane, member, mark, filled=member.confirmed is not None)
+            _with_bars(axes, sweep, plane, member, mark, filled=member.fully_confirmed)
         if not many:
             labelled.append((*_place(sweep, plane, member), member.trial_id, mark.colour))
         elif member.trial_id in leaders:
@@ -84,7 +84,7 @@ def _draw(axes: Axes, sweep: Sweep, plane: Plane) -> list[tuple[float, float, st
     for control in sweep.controls.values():
         if _is_placed(sweep, plane, control):
             mark = control_marks(sweep)[control.trial_id]
-            _with_bars(axes, sweep, plane, control, mark, filled=control.confirmed is not None)
+            _with_bars(axes, sweep, plane, control, mark, filled=control.fully_confirmed)
             labelled.append((*_place(sweep, plane, control), control.trial_id, mark.colour))
     for line in lines(sweep, plane):
         _across(axes, plane, line)
@@ -149,7 +149,7 @@ def _is_placed(sweep: Sweep, plane: Plane, trial: Trial) -> bool:
 
 
 def _behind(axes: Axes, sweep: Sweep, plane: Plane, arm: ArmFront) -> None:
-    """An arm's trials off the front: small, hollow unless confirmed, in its arm's colour, or grey where infeasible.
+    """An arm's trials off the front: small, hollow unless fully confirmed, in its arm's colour, or grey where infeasible.
 
     Those of one seed have no bars, so each colour of them is one call; very many become pixels, in vector files too.
     """
@@ -166,7 +166,7 @@ def _behind(axes: Axes, sweep: Sweep, plane: Plane, arm: ArmFront) -> None:
         }
         axes.plot(points.second[chosen], points.first[chosen], mark.shape, **at)
     for member in arm.confirmed_members:
-        if not member.on_front and _is_placed(sweep, plane, member):
+        if member.fully_confirmed and not member.on_front and _is_placed(sweep, plane, member):
             pale = replace(mark, colour=mark.colour if member.feasible else PALE)
             _with_bars(axes, sweep, plane, member, pale, filled=True, size=4)
 
@@ -221,7 +221,9 @@ def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
         shown = "" if points_of(sweep, arm).feasible.any() else ": nothing feasible"
         label = f"{arm.name}{' (baseline)' if arm.baseline else ''}{shown if many else ': ' + how}"
         entries.append((_sample(mark, bool(arm.confirmed), size=6, ls=mark.line), plain(label)))
-    if hollow := [arm for arm in sweep.arms.values() if arm.confirmed and any(not m.confirmed for m in arm.front)]:
+    if hollow := [
+        arm for arm in sweep.arms.values() if arm.confirmed and any(not m.fully_confirmed for m in arm.front)
+    ]:
         entries.append((_samples(marks(sweep)[arm.name] for arm in hollow), f"{on}, hollow: search only"))
     shapes = [marks(sweep)[arm.name] for arm in sweep.arms.values()]
     grey = [replace(mark, colour=PALE) for mark in {mark.shape: mark for mark in shapes}.values()]
@@ -231,7 +233,7 @@ def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
     if stopped:
         entries.append((Line2D([], [], ls=""), f"not drawn: {stopped} stopped early"))
     for trial_id, control in controls(sweep).items():
-        filled = trial_id not in sweep.controls or sweep.controls[trial_id].confirmed is not None
+        filled = trial_id not in sweep.controls or sweep.controls[trial_id].fully_confirmed
         entries.append((_sample(control_marks(sweep)[trial_id], filled, size=6), plain(control.name)))
     handles, labels = zip(*entries, strict=True)
     figure.legend(

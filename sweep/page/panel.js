@@ -9,9 +9,9 @@ function showPanel(run, row) {
   purgeIn(wide);
   wide.replaceChildren();
   if (!row) return place.replaceChildren(element("p", { class: "soft" }, "No trial is recorded yet."));
-  const i = row.i, seeds = run.trials.seeds[i], look = lookOf(run, row);
+  const i = row.i, look = lookOf(run, row);
   const title = element("h3", {}, element("span", { class: "dot", style: `background:${look.colour}`, "aria-hidden": "true" }), row.id);
-  const how = seeds ? `confirmed on ${run.trials.seeds_in_words[i]}: means with 95 % intervals` : "one seed, search only";
+  const how = run.trials.confirmed[i] ? `confirmed on ${run.trials.seeds_in_words[i]}: means with 95 % intervals` : oneSeed(run, row);
   const told = [row.arm ? row.arm.name + (row.arm.baseline ? " (baseline)" : "") : "", runShown().standings[row.group], how].filter(Boolean).join("; ");
   place.replaceChildren(title, element("p", { class: "soft" }, told + "."));
   if (run.trials.cause[i]) place.append(element("p", { class: "note" }, run.trials.cause[i]));
@@ -39,7 +39,7 @@ function listed(pairs) {
 }
 
 function showCurves(run, row, place) {
-  const fresh = run.trials.seeds[row.i] > 0 || row.group === GROUP.control, curves = run.curves[row.id], facts = run.curves_facts;
+  const fresh = run.trials.confirmed[row.i] || row.group === GROUP.control, curves = run.curves[row.id], facts = run.curves_facts;
   const control = (id) => run.curves[fresh ? id : `${id}/search`] ?? run.curves[id];
   const series = (facts?.series ?? []).filter(({ name }) => curves?.[name]);
   if (!series.length) return;

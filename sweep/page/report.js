@@ -68,12 +68,17 @@ function lookOf(run, row) {
 
 // --- the front ----------------------------------------------------------------------------------------------------
 
+// What is said of a trial whose figures are the search's: fresh seeds may have shown whether it keeps its bounds all the same.
+function oneSeed(run, row) {
+  const seeds = run.trials.seeds[row.i];
+  return `one seed, search only${seeds ? `; feasible or not by ${seeds} fresh seed${seeds > 1 ? "s" : ""} of its bounds alone` : ""}`;
+}
+
 function hover(run, row) {
   const lines = [`<b>${escaped(row.id)}</b> ${run.standings[row.group]}`];
   for (const { name } of run.parameters) if (row.values(name) !== null) lines.push(`${escaped(name)} = ${escaped(brief(row.values(name)))}`);
   for (const name of run.figures.slice(0, Math.max(4, run.objectives.length))) lines.push(`${escaped(name)} ${interval(row.figure(name))}`);
-  const seeds = run.trials.seeds[row.i];
-  return [...lines, seeds ? `mean [95 % interval] over ${run.trials.seeds_in_words[row.i]}` : "one seed, search only"].join("<br>");
+  return [...lines, run.trials.confirmed[row.i] ? `mean [95 % interval] over ${run.trials.seeds_in_words[row.i]}` : oneSeed(run, row)].join("<br>");
 }
 
 function bars(figures, colour, size) {
@@ -132,7 +137,7 @@ function greyTraces(at) {
   const run = data.runs[at], rows = rowsOf(run), found = [];
   run.arms.forEach((arm, i) => {
     for (const filled of [true, false]) {
-      const own = rows.filter((row) => row.arm === arm && row.group === GROUP.infeasible && run.trials.seeds[row.i] > 0 === filled);
+      const own = rows.filter((row) => row.arm === arm && row.group === GROUP.infeasible && run.trials.confirmed[row.i] === filled);
       const kind = filled ? "infeasible, confirmed" : "infeasible", told = run.labels ? `${arm.name}: ${kind}` : kind;
       const extra = { legendrank: 1001, legendgroup: escaped(told), showlegend: run.labels || !found.some((one) => one.name === escaped(told)) };
       if (own.length) found.push(trace(at, own, told, { ...arm, colour: GREY }, { size: 6, filled, extra }));
@@ -183,7 +188,7 @@ function frontTraces() {
   traces.push(...greyTraces(at), ...armTraces(at));
   for (const row of rowsOf(run).filter((one) => one.group === GROUP.control && isDrawn(one))) {
     const look = run.controls[row.id];
-    traces.push(trace(at, [row], look.name, look, { size: 11, filled: run.trials.seeds[row.i] > 0, text: [look.name] }));
+    traces.push(trace(at, [row], look.name, look, { size: 11, filled: run.trials.confirmed[row.i], text: [look.name] }));
   }
   return traces;
 }

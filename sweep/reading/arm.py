@@ -33,13 +33,13 @@ class ArmFront:
     reason: str | None
     front: tuple[Trial, ...]
     search_front: tuple[Trial, ...]
-    confirmed_members: tuple[Trial, ...]
-    search_best: Trial | None  # of those feasible on the search's seed, the best by the first objective
+    confirmed_members: tuple[Trial, ...]  # those that fresh seeds have shown, be it of their bounds alone
+    search_best: Trial | None  # by the first objective, of those feasible on its seed that fresh ones do not disprove
 
     @property
     def confirmed(self) -> bool:
         """Whether the front is of confirmed means rather than of the search's one seed."""
-        return bool(self.confirmed_members)
+        return any(member.fully_confirmed for member in self.confirmed_members)
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class KeptOff:
     untried: int  # of the search's front, those that were not confirmed; 0 where nothing was
     confirmed: int
     broken: int  # confirmed ones whose means break a constraint
+    partly: int  # confirmed ones of which fresh seeds have not shown every objective
     behind: int  # confirmed ones that another dominates
     doubtful: int  # confirmed ones that may break a constraint, where others surely do not
     infeasible: str = ""  # why trials were not feasible, in words
@@ -73,6 +74,8 @@ class KeptOff:
         members = f"of {self.confirmed} confirmed members"
         if self.broken:
             reasons.append(f"{self.broken} {members} broke a constraint on fresh seeds")
+        if self.partly:
+            reasons.append(f"{self.partly} {members} without every objective on fresh seeds")
         if self.behind:
             reasons.append(f"{self.behind} {members} dominated by another")
         if self.doubtful:
@@ -95,31 +98,35 @@ def arm_of(
     values = [values_of(table, o.metric) for o in objectives]
     confirmed = _confirmed(columns, plan, constraints, table, fresh)
 
-    search = feasible & ended
-    search[search] = nondominated(np.stack(values, axis=1)[search], [o.direction for o in objectives])
-    final = _confirmed_front(plan, objectives, confirmed, len(table)) if confirmed else search
+    ranked = {i: m for i, m in confirmed.items() if m.fully_confirmed}
+    search = _front_of(feasible & ended, values, objectives)
+    disproved = [i for i, m in confirmed.items() if m.feasible is False]
+    kept = feasible & ended & ~np.isin(np.arange(len(table)), disproved)
+    standing = _front_of(kept, values, objectives) if disproved else search
+    final = _confirmed_front(plan, objectives, ranked, len(table)) if ranked else standing
 
     def make(i: int, row: Row) -> Trial:
         member = confirmed.get(i) or trial_of(columns, plan, constraints, row, fresh)
         return replace(member, on_search_front=bool(search[i]), on_front=bool(final[i]))
 
     members = Trials(table, make)
-    costs = np.where(search, objectives[0].sign * values[0], np.nan)
+    costs = np.where(standing if standing.any() else search, objectives[0].sign * values[0], np.nan)
     best_at = None if np.isnan(costs).all() else int(np.nanargmin(costs))
     places = (np.flatnonzero(final), np.flatnonzero(search), list(confirmed))
     front, search_front, checked = (tuple(members[int(i)] for i in place) for place in places)
     states = Counter(table["state"].to_pylist())
     off = [m for m in checked if m.feasible and not m.on_front]
-    doubtful = sum(unsure(plan, m) for m in off) if any(not unsure(plan, m) for m in front) else 0
+    doubtful = [m for m in off if unsure(plan, m)] if any(not unsure(plan, m) for m in front) else []
     kept_off = KeptOff(
         trials=len(table),
         feasible=int((feasible & ended).sum()),
         beaten=int((feasible & ended & ~search).sum()),
-        untried=int(search.sum()) - sum(bool(search[i]) for i in confirmed) if confirmed else 0,
+        untried=int(search.sum()) - sum(bool(search[i]) for i in confirmed) if ranked else 0,
         confirmed=len(checked),
         broken=sum(m.feasible is False for m in checked),
-        behind=len(off) - doubtful,
-        doubtful=doubtful,
+        partly=sum(not m.fully_confirmed for m in off if m not in doubtful),
+        behind=sum(m.fully_confirmed for m in off if m not in doubtful),
+        doubtful=len(doubtful),
     )
     few = len(front) < FEW
     if len(objectives) == 1:  # one trial is the best; the others being behind it is no want
@@ -142,17 +149,21 @@ def arm_of(
     )
 
 
-def _confirmed_front(
-    plan: Row, objectives: Sequence[Objective], confirmed: dict[int, Trial], trials: int
-) -> np.ndarray:
-    """(trials,) bool: of the confirmed that are feasible, surely if any is, those that none of them dominates.
+def _front_of(kept: np.ndarray, values: Sequence[np.ndarray], objectives: Sequence[Objective]) -> np.ndarray:
+    """(trials,) bool: of those that are `kept`, the ones that none of them dominates on the search's seed."""
+    front = kept.copy()
+    front[kept] = nondominated(np.stack(values, axis=1)[kept], [o.direction for o in objectives])
+    return front
+
+
+def _confirmed_front(plan: Row, objectives: Sequence[Objective], ranked: dict[int, Trial], trials: int) -> np.ndarray:
+    """(trials,) bool: of the fully confirmed that are feasible, surely if any is, those that none of them dominates.
 
     One whose objectives fresh seeds have not all shown is none of them: the search's figures, by which it was chosen, flatter it.
     """
-    feasible = [i for i, m in confirmed.items() if m.feasible]
-    sure = [i for i in feasible if not unsure(plan, confirmed[i])] or feasible
-    held = [i for i in sure if all(o.metric in (confirmed[i].confirmed or {}) for o in objectives)]
-    points = [[_number(confirmed[i].value(o.metric)) for o in objectives] for i in held]
+    feasible = [i for i, m in ranked.items() if m.feasible]
+    held = [i for i in feasible if not unsure(plan, ranked[i])] or feasible
+    points = [[_number(ranked[i].value(o.metric)) for o in objectives] for i in held]
     front = np.zeros(trials, dtype=bool)
     front[held] = nondominated(np.array(points, dtype=float), [o.direction for o in objectives])
     return front

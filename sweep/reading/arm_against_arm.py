@@ -94,7 +94,7 @@ def standings(sweep: Sweep) -> tuple[Standing, ...]:
             return 3, 0.0
         if apart[name] or not member.feasible:
             return 2, -merit(sweep, member.value(metric))
-        return (0 if member.confirmed is not None else 1), -merit(sweep, member.value(metric))
+        return (0 if member.fully_confirmed else 1), -merit(sweep, member.value(metric))
 
     order = sorted(leaders, key=place)
     first = leaders[order[0]]
@@ -110,7 +110,7 @@ def standings(sweep: Sweep) -> tuple[Standing, ...]:
 
 def _apart(sweep: Sweep, leaders: Mapping[str, Trial | None]) -> dict[str, tuple[str, ...]]:
     """In which conditions each arm's best was confirmed otherwise than the main arm's, or the first that was confirmed."""
-    confirmed = {name: best for name, best in leaders.items() if best is not None and best.confirmed is not None}
+    confirmed = {name: best for name, best in leaders.items() if best is not None and best.fully_confirmed}
     usual = confirmed.get(sweep.plan["main_arm"]) or next(iter(confirmed.values()), None)
     apart: dict[str, tuple[str, ...]] = dict.fromkeys(leaders, ())
     for name, best in confirmed.items():

@@ -32,14 +32,17 @@ def best(sweep: Sweep, arm: str) -> Trial | None:
     if len(sweep.objectives) == 1:
         return next(iter(ranking(sweep, arm)), None) if sweep.arms[arm].confirmed else None
     metric = sweep.objectives[0].metric
-    confirmed = [m for m in _reported(sweep, arm) if metric in (m.confirmed or {})]
-    return max(confirmed, key=lambda m: (merit(sweep, m.search[metric]), m.on_front, m.trial_id), default=None)
+    return max(
+        _reported(sweep, _ranked(sweep, arm)),
+        key=lambda m: (merit(sweep, m.search[metric]), m.on_front, m.trial_id),
+        default=None,
+    )
 
 
 def reported_of(sweep: Sweep, arm: str) -> list[Trial]:
     """The confirmed trials that the arm reports, whole replicates or not, the search's best first; without any the closest."""
     metric = sweep.objectives[0].metric
-    reported = _reported(sweep, arm)
+    reported = _reported(sweep, sweep.arms[arm].confirmed_members)
     if reported:
         return sorted(reported, key=lambda m: (merit(sweep, m.search[metric]), m.on_front, m.trial_id), reverse=True)
     confirmed = sweep.arms[arm].confirmed_members
@@ -48,9 +51,7 @@ def reported_of(sweep: Sweep, arm: str) -> list[Trial]:
 
 def closest(sweep: Sweep, arm: str) -> Trial | None:
     """`best`, or the confirmed member whose means break the constraints least; None where nothing was confirmed."""
-    metric = sweep.objectives[0].metric
-    members = [m for m in sweep.arms[arm].confirmed_members if metric in (m.confirmed or {})]
-    return best(sweep, arm) or min(members, key=lambda m: (_violation(sweep, m), m.trial_id), default=None)
+    return best(sweep, arm) or min(_ranked(sweep, arm), key=lambda m: (_violation(sweep, m), m.trial_id), default=None)
 
 
 def leader(sweep: Sweep, arm: str) -> Trial | None:
@@ -72,15 +73,20 @@ def ranking(sweep: Sweep, arm: str) -> tuple[Trial, ...]:
     """The feasible trials of an arm that were confirmed, the best first; where none was, the first `RANKED` on one seed."""
     of, first = sweep.arms[arm], sweep.objectives[0]
     if of.confirmed:
-        return _best_first(sweep, _reported(sweep, arm))
+        return _best_first(sweep, _reported(sweep, _ranked(sweep, arm)))
     costs = first.sign * of.members.values(first.metric)
     rows = np.flatnonzero(complete(of.members.table) & (of.members.values("feasible") > 0) & np.isfinite(costs))
     return tuple(of.members[int(i)] for i in rows[np.argsort(costs[rows], kind="stable")][:RANKED])
 
 
-def _reported(sweep: Sweep, arm: str) -> list[Trial]:
-    """The arm's confirmed trials that are feasible: those that surely are, or, without any, all of them."""
-    feasible = [m for m in sweep.arms[arm].confirmed_members if m.feasible]
+def _ranked(sweep: Sweep, arm: str) -> list[Trial]:
+    """The arm's trials of which fresh seeds have shown every objective: one that has its bounds alone is told by one lucky seed."""
+    return [m for m in sweep.arms[arm].confirmed_members if m.fully_confirmed]
+
+
+def _reported(sweep: Sweep, confirmed: Iterable[Trial]) -> list[Trial]:
+    """Of these trials those that are feasible: those that surely are, or, without any, all of them."""
+    feasible = [m for m in confirmed if m.feasible]
     return [m for m in feasible if not unsure(sweep.plan, m)] or feasible
 
 

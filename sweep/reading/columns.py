@@ -20,7 +20,7 @@ class Points:
     second: np.ndarray  # rightwards
     feasible: np.ndarray  # by the confirmed means where there are any
     on_front: np.ndarray
-    confirmed: np.ndarray
+    confirmed: np.ndarray  # fully, so that its figures are means over fresh seeds
 
     @property
     def drawn(self) -> np.ndarray:
@@ -34,7 +34,8 @@ def points_of(sweep: Sweep, arm: ArmFront, plane: Plane | None = None) -> Points
     feasible = arm.members.values("feasible") > 0
     on_front, confirmed = np.zeros(len(feasible), bool), np.zeros(len(feasible), bool)
     ids = arm.members.ids
-    for chosen, marked in ((arm.front, on_front), (arm.confirmed_members, confirmed)):
+    fully = [m for m in arm.confirmed_members if m.fully_confirmed]
+    for chosen, marked in ((arm.front, on_front), (fully, confirmed)):
         marked[[ids[m.trial_id] for m in chosen]] = True
     for trial in arm.confirmed_members:
         feasible[ids[trial.trial_id]] = bool(trial.feasible)
@@ -51,7 +52,7 @@ def points_of(sweep: Sweep, arm: ArmFront, plane: Plane | None = None) -> Points
 
 
 def figures_of(arm: ArmFront, metric: str) -> np.ndarray:
-    """A figure of the arm's trials (n,): the confirmed mean where there is one, else the search's figure."""
+    """A figure of the arm's trials (n,): of the fully confirmed the mean over fresh seeds, else the search's figure."""
     column = arm.members.values(metric)
     for trial in arm.confirmed_members:
         mean = trial.value(metric)

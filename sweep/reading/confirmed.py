@@ -16,7 +16,8 @@ from sweep.records import NothingRecorded
 def confirmed_table(sweep: Sweep) -> pa.Table:
     """Of every arm and the controls, as many columns as the run's figures and constraints ask for.
 
-    A figure's own column is its mean; behind it are the ends of the 95 % interval, null where one seed gives none.
+    A figure's own column is its mean; behind it are the ends of the 95 % interval, null where one seed gives none, and on how
+    many seeds it is: a replicate for the sake of a bound gives no figure of an attacked model.
     NothingRecorded where nothing was confirmed.
     """
     rows = list(_rows(sweep))
@@ -40,6 +41,7 @@ def _rows(sweep: Sweep) -> Iterator[dict[str, Any]]:
         }
         for name, estimate in (trial.confirmed or {}).items():
             row |= {name: estimate.mean, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
+            row[f"{name}_seeds"] = estimate.n
         yield row | {f"within_{name}": chance for name, chance in trial.within.items()}
 
 
@@ -48,7 +50,11 @@ def _schema(sweep: Sweep) -> pa.Schema:
         column("trial_id", pa.string(), "ARM-NUMBER, or the control's name"),
         column("arm", WORD, "arm of the search space, or 'control'"),
         column("method", WORD, "its method; 'none' for a control"),
-        column("seeds", pa.int32(), "fresh seeds that it is confirmed on"),
+        column(
+            "seeds",
+            pa.int32(),
+            "fresh seeds that it was run on, for the sake of some figures alone perhaps: see NAME_seeds of each",
+        ),
         column("feasible", pa.bool_(), "whether the means keep every constraint; null of a control"),
         column("on_front", pa.bool_(), "whether it is on its arm's confirmed front"),
     ]
@@ -60,6 +66,7 @@ def _schema(sweep: Sweep) -> pa.Schema:
         fields.append(column(field.name, pa.float64(), f"mean over the seeds: {description}", unit, direction))
         for end in ("lower", "upper"):
             fields.append(column(f"{field.name}_{end}", pa.float64(), f"{end} end of its 95 % interval", unit))
+        fields.append(column(f"{field.name}_seeds", pa.int32(), "fresh seeds that it is the mean over"))
     for constraint in sweep.constraints:
         what = f"probability that the mean over all seeds keeps the bound on {constraint.metric} ({constraint.side})"
         fields.append(column(f"within_{constraint.name}", pa.float64(), what, "share"))

@@ -16,6 +16,7 @@ from sweep.reading.shortfalls import Shortfall, answer_lacks, shortfall_lines, s
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Trial
 from sweep.reading.words import interval, seeds_behind, settings
+from sweep.records import COMPLETE
 
 _ARMS_SHOWN = 5
 
@@ -31,10 +32,11 @@ class Ending:
         """The best feasible member of all arms, by the first objective: confirmed where anything was; None: nothing is feasible.
 
         Each arm's was chosen by the search's figures and is told by the confirmed ones. One that may break a bound is none where
-        another arm's surely does not; one that fresh seeds have not confirmed is none where another is.
+        another arm's surely does not; one that fresh seeds have not confirmed, or its bounds alone, is none where another is.
         """
         feasible = [s.member for s in standings(self.front) if s.member and s.member.feasible]
-        return next((m for m in feasible if not unsure(self.front.plan, m)), feasible[0] if feasible else None)
+        sure = (m for m in feasible if m.fully_confirmed and not unsure(self.front.plan, m))
+        return next(sure, feasible[0] if feasible else None)
 
     @cached_property
     def shortfalls(self) -> tuple[Shortfall, ...]:
@@ -54,7 +56,7 @@ class Ending:
         member = self.winner
         how = (
             f"confirmed on {seeds_behind(self.front, [member])}"
-            if member.confirmed
+            if member.fully_confirmed
             else "search only, one seed: not confirmed"
         )
         baseline = ", a baseline" if member.baseline else ""
@@ -77,7 +79,7 @@ class Ending:
             asked = f"SELECT * FROM curves WHERE trial_id = '{self.winner.trial_id}'"
             by_purpose["the winner's curves"] = f'{called("sweep.query")} {_quoted(run)} "{asked}"'
         elif self.winner is not None:
-            replicate = " --replicate 1" if self.winner.confirmed else ""
+            replicate = f" --replicate {self._replicate(self.winner)}" if self.winner.fully_confirmed else ""
             folder = run / f"{self.winner.trial_id}-model"
             by_purpose["keep the winner"] = (
                 f"{called('sweep.export')} {_quoted(run)} {self.winner.trial_id}{replicate}{own_members(run)} "
@@ -88,6 +90,11 @@ class Ending:
                 f"{called('sweep.query')} {_quoted(run)} 'SELECT trial_id, state, cause FROM trials'"
             )
         return by_purpose
+
+    def _replicate(self, winner: Trial) -> int:
+        """The first replicate on fresh seeds that there is a model of: one that failed left none."""
+        rows = self.front.confirm_rows
+        return min(r["replicate"] for r in rows if r["trial_id"] == winner.trial_id and r["state"] == COMPLETE)
 
     def text(self) -> str:
         """All of it for a terminal, short enough to be seen at once: every arm's best, what failed, the winner, what to type."""

@@ -74,5 +74,6 @@ def gap(sweep: Sweep, arm: ArmFront) -> np.ndarray:
         for name in table.column_names:
             if name.startswith("excess_"):
                 gaps += np.nan_to_num(np.clip(values_of(table, name), 0.0, None))
-    gaps[points.on_front | points.confirmed] = -1.0
+    gaps[points.on_front] = -1.0
+    gaps[[arm.members.ids[m.trial_id] for m in arm.confirmed_members]] = -1.0
     return gaps

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sweep.errors import called
+from sweep.reading.asked import Asked
 from sweep.reading.sweep import Sweep
 from sweep.reading.trial import Row
 from sweep.reading.words import listed
 from sweep.records import COMPLETE, FAIL
+from sweep.records.names import name_of
 
 _WIDTH = 80
 _LONGEST = 300  # characters of a cause
@@ -79,24 +81,41 @@ def _arms(sweep: Sweep) -> Iterator[Shortfall]:
 
 
 def _confirmation(sweep: Sweep) -> Iterator[Shortfall]:
-    """Trials whose replicates on fresh seeds failed, all of them or some."""
+    """Trials whose replicates on fresh seeds failed, all of them, all whole ones, which alone give every objective, or some."""
     ended = _ended(r for r in sweep.confirm_rows if r["trial_id"] not in sweep.controls)
     failed = {t: [r for r in rows if r["state"] == FAIL] for t, rows in ended.items()}
-    whole = [t for t, rows in failed.items() if len(rows) == len(ended[t])]
-    partly = [t for t, rows in failed.items() if 0 < len(rows) < len(ended[t])]
-    if whole and len(whole) == len(ended):
+    lost = [t for t, rows in failed.items() if len(rows) == len(ended[t])]
+    if lost and len(lost) == len(ended):
         n = sum(map(len, ended.values()))
-        what = f"confirmation of {listed(whole)}: {all_of(n)} failed, so nothing is confirmed"
-        yield Shortfall(what, _first(failed, whole), _again(sweep), fatal=True)
+        what = f"confirmation of {listed(lost)}: {all_of(n)} failed, so nothing is confirmed"
+        yield Shortfall(what, _first(failed, lost), _again(sweep), fatal=True)
         return
-    if whole:
-        n, have = sum(len(failed[t]) for t in whole), "it has" if len(whole) == 1 else "they have"
-        what = f"confirmation of {listed(whole)}: {all_of(n)} failed, so {have} only the search's one seed"
-        yield Shortfall(what, _first(failed, whole), _again(sweep))
+    bounds_alone = {t: rows for t, rows in _without_whole(sweep, failed).items() if t not in lost}
+    partly = [t for t, rows in failed.items() if rows and t not in lost and t not in bounds_alone]
+    if lost:
+        n, have = sum(len(failed[t]) for t in lost), "it has" if len(lost) == 1 else "they have"
+        what = f"confirmation of {listed(lost)}: {all_of(n)} failed, so {have} only the search's one seed"
+        yield Shortfall(what, _first(failed, lost), _again(sweep))
+    if bounds_alone:
+        nothing = not any(arm.confirmed for arm in sweep.arms.values())
+        n, whose = sum(map(len, bounds_alone.values())), "its" if len(bounds_alone) == 1 else "their"
+        so = "nothing is confirmed" if nothing else f"{whose} bounds alone are confirmed"
+        what = f"confirmation of {listed(list(bounds_alone))}: {all_of(n, 'whole ')} failed, so {so}"
+        yield Shortfall(what, _first(bounds_alone, list(bounds_alone)), _again(sweep), fatal=nothing)
     if partly:
         n, of = (sum(len(rows[t]) for t in partly) for rows in (failed, ended))
         what = f"confirmation of {listed(partly)}: {n} of {of} replicates failed, so intervals are over fewer seeds"
         yield Shortfall(what, _first(failed, partly), _again(sweep))
+
+
+def _without_whole(sweep: Sweep, failed: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """By trial that fresh seeds have not shown every objective of, the whole replicates that failed."""
+    asked = Asked.of(sweep.plan, sweep.confirmation)
+    confirmed = {m.trial_id for arm in sweep.arms.values() for m in arm.confirmed_members if m.fully_confirmed}
+    whole = {
+        t: [r for r in rows if asked.figures(name_of(r)) is None] for t, rows in failed.items() if t not in confirmed
+    }
+    return {t: rows for t, rows in whole.items() if rows}
 
 
 def _controls(sweep: Sweep) -> Iterator[Shortfall]:
@@ -127,8 +146,8 @@ def _first(failed: dict[str, list[Row]], trials: Sequence[str]) -> str:
     return brief(failed[trials[0]][0]["cause"])
 
 
-def all_of(n: int) -> str:
-    return f"all {n} replicates" if n > 1 else "the one replicate"
+def all_of(n: int, which: str = "") -> str:
+    return f"all {n} {which}replicates" if n > 1 else f"the one {which}replicate"
 
 
 def _causes(run: Path, table: str) -> str:

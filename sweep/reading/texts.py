@@ -328,7 +328,7 @@ def _markdown(sweeps: Sequence[Sweep]) -> str:
         ]
         for arm in sweep.arms.values():
             for m in arm.front if len(metrics) > 1 else listed_members(sweep, arm.name):
-                values = "confirmed" if m.confirmed else "search only"
+                values = "confirmed" if m.fully_confirmed else "search only"
                 cells = [
                     m.trial_id,
                     m.arm + (" (baseline)" if m.baseline else ""),

@@ -24,7 +24,11 @@ _AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of an arm: its figures on the search's seed and, where it was confirmed, over fresh seeds."""
+    """One trial of an arm: its figures on the search's seed and, where it was confirmed, over fresh seeds.
+
+    Fresh seeds may have shown the figures of its bounds alone: whether it is `feasible` is by these, and it is not
+    `fully_confirmed`, so its figures are told as the search's one seed has them, and no front over fresh seeds holds it.
+    """
 
     trial_id: str
     arm: str
@@ -34,13 +38,19 @@ class Trial:
     cause: str | None
     parameters: dict[str, Any]
     search: dict[str, float | None]
-    confirmed: dict[str, Estimate] | None
+    confirmed: dict[str, Estimate] | None  # the figures that fresh seeds have shown, perhaps of its bounds alone
     within: dict[str, float]  # by constraint, the probability that it holds, given the confirmed seeds; see `trial_of`
     constraints: tuple[str, ...]  # the names of all that there are
+    objectives: tuple[str, ...]  # the figures that the front is of; a control's, which nobody ranks, are none
     search_feasible: bool | None  # null where the search did not score it
     feasible: bool | None  # by the confirmed means where there are any, else the search's
     on_search_front: bool
     on_front: bool  # the confirmed front where its arm has one, else the search front
+
+    @property
+    def fully_confirmed(self) -> bool:
+        """Whether fresh seeds have shown every objective, so that it can be ranked by them."""
+        return self.confirmed is not None and all(name in self.confirmed for name in self.objectives)
 
     @property
     def chance(self) -> float | None:
@@ -50,8 +60,8 @@ class Trial:
         return max(0.0, 1.0 - sum(1.0 - self.within[name] for name in self.constraints))
 
     def value(self, metric: str) -> float | None:
-        """The confirmed mean where there is one, else the search's figure."""
-        if self.confirmed is not None and metric in self.confirmed:
+        """Of a fully confirmed trial the mean over fresh seeds where there is one; else the search's figure."""
+        if self.confirmed is not None and self.fully_confirmed and metric in self.confirmed:
             return self.confirmed[metric].mean
         return self.search.get(metric)
 
@@ -61,8 +71,8 @@ class Trial:
         return word(value) if value is None and name in self.parameters else value
 
     def at(self, metric: str) -> Estimate | None:
-        """`value` with its interval; a search figure is an estimate from one seed."""
-        if self.confirmed is not None:
+        """`value` with its interval; a search figure is an estimate from one seed. Never of both: they are of other seeds."""
+        if self.confirmed is not None and self.fully_confirmed:
             return self.confirmed.get(metric)
         value = self.search.get(metric)
         return None if value is None else Estimate(value, None, None, 1)
@@ -165,6 +175,7 @@ def trial_of(columns: Columns, plan: Row, constraints: Sequence[Constraint], tri
         confirmed=fresh.estimates(trial_id) if trial_id in fresh.rows else None,
         within=dict(fresh.within(trial_id, constraints)),
         constraints=tuple(c.name for c in constraints),
+        objectives=() if trial_id in fresh.controls else tuple(o["metric"] for o in plan["objectives"]),
         search_feasible=trial.get("feasible"),
         feasible=trial.get("feasible"),
         on_search_front=False,

@@ -202,9 +202,10 @@ def seeds_behind(sweep: Sweep, trials: Iterable[Trial]) -> str:
 def seed_counts(sweep: Sweep, trials: Iterable[Trial]) -> str:
     """``2 to 5``: how many fresh seeds the confirmed figures of these trials are over, objective by objective.
 
-    A replicate that was run for the sake of a bound alone gives no others; empty where nothing is confirmed.
+    A replicate that was run for the sake of a bound alone gives no others; empty where none is fully confirmed.
     """
-    estimates = [(trial.confirmed or {}).get(o.metric) for trial in trials for o in sweep.objectives]
+    confirmed = [trial.confirmed or {} for trial in trials if trial.fully_confirmed]
+    estimates = [figures.get(o.metric) for figures in confirmed for o in sweep.objectives]
     numbers = {estimate.n for estimate in estimates if estimate is not None}
     if not numbers:
         return ""

@@ -37,11 +37,11 @@ def rungs_of(sweep: Sweep) -> Iterator[tuple[str, int, bool]]:
 
 
 def attacked(sweep: Sweep, trial: Trial, attack: str, metric: str) -> Estimate | None:
-    """A figure at the last rung of an attack, over the confirm seeds, or the search's where nothing was confirmed."""
-    if trial.confirmed is not None and trial.trial_id not in sweep.controls:
+    """A figure at the last rung of an attack, over the confirm seeds, or the search's where the trial is not fully confirmed."""
+    if trial.fully_confirmed and trial.trial_id not in sweep.controls:
         moderated = sweep.moderated_curve(metric).get((attack, sweep.plan["rungs"][-1]))
         return moderated.estimate(trial.trial_id) if moderated else None
-    values = attacked_by_seed(sweep, trial.trial_id, attack, metric, confirm=trial.confirmed is not None).values()
+    values = attacked_by_seed(sweep, trial.trial_id, attack, metric, confirm=trial.fully_confirmed).values()
     return over_seeds(sweep.columns, metric, values)
 
 

@@ -29,7 +29,7 @@ def yields(sweep: Sweep, trials: Sequence[Trial]) -> Table:
             fresh.setdefault(row["trial_id"], []).append(row)
     rows_of_trials, labels = [], sweep.prepared.get("labels", ())
     for trial in trials:
-        replicates = (fresh if trial.confirmed else searched).get(trial.trial_id, [])
+        replicates = (fresh if trial.fully_confirmed else searched).get(trial.trial_id, [])
         tops = collections.Counter(r[_TOP] for r in replicates if r[_TOP] is not None)
         named = ((_named(c, labels), n) for c, n in tops.most_common(2))
         top = ", ".join(f"{c} ({n} of {sum(tops.values())} seeds)" for c, n in named) or "—"

@@ -31,7 +31,8 @@ def chosen_for_confirmation(run_dir: Path, space: SearchSpace, most: int, neighb
     Beside them up to `neighbours` trials that broke a constraint on the search's seed by no more than noise may: one
     seed's luck neither makes the front nor keeps a trial off it. Both are taken in the order in which they are expected to
     change the confirmed front (`sweep.statistics.expected_front`), and none that is expected to change nothing. An arm
-    without a feasible member sends its least infeasible trial at any rate, so that it can be compared all the same. Those
+    without a feasible member sends its least infeasible trial at any rate, of those whose every bound was scored if there are
+    any, so that it can be compared all the same. Those
     that were named come last.
     """
     sweep = read_sweep(run_dir)
@@ -73,7 +74,7 @@ def _of_arm(sweep: Sweep, arm: ArmFront, space: SearchSpace, most: int, neighbou
     feasible = [m for m in complete if m.search_feasible]
     if not feasible:
         scored = [m for m in arm.members if m.state in (COMPLETE, PRUNED) and _scored(space, m)]
-        return sorted(scored, key=lambda m: (_violation(sweep, m), m.trial_id))[:1]
+        return sorted(scored, key=lambda m: (_partly_scored(sweep, m), _violation(sweep, m), m.trial_id))[:1]
     first = sweep.objectives[0].metric
     best = max(feasible, key=lambda m: (merit(sweep, m.search[first]), m.on_search_front, m.trial_id))
     kinds = [0 if m.search_feasible else 1 for m in complete]
@@ -127,7 +128,13 @@ def _scored(space: SearchSpace, trial: Trial) -> bool:
     return any(trial.search.get(c.metric) is not None for c in space.constraints)
 
 
+def _partly_scored(sweep: Sweep, trial: Trial) -> bool:
+    """Whether it was stopped before every constraint's figure was known: how far it breaks the others, nobody knows."""
+    return any(trial.search.get(c.metric) is None for c in sweep.constraints)
+
+
 def _violation(sweep: Sweep, trial: Trial) -> float:
+    """Sum of the violations on the search's seed, in units of the bounds, as far as figures are known."""
     violation = 0.0
     for constraint in sweep.constraints:
         value = trial.search.get(constraint.metric)

@@ -105,12 +105,18 @@ def _is_narrow(estimate: Estimate, width: float) -> bool:
 
 
 def _front(sweep: Sweep, trials: list[Trial]) -> list[Trial]:
-    """Of these, by their means, those that none dominates."""
-    points = [[trial.value(o.metric) for o in sweep.objectives] for trial in trials]
+    """Of these, by their latest figures, those that none dominates."""
+    points = [[_latest(trial, o.metric) for o in sweep.objectives] for trial in trials]
     if not points:
         return []
     kept = nondominated(np.array(points, dtype=float), [o.direction for o in sweep.objectives])
     return [trial for trial, on in zip(trials, kept, strict=True) if on]
+
+
+def _latest(trial: Trial, metric: str) -> float | None:
+    """The mean over fresh seeds where there is one, be it of a bounded figure alone; else the search's figure."""
+    estimate = (trial.confirmed or {}).get(metric)
+    return trial.search.get(metric) if estimate is None else estimate.mean
 
 
 def _order(sweep: Sweep) -> Iterator[Undecided]:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from search_spaces.dimum_robustness import SPACE
-from sweep.records import COMPLETE, FAIL, PRUNED, Writer, schemas
+from sweep.records import COMPLETE, FAIL, PRUNED, Writer, rows, schemas
+from sweep.records.names import name_of
 from sweep.space import Arm, Attack, Choice, Constraint, Float, Int, Objective, SearchSpace, stratified
 from trainables.store import Store
 
@@ -109,6 +110,17 @@ def write_run(folder: Path, artifacts: bool = True) -> Path:
             _replicate(writer, store if artifacts else None, same, figures, i + 1, seed, list(ATTACKS))
         writer.trial(_trial_row(same, robustness, fid_delta, unlearned))
     return folder
+
+
+def without_attacks(run: Path, trial_id: str, *replicates: int) -> None:
+    """Of a trial's confirm phase these replicates, all unless some are named, as if run for the sake of its bounds alone."""
+    writer = Writer(run, schemas(space()))
+    for row in rows(run, "replicates"):
+        if row["trial_id"] == trial_id and row["replicate"] and row["replicate"] in (replicates or (row["replicate"],)):
+            name = name_of(row)
+            curves = [point for point in rows(run, "curves", name) if point["attack"] == "none"]
+            stages = [stage for stage in rows(run, "stages", name) if stage["kind"] in ("unlearn", "score")]
+            writer.replicate(row | {"robustness": None}, curves, stages)
 
 
 def write_asked(folder: Path, *objectives: tuple[str, str], artifacts: bool = False) -> Path:

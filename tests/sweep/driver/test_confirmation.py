@@ -11,17 +11,19 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from agenda_by_hand import PREPARED, agenda_of, finish, plan_in, report
+from agenda_by_hand import PREPARED, TINY, agenda_of, finish, plan_in, report
 
 from sweep import records
 from sweep.driver.agenda import Agenda
-from sweep.driver.confirmation import given_figures
+from sweep.driver.confirmation import asked_of, given_figures
+from sweep.driver.mend import Rows, job_of
 from sweep.jobs import Job
 from sweep.plan.plan import NARROWED, Plan
 from sweep.reading.arm_against_arm import Standing, standings
 from sweep.reading.best import best, closest
 from sweep.reading.ending import Ending
-from sweep.reading.pick import pick_text, picks
+from sweep.reading.pick import in_short, pick_text, picks
+from sweep.reading.shortfalls import shortfalls
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.texts import render
 from sweep.reading.trial import Trial
@@ -270,6 +272,79 @@ def test_one_lucky_seed_wins_over_no_confirmed_trial(tmp_path: Path) -> None:
     assert [s.arm for s in standings(sweep)] == ["dimum", "label_swap"]
 
 
+def _searched_and_bounded(tmp_path: Path, lost: Callable[[Job], bool] = lambda job: False, stop: bool = False) -> Sweep:
+    """A run whose swap is better on the search's seed; all keep their bounds on fresh seeds. `lost` whole replicates fail.
+
+    With `stop` it ends before any whole replicate, as it is read while it runs.
+    """
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3))
+    while job := agenda.next_job():
+        whole = job.spec.replicate > 0 and job.arm != "control" and job.asked_for is None
+        if whole and stop:
+            break
+        if whole and lost(job):
+            agenda.fail(job.name, "out of memory")
+            continue
+        value = 1.0 + 0.2 * job.number + (0.01 * job.spec.replicate)
+        robustness = (0.8 if job.arm == "dimum" else 0.95) + 0.01 * job.number
+        finish(agenda, job, robustness=robustness, fid_delta=value)
+    agenda.close()
+    return read_sweep(agenda.run_dir)
+
+
+def test_between_bounds_and_whole_replicates_the_front_is_the_searchs_and_nothing_is_called_confirmed(
+    tmp_path: Path,
+) -> None:
+    sweep = _searched_and_bounded(tmp_path, stop=True)
+    for arm in sweep.arms.values():
+        assert arm.confirmed_members and not arm.confirmed and arm.front == arm.search_front != ()
+        assert all(m.feasible and m.confirmed and not m.fully_confirmed for m in arm.confirmed_members)
+        assert "dominated by another" not in (arm.reason or "")
+    winner, ending = Ending(sweep).winner, Ending(sweep)
+    assert (
+        winner is not None and winner.arm == "label_swap" and winner.value("robustness") == winner.search["robustness"]
+    )
+    assert "search only, one seed: not confirmed" in ending.winner_text() and "--replicate" not in ending.text()
+    assert "search front" in ending.text() and ending.doubt() == ""
+    assert "on one seed; fresh seeds have shown its bounds alone" in in_short(sweep, picks(sweep))
+    assert "on the search's one seed, not confirmed: robustness 0.9" in pick_text(sweep, picks(sweep)[0])
+
+
+def test_what_fresh_seeds_show_to_break_a_bound_is_no_front_though_nothing_is_attacked_yet(tmp_path: Path) -> None:
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, baseline_trials=0, confirm_members=4))
+    while job := agenda.next_job():
+        if job.spec.replicate and job.arm != "control" and job.asked_for is None:
+            break
+        broken = job.spec.replicate > 0 and job.number == 3  # the search's best
+        value = (9.0 if broken else 1.0 + job.number) + 0.01 * job.spec.replicate
+        finish(agenda, job, robustness=0.5 + 0.1 * job.number, fid_delta=value)
+    agenda.close()
+    sweep = read_sweep(agenda.run_dir)
+    assert [m.trial_id for m in sweep.arms["dimum"].search_front] == [f"dimum-000{i}" for i in range(4)]
+    assert [m.trial_id for m in sweep.arms["dimum"].front] == [f"dimum-000{i}" for i in range(3)]
+    winner = Ending(sweep).winner
+    assert winner is not None and winner.trial_id == "dimum-0002"
+
+
+def test_an_arm_whose_whole_replicates_all_failed_does_not_win_by_the_searchs_seed(tmp_path: Path) -> None:
+    sweep = _searched_and_bounded(tmp_path, lambda job: job.arm == "label_swap")
+    ending = Ending(sweep)
+    assert ending.winner is not None and ending.winner.arm == "dimum" and ending.winner.fully_confirmed
+    assert [s.arm for s in standings(sweep)] == ["dimum", "label_swap"] and ending.failure is None
+    swap = sweep.arms["label_swap"]
+    assert not swap.confirmed and swap.confirmed_members and swap.front == swap.search_front
+    (told,) = (s for s in shortfalls(sweep) if "label_swap" in s.what)
+    assert "whole replicates failed, so their bounds alone are confirmed" in told.what and not told.fatal
+    assert in_short(sweep, picks(sweep)).startswith(ending.winner.trial_id)
+
+
+def test_where_every_whole_replicate_failed_nothing_is_confirmed_and_the_run_has_no_answer(tmp_path: Path) -> None:
+    sweep = _searched_and_bounded(tmp_path, lambda job: True)
+    ending = Ending(sweep)
+    assert ending.winner is not None and "not confirmed" in ending.winner_text()
+    assert "whole replicates failed, so nothing is confirmed; the first: out of memory" in (ending.failure or "")
+
+
 def test_an_arm_whose_confirmed_trials_all_break_a_bound_shows_the_closest_of_them_everywhere(tmp_path: Path) -> None:
     sweep = _confirmed_but(tmp_path, lambda job: False, lambda job: 6.0 if job.spec.replicate else 1.0)
     for standing, arm in zip(standings(sweep), ("label_swap", "dimum"), strict=True):
@@ -313,17 +388,19 @@ def test_a_trial_on_one_seed_is_not_surer_than_one_on_two(tmp_path: Path) -> Non
 
 def test_trials_that_are_to_be_told_apart_wait_for_one_that_has_a_seed_of_its_own_under_way(tmp_path: Path) -> None:
     """The swap's bound is open, and so is the order of the arms' best: no whole replicate is run that is paired with none."""
-    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_members=1, confirm_neighbours=0))
+    agenda = agenda_of(_plan(tmp_path, confirm_seeds=3, confirm_members=2, confirm_neighbours=0))
     further: list[Job] = []
     while job := agenda.next_job():
-        rng = np.random.default_rng([job.spec.replicate, len(job.arm)])
+        rng = np.random.default_rng([job.spec.replicate, job.number, len(job.arm)])
         value = (1.0 if job.arm == "dimum" else 4.0) + (1.5 * rng.normal() if job.spec.replicate else 0.0)
-        robustness = 0.9 + (0.05 * rng.normal() if job.spec.replicate else 0.0)
+        even = job.spec.replicate % 2 == 0  # a seed that is good for one arm is bad for the other
+        up = 1 if even == (job.arm == "dimum") else -1
+        robustness = 0.9 + (0.03 * up if job.spec.replicate else 0.0)
         further += [job] if job.spec.replicate > 4 and job.arm != "control" else []
         finish(agenda, job, robustness=robustness, fid_delta=value)
     assert any(job.asked_for for job in further), "a bound was open"
     whole = Counter(job.spec.replicate for job in further if job.asked_for is None)
-    assert set(whole.values()) <= {2}, "every whole replicate has one on the same seed beside it"
+    assert set(whole.values()) == {2}, "every whole replicate has one on the same seed beside it, and there are some"
 
 
 def test_a_reduced_replicate_that_failed_costs_what_it_would_have(tmp_path: Path) -> None:
@@ -344,6 +421,88 @@ def test_a_reduced_replicate_that_failed_costs_what_it_would_have(tmp_path: Path
         value = (4.6 if job.arm == "dimum" else 1.0) + (0.4 * up if job.spec.replicate else 0.0)
         finish(agenda, job, robustness=0.9 if job.arm == "dimum" else 0.8, fid_delta=value)
     assert failed
+
+
+def test_seeds_of_bounds_alone_do_not_use_up_those_that_tell_which_arm_is_ahead(tmp_path: Path) -> None:
+    """Each arm's best has whole replicates until it has had twice `confirm_seeds` of them, and there are means for more."""
+    agenda = agenda_of(
+        _plan(tmp_path, trials=8, baseline_trials=8, confirm_seeds=3, confirm_members=8, confirm_neighbours=0)
+    )
+    jobs: list[Job] = []
+    while job := agenda.next_job():
+        jobs.append(job)
+        rng = np.random.default_rng([job.spec.replicate, job.number, len(job.arm)])
+        noise = 0.08 * rng.normal() if job.spec.replicate else 0.0
+        robustness = 0.9 - 0.02 * job.number + noise
+        finish(agenda, job, robustness=robustness, fid_delta=3.0 - 0.2 * job.number + 0.001 * job.spec.replicate)
+    sweep, whole = read_sweep(agenda.run_dir), _whole(jobs)
+    (question,) = open_order(sweep)
+    assert {len(whole[trial]) for trial in question.trials} == {6}, "none of the two of its bounds alone is among them"
+    assert sweep.confirmation["ended_by"] == "its seeds: what is open has had as many as a trial may have"
+
+
+def _unattacked(folder: Path) -> str:
+    """The tiny question as a file of its own, none of whose figures is of a model under attack."""
+    question = folder / "unattacked.py"
+    question.write_text(Path(TINY).read_text().replace('"robustness", "max', '"unlearning_accuracy", "max'))
+    return str(question)
+
+
+def test_a_replicate_without_attacks_costs_its_part_where_none_of_the_figures_is_of_an_attacked_model(
+    tmp_path: Path,
+) -> None:
+    agenda = agenda_of(_plan(tmp_path, space=_unattacked(tmp_path), confirm_seeds=3))
+    further: list[float] = []
+    while job := agenda.next_job():
+        up = -1 if job.spec.replicate % 2 else 1
+        value = (4.6 if job.arm == "dimum" else 1.0) + (0.4 * up if job.spec.replicate else 0.0)
+        if job.asked_for is not None and job.spec.replicate > 4:
+            part = agenda.specs.reduced(job.spec, agenda.space.arm(job.arm), job.asked_for)[1]
+            assert part < 1 and not job.spec.attacks
+            further.append(part)
+        figures = {"fid_delta": value, "unlearning_accuracy": 1.0}  # the cheapest form gives all that is asked
+        agenda.take(job.name, report(records.COMPLETE, **figures, seed=job.spec.seed))
+    sweep = read_sweep(agenda.run_dir)
+    members = {m.trial_id: m for arm in sweep.arms.values() for m in arm.confirmed_members}
+    rows = [r for r in sweep.confirm_rows if r["trial_id"] in members]
+    left = agenda.confirmation._replicates_left(members, rows)
+    assert further and left == pytest.approx(len(members) - sum(further))
+
+
+@pytest.mark.parametrize("attacked", [True, False])
+def test_what_a_replicate_was_asked_to_do_is_made_again_of_the_records(attacked: bool, tmp_path: Path) -> None:
+    """As a damaged file of the curves asks for: with attacks that it never ran it would not be found in the store."""
+    space = TINY if attacked else _unattacked(tmp_path)
+    agenda, jobs = agenda_of(_plan(tmp_path, space=space, confirm_seeds=3)), []
+    while job := agenda.next_job():
+        jobs += [job] if job.spec.replicate else []
+        up = -1 if job.spec.replicate % 2 else 1
+        figures = {"fid_delta": (4.6 if job.arm == "dimum" else 1.0) + (0.4 * up if job.spec.replicate else 0.0)}
+        figures |= {"unlearning_accuracy": 1.0} | ({"robustness": 0.9} if job.spec.attacks else {})
+        agenda.take(job.name, report(records.COMPLETE, **figures, seed=job.spec.seed))
+    known, asked = Rows.of(agenda.run_dir), asked_of(agenda.run_dir)
+    kinds = {(job.asked_for is None, job.spec.replicate > 4) for job in jobs if job.arm != "control"}
+    assert kinds >= {(True, False), (False, False), (False, True)}
+    for lost in (False, True):
+        for job in jobs:
+            if lost:
+                known.replicates.pop(job.name)
+            again = job_of(job.name, known, agenda.space, agenda.specs, asked)
+            assert again is not None and (again.spec, again.asked_for) == (job.spec, job.asked_for), job.name
+
+
+def test_an_arm_without_a_feasible_trial_confirms_one_whose_every_bound_was_scored(tmp_path: Path) -> None:
+    """One that was stopped at the glance breaks the bound that it was stopped by a little less than others break theirs."""
+    agenda, confirmed = agenda_of(_plan(tmp_path, baseline_trials=0)), set()
+    while job := agenda.next_job():
+        if job.spec.replicate:
+            confirmed |= {job.spec.trial_id} if job.arm != "control" else set()
+            finish(agenda, job, fid_delta=11.0)
+        elif job.arm != "control" and job.number == 0:
+            agenda.take(job.name, report(records.PRUNED, "its unlearning accuracy", unlearning_accuracy=0.01))
+        else:
+            finish(agenda, job, fid_delta=10.0 + job.number)
+    assert confirmed == {"dimum-0001"}
 
 
 def test_what_an_open_question_cannot_be_paid_with_narrows_all_the_same(
@@ -384,7 +543,7 @@ def test_a_bound_is_open_where_it_takes_more_than_its_part_of_the_doubt_that_is_
         feasible=True,
         chance=within[0] + within[1] - 1,
         within={bound.name: chance for bound, chance in zip(bounds, within, strict=True)},
-        value=lambda metric: 1.0,
+        confirmed={bound.metric: Estimate(1.0, 0.5, 1.5, 2) for bound in bounds},
     )
     arm = SimpleNamespace(confirmed_members=[trial])
     objectives = (Objective("size", "minimise"), Objective("cost", "minimise"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from recorded_run import write_run
+from recorded_run import without_attacks, write_run
 
 from sweep.page import contents
 from sweep.reading import nearest
@@ -57,6 +57,27 @@ def test_any_figure_is_drawn_against_any_parameter_of_however_few_trials(opened:
     assert {"dimum: on the front", "dimum: stopped early", "label_swap: infeasible, confirmed"} <= set(listed)
     page.locator("#against-parameter").select_option("replacement")
     assert page.evaluate("document.getElementById('against').layout.xaxis.ticktext") == ["noise", "one_image"]
+
+
+def test_a_trial_whose_bounds_alone_fresh_seeds_have_shown_is_hollow_at_its_one_seed(
+    opened: Open, tmp_path: Path
+) -> None:
+    run = write_run(tmp_path / "run", artifacts=False)
+    for trial in ("dimum-0000", "label_swap-0001"):  # which keeps its bounds on fresh seeds, and which does not
+        without_attacks(run, trial)
+    page = opened(contents.write([run]))
+    drawn = page.evaluate("""document.getElementById('front').data.flatMap(t => (t.customdata ?? []).map((at, i) =>
+        [data.runs[0].trials.id[at[1]], t.x[i], t.y[i], t.marker.symbol]))""")
+    marks = {trial: tuple(mark) for trial, *mark in drawn}
+    assert marks["dimum-0000"] == (2.0, 0.8, "circle-open") and marks["label_swap-0001"] == (3.8, 0.75, "square-open")
+    told = page.evaluate(
+        "document.getElementById('front').data.flatMap(t => t.hovertext ?? []).find(t => t.includes('label_swap-0001'))"
+    )
+    assert "one seed, search only; feasible or not by 3 fresh seeds of its bounds alone" in told
+    row = page.locator("#trials tr", has_text="label_swap-0001")
+    expect(row).to_contain_text("0 to 3")
+    row.locator("a").click()
+    expect(page.locator("#panel")).to_contain_text("one seed, search only; feasible or not by 3 fresh seeds")
 
 
 def test_a_click_on_a_point_or_a_bar_opens_its_trial_and_a_brush_dims_the_others(opened: Open, earlier: Path) -> None:

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
-from recorded_run import BUDGET, CAUSE, GATE, MANY, write_many, write_run
+from recorded_run import BUDGET, CAUSE, GATE, MANY, without_attacks, write_many, write_run
 
 from sweep import report
 from sweep.page import contents, explorer, figures, gallery
@@ -317,6 +317,36 @@ def test_the_plots_legend_has_every_marker_that_is_drawn(run: Path) -> None:
     assert all((shape, colour) in filled for shape, colour, _ in shown), shown - told
     off = {mark for mark in shown if mark[2] == "none"}
     assert off and off <= told, "a hollow marker of an arm's own shape has an entry"
+
+
+def test_a_trial_whose_bounds_alone_fresh_seeds_have_shown_is_drawn_by_the_searchs_figures(tmp_path: Path) -> None:
+    """Both of one seed, hollow: dimum-0000 measured robustness .80 at fid_delta 2.0, which is 2.2 over fresh seeds."""
+    run = write_run(tmp_path / "run", artifacts=False)
+    without_attacks(run, "dimum-0000")
+    told = contents.write(run).read_text(encoding="utf-8")
+    (explored_run,) = explored(told)
+    trials = explored_run["trials"]
+    i = trials["id"].index("dimum-0000")
+    assert (trials["figures"]["fid_delta"][i], trials["figures"]["robustness"][i]) == (2.0, 0.8)
+    assert (trials["group"][i], trials["confirmed"][i]) == (explorer.FEASIBLE, False)
+    assert (trials["least_seeds"][i], trials["seeds"][i], trials["seeds_in_words"][i]) == (0, 3, "")
+    assert [k for k, *_ in explored_run["curves"]["dimum-0000"]["retain"]] == [0, 1, 3, 7], "the search's"
+    (row,) = re.findall(r"<tr[^>]*><td[^>]*>(?:(?!</tr>).)*>dimum-0000<.*?</tr>", told.split("front member")[-1], re.S)[
+        :1
+    ]
+    assert ">bounds alone<" in row
+    sweep = read_sweep(run)
+    assert "1 of 3 confirmed members without every objective on fresh seeds" in (sweep.arms["dimum"].reason or "")
+    colour = figures.marks(sweep)["dimum"].colour
+    drawn = [
+        (float(x), float(y), line.get_markerfacecolor())
+        for line in figures.front_figure(sweep).axes[0].lines
+        if line.get_marker() not in ("None", "|", "_") and line.get_color() == colour
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    ]
+    assert [face for x, y, face in drawn if (x, y) == (2.0, 0.8)] == ["none"]
+    assert not [x for x, *_ in drawn if x == pytest.approx(2.2)], "nothing is drawn of figures of two kinds of seeds"
+    assert {face for x, _, face in drawn if x == pytest.approx(3.2)} == {colour}
 
 
 def test_a_control_on_one_seed_is_hollow_in_the_plots_legend_as_in_the_plot(run: Path) -> None:

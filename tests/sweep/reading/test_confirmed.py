@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from recorded_run import write_run
+from recorded_run import without_attacks, write_run
 
 from sweep import query
 from sweep.reading.confirmed import confirmed_table
@@ -46,6 +46,18 @@ def test_columns_say_what_they_are(run: Path) -> None:
     assert told[b"description"].startswith(b"mean over the seeds: 1 - max AURC@K") and told[b"direction"] == b"maximise"
     assert b"lower end of its 95 % interval" in table.schema.field("robustness_lower").metadata[b"description"]
     assert "forgotten_top_class" not in table.column_names, "a class has no mean"
+
+
+def test_every_figure_says_on_how_many_seeds_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "run", artifacts=False)
+    without_attacks(run, "dimum-0000")
+    without_attacks(run, "dimum-0001", 3)
+    sql = "SELECT trial_id, seeds, robustness_seeds, fid_delta_seeds, robustness FROM confirmed WHERE arm = 'dimum'"
+    assert query.main([str(run), sql, "--format", "json"]) == 0
+    rows = {r["trial_id"]: r for r in json.loads(capsys.readouterr().out)}
+    seeds = {t: (r["seeds"], r["robustness_seeds"], r["fid_delta_seeds"]) for t, r in rows.items()}
+    assert seeds == {"dimum-0000": (3, None, 3), "dimum-0001": (3, 2, 3), "dimum-0006": (3, 3, 3)}
+    assert rows["dimum-0000"]["robustness"] is None
 
 
 def test_it_is_asked_by_sql_and_exported(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

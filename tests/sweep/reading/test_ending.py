@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
-from recorded_run import space, write_many, write_run
+from recorded_run import CONFIRMED, space, without_attacks, write_many, write_run
 
 from sweep import records
 from sweep.reading.ending import Ending
 from sweep.reading.sweep import read_sweep
+from sweep.terminal.json_lines import LogLines
 
 
 def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Path) -> None:
@@ -39,6 +41,29 @@ def test_the_winner_is_the_best_confirmed_member_with_its_intervals(tmp_path: Pa
     told = [line.split("  # ")[0].strip() for line in shown[shown.index("next:") :].splitlines() if "  # " in line]
     assert told[:3] == [*ending.commands().values()] and "tensorboard --logdir" in told[-1]
     assert shlex.split(told[3])[2:] == ["sweep.pareto", str(tmp_path / "a run's")], "which has the rest"
+
+
+def test_the_winner_is_kept_by_a_replicate_that_did_not_fail(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", artifacts=False)
+    writer = records.Writer(run, records.schemas(space()))
+    for row in records.rows(run, "replicates"):
+        if (row["trial_id"], row["replicate"]) == ("dimum-0001", 1):
+            writer.replicate(row | {"state": records.FAIL, "cause": "out of memory"}, [], [])
+    ending = Ending(read_sweep(run))
+    assert ending.winner is not None and ending.winner.trial_id == "dimum-0001"
+    assert "dimum-0001 --replicate 2 " in ending.commands()["keep the winner"]
+
+
+def test_the_winners_figures_for_programs_are_of_fresh_seeds_or_of_the_searchs_one(tmp_path: Path) -> None:
+    """Never of both: of a run that was stopped between bounds and attacks they are the search's, as its words say."""
+    run = write_run(tmp_path / "run", artifacts=False)
+    for trial in CONFIRMED:
+        without_attacks(run, trial)
+    out = io.StringIO()
+    LogLines(out).result(Ending(read_sweep(run)))
+    told = json.loads(out.getvalue())
+    assert told["trial_id"] == "dimum-0001" and "search only, one seed" in told["text"]
+    assert (told["figures"]["robustness"], told["figures"]["fid_delta"]) == (0.90, 3.0)
 
 
 def test_the_last_words_are_few_however_many_arms_there_are(tmp_path: Path) -> None:

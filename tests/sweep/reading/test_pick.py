@@ -107,6 +107,20 @@ def test_one_that_is_sure_is_picked_before_a_better_one_of_its_arm_that_is_not(s
     )
 
 
+def test_one_fresh_seed_leaves_the_bounds_open_to_the_terminal_and_the_page_alike(sweep: Sweep) -> None:
+    arm = sweep.arms["dimum"]
+    once = tuple(replace(trial, within={}) for trial in arm.confirmed_members)
+    alone = replace(sweep, arms=sweep.arms | {"dimum": replace(arm, confirmed_members=once)})
+    found, ending = picks(alone), Ending(alone)
+    assert ending.winner is not None and ending.winner.trial_id == "label_swap-0000"
+    assert found[0].unsure and not found[0].sure and found[0].chance is None and found[1].sure
+    short = in_short(alone, found)
+    assert short.startswith("dimum-0001 (dimum) is best by robustness, but one fresh seed leaves its bounds open; ")
+    assert "the best that is sure is label_swap-0000 (label_swap)" in short and f"\nbut     {short}\n" in ending.text()
+    said = pick_text(alone, found[0])
+    assert said.endswith("One fresh seed leaves its bounds open") and "surer" not in said.lower()
+
+
 def test_a_run_that_does_not_ask_how_sure_says_the_probability_and_judges_nobody(sweep: Sweep) -> None:
     unasked = replace(sweep, plan=sweep.plan | {"confirm_sure": 0.0})
     doubtful = with_chances(unasked, {"dimum-0001": (0.7, 0.96)})
