@@ -12,10 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tracing import Edited
 
 from trainables.metrics import aurc
 from trainables.relearning.experiment import AttackPlan, Experiment, Limit, TrialSpec
 from trainables.relearning.products import Workbench, model_key
+from trainables.relearning.products.judge import judge_for
 from trainables.relearning.stages.attack import attack_key
 from trainables.relearning.stages.score import ScoreStage
 from trainables.relearning.stages.trajectory import Trajectory, trajectory_key
@@ -23,7 +25,8 @@ from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
 from trainables.running.report import Report
 from trainables.running.stopwatch import Stopwatch
-from trainables.store import Store
+from trainables.store import Store, code
+from trainables.store.code import ROOT, Code
 
 MakeSpec = Callable[..., TrialSpec]
 AnotherStore = Callable[[str], Experiment]
@@ -74,6 +77,14 @@ def test_a_trial_unlearns_scores_and_climbs_every_ladder(uninterrupted: list[Rep
     assert [r.state for r in uninterrupted] == [None] * (len(uninterrupted) - 1) + ["COMPLETE"]
     assert not any(r.stage["found"] for r in uninterrupted if r.stage)
     assert all(r.stage["wall_s"] > 0 for r in uninterrupted if r.stage)
+
+
+def test_the_judges_code_is_code_of_the_figures(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, package, module = Pipeline(spec), Code(ROOT), judge_for(spec.experiment).module
+    monkeypatch.setattr(code, "_CODE", package)
+    before = judged._code_version()
+    monkeypatch.setattr(code, "_CODE", Edited(package, module, f"{package.source(module)}\nmore = 1\n"))
+    assert judged._code_version() != before, f"{module} gives the figures and is not in their code"
 
 
 def test_an_attack_moves_the_model_at_every_rung(spec: TrialSpec, uninterrupted: list[Report]) -> None:
