@@ -1,7 +1,7 @@
 """Train a trial's model once more for a release: ``python -m sweep.release RUN TRIAL -o DIR``.
 
 By the trial's settings, on all private rows, with batches and noise that come from the system's entropy and are kept nowhere: a
-trial's own ε holds against whoever does not know the seeds of its run. Nothing is written but DIR, once all is done.
+trial's own ε holds against whoever does not know the seeds of its run. Nothing is written but DIR, once all rows are there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         description="Train a trial's model once more for a release: on all private rows, with batches and noise that come from "
         "the system's entropy and are kept nowhere.",
         epilog="A release that was stopped cannot be gone on with: a checkpoint would be a secret, and none is kept. Nothing but "
-        "DIR is written, and that once all is done.",
+        "DIR is written, and that once all rows are there.",
     )
     trial_arguments.add(p)
     p.add_argument(

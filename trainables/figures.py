@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 DIRECTIONS = ("maximise", "minimise", "")
-OVER = ("forgotten", "retained", "retained, labelled", "anchors", "all", "audited")
+OVER = ("forgotten", "retained", "retained, labelled", "anchors", "all", "audited", "forgotten, at every rung")
 SAMPLES = ("forgotten", "retained", "retained, after an attack", "")
 
 
@@ -16,8 +16,9 @@ class Figure:
 
     `unit` is for readers; ``share`` alone means something: the figure lies between 0 and 1, and needs no bound as an objective.
     `direction` is ``maximise``, ``minimise`` or empty: neither is better. `over` says which samples it is of: for a metric
-    or an audit those prompted for what was ``forgotten``, for what is ``retained`` (of prompts those that say what to show as
-    well: ``retained, labelled``), for the ``anchors`` of what was forgotten, ``all``, or the ``audited`` images. Of a share of
+    or an audit those prompted for what was ``forgotten`` (of these as many as every rung has: ``forgotten, at every rung``), for
+    what is ``retained`` (of prompts those that say what to show as well: ``retained, labelled``), for the ``anchors`` of what
+    was forgotten, ``all``, or the ``audited`` images. Of a share of
     independent samples, to which a binomial interval applies, `samples` says which count: ``forgotten``, ``retained``, or
     ``retained, after an attack``. A `whole` figure is a whole number, the name of a class say, and no quantity.
     """

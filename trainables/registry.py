@@ -12,7 +12,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -131,11 +131,35 @@ class Registry(Generic[T]):
         return getattr(sys.modules.get(module), "__file__", None) or module or "another"
 
 
+# By the name that a dataclass declares a setting with: the types of its values, and what they are called.
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "True or False"),
+    "int": ((int,), "a whole number"),
+    "float": ((float, int), "a number"),
+    "str": ((str,), "a word"),
+    "None": ((type(None),), "None"),
+}
+
+
 def configure(what: str, settings: type[T], values: Mapping[str, Any]) -> T:
-    """A settings dataclass with these values; ValueError names a value it does not have, and those it has."""
+    """A settings dataclass with these values; ValueError names one that it does not have, or that is not of the setting's type."""
     if not is_dataclass(settings):
         raise TypeError(f"{what}: its settings, {settings.__name__}, are no dataclass; register it with one")
-    known = {f.name for f in fields(settings)}  # type: ignore[arg-type]
-    if unknown := set(values) - known:
+    known = {f.name: f for f in fields(settings)}  # type: ignore[arg-type]
+    if unknown := set(values) - set(known):
         raise ValueError(f"{what} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+    for name, value in values.items():
+        _check_type(what, known[name], value)
     return settings(**values)
+
+
+def _check_type(what: str, setting: Field[Any], value: Any) -> None:
+    """ValueError unless a value is what its setting is declared to be; what is declared as anything else is its file's to check."""
+    declared = setting.type.__name__ if isinstance(setting.type, type) else str(setting.type)
+    names = declared.split(" | ")
+    if not set(names) <= set(_KINDS):
+        return
+    types = [of_name for name in names for of_name in _KINDS[name][0]]
+    if not (type(value) is bool and bool not in types) and isinstance(value, tuple(types)):
+        return
+    raise ValueError(f"{what}: {setting.name} must be {' or '.join(_KINDS[name][1] for name in names)}, not {value!r}")

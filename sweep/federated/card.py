@@ -65,8 +65,17 @@ class Cost:
         return self.privacy.epsilon
 
 
-def release_card(sweep: Sweep, spec: TrialSpec, cost: Cost, figures: Mapping[str, float]) -> str:
-    """Markdown of a release. `figures` were measured of its rows against public ones, if any were."""
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of the first so many of a release's rows, or why nothing was."""
+
+    figures: Mapping[str, float]
+    rows: int = 0
+    why_not: str = ""
+
+
+def release_card(sweep: Sweep, spec: TrialSpec, cost: Cost, found: Measured) -> str:
+    """Markdown of a release."""
     privacy, recipe = cost.privacy, spec.recipe
     title = f"# Synthetic rows of {sweep.plan['data']}, released"
     what = (
@@ -89,7 +98,12 @@ def release_card(sweep: Sweep, spec: TrialSpec, cost: Cost, figures: Mapping[str
         "ε of both together": _spent(cost.together),
     }
     covered = _release_covered(cost, sweep.prepared.get("rows", {}))
-    return _written(title, what, facts, covered, _measured(sweep, figures))
+    of = (
+        ""
+        if found.rows == spec.samples
+        else f"Of the first {found.rows} rows, as many as a trial of the search has.\n\n"
+    )
+    return _written(title, what, facts, covered, _measured(sweep, found.figures, of, found.why_not))
 
 
 def rounded_up(epsilon: float) -> str:
@@ -202,15 +216,13 @@ def _all_spent(together: Spent | None) -> str:
     return f"{what} {together.epsilon:.4g} ({together.accountant})"
 
 
-def _measured(sweep: Sweep, figures: Row) -> str:
+def _measured(sweep: Sweep, figures: Row, of: str = "", why_not: str = "") -> str:
     rows = [
         f"| {name} | {number(figures[name])} | {cell(sweep.columns.fact(name, 'description'))} |"
         for name in _MEASURED
         if figures.get(name) is not None
     ]
     if not rows:
-        return (
-            "## What was measured\n\nNothing: what public rows are held against is no longer in the run's store, or other code "
-            "made it.\n"
-        )
-    return "## What was measured\n\n| figure | value | what it is |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        why_not = why_not or "what public rows are held against is no longer in the run's store, or other code made it"
+        return f"## What was measured\n\nNothing: {why_not}.\n"
+    return f"## What was measured\n\n{of}| figure | value | what it is |\n|---|---|---|\n" + "\n".join(rows) + "\n"

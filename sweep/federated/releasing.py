@@ -12,7 +12,7 @@ import torch
 
 from sweep import records
 from sweep.errors import UsageError, called
-from sweep.federated.card import Cost, release_card, rounded_up
+from sweep.federated.card import Cost, Measured, release_card, rounded_up
 from sweep.federated.exporting import artifact_of, key_of, spent_together
 from sweep.federated.preparation import Preparation
 from sweep.federated.question import CERTIFIED
@@ -28,24 +28,26 @@ from sweep.space import CONTROL
 from trainables.diffusion import Diverged
 from trainables.federated.accounting import Releases
 from trainables.federated.experiment import TrialSpec
-from trainables.federated.export import save_rows
+from trainables.federated.export import save_card, save_rows
 from trainables.federated.release import begin, measured, released_rows
 from trainables.federated.training import Training
 from trainables.store import CorruptArtifact, MissingArtifact, Store, StoreUnusable
 
 _COPIES = 3  # of the synthetic rows' float32 numbers, while they are made
+_MEASURED_COPIES = 5  # of those that are measured, in float64, beside one of all rows
+_UNENDED = "measuring them did not come to its end"
+_UNREAD = "the run's store could not be read"
 
 
 def release(run: str, replicate: Row, folder: Path, asked: Release, tell: Tell) -> Path:
-    """Train it, tell how far that is, and save the rows in a new folder, which is returned.
+    """Train it, tell how far that is, save the rows in a new folder, which is returned, and measure them.
 
     UsageError where the trial's mechanism proves no ε, its private rows or the store cannot be had, or rows cannot be saved there.
     """
     _check_trial(run, replicate)
     plan = _plan(run, asked)
     check_takes_files(folder.absolute().parent, "-o")
-    where, form = f"{run}: {replicate['trial_id']}", plan.setup.source.schema or plan.setup.source.shape
-    assert form  # rows are a table's or images'
+    where = f"{run}: {replicate['trial_id']}"
     try:
         spec = _spec(run, replicate, plan, asked.device)
         tell(f"reading {plan.setup.data}")
@@ -57,17 +59,38 @@ def release(run: str, replicate: Row, folder: Path, asked: Release, tell: Tell) 
         cost = _cost(sweep, training, spec)
         tell(_beginning(spec, training, cost))
         rows = released_rows(training, spec, tell)
-        figures = measured(spec, rows)
     except Diverged as error:
         raise UsageError(f"{where}: {error}, and nothing was saved; release another trial") from error
     except (CorruptArtifact, MissingArtifact, StoreUnusable) as error:
         raise UsageError(str(error)) from error
+    return _saved(sweep, spec, cost, rows, folder, tell)
+
+
+def _saved(sweep: Sweep, spec: TrialSpec, cost: Cost, rows: torch.Tensor, folder: Path, tell: Tell) -> Path:
+    """Save the rows, whose ε is spent, before anything else is looked at; then say on their card what is measured of them."""
+    form = spec.experiment.source.schema or spec.experiment.source.shape
+    assert form  # rows are a table's or images'
     try:
-        return save_rows(rows, form, folder, release_card(sweep, spec, cost, figures))
+        save_rows(rows, form, folder, release_card(sweep, spec, cost, Measured({}, why_not=_UNENDED)))
     except ValueError as error:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
+    found = _figures(spec, rows[: sweep.plan["samples"]], tell)
+    try:
+        save_card(folder, release_card(sweep, spec, cost, found))
+    except OSError as error:
+        raise UsageError(f"{folder}: its rows are saved, its card cannot be written: {error.strerror}") from error
+    return folder
+
+
+def _figures(spec: TrialSpec, rows: torch.Tensor, tell: Tell) -> Measured:
+    """What is measured of rows (n, d), as many as a trial has: of more, a distance is smaller for that alone."""
+    try:
+        return Measured(measured(spec, rows), len(rows))
+    except (CorruptArtifact, MissingArtifact, StoreUnusable) as error:  # a card is given away: it names no place
+        tell(f"not measured, as the card says: {error}")
+        return Measured({}, why_not=_UNREAD)
 
 
 def _check_trial(run: str, replicate: Row) -> None:
@@ -89,18 +112,21 @@ def _plan(run: str, asked: Release) -> Plan[Setup]:
     """The run's, for so many rows, with its files and its store where they lie now. UsageError where the files are others."""
     where = records.run_folder(run) / "plan.json"
     plan: Plan[Any] = Plan.recorded(records.read_json(where), str(where))
+    of_a_trial = plan.setup.samples
     changed = {"samples": asked.samples, "artifacts": asked.artifacts or None, "data_folder": asked.data_folder or None}
     plan = plan.but(**{name: value for name, value in changed.items() if value is not None})
     setup = plan.setup
     assert isinstance(setup, Setup)  # whose run this is, its procedure was asked by
     flags.check(setup, only=("samples",))
-    _check_room(setup)
+    _check_room(setup, of_a_trial)
     return plan.but(data_fingerprint=setup.fingerprinted().data_fingerprint)
 
 
-def _check_room(setup: Setup) -> None:
-    """UsageError where so many rows do not fit in memory: known before they have been trained for."""
-    needed = setup.samples * setup.source.parties.width * torch.float32.itemsize * _COPIES
+def _check_room(setup: Setup, of_a_trial: int) -> None:
+    """UsageError where so many rows, or measuring as many as a trial has, do not fit in memory: before one is trained for."""
+    made = setup.samples * torch.float32.itemsize
+    measuring = min(setup.samples, of_a_trial) * torch.float64.itemsize * _MEASURED_COPIES
+    needed = setup.source.parties.width * max(made * _COPIES, made + measuring)
     there = memory_here()
     if needed > there:
         raise UsageError(

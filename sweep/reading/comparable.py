@@ -21,10 +21,13 @@ def whole(replicates: pa.Table) -> pa.Table:
 
 
 def conditions(
-    sweep: Sweep, trial_ids: Iterable[str] | None = None, confirm_only: bool = False
+    sweep: Sweep, trial_ids: Iterable[str] | None = None, confirm: bool | None = None
 ) -> dict[str, list[str]]:
-    """What figures depend on: the values each fact of the replicates takes, sorted; one value where they compare."""
-    facts = sweep.of_phase(True) if confirm_only else sweep.replicate_facts
+    """What figures depend on: the values each fact of the replicates takes, sorted; one value where they compare.
+
+    Of the replicates of both phases, or of those of the confirm phase or the search alone.
+    """
+    facts = sweep.replicate_facts if confirm is None else sweep.of_phase(confirm)
     if trial_ids is not None:
         facts = facts.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
     facts = whole(facts)
@@ -60,7 +63,7 @@ def holders(sweep: Sweep, condition: str) -> dict[str, str]:
 
 def differing(sweep: Sweep, *trials: Trial) -> list[str]:
     """The conditions in which the members' confirm replicates differ, so that their figures may not be compared."""
-    values = conditions(sweep, [m.trial_id for m in trials], confirm_only=True)
+    values = conditions(sweep, [m.trial_id for m in trials], confirm=True)
     return [
         f"{name} ({' and '.join(v[:12] for v in values[name])})"
         for name in sweep.columns.compared
@@ -80,7 +83,8 @@ def comparable(sweeps: Sequence[Sweep]) -> list[str]:
         facts |= {name: (value,) for name, value in f.sections.agreeing(f.plan).items()}
         facts["procedure"] = (f.procedure.name,)
         for name, arm in f.arms.items():
-            versions = conditions(f, [m.trial_id for m in arm.members])["code_version"]
+            # What is confirmed runs more of the code than what is searched, or less, by the figures that are asked for.
+            versions = conditions(f, [m.trial_id for m in arm.members], confirm=False)["code_version"]
             if versions:
                 facts[f"code of {name}"] = tuple(versions)
         each.append(facts)

@@ -9,16 +9,18 @@ elsewhere they are its U-Net's counted operations, three passes an image of a tr
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from sweep.errors import mistake_in
 from sweep.plan.plan import Plan
 from sweep.relearning.fitting import RATES, Fit
 from sweep.relearning.question import asks_of_fid
 from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
 from sweep.relearning.setup_flags import SYNTHETIC_OF_PROMPTS
-from sweep.space import Arm, Attack, Choice, SearchSpace
+from sweep.space import Arm, Attack, Choice, SearchSpace, Value
 from trainables.denoisers.recipes import BaseModel
 from trainables.denoisers.sizes import SIZES, fitting
 from trainables.denoisers.text_to_image import TextToImage
@@ -47,6 +49,9 @@ _SHAPE, _SAMPLING_STEPS = (1, 8, 8), 10  # that these are of
 # For 16×16 images and `trainables.denoisers.text_to_image.TextToImage` as it stands.
 _OF_PROMPTS = _Times(base=0.15, unlearn=0.10, attack=0.077, sample=0.0085)
 _VAE_STEP_S, _CLIP_STEP_S, _TEXT_SIDE = 0.06, 0.062, 16
+
+# Of `trainables.audits`, which loads torch: images of each side at most, and timesteps that the loss of one is a mean over.
+AUDITED, DRAWS = 300, 20
 
 
 @dataclass(frozen=True)
@@ -117,17 +122,51 @@ class _Costs:
         retained = len(parse_forget(setup.forget, setup.dataset()).retained)
         return retained * math.ceil(SYNTHETIC_OF_PROMPTS / retained) if trains_on(self.space, "synthetic") else 0
 
+    @cached_property
+    def audited(self) -> float:
+        """Images that a model is audited on: of the forget set, and held-out ones of its kind; a share of each split by conditions.
+
+        As many as ever are, where nobody counts a data set's images.
+        """
+        data, forget = self.plan.setup.dataset(), self.plan.setup.forget
+        forgetting, counts = parse_forget(forget, data), data.counts() if data.counts else {}
+        imaged = {condition for condition in data.present if not data.imaged or data.imaged[condition]}
+        share = len(imaged.intersection(forgetting.conditions)) / max(len(imaged), 1)
+        sides = [share * counts[split] for split in ("train", "test")] if counts else [AUDITED, AUDITED]
+        if forgetting.instances:
+            sides = [len(forgetting.instances), counts.get("test", AUDITED)]
+        return sum(min(side, AUDITED) for side in sides) if all(sides) else 0.0
+
+    @property
+    def audit_s(self) -> float:
+        """Of a score of all conditions, before an attack and after its last step: forward passes, as a sample is of several."""
+        return self.audited * DRAWS * self.times.sample / _SAMPLING_STEPS
+
+    def drawn_by_base(self, arm: Arm) -> int:
+        """Images that θ₀ makes for an arm's method, once for all trials; of classes they are few, and not counted."""
+        data = self.plan.setup.dataset()
+        if not data.prompts:
+            return 0
+        from trainables.unlearning import METHODS  # which loads torch: only a plan of prompts pays for it
+
+        method, forgetting = METHODS[arm.method], parse_forget(self.plan.setup.forget, data)
+        drawn = []
+        for values in _asked(arm):
+            with mistake_in(f"space {self.space.name!r}, arm {arm.name!r}"):
+                drawn.append(method.drawn(method.configure(values), forgetting))
+        return max(drawn)
+
     def before_attacks(self, arm: Arm | None, confirm: bool) -> float:
         """Unlearning, of a control none, and the score."""
         unlearn = _steps(arm) * self.times.unlearn * self.batches(arm) if arm else 0.0
-        return unlearn + self.samples(confirm)[1] * self.sample_s
+        return unlearn + self.samples(confirm)[1] * self.sample_s + self.audit_s
 
     def attacks(self, confirm: bool) -> float:
         forgotten, everything = self.samples(confirm)
         samples = (len(self.space.rungs) - 2) * forgotten + everything
         suite = self.space.confirm_attacks if confirm else self.space.search_attacks
         steps = sum(self.space.rungs[-1] * self.batches_of_attack(attack) for attack in suite)
-        return steps * self.times.attack + len(suite) * samples * self.sample_s
+        return steps * self.times.attack + len(suite) * (samples * self.sample_s + self.audit_s)
 
     def batches(self, arm: Arm) -> float:
         """Images of an arm's step, in units of the batch that the time of a step is of; 1 where that is measured."""
@@ -153,11 +192,11 @@ def estimate(plan: Plan[Setup], space: SearchSpace) -> dict[str, float]:
     classifier = _CLASSIFIER_S * math.prod(data.shape[1:]) / math.prod(_SHAPE[1:])
     scored = 2 * CALIBRATION_SEEDS if asks_of_fid(space) else 1
     drawn = scored * costs.samples(False)[1] + (costs.synthetic if data.prompts else 0)
-    prepare = costs.models_s + classifier + drawn * costs.sample_s
+    prepare = costs.models_s + classifier + drawn * costs.sample_s + scored * costs.audit_s
     search, confirm = 2 * costs.replicate(None, False), 2 * costs.replicate(None, True)
     for arm in space.arms:
         trials = plan.budget_of(space, arm.name)
-        search += trials * costs.replicate(arm, False)
+        search += trials * costs.replicate(arm, False) + costs.drawn_by_base(arm) * costs.sample_s
         confirm += min(trials, plan.confirm_members + plan.confirm_neighbours) * costs.replicate(arm, True)
     confirm *= plan.confirm_seeds
     total = prepare + search + confirm
@@ -209,6 +248,18 @@ def _base_model(setup: Setup) -> BaseModel:
     """The base model that is trained here; of one from elsewhere, what would be trained for these images stands for it."""
     size = fitting(setup.dataset().shape) if setup.base else setup.base_size
     return BaseModel(**SIZES[size])
+
+
+def _asked(arm: Arm) -> Iterator[Mapping[str, Value]]:
+    """Settings that an arm's method may be given: what all trials have, with each end or option of what they differ in alone."""
+    if arm.attack:
+        yield arm.held
+        return
+    ends = {p.name: list(p.branches) if isinstance(p, Choice) else [p.low, p.high] for p in arm.walk()}
+    same = {p.name: ends[p.name][0] for p in arm.parameters if len(set(ends[p.name])) == 1}
+    yield same
+    yield from (same | {name: value} for name, values in ends.items() for value in values)
+    yield from arm.start_points
 
 
 def _steps(arm: Arm) -> float:

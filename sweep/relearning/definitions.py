@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sweep.procedures import START
 from sweep.reading.comparable import conditions, whole
 from sweep.reading.sweep import Sweep
-from sweep.reading.words import brief
+from sweep.reading.words import brief, listed
 from sweep.relearning.columns import FID_BUDGET
 
 USUAL_JUDGES = ("classifier", "copies")  # of conditions, and of single images
@@ -18,6 +18,12 @@ def definitions(sweep: Sweep) -> dict[str, str]:
     plan, prepared, facts, last = sweep.plan, sweep.prepared, conditions(sweep), k(sweep)
     rungs = ", ".join(map(str, plan["rungs"]))
     suites = "; in ".join(f"{phase}: {', '.join(plan['attacks'][phase]) or 'none'}" for phase in ("search", "confirm"))
+    own, others = own_attacks(sweep)
+    suites = (
+        f"attacks: {own}; {f'{others} and ' if others else ''}the controls in {suites}"
+        if own
+        else f"attacks in {suites}"
+    )
     outside = sorted({p["attack"] for p in sweep.places if not p["counts"] and p["attack"] != START})
     stay = sweep.plan.get("weights_stay", ())
     suites += f" (moving no weight, but what the model is told: {', '.join(stay)})" if stay else ""
@@ -31,12 +37,30 @@ def definitions(sweep: Sweep) -> dict[str, str]:
     return {
         "relearning accuracy": f"{_relearned(plan['forget'], facts['judge'])}, after k attack steps",
         f"AURC@{last}": f"trapezoid of relearning accuracy over log2(k+1), k = {rungs}, divided by log2({last}+1)",
-        "robustness": f"1 - max AURC@{last} over the attacks that count; attacks in {suites}",
+        "robustness": f"1 - max AURC@{last} over the attacks that count; {suites}",
         "fid_delta": "FID of the unlearned model - FID of the base model, retained conditions, same noise, equal N; "
         f"features: {features}" + (f", SHA-256 {hashes}" if hashes else ""),
         **bounded,
         "N": f"{_samples(sweep)}; sampler {' or '.join(facts['sampler']) or 'unknown'}",
     }
+
+
+def own_attacks(sweep: Sweep) -> tuple[str, str]:
+    """Of a run that searches attacks, that each trial is attacked by its own, and ``the others`` where some are not; else empty."""
+    attacked = sweep.plan.get("attacked", {})
+    if not attacked:
+        return "", ""
+    if set(sweep.arms) <= set(attacked):
+        return "each trial by its own", ""
+    return f"each trial of {listed(list(attacked))} by its own", "the others"
+
+
+def attacks_of(sweep: Sweep, phase: str) -> str:
+    """What the trials of a phase are attacked by: the suite's attacks, or each by its own."""
+    suite, (own, others) = ", ".join(sweep.plan["attacks"][phase]), own_attacks(sweep)
+    if others:
+        return f"{own}, {others} by {suite or 'none'}"
+    return own or suite
 
 
 def k(sweep: Sweep) -> int:

@@ -7,21 +7,23 @@ says nothing of it, and a setting of every such attack.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sweep.errors import UsageError, near
 from sweep.space import Arm, Choice, SearchSpace, Value
 
+WORDS: Mapping[str, Value] = {"true": True, "True": True, "false": False, "False": False, "None": None}
+
 
 def value_of(text: str) -> Value:
-    """A whole number, a number, True or False, or the text itself."""
+    """A whole number, a number, True, False or None, or the text itself."""
     for kind in (int, float):
         try:
             return kind(text)
         except ValueError:
             continue
-    return {"True": True, "False": False}.get(text, text)
+    return WORDS.get(text, text)
 
 
 def pair(text: str) -> tuple[str, Value]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.procedures import START, Row
-from sweep.relearning.columns import RELEARNED, columns
+from sweep.relearning.columns import AFTER_ATTACK, RELEARNED, RETAINED, columns
 from sweep.space import SearchSpace
 from trainables.metrics import aurc
 
@@ -30,12 +30,13 @@ class Knowledge:
     """Of one run. `fid_delta_sd` is over sampling seeds, as the prepare phase measured it; infinite where it did not.
 
     `rungs` are the question's, empty where the run's were others: then its curves say nothing here. `samples` are those of
-    the forgotten condition, 0 where they are not known.
+    the forgotten condition, `retained` those of all retained ones together, 0 where they are not known.
     """
 
     rungs: tuple[int, ...]
     fid_delta_sd: float = math.inf
     samples: int = 0
+    retained: int = 0
 
     def errors(self, figures: Row, curves: Sequence[Row]) -> dict[str, float]:
         """Standard errors over sampling, training seeds left out.
@@ -46,8 +47,10 @@ class Knowledge:
         errors = {}
         if figures.get("fid_delta") is not None and math.isfinite(self.fid_delta_sd):
             errors["fid_delta"] = self.fid_delta_sd
-        if self.samples and figures.get("unlearning_accuracy") is not None:
-            errors["unlearning_accuracy"] = binomial(figures["unlearning_accuracy"], self.samples)
+        for share in ("unlearning_accuracy", "retain_accuracy"):
+            n = self._samples_of(share)
+            if n and figures.get(share) is not None:
+                errors[share] = binomial(figures[share], n)
         for metric, attacks in self._curves(curves).items():
             if figures.get(metric) is not None and attacks:
                 errors[metric] = self._error(self._worst(attacks))
@@ -70,10 +73,15 @@ class Knowledge:
         """Of one replicate about the mean over seeds."""
         if figure == "fid_delta":
             return SEEDS_FACTOR * self.fid_delta_sd if math.isfinite(self.fid_delta_sd) else 0.0
-        if not columns().is_share(figure) or not self.samples:
+        n = self._samples_of(figure)
+        if not columns().is_share(figure) or not n:
             return 0.0
-        p = (min(max(value, 0.0), 1.0) * self.samples + 1) / (self.samples + 2)
-        return math.hypot(math.sqrt(p * (1 - p) / self.samples), LOGIT_SD * p * (1 - p))
+        p = (min(max(value, 0.0), 1.0) * n + 1) / (n + 2)
+        return math.hypot(math.sqrt(p * (1 - p) / n), LOGIT_SD * p * (1 - p))
+
+    def _samples_of(self, figure: str) -> int:
+        """N of what a share is of; after an attack as many retained ones are drawn as before it."""
+        return self.retained if columns().fact(figure, "samples") in (RETAINED, AFTER_ATTACK) else self.samples
 
     def _curves(self, rows: Sequence[Row]) -> dict[str, Curves]:
         return curves_of(rows) if self.rungs else {}
@@ -95,7 +103,8 @@ class Knowledge:
 def knowledge_of(space: SearchSpace, prepared: Row, plan: Row) -> Knowledge:
     """Of a run of this question, by its ``prepared.json`` and the values of its plan."""
     rungs = space.rungs if tuple(plan.get("rungs", space.rungs)) == space.rungs else ()
-    return Knowledge(rungs, prepared.get("fid_delta_sd", math.inf), plan.get("samples_forgotten") or 0)
+    samples = plan.get("samples_forgotten") or 0, prepared.get("samples_retained") or 0
+    return Knowledge(rungs, prepared.get("fid_delta_sd", math.inf), *samples)
 
 
 def curves_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Curves]:

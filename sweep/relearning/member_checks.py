@@ -10,7 +10,7 @@ from sweep.plan.plan import Plan
 from sweep.relearning.attacks import attack_plan
 from sweep.relearning.experiments import experiment_of
 from sweep.relearning.setup import Setup
-from sweep.space import Arm, Attack, Choice, SearchSpace
+from sweep.space import Arm, Attack, Choice, Float, Parameter, SearchSpace, Value
 from trainables.attacks import ATTACKS
 from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.data import Dataset
@@ -85,8 +85,7 @@ def _check_arm(arm: Arm, forgetting: Forget, where: str) -> None:
         configured(arm.held)
     configure: Callable[[Mapping[str, Any]], Any] = ATTACKS[arm.attack].configure if arm.attack else configured
     for parameter in arm.walk():
-        values = list(parameter.branches) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
-        for value in values:
+        for value in _ends(parameter):
             with mistake_in(f"{where}, {parameter.name}={value}"):
                 auxiliaries = getattr(configure({parameter.name: value}), "auxiliaries", ())
             for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
@@ -96,6 +95,14 @@ def _check_arm(arm: Arm, forgetting: Forget, where: str) -> None:
     for i, point in enumerate(arm.start_points):
         with mistake_in(f"{where}, start point {i}"):
             configure(point)
+
+
+def _ends(parameter: Parameter) -> list[Value]:
+    """Every option of a parameter, or the ends of its range: of a real one as real numbers, which most between them are."""
+    if isinstance(parameter, Choice):
+        return list(parameter.branches)
+    kind = float if isinstance(parameter, Float) else int
+    return [kind(parameter.low), kind(parameter.high)]
 
 
 def _check_forgets(setup: Setup, space: SearchSpace, forgetting: Forget) -> None:

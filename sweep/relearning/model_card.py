@@ -109,7 +109,9 @@ def _attacks(sweep: Sweep, trial: Trial, replicate: int, curves: Sequence[Row]) 
     )
     for attack in attacks:
         counts = next(c["counts"] for c in curves if c["attack"] == attack)
-        settings = ", ".join(f"{k}={v}" for k, v in sweep.plan.get("attack_settings", {}).get(attack, {}).items())
+        own = attack == trial.arm and attack in sweep.plan.get("attacked", {})  # the trial's own, which is searched
+        given = trial.parameters if own else sweep.plan.get("attack_settings", {}).get(attack, {})
+        settings = ", ".join(f"{k}={v}" for k, v in given.items())
         why = (
             ""
             if counts

@@ -87,7 +87,10 @@ def _audited(sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
     for member in (*best, *sweep.controls.values()):
         if any(member.at(name) is not None for name in names):  # a one-step generator has no denoising loss to audit
             yield (member.trial_id, "before any attack", *(member.at(name) for name in names))
-        after = {a: attacked(sweep, member, a, names[0]) for a in sweep.plan["attacks"]["confirm"]}
+        # A trial of a searched attack is attacked by its own alone, which is called as its arm is.
+        own = member.arm in sweep.plan.get("attacked", {})
+        attacks = [member.arm] if own else sweep.plan["attacks"]["confirm"]
+        after = {a: attacked(sweep, member, a, names[0]) for a in attacks}
         means = {a: e.mean for a, e in after.items() if e is not None}
         if worst := max(means, key=lambda a: abs(means[a] - 0.5), default=None):
             yield (member.trial_id, f"after {worst}", *(attacked(sweep, member, worst, name) for name in names))

@@ -7,18 +7,19 @@ from sweep.reading.comparable import conditions
 from sweep.reading.sweep import Sweep
 from sweep.reading.words import brief, definitions
 from sweep.relearning.columns import FID_BUDGET
+from sweep.relearning.definitions import attacks_of
 
 
 def wording(sweep: Sweep) -> Wording:
     """What the page says of a run of relearning."""
-    plan, attacks = sweep.plan, sweep.plan["attacks"]
-    lacking = sweep.prepared.get("without_control")
+    plan, lacking = sweep.plan, sweep.prepared.get("without_control")
+    attacks = attacks_of(sweep, "confirm")
     return Wording(
         subject=(("data", plan["data"]), ("forget", plan["forget"])),
         title=f"{plan['data']}, forget {plan['forget']}",
         planned=f"data {plan['data']}, forgotten: {plan['forget']}",
         course=_course(sweep),
-        confirmed_by=f"against {', '.join(attacks['confirm'])}",
+        confirmed_by=f"attacked {attacks}" if plan.get("attacked") else f"against {attacks}",
         prepared=_classifier(sweep),
         stopped="a robustness",
         quality="Quality of what was to stay",
@@ -47,7 +48,7 @@ def _course(sweep: Sweep) -> str:
         if len(sweep.objectives) > 1
         else "one of their arm is surely better"
     )
-    searched = sweep.plan["attacks"]["search"]
+    searched = attacks_of(sweep, "search")
     if not searched:
         return (
             "Every trial unlearns and is scored, and nothing more: what is confirmed is attacked too, and scored at "
@@ -56,7 +57,7 @@ def _course(sweep: Sweep) -> str:
     until = f", or until {better}." if sweep.plan.get("stopping") else "."
     return (
         f"Every trial unlearns and is scored; one that surely breaks a constraint{far} stops there. "
-        f"The others are attacked ({', '.join(searched)}) and scored at "
+        f"The others are attacked ({searched}) and scored at "
         f"k = {', '.join(map(str, sweep.plan['rungs']))}{until}"
     )
 

@@ -89,7 +89,7 @@ def folder_facts(data: Dataset) -> list[tuple[str, str]]:
         facts.append(("classes", f"{len(data.classes)}: {few(data.classes, 10)}"))
     for facet in data.facets:
         facts.append((f"{facet.name}s", f"{len(facet.labels)}: {few(facet.labels, 10)}"))
-    if data.counts is not None:
+    if data.files is not None and data.counts is not None:
         try:
             counts = data.counts()
         except ValueError as error:

@@ -13,6 +13,7 @@ from sweep.plan.run import SEEDS_A_SWEEP
 from sweep.procedures import Execute, Tell
 from sweep.procedures.making import make_all
 from sweep.relearning.attacks import trains_on
+from sweep.relearning.columns import COUNTED_BY
 from sweep.relearning.fid_budget import NOISE, fid_budget, fid_noise
 from sweep.relearning.question import asks_of_fid, uses_budget
 from sweep.relearning.setup import CALIBRATION_SEEDS, Setup
@@ -88,7 +89,7 @@ def prepare_all(
     later = [score_of(experiment, f"base on seed {s}, confirm", "base", confirm, s) for s in plan.replicate_seeds[1:]]
     fids = {w: [made[f"{w} on seed {s}"].facts["figures"]["fid"] for s in seeds] for w in whiches}
     first = made[f"base on seed {seeds[0]}"]
-    figures = first.facts["figures"]
+    figures, counts = first.facts["figures"], first.facts["counts"]
     _tell_of_judges(setup.judge, made, figures, tell)
     doubt = judge_doubt(experiment, figures)
     if doubt:
@@ -112,6 +113,7 @@ def prepare_all(
         **({"judge_facet_accuracy": made[JUDGE].facts["facet_accuracy"]} if JUDGE in made else {}),
         "base_accuracy": figures.get("retain_accuracy"),  # an unconditional model is asked for nothing in particular
         "base_forgotten_accuracy": figures["relearning_accuracy"],
+        "samples_retained": counts.get(COUNTED_BY, counts["fid"]),  # of a trial of the search, of all conditions
         "calibration_seeds": seeds,
         "finished_at": dt.datetime.now(dt.UTC).isoformat(),
         "keys": keys

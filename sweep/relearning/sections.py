@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -64,9 +65,12 @@ class Sections(NoSections):
         return parts_of_method(method)[1]
 
     def agreeing(self, plan: Mapping[str, Any]) -> Mapping[str, str]:
-        """What was forgotten of which data, and what was attacked how."""
+        """What was forgotten of which data, and what was attacked how; an older plan does not say by which settings."""
         asked = {name: str(plan.get(name)) for name in ("data", "forget", "rungs", "attacks")}
-        return asked | {name: str(plan.get(name) or "") for name in ("data_limit", "data_fingerprint")}
+        asked |= {name: str(plan.get(name) or "") for name in ("data_limit", "data_fingerprint")}
+        if "attack_settings" in plan:
+            asked["attack_settings"] = json.dumps(plan["attack_settings"], sort_keys=True)
+        return asked
 
     def missing_controls(self, sweep: Sweep) -> Sequence[str]:
         reason = sweep.prepared.get("without_control")

@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweep.errors import mistake_in
 from sweep.space import Arm, Choice, SearchSpace, Value
 from trainables.data import Dataset
 from trainables.denoisers.layout import folder_of
@@ -285,18 +286,20 @@ def text_model(
 
 
 def _counted(run: Run) -> Counted | None:
-    """What is counted of a run; None of an edit in closed form, where no step is taken."""
+    """What is counted of a run; None of an edit in closed form, where no step is taken. UsageError where it refuses a setting."""
     from trainables.attacks import ATTACKS
     from trainables.unlearning import METHODS
 
     if run.attacks:
         attack = ATTACKS[run.method]
-        settings = attack.configure(run.settings)
+        with mistake_in(run.what):
+            settings = attack.configure(run.settings)
         return Counted(settings, attack.footprint(settings), attack=attack)
     method = METHODS[run.method]
     if method.closed_form:
         return None
-    asked = method.configure(run.settings)
+    with mistake_in(run.what):
+        asked = method.configure(run.settings)
     return Counted(asked, method.footprint(asked), len(method.needs))
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from sweep.errors import UsageError
 from sweep.export import main as export
+from sweep.federated import releasing
 from sweep.launch import main as launch
+from sweep.procedures import Release
 from sweep.release import main as release
 from trainables.federated.accounting import Releases, epsilon_of_all
 from trainables.federated.sources import source
 from trainables.federated.tables import table
-from trainables.store import Store
+from trainables.store import Store, StoreUnusable
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "tests" / "questions" / "tiny_federated.py")
@@ -74,7 +78,9 @@ def test_it_is_of_all_private_rows_by_noise_that_no_second_one_has_and_its_card_
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = lies(run.parent)
-    (line,) = re.findall(r"^python -m sweep\.release (.+?) *#", (ROOT / "search_spaces" / "README.md").read_text(), re.MULTILINE)
+    (line,) = re.findall(
+        r"^python -m sweep\.release (.+?) *#", (ROOT / "search_spaces" / "README.md").read_text(), re.MULTILINE
+    )
     words = [{"RUN": str(run), "TRIAL": "vflgan-0000"}.get(word, word) for word in shlex.split(line)]
     for name in ("one", "other"):
         assert release([str(tmp_path / name) if word == "DIR" else word for word in words]) == 0
@@ -130,7 +136,41 @@ def test_files_and_store_may_have_been_moved_and_rows_be_others_in_number(run: P
     words = ["--data-folder", str(tmp_path / "wines"), "--artifacts", str(tmp_path / "artifacts"), "--samples", "77"]
     assert release([str(moved), "vertigan-0000", *words, "-o", str(tmp_path / "out")]) == 0
     assert len(pq.read_table(tmp_path / "out" / "synthetic.parquet")) == 77
-    assert "| fd | " in (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| fd | " in card and "Of the first 60 rows, as many as a trial of the search has." in card
+
+
+def test_rows_are_there_before_they_are_measured_and_stay_where_that_fails(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+
+    def gone(spec: object, rows: object) -> dict[str, float]:
+        assert sorted(p.name for p in out.iterdir()) == FILES
+        assert "Nothing: measuring them did not come to its end." in (out / "README.md").read_text()
+        raise StoreUnusable("s3://bucket/artifacts: does not answer")
+
+    monkeypatch.setattr(releasing, "measured", gone)
+    assert release([str(run), "vflgan-0000", "-o", str(out)]) == 0
+    told, card = capsys.readouterr().out, (out / "README.md").read_text()
+    assert "not measured, as the card says: s3://bucket/artifacts: does not answer" in told and told.endswith(
+        f"{out}\n"
+    )
+    assert "Nothing: the run's store could not be read." in card and "s3://" not in card
+    assert [p.name for p in tmp_path.iterdir()] == ["out"] and sorted(p.name for p in out.iterdir()) == FILES
+    assert len(pq.read_table(out / "synthetic.parquet")) == 60 and of_card(card, "ε")
+
+
+def test_memory_is_counted_for_the_rows_and_for_measuring_as_many_as_a_trial_has(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = releasing._plan(str(run), Release(samples=None, device="", artifacts="", data_folder="")).setup
+    of_all = setup.source.parties.width * 60 * (4 + 5 * 8)
+    for there, fits in ((of_all, True), (of_all - 1, False)):
+        monkeypatch.setattr(releasing, "memory_here", lambda there=there: there)
+        with nullcontext() if fits else pytest.raises(UsageError, match="--samples 60: so many rows take"):
+            releasing._check_room(setup, 60)
+    releasing._check_room(setup, 5)  # of a trial of five rows no more are measured
 
 
 def changed(run: Path, place: Path, row: Row, **plan: Any) -> Path:

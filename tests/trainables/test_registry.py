@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from textwrap import dedent
 
@@ -17,7 +18,7 @@ from trainables.attacks import ATTACKS
 from trainables.data import DATASETS
 from trainables.features import FEATURE_NETWORKS
 from trainables.metrics import METRICS
-from trainables.registry import Registry
+from trainables.registry import Registry, configure
 from trainables.unlearning import METHODS
 
 FAMILIES = {
@@ -54,6 +55,52 @@ def test_what_begins_with_an_underscore_helps_members_and_is_none(
         (tmp_path / "family_of_two" / file).write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     assert Registry("thing", "family_of_two").modules() == ["family_of_two.one", "family_of_two.two"]
+
+
+@dataclass(frozen=True)
+class EveryType:
+    on: bool = True
+    steps: int = 10
+    rate: float = 1.0
+    word: str = "all"
+    dropout: float | None = None
+    layers: tuple[int, ...] = (8, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("on", "false", "True or False"),
+        ("on", 0, "True or False"),
+        ("steps", 4.0, "a whole number"),
+        ("steps", "4", "a whole number"),
+        ("steps", True, "a whole number"),
+        ("steps", None, "a whole number"),
+        ("rate", "fast", "a number"),
+        ("rate", True, "a number"),
+        ("word", 3, "a word"),
+        ("dropout", False, "a number or None"),
+        ("dropout", "None", "a number or None"),
+    ],
+)
+def test_a_value_of_another_type_than_its_setting_is_refused_in_one_line(name: str, value: object, wanted: str) -> None:
+    with pytest.raises(ValueError) as error:
+        configure("method 'mine'", EveryType, {name: value})
+    assert str(error.value) == f"method 'mine': {name} must be {wanted}, not {value!r}"
+
+
+def test_values_of_their_settings_types_are_taken_as_they_are() -> None:
+    values = {"on": False, "steps": 4, "rate": 2, "word": "mid", "dropout": 0.5, "layers": (4,)}
+    assert configure("method 'mine'", EveryType, values) == EveryType(False, 4, 2, "mid", 0.5, (4,))
+    assert configure("method 'mine'", EveryType, {"dropout": None}).dropout is None
+
+
+def test_types_that_were_evaluated_are_held_as_well_as_their_names() -> None:
+    """A file without ``from __future__ import annotations`` declares the types themselves."""
+    settings = make_dataclass("Evaluated", [("on", bool, True), ("dropout", float | None, None)])
+    for name in ("on", "dropout"):
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            configure("method 'mine'", settings, {name: "no"})
 
 
 NEW_FILES = {

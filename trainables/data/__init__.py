@@ -8,7 +8,7 @@ the images.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -53,8 +53,8 @@ class Dataset:
     vectors that occur; otherwise `classes` may name the conditions. One condition means an unconditional model. `judged_by`
     is the data set whose classifier judges samples, for data whose own conditions do not tell images apart. `module` is
     whose code reads it, and `files` lists what that reads, by name; None where the images are embedded. Of those in a folder,
-    `read` takes the files' fingerprint, `place` is where they are, `notes` what there was taken for what, in words, and `counts`
-    how many images each split has.
+    `read` takes the files' fingerprint, `place` is where they are, and `notes` what there was taken for what, in words. `counts`
+    are how many images each split has, None of embedded ones that do not say so.
 
     Of a text-to-image data set a condition is the number of one of its `prompts`, and `facets` say what an image made for it
     should show; the null condition is the empty prompt. `roles` (of `ROLES`) and `anchors` are the user's, one a prompt: what
@@ -181,11 +181,15 @@ def register(
     classes: tuple[str, ...] = (),
     prompts: tuple[str, ...] = (),
     facets: tuple[Facet, ...] = (),
+    counts: Mapping[str, int] | None = None,
 ) -> Callable:
-    """Register a function that reads an embedded data set; `classes` may name its conditions, or they are `prompts`."""
+    """Register a function that reads an embedded data set; `classes` may name its conditions, or they are `prompts`.
+
+    `counts` may say how many images each split has, so that a plan's cost needs not read them.
+    """
     described = partial(
         Dataset, name, conditions, shape, attributes=attributes, present=present, judged_by=judged_by, classes=classes,
-        prompts=prompts, facets=facets,
+        prompts=prompts, facets=facets, counts=None if counts is None else partial(dict, counts),
     )  # fmt: skip
     return DATASETS.decorator(name, lambda read: described(read=read, module=read.__module__))
 

@@ -7,13 +7,19 @@ T-shirt among MNIST's digits (Alberti et al. 2025, arXiv 2503.01034).
 from __future__ import annotations
 
 from trainables.data import Images, Splits, register
-from trainables.data.digits import digits
+from trainables.data.digits import COUNTS, digits
 
 DUPLICATED = 4  # images, each of another digit
 COPIES = 150  # of each, the first included
 
 
-@register("digits_duplicated", conditions=1, shape=(1, 8, 8), judged_by="digits")
+@register(
+    "digits_duplicated",
+    conditions=1,
+    shape=(1, 8, 8),
+    judged_by="digits",
+    counts=COUNTS | {"train": COUNTS["train"] + DUPLICATED * (COPIES - 1)},
+)
 def digits_duplicated() -> Splits:
     """The splits of `digits`, every condition 0. Training images 0 … 3 are the duplicated ones, their copies come last."""
     import torch

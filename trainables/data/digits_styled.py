@@ -8,7 +8,7 @@ from trainables.data import Images, Splits, register
 from trainables.data._captions import captioned, facets_of, prompts_of
 from trainables.data._images import Held, Rows, resize
 from trainables.data._styles import STYLES, in_bytes, styled
-from trainables.data.digits import digits
+from trainables.data.digits import COUNTS, digits
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SIDE = 16  # pixels
@@ -28,6 +28,7 @@ PROMPTS = prompts_of(DIGITS)
     shape=(3, SIDE, SIDE),
     prompts=PROMPTS,
     facets=facets_of(DIGITS, ANCHORS),
+    counts={split: n * len(STYLES) for split, n in COUNTS.items()},
 )
 def digits_styled() -> Splits:
     """The splits of `digits`, enlarged to 16 pixels: each picture in all six styles, for there are few, each with its caption.

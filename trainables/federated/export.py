@@ -18,7 +18,7 @@ from trainables.federated.encoding import decode
 from trainables.federated.schema import Schema
 from trainables.federated.table_files import write
 
-TABLE, IMAGES = "synthetic", "images"
+TABLE, IMAGES, CARD = "synthetic", "images", "README.md"
 
 
 def save_rows(rows: torch.Tensor, form: Schema | tuple[int, int, int], folder: Path, card: str) -> Path:
@@ -40,9 +40,17 @@ def save_rows(rows: torch.Tensor, form: Schema | tuple[int, int, int], folder: P
             (whole / "schema.json").write_text(json.dumps(form.to_json(), indent=2) + "\n", encoding="utf-8")
         else:
             save_pictures(rows.unflatten(1, form), whole)
-        (whole / "README.md").write_text(card, encoding="utf-8")
+        (whole / CARD).write_text(card, encoding="utf-8")
         whole.replace(folder)
     return folder
+
+
+def save_card(folder: Path, card: str) -> None:
+    """Put another README beside rows that are saved; the one that is there stays until this one is whole."""
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as half:
+        whole = Path(half) / CARD
+        whole.write_text(card, encoding="utf-8")
+        whole.replace(folder / CARD)
 
 
 def save_pictures(images: torch.Tensor, folder: Path) -> None:

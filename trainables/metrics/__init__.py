@@ -92,7 +92,8 @@ class Evaluation:
     prompted for what was forgotten, for what stays (of an unconditional model, every sample is both); `predicted` (N,) the
     condition the judge gives each and `confidence` (N,) how sure it is; `shows` (N,) bool: shows what was forgotten;
     `features` (N, d) float64; `reference` the retained training images'. `prompted`: conditions mean something;
-    `instances` (M, C, H, W) the single images that were to be forgotten, each once, where it was those.
+    `instances` (M, C, H, W) the single images that were to be forgotten, each once, where it was those. `at_every_rung`: of those
+    of what was forgotten, the first that are drawn at every rung of an attack too; None: all.
 
     Of conditions that are prompts, `predicted` is the label of the facet that was forgotten, and `asked` (N,) the one each
     sample was prompted for, `NOTHING` where its prompt says none; else `asked` are the conditions. `other_predicted` and
@@ -115,6 +116,7 @@ class Evaluation:
     other_asked: torch.Tensor | None = None
     other_predicted: torch.Tensor | None = None
     of_anchor: torch.Tensor | None = None
+    at_every_rung: int | None = None
 
 
 METRICS: Registry[Metric] = Registry("metric", __name__)

@@ -17,7 +17,7 @@ from trainables.relearning.gate import GLANCE, excluded
 from trainables.relearning.origins import ORIGINS
 from trainables.relearning.products import Workbench, model_key, reference_key
 from trainables.relearning.products.features import feature_module, features_of
-from trainables.relearning.products.judge import judge_identity
+from trainables.relearning.products.judge import judge_for, judge_identity
 from trainables.relearning.shared_products import make_again
 from trainables.relearning.stages.attack import AttackStage
 from trainables.relearning.stages.glance import UNLEARNED, GlanceStage, worth_a_glance
@@ -193,9 +193,10 @@ class Pipeline(pipeline.Pipeline):
         }
 
     def _code_version(self) -> str:
-        """Hash of all code the figures come from: this module, and the method, attacks, metrics, features and data it uses."""
+        """Hash of all code figures come from: this module, the method, attacks, judge, metrics, features and data that it uses."""
         spec, experiment = self.spec, self.spec.experiment
         modules = {__name__, feature_module(experiment), ORIGINS[experiment.base.origin].module}
+        modules.add(judge_for(experiment).module)
         modules |= {*METRICS.modules(), *AUDITS.modules()}
         modules |= {experiment.dataset.module} | {ATTACKS[a.method].module for a in spec.attacks}
         if spec.method != "none":

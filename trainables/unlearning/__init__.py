@@ -170,7 +170,7 @@ class Method:
     `needs` are the shared artifacts it reads, `forgets` the kinds of thing it can forget; `refuses` says why of models that
     are conditioned on `CLASSES` or on `PROMPTS`, where it has no use for them. Of a `closed_form` the run is no training, but
     an edit that takes seconds. What is `whole_before_meta` is made to its end before the meta objective begins, as a closed form
-    is. `footprint` is what a run with these settings holds in memory.
+    is. `footprint` is what a run with these settings holds in memory, `drawn` how many images θ₀ makes for such runs, once.
     """
 
     name: str
@@ -185,6 +185,7 @@ class Method:
     closed_form: bool = False
     whole_before_meta: bool = False
     footprint: Callable[[Any], Footprint] = lambda settings: Footprint()
+    drawn: Callable[[Any, Forget], int] = lambda settings, forgetting: 0
 
     def configure(self, values: Mapping[str, Any]) -> MethodSettings:
         """The settings with these values; ValueError for a name the method does not have, or a choice it cannot make."""
@@ -261,7 +262,7 @@ def register_gradient(name: str, settings: type[FineTuningSettings], **traits: A
 def register_run(name: str, settings: type[MethodSettings], **traits: Any) -> Callable:
     """Register ``begin(model, problem, settings, seed) -> Run`` as the method `name`: for what is more than fine-tuning, or none.
 
-    `traits` are `needs`, `forgets`, `refuses`, `closed_form`, `whole_before_meta` and `footprint`; see `Method`.
+    `traits` are `needs`, `forgets`, `refuses`, `closed_form`, `whole_before_meta`, `footprint` and `drawn`; see `Method`.
     """
     return METHODS.decorator(name, lambda begin: Method(name, settings, begin, (begin.__module__,), **traits))
 
@@ -283,6 +284,7 @@ def fine_tuning(
     masks: Masks | None = None,
     start: Start | None = None,
     footprint: Callable[[Any], Footprint] = lambda settings: Footprint(),
+    drawn: Callable[[Any, Forget], int] = lambda settings, forgetting: 0,
 ) -> Method:
     """A method that fine-tunes by `gradient`.
 
@@ -304,7 +306,19 @@ def fine_tuning(
             masks=masks(trained_parameters(model, values.trained_parameters), problem, values) if masks else None,
         )
 
-    return Method(name, settings, begin, (module,), gradient, None, needs, forgets, refuses or {}, footprint=footprint)
+    return Method(
+        name,
+        settings,
+        begin,
+        (module,),
+        gradient,
+        None,
+        needs,
+        forgets,
+        refuses or {},
+        footprint=footprint,
+        drawn=drawn,
+    )
 
 
 def retained_batch(problem: Problem, n: int, dropout: float, generator: torch.Generator) -> Images:

@@ -19,7 +19,7 @@ from diffusers import UNet2DModel
 from trainables.diffusion import Loss, add_noise, denoising_loss, predict
 from trainables.forgetting import Forget
 from trainables.unlearning import Footprint, Mixture, Problem, balance, register, retained_batch
-from trainables.unlearning._replacement import alternatives_of, check_alternative
+from trainables.unlearning._replacement import ANCHOR, alternatives_of, check_alternative
 
 VARIANTS, TARGETS_FROM = ("noise", "model"), ("start", "student")
 
@@ -50,8 +50,18 @@ class ConceptAblation(Mixture):
         check_alternative(self.alternative, forgetting)
 
 
+def drawn(settings: ConceptAblation, forgetting: Forget) -> int:
+    """`anchor_images` of each anchor, of which there are at most as many as forgotten conditions."""
+    anchors = len(forgetting.conditions)
+    if settings.alternative == ANCHOR:
+        anchors = len(set(forgetting.anchors))
+    elif settings.alternative != "class_fixed" and not forgetting.versions:
+        anchors = 1
+    return anchors * settings.anchor_images
+
+
 @register(
-    "concept_ablation", ConceptAblation, footprint=lambda settings: Footprint(teacher=True, copies=1)
+    "concept_ablation", ConceptAblation, footprint=lambda settings: Footprint(teacher=True, copies=1), drawn=drawn
 )  # it makes the anchors' images
 def loss(problem: Problem, settings: ConceptAblation) -> Loss:
     """L(θ) over a batch that holds `forget_share` images of the anchors."""

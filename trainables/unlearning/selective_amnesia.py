@@ -20,6 +20,7 @@ from diffusers import UNet2DModel
 
 from trainables.data import Images
 from trainables.diffusion import Loss, denoising_loss
+from trainables.forgetting import Forget
 from trainables.unlearning import (
     Footprint,
     Mixture,
@@ -59,7 +60,12 @@ def footprint(settings: SelectiveAmnesia) -> Footprint:
     return Footprint(exact=True, teacher=settings.replay == "generated", copies=1.5)
 
 
-@register("selective_amnesia", SelectiveAmnesia, needs=("fisher",), footprint=footprint)
+def drawn(settings: SelectiveAmnesia, forgetting: Forget) -> int:
+    """`replay_images` of each retained condition, where those are what is replayed."""
+    return settings.replay_images * len(forgetting.retained) if settings.replay == "generated" else 0
+
+
+@register("selective_amnesia", SelectiveAmnesia, needs=("fisher",), footprint=footprint, drawn=drawn)
 def loss(problem: Problem, settings: SelectiveAmnesia) -> Loss:
     """L(θ) over a batch that holds `forget_share` images of noise; all images share one forward pass."""
     fisher, base = problem.shared["fisher"], dict(problem.base.named_parameters())

@@ -73,6 +73,7 @@ def test_it_is_swept_read_by_every_command_and_gone_on_with(
     assert ("fid_budget" in prepared) == ("= given; auto would be" in told) == (shape in BUDGETED), (
         "where it is asked for"
     )
+    assert prepared["samples_retained"] == 2 * 9, "two of each retained digit"
     trials = [t for t in records.rows(run, "trials") if t["arm"] != "control"]
     assert len(trials) == 2 and all(t["state"] == "COMPLETE" and t["feasible"] for t in trials)
     confirmed = [r for r in records.rows(run, "replicates") if r["replicate"] and r["arm"] != "control"]

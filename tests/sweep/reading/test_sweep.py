@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_run import BUDGET, MANY, SEEDS, write_many, write_run
+from recorded_run import BUDGET, MANY, SEEDS, space, write_many, write_run
 from scipy import stats
 
 from sweep import pareto
@@ -30,6 +30,7 @@ from sweep.reading.best import corner, front_hypervolume
 from sweep.reading.comparable import comparable
 from sweep.reading.sweep import Sweep, read_sweep
 from sweep.reading.trial import Luck, luck_of
+from sweep.records import Writer, read, schemas
 from sweep.relearning.columns import AFTER_ATTACK, FORGOTTEN, RETAINED, columns
 from sweep.statistics import estimates
 from sweep.statistics.shares import Point, share_estimate
@@ -285,6 +286,31 @@ def test_runs_under_other_conditions_are_said_to_be_incomparable(run: Path, tmp_
     plan = json.loads((other / "plan.json").read_text())
     (other / "plan.json").write_text(json.dumps(plan | {"forget": "5"}))
     assert "NOT comparable, they differ in forget" in texts.render([read_sweep(run), read_sweep(other)])
+
+
+def test_runs_under_attacks_of_other_settings_are_said_to_be_incomparable(run: Path, tmp_path: Path) -> None:
+    paths = [Path(shutil.copytree(run, tmp_path / name)) for name in ("one", "two")]
+    for path, rate in zip(paths, (3e-4, 1e-3), strict=True):
+        plan = json.loads((path / "plan.json").read_text())
+        settings = {"retain": {"auxiliary": "retain", "learning_rate": rate}, "public_all": {}}
+        (path / "plan.json").write_text(json.dumps(plan | {"attack_settings": settings}))
+    one, two = map(read_sweep, paths)
+    assert comparable([one, two]) == ["attack_settings"]
+    in_another_order = {"attack_settings": dict(reversed(one.plan["attack_settings"].items()))}
+    assert comparable([one, replace(one, plan=one.plan | in_another_order)]) == []
+    assert comparable([read_sweep(run), two]) == [], "what an older plan does not say is no difference"
+
+
+def test_the_code_of_an_arm_is_that_of_its_search(run: Path, tmp_path: Path) -> None:
+    """What is narrowed on fresh seeds is attacked or not, by the figures asked for, and so of other code from run to run."""
+    confirmed, searched = (Path(shutil.copytree(run, tmp_path / name)) for name in ("confirmed", "searched"))
+    for path, confirm in ((confirmed, True), (searched, False)):
+        writer = Writer(path, schemas(space()))
+        for row in read(path, "replicates").to_pylist():
+            if row["arm"] == "dimum" and (row["replicate"] >= 1) == confirm:
+                writer.replicate(row | {"code_version": "fedcba9876543210"}, [], [])
+    assert comparable([read_sweep(run), read_sweep(confirmed)]) == []
+    assert comparable([read_sweep(run), read_sweep(searched)]) == ["code of dimum"]
 
 
 def test_an_arm_that_has_not_begun_is_no_difference_of_code(run: Path, tmp_path: Path) -> None:

@@ -87,6 +87,21 @@ def test_what_only_models_of_prompts_can_do_is_refused_of_classes(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        (Choice("batch", (4.0,)), "batch=4.0: method 'dimum': batch must be a whole number, not 4.0"),
+        (Float("steps", 50, 100), "steps=50.0: method 'dimum': steps must be a whole number, not 50.0"),
+    ],
+)
+def test_a_parameter_of_another_type_than_its_setting_is_refused_before_a_trial_fails_by_it(
+    tmp_path: Path, parameter: Choice | Float, message: str
+) -> None:
+    space = replace(SPACE, arms=(Arm("mine", "dimum", (parameter,)),), shared=())
+    with pytest.raises(UsageError, match=message):
+        check_members(Plan.of(space=SPACE.name, run_dir=str(tmp_path / "r"), artifacts=str(tmp_path / "a")), space)
+
+
 def test_what_a_method_is_held_at_is_refused_where_nothing_is_attacked(tmp_path: Path) -> None:
     """It would be accepted, and every trial run at the method's own default."""
     held = Arm("esd-x", "esd", (Float("learning_rate", 1e-5, 1e-3, log=True),), held={"steps": 7})

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.relearning.knowledge import Knowledge
+from search_spaces.dimum_robustness import SPACE
+from sweep.relearning.knowledge import LOGIT_SD, Knowledge, binomial, knowledge_of
 from trainables.metrics import aurc
 
 
@@ -18,6 +19,26 @@ def test_noise_is_that_of_the_recorded_sweep_and_none_where_nothing_is_known() -
     assert known.sd("unlearning_accuracy", 0.95) == pytest.approx(0.0254, rel=0.01)
     assert known.sd("unlearning_accuracy", 1.0) > 0, "128 hits of 128 are no proof of 1"
     assert known.sd("kid", 3.0) == 0 == unknown.sd("fid_delta", 1.0)
+
+
+def test_the_noise_of_a_share_is_that_of_the_samples_it_is_of() -> None:
+    known = Knowledge((0, 1), 0.95, samples=128, retained=270)
+    p = (0.9 * 270 + 1) / 272
+    of_retained = math.hypot(math.sqrt(p * (1 - p) / 270), LOGIT_SD * p * (1 - p))
+    assert known.sd("retain_accuracy", 0.9) == known.sd("attacked_retain_accuracy", 0.9) == pytest.approx(of_retained)
+    assert known.sd("unlearning_accuracy", 0.9) > known.sd("retain_accuracy", 0.9)
+    errors = known.errors({"retain_accuracy": 0.9, "unlearning_accuracy": 0.9}, [])
+    assert errors == {"retain_accuracy": binomial(0.9, 270), "unlearning_accuracy": binomial(0.9, 128)}
+    untold = Knowledge((0, 1), 0.95, samples=128)
+    assert untold.sd("retain_accuracy", 0.9) == 0 and "retain_accuracy" not in untold.errors(
+        {"retain_accuracy": 0.9}, []
+    )
+
+
+def test_how_many_retained_samples_there_are_is_what_was_prepared() -> None:
+    known = knowledge_of(SPACE, {"samples_retained": 270}, {"samples_forgotten": 128})
+    assert (known.samples, known.retained) == (128, 270)
+    assert knowledge_of(SPACE, {}, {"samples_forgotten": 128}).retained == 0, "an older run does not say it"
 
 
 def rows(curves: dict[str, dict[int, float]]) -> list[dict[str, Any]]:

@@ -14,11 +14,12 @@ from sweep import launch
 from sweep.errors import UsageError
 from sweep.plan.place import Place
 from sweep.relearning import fitting
+from sweep.relearning.attacks import trains_on
 from sweep.relearning.fitting import Fit, fit_of
 from sweep.relearning.held_settings import with_settings
 from sweep.relearning.setup import Setup
-from sweep.relearning.text_memory import How, Run, TextModel
-from sweep.space import Arm, Attack, Choice, Constraint, Objective, SearchSpace, find
+from sweep.relearning.text_memory import How, Run, TextModel, runs_of
+from sweep.space import Arm, Attack, Choice, Constraint, Objective, SearchSpace, Value, find
 from sweep.track import __main__ as tracks
 from trainables.data import Dataset, dataset
 from trainables.forgetting import parse_forget
@@ -375,3 +376,21 @@ def test_a_setting_is_held_wherever_the_question_leaves_it_alone() -> None:
     ):
         with pytest.raises(UsageError, match=f"--set .*{said}"):
             with_settings(space, texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("false", False), ("False", False), ("true", True), ("None", None), ("4", 4), ("4.0", 4.0)]
+)
+def test_a_held_setting_is_read_as_the_value_that_it_says(text: str, value: Value) -> None:
+    uce = asked(Arm("uce", "uce", ()), ADAM)
+    (parameter,) = with_settings(uce, [f"edit_pooled={text}"]).arms[0].walk()
+    (option,) = parameter.branches  # type: ignore[union-attr]
+    assert option == value and type(option) is type(value)
+
+
+def test_an_attack_that_refuses_what_is_held_is_one_line_before_a_plan_is_costed() -> None:
+    space = with_settings(asked(Arm("dimum", "dimum", ()), ADAM), ["images=-1"])
+    with pytest.raises(UsageError, match=r"space '.*', attack 'whole': images must be at least 1"):
+        trains_on(space, "synthetic")
+    with pytest.raises(UsageError, match=r"attack whole: images must be at least 1"):
+        [run.batch for run in runs_of(space)]

@@ -176,6 +176,12 @@ def test_the_distance_of_instances_is_that_to_their_nearest_sample() -> None:
     many = torch.randn((60, 1, 8, 8), generator=torch.Generator().manual_seed(0))
     one = replace(asked, images=many, of_forgotten=torch.ones(60, dtype=torch.bool), instances=many[7:40])
     assert METRICS["instances"](one) == {"instance_distance": 0.0}, "copies, exactly"
+    few = METRICS["instances"](replace(one, at_every_rung=7))["instance_distance"]
+    assert (
+        few
+        == METRICS["instances"](replace(one, images=many[:7], of_forgotten=torch.ones(7).bool()))["instance_distance"]
+    )
+    assert few > 0, "the nearest of more is nearer: no figure of fewer samples could be held against it"
     assert "instance_distance" not in evaluate(asked)
 
 

@@ -154,6 +154,8 @@ def test_figures_are_over_the_samples_that_they_say(outcome: Outcome) -> None:
         each = {step: (sum(counts), sum(counts)) for step, counts in each.items()}
     assert {step: (rows[step, "relearning_accuracy"], rows[step, "fid"]) for step in each} == each
     assert rows[1, "relearning_accuracy"] == 8
+    distances = {step: n for (step, metric), n in rows.items() if metric == "instance_distance"}
+    assert distances == ({} if outcome.kind.conditional else {0: 8, 1: 8, 3: 8}), "of as many samples at every rung"
 
 
 def test_the_control_never_saw_what_is_forgotten(outcome: Outcome) -> None:

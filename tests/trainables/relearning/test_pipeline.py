@@ -9,13 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from diffusers import DDIMScheduler, UNet2DModel
+from tracing import Edited
 
+from trainables.diffusion import sample
 from trainables.metrics import aurc
 from trainables.relearning.experiment import AttackPlan, Experiment, Limit, TrialSpec
 from trainables.relearning.products import Workbench, model_key
+from trainables.relearning.products.judge import judge_for
+from trainables.relearning.stages import score
 from trainables.relearning.stages.attack import attack_key
 from trainables.relearning.stages.score import ScoreStage
 from trainables.relearning.stages.trajectory import Trajectory, trajectory_key
@@ -23,7 +29,8 @@ from trainables.relearning.stages.unlearn import unlearned_key
 from trainables.relearning.trial import Pipeline
 from trainables.running.report import Report
 from trainables.running.stopwatch import Stopwatch
-from trainables.store import Store
+from trainables.store import Store, code
+from trainables.store.code import ROOT, Code
 
 MakeSpec = Callable[..., TrialSpec]
 AnotherStore = Callable[[str], Experiment]
@@ -76,6 +83,14 @@ def test_a_trial_unlearns_scores_and_climbs_every_ladder(uninterrupted: list[Rep
     assert all(r.stage["wall_s"] > 0 for r in uninterrupted if r.stage)
 
 
+def test_the_judges_code_is_code_of_the_figures(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, package, module = Pipeline(spec), Code(ROOT), judge_for(spec.experiment).module
+    monkeypatch.setattr(code, "_CODE", package)
+    before = judged._code_version()
+    monkeypatch.setattr(code, "_CODE", Edited(package, module, f"{package.source(module)}\nmore = 1\n"))
+    assert judged._code_version() != before, f"{module} gives the figures and is not in their code"
+
+
 def test_an_attack_moves_the_model_at_every_rung(spec: TrialSpec, uninterrupted: list[Report]) -> None:
     confidence = {
         (row["attack"], row["attack_step"]): row["value"]
@@ -95,6 +110,36 @@ def test_an_attack_that_stops_leaves_the_model_as_it_is(spec: TrialSpec, uninter
     assert told[5, "forgotten_confidence"] == pytest.approx(told[2, "forgotten_confidence"])  # sampled in other batches
     assert going[5, "forgotten_confidence"] != pytest.approx(told[2, "forgotten_confidence"])
     assert told[5, "distance_unlearned"] == told[2, "distance_unlearned"] < going[5, "distance_unlearned"]
+
+
+def test_past_the_stop_of_an_attack_nothing_is_drawn_and_every_figure_is_the_same(
+    spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+
+    def counting(model: UNet2DModel, schedule: DDIMScheduler, noise: torch.Tensor, *rest: Any, **how: Any) -> Any:
+        drawn.append(len(noise))
+        return sample(model, schedule, noise, *rest, **how)
+
+    monkeypatch.setattr(score, "sample", counting)
+    attack = AttackPlan("stopped", "dimra", spec.attacks[0].settings | {"stop_after": 2, "learning_rate": 2e-3})
+
+    def figures_of(*rungs: int) -> dict[int, dict[str, tuple[float, int]]]:
+        drawn.clear()
+        found: dict[int, dict[str, tuple[float, int]]] = {}
+        for row in curves(run(Pipeline(replace(spec, attacks=(attack,), rungs=(0, *rungs))))):
+            if row["attack"] == attack.name:
+                found.setdefault(row["attack_step"], {})[row["metric"]] = row["value"], row["samples"]
+        return found
+
+    standing = figures_of(1, 2, 3, 4, 5)
+    forgotten, everything = 8, 8 + 2 * 9
+    assert drawn == [forgotten, forgotten, everything], "at 1, at 2, and at the last rung, for the retained conditions"
+    climbed, model = replace(spec, rungs=(0, 1, 2, 3, 4, 5)), unlearned_key(spec)
+    forget_stages(spec.experiment, [attack_key(climbed, attack, step, model) for step in (2, 3, 4)])
+    anew = figures_of(1, 4, 6)  # no rung before 4 is past the stop
+    assert drawn == [forgotten, everything], "1 is found"
+    assert standing[2] == standing[3] == standing[4] == anew[4] != standing[1]
 
 
 def test_after_the_attack_that_brings_most_back_it_is_said_what_is_left(uninterrupted: list[Report]) -> None:

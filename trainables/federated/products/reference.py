@@ -85,7 +85,8 @@ def compared(bench: Bench, experiment: Experiment, rows: torch.Tensor, seed: int
     if source.shape:
         figures["cross_agreement"] = cross_agreement(party_classifiers_of(bench, experiment), rows)
     generator = np.random.default_rng(seed)
-    again = [features[generator.integers(len(features), size=len(features))] for _ in range(RESAMPLED)]
+    # One after the other: of very many rows all of them together would be as many times the memory.
+    again = (features[generator.integers(len(features), size=len(features))] for _ in range(RESAMPLED))
     error = float(np.std([frechet_distance(statistics(some), reference) for some in again], ddof=1))
     return Compared(figures, of_parties, error)
 

@@ -25,6 +25,14 @@ from trainables.relearning.stages.trajectory import Trajectory, trajectory_key
 from trainables.running.stopwatch import Stopwatch
 from trainables.store import Artifact, artifact_key, code_version
 
+_OF_ONE_RUNG = (
+    "wall_s",
+    "core_s",
+    "training_s",
+    "sampling_s",
+    "scoring_s",
+)  # facts that are no other's: the stopwatch's
+
 
 def attack_key(spec: TrialSpec, attack: AttackPlan, step: int, model: str) -> str:
     """Key of the score after `step` attack steps on the model with key `model`."""
@@ -52,7 +60,11 @@ def _samples(spec: TrialSpec, step: int) -> Samples:
 
 
 class AttackStage:
-    """Continues a trajectory to one rung and scores the model there."""
+    """Continues a trajectory to one rung and scores the model there.
+
+    Past `stop_after` the attack stands still: a rung has the figures of the one before, as the same samples of the same weights
+    would give them. The last rung is scored all the same, for it is over the retained conditions too.
+    """
 
     def __init__(self, trajectory: Trajectory, step: int) -> None:
         self.trajectory, self.step = trajectory, step
@@ -63,9 +75,13 @@ class AttackStage:
         self.key = attack_key(spec, attack, step, trajectory.model)
         self._samplings: list[Sampling] = []
         self._start: tuple[dict[str, float], dict[str, int]] | None = None  # the diagnostics at θᵤ
+        self._as_before: Artifact | None = None  # the rung before, of the same weights and as many samples
 
     def advance(self, watch: Stopwatch, deadline: float) -> bool:
         trajectory, spec = self.trajectory, self.trajectory.spec
+        self._as_before = self._rung_before()
+        if self._as_before is not None:
+            return True
         if self.first and self._start is None:  # where another process trained the first steps, this one still sees θᵤ
             trajectory.before_restoring = partial(self._diagnose_start, watch)
         if trajectory.run.step > self.step:
@@ -101,7 +117,19 @@ class AttackStage:
         """Figures of a run's weights, and how many images each is over."""
         return diagnose(run, self.trajectory.landmarks, self.trajectory.settings.batch)
 
+    def _rung_before(self) -> Artifact | None:
+        """The rung before, where the attack has stood still since; None where there is something to score, or that is lost."""
+        trajectory, rungs = self.trajectory, self.trajectory.spec.rungs
+        before = max(step for step in rungs if step < self.step)
+        if self.last or not 0 < trajectory.settings.stop_after <= before:
+            return None
+        return self.bench.store.find(attack_key(trajectory.spec, trajectory.attack, before, trajectory.model))
+
     def commit(self, watch: Stopwatch) -> Artifact:
+        if self._as_before is not None:
+            facts = {name: fact for name, fact in self._as_before.facts.items() if name not in _OF_ONE_RUNG}
+            facts |= {"start": {"figures": {}, "counts": {}}, "step": self.step}
+            return self.bench.store.put(self.key, "attack", facts | watch.times())
         assert self._samplings, "commit comes after advance has returned True"
         with watch("scoring"):
             sampling, *others = self._samplings

@@ -83,6 +83,7 @@ class Sampling:
         if forgetting.facet:
             prompts = prompts[torch.randperm(len(prompts), generator=torch.Generator().manual_seed(0))]
         self.conditions = torch.cat([prompts[torch.arange(samples.forgotten) % len(prompts)], retained])
+        self.at_every_rung = samples.forgotten  # an unconditional model's others are of what was forgotten too
         forgotten = torch.arange(len(self.conditions)) < samples.forgotten
         both = bool(forgetting.instances)
         self.of_forgotten, self.of_retained = forgotten | both, ~forgotten | (both and samples.per_retained > 0)
@@ -191,6 +192,7 @@ def measured(bench: Workbench, sampling: Sampling) -> Figures:
             other_asked=asked[:, others] if others else None,
             other_predicted=said.labels[:, others] if others else None,
             of_anchor=sampling.of_anchor,
+            at_every_rung=sampling.at_every_rung,
         )
     )
 
@@ -207,6 +209,7 @@ def counted(figures: Figures, sampling: Sampling, audits: tuple[Figures, int]) -
     """N of every figure: the samples asked for what was forgotten, those of what stays, or the audited images."""
     over = {
         "forgotten": int(sampling.of_forgotten.sum()),
+        "forgotten, at every rung": sampling.at_every_rung,
         "retained": int(sampling.of_retained.sum()),
         "retained, labelled": int((sampling.of_retained & sampling.labelled).sum()),
         "anchors": int(sampling.of_anchor.sum()),
