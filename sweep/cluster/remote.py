@@ -9,8 +9,6 @@ ended, its exit code in ``exit``. Its results are in ``--storage``, where the he
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import re
 import secrets
@@ -18,13 +16,13 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sweep.cluster import files
 from sweep.cluster.check import refuse
 from sweep.cluster.files import ClusterFile
+from sweep.cluster.head import Head
 from sweep.errors import UsageError, called
 from sweep.plan.members import FOLDER, given
 from sweep.plan.paths import default_run_dir
@@ -48,7 +46,6 @@ _OWN = (
     "members",
 )
 _CODE = ("sweep", "trainables", "search_spaces")
-_MARK = "sweep-says:"
 
 # One script a run, so that what was started can be read. `exit` is written last: without it, and without the process, the
 # machine was lost. What it has open as 9 is the run's lock, as long as it runs. When it began tells it from another process that
@@ -62,89 +59,6 @@ echo $$ > ../pid
 RAY_AUTH_MODE=token PYTHONUNBUFFERED=1 {command} >> ../log 2>&1 < /dev/null 9>&-
 echo $? > ../exit
 """
-
-
-class Head:
-    """The head of a running cluster, as its file describes it."""
-
-    def __init__(self, file: ClusterFile) -> None:
-        self.file = file
-
-    def ask(self, command: str) -> str:
-        """What a shell command prints on the head. UsageError where the head cannot be reached or the command fails."""
-        with self._reaching() as sdk:
-            said = sdk.run_on_cluster(
-                str(self.file.path), cmd=f"{{ {command}; }} 2>&1; echo {_MARK}$?", with_output=True
-            )
-        text = said.decode() if isinstance(said, bytes) else str(said)
-        printed, mark, code = text.replace("\r", "").rpartition(_MARK)
-        if not mark or code.strip() != "0":
-            last = [line for line in printed.splitlines() if line.strip()][-1:]
-            raise UsageError(f"{self.file.path}: on the head: {' '.join(last) or 'it gave no answer'}")
-        return printed
-
-    def show(self, command: str) -> None:
-        """Run a shell command on the head with its output on this terminal."""
-        with self._reaching(shown=True) as sdk:
-            sdk.run_on_cluster(str(self.file.path), cmd=command)
-
-    def send(self, folder: Path, target: str) -> None:
-        with self._reaching() as sdk:
-            sdk.rsync(str(self.file.path), source=f"{folder}/", target=f"{target}/", down=False)
-
-    def fetch(self, source: str, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with self._reaching() as sdk:
-            sdk.rsync(str(self.file.path), source=f"{source}/", target=f"{folder}/", down=True)
-
-    @contextlib.contextmanager
-    def _reaching(self, shown: bool = False) -> Iterator[Any]:
-        """Ray's cluster functions, with their chatter kept back; the user's mistake where they fail.
-
-        `shown`: what a command prints goes to this terminal.
-        """
-        from ray.autoscaler import sdk
-
-        with tempfile.TemporaryFile("w+") as said:
-            try:
-                with contextlib.redirect_stdout(_Silent(sys.stdout if shown else said)), _errors_to(said):
-                    yield sdk
-            except (Exception, SystemExit) as error:  # click's exceptions, RuntimeErrors, and the provider's own
-                if "ead node" in str(error):
-                    raise UsageError(
-                        f"{self.file.path}: no head is running; start it: ray up {self.file.path}"
-                    ) from None
-                said.seek(0)
-                why = [line for line in said.read().splitlines() if line.strip() and "Shared connection" not in line]
-                last = " ".join((why or [str(error)])[-1].split())
-                raise UsageError(f"{self.file.path}: the head cannot be reached: {last}") from error
-
-
-class _Silent(io.TextIOBase):
-    """A standard output that swallows what this process says; what it starts writes to the file behind it."""
-
-    def __init__(self, file: Any) -> None:
-        self.file = file
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def fileno(self) -> int:
-        return int(self.file.fileno())
-
-
-@contextlib.contextmanager
-def _errors_to(file: Any) -> Iterator[None]:
-    """Standard error of this process and of what it starts goes to a file: ssh says there how a connection ended."""
-    sys.stderr.flush()
-    before = os.dup(2)
-    os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(before, 2)
-        os.close(before)
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
