@@ -313,9 +313,17 @@ def test_a_run_on_a_cluster_is_resumed_from_where_its_folder_is_not(
         procedure_of(["--resume", "first"])
 
 
-@pytest.mark.parametrize("share, trials", [(0.5, 12), (1.0, 6), (0.0, 24)])
+@pytest.mark.parametrize("share, trials", [(0.5, 12), (1.0, 6), (0.0, 24), (0.1, 24)])
 def test_by_default_as_many_trials_run_as_the_cluster_may_grow_to(share: float, trials: int) -> None:
-    assert files.read(str(GPU)).capacity(share) == trials
+    assert files.read(str(GPU)).capacity(share) == trials, "each with a CPU"
+
+
+def test_nodes_that_say_nothing_of_their_cpus_take_what_their_gpus_do(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.yaml"
+    text = GPU.read_text()
+    assert text.count("CPU: 4, GPU: 1") == 2
+    file.write_text(text.replace("CPU: 4, GPU: 1", "GPU: 1"))
+    assert files.read(str(file)).capacity(0.1) == 60
 
 
 @pytest.mark.parametrize(
