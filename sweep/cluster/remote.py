@@ -172,7 +172,7 @@ def _checked(head: Head, name: str, command: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _leaving_nothing(head: Head, parts: str) -> Iterator[None]:
-    """Have what fails or is interrupted within leave nothing of a run that was not started: its name could not be asked for again."""
+    """Have what fails or is interrupted within leave nothing of a run that was not started: its name would be taken."""
     try:
         yield
     except (UsageError, KeyboardInterrupt) as error:
@@ -273,8 +273,8 @@ def fetch(head: Head, name: str, args: argparse.Namespace) -> int:
 def _gather(run: str, gathered: str) -> str:
     """The shell's way to a copy, on the head, of a run's folder without the artifacts in it; prints all that is in the copy.
 
-    By way of a container all would be copied else, gigabytes of models. Of a run that goes on files vanish meanwhile, of which rsync
-    says 24.
+    By way of a container all would be copied else, gigabytes of models. Of a run that goes on files vanish meanwhile, of which
+    rsync says 24.
     """
     copy = f"rsync -a --delete --exclude /{ARTIFACTS} {run}/ {gathered}/"
     listed = "find . -mindepth 1 -printf '%P\\n' | cat"  # to a terminal find would not print every name as it is

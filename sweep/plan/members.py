@@ -1,8 +1,8 @@
 """Members from files outside the packages, as a plan has them: named by ``--members``, or brought by the question's own file.
 
-A run keeps a copy of each such file in ``RUN/members``, and of a question's own that brings none in ``RUN/question``, with its SHA-256
-in the plan, and goes on with no other: where it began, on a cluster's head perhaps, need not be there any more. They are code:
-whoever only reads a run runs none of it.
+A run keeps a copy of each such file in ``RUN/members``, and of a question's own that brings none in ``RUN/question``, with its
+SHA-256 in the plan, and goes on with no other: where it began, on a cluster's head perhaps, need not be there any more. They are
+code: whoever only reads a run runs none of it.
 """
 
 from __future__ import annotations

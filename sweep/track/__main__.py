@@ -227,7 +227,7 @@ def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> Tra
     with progress.while_busy(lambda: progress.line("checking methods and data")):
         check_members(plan)
     if args.resume:
-        with only_driver(Path(plan.run_dir)):  # a driver that is refused, for another runs or for its code, changes nothing
+        with only_driver(Path(plan.run_dir)):  # a driver that is refused changes nothing
             refuse_other_code(plan)
             record_store(Path(plan.run_dir), plan.run.artifacts, "track.json")
         return plan

@@ -47,7 +47,7 @@ def test_what_a_login_shell_prints_is_no_part_of_the_answer(before: str, after: 
     assert head.ask("echo one; echo two >&2") == "one\ntwo\n"
     with pytest.raises(UsageError, match=r"gpu\.yaml: on the head: no such run$"):
         head.ask("echo no such run; false")
-    with pytest.raises(UsageError, match="on the head: it gave no answer$"):
+    with pytest.raises(UsageError, match=r"on the head: it gave no answer$"):
         head.ask("false")
 
 

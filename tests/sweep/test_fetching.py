@@ -77,7 +77,9 @@ def test_the_models_of_a_run_with_a_store_of_its_own_stay_there_and_it_is_said_w
     assert not (here / "artifacts").exists() and (here / "plan.json").is_file()
     assert not list(tmp_path.rglob("first/artifacts/*"))[1:], "nor were they copied on the head"
     told = capsys.readouterr().out
-    assert f"ray rsync-down {GPU} {there}/artifacts/ runs/first/artifacts/, then name them: --artifacts runs/first" in told
+    assert (
+        f"ray rsync-down {GPU} {there}/artifacts/ runs/first/artifacts/, then name them: --artifacts runs/first" in told
+    )
     (here / "artifacts").mkdir()
     (here / "artifacts" / "model.safetensors").write_bytes(b"gigabytes")
     fetch(Reached(tmp_path), there)

@@ -87,7 +87,9 @@ def test_trials_that_were_never_asked_for_an_objective_are_left_out_and_a_run_of
         (some / "records" / "trials" / f"{name}.parquet").unlink()
     shutil.copy(run / "records" / "trials" / "dimum-0001.parquet", some / "records" / "trials")
     shutil.copy(run / "records" / "replicates" / "dimum-0001-r0.parquet", some / "records" / "replicates")
-    with pytest.raises(UsageError, match="none of its trials has all objectives of this question; they lack shadow_auc: "):
+    with pytest.raises(
+        UsageError, match="none of its trials has all objectives of this question; they lack shadow_auc: "
+    ):
         warm_start.gather([str(some)], later)
 
 
