@@ -135,7 +135,7 @@ class Begun:
 def resumable(command: str) -> Iterator[Begun]:
     """Have a Ctrl-C within tell how to go on with the run, where its plan is written, or that nothing was begun.
 
-    So do SIGTERM and SIGHUP.
+    So do SIGTERM and SIGHUP. What `telling` has it tell within goes before.
     """
     begun = Begun()
     try:
@@ -148,7 +148,17 @@ def resumable(command: str) -> Iterator[Begun]:
             if written
             else "nothing was begun"
         )
-        stop.args = (how,)
+        stop.args = stop.args or (how,)
+        raise
+
+
+@contextlib.contextmanager
+def telling(how: str) -> Iterator[None]:
+    """Have a Ctrl-C within tell this: what goes on elsewhere, say, though nothing does here."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.args = stop.args or (how,)
         raise
 
 

@@ -124,9 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     counts = {role: sum(row.role == role for row in rows) for role in dict.fromkeys(row.role for row in rows)}
     said = ", ".join(f"{n} {role}" for role, n in counts.items())
     print(f"{folder / FILE}: {said}" + (f"; {dropped} that were there already left out" if dropped else ""))
-    if args.draw:
-        _draw(folder, args, protocol)
-    where = shlex.join(["--base", args.draw or "BASE", "--data", "prompts", "--data-folder", str(folder)])
+    revision = _draw(folder, args, protocol) if args.draw else ""
+    base = ["--base", args.draw or "BASE", *(["--base-revision", revision] if revision else [])]
+    where = shlex.join([*base, "--data", "prompts", "--data-folder", str(folder)])
     print(f"next: {called('sweep.launch')} --space NAME {where} --protocol {protocol.name}")
     return 0
 
@@ -285,8 +285,8 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         raise UsageError(str(error)) from None
 
 
-def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> None:
-    """``train/`` with the base model's own images of every prompt, and the captions that say which is of which."""
+def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> str:
+    """Make ``train/`` of the base model's own images of every prompt, with captions; returns a hub id's commit that drew them."""
     need("transformers", extra="text2image")
     images = args.images or protocol.images
     setup = _setup(folder, args, protocol)
@@ -300,6 +300,7 @@ def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> None:
 
     n = draw(setup, absolute(args.artifacts or in_storage("", "artifacts")), folder / DRAWN, images, drawn)
     progress.line(f"{folder / DRAWN}: {n} images")
+    return setup.base_revision
 
 
 def _setup(folder: Path, args: argparse.Namespace, protocol: Protocol) -> Setup:
@@ -309,11 +310,12 @@ def _setup(folder: Path, args: argparse.Namespace, protocol: Protocol) -> Setup:
 
     try:
         base = flag_values.pipeline(args.draw)
-        side = read_pipeline(located(base)[0], base).image_shape[-1]
+        place, commit = located(base)
+        side = read_pipeline(place, base).image_shape[-1]
     except ValueError as error:
         raise UsageError(f"--draw {error}") from None
     asked = {"data": "prompts", "data_folder": absolute(str(folder)), "image_size": side, "base": base}
-    setup = Setup.asked(asked | {"protocol": protocol.name})
+    setup = Setup.asked(asked | {"base_revision": commit, "protocol": protocol.name})
     setup.check()
     return setup.fingerprinted()
 

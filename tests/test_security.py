@@ -260,15 +260,27 @@ def test_a_run_folder_with_a_pickle_in_it_runs_nothing(which: str, bomb: Bomb, r
 def test_reading_a_run_runs_no_code_of_its_question_and_going_on_with_it_does(
     recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The one thing a run folder can bring along: the path of its question. Readers do not follow it."""
+    """The run brings its question along, as runs from before brought its path. Readers run neither."""
+    from sweep.plan.members import keep
     from sweep.plan.plan import Plan
 
     question, ran = tmp_path / "question.py", tmp_path / "ran"
+    running = f"open({str(ran)!r}, 'w').close()\n"
     question.write_text(Path(QUICK).read_text())
-    plan = json.loads((recorded / "plan.json").read_text())
-    whole = Plan.of(space=str(question), run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
-    (recorded / "plan.json").write_text(json.dumps(whole | plan))
-    question.write_text(f"open({str(ran)!r}, 'w').close()\n" + question.read_text())
+    own = json.loads((recorded / "plan.json").read_text())
+    plan = Plan.of(space=str(question), run_dir=str(recorded), artifacts=str(recorded / "artifacts"))
+    whole = plan.to_json()
+    keep(recorded, plan.space)
+    (copy,) = (recorded / "question").iterdir()
+    before = copy.read_text()
+    copy.write_text(running + before)
+    (recorded / "plan.json").write_text(json.dumps(whole | own))
+    read_only(recorded, tmp_path)
+    assert launch.main(["--resume", str(recorded)]) == 2
+    assert not ran.exists() and "is not the file that this run began with" in capsys.readouterr().err
+    whole["plan"]["space"] = str(copy)
+    del whole["question_file"]
+    (recorded / "plan.json").write_text(json.dumps(whole | own))
     read_only(recorded, tmp_path)
     assert not ran.exists()
     assert launch.main(["--resume", str(recorded)]) == 2  # the fingerprint is another: it is refused, but it ran
@@ -290,12 +302,14 @@ def read_only(run: Path, out: Path) -> None:
 def test_members_that_a_run_brings_along_are_run_by_going_on_with_it_alone(
     recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from sweep.plan.members import keep
     from sweep.plan.plan import Plan
 
     ran, code = tmp_path / "ran", b"from trainables.metrics import register\n"
     (recorded / "members").mkdir()
     (recorded / "members" / "mine.py").write_bytes(code + f"open({str(ran)!r}, 'w').close()\n".encode())
     plan = Plan.of(space=QUICK, run_dir=str(recorded), artifacts=str(recorded / "artifacts")).to_json()
+    keep(recorded, QUICK)
     figure = {"name": "mine", "description": "what a metric of the run's own says", "unit": "share"}
     found = {"name": "mine.py", "sha256": hashlib.sha256((recorded / "members" / "mine.py").read_bytes()).hexdigest()}
     own = json.loads((recorded / "plan.json").read_text())

@@ -185,11 +185,16 @@ def question(source: Source) -> ModuleType:
     return sys.modules[name]
 
 
+def asked() -> Source | None:
+    """The question's file, where the question is one of the user's own."""
+    return _state.question
+
+
 def in_use() -> tuple[Source, ...]:
     """The files whose members are used, the question's among them where it registers any."""
-    asked = _state.question
-    registers = asked is not None and bool(_state.brought(_name_of(QUESTION, [asked])))
-    return (*_state.members, *([asked] if asked is not None and registers else []))
+    own = asked()
+    registers = own is not None and bool(_state.brought(_name_of(QUESTION, [own])))
+    return (*_state.members, *([own] if own is not None and registers else []))
 
 
 def _run_all(package: str, files: Sequence[Source]) -> None:

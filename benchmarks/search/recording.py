@@ -22,6 +22,7 @@ from benchmarks.search.staged import FID, ROBUSTNESS, UNLEARNED, Means, Noise, P
 from benchmarks.search.surrogate import HeldOut, SoftForest, folds, held_out, held_out_of_two, logit
 from benchmarks.search.tree import Encoding
 from sweep.errors import UsageError
+from sweep.plan.members import question_file
 from sweep.records import FAIL, TABLES, read, read_json, run_folder
 from sweep.space import Arm, Settings, find
 
@@ -173,7 +174,7 @@ def read_recording(folder: Path, arm: str = "") -> Recording:
     The arm is the question's first unless named. UsageError where something is missing.
     """
     plan, prepared = facts(folder)
-    space = find.load(plan["space"])
+    space = find.load(question_file(plan["space"], str(folder / "plan.json")))
     tables = {name: _table(folder, name) for name in TABLES}
     chosen = space.arm(arm or space.arms[0].name)
     least = next(c.unit for c in space.constraints if c.metric == UNLEARNED)

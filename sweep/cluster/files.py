@@ -98,7 +98,10 @@ class ClusterFile:
             has = node.get("resources") or {}
             if gpu_type and f"accelerator_type:{gpu_type}" not in has:
                 continue
-            each = trials_on(int(has.get("GPU", 0)), gpus_per_trial) if gpus_per_trial else int(has.get("CPU", 0))
+            each = int(has.get("CPU", 0))  # a trial asks for one, whatever it asks of a GPU
+            if gpus_per_trial:
+                on_gpus = trials_on(int(has.get("GPU", 0)), gpus_per_trial)
+                each = min(on_gpus, each) if "CPU" in has else on_gpus
             total += each * int(node.get("max_workers", 0))
         return total
 

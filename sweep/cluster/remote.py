@@ -10,28 +10,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import os
 import re
 import secrets
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sweep.cluster import files
 from sweep.cluster.check import refuse
 from sweep.cluster.files import ClusterFile
-from sweep.errors import UsageError, called
+from sweep.cluster.head import Head
+from sweep.errors import BY_SIGNAL, UsageError, called, telling
 from sweep.plan.members import FOLDER, given
 from sweep.plan.paths import default_run_dir
 from sweep.records import read_json
 
 STORAGE = "/mnt/shared"  # on every node, by the shipped files
 ROOT = "~/sweeps"
+ARTIFACTS = "artifacts"  # in a run's folder, where it has a store of its own
 _OWN = (
     "help",
     "cluster",
@@ -48,7 +50,6 @@ _OWN = (
     "members",
 )
 _CODE = ("sweep", "trainables", "search_spaces")
-_MARK = "sweep-says:"
 
 # One script a run, so that what was started can be read. `exit` is written last: without it, and without the process, the
 # machine was lost. What it has open as 9 is the run's lock, as long as it runs. When it began tells it from another process that
@@ -62,89 +63,6 @@ echo $$ > ../pid
 RAY_AUTH_MODE=token PYTHONUNBUFFERED=1 {command} >> ../log 2>&1 < /dev/null 9>&-
 echo $? > ../exit
 """
-
-
-class Head:
-    """The head of a running cluster, as its file describes it."""
-
-    def __init__(self, file: ClusterFile) -> None:
-        self.file = file
-
-    def ask(self, command: str) -> str:
-        """What a shell command prints on the head. UsageError where the head cannot be reached or the command fails."""
-        with self._reaching() as sdk:
-            said = sdk.run_on_cluster(
-                str(self.file.path), cmd=f"{{ {command}; }} 2>&1; echo {_MARK}$?", with_output=True
-            )
-        text = said.decode() if isinstance(said, bytes) else str(said)
-        printed, mark, code = text.replace("\r", "").rpartition(_MARK)
-        if not mark or code.strip() != "0":
-            last = [line for line in printed.splitlines() if line.strip()][-1:]
-            raise UsageError(f"{self.file.path}: on the head: {' '.join(last) or 'it gave no answer'}")
-        return printed
-
-    def show(self, command: str) -> None:
-        """Run a shell command on the head with its output on this terminal."""
-        with self._reaching(shown=True) as sdk:
-            sdk.run_on_cluster(str(self.file.path), cmd=command)
-
-    def send(self, folder: Path, target: str) -> None:
-        with self._reaching() as sdk:
-            sdk.rsync(str(self.file.path), source=f"{folder}/", target=f"{target}/", down=False)
-
-    def fetch(self, source: str, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with self._reaching() as sdk:
-            sdk.rsync(str(self.file.path), source=f"{source}/", target=f"{folder}/", down=True)
-
-    @contextlib.contextmanager
-    def _reaching(self, shown: bool = False) -> Iterator[Any]:
-        """Ray's cluster functions, with their chatter kept back; the user's mistake where they fail.
-
-        `shown`: what a command prints goes to this terminal.
-        """
-        from ray.autoscaler import sdk
-
-        with tempfile.TemporaryFile("w+") as said:
-            try:
-                with contextlib.redirect_stdout(_Silent(sys.stdout if shown else said)), _errors_to(said):
-                    yield sdk
-            except (Exception, SystemExit) as error:  # click's exceptions, RuntimeErrors, and the provider's own
-                if "ead node" in str(error):
-                    raise UsageError(
-                        f"{self.file.path}: no head is running; start it: ray up {self.file.path}"
-                    ) from None
-                said.seek(0)
-                why = [line for line in said.read().splitlines() if line.strip() and "Shared connection" not in line]
-                last = " ".join((why or [str(error)])[-1].split())
-                raise UsageError(f"{self.file.path}: the head cannot be reached: {last}") from error
-
-
-class _Silent(io.TextIOBase):
-    """A standard output that swallows what this process says; what it starts writes to the file behind it."""
-
-    def __init__(self, file: Any) -> None:
-        self.file = file
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def fileno(self) -> int:
-        return int(self.file.fileno())
-
-
-@contextlib.contextmanager
-def _errors_to(file: Any) -> Iterator[None]:
-    """Standard error of this process and of what it starts goes to a file: ssh says there how a connection ended."""
-    sys.stderr.flush()
-    before = os.dup(2)
-    os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(before, 2)
-        os.close(before)
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
@@ -194,10 +112,11 @@ def run(args: argparse.Namespace, known: argparse.ArgumentParser) -> int:
         return fetch(head, _name(args.fetch), args)
     if args.stop:
         name = _name(args.stop)
-        head.ask(
-            f"{{ {{ {_running(name)}; }} || {{ echo {name} does not run; false; }}; }} && "
-            f"kill -INT -- -$(cat {ROOT}/{name}/pid)"
-        )
+        with telling(_look(args, name)):
+            head.ask(
+                f"{{ {{ {_running(name)}; }} || {{ echo {name} does not run; false; }}; }} && "
+                f"kill -INT -- -$(cat {ROOT}/{name}/pid)"
+            )
         print(f"stopped {args.stop}; go on with: {_command(args, '--resume', args.stop)}")
         return 0
     return launch(head, args, known)
@@ -210,30 +129,58 @@ def launch(head: Head, args: argparse.Namespace, known: argparse.ArgumentParser)
     usual = Path(default_run_dir("", args.space)).name if args.space else ""
     name = _name(args.resume or args.run_dir or usual)
     remote_command(args, known, name, head.file)  # what is wrong with it costs nothing here
+    sent = f"{ROOT}/.sent-{secrets.token_hex(8)}"
     with tempfile.TemporaryDirectory() as staged:
         _stage(Path(staged), args)
         if args.resume:
             head.ask(f"! {{ {_running(name)}; }} || {{ echo --resume {name}: it runs, see --attach {name}; false; }}")
         else:
-            name = head.ask(_claim(name, named=bool(args.run_dir))).split()[-1]
+            with telling(f"nothing was begun; {ROOT}/{name} on the head may have been made for it"):
+                name = head.ask(_claim(name, named=bool(args.run_dir))).split()[-1]
         command = remote_command(args, known, name, head.file)
-        kept = head.ask(f"test ! -e {ROOT}/{name}/code || echo kept") if args.resume else ""
-        if not kept.strip():
-            print(f"sending the project to {ROOT}/{name} on the head", flush=True)
-            sent = f"{ROOT}/.sent-{secrets.token_hex(8)}"
-            head.ask(f"mkdir -p {ROOT}/{name} {sent}")
-            head.send(Path(staged), sent)
-            head.ask(_arrived(sent, name))
-        head.show(
-            f"cd {ROOT}/{name}/code && RAY_AUTH_MODE=token {shlex.join([*command, '--dry-run'])}; echo $? > ../checked"
-        )
-    checked = int(head.ask(f"cat {ROOT}/{name}/checked"))
-    if checked or args.dry_run:
-        head.ask(f"rm -rf {ROOT}/{name}" if not args.resume else "true")
-        return checked
-    head.ask(_start(name, START.format(command=shlex.join(command))))
-    print(f"started {name}; it goes on without this laptop. Again: {_command(args, '--attach', name)}", flush=True)
-    return follow(head, name, args)
+        with _leaving_nothing(head, sent if args.resume else f"{ROOT}/{name} {sent}"):
+            kept = head.ask(f"test ! -e {ROOT}/{name}/code || echo kept") if args.resume else ""
+            if not kept.strip():
+                _send(head, Path(staged), sent, name)
+            checked = _checked(head, name, command)
+            if checked or args.dry_run:
+                head.ask(f"rm -rf {ROOT}/{name}" if not args.resume else "true")
+                return checked
+    with telling(_look(args, name)):
+        try:
+            head.ask(_start(name, START.format(command=shlex.join(command))))
+        except UsageError as error:  # an answer that was lost, perhaps, to a command that was heard
+            raise UsageError(f"{error}; {_look(args, name)}") from None
+        print(f"started {name}; it goes on without this laptop. Again: {_command(args, '--attach', name)}", flush=True)
+        return follow(head, name, args)
+
+
+def _send(head: Head, staged: Path, sent: str, name: str) -> None:
+    """Send what a run needs to its folder on the head, by way of a folder that was never sent to."""
+    print(f"sending the project to {ROOT}/{name} on the head", flush=True)
+    head.ask(f"mkdir -p {ROOT}/{name} {sent}")
+    head.send(staged, sent)
+    head.ask(_arrived(sent, name))
+
+
+def _checked(head: Head, name: str, command: Sequence[str]) -> int:
+    """The exit code of the head's own check of the plan, which it shows; a Ctrl-C's where that ended it there."""
+    folder, check = f"{ROOT}/{name}", shlex.join([*command, "--dry-run"])
+    head.show(f"cd {folder}/code && rm -f ../checked && RAY_AUTH_MODE=token {check}; echo $? > ../checked")
+    return int(head.ask(f"cat {folder}/checked 2> /dev/null || echo {BY_SIGNAL + signal.SIGINT}"))
+
+
+@contextlib.contextmanager
+def _leaving_nothing(head: Head, parts: str) -> Iterator[None]:
+    """Have what fails or is interrupted within leave nothing of a run that was not started: its name would be taken."""
+    try:
+        yield
+    except (UsageError, KeyboardInterrupt) as error:
+        try:
+            head.ask(f"rm -rf {parts}")
+        except (UsageError, KeyboardInterrupt):
+            error.args = (f"{str(error) or 'nothing was begun'}; on the head is left, and may be removed: {parts}",)
+        raise
 
 
 def _running(name: str) -> str:
@@ -245,7 +192,7 @@ def _running(name: str) -> str:
 
 def _start(name: str, script: str) -> str:
     """The shell's way to start a run detached, unless somebody else just has: what an earlier start left goes under its lock."""
-    taken = f"echo --resume {name}: it was started just now, see --attach {name}; false"
+    taken = f"echo --resume {name}: it was started just now; false"
     return (
         f"cd {ROOT}/{name} && exec 9>> lock && {{ flock -n 9 || {{ {taken}; }}; }} && rm -f pid exit began && "
         f"printf %s {shlex.quote(script)} > start.sh && setsid -f sh start.sh > /dev/null 2>&1"
@@ -276,7 +223,8 @@ def _claim(name: str, named: bool) -> str:
 def follow(head: Head, name: str, args: argparse.Namespace) -> int:
     """Show a run's output until it ends, then fetch its results; returns its exit code."""
     folder = f"{ROOT}/{name}"
-    head.ask(f"test -e {folder}/start.sh || {{ echo no run {name} on this cluster; false; }}")
+    with telling(_look(args, name)):
+        head.ask(f"test -e {folder}/start.sh || {{ echo no run {name} on this cluster; false; }}")
     again = f"the sweep goes on; watch it again: {_command(args, '--attach', name)}"
     try:
         head.show(
@@ -299,20 +247,45 @@ def follow(head: Head, name: str, args: argparse.Namespace) -> int:
 
 
 def fetch(head: Head, name: str, args: argparse.Namespace) -> int:
-    """Copy a run's results, finished or not, to ``runs/RUN`` here."""
-    here = Path("runs") / name
-    head.ask(f"test -d {run_folder(args, name)} || {{ echo {name} has no results, or not in this --storage; false; }}")
-    coming = here.with_name(f".{name}.fetching")
-    shutil.rmtree(coming, ignore_errors=True)
-    head.fetch(run_folder(args, name), coming)
+    """Copy a run's results, finished or not, to ``runs/RUN`` here: all but the artifacts that it keeps in its folder.
+
+    What an earlier fetch that was interrupted has brought is not brought again.
+    """
+    here, run, gathered = Path("runs") / name, run_folder(args, name), f"{ROOT}/.fetched/{name}"
+    coming, again = here.with_name(f".{name}.fetching"), _command(args, "--fetch", name)
+    with telling(f"go on with: {again}"):
+        head.ask(f"test -d {run} || {{ echo {name} has no results, or not in this --storage; false; }}")
+        listed = head.ask(_gather(run, gathered)).splitlines()
+        head.fetch(gathered, coming)
+    _remove_others(coming, {coming / line for line in listed})
     if here.is_dir() and any(here.iterdir()) and not _same_run(here, coming):
         shutil.rmtree(coming)
-        raise UsageError(
-            f"{here}: is of another run; rename it, then fetch {name} again: {_command(args, '--fetch', name)}"
-        )
+        raise UsageError(f"{here}: is of another run; rename it, then fetch {name} again: {again}")
     put_in_place(coming, here)
     print(f"fetched {here}; read it: {called('sweep.pareto')} {here}")
+    store = f"{run}/{ARTIFACTS}"
+    if (here / "plan.json").is_file() and read_json(here / "plan.json").get("artifacts") == store:
+        bring = shlex.join(["ray", "rsync-down", args.cluster, f"{store}/", f"{here}/{ARTIFACTS}/"])
+        print(f"its models stay on the head; bring them: {bring}, then name them: --artifacts {here}/{ARTIFACTS}")
     return 0
+
+
+def _gather(run: str, gathered: str) -> str:
+    """The shell's way to a copy, on the head, of a run's folder without the artifacts in it; prints all that is in the copy.
+
+    By way of a container all would be copied else, gigabytes of models. Of a run that goes on files vanish meanwhile, of which
+    rsync says 24.
+    """
+    copy = f"rsync -a --delete --exclude /{ARTIFACTS} {run}/ {gathered}/"
+    listed = "find . -mindepth 1 -printf '%P\\n' | cat"  # to a terminal find would not print every name as it is
+    return f"mkdir -p {gathered} && {{ {copy} || test $? -eq 24; }} && cd {gathered} && {listed}"
+
+
+def _remove_others(folder: Path, these: Collection[Path]) -> None:
+    """Remove what is in the folder beside these files and folders: an earlier fetch brought it, and the head has it no more."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        if path not in these:
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def put_in_place(coming: Path, here: Path) -> None:
@@ -413,6 +386,10 @@ def _name(run: str) -> str:
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UsageError(f"{run}: beside --cluster a run has a plain name, of letters, digits, '.', '_' and '-'")
     return name
+
+
+def _look(args: argparse.Namespace, name: str) -> str:
+    return f"look: {_command(args, '--attach', name)}"
 
 
 def _command(args: argparse.Namespace, *more: str) -> str:

@@ -53,8 +53,9 @@ def create_run_dir(plan: Plan[Setup], named: bool = True, others: Callable[[Path
     """
     with claimed(Path(plan.run_dir), "plan.json", named) as folder:
         plan = dataclasses.replace(plan, run=placed(plan.run, folder))
-        members.keep(folder)
+        values = plan.to_json()  # it reads the question, whose own file is kept
+        members.keep(folder, plan.space)
         if others:
             others(folder)
-        write_json(folder / "plan.json", plan.to_json())
+        write_json(folder / "plan.json", values)
     return plan

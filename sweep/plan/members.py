@@ -1,7 +1,8 @@
 """Members from files outside the packages, as a plan has them: named by ``--members``, or brought by the question's own file.
 
-A run keeps a copy of each such file in ``RUN/members``, with its SHA-256 in the plan, and goes on with no other. They are code,
-as a question is: whoever only reads a run runs none of it.
+A run keeps a copy of each such file in ``RUN/members``, and of a question's own that brings none in ``RUN/question``, with its
+SHA-256 in the plan, and goes on with no other: where it began, on a cluster's head perhaps, need not be there any more. They are
+code: whoever only reads a run runs none of it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import decode_source
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from trainables.figures import Figure
 from trainables.members import MemberError, Source
 from trainables.registry import outside
 
-FOLDER = "members"  # of a run folder
-FILES, FIGURES = "member_files", "member_figures"  # in its plan.json
+FOLDER, QUESTION_FOLDER = "members", "question"  # of a run folder
+FILES, FIGURES, QUESTION_FILE = "member_files", "member_figures", "question_file"  # in its plan.json
 
 
 def places(paths: Iterable[str]) -> tuple[str, ...]:
@@ -60,38 +61,48 @@ def given(paths: Sequence[str], question: str = "") -> tuple[Source, ...]:
 
 
 def use_recorded(values: Mapping[str, Any], where: str) -> None:
-    """Use the members that a run was begun with, from the copies that it keeps; UsageError where one is no longer what it was."""
+    """Use the members that a run was begun with, from the copies that it keeps.
+
+    UsageError where one, or the copy of its question, is no longer what it was.
+    """
     run, sources = Path(where).parent, []
-    for name, digest in _listed(values, where):
-        file = run / FOLDER / name
-        if not file.is_file():
-            raise UsageError(f"{file}: is gone, and the run was begun with it; bring it back, or start a new run")
-        source = _read(file, str(file))
-        if source.sha256 != digest:
-            raise UsageError(f"{file}: is not the file that this run began with; bring that back, or start a new run")
+    for name, digest in _listed([values[QUESTION_FILE]] if QUESTION_FILE in values else (), where):
+        _kept(run / QUESTION_FOLDER / name, digest, _bytes)
+    for name, digest in _listed(values.get(FILES, ()), where):
+        source = _kept(run / FOLDER / name, digest, _read)
         if values["plan"].get("space") != f"{FOLDER}/{name}":  # the question is found by its path
             sources.append(source)
     _use(sources)
 
 
+def _kept(file: Path, digest: str, read: Callable[[Path, str], Source]) -> Source:
+    """A copy that the run keeps; UsageError where it is gone or another."""
+    if not file.is_file():
+        raise UsageError(f"{file}: is gone, and the run was begun with it; bring it back, or start a new run")
+    source = read(file, str(file))
+    if source.sha256 != digest:
+        raise UsageError(f"{file}: is not the file that this run began with; bring that back, or start a new run")
+    return source
+
+
 def question_file(space: str, where: str) -> str:
-    """The path of a question as a plan's file has it: of one that registers members, the run's own copy."""
-    return str(Path(where).resolve().parent / space) if space.startswith(f"{FOLDER}/") else space
+    """The path of a question as a plan's file has it: of one that lies outside the packages, the run's own copy."""
+    kept = space.startswith((f"{FOLDER}/", f"{QUESTION_FOLDER}/"))
+    return str(Path(where).resolve().parent / space) if kept else space
 
 
 def recorded(space: str = "") -> dict[str, Any]:
-    """What ``plan.json`` says of the members in use: nothing where there are none.
+    """What ``plan.json`` says of the members in use and of a question's own file: nothing where there are none.
 
-    A question that registers some is named by the copy that the run keeps.
+    Such a question is named by the copy that the run keeps.
     """
-    files = members.in_use()
-    if not files:
-        return {}
-    facts: dict[str, Any] = {
-        FILES: [{"name": file.name, "sha256": file.sha256, "origin": file.origin} for file in files],
-        FIGURES: [dataclasses.asdict(figure) for figure in figures()],
-    }
-    if space.endswith(".py") and any(Path(space).resolve() == Path(file.origin) for file in files):
+    files, question, facts = members.in_use(), _question_alone(space), {}
+    if files:
+        facts[FILES] = [_identity(file) for file in files]
+        facts[FIGURES] = [dataclasses.asdict(figure) for figure in figures()]
+    if question is not None:
+        facts |= {QUESTION_FILE: _identity(question), "space": f"{QUESTION_FOLDER}/{question.name}"}
+    elif space.endswith(".py") and any(Path(space).resolve() == Path(file.origin) for file in files):
         facts["space"] = f"{FOLDER}/{Path(space).resolve().name}"
     return facts
 
@@ -106,13 +117,23 @@ def text() -> str:
     return ", ".join(f"{one.registry.kind} {one.name}" for one in outside())
 
 
-def keep(run_dir: Path) -> None:
-    """Keep copies of the files in use in a run folder."""
-    files = members.in_use()
-    if files:
-        (run_dir / FOLDER).mkdir()
-    for file in files:
-        (run_dir / FOLDER / file.name).write_bytes(file.data)
+def keep(run_dir: Path, space: str = "") -> None:
+    """Keep copies of the files in use, and of the question's own, in a run folder."""
+    question = _question_alone(space)
+    for folder, files in ((FOLDER, members.in_use()), (QUESTION_FOLDER, (question,) if question is not None else ())):
+        for file in files:
+            (run_dir / folder).mkdir(exist_ok=True)
+            (run_dir / folder / file.name).write_bytes(file.data)
+
+
+def _question_alone(space: str) -> Source | None:
+    """The question's own file where it registers no member, with which it would be kept: a folder of members has no other file."""
+    asked = members.asked()
+    return asked if space.endswith(".py") and asked not in members.in_use() else None
+
+
+def _identity(source: Source) -> dict[str, str]:
+    return {"name": source.name, "sha256": source.sha256, "origin": source.origin}
 
 
 def _use(sources: Iterable[Source]) -> None:
@@ -138,18 +159,23 @@ def _files(path: str) -> list[Path]:
 
 
 def _read(file: Path, path: str) -> Source:
-    """A file's bytes. UsageError where they cannot be read, or its name or what it imports cannot be a module's."""
+    """A file of members. UsageError where it cannot be read, or its name or what it imports cannot be a module's."""
     _check_name(file)
-    try:
-        source = Source(str(file.resolve()), file.read_bytes())
-    except OSError as error:
-        raise UsageError(f"--members {path}: cannot be read: {error.strerror}") from None
+    source = _bytes(file, path)
     for beside in _imported_by_luck(source):
         raise UsageError(
             f"--members {file}: imports {beside}, a file beside it, which workers lack and no key would count; write "
             f"from .{beside} import … (a folder's files that begin with '_' help the others)"
         )
     return source
+
+
+def _bytes(file: Path, path: str) -> Source:
+    """A file as it is; UsageError where it cannot be read."""
+    try:
+        return Source(str(file.resolve()), file.read_bytes())
+    except OSError as error:
+        raise UsageError(f"--members {path}: cannot be read: {error.strerror}") from None
 
 
 def _check_name(file: Path) -> None:
@@ -173,10 +199,10 @@ def _imported_by_luck(source: Source) -> Iterator[str]:
             yield name
 
 
-def _listed(values: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
-    """Names and hashes of a plan's files of members; UsageError where they are none, as of a plan that somebody has changed."""
+def _listed(files: Iterable[Any], where: str) -> Iterator[tuple[str, str]]:
+    """Names and hashes of files that a plan lists; UsageError where they are none, as of a plan that somebody has changed."""
     try:
-        listed = [(str(file["name"]), str(file["sha256"])) for file in values.get(FILES, ())]
+        listed = [(str(file["name"]), str(file["sha256"])) for file in files]
     except (KeyError, TypeError) as error:
         raise UsageError(f"{where}: not a plan of this version ({error})") from None
     for name, digest in listed:

@@ -17,6 +17,7 @@ from sweep.plan import flags
 from sweep.plan.flags import WHERE, Words, at_least, finite, flag, one_of
 
 CHECKPOINTING = ("auto", "on", "off")
+_PATIENCE_S = 20.0  # with the driver's own tool
 _LONGEST_SOCKET = 107  # bytes of a socket's path, on Linux
 _SOCKET = "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # a process has at most seven digits
 
@@ -144,19 +145,31 @@ def local_gpus() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([d for d in visible.split(",") if d.strip() not in ("", "-1")])
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    try:
+        listed = _nvidia_smi("-L")
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"nvidia-smi -L: gives no answer within {_PATIENCE_S:g} s; see to the driver, or say which GPUs there are: "
+            "CUDA_VISIBLE_DEVICES=0,1,…"
+        ) from None
+    return sum(line.startswith("GPU ") for line in listed.splitlines())
 
 
 def gpu_memory() -> int:
     """Bytes of the smallest GPU of this machine, by the driver's own tool; 0 where it does not say."""
-    if shutil.which("nvidia-smi") is None:
+    try:
+        sizes = _nvidia_smi("--query-gpu=memory.total", "--format=csv,noheader,nounits").split()
+    except subprocess.TimeoutExpired:
         return 0
-    asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    sizes = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False).stdout.split()
     return min((int(mebibytes) * 2**20 for mebibytes in sizes if mebibytes.isdigit()), default=0)
+
+
+def _nvidia_smi(*arguments: str) -> str:
+    """What the driver's own tool prints; nothing where it is not here. TimeoutExpired where it hangs, as on a driver that does."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    asked = ["nvidia-smi", *arguments]
+    return subprocess.run(asked, capture_output=True, text=True, timeout=_PATIENCE_S, check=False).stdout
 
 
 def _check_address(address: str) -> None:

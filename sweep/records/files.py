@@ -124,7 +124,8 @@ def write(folder: Path, name: str, rows: pa.Table) -> None:
 def compact(folder: Path) -> int:
     """Leave one file in place of all that can be read; returns how many files it took the place of.
 
-    For the one process that holds the run. What cannot be read stays as it is, beside the part.
+    For the one process that holds the run. What cannot be read stays as it is, beside the part; where that is the part itself, all
+    does until the run is repaired: with a second part beside it nobody could tell which state of the folder he sees.
     """
     settle(folder)
     files = _files(folder)
@@ -135,7 +136,7 @@ def compact(folder: Path) -> int:
         part = _read_file(file, folder.name)
         if part is not None:
             read[file] = part
-    if not read:
+    if not read or any(_is_part(file) for file in files if file not in read):
         return 0
     table = pa.concat_tables(list(_once_each_name(read).values()), promote_options="default").unify_dictionaries()
     order = [(name, "ascending") for name in ("trial_id", "replicate") if name in table.column_names]

@@ -55,6 +55,6 @@ def writable(path: Path, flag: str) -> Path:
         if not ((folder / "plan.json").is_file() or (folder / "track.json").is_file()):
             continue
         within = path.resolve().relative_to(folder)
-        if within.parts[0] in ("records", "members", "damaged") or within.suffix in (".json", ".journal"):
+        if within.parts[0] in ("records", "members", "question", "damaged") or within.suffix in (".json", ".journal"):
             raise UsageError(f"{flag} {path}: is a file of the run {folder}, or would be taken for one; name another")
     return path

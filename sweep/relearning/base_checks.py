@@ -36,7 +36,7 @@ def check_base(setup: Setup, data: Dataset) -> None:
         raise UsageError("--shadow-models: they are trained like the base model, and --base was trained elsewhere")
     for flag_of, source, folder in (
         ("--base", setup.base, setup.base_folder),
-        ("--retrain-control", setup.retrain_control, at_hand(setup.retrain_control)),
+        ("--retrain-control", setup.retrain_control, at_hand(setup.retrain_control, setup.control_revision)),
     ):
         if folder:  # a hub's is looked at once it is fetched
             try:

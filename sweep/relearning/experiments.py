@@ -62,9 +62,9 @@ def experiment_of(setup: Setup, artifacts: str, place: Place, checkpointing: boo
     base = pipeline("--base", setup.base, setup.base_revision, setup, experiment)
     if setup.guidance != 1 and not base.null:
         raise UsageError(f"--guidance {setup.guidance:g}: {setup.base} knows no null condition to guide away from")
-    control = (
-        pipeline("--retrain-control", setup.retrain_control, "", setup, experiment) if setup.retrain_control else None
-    )
+    control = None
+    if setup.retrain_control:
+        control = pipeline("--retrain-control", setup.retrain_control, setup.control_revision, setup, experiment)
     experiment = replace(experiment, base=base, control=control)
     if control:
         with mistake_in("--retrain-control"):
@@ -77,11 +77,13 @@ def experiment_of(setup: Setup, artifacts: str, place: Place, checkpointing: boo
 
 
 def resolved(setup: Setup, experiment: Experiment) -> Setup:
-    """The setup with what its judge and its pipelines are fixed for good: the hub's commit, and the digests of all files."""
+    """The setup with what its judge and its pipelines are fixed for good: the hub's commits, and the digests of all files."""
     setup = replace(setup, judge_digest=experiment.judge_digest)
     if not isinstance(experiment.base, Pretrained):
         return setup
-    return replace(setup, base_revision=experiment.base.commit, base_digest=digest_of(experiment))
+    control = experiment.control.commit if experiment.control else ""
+    commits = {"base_revision": experiment.base.commit, "control_revision": control}
+    return replace(setup, **commits, base_digest=digest_of(experiment))
 
 
 def digest_of(experiment: Experiment) -> str:

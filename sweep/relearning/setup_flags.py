@@ -148,6 +148,7 @@ class SetupFlags:
         read=flag_values.numbers,
     )
     base_digest: str = ""  # SHA-256 of its files and the control's, once they have been read
+    control_revision: str = ""  # the commit of the control's hub id, once it has been fetched; no flag asks for one
     retrain_control: str = flag(
         "",
         "--retrain-control",

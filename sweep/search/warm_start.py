@@ -31,7 +31,10 @@ Studies = dict[str, list[list[Observation]]]
 
 
 def gather(runs: Sequence[str], space: SearchSpace) -> Studies:
-    """What earlier runs hold for the question's arms. UsageError for what is no run, or has no trial that fits any arm."""
+    """What earlier runs hold for the question's arms.
+
+    UsageError for what is no run, or has no trial that fits any arm, or none with the question's objectives.
+    """
     studies: Studies = {}
     for run in runs:
         sweep = read_sweep(run)
@@ -42,10 +45,22 @@ def gather(runs: Sequence[str], space: SearchSpace) -> Studies:
             raise UsageError(
                 f"--warm-start {run}: none of its trials has the parameters of {names}; name a run of this space"
             )
-        for arm, study in study_of.items():
+        measured = {arm: [o for o in study if not _lacking(o, space)] for arm, study in study_of.items()}
+        if not any(measured.values()):
+            lacking = sorted({metric for study in study_of.values() for o in study for metric in _lacking(o, space)})
+            raise UsageError(
+                f"--warm-start {run}: none of its trials has all objectives of this question; they lack {', '.join(lacking)}: "
+                "leave it out, or name a run that measured them"
+            )
+        for arm, study in measured.items():
             if study:
                 studies.setdefault(arm, []).append(study)
     return studies
+
+
+def _lacking(observation: Observation, space: SearchSpace) -> list[str]:
+    """The objectives that a trial which came to its end was not asked for: a metric that became one later, say."""
+    return [o.metric for o in space.objectives if observation.complete and o.metric not in observation.figures]
 
 
 def _check(sweep: Sweep, run: str, space: SearchSpace) -> None:

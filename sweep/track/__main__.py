@@ -222,12 +222,13 @@ def _begun(plan: TrackPlan, args: argparse.Namespace, progress: Progress) -> Tra
     progress.line("loading torch and Ray")
     from sweep.driver.store_place import record_store
     from sweep.relearning.experiments import experiment_of, resolved
-    from sweep.track.run import check_members
+    from sweep.track.run import check_members, refuse_other_code
 
     with progress.while_busy(lambda: progress.line("checking methods and data")):
         check_members(plan)
     if args.resume:
-        with only_driver(Path(plan.run_dir)):
+        with only_driver(Path(plan.run_dir)):  # a driver that is refused changes nothing
+            refuse_other_code(plan)
             record_store(Path(plan.run_dir), plan.run.artifacts, "track.json")
         return plan
     setup = plan.run.setup

@@ -80,10 +80,7 @@ def run(plan: TrackPlan, progress: Progress) -> None:
 
     def open_(execute: Execute) -> tuple[TrackAgenda, list[View]]:
         prepared = prepare_all(plan, list(experiments.values()), execute, progress.line)
-        path = Path(plan.run_dir) / "prepared.json"
-        if path.exists() and read_json(path)["keys"] != prepared["keys"]:
-            raise UsageError(f"{path}: keys differ from this run's: code or libraries have changed; start a new track")
-        write_json(path, prepared)
+        write_json(Path(plan.run_dir) / "prepared.json", prepared)
         agenda = TrackAgenda(plan, experiments, prepared["models"])
         progress.line(
             f"track: {agenda.total} replicates, {agenda.ended} of them recorded; {plan.place.workers} at a time"
@@ -107,6 +104,28 @@ def experiments_of(plan: TrackPlan) -> dict[str, Experiment]:
     return experiments
 
 
+def refuse_other_code(plan: TrackPlan) -> None:
+    """UsageError where what the track prepared, its scoring or an attack is of other code or libraries than ours.
+
+    Its figures would mix with ours, under our code's name.
+    """
+    experiments = list(experiments_of(plan).values())
+    _refuse_others(plan, identities(plan, experiments, _own_models(plan, experiments[0])))
+
+
+def _refuse_others(plan: TrackPlan, ours: Mapping[str, Mapping[str, str]]) -> None:
+    path = Path(plan.run_dir) / "prepared.json"
+    recorded = read_json(path) if path.is_file() else {}
+    others = [
+        name
+        for part, values in ours.items()
+        for name, value in values.items()
+        if recorded.get(part, {}).get(name, value) != value
+    ]
+    if others:
+        raise UsageError(f"{path}: {', '.join(others)}: made by other code or libraries than these; start a new track")
+
+
 def check_members(plan: TrackPlan) -> None:
     """UsageError where an entry's method or an attack refuses its settings, or a method cannot forget what it is to."""
     experiments = experiments_of(plan).values()
@@ -125,6 +144,11 @@ def check_members(plan: TrackPlan) -> None:
         bench = products.Workbench(experiment)
         for attack in plan.suite:
             check_attack(bench, attack, f"attack {attack.name!r}, forget {experiment.forget}")
+
+
+def _own_models(plan: TrackPlan, experiment: Experiment) -> dict[str, Pretrained]:
+    """The pipelines of entries that are models of someone's own, by the entries' names."""
+    return {entry.name: _own_model(plan, entry, experiment) for entry in plan.entries if entry.model}
 
 
 def _own_model(plan: TrackPlan, entry: Entry, experiment: Experiment) -> Pretrained:
@@ -164,13 +188,31 @@ def graph_of(plan: TrackPlan, experiments: Sequence[Experiment]) -> dict[str, Pr
     return graph
 
 
+def identities(
+    plan: TrackPlan, experiments: Sequence[Experiment], own_models: Mapping[str, Pretrained]
+) -> dict[str, dict[str, str]]:
+    """By what ``prepared.json`` knows what figures are made with: the keys of models, the code of scoring and of attacks.
+
+    Makes nothing.
+    """
+    first, kept = experiments[0], (*MODELS, CLASSIFIER, REFERENCE)
+    graph = graph_of(plan, experiments)
+    attacks = {f"attack {a.name}": attack_code(first, attack_plan(a)) for a in plan.suite}
+    return {
+        "keys": {name: product.key() for name, product in graph.items() if name.partition(" of ")[0] in kept},
+        "code": {"scoring": scoring_code(first), **attacks},
+        "models": {name: imported_key(first, pretrained) for name, pretrained in own_models.items()},
+    }
+
+
 def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Execute, tell: Tell) -> dict[str, Any]:
     """Find or make what replicates share; returns what ``prepared.json`` holds: the key of everything, and the machine."""
     start, first = time.monotonic(), experiments[0]
     graph = graph_of(plan, experiments)
-    kept = (*MODELS, CLASSIFIER, REFERENCE)
-    keys = {name: product.key() for name, product in graph.items() if name.partition(" of ")[0] in kept}
-    store = Store(first.store)
+    own_models, store = _own_models(plan, first), Store(first.store)
+    known = identities(plan, experiments, own_models)
+    _refuse_others(plan, known)  # once more, by the process that drives: others are refused from here on
+    keys = known["keys"]
     missing = [name for name, key in keys.items() if store.find(key) is None]
     tell(f"prepare: {len(keys) - len(missing)} found; making {', '.join(missing) or 'nothing'}")
     if first.without_control:
@@ -182,19 +224,14 @@ def prepare_all(plan: TrackPlan, experiments: Sequence[Experiment], execute: Exe
         for e in experiments
         for s in plan.replicate_seeds
     ]
-    own_models = {e.name: _own_model(plan, e, first) for e in plan.entries if e.model}
     tasks: Tasks = {score.name: Task(score.make) for score in scores}
     execute(
         tasks | {f"model {name}": Task(make_imported, (first, pretrained)) for name, pretrained in own_models.items()}
     )
     facts = made[CLASSIFIER].facts
-    code = {"scoring": scoring_code(first)}
-    code |= {f"attack {a.name}": attack_code(first, attack_plan(a)) for a in plan.suite}
     return {
-        "keys": keys,
+        **known,
         "shared": sorted({product.key() for product in graph.values()}),
-        "code": code,
-        "models": {name: imported_key(first, pretrained) for name, pretrained in own_models.items()},
         "without_control": first.without_control,
         "classifier_accuracy": facts["held_out_accuracy"],
         "classifier_held_out": facts["held_out_images"],

@@ -12,7 +12,7 @@ import pytest
 
 from sweep import launch, procedures
 from sweep.cluster import files, remote
-from sweep.errors import UsageError
+from sweep.errors import UsageError, called
 from sweep.plan.asked import plan_of, procedure_of, with_preset
 from sweep.plan.place import trials_on
 from sweep.plan.words import describe
@@ -139,7 +139,7 @@ def test_of_two_that_start_a_run_at_once_one_does_and_the_other_is_told(tmp_path
     with ThreadPoolExecutor() as both:
         asked = [both.submit(head.ask, start) for _ in range(2)]
     (refused,) = [str(one.exception()) for one in asked if one.exception()]
-    assert "--resume first: it was started just now, see --attach first" in refused
+    assert "--resume first: it was started just now" in refused
     head.show("cd ~/sweeps/first; while ! grep -q runs log; do sleep .1; done")
     assert (there / "log").read_text() == "it runs\n"
     head.ask(remote._running("first"))
@@ -151,6 +151,75 @@ def test_of_two_that_start_a_run_at_once_one_does_and_the_other_is_told(tmp_path
     head.ask(start)  # it was lost
     head.show("cd ~/sweeps/first; while test ! -e exit; do sleep .1; done")
     assert (there / "exit").read_text() == "3\n"
+
+
+STARTS, WATCHES = "setsid", "test -e ~/sweeps/first/start.sh"
+
+
+@pytest.mark.parametrize("at", [STARTS, WATCHES], ids=["start", "first look"])
+def test_ctrl_c_once_a_sweep_may_run_says_how_to_look_at_it(
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, ask = NearHead(tmp_path), NearHead.ask
+    head.program("python", "exit 0")
+
+    def interrupted(head: NearHead, command: str) -> str:
+        if at in command:
+            raise KeyboardInterrupt
+        return ask(head, command)
+
+    monkeypatch.setattr(NearHead, "ask", interrupted)
+    monkeypatch.setattr(remote, "Head", lambda file: head)
+    monkeypatch.setattr(remote, "_stage", lambda folder, args: (folder / "code").mkdir())
+    assert launch.main(["--cluster", str(GPU), "--space", TINY, "--run-dir", "first"]) == 130
+    told = capsys.readouterr().err
+    assert told.endswith(f"stopped; look: {called('sweep.launch')} --cluster {GPU} --attach first\n"), told
+    assert (head.home / "sweeps" / "first" / "code").is_dir()
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, UsageError])
+@pytest.mark.parametrize("reached", [True, False], ids=["reached", "not reached"])
+def test_what_ends_before_the_start_leaves_the_name_free_or_says_what_is_left(
+    fault: type[BaseException],
+    reached: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    head = NearHead(tmp_path)
+
+    def gone(head: NearHead, command: str) -> str:
+        raise UsageError("the head cannot be reached")
+
+    def fails(head: NearHead, folder: Path, target: str) -> None:
+        if not reached:
+            monkeypatch.setattr(NearHead, "ask", gone)
+        raise fault() if fault is KeyboardInterrupt else fault("the head cannot be reached")
+
+    monkeypatch.setattr(NearHead, "send", fails)
+    monkeypatch.setattr(remote, "Head", lambda file: head)
+    monkeypatch.setattr(remote, "_stage", lambda folder, args: (folder / "code").mkdir())
+    words = ["--cluster", str(GPU), "--space", TINY, "--run-dir", "first"]
+    assert launch.main(words) == (130 if fault is KeyboardInterrupt else 2)
+    told = capsys.readouterr().err.strip()
+    assert told.startswith(
+        "stopped; nothing was begun" if fault is KeyboardInterrupt else "error: the head cannot be reached"
+    )
+    assert told.count("\n") == 0 and ("left, and may be removed: ~/sweeps/first " in told) is not reached
+    left = [folder.name for folder in (head.home / "sweeps").iterdir()]
+    assert left == [] if reached else "first" in left
+
+
+def test_ctrl_c_in_a_resumed_runs_check_starts_nothing(tmp_path: Path) -> None:
+    head, known = NearHead(tmp_path), launch.parser()
+    there = head.home / "sweeps" / "first"
+    (there / "code").mkdir(parents=True)
+    (there / "checked").write_text("0\n")  # when it was begun
+    head.program("python", "kill -KILL $PPID")  # as a Ctrl-C ends all that the terminal's shell does
+    args = known.parse_args(["--cluster", str(GPU), "--resume", "first", "--workers", "1"])
+    head.show = lambda command: subprocess.run(["bash", "-c", command], env=head.environment(), timeout=60)  # type: ignore
+    assert remote.launch(head, args, known) == 130
+    assert not (there / "start.sh").exists() and (there / "code").is_dir()
 
 
 def test_another_process_that_has_a_lost_runs_number_is_not_that_run(tmp_path: Path) -> None:
@@ -244,9 +313,17 @@ def test_a_run_on_a_cluster_is_resumed_from_where_its_folder_is_not(
         procedure_of(["--resume", "first"])
 
 
-@pytest.mark.parametrize("share, trials", [(0.5, 12), (1.0, 6), (0.0, 24)])
+@pytest.mark.parametrize("share, trials", [(0.5, 12), (1.0, 6), (0.0, 24), (0.1, 24)])
 def test_by_default_as_many_trials_run_as_the_cluster_may_grow_to(share: float, trials: int) -> None:
-    assert files.read(str(GPU)).capacity(share) == trials
+    assert files.read(str(GPU)).capacity(share) == trials, "each with a CPU"
+
+
+def test_nodes_that_say_nothing_of_their_cpus_take_what_their_gpus_do(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.yaml"
+    text = GPU.read_text()
+    assert text.count("CPU: 4, GPU: 1") == 2
+    file.write_text(text.replace("CPU: 4, GPU: 1", "GPU: 1"))
+    assert files.read(str(file)).capacity(0.1) == 60
 
 
 @pytest.mark.parametrize(

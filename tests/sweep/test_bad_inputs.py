@@ -376,6 +376,10 @@ def _runs(folder: Path, tiny: str) -> None:
         )
         (folder / name / "records").mkdir()
     (folder / "own.py").write_text(tiny.replace("steps", "step_count"))
+    begun = json.loads((folder / "changed" / "plan.json").read_text())  # by a version that kept no copy of the question
+    del begun["question_file"]
+    begun["plan"]["space"] = begun["space"] = str(folder / "own.py")
+    (folder / "changed" / "plan.json").write_text(json.dumps(begun))
     brought = {"name": "mine.py", "sha256": "0" * 64}
     for name, files in (("robbed", [brought]), ("led", [brought | {"name": "../mine.py"}]), ("counted", 3)):
         plan = json.loads((folder / name / "plan.json").read_text())

@@ -221,6 +221,33 @@ def test_the_base_model_draws_images_of_every_prompt(tmp_path: Path, capsys: pyt
     assert data.counts is not None and sum(data.counts().values()) == 15
 
 
+def test_what_a_hubs_pipeline_draws_is_searched_on_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit, cache = "1" * 40, tmp_path / "hub" / "models--owner--sd"
+    (cache / "snapshots").mkdir(parents=True)
+    text_folders.save_sd(cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    words = [
+        "--from",
+        "objects.csv",
+        "--protocol",
+        "mace-object",
+        "--target",
+        "bird",
+        "--draw",
+        "owner/sd",
+        "--images",
+        "1",
+    ]
+    assert prepare_prompts.main(["out", *words]) == 0
+    said = f"--space NAME --base owner/sd --base-revision {commit} --data prompts --data-folder out"
+    assert said in capsys.readouterr().out
+
+
 def test_drawing_goes_on_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,12 @@ def plan_in(folder: Path, **changes: Any) -> Plan:
     return Plan.of(run_dir=str(folder / "run"), artifacts=str(folder / "store"), **facts)
 
 
+def gone_on_with(plan: Plan) -> Plan:
+    """The plan as its run folder has it."""
+    file = Path(plan.run_dir) / "plan.json"
+    return Plan.from_json(json.loads(file.read_text()), str(file))
+
+
 def shared_by(plan: Plan) -> Experiment:
     """What the plan's trials share."""
     return experiment_of(plan.setup, plan.artifacts, plan.place)
@@ -85,13 +91,37 @@ def test_a_resumed_run_keeps_its_pipeline_or_says_that_it_has_changed(tmp_path: 
     folder = Path(save(tmp_path / "pipe"))
     plan = plan_in(tmp_path, base=str(folder), base_classes=tuple(range(9, -1, -1)))
     plan = plan.but(setup=resolved(plan.setup, shared_by(plan)))
-    again = Plan.from_json(json.loads(json.dumps(plan.to_json())), "plan.json")
+    again = gone_on_with(create_run_dir(plan))
     base = shared_by(again).base
-    assert again == plan and isinstance(base, Pretrained) and base.digest == plan.setup.base_digest != ""
+    assert again.setup == plan.setup and isinstance(base, Pretrained) and base.digest == plan.setup.base_digest != ""
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("0.02", "0.03"))
     with pytest.raises(UsageError, match="have changed since this run began"):
         shared_by(again)
+
+
+def test_a_resumed_run_asks_the_hub_for_the_commits_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = "1" * 40, "2" * 40
+    for name in ("base", "control"):
+        cache = tmp_path / f"models--owner--{name}"
+        for seed, commit in enumerate((first, second)):
+            save(cache / "snapshots" / commit, seed=seed)
+        (cache / "refs").mkdir()
+        (cache / "refs" / "main").write_text(first)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    plan = plan_in(tmp_path, base="owner/base", retrain_control="owner/control")
+    plan = plan.but(setup=resolved(plan.setup, shared_by(plan)))
+    assert (plan.setup.base_revision, plan.setup.control_revision) == (first, first)
+    for name in ("base", "control"):  # their owner has uploaded others
+        (tmp_path / f"models--owner--{name}" / "refs" / "main").write_text(second)
+    (tmp_path / "models--owner--control" / "snapshots" / second / "unet" / "config.json").write_text("{}")
+    again = gone_on_with(create_run_dir(plan))
+    again.setup.check()
+    control = shared_by(again).control
+    assert control is not None and control.commit == first
 
 
 def test_guidance_needs_a_null_condition_and_a_control_the_base_models_schedule(tmp_path: Path) -> None:

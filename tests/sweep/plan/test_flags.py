@@ -68,7 +68,8 @@ def test_a_new_flag_is_in_the_printed_plan_and_in_the_runs(
     kept = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert kept["plan"]["brightness"] == kept["brightness"] == float(told)
     again = launch.parser().parse_args(["--resume", str(tmp_path / "run")])
-    assert plan_of(again, launch.parser()) == plan and plan.setup.brightness == float(told)
+    own = str(tmp_path / "run" / "question" / "tiny.py")
+    assert plan_of(again, launch.parser()) == plan.but(space=own) and plan.setup.brightness == float(told)
 
 
 @pytest.mark.usefixtures("wider")
@@ -100,6 +101,7 @@ def test_a_resumed_run_takes_what_may_be_given_anew_and_keeps_the_rest(tmp_path:
     def resumed(*more: str) -> Plan:
         return plan_of(launch.parser().parse_args(["--resume", str(tmp_path / "run"), *more]), launch.parser())
 
+    plan = plan.but(space=str(tmp_path / "run" / "question" / "tiny.py"))  # its own copy
     assert resumed() == plan
     assert resumed("--workers", "3", "--in-process") == plan.but(workers=3, in_process=True)
     assert resumed("--data-folder", "there").setup.data_folder == str(Path("there").absolute())
@@ -115,7 +117,9 @@ def test_a_value_typed_beside_resume_is_refused_where_it_is_the_default_too(tmp_
 
 
 def test_a_value_that_may_be_given_anew_is_taken_where_it_is_the_default_too(tmp_path: Path) -> None:
-    begun = Plan.of(space=TINY, run_dir=str(tmp_path / "run"), artifacts=str(tmp_path / "store"), checkpointing="on")
+    begun = Plan.of(
+        space="dimum_robustness", run_dir=str(tmp_path / "run"), artifacts=str(tmp_path / "store"), checkpointing="on"
+    )
     create_run_dir(begun)
     words = ["--resume", str(tmp_path / "run"), "--checkpointing", "auto"]
     assert plan_of(launch.parser().parse_args(words), launch.parser()) == begun.but(checkpointing="auto")

@@ -95,18 +95,37 @@ def test_members_of_a_folder_are_kept_and_their_originals_no_longer_needed(tmp_p
     plan = begun(tmp_path, "--space", str(question), "--members", str(mine), "--members", str(mine / "sharp.py"))
     run = Path(plan.run_dir)
     assert sorted(f.name for f in (run / "members").iterdir()) == ["_losses.py", "keep_on.py", "sharp.py"]
-    assert json.loads((run / "plan.json").read_text())["space"] == str(question)
-    for file in ("keep_on.py", "_losses.py", "sharp.py"):
+    assert json.loads((run / "plan.json").read_text())["space"] == "question/tiny.py"
+    for file in ("keep_on.py", "_losses.py", "sharp.py", "tiny.py"):
         (mine / file).unlink()
     recorded(run)
     assert {"keep_on", "sharpness"} <= {*METHODS.names(), *METRICS.names()}
 
 
+def test_a_question_that_brings_nothing_is_kept_too_and_its_original_no_longer_needed(tmp_path: Path) -> None:
+    question = tmp_path / "my-question.py"
+    question.write_text(TINY)
+    run = Path(begun(tmp_path, "--space", str(question)).run_dir).rename(tmp_path / "elsewhere")
+    kept = json.loads((run / "plan.json").read_text())
+    assert kept["space"] == kept["plan"]["space"] == "question/my-question.py" and "member_files" not in kept
+    question.write_text("another")
+    again = recorded(run)
+    assert again.question().fingerprint() == kept["space_fingerprint"] and members.in_use() == ()
+    assert again.to_json()["space"] == "question/my-question.py"
+    (run / "question" / "my-question.py").write_text(TINY + "\n")
+    with pytest.raises(UsageError, match=r"my-question\.py: is not the file that this run began with"):
+        recorded(run)
+    (run / "question" / "my-question.py").unlink()
+    with pytest.raises(UsageError, match=r"my-question\.py: is gone, and the run was begun with it"):
+        recorded(run)
+
+
 def test_a_run_without_members_says_nothing_of_any(tmp_path: Path) -> None:
     plan = begun(tmp_path, "--space", "dimum_robustness")
     kept = json.loads((Path(plan.run_dir) / "plan.json").read_text())
-    assert not (Path(plan.run_dir) / "members").exists()
+    assert not any((Path(plan.run_dir) / folder).exists() for folder in ("members", "question"))
     assert [name for name in kept if name.startswith("member")] == ["members"] and kept["members"] == []
+    assert "question_file" not in kept
 
 
 def test_a_track_has_members_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

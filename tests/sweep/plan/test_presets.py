@@ -11,7 +11,9 @@ import pytest
 from sweep import launch
 from sweep.errors import UsageError
 from sweep.plan.asked import plan_of, with_preset
+from sweep.plan.folders import create_run_dir
 from sweep.plan.plan import Plan
+from sweep.records import read_json
 from sweep.space import Preset, find
 
 QUICK = """
@@ -45,9 +47,10 @@ def test_what_is_typed_wins_and_what_is_not_is_the_presets(question: str) -> Non
     assert (usual.setup.sampling_steps, usual.trials) == (10, 16) and len(usual.question().rungs) == 7
 
 
-def test_a_run_goes_on_with_its_preset(question: str) -> None:
+def test_a_run_goes_on_with_its_preset(question: str, tmp_path: Path) -> None:
     plan = planned("--space", question, "--preset", "quick")
-    recorded = Plan.from_json(plan.to_json(), "plan.json")
+    plan = create_run_dir(plan.but(run_dir=str(tmp_path / "run"), artifacts=str(tmp_path / "store")))
+    recorded = Plan.from_json(read_json(tmp_path / "run" / "plan.json"), str(tmp_path / "run" / "plan.json"))
     assert recorded.question() == plan.question() and recorded.preset == "quick"
     assert plan.question().fingerprint() != planned("--space", question).question().fingerprint(), "another question"
 

@@ -83,7 +83,7 @@ def test_eight_sweeps_begun_in_one_second_have_a_folder_each_with_a_store_of_its
         plan = records.read_json(run / "plan.json")["plan"]
         assert (plan["seed"], (run / "seed").read_text()) == (seed, str(seed)), "plan and companions are of one sweep"
         assert Path(plan["run_dir"]) == run.relative_to(tmp_path) and plan["artifacts"] == str(run / "artifacts")
-        assert {f.name for f in run.iterdir()} == {"plan.json", "seed"}
+        assert {f.name for f in run.iterdir()} == {"plan.json", "question", "seed"}
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -97,7 +97,7 @@ def test_of_eight_that_name_one_folder_one_has_it_and_the_others_change_nothing(
             assert d.stderr.startswith("error: --run-dir mine: ") and d.stderr.count("\n") == 1
     assert records.read_json(tmp_path / "mine" / "plan.json")["plan"]["seed"] == first
     assert (tmp_path / "mine" / "seed").read_text() == str(first)
-    assert {f.name for f in (tmp_path / "mine").iterdir()} == {"plan.json", "seed"}
+    assert {f.name for f in (tmp_path / "mine").iterdir()} == {"plan.json", "question", "seed"}
 
 
 @pytest.mark.parametrize("there", [False, True])

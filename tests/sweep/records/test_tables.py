@@ -621,3 +621,19 @@ def test_compacting_names_what_is_damaged(run: Path, capsys: pytest.CaptureFixtu
     assert compact.main([str(run)]) == 0
     told = capsys.readouterr().err
     assert "records/trials/dimum-0001.parquet: damaged" in told and f"python -m sweep.repair {run}" in told
+
+
+def test_compacting_leaves_a_damaged_part_and_the_files_beside_it_as_they_are(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "RUN"))
+    (part,) = (run / "records" / "curves").iterdir()
+    pq.write_table(pq.read_table(part).slice(0, 3), part.with_name("beside.parquet"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 3] ^= 0x11
+    part.write_bytes(data)
+    before = {file: file.read_bytes() for file in part.parent.iterdir()}
+    assert compact.main([str(run)]) == 0
+    told = capsys.readouterr()
+    assert f"records/curves/{part.name}: damaged" in told.err and "0 files of curves" in told.out
+    assert {file: file.read_bytes() for file in part.parent.iterdir()} == before

@@ -6,6 +6,8 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from agenda_by_hand import PREPARED, agenda_of, finish, plan_in
 from recorded_run import BUDGET, space, write_run
@@ -17,7 +19,7 @@ from sweep.plan.folders import create_run_dir
 from sweep.reading.sweep import read_sweep
 from sweep.records.folder import write_json
 from sweep.search import warm_start
-from sweep.space import Float, Settings
+from sweep.space import Float, Objective, Settings
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,33 @@ def test_trials_outside_todays_ranges_are_left_out_and_a_run_without_any_is_refu
     other = dataclasses.replace(question.arms[0], parameters=(Float("beta", 0.0, 1.0),))
     with pytest.raises(UsageError, match="none of its trials has the parameters of dimum"):
         warm_start.gather([str(run)], dataclasses.replace(question, arms=(other,)))
+
+
+def test_trials_that_were_never_asked_for_an_objective_are_left_out_and_a_run_of_such_is_refused(
+    run: Path, tmp_path: Path
+) -> None:
+    """As of a metric of one's own that is made an objective after a run without it."""
+    question = space()
+    some = Path(shutil.copytree(run, tmp_path / "some"))
+    for table, name in (("trials", "dimum-0001"), ("replicates", "dimum-0001-r0")):
+        file = some / "records" / table / f"{name}.parquet"
+        rows = pq.read_table(file)
+        at = rows.schema.get_field_index("robustness")
+        pq.write_table(rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, pa.float64())), file)
+    (dimum,) = warm_start.gather([str(some)], question)["dimum"]
+    assert [o.figures.get("robustness") for o in dimum] == [0.80, 0.85, 0.95, None, 0.60], "the fifth was pruned"
+    warm_start.warmed(question.arms[0], question, [dimum])
+    later = dataclasses.replace(question, objectives=(*question.objectives, Objective("shadow_auc", "minimise")))
+    (pruned,) = warm_start.gather([str(run)], later)["dimum"]
+    assert [o.state for o in pruned] == ["PRUNED"], "what it broke is known"
+    for name in ("dimum-0004", "label_swap-0003"):
+        (some / "records" / "trials" / f"{name}.parquet").unlink()
+    shutil.copy(run / "records" / "trials" / "dimum-0001.parquet", some / "records" / "trials")
+    shutil.copy(run / "records" / "replicates" / "dimum-0001-r0.parquet", some / "records" / "replicates")
+    with pytest.raises(
+        UsageError, match="none of its trials has all objectives of this question; they lack shadow_auc: "
+    ):
+        warm_start.gather([str(some)], later)
 
 
 def test_a_sweep_begins_with_them_counts_none_of_them_and_goes_on_without_the_earlier_run(tmp_path: Path) -> None:

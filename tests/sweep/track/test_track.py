@@ -84,6 +84,23 @@ def test_resuming_a_finished_track_runs_nothing_and_changes_no_figure(track: Pat
     assert pq.read_table(track / "leaderboard.parquet").equals(table)
 
 
+@pytest.mark.parametrize(
+    "part, name", [("code", "attack malicious-8-3e-4"), ("code", "scoring"), ("keys", "retrain control of 7")]
+)
+def test_a_track_that_other_code_began_is_refused_before_anything_is_made(
+    track: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str, name: str
+) -> None:
+    run = Path(shutil.copytree(track, tmp_path / "run"))
+    prepared = records.read_json(run / "prepared.json")
+    prepared[part][name] = "of other code"
+    (run / "prepared.json").write_text(json.dumps(prepared))
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    assert main(["--resume", str(run), "--in-process"]) == 2
+    (error,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error"))
+    assert error.endswith(f"prepared.json: {name}: made by other code or libraries than these; start a new track")
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+
 def test_what_is_missing_after_a_crash_is_done_and_nothing_else(track: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(track, tmp_path / "run"))
     lost = ("dimum-forget-7", 2)
