@@ -96,7 +96,8 @@ def recorded(space: str = "") -> dict[str, Any]:
 
     Such a question is named by the copy that the run keeps.
     """
-    files, question, facts = members.in_use(), _question_alone(space), {}
+    files, question = members.in_use(), _question_alone(space)
+    facts: dict[str, Any] = {}
     if files:
         facts[FILES] = [_identity(file) for file in files]
         facts[FIGURES] = [dataclasses.asdict(figure) for figure in figures()]

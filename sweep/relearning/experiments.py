@@ -81,9 +81,8 @@ def resolved(setup: Setup, experiment: Experiment) -> Setup:
     setup = replace(setup, judge_digest=experiment.judge_digest)
     if not isinstance(experiment.base, Pretrained):
         return setup
-    control = experiment.control.commit if experiment.control else ""
-    commits = {"base_revision": experiment.base.commit, "control_revision": control}
-    return replace(setup, **commits, base_digest=digest_of(experiment))
+    setup = replace(setup, base_revision=experiment.base.commit, base_digest=digest_of(experiment))
+    return replace(setup, control_revision=experiment.control.commit) if experiment.control else setup
 
 
 def digest_of(experiment: Experiment) -> str:
