@@ -29,6 +29,7 @@ from sweep.relearning.protocols import LABELLED, LABELS, PROMPTS, SETS, Protocol
 from sweep.terminal.lines import Progress
 from trainables.data._files.prompt_table import FILE, read_prompts
 from trainables.data._files.tables import Line, read_table
+from trainables.data.prompts import SIZE
 
 if TYPE_CHECKING:
     from sweep.relearning.setup import Setup
@@ -124,9 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     counts = {role: sum(row.role == role for row in rows) for role in dict.fromkeys(row.role for row in rows)}
     said = ", ".join(f"{n} {role}" for role, n in counts.items())
     print(f"{folder / FILE}: {said}" + (f"; {dropped} that were there already left out" if dropped else ""))
-    if args.draw:
-        _draw(folder, args, protocol)
-    where = shlex.join(["--base", args.draw or "BASE", "--data", "prompts", "--data-folder", str(folder)])
+    side = _draw(folder, args, protocol) if args.draw else SIZE
+    read_at = [] if side == SIZE else ["--image-size", str(side)]
+    where = shlex.join(["--base", args.draw or "BASE", "--data", "prompts", "--data-folder", str(folder), *read_at])
     print(f"next: {called('sweep.launch')} --space NAME {where} --protocol {protocol.name}")
     return 0
 
@@ -285,8 +286,11 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         raise UsageError(str(error)) from None
 
 
-def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> None:
-    """``train/`` with the base model's own images of every prompt, and the captions that say which is of which."""
+def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> int:
+    """Make ``train/``: the base model's own images of every prompt, and the captions that say which is of which.
+
+    Returns their pixels a side.
+    """
     need("transformers", extra="text2image")
     images = args.images or protocol.images
     setup = _setup(folder, args, protocol)
@@ -300,6 +304,7 @@ def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> None:
 
     n = draw(setup, absolute(args.artifacts or in_storage("", "artifacts")), folder / DRAWN, images, drawn)
     progress.line(f"{folder / DRAWN}: {n} images")
+    return setup.image_size
 
 
 def _setup(folder: Path, args: argparse.Namespace, protocol: Protocol) -> Setup:

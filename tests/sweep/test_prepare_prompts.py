@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,19 @@ def test_the_base_model_draws_images_of_every_prompt(tmp_path: Path, capsys: pyt
     _dataset.cache_clear()  # a process of its own finds the folder as it is now
     data = dataset("prompts", str(tmp_path / "out"), 16)
     assert data.counts is not None and sum(data.counts().values()) == 15
+
+
+def test_what_is_to_be_typed_next_is_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a pipeline that draws other than Stable Diffusion's 512 pixels a side, the data are read at what it draws."""
+    text_folders.save_sd(tmp_path / "sd")
+    words = ["--from", "objects.csv", "--protocol", "mace-object", "--target", "bird", "--draw", "sd", "--images", "5"]
+    assert prepare_prompts.main(["out", *words]) == 0
+    (said,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
+    assert "--image-size 16" in said
+    _dataset.cache_clear()
+    typed = shlex.split(said.replace("NAME", "closed_form_text2image"))[4:]
+    small = ["--judge", "", "--sampling-steps", "4", "--run-dir", "run"]
+    assert launch.main([*typed, *small, "--dry-run"]) == 0, capsys.readouterr().err
 
 
 def test_drawing_goes_on_where_it_was_stopped(
