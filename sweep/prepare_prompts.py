@@ -8,6 +8,7 @@ audits and attacks train on, as Meta-Unlearning's public code does for its sets.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -302,9 +303,31 @@ def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> int:
     def drawn(n: int) -> None:
         progress.line(f"{n} images")
 
-    n = draw(setup, absolute(args.artifacts or in_storage("", "artifacts")), folder / DRAWN, images, drawn)
+    with _told_in_one_line(folder):
+        n = draw(setup, absolute(args.artifacts or in_storage("", "artifacts")), folder / DRAWN, images, drawn)
     progress.line(f"{folder / DRAWN}: {n} images")
     return setup.image_size
+
+
+@contextlib.contextmanager
+def _told_in_one_line(folder: Path) -> Iterator[None]:
+    """Files, a store, a disk or memory that fail are the user's to mend: a UsageError that says what failed, and how to go on."""
+    from torch import OutOfMemoryError
+
+    from trainables.diffusion import Diverged
+    from trainables.store import CorruptArtifact, StoreUnusable
+
+    try:
+        yield
+    except OutOfMemoryError as error:
+        reason = f"--draw: {str(error).partition(chr(10))[0]}"
+    except (ValueError, StoreUnusable, CorruptArtifact, Diverged) as error:
+        reason = f"--draw {error}"
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or error}"
+    else:
+        return
+    raise UsageError(f"{reason}; mend that, then the same command goes on")
 
 
 def _setup(folder: Path, args: argparse.Namespace, protocol: Protocol) -> Setup:
