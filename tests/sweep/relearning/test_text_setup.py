@@ -96,7 +96,7 @@ def test_a_score_is_over_two_retained_images_at_least(tmp_path: Path) -> None:
     (tmp_path / "prompts.csv").write_text("prompt,role,concept\na cat,forget,cat\na dog,retain,dog\n")
     asked = {"data": "prompts", "data_folder": str(tmp_path), "image_size": 16, "base": "owner/model"}
     Setup.asked(asked | {"samples_per_retained": 2}).check()
-    with pytest.raises(UsageError, match="--samples-per-retained 1: .* one prompt is retained; give at least 2"):
+    with pytest.raises(UsageError, match=r"--samples-per-retained 1: .* one prompt is retained; give at least 2"):
         Setup.asked(asked | {"samples_per_retained": 1}).check()
 
 

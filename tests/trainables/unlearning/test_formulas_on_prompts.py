@@ -22,7 +22,8 @@ from trainables.fine_tuning import FineTuning
 from trainables.forgetting import parse_forget
 from trainables.needs import SHARED
 from trainables.unlearning import METHODS, Problem
-from trainables.unlearning._replacement import alternative_conditions
+from trainables.unlearning._replacement import OTHER_LABEL, REPLACEMENTS, alternative_conditions
+from trainables.unlearning.dimum import CHOICES
 from trainables.unlearning.meta import related_benign, unrelated
 
 BATCH, ERASED, KEPT = 8, 2, 6
@@ -388,19 +389,34 @@ def test_another_label_is_refused_where_no_prompt_that_stays_asks_for_one(which:
         member = METHODS[method]
         with pytest.raises(ValueError, match=f"^alternative '{which}': no prompt that stays asks for another concept"):
             member.check_forgets(forgetting, member.configure({"alternative": which}))
-    member = METHODS["dimum"]
-    if which == "class_fixed":
-        with pytest.raises(ValueError, match=r"^replacement 'class_fixed': no prompt that stays"):
-            member.check_forgets(forgetting, member.configure({"replacement": which}))
-    else:
-        member.check_forgets(forgetting, member.configure({"replacement": which}))
     swap = METHODS["label_swap"]
     swap.check_forgets(forgetting, swap.configure({"alternative": "anchor"}))
 
 
-@pytest.mark.parametrize("which", ["class_nearest", "class_farthest"])
-def test_the_nearest_label_is_of_a_prompt_that_asks_for_one(which: str) -> None:
-    """Of the nearest images and the farthest one kind is of prompts without a label, which is nobody's version."""
+@pytest.mark.parametrize("which", OTHER_LABEL)
+def test_images_of_another_label_are_refused_where_no_prompt_that_stays_asks_for_one(which: str) -> None:
+    forgetting, dimum = parse_forget("concept:nudity", NUDITY), METHODS["dimum"]
+    with pytest.raises(
+        ValueError, match=f"^replacement '{which}': no prompt that stays .* one of nearest_neighbours, "
+    ):
+        dimum.check_forgets(forgetting, dimum.configure({"replacement": which}))
+    for other in set(CHOICES) - set(OTHER_LABEL):
+        dimum.check_forgets(forgetting, dimum.configure({"replacement": other}))
+
+
+def test_metas_d_ret_is_refused_where_no_prompt_that_stays_asks_for_another_label_or_is_related() -> None:
+    swap = METHODS["meta(label_swap)"]
+    settings, forgetting = swap.configure({"alternative": "anchor"}), parse_forget("concept:nudity", NUDITY)
+    with pytest.raises(
+        ValueError, match=r"^meta: no prompt that stays asks for another concept than .* the role related$"
+    ):
+        swap.check_forgets(forgetting, settings)
+    related = replace(NUDITY, roles=("forget", "related", "unrelated", "forget"))
+    swap.check_forgets(parse_forget("concept:nudity", related), settings)
+
+
+def partly_labelled() -> tuple[Problem, list[int], list[int]]:
+    """A problem of sneakers, the prompts of bags, and those of coats, which name no concept here."""
     problem = text_problem()
     labels = ("sneaker", "bag", "coat")
     shown = [labels.index(thing) for _, thing, _ in CELLS]
@@ -417,10 +433,60 @@ def test_the_nearest_label_is_of_a_prompt_that_asks_for_one(which: str) -> None:
     )
     forgetting = parse_forget("concept:sneaker", data)
     problem = replace(problem, forgetting=forgetting, features=lambda images: images.flatten(1)[:, :1].float().numpy())
-    bags = [row for row, label in enumerate(shown) if label == 1]
+    return problem, [row for row, label in enumerate(shown) if label == 1], unlabelled
+
+
+@pytest.mark.parametrize("which", ["class_nearest", "class_farthest"])
+def test_the_nearest_label_is_of_a_prompt_that_asks_for_one(which: str) -> None:
+    """Of the nearest images and the farthest one kind is of prompts without a label, which is nobody's version."""
+    problem, bags, unlabelled = partly_labelled()
     choose = alternative_conditions(problem, which)
-    chosen = choose(torch.tensor(forgetting.conditions), torch.Generator()).tolist()
+    chosen = choose(torch.tensor(problem.forgetting.conditions), torch.Generator()).tolist()
     assert set(chosen) <= set(bags) and not set(chosen) & set(unlabelled)
+
+
+@pytest.mark.parametrize("which", ["class_nearest", "class_farthest", "one_image", "generated", "class_mean"])
+def test_what_is_near_asks_for_a_label(which: str) -> None:
+    """Captions of anything else are one kind together: nearest or farthest, they are nothing to memorize."""
+    problem, bags, captions = partly_labelled()
+    images_of_bags = {
+        x.numpy().tobytes()
+        for x in problem.retain.where(torch.isin(problem.retain.conditions, torch.tensor(bags))).images
+    }
+    for order in ([*captions, *bags], [*bags, *captions]):
+        ordered = replace(problem, by_distance=lambda order=order: order)
+        drawn = REPLACEMENTS[which](ordered, 3, torch.Generator().manual_seed(0))
+        if which == "generated":
+            assert torch.equal(drawn, problem.generated(bags[0], 3))
+        elif which == "class_mean":
+            mean = problem.retain.where(torch.isin(problem.retain.conditions, torch.tensor(bags))).images.mean(
+                0, keepdim=True
+            )
+            torch.testing.assert_close(drawn, mean)
+        else:
+            assert {x.numpy().tobytes() for x in drawn} <= images_of_bags
+        assert set(related_benign(ordered).conditions.tolist()) == set(bags)
+    alone = replace(ordered, by_distance=lambda: captions)
+    with pytest.raises(
+        ValueError, match=f"^replacement '{which}': no image that stays is of a prompt that asks for another"
+    ):
+        REPLACEMENTS[which](alone, 3, torch.Generator())
+    with pytest.raises(ValueError, match=r"^meta: D_ret: no image that stays is of a prompt that asks for another"):
+        related_benign(alone)
+
+
+def test_class_fixed_is_of_the_next_label_that_has_images() -> None:
+    labels = ("sneaker", "bag", "coat")
+    shown = [labels.index(thing) for _, thing, _ in CELLS]
+    prompts = tuple(" ".join(words) for words in TEXTS)
+    facets = (Facet("concept", labels, tuple(shown), (1, NOTHING, NOTHING)),)
+    data = Dataset("wardrobe", NULL, (3, 8, 8), lambda: None, prompts=prompts, facets=facets)
+    problem = replace(text_problem(), forgetting=parse_forget("concept:sneaker", data))
+    of = torch.tensor(shown)[problem.retain.conditions]
+    for kept, chosen in ((of > 0, 1), (of == 2, 2)):
+        drawn = REPLACEMENTS["class_fixed"](replace(problem, retain=problem.retain.where(kept)), 3, torch.Generator())
+        theirs = {x.numpy().tobytes() for x in problem.retain.where(of == chosen).images}
+        assert len(drawn) == 3 and {x.numpy().tobytes() for x in drawn} <= theirs
 
 
 @pytest.mark.parametrize("method", ["scissorhands", "erase_diff"])
