@@ -46,6 +46,10 @@ class Draws:
         """Which of the forget set's images."""
         return torch.randint(len(self.problem.forget), (n,), generator=self.g)
 
+    def prompts(self, n: int) -> torch.Tensor:
+        """Which of the forgotten prompts, where no image of them is needed: each as often as any other."""
+        return torch.tensor(FORGOTTEN)[torch.randint(len(FORGOTTEN), (n,), generator=self.g)]
+
     def noising(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(x_t, t, what a model is to predict): ε, or √ᾱ_t ε - √(1 - ᾱ_t) x."""
         epsilon = torch.randn(x.shape, generator=self.g).double()
@@ -103,12 +107,14 @@ def test_esd(velocity: bool, x_t: str) -> None:
     """‖ε_θ(x_t, c_f) - [ε₀(x_t, ∅) - η(ε₀(x_t, c_f) - ε₀(x_t, ∅))]‖² + λ · DSM(D_r): the coefficients sum to 1."""
 
     def literal(model: TextUNet, problem: Problem, draws: Draws) -> torch.Tensor:
-        drawn = draws.forgotten(ERASED)
-        c_f, null = problem.forget.conditions[drawn], torch.full((ERASED,), NULL)
+        null = torch.full((ERASED,), NULL)
         if x_t == "sampled":
+            c_f = draws.prompts(ERASED)
             how: dict[str, Any] = {"null": NULL, "channels": 3, "velocity": velocity}
             x, t = literal_chains(model, c_f, STEPS, GUIDANCE, draws.g, **how)
         else:
+            drawn = draws.forgotten(ERASED)
+            c_f = problem.forget.conditions[drawn]
             x, t, _ = draws.noising(problem.forget.images[drawn])
         of_null, of_forgotten = epsilon_of(problem.base, x, t, null), epsilon_of(problem.base, x, t, c_f)
         target = (1 + ETA) * of_null - ETA * of_forgotten
@@ -135,7 +141,7 @@ def test_sdd(velocity: bool, trained: str) -> None:
     run.clear_gradient()
     value = run.gradient(run)
 
-    c_f, null = problem.forget.conditions[draws.forgotten(ERASED)], torch.full((ERASED,), NULL)
+    c_f, null = draws.prompts(ERASED), torch.full((ERASED,), NULL)
     how: dict[str, Any] = {"null": NULL, "channels": 3, "velocity": velocity}
     z_t, t = literal_chains(teacher, c_f, STEPS, GUIDANCE, draws.g, **how)
     target = epsilon_of(model, z_t, t, null).detach()
@@ -181,7 +187,7 @@ def test_concept_ablation(velocity: bool, variant: str, target_from: str) -> Non
     """On θ₀'s images of the anchors: λ_f · ‖ε_θ(x_t, c_f) - (ε | ε₀(x_t, a) | sg ε_θ(x_t, a))‖² + λ_r · DSM(D_r)."""
 
     def literal(model: TextUNet, problem: Problem, draws: Draws) -> torch.Tensor:
-        c_f = problem.forget.conditions[draws.forgotten(ERASED)]
+        c_f = draws.prompts(ERASED)
         which = torch.randint(5, (ERASED,), generator=draws.g)
         x = torch.stack([problem.generated(int(ANCHOR_OF[c]), 5)[i] for c, i in zip(c_f, which, strict=True)])
         x_t, t, aim = draws.noising(x)
@@ -215,7 +221,7 @@ def test_dimum(velocity: bool, shown: bool) -> None:
         pools[anchor] = images[order] if shown else problem.generated(anchor, 5)
     draws = Draws(problem, torch.Generator().manual_seed(0), velocity)
     which = torch.randint(5, (ERASED,), generator=draws.g)
-    c_f = problem.forget.conditions[draws.forgotten(ERASED)]
+    c_f = draws.prompts(ERASED)
     x_a = torch.stack([pools[int(ANCHOR_OF[c])][i] for c, i in zip(c_f, which, strict=True)])
     x_r, c_r = draws.retained()
     x_t, t, aim = draws.noising(torch.cat([x_a, x_r]))
@@ -506,16 +512,29 @@ def test_methods_of_a_gradient_are_taught_the_anchor(method: str) -> None:
     assert torch.equal(gradients[0], gradients[1]) and not torch.allclose(gradients[0], gradients[2])
 
 
-@pytest.mark.parametrize("method", ["esd", "sdd", "concept_ablation", "dimum"])
-def test_what_asks_for_no_image_of_the_forgotten_prompts_needs_none(method: str) -> None:
-    """And every one of the prompts is drawn."""
+@pytest.mark.parametrize("imaged", [(), FORGOTTEN[:1]], ids=["no prompt has images", "one has"])
+@pytest.mark.parametrize("method", ["esd", "sdd", "concept_ablation", "dimum", "selective_amnesia"])
+def test_what_asks_for_no_image_of_the_forgotten_prompts_needs_none(
+    method: str, imaged: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And every one of the prompts is drawn, alike often, whichever of them have images: they are scored alike often too."""
     problem, member = text_problem(), METHODS[method]
-    bare = replace(problem, forget=problem.forget.where(problem.forget.conditions == -1))
+    shown = torch.isin(problem.forget.conditions, torch.tensor(imaged))
+    fisher = {name: torch.ones_like(p) for name, p in student().named_parameters()}
+    bare = replace(problem, forget=problem.forget.where(shown), shared={"fisher": fisher})
     anchors = {"concept_ablation": {"alternative": "anchor"}, "dimum": {"replacement": "anchor"}}
+    told: list[int] = []
+    plain = Problem.draw_forgotten
+
+    def drawn(self: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+        told.extend((rows := plain(self, n, generator)).tolist())
+        return rows
+
+    monkeypatch.setattr(Problem, "draw_forgotten", drawn)
     run = member.begin(student(), bare, member.configure(MIXED | anchors.get(method, {})), 0)
-    assert run.advance(1)
-    drawn = bare.draw_forgotten(100, torch.Generator().manual_seed(0))
-    assert set(drawn.tolist()) == set(FORGOTTEN)
+    assert run.advance(1) and len(told) == ERASED
+    often = torch.bincount(plain(bare, 4000, torch.Generator().manual_seed(0)), minlength=NULL)[list(FORGOTTEN)]
+    assert often.sum() == 4000 and (often - 1000).abs().max() < 100
 
 
 def test_one_step_generators_are_refused_of_prompts_in_one_line() -> None:
