@@ -8,6 +8,7 @@ audits and attacks train on, as Meta-Unlearning's public code does for its sets.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -29,6 +30,7 @@ from sweep.relearning.protocols import LABELLED, LABELS, PROMPTS, SETS, Protocol
 from sweep.terminal.lines import Progress
 from trainables.data._files.prompt_table import FILE, read_prompts
 from trainables.data._files.tables import Line, read_table
+from trainables.data.prompts import SIZE
 
 if TYPE_CHECKING:
     from sweep.relearning.setup import Setup
@@ -124,9 +126,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     counts = {role: sum(row.role == role for row in rows) for role in dict.fromkeys(row.role for row in rows)}
     said = ", ".join(f"{n} {role}" for role, n in counts.items())
     print(f"{folder / FILE}: {said}" + (f"; {dropped} that were there already left out" if dropped else ""))
-    revision = _draw(folder, args, protocol) if args.draw else ""
-    base = ["--base", args.draw or "BASE", *(["--base-revision", revision] if revision else [])]
-    where = shlex.join([*base, "--data", "prompts", "--data-folder", str(folder)])
+    setup = _draw(folder, args, protocol) if args.draw else None
+    base = ["--base", args.draw or "BASE"]
+    if setup is not None and setup.base_revision:
+        base += ["--base-revision", setup.base_revision]
+    read_at = ["--image-size", str(setup.image_size)] if setup is not None and setup.image_size != SIZE else []
+    where = shlex.join([*base, "--data", "prompts", "--data-folder", str(folder), *read_at])
     print(f"next: {called('sweep.launch')} --space NAME {where} --protocol {protocol.name}")
     return 0
 
@@ -285,8 +290,11 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         raise UsageError(str(error)) from None
 
 
-def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> str:
-    """Make ``train/`` of the base model's own images of every prompt, with captions; returns a hub id's commit that drew them."""
+def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> Setup:
+    """Make ``train/``: the base model's own images of every prompt, and the captions that say which is of which.
+
+    Returns the base model and its data as they were read.
+    """
     need("transformers", extra="text2image")
     images = args.images or protocol.images
     setup = _setup(folder, args, protocol)
@@ -298,9 +306,31 @@ def _draw(folder: Path, args: argparse.Namespace, protocol: Protocol) -> str:
     def drawn(n: int) -> None:
         progress.line(f"{n} images")
 
-    n = draw(setup, absolute(args.artifacts or in_storage("", "artifacts")), folder / DRAWN, images, drawn)
+    with _told_in_one_line(folder):
+        n = draw(setup, absolute(args.artifacts or in_storage("", "artifacts")), folder / DRAWN, images, drawn)
     progress.line(f"{folder / DRAWN}: {n} images")
-    return setup.base_revision
+    return setup
+
+
+@contextlib.contextmanager
+def _told_in_one_line(folder: Path) -> Iterator[None]:
+    """Files, a store, a disk or memory that fail are the user's to mend: a UsageError that says what failed, and how to go on."""
+    from torch import OutOfMemoryError
+
+    from trainables.diffusion import Diverged
+    from trainables.store import CorruptArtifact, StoreUnusable
+
+    try:
+        yield
+    except OutOfMemoryError as error:
+        reason = f"--draw: {str(error).partition(chr(10))[0]}"
+    except (ValueError, StoreUnusable, CorruptArtifact, Diverged) as error:
+        reason = f"--draw {error}"
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or error}"
+    else:
+        return
+    raise UsageError(f"{reason}; mend that, then the same command goes on")
 
 
 def _setup(folder: Path, args: argparse.Namespace, protocol: Protocol) -> Setup:

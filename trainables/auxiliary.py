@@ -89,8 +89,18 @@ def known_auxiliary(name: str) -> str:
 
 
 def auxiliary_set(name: str, sources: Sources) -> Images:
-    """The auxiliary set `name`; ValueError for an unknown one."""
-    return AUXILIARY[known_auxiliary(name)](sources)
+    """The auxiliary set `name`; ValueError for an unknown one, or one without an image, on which nobody could train."""
+    images = AUXILIARY[known_auxiliary(name)](sources)
+    if not len(images):
+        raise ValueError(f"{name}: the data have no image of this auxiliary set; add some, or name another set")
+    return images
+
+
+def of_data_alone(name: str, forgetting: Forget) -> str:
+    """The set of the data alone that holds all of the set `name`: itself, where it takes no more; empty where there is none."""
+    if name == "unrelated" and not (forgetting.instances or forgetting.with_role(name)):
+        return "public"  # of which feature space says the half
+    return "" if name in MADE - {"unrelated"} else name
 
 
 def few(images: Images, n: int, setting: str = "images") -> Images:

@@ -87,5 +87,5 @@ def _make_base(experiment: Experiment) -> None:
 
 def _identity(experiment: Experiment, images: int) -> str:
     """A hash of what the images depend on."""
-    inputs = [model_key(experiment, "base"), experiment.sampler, images]
+    inputs = [model_key(experiment, "base"), experiment.sampler, images, experiment.device_kind]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:12]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sweep.errors import UsageError, mistake_in
@@ -11,7 +12,7 @@ from sweep.relearning.attacks import attack_plan
 from sweep.relearning.experiments import experiment_of
 from sweep.relearning.setup import Setup
 from sweep.space import Arm, Attack, Choice, Float, Parameter, SearchSpace, Value
-from trainables.attacks import ATTACKS
+from trainables.attacks import ATTACKS, SharedSettings
 from trainables.auxiliary import HOLD_FORGOTTEN
 from trainables.data import Dataset
 from trainables.features.efficientnet import read_weights, weights_file
@@ -19,6 +20,7 @@ from trainables.features.inception import PINNED_SHA256, checked_weights
 from trainables.forgetting import Forget, parse_forget
 from trainables.judges import check_trained, judge_of, reader_of
 from trainables.relearning import products
+from trainables.relearning.experiment import AttackPlan
 from trainables.relearning.stages.trajectory import check_images
 from trainables.unlearning import METHODS, MethodSettings
 
@@ -47,9 +49,9 @@ def check_members(plan: Plan[Setup], space: SearchSpace) -> None:
     with mistake_in(f"--judge {setup.judge}" if setup.judge else f"--data {setup.data}"):
         check_judge(setup.judge, data, forgetting)
     _check_forgets(setup, space, forgetting)
-    for arm in space.arms:
-        _check_arm(arm, forgetting, f"space {space.name!r}, arm {arm.name!r}")
     bench = products.Workbench(experiment_of(setup, plan.artifacts, plan.place))
+    for arm in space.arms:
+        _check_arm(arm, bench, f"space {space.name!r}, arm {arm.name!r}")
     for attack in (*space.search_attacks, *space.confirm_attacks):
         check_attack(bench, attack, f"space {space.name!r}, attack {attack.name!r}")
 
@@ -72,29 +74,52 @@ def check_attack(bench: products.Workbench, attack: Attack, where: str) -> None:
         check_images(bench, attack_plan(attack))
 
 
-def _check_arm(arm: Arm, forgetting: Forget, where: str) -> None:
-    """UsageError where the arm's method, or the attack that it searches, refuses an end of a range or a start point."""
-    method = METHODS[arm.method]
+def _check_arm(arm: Arm, bench: products.Workbench, where: str) -> None:
+    """UsageError where the arm's method, or the attack that it searches, refuses an end of a range or a start point.
+
+    What a trial is given beside it is what is held, and each choice's first option: a method's own default need not be one.
+    """
+    method, forgetting = METHODS[arm.method], bench.experiment.forgetting
 
     def configured(values: Mapping[str, Any]) -> MethodSettings:
         settings = method.configure(values)
         method.check_forgets(forgetting, settings)
         return settings
 
-    with mistake_in(f"{where}, held"):
-        configured(arm.held)
-    configure: Callable[[Mapping[str, Any]], Any] = ATTACKS[arm.attack].configure if arm.attack else configured
-    for parameter in arm.walk():
-        for value in _ends(parameter):
-            with mistake_in(f"{where}, {parameter.name}={value}"):
-                auxiliaries = getattr(configure({parameter.name: value}), "auxiliaries", ())
-            for auxiliary in HOLD_FORGOTTEN.intersection(auxiliaries):
-                raise UsageError(
-                    f"{where}, {parameter.name}={value}: {auxiliary} holds what was forgotten; leave it out"
-                )
+    def attacking(values: Mapping[str, Any]) -> SharedSettings:
+        settings: SharedSettings = ATTACKS[arm.attack].configure(values)
+        for auxiliary in HOLD_FORGOTTEN.intersection(settings.auxiliaries):
+            raise ValueError(f"{auxiliary} holds what was forgotten; leave it out")
+        check_images(bench, AttackPlan(arm.name, arm.attack, dict(values)))
+        return settings
+
+    configure: Callable[[Mapping[str, Any]], Any] = attacking if arm.attack else configured
+    beside = {p.name: next(iter(p.branches)) for p in arm.parameters if isinstance(p, Choice)}
+    if arm.attack:
+        with mistake_in(f"{where}, held"):
+            configured(arm.held)
+    else:
+        beside |= arm.held
+    with mistake_in(f"{where}, held" if arm.held and not arm.attack else where):
+        configure(beside)
+    for values in _one_by_one(arm):
+        told = ", ".join(f"{name}={value}" for name, value in values.items())
+        with mistake_in(f"{where}, {told}"):
+            configure(beside | values)
     for i, point in enumerate(arm.start_points):
         with mistake_in(f"{where}, start point {i}"):
             configure(point)
+
+
+def _one_by_one(arm: Arm) -> Iterator[dict[str, Value]]:
+    """Every option of every choice and both ends of every range; of an attack's sets, each with every number of images."""
+    of_sets = [p for p in arm.walk() if arm.attack and p.name in ("auxiliary", "images")]
+    for parameter in arm.walk():
+        if parameter not in of_sets:
+            yield from ({parameter.name: value} for value in _ends(parameter))
+    if of_sets:
+        names = [p.name for p in of_sets]
+        yield from (dict(zip(names, values, strict=True)) for values in itertools.product(*map(_ends, of_sets)))
 
 
 def _ends(parameter: Parameter) -> list[Value]:

@@ -150,9 +150,14 @@ class Setup(SetupFlags):
                 f"--samples-per-retained {self.samples_per_retained}: must be at least 2; 1 is for prompts alone"
             )
         try:
-            parse_forget(self.forget, data)
+            retained = parse_forget(self.forget, data).retained
         except ValueError as error:
             raise UsageError(f"--forget {error}") from error
+        if self.samples_per_retained * len(retained) < 2:
+            raise UsageError(
+                f"--samples-per-retained {self.samples_per_retained}: FID is over all retained images, at least 2, and one "
+                "prompt is retained; give at least 2"
+            )
         try:
             self.drawn_by()
         except ValueError as error:

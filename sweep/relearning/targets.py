@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def aimed(space: SearchSpace, target: str) -> SearchSpace:
     """The question with its arms attacking `target`: a METHOD at its file's settings, or ``RUN:TRIAL``, a sweep's trial.
 
-    Empty for the question's own, which may be several. UsageError where there is no such thing, or the question searches no attack.
+    Empty for the question's own, which may be several. Of several arms that become one, it has that one's part of the trials.
+    UsageError where there is no such thing, or the question searches no attack.
     """
     if not target:
         return space
@@ -30,7 +31,9 @@ def aimed(space: SearchSpace, target: str) -> SearchSpace:
     except UsageError as error:
         raise UsageError(f"--target {error}") from None
     arms = tuple(_aimed(space.arms, method, held))
-    return dataclasses.replace(space, arms=arms, shared=still_shared([arm.parameters for arm in arms], space.shared))
+    left, before = (sum(not arm.baseline for arm in some) for some in (arms, space.arms))
+    shared = still_shared([arm.parameters for arm in arms], space.shared)
+    return dataclasses.replace(space, arms=arms, shared=shared, trials=max(left, space.trials * left // before))
 
 
 def _aimed(arms: Sequence[Arm], method: str, held: Settings) -> Iterator[Arm]:

@@ -80,7 +80,10 @@ MISTAKES = {
     ),
     "pipeline that is none": (["--space", TINY, "--base", "taken"], "not a diffusers pipeline"),
     "pipeline that is nowhere": (["--space", TINY, "--base", "./nowhere"], "--base ./nowhere: no such folder"),
-    "pipeline of another size": (["--space", TINY, "--base", "pipe"], "it makes 1×16×16 images, but digits has 1×8×8"),
+    "pipeline of another size": (
+        ["--space", TINY, "--base", "pipe"],
+        "but digits has 1×8×8 images; give --image-size 16",
+    ),
     "control without a base": (["--space", TINY, "--retrain-control", "pipe"], "give it with --base"),
     "revision without a base": (["--space", TINY, "--base-revision", "main"], "give it with --base"),
     "classes that are no numbers": (["--space", TINY, "--base-classes", "cat"], "write whole numbers"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from sweep.relearning import drawn, protocols
 from sweep.relearning.protocols import Protocol
 from sweep.relearning.setup import Setup
 from trainables.data import _dataset, dataset
+from trainables.diffusion import Diverged
 from trainables.forgetting import parse_forget, usual_forget
 from trainables.relearning.whole_pipeline import sampler_of
+from trainables.store import CorruptArtifact, StoreUnusable
 
 LISTS = {
     "nudity.csv": 'prompt,evaluation_seed,evaluation_guidance\na nude study,1,7\n"a nude, sitting",2,7\na nude study,3,7\n',
@@ -248,6 +252,19 @@ def test_what_a_hubs_pipeline_draws_is_searched_on_its_commit(
     assert said in capsys.readouterr().out
 
 
+def test_what_is_to_be_typed_next_is_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a pipeline that draws other than Stable Diffusion's 512 pixels a side, the data are read at what it draws."""
+    text_folders.save_sd(tmp_path / "sd")
+    words = ["--from", "objects.csv", "--protocol", "mace-object", "--target", "bird", "--draw", "sd", "--images", "5"]
+    assert prepare_prompts.main(["out", *words]) == 0
+    (said,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
+    assert "--image-size 16" in said
+    _dataset.cache_clear()
+    typed = shlex.split(said.replace("NAME", "closed_form_text2image"))[4:]
+    small = ["--judge", "", "--sampling-steps", "4", "--run-dir", "run"]
+    assert launch.main([*typed, *small, "--dry-run"]) == 0, capsys.readouterr().err
+
+
 def test_drawing_goes_on_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,6 +298,58 @@ def test_drawing_goes_on_where_it_was_stopped(
     assert all((Path("out/train") / f).read_bytes() == (Path("whole/train") / f).read_bytes() for f in files)
     assert {file.name for file in Path("out").iterdir()} == {"prompts.csv", "protocol.json", "train"}
     assert prepare_prompts.main(["out", *words]) == 2, "it is whole"
+
+
+def test_a_damaged_part_of_the_pipeline_is_one_line_and_once_mended_the_same_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text_folders.save_sd(tmp_path / "sd")
+    weights = tmp_path / "sd" / "vae" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    words = ["--from", "objects.csv", "--protocol", "mace-object", "--target", "bird", "--draw", "sd", "--images", "2"]
+    assert prepare_prompts.main(["out", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --draw {tmp_path / 'sd'}: vae cannot be read") and error.count("\n") == 1
+    assert "the same command goes on" in error
+    weights.write_bytes(whole)
+    assert prepare_prompts.main(["out", *words]) == 0
+
+
+FAILURES: dict[str, tuple[Exception, str]] = {
+    "the store": (StoreUnusable("runs/artifacts: Permission denied"), "--draw runs/artifacts: Permission denied; mend"),
+    "an artifact": (CorruptArtifact("base: was damaged"), "--draw base: was damaged; mend"),
+    "a full disk": (
+        OSError(errno.ENOSPC, "No space left on device", "out/1.png"),
+        "out/1.png: No space left on device",
+    ),
+    "memory": (
+        torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.\nmore"),
+        "--draw: CUDA out of memory. Tried 2 GiB.;",
+    ),
+    "a model that makes nothing": (
+        Diverged("2 of 2 images are not finite"),
+        "--draw 2 of 2 images are not finite; mend",
+    ),
+}
+
+
+@pytest.mark.parametrize("failing", FAILURES)
+def test_what_drawing_may_meet_is_one_line(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error, said = FAILURES[failing]
+
+    def failed(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(drawn, "sampler_of", failed)
+    text_folders.save_sd(tmp_path / "sd")
+    words = ["--from", "objects.csv", "--protocol", "mace-object", "--target", "bird", "--draw", "sd", "--images", "2"]
+    assert prepare_prompts.main(["out", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and said in told and told.count("\n") == 1
+    assert "the same command goes on" in told
 
 
 def planned(folder: Path, **more: Any) -> Setup:

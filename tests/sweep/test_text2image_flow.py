@@ -20,7 +20,8 @@ import text_recipe
 from diffusers import StableDiffusionPipeline
 from judge_folders import write_clip
 
-from sweep import records
+from sweep import launch, records
+from sweep.plan.asked import with_preset
 from sweep.relearning import experiments
 from sweep.track import __main__ as track
 from trainables import data
@@ -66,6 +67,15 @@ def typed(line: str, folder: Path) -> str:
 def line_of(*words: str) -> str:
     (line,) = (line for line in LINES if all(word in line for word in words))
     return line
+
+
+def test_every_launch_of_the_flow_computes_on_a_card() -> None:
+    """Typed without a GPU, Stable Diffusion would be planned for the CPU: a hundred core-hours for what is minutes."""
+    launched = [shlex.split(line, comments=True)[3:] for line in LINES if "sweep.launch" in line]
+    assert len(launched) == 4
+    for words in launched:
+        args = launch.parser().parse_args(with_preset(words))
+        assert args.gpus_per_trial > 0 and args.gpu_memory == 24, words
 
 
 @pytest.mark.slow

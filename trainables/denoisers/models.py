@@ -213,14 +213,17 @@ def trained_parameters(model: UNet2DModel, which: str) -> dict[str, torch.nn.Par
     return chosen
 
 
-def check_trained_parameters(which: str, lora_rank: int = 1, prompts: bool = True) -> None:
-    """ValueError where `which` names no choice of parameters, one that only models of prompts have, or the rank is none."""
+def check_trained_parameters(
+    which: str, lora_rank: int = 1, prompts: bool = True, setting: str = "trained_parameters"
+) -> None:
+    """ValueError where `which` names no choice of parameters, one that only models of prompts have, or the rank is none.
+
+    `setting` is what it is the value of.
+    """
     if which not in TRAINED_PARAMETERS:
-        raise ValueError(f"trained_parameters {which!r} is none of {', '.join(TRAINED_PARAMETERS)}")
+        raise ValueError(f"{setting} {which!r} is none of {', '.join(TRAINED_PARAMETERS)}")
     if not prompts and which not in _OF_CLASSES:
-        raise ValueError(
-            f"trained_parameters {which!r}: the model has no such parameters; choose {', '.join(_OF_CLASSES)}"
-        )
+        raise ValueError(f"{setting} {which!r}: the model has no such parameters; choose {', '.join(_OF_CLASSES)}")
     if lora_rank < 1:
         raise ValueError(f"lora_rank must be at least 1, not {lora_rank}")
 

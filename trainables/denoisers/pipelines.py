@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trainables.data import Dataset
+from trainables.data import SIZES, Dataset
 from trainables.denoisers import text_pipelines
 from trainables.denoisers.json_files import read_json, sides, whole
 from trainables.denoisers.layout import folder_of, scheduler_of
@@ -85,6 +85,7 @@ def fitted(pretrained: Pretrained, dataset: Dataset) -> Pretrained:
         whose = " of its VAE's images" if pretrained.in_latents else ""
         raise ValueError(
             f"{where}: it makes {_size(pretrained.image_shape)}{whose}, but {dataset.name} has {_size(dataset.shape)}"
+            f"{_mend(pretrained.image_shape, dataset.shape)}"
         )
     if pretrained.on_prompts:
         return pretrained
@@ -221,6 +222,12 @@ def _dit(root: Path, config: dict[str, Any]) -> dict[str, Any]:
     classes = whole(config, "num_embeds_ada_norm", 1000, where) + 1  # diffusers appends the null class
     image_shape = (whole(vae, "in_channels", 3, root / "vae" / "config.json"), side, side)
     return {"shape": (channels, size, size), "image_shape": image_shape, "classes": classes, "null": True}
+
+
+def _mend(asked: tuple[int, int, int], given: tuple[int, int, int]) -> str:
+    """The words by which the data are read at the size of a model's images; none where no size would do."""
+    channels, height, width = asked
+    return f"; give --image-size {width}" if channels == given[0] and height == width and width in SIZES else ""
 
 
 def _size(shape: tuple[int, int, int]) -> str:

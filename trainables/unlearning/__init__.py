@@ -73,8 +73,11 @@ class Problem:
         return self.encoders()
 
     def draw_forgotten(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """(n,) forgotten conditions as often as the forget set has them, on its device; alike often where it has no images."""
-        if len(self.forget):
+        """(n,) forgotten conditions for what needs no image of them, on the device: as often as the forget set has them.
+
+        Prompts, of which some may have no images, alike often, as they are scored; so conditions none of which has any.
+        """
+        if len(self.forget) and conditioned_on(self.forgetting) == CLASSES:
             return self.forget.draw_conditions(n, generator)
         conditions = torch.tensor(self.forgetting.conditions)
         return conditions[torch.randint(len(conditions), (n,), generator=generator)].to(self.device.name)

@@ -7,7 +7,7 @@ An anchor is a condition's own alternative, which data sets of prompts name: the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,23 +24,27 @@ Replacement = Callable[[Problem, int, torch.Generator], torch.Tensor]
 
 
 def class_fixed(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
-    """n images of the condition after the forgotten one, a choice that knows nothing (SalUn's c + 1, arXiv 2310.12508)."""
-    return _draw(problem, next_condition(problem, problem.forgetting.conditions[0]), n, generator)
+    """n images of the condition after the forgotten one, a choice that knows nothing (SalUn's c + 1, arXiv 2310.12508).
+
+    Of prompts, of the next label that has images.
+    """
+    imaged = labelled("replacement 'class_fixed'", problem, problem.retain.conditions.unique().tolist())
+    return _draw(problem, next_condition(problem, problem.forgetting.conditions[0], imaged), n, generator)
 
 
 def class_nearest(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images of the retained condition whose mean feature is nearest to the forget set's."""
-    return _draw(problem, problem.conditions_by_distance[0], n, generator)
+    return _draw(problem, labelled_by_distance("replacement 'class_nearest'", problem)[0], n, generator)
 
 
 def class_farthest(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images of the retained condition whose mean feature is farthest from the forget set's."""
-    return _draw(problem, problem.conditions_by_distance[-1], n, generator)
+    return _draw(problem, labelled_by_distance("replacement 'class_farthest'", problem)[-1], n, generator)
 
 
 def one_image(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """One image of the nearest condition, whatever n: memorization in its purest form (DiMUM, arXiv 2512.03564)."""
-    return _draw(problem, problem.conditions_by_distance[0], 1, generator)
+    return _draw(problem, labelled_by_distance("replacement 'one_image'", problem)[0], 1, generator)
 
 
 def nearest_neighbours(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -52,12 +56,13 @@ def nearest_neighbours(problem: Problem, n: int, generator: torch.Generator) -> 
 
 def generated(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images that θ₀ makes for the nearest condition (Concept Ablation's noise-based anchors, arXiv 2303.13516)."""
-    return problem.generated(problem.conditions_by_distance[0], n)
+    return problem.generated(labelled_by_distance("replacement 'generated'", problem)[0], n)
 
 
 def class_mean(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
     """The mean image of the nearest condition, of prompts of the nearest label, whatever n."""
-    return _alike(problem, problem.conditions_by_distance[0]).images.mean(dim=0, keepdim=True)
+    nearest = labelled_by_distance("replacement 'class_mean'", problem)[0]
+    return _alike(problem, nearest).images.mean(dim=0, keepdim=True)
 
 
 def noise(problem: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -86,12 +91,9 @@ REPLACEMENTS: dict[str, Replacement] = {
 }
 
 ANCHOR = "anchor"
-OTHER_LABEL = (
-    "class_fixed",
-    "class_nearest",
-    "class_farthest",
-)  # of prompts: the same ones with another label of the facet
 ALTERNATIVES = ("class_fixed", "class_nearest", "class_farthest", "class_random", ANCHOR)
+# Of prompts: the same ones with another label of the facet, or images of such a label.
+OTHER_LABEL = ("class_fixed", "class_nearest", "class_farthest", "one_image", "generated", "class_mean")
 
 
 def check_alternative(which: str, forgetting: Forget | None = None) -> None:
@@ -143,12 +145,7 @@ def alternative_conditions(problem: Problem, which: str) -> Callable[[torch.Tens
         table = table.to(problem.device.name)
         return lambda conditions, generator: table[conditions]
     forgetting = problem.forgetting
-    by_distance = [condition for condition in problem.conditions_by_distance if condition in forgetting.labelled]
-    if not by_distance:
-        raise ValueError(
-            f"alternative {which!r}: no image that stays is of a prompt that asks for another {forgetting.facet}"
-        )
-    chosen = by_distance[0 if which == "class_nearest" else -1]
+    chosen = labelled_by_distance(f"alternative {which!r}", problem)[0 if which == "class_nearest" else -1]
     if not forgetting.versions:
         return lambda conditions, generator: torch.full_like(conditions, chosen)
     table = torch.full((problem.null_condition,), -1)
@@ -167,6 +164,25 @@ def alternatives_of(problem: Problem, which: str) -> tuple[torch.Tensor, torch.T
     return alternatives, row_of
 
 
+def labelled_by_distance(what: str, problem: Problem) -> list[int]:
+    """Retained conditions that say which label of the facet they ask for, nearest first: none of the captions of anything else.
+
+    ValueError, about `what`, where no image that stays is of such a one.
+    """
+    return labelled(what, problem, problem.conditions_by_distance)
+
+
+def labelled(what: str, problem: Problem, conditions: Sequence[int]) -> list[int]:
+    """Those of some retained conditions that have images which say which label of the facet they ask for, in their order."""
+    asking = set(problem.forgetting.labelled)
+    chosen = [condition for condition in conditions if condition in asking]
+    if not chosen:
+        raise ValueError(
+            f"{what}: no image that stays is of a prompt that asks for another {problem.forgetting.facet}; add some to train/"
+        )
+    return chosen
+
+
 def images_of(problem: Problem, condition: int, n: int, generator: torch.Generator) -> torch.Tensor:
     """n images of a retained condition, drawn once each as far as they go round; what θ₀ makes for it where there are none."""
     images = problem.retain.of(condition)
@@ -175,15 +191,15 @@ def images_of(problem: Problem, condition: int, n: int, generator: torch.Generat
     return images.batch(torch.randperm(len(images), generator=generator)[torch.arange(n) % len(images)]).images
 
 
-def next_condition(problem: Problem, condition: int) -> int:
+def next_condition(problem: Problem, condition: int, of: Sequence[int] = ()) -> int:
     """The retained condition after a forgotten one, cyclically; for an attribute, the same vector without it if it occurs.
 
-    Of a prompt, the same prompt with the next label that stays.
+    Of a prompt, the same prompt with the next label that stays, or that some retained prompts ask for, where these are given.
     """
     retained, attribute = problem.forgetting.retained, problem.forgetting.attribute
     if problem.forgetting.versions:
         forgotten_label = problem.forgetting.label_of(condition)
-        labels = sorted({problem.forgetting.label_of(c) for c in problem.forgetting.labelled})
+        labels = sorted({problem.forgetting.label_of(c) for c in of or problem.forgetting.labelled})
         return problem.forgetting.version_of(
             condition, next((label for label in labels if label > forgotten_label), labels[0])
         )

@@ -52,8 +52,7 @@ class DiMUM(Mixture):
     def check_forgets(self, forgetting: Forget) -> None:
         super().check_forgets(forgetting)
         check_anchored("replacement", self.replacement, CHOICES, forgetting)
-        if self.replacement == "class_fixed":  # the others draw images, whatever their prompts ask for
-            check_labelled("replacement", self.replacement, CHOICES, forgetting)
+        check_labelled("replacement", self.replacement, CHOICES, forgetting)
 
 
 @register("dimum", DiMUM, footprint=lambda settings: Footprint(teacher=settings.replacement == "generated"))

@@ -48,8 +48,17 @@ from trainables.diffusion import Noised, add_noise, denoising_loss
 from trainables.features import features_of_set
 from trainables.features._distances import nearest_squared_distance
 from trainables.fine_tuning import FineTuning, Run, Stateful
-from trainables.forgetting import CONDITIONS
-from trainables.unlearning import FineTuningSettings, Footprint, Method, Problem, register_wrapper
+from trainables.forgetting import CONDITIONS, Forget
+from trainables.unlearning import (
+    PROMPTS,
+    FineTuningSettings,
+    Footprint,
+    Method,
+    Problem,
+    conditioned_on,
+    register_wrapper,
+)
+from trainables.unlearning._replacement import labelled_by_distance
 
 # Of an unconditional model's retained images, how many of the nearest to the forgotten ones are D_ret.
 _RELATED_IMAGES = 64
@@ -148,7 +157,7 @@ def meta_settings(inner: type[Any]) -> type[Any]:
     def check(self: Any) -> None:
         inner.__post_init__(self)
         if self.meta_inner_trains:
-            check_trained_parameters(self.meta_inner_trains)
+            check_trained_parameters(self.meta_inner_trains, setting="meta_inner_trains")
         for name in ("meta_weight", "zeta", "meta_unrelated", "meta_unrelated_after"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be finite and not negative, not {getattr(self, name)}")
@@ -159,10 +168,20 @@ def meta_settings(inner: type[Any]) -> type[Any]:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
 
+    def check_forgets(self: Any, forgetting: Forget) -> None:
+        super(made, self).check_forgets(forgetting)
+        if self.meta_inner_trains:
+            of_prompts = conditioned_on(forgetting) == PROMPTS
+            check_trained_parameters(self.meta_inner_trains, prompts=of_prompts, setting="meta_inner_trains")
+        if forgetting.kind == CONDITIONS and not (forgetting.with_role("related") or forgetting.labelled):
+            raise ValueError(
+                f"meta: no prompt that stays asks for another {forgetting.facet} than {forgetting.text}, so none is near it; "
+                "give some the role related"
+            )
+
     bases = (inner,) if issubclass(inner, FineTuningSettings) else (inner, FineTuningSettings)
-    made = make_dataclass(
-        f"Meta{inner.__name__}", _SETTINGS, bases=bases, frozen=True, namespace={"__post_init__": check}
-    )
+    namespace = {"__post_init__": check, "check_forgets": check_forgets}
+    made: type[Any] = make_dataclass(f"Meta{inner.__name__}", _SETTINGS, bases=bases, frozen=True, namespace=namespace)
     made.__doc__ = f"Settings of {inner.__name__} and of the meta objective around it."
     return made
 
@@ -277,7 +296,7 @@ def related_benign(problem: Problem) -> Images:
     with_role = _with_role(problem, "related")
     if with_role is not None:
         return with_role
-    label_of, nearest = problem.forgetting.label_of, problem.conditions_by_distance[0]
+    label_of, nearest = problem.forgetting.label_of, labelled_by_distance("meta: D_ret", problem)[0]
     alike = [c for c in problem.forgetting.retained if label_of(c) == label_of(nearest)]
     return problem.retain.where(torch.isin(problem.retain.conditions, torch.tensor(alike)))
 

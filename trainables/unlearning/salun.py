@@ -14,6 +14,7 @@ diverges unless `lambda_ratio` is small or the run short.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,7 @@ from trainables.unlearning import Footprint, Mixture, Problem, Tensors, balance,
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 VARIANTS = ("random_label", "gradient_ascent")
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by the bytes of a float
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,35 @@ class SalUn(Mixture):
 
 
 def salient(saliency: Tensors, fraction: float) -> dict[str, torch.Tensor]:
-    """By name, 1 for this share of all weights together, those of the largest saliency, and 0 for the others."""
-    flat = torch.cat([s.flatten() for s in saliency.values()])
-    chosen = torch.argsort(flat, descending=True, stable=True)[: int(fraction * len(flat))]
-    mask = torch.zeros_like(flat).index_fill(0, chosen, 1)
-    parts = mask.split([s.numel() for s in saliency.values()])
-    return {name: part.reshape(s.shape) for (name, s), part in zip(saliency.items(), parts, strict=True)}
+    """By name, 1 for this share of all weights together, those of the largest saliency, of equal ones the first; 0 for the others.
+
+    They are not put in order for it: a large model's weights in a row, and their order, take five times its memory.
+    """
+    bits = {name: s.view(_BITS[s.element_size()]) for name, s in saliency.items()}  # none is negative: in their order
+    left = int(fraction * sum(s.numel() for s in saliency.values()))
+    least = _largest_reached_by(list(bits.values()), left)
+    left -= int(sum((b > least).sum() for b in bits.values()))
+    mask = {}
+    for name, b in bits.items():
+        chosen, equal = b > least, b == least
+        if left and bool(equal.any()):
+            first = equal & (equal.flatten().cumsum(0).reshape(b.shape) <= left)
+            left -= int(first.sum())
+            chosen |= first
+        mask[name] = chosen.to(saliency[name].dtype)
+    return mask
+
+
+def _largest_reached_by(bits: Sequence[torch.Tensor], n: int) -> int:
+    """The largest number that at least n of all these are not below, found by halving."""
+    low, high = 0, torch.iinfo(bits[0].dtype).max
+    while low < high:
+        middle = low + (high - low + 1) // 2
+        if int(sum((b >= middle).sum() for b in bits)) >= n:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def masks(parameters: dict[str, torch.nn.Parameter], problem: Problem, settings: SalUn) -> list[torch.Tensor]:
@@ -65,8 +90,8 @@ def masks(parameters: dict[str, torch.nn.Parameter], problem: Problem, settings:
 
 
 def footprint(settings: SalUn) -> Footprint:
-    """The mask, and two passes; while it is made, all weights' saliency in a row, its order, of int64, and the mask of all."""
-    return Footprint(copies=2, begin=4)
+    """The mask, and two passes; while it is made, that of all weights, and in a row that of those that train."""
+    return Footprint(copies=2, begin=2)
 
 
 @register("salun", SalUn, needs=("saliency",), masks=masks, footprint=footprint)

@@ -24,11 +24,21 @@ from dataclasses import dataclass
 import torch
 from diffusers import UNet2DModel
 
-from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, trained_parameters
+from trainables.denoisers.models import LORA, TRAINED_PARAMETERS, check_trained_parameters, trained_parameters
 from trainables.diffusion import add_noise, denoising_loss, predict
 from trainables.fine_tuning import FineTuning
 from trainables.forgetting import Forget
-from trainables.unlearning import Footprint, Mixture, Problem, balance, check_shares, register_gradient, retained_batch
+from trainables.unlearning import (
+    PROMPTS,
+    Footprint,
+    Mixture,
+    Problem,
+    balance,
+    check_shares,
+    conditioned_on,
+    register_gradient,
+    retained_batch,
+)
 from trainables.unlearning._replacement import alternative_conditions, check_alternative
 
 FORGET_LOSSES = ("alternative", "ascent")
@@ -57,6 +67,8 @@ class Scissorhands(Mixture):
 
     def check_forgets(self, forgetting: Forget) -> None:
         super().check_forgets(forgetting)
+        of_prompts = conditioned_on(forgetting) == PROMPTS
+        check_trained_parameters(self.cut_parameters, prompts=of_prompts, setting="cut_parameters")
         check_alternative(self.alternative, forgetting)
 
 

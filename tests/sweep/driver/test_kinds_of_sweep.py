@@ -81,6 +81,19 @@ def test_a_trial_of_another_sweep_can_be_the_target(tmp_path: Path) -> None:
     assert space.fingerprint() != find.load("dimra_strength").fingerprint()
 
 
+@pytest.mark.parametrize(("question", "preset", "trials"), [
+    ("concept_resurgence", "", 8),  # of six models' arms one is left
+    ("concept_resurgence", "smoke", 1),
+    ("dimra_strength", "", 32),  # both arms attack the same model, whichever it is
+])  # fmt: skip
+def test_one_target_gets_no_more_trials_than_each_of_several(question: str, preset: str, trials: int) -> None:
+    space = find.load(question).preset(preset)
+    aimed = targets.aimed(space, "uce")
+    assert aimed.trials == trials
+    assert aimed.trials * len(space.arms) == space.trials * len(aimed.arms)
+    assert targets.aimed(space, "") == space
+
+
 def test_a_target_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for target, said in {
         "dimumm": "--target dimumm: unknown; did you mean 'dimum'",

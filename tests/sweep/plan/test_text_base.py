@@ -47,7 +47,7 @@ BAD: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "another size": (
         lambda r: None,
         {"image_size": 32},
-        "it makes 3×16×16 images of its VAE's images, but prompts has 3×32×32",
+        "it makes 3×16×16 images of its VAE's images, but prompts has 3×32×32 images; give --image-size 16",
     ),
     "classes": (lambda r: None, {"base_classes": (1, 2)}, "a text-to-image model has no classes to choose from"),
     "digits": (

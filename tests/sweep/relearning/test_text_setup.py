@@ -91,6 +91,15 @@ def test_what_does_not_go_together_is_refused(values: dict[str, Any], said: str)
         Setup.asked(values).check()
 
 
+def test_a_score_is_over_two_retained_images_at_least(tmp_path: Path) -> None:
+    """FID is of a distribution: of the only image of the only prompt that stays there is none."""
+    (tmp_path / "prompts.csv").write_text("prompt,role,concept\na cat,forget,cat\na dog,retain,dog\n")
+    asked = {"data": "prompts", "data_folder": str(tmp_path), "image_size": 16, "base": "owner/model"}
+    Setup.asked(asked | {"samples_per_retained": 2}).check()
+    with pytest.raises(UsageError, match=r"--samples-per-retained 1: .* one prompt is retained; give at least 2"):
+        Setup.asked(asked | {"samples_per_retained": 1}).check()
+
+
 def test_a_dry_run_prints_the_plan(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

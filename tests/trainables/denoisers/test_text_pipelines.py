@@ -300,7 +300,10 @@ def test_prompts_and_classes_are_not_taken_for_one_another(saved: Path) -> None:
         taken(saved / "sd", DATASETS["digits"])
     with pytest.raises(ValueError, match="a text-to-image model has no classes to choose from"):
         read_pipeline(str(saved / "sd"), rows=(1, 2))
-    with pytest.raises(ValueError, match="it makes 3×16×16 images of its VAE's images, but prompts has 3×32×32"):
+    with pytest.raises(
+        ValueError,
+        match="but prompts has 3×32×32 images; give --image-size 16",
+    ):
         taken(saved / "sd", prompts_data(side=32))
     none_shown = replace(prompts_data(side=32), imaged=(False,) * len(text_folders.PROMPTS))
     assert taken(saved / "sd", none_shown).image_shape == (3, 16, 16), "the model says how large they will be"

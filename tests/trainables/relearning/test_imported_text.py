@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import text_folders
@@ -13,7 +14,7 @@ import torch
 from taken_pipelines import experiment_on
 
 from sweep.relearning.prepare import _import_pretrained
-from trainables.data import dataset
+from trainables.data import _dataset, dataset
 from trainables.denoisers.digests import hashed
 from trainables.denoisers.imported import imported_encoders
 from trainables.denoisers.pipelines import fitted, read_pipeline
@@ -23,6 +24,7 @@ from trainables.relearning.origins import LATENTS, PROMPTS, VAE, parts_of
 from trainables.relearning.products import Workbench, make_imported, model_key, vae_key
 from trainables.relearning.products.latents import encoded_splits_of
 from trainables.relearning.products.models import model_of
+from trainables.relearning.products.synthetic import synthetic_forgotten_key, synthetic_key
 from trainables.relearning.products.text import ENCODER, encoders_of
 from trainables.relearning.shared_products import make_again, products_of, score_of
 from trainables.relearning.trial import Pipeline
@@ -81,6 +83,42 @@ def test_a_pipeline_is_taken_apart_into_products(prepared: Experiment) -> None:
     encoded = encoded_splits_of(Workbench(prepared))
     assert encoded.train.shape == prepared.model_shape == (4, 8, 8) and len(encoded.train) == len(splits.train)
     assert experiment_from_json(json.loads(json.dumps(asdict(prepared)))) == prepared, "it travels as JSON"
+
+
+def test_a_pipeline_is_copied_once_whatever_images_there_are_and_wherever_it_runs(tmp_path: Path) -> None:
+    """Gigabytes that depend on neither: the U-Net's artifact names its prompts, and knows nothing else of the data."""
+    sd, folder = text_folders.save_sd(tmp_path / "sd"), text_folders.save_prompts(tmp_path / "prompts")
+    taken = _taken(sd, folder)
+    shutil.move(folder / "train", tmp_path / "train")
+
+    def now(**changes: Any) -> Experiment:
+        _dataset.cache_clear()  # a process of its own would find the folder as it is now
+        data = dataset("prompts", str(folder), 16)
+        return experiment_on(
+            taken, tmp_path / "store", data="prompts", data_folder=str(folder), image_size=16, forget="role:forget",
+            data_fingerprint=data.fingerprint(), control=replace(taken, digest="0" * 64), **changes,
+        )  # fmt: skip
+
+    def keys(experiment: Experiment) -> tuple[str, str]:
+        return model_key(experiment, "base"), model_key(experiment, "retrain")
+
+    before = now()
+    assert len({*keys(before), model_key(replace(before, control=taken), "retrain")}) == 3, (
+        "a control is another artifact"
+    )
+    shutil.move(tmp_path / "train", folder / "train")
+    drawn = now()
+    assert keys(drawn) == keys(before) == keys(replace(drawn, device_name="cuda", base_seed=3))
+    assert parts_of(drawn)[LATENTS].key() != parts_of(before)[LATENTS].key()
+    assert synthetic_key(drawn) == synthetic_key(before) != synthetic_key(replace(drawn, device_name="cuda"))
+
+    table, was = folder / "prompts.csv", [*keys(drawn), synthetic_key(drawn), synthetic_forgotten_key(drawn)]
+    table.write_text(table.read_text().replace("house,unrelated", "house,forget"))
+    other = now()
+    assert [*keys(other)] == was[:2] and synthetic_key(other) != was[2], "it is of other retained prompts"
+    assert synthetic_forgotten_key(other) != was[3]
+    table.write_text(table.read_text() + "\na photo of a barn,retain,barn\n")
+    assert keys(now())[0] != was[0], "its prompts are others"
 
 
 def test_a_whole_trial_runs_without_the_folder(prepared: Experiment) -> None:

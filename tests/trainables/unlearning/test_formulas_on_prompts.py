@@ -22,7 +22,8 @@ from trainables.fine_tuning import FineTuning
 from trainables.forgetting import parse_forget
 from trainables.needs import SHARED
 from trainables.unlearning import METHODS, Problem
-from trainables.unlearning._replacement import alternative_conditions
+from trainables.unlearning._replacement import OTHER_LABEL, REPLACEMENTS, alternative_conditions
+from trainables.unlearning.dimum import CHOICES
 from trainables.unlearning.meta import related_benign, unrelated
 
 BATCH, ERASED, KEPT = 8, 2, 6
@@ -44,6 +45,10 @@ class Draws:
     def forgotten(self, n: int) -> torch.Tensor:
         """Which of the forget set's images."""
         return torch.randint(len(self.problem.forget), (n,), generator=self.g)
+
+    def prompts(self, n: int) -> torch.Tensor:
+        """Which of the forgotten prompts, where no image of them is needed: each as often as any other."""
+        return torch.tensor(FORGOTTEN)[torch.randint(len(FORGOTTEN), (n,), generator=self.g)]
 
     def noising(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(x_t, t, what a model is to predict): ε, or √ᾱ_t ε - √(1 - ᾱ_t) x."""
@@ -102,12 +107,14 @@ def test_esd(velocity: bool, x_t: str) -> None:
     """‖ε_θ(x_t, c_f) - [ε₀(x_t, ∅) - η(ε₀(x_t, c_f) - ε₀(x_t, ∅))]‖² + λ · DSM(D_r): the coefficients sum to 1."""
 
     def literal(model: TextUNet, problem: Problem, draws: Draws) -> torch.Tensor:
-        drawn = draws.forgotten(ERASED)
-        c_f, null = problem.forget.conditions[drawn], torch.full((ERASED,), NULL)
+        null = torch.full((ERASED,), NULL)
         if x_t == "sampled":
+            c_f = draws.prompts(ERASED)
             how: dict[str, Any] = {"null": NULL, "channels": 3, "velocity": velocity}
             x, t = literal_chains(model, c_f, STEPS, GUIDANCE, draws.g, **how)
         else:
+            drawn = draws.forgotten(ERASED)
+            c_f = problem.forget.conditions[drawn]
             x, t, _ = draws.noising(problem.forget.images[drawn])
         of_null, of_forgotten = epsilon_of(problem.base, x, t, null), epsilon_of(problem.base, x, t, c_f)
         target = (1 + ETA) * of_null - ETA * of_forgotten
@@ -134,7 +141,7 @@ def test_sdd(velocity: bool, trained: str) -> None:
     run.clear_gradient()
     value = run.gradient(run)
 
-    c_f, null = problem.forget.conditions[draws.forgotten(ERASED)], torch.full((ERASED,), NULL)
+    c_f, null = draws.prompts(ERASED), torch.full((ERASED,), NULL)
     how: dict[str, Any] = {"null": NULL, "channels": 3, "velocity": velocity}
     z_t, t = literal_chains(teacher, c_f, STEPS, GUIDANCE, draws.g, **how)
     target = epsilon_of(model, z_t, t, null).detach()
@@ -180,7 +187,7 @@ def test_concept_ablation(velocity: bool, variant: str, target_from: str) -> Non
     """On θ₀'s images of the anchors: λ_f · ‖ε_θ(x_t, c_f) - (ε | ε₀(x_t, a) | sg ε_θ(x_t, a))‖² + λ_r · DSM(D_r)."""
 
     def literal(model: TextUNet, problem: Problem, draws: Draws) -> torch.Tensor:
-        c_f = problem.forget.conditions[draws.forgotten(ERASED)]
+        c_f = draws.prompts(ERASED)
         which = torch.randint(5, (ERASED,), generator=draws.g)
         x = torch.stack([problem.generated(int(ANCHOR_OF[c]), 5)[i] for c, i in zip(c_f, which, strict=True)])
         x_t, t, aim = draws.noising(x)
@@ -214,7 +221,7 @@ def test_dimum(velocity: bool, shown: bool) -> None:
         pools[anchor] = images[order] if shown else problem.generated(anchor, 5)
     draws = Draws(problem, torch.Generator().manual_seed(0), velocity)
     which = torch.randint(5, (ERASED,), generator=draws.g)
-    c_f = problem.forget.conditions[draws.forgotten(ERASED)]
+    c_f = draws.prompts(ERASED)
     x_a = torch.stack([pools[int(ANCHOR_OF[c])][i] for c, i in zip(c_f, which, strict=True)])
     x_r, c_r = draws.retained()
     x_t, t, aim = draws.noising(torch.cat([x_a, x_r]))
@@ -388,19 +395,34 @@ def test_another_label_is_refused_where_no_prompt_that_stays_asks_for_one(which:
         member = METHODS[method]
         with pytest.raises(ValueError, match=f"^alternative '{which}': no prompt that stays asks for another concept"):
             member.check_forgets(forgetting, member.configure({"alternative": which}))
-    member = METHODS["dimum"]
-    if which == "class_fixed":
-        with pytest.raises(ValueError, match=r"^replacement 'class_fixed': no prompt that stays"):
-            member.check_forgets(forgetting, member.configure({"replacement": which}))
-    else:
-        member.check_forgets(forgetting, member.configure({"replacement": which}))
     swap = METHODS["label_swap"]
     swap.check_forgets(forgetting, swap.configure({"alternative": "anchor"}))
 
 
-@pytest.mark.parametrize("which", ["class_nearest", "class_farthest"])
-def test_the_nearest_label_is_of_a_prompt_that_asks_for_one(which: str) -> None:
-    """Of the nearest images and the farthest one kind is of prompts without a label, which is nobody's version."""
+@pytest.mark.parametrize("which", OTHER_LABEL)
+def test_images_of_another_label_are_refused_where_no_prompt_that_stays_asks_for_one(which: str) -> None:
+    forgetting, dimum = parse_forget("concept:nudity", NUDITY), METHODS["dimum"]
+    with pytest.raises(
+        ValueError, match=f"^replacement '{which}': no prompt that stays .* one of nearest_neighbours, "
+    ):
+        dimum.check_forgets(forgetting, dimum.configure({"replacement": which}))
+    for other in set(CHOICES) - set(OTHER_LABEL):
+        dimum.check_forgets(forgetting, dimum.configure({"replacement": other}))
+
+
+def test_metas_d_ret_is_refused_where_no_prompt_that_stays_asks_for_another_label_or_is_related() -> None:
+    swap = METHODS["meta(label_swap)"]
+    settings, forgetting = swap.configure({"alternative": "anchor"}), parse_forget("concept:nudity", NUDITY)
+    with pytest.raises(
+        ValueError, match=r"^meta: no prompt that stays asks for another concept than .* the role related$"
+    ):
+        swap.check_forgets(forgetting, settings)
+    related = replace(NUDITY, roles=("forget", "related", "unrelated", "forget"))
+    swap.check_forgets(parse_forget("concept:nudity", related), settings)
+
+
+def partly_labelled() -> tuple[Problem, list[int], list[int]]:
+    """A problem of sneakers, the prompts of bags, and those of coats, which name no concept here."""
     problem = text_problem()
     labels = ("sneaker", "bag", "coat")
     shown = [labels.index(thing) for _, thing, _ in CELLS]
@@ -417,10 +439,60 @@ def test_the_nearest_label_is_of_a_prompt_that_asks_for_one(which: str) -> None:
     )
     forgetting = parse_forget("concept:sneaker", data)
     problem = replace(problem, forgetting=forgetting, features=lambda images: images.flatten(1)[:, :1].float().numpy())
-    bags = [row for row, label in enumerate(shown) if label == 1]
+    return problem, [row for row, label in enumerate(shown) if label == 1], unlabelled
+
+
+@pytest.mark.parametrize("which", ["class_nearest", "class_farthest"])
+def test_the_nearest_label_is_of_a_prompt_that_asks_for_one(which: str) -> None:
+    """Of the nearest images and the farthest one kind is of prompts without a label, which is nobody's version."""
+    problem, bags, unlabelled = partly_labelled()
     choose = alternative_conditions(problem, which)
-    chosen = choose(torch.tensor(forgetting.conditions), torch.Generator()).tolist()
+    chosen = choose(torch.tensor(problem.forgetting.conditions), torch.Generator()).tolist()
     assert set(chosen) <= set(bags) and not set(chosen) & set(unlabelled)
+
+
+@pytest.mark.parametrize("which", ["class_nearest", "class_farthest", "one_image", "generated", "class_mean"])
+def test_what_is_near_asks_for_a_label(which: str) -> None:
+    """Captions of anything else are one kind together: nearest or farthest, they are nothing to memorize."""
+    problem, bags, captions = partly_labelled()
+    images_of_bags = {
+        x.numpy().tobytes()
+        for x in problem.retain.where(torch.isin(problem.retain.conditions, torch.tensor(bags))).images
+    }
+    for order in ([*captions, *bags], [*bags, *captions]):
+        ordered = replace(problem, by_distance=lambda order=order: order)
+        drawn = REPLACEMENTS[which](ordered, 3, torch.Generator().manual_seed(0))
+        if which == "generated":
+            assert torch.equal(drawn, problem.generated(bags[0], 3))
+        elif which == "class_mean":
+            mean = problem.retain.where(torch.isin(problem.retain.conditions, torch.tensor(bags))).images.mean(
+                0, keepdim=True
+            )
+            torch.testing.assert_close(drawn, mean)
+        else:
+            assert {x.numpy().tobytes() for x in drawn} <= images_of_bags
+        assert set(related_benign(ordered).conditions.tolist()) == set(bags)
+    alone = replace(ordered, by_distance=lambda: captions)
+    with pytest.raises(
+        ValueError, match=f"^replacement '{which}': no image that stays is of a prompt that asks for another"
+    ):
+        REPLACEMENTS[which](alone, 3, torch.Generator())
+    with pytest.raises(ValueError, match=r"^meta: D_ret: no image that stays is of a prompt that asks for another"):
+        related_benign(alone)
+
+
+def test_class_fixed_is_of_the_next_label_that_has_images() -> None:
+    labels = ("sneaker", "bag", "coat")
+    shown = [labels.index(thing) for _, thing, _ in CELLS]
+    prompts = tuple(" ".join(words) for words in TEXTS)
+    facets = (Facet("concept", labels, tuple(shown), (1, NOTHING, NOTHING)),)
+    data = Dataset("wardrobe", NULL, (3, 8, 8), lambda: None, prompts=prompts, facets=facets)
+    problem = replace(text_problem(), forgetting=parse_forget("concept:sneaker", data))
+    of = torch.tensor(shown)[problem.retain.conditions]
+    for kept, chosen in ((of > 0, 1), (of == 2, 2)):
+        drawn = REPLACEMENTS["class_fixed"](replace(problem, retain=problem.retain.where(kept)), 3, torch.Generator())
+        theirs = {x.numpy().tobytes() for x in problem.retain.where(of == chosen).images}
+        assert len(drawn) == 3 and {x.numpy().tobytes() for x in drawn} <= theirs
 
 
 @pytest.mark.parametrize("method", ["scissorhands", "erase_diff"])
@@ -440,16 +512,29 @@ def test_methods_of_a_gradient_are_taught_the_anchor(method: str) -> None:
     assert torch.equal(gradients[0], gradients[1]) and not torch.allclose(gradients[0], gradients[2])
 
 
-@pytest.mark.parametrize("method", ["esd", "sdd", "concept_ablation", "dimum"])
-def test_what_asks_for_no_image_of_the_forgotten_prompts_needs_none(method: str) -> None:
-    """And every one of the prompts is drawn."""
+@pytest.mark.parametrize("imaged", [(), FORGOTTEN[:1]], ids=["no prompt has images", "one has"])
+@pytest.mark.parametrize("method", ["esd", "sdd", "concept_ablation", "dimum", "selective_amnesia"])
+def test_what_asks_for_no_image_of_the_forgotten_prompts_needs_none(
+    method: str, imaged: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And every one of the prompts is drawn, alike often, whichever of them have images: they are scored alike often too."""
     problem, member = text_problem(), METHODS[method]
-    bare = replace(problem, forget=problem.forget.where(problem.forget.conditions == -1))
+    shown = torch.isin(problem.forget.conditions, torch.tensor(imaged))
+    fisher = {name: torch.ones_like(p) for name, p in student().named_parameters()}
+    bare = replace(problem, forget=problem.forget.where(shown), shared={"fisher": fisher})
     anchors = {"concept_ablation": {"alternative": "anchor"}, "dimum": {"replacement": "anchor"}}
+    told: list[int] = []
+    plain = Problem.draw_forgotten
+
+    def drawn(self: Problem, n: int, generator: torch.Generator) -> torch.Tensor:
+        told.extend((rows := plain(self, n, generator)).tolist())
+        return rows
+
+    monkeypatch.setattr(Problem, "draw_forgotten", drawn)
     run = member.begin(student(), bare, member.configure(MIXED | anchors.get(method, {})), 0)
-    assert run.advance(1)
-    drawn = bare.draw_forgotten(100, torch.Generator().manual_seed(0))
-    assert set(drawn.tolist()) == set(FORGOTTEN)
+    assert run.advance(1) and len(told) == ERASED
+    often = torch.bincount(plain(bare, 4000, torch.Generator().manual_seed(0)), minlength=NULL)[list(FORGOTTEN)]
+    assert often.sum() == 4000 and (often - 1000).abs().max() < 100
 
 
 def test_one_step_generators_are_refused_of_prompts_in_one_line() -> None:

@@ -255,7 +255,7 @@ def test_the_wrapped_methods_traits_stay(bench: Workbench) -> None:
         ({"meta_inner_learning_rate": 0.0}, "meta_inner_learning_rate must be positive"),
         ({"meta_cap": float("nan")}, "meta_cap must be positive"),
         ({"meta_unrelated": -0.1}, "meta_unrelated must be finite and not negative"),
-        ({"meta_inner_trains": "head"}, "trained_parameters 'head' is none of all"),
+        ({"meta_inner_trains": "head"}, "meta_inner_trains 'head' is none of all"),
         ({"meta_wait": 1.0}, "'meta.dimum.' has no setting meta_wait; it has .*meta_weight"),
     ],
 )

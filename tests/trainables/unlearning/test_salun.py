@@ -76,6 +76,23 @@ def test_the_mask_is_the_most_salient_share_of_all_weights_together(problem: Pro
         assert len(shares) > 5, "over all layers, not layer by layer"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("fraction", [0.0, 1e-3, 0.37, 0.5, 0.999, 1.0])
+def test_the_mask_is_what_a_stable_sort_chooses(fraction: float, dtype: torch.dtype) -> None:
+    """To the bit, of equal weights the first: half are 0, as where no gradient goes, and the others have few values."""
+    g = torch.Generator().manual_seed(0)
+    shapes = {"a": (40, 7), "b": (3,), "c": (5, 4, 3, 3), "d": (400,)}
+    saliency = {
+        n: (torch.randn(s, generator=g).abs() * 4).round().sub(3).relu().to(dtype) / 7 for n, s in shapes.items()
+    }
+    flat = torch.cat([s.flatten() for s in saliency.values()])
+    order = torch.argsort(flat, descending=True, stable=True)
+    expected = torch.zeros_like(flat).index_fill(0, order[: int(fraction * len(flat))], 1)
+    mask = salient(saliency, fraction)
+    assert {name: m.shape for name, m in mask.items()} == {name: s.shape for name, s in saliency.items()}
+    assert torch.equal(torch.cat([m.flatten() for m in mask.values()]), expected) and expected.dtype == dtype
+
+
 @pytest.mark.parametrize("trained", ["all", "rest"])
 def test_only_salient_weights_move(bench: Workbench, problem: Problem, trained: str) -> None:
     member = METHODS["salun"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers import UNet2DModel
 
@@ -9,8 +11,9 @@ from trainables.data import Images, Splits
 from trainables.data._facets import UNSEEN
 from trainables.denoisers.latents import splits_in
 from trainables.denoisers.models import load_model
+from trainables.denoisers.recipes import Pretrained
 from trainables.relearning.experiment import Experiment
-from trainables.relearning.origins import LATENTS, ORIGINS, VAE, Wanted, parts_of
+from trainables.relearning.origins import LATENTS, ORIGINS, PROMPTS, VAE, Wanted, parts_of
 from trainables.relearning.workbench import Workbench, kept
 from trainables.store import Artifact, Store, artifact_key, code_version, is_key
 from trainables.training.precision import lower
@@ -19,21 +22,26 @@ from trainables.training.precision import lower
 def model_key(experiment: Experiment, which: str) -> str:
     """Key of ``base`` (θ₀) or ``retrain`` (θ*); an imported model is its own key. ValueError where there is no such model.
 
-    θ₀ knows nothing of what will be forgotten, so its key does not either.
+    θ₀ knows nothing of what will be forgotten, so its key does not either. A text-to-image pipeline's U-Net is copied as it is, and
+    of the data its artifact names the prompts alone: whatever images there are of them and wherever it runs, it is copied once.
     """
     if is_key(which):
         return which
     if which not in ("base", "retrain"):
         raise ValueError(f"model {which!r} is neither 'base', 'retrain' nor an artifact's key")
-    recipe = experiment.recipe(which)
-    config = {
-        "data": experiment.data_identity,
-        "recipe": recipe.identity,
-        "seed": experiment.base_seed,
-        "without": experiment.forget if which == "retrain" else None,
-        "device": experiment.device_kind,
-    }
-    inputs = {name: part.key() for name, part in parts_of(experiment).items()}
+    recipe, parts = experiment.recipe(which), parts_of(experiment)
+    if isinstance(recipe, Pretrained) and recipe.on_prompts:
+        config: dict[str, Any] = {"recipe": recipe.identity, "which": which}
+        parts = {name: parts[name] for name in (VAE, PROMPTS)}
+    else:
+        config = {
+            "data": experiment.data_identity,
+            "recipe": recipe.identity,
+            "seed": experiment.base_seed,
+            "without": experiment.forget if which == "retrain" else None,
+            "device": experiment.device_kind,
+        }
+    inputs = {name: part.key() for name, part in parts.items()}
     if recipe is not experiment.base:  # an imported θ* is sampled by θ₀'s schedule, and decoded by its VAE
         inputs["base"] = model_key(experiment, "base")
     code = code_version(__name__, ORIGINS[recipe.origin].module, experiment.dataset.module)

@@ -15,6 +15,7 @@ from trainables.store import Artifact, artifact_key, code_version
 def synthetic_key(experiment: Experiment) -> str:
     config = {
         "forget": experiment.forget,
+        "conditions": experiment.retained,
         "sampler": experiment.sampler,
         "per_condition": experiment.synthetic_per_condition,
         "device": experiment.device_kind,
@@ -41,7 +42,12 @@ def synthetic_of(bench: Workbench) -> Images:
 
 def synthetic_forgotten_key(experiment: Experiment) -> str:
     """Key of what θ₀ makes of every forgotten condition."""
-    config = {"forget": experiment.forget, "sampler": experiment.sampler, "device": experiment.device_kind}
+    config = {
+        "forget": experiment.forget,
+        "conditions": experiment.forgetting.prompts,
+        "sampler": experiment.sampler,
+        "device": experiment.device_kind,
+    }
     inputs = {"model": model_key(experiment, "base")}
     return artifact_key("synthetic", config, inputs, code_version(__name__, experiment.dataset.module))
 

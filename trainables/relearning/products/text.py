@@ -79,6 +79,8 @@ def wording_of(bench: Workbench, model: str) -> Wording:
     forgetting, data = experiment.forgetting, experiment.dataset
     facet = next(facet for facet in data.facets if facet.name == forgetting.facet)
     named = ["" if label == NOTHING else facet.labels[label] for label in facet.shown]
-    artifact = bench.store.get(model)
-    encoders = partial(encoders_of, experiment, artifact)
+
+    def encoders() -> TextEncoders:
+        return encoders_of(experiment, bench.store.get(model))  # a plan has prompts before there is a model
+
     return Wording(forgetting, data.prompts, named, encoders, partial(base_of, bench), experiment.sampling)

@@ -7,19 +7,21 @@ on a GPU where its kernels are deterministic (`trainables.training.device`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
 
 import torch
 
-from trainables.attacks import ATTACKS, SharedSettings, Target
-from trainables.auxiliary import MADE, few
+from trainables.attacks import ATTACKS, AttackSettings, SharedSettings, Target
+from trainables.auxiliary import auxiliary_set, few, of_data_alone
 from trainables.data import Images
+from trainables.denoisers.models import check_trained_parameters
 from trainables.denoisers.weights import whole_weights
 from trainables.fine_tuning import FineTuning
 from trainables.relearning.diagnostics import Landmarks
 from trainables.relearning.experiment import AttackPlan, Experiment, TrialSpec, stream
-from trainables.relearning.products.auxiliary import auxiliary_of
+from trainables.relearning.products.auxiliary import AsRead, auxiliary_of
 from trainables.relearning.products.features import feature_module, feature_weights
 from trainables.relearning.products.latents import encoded_sets_of
 from trainables.relearning.products.models import model_key, model_of
@@ -39,20 +41,31 @@ def check_attack(attack: AttackPlan) -> None:
 
 
 def check_images(bench: Workbench, attack: AttackPlan) -> None:
-    """ValueError where the attack needs images that are not there. Sets that are not of the data alone are not looked at."""
-    member = ATTACKS[attack.method]
-    settings = member.configure(attack.settings)
-    if member.on_prompts and not bench.experiment.dataset.prompts:
-        raise ValueError(f"attack {attack.method!r}: {bench.experiment.data} has no prompts that it could change")
-    in_latents = bench.experiment.in_latents  # by a VAE that is in the store only once it is prepared
-    if member.gradient is not None and not in_latents and not MADE.intersection(settings.auxiliaries):
-        member.gradient(replace(target_of(bench, settings, ""), device=Device()), settings)
+    """ValueError where the attack needs images that are not there, or trains what no model of this data has.
+
+    Sets that are not of the data alone are not looked at, but for what they are chosen from.
+    """
+    member, experiment = ATTACKS[attack.method], bench.experiment
+    settings, prompts = member.configure(attack.settings), bool(experiment.dataset.prompts)
+    if member.on_prompts and not prompts:
+        raise ValueError(f"attack {attack.method!r}: {experiment.data} has no prompts that it could change")
+    if isinstance(settings, AttackSettings):
+        check_trained_parameters(settings.trained_parameters, prompts=prompts)
+    chosen_from = {name: of_data_alone(name, experiment.forgetting) for name in settings.auxiliaries}
+    sets = {name: auxiliary_set(whole, AsRead(bench)) for name, whole in chosen_from.items() if whole}
+    if settings.auxiliary in sets:
+        few(sets[settings.auxiliary], settings.images)
+    if member.gradient is not None and all(name == whole for name, whole in chosen_from.items()):
+        member.gradient(replace(_target(bench, settings, "", sets), device=Device()), settings)
 
 
 def target_of(bench: Workbench, settings: SharedSettings, model: str) -> Target:
     """What an attacker with these settings sees of the model with key `model`."""
+    return _target(bench, settings, model, {name: auxiliary_of(bench, name) for name in settings.auxiliaries})
+
+
+def _target(bench: Workbench, settings: SharedSettings, model: str, sets: Mapping[str, Images]) -> Target:
     experiment = bench.experiment
-    sets = {name: auxiliary_of(bench, name) for name in settings.auxiliaries}
     auxiliary = few(sets[settings.auxiliary], settings.images) if settings.auxiliary else _no_images(experiment)
     wording = wording_of(bench, model) if experiment.dataset.prompts else None
     return Target(auxiliary, experiment.base, experiment.null_condition, experiment.device, sets, wording)
