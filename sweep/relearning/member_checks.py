@@ -77,7 +77,7 @@ def check_attack(bench: products.Workbench, attack: Attack, where: str) -> None:
 def _check_arm(arm: Arm, bench: products.Workbench, where: str) -> None:
     """UsageError where the arm's method, or the attack that it searches, refuses an end of a range or a start point.
 
-    What a trial is given beside it is what is held, and each choice's first option: a method's own default need not be one.
+    What a trial is given beside it is each choice's first option: a method's own default need not be one.
     """
     method, forgetting = METHODS[arm.method], bench.experiment.forgetting
 
@@ -94,18 +94,13 @@ def _check_arm(arm: Arm, bench: products.Workbench, where: str) -> None:
         return settings
 
     configure: Callable[[Mapping[str, Any]], Any] = attacking if arm.attack else configured
-    beside = {p.name: next(iter(p.branches)) for p in arm.parameters if isinstance(p, Choice)}
+    first = {p.name: next(iter(p.branches)) for p in arm.parameters if isinstance(p, Choice)}
     if arm.attack:
         with mistake_in(f"{where}, held"):
             configured(arm.held)
-    else:
-        beside |= arm.held
-    with mistake_in(f"{where}, held" if arm.held and not arm.attack else where):
-        configure(beside)
-    for values in _one_by_one(arm):
-        told = ", ".join(f"{name}={value}" for name, value in values.items())
-        with mistake_in(f"{where}, {told}"):
-            configure(beside | values)
+    for values in (first, *_one_by_one(arm)):
+        with mistake_in(", ".join([where, *(f"{name}={value}" for name, value in values.items())])):
+            configure(first | values)
     for i, point in enumerate(arm.start_points):
         with mistake_in(f"{where}, start point {i}"):
             configure(point)
