@@ -86,7 +86,9 @@ def run_row(args: argparse.Namespace, name: str, trained: str, checkpointing: bo
         UnlearnStage(bench, spec).run.advance(2)
     peak = large_model.status("VmHWM") * 1024
     model = TextModel(spec.experiment.base, images=1, guided=True)
-    estimate = model.peak(Run(name, name, settings, attacks), How(checkpointing=checkpointing))
+    run, how = Run(name, name, settings, attacks), How(checkpointing=checkpointing)
+    kept = {part: size for part, size in model.kept([run], how).items() if part != "VAE"}  # no row draws a sample
+    estimate = model.peak(run, how, kept)
     print(json.dumps({"peak": peak, "estimate": estimate.bytes, "parts": dict(estimate.parts)}))
 
 

@@ -15,8 +15,8 @@ from sweep.records.tables import FIRST_SEEDS, adaptive
 class Asked:
     """What was asked of a run's replicates on fresh seeds.
 
-    Their rows do not say it: one that failed has no figures, and where none that the question asks for is of a model under
-    attack, one without attacks has them all.
+    Their rows do not say it: one that failed has no figures, and where every figure that the question asks for is to be had of
+    a reduced one, that has them all.
     """
 
     recorded: Mapping[str, frozenset[str] | None]  # by name, of those that were asked for because something was open

@@ -17,7 +17,7 @@ def confirmed_table(sweep: Sweep) -> pa.Table:
     """Of every arm and the controls, as many columns as the run's figures and constraints ask for.
 
     A figure's own column is its mean; behind it are the ends of the 95 % interval, null where one seed gives none, and on how
-    many seeds it is: a replicate for the sake of a bound gives no figure of an attacked model.
+    many seeds it is: a replicate for the sake of a bound gives no other figure.
     NothingRecorded where nothing was confirmed.
     """
     rows = list(_rows(sweep))

@@ -114,9 +114,10 @@ def fit_of(
     place: Place,
     precision: str,
     forgotten: int = 1,
+    judge: int = 0,
 ) -> Fit | None:
     """How trials of the pipeline at `source` fit; None where it is not told prompts, or there is none yet."""
-    model = text_model(source, data, rows, images, guided, forgotten)
+    model = text_model(source, data, rows, images, guided, forgotten, judge)
     if model is None:
         return None
     on_gpu = bool(place.gpus_per_trial or place.gpu_memory)

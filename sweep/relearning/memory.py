@@ -70,7 +70,7 @@ def needs_of(data: Dataset, size: str, source: str = "", classes: tuple[int, ...
     if not source:
         return Needs(parameters(BaseModel(**SIZES[size]), data))
     pretrained = fitted(read_pipeline(source, rows=classes), data)
-    return Needs(sum(map(_parameters_in, denoiser_weights(Path(pretrained.folder), pretrained.kind))))
+    return Needs(sum(map(parameters_in, denoiser_weights(Path(pretrained.folder), pretrained.kind))))
 
 
 def check_fits(needs: Needs, attacks: Iterable[Attack], place: Place) -> None:
@@ -148,7 +148,7 @@ def _attention(channels: int) -> int:
     return 2 * channels + 4 * (channels * channels + channels)
 
 
-def _parameters_in(file: Path) -> int:
+def parameters_in(file: Path) -> int:
     """Elements of all tensors of a safetensors file, by its header. UsageError where it has none that can be read."""
     try:
         with file.open("rb") as opened:

@@ -29,8 +29,10 @@ class Asked:
     words: tuple[str, ...] = ()
 
     def largest(self, model: TextModel) -> Peak:
-        """The run that takes most."""
-        return max((model.peak(run, self.how) for run in runs_of(self.space)), key=lambda peak: peak.bytes)
+        """The run that takes most, beside what the others leave in its process."""
+        runs = list(runs_of(self.space))
+        kept = model.kept(runs, self.how)
+        return max((model.peak(run, self.how, kept) for run in runs), key=lambda peak: peak.bytes)
 
     def fits(self, model: TextModel) -> bool:
         return self.largest(model).bytes <= self.limit

@@ -18,7 +18,7 @@ from sweep.errors import UsageError
 from sweep.plan import data_files, flags
 from sweep.plan.flags import Line, Words
 from sweep.plan.place import Place
-from sweep.relearning import fitting, memory, plan_words, protocols, targets
+from sweep.relearning import fitting, memory, plan_words, protocols, targets, text_memory
 from sweep.relearning.base_checks import check_base
 from sweep.relearning.flag_values import AUTO
 from sweep.relearning.held_settings import with_settings
@@ -182,6 +182,7 @@ class Setup(SetupFlags):
         forgetting = parse_forget(self.forget, data)
         retained = len(forgetting.retained)
         of_scores = ((self.samples_forgotten, self.samples_per_retained), self.confirm_samples)
+        counted = bool(self.base_folder and data.prompts)
         return fitting.fit_of(
             self.base_folder,
             data,
@@ -192,6 +193,7 @@ class Setup(SetupFlags):
             place,
             self.precision,
             len(forgetting.conditions),
+            text_memory.judge_bytes(self.judge, data, forgetting.facet) if counted else 0,
         )
 
     def checkpoints(self, space: SearchSpace, place: Place) -> bool:

@@ -1,9 +1,13 @@
 """What trials of a text-to-image base model take of memory: of each arm and each attack its largest trial, counted by its parts.
 
     needed    = weights + their gradients + twice as much for sums of them + activations, of a shared artifact that the method needs
-    training  = weights + gradients + Adam's moments + average + θ₀ beside + what the method holds + activations
+    training  = weights + gradients + Adam's moments + average + what the method holds + activations
     beginning = weights in float32, once more those that train, and what the method takes to begin
-    scoring   = weights + latents on their way + VAE + decoding; under attack the moments too
+    scoring   = weights + latents on their way + decoding; under attack the moments too
+    kept      = the judge + VAE + tables of prompts + θ₀, where any method or attack of the plan asks for it
+
+What is kept was left by an earlier trial or stage and goes to the next, so it is there at every moment; but what is needed is made
+in a process of its own. Of a judge its weights count; the classifier that is trained here is too small to.
 
 Trained weights take 4 bytes a number; frozen ones 2 where bf16 is computed in, and autocast then keeps 2 of each trained one.
 Activations are counted on the meta device (`trainables.denoisers.unet_costs`), so that nothing runs and no GPU is needed: a plan
@@ -14,13 +18,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sweep.errors import mistake_in
+from sweep.relearning.memory import parameters_in
 from sweep.space import Arm, Choice, SearchSpace, Value
 from trainables.data import Dataset
 from trainables.denoisers.layout import folder_of
@@ -91,6 +96,11 @@ class Counted:
         return int(getattr(self.settings, "lora_rank", 1))
 
     @property
+    def asks_teacher(self) -> bool:
+        """Whether θ₀'s predictions are asked for: by the method itself, or for an attacker's set of its images."""
+        return self.footprint.teacher or "synthetic_forgotten" in getattr(self.settings, "auxiliaries", ())
+
+    @property
     def images(self) -> int:
         """Of a step, those whose activations are kept together."""
         return int(self.footprint.images or self.settings.batch) if self.footprint.gradient else 0
@@ -145,10 +155,16 @@ class TextModel:
     images: int  # of a score, those of what is forgotten and of what stays together
     guided: bool
     forgotten: int = 1  # prompts
+    prompts: int = 1  # all of them
+    judge: int = 0  # bytes of its weights
 
     @cached_property
     def config(self) -> dict[str, Any]:
         return _arguments(folder_of(Path(self.pretrained.folder), self.pretrained.kind))
+
+    @cached_property
+    def vae(self) -> dict[str, Any]:
+        return _arguments(Path(self.pretrained.folder) / "vae")
 
     @cached_property
     def tokens(self) -> int:
@@ -181,16 +197,44 @@ class TextModel:
 
         return weights(self.config, "").parameters
 
-    def peak(self, run: Run, how: How) -> Peak:
-        """The largest of a run's moments."""
+    def kept(self, runs: Iterable[Run], how: How) -> dict[str, float]:
+        """What a process keeps from one of these runs to the next, each being asked for once: bytes by part."""
+        from trainables.denoisers.unet_costs import decoding_bytes, prompt_bytes, weights
+
+        asked = [counted for run in runs if (counted := _counted(run)) is not None]
+        teacher, exact = any(one.asks_teacher for one in asked), any(one.footprint.exact for one in asked)
+        bases = [NUMBER * self.parameters] * (exact or (teacher and not how.half))
+        bases += [weights(self.config, "", half=True).held] * (teacher and how.half)
+        vae, _ = decoding_bytes(self.vae, self.pretrained.shape)
+        table = (self.prompts + 1) * prompt_bytes(self.config, self.tokens)  # and the empty one, with every model
+        parts = {"judge": self.judge, "VAE": vae, "prompts": table * (1 + len(bases)), "θ₀": sum(bases)}
+        return {part: float(size) for part, size in parts.items() if size}
+
+    def peak(self, run: Run, how: How, kept: Mapping[str, float] | None = None) -> Peak:
+        """The largest of a run's moments, beside what is `kept` of a plan's runs; of this one alone, unless that is given."""
         counted = _counted(run)
         moments = [self._scored(run, how, {})]
         if counted is None:  # an edit in closed form, of the model in float32
             moments.append({"weights": NUMBER * self.parameters})
         else:
             moments += self._trained(run, how, counted)
+        beside = self.kept([run], how) if kept is None else kept
+        moments = [{**moment, **beside} for moment in moments]
+        if counted is not None and counted.needs:
+            moments.append(self._needed(how))
         largest = max(moments, key=lambda parts: sum(parts.values()))
         return Peak(run, largest | {"the process": OF_PROCESS[how.on_gpu]})
+
+    def _needed(self, how: How) -> dict[str, float]:
+        """A shared artifact as it is made: of every weight."""
+        from trainables.denoisers.unet_costs import weights
+
+        whole, costs = NUMBER * self.parameters, self.costs(how.half)
+        casts = weights(self.config, "all", half=how.half).casts
+        at_once = images_at_once(self.pretrained.shape, self.config["block_out_channels"][0])
+        activations = at_once * (costs.checkpointed if how.checkpointing else costs.activations)
+        made = {"weights": whole + casts, "gradients": whole, "shared artifacts": 2.0 * whole}
+        return made | {"activations": activations}
 
     def _trained(self, run: Run, how: How, counted: Counted) -> Iterator[dict[str, float]]:
         from trainables.denoisers.unet_costs import weights
@@ -200,12 +244,7 @@ class TextModel:
         trained = self.encoders if footprint.trains_encoders else held.trained
         moved = weights(self.config, footprint.moves, counted.rank).trained if footprint.moves else trained
         whole = NUMBER * self.parameters
-        lowered = weights(self.config, "", half=how.half).held
         beside: dict[str, float] = {}
-        if footprint.teacher or footprint.exact:
-            beside["θ₀"] = (whole if footprint.exact else 0) + (
-                lowered if footprint.teacher and (how.half or not footprint.exact) else 0
-            )
         if counted.needs:
             beside["shared artifacts"] = counted.needs * whole
         if footprint.encoders or footprint.trains_encoders:
@@ -227,11 +266,6 @@ class TextModel:
             "what the method holds": footprint.copies * NUMBER * moved,
             "activations": counted.images * an_image,
         }
-        if counted.needs:  # they are made of every weight, in a process of their own
-            at_once = images_at_once(self.pretrained.shape, self.config["block_out_channels"][0])
-            casts = weights(self.config, "all", half=how.half).casts
-            made = {"weights": whole + casts, "gradients": whole, "shared artifacts": 2.0 * whole}
-            yield made | {"activations": at_once * an_image}
         yield {"weights": whole + each, **beside, "what the method begins with": footprint.begin * whole}
         yield {"weights": whole, **state, **beside}  # they are given back their exact numbers at the end
         if run.attacks:
@@ -246,13 +280,14 @@ class TextModel:
         from trainables.denoisers.unet_costs import decoding_bytes, weights
 
         at_once = min(self.images, samples_at_once(self.pretrained.shape, self.config["block_out_channels"][0]))
-        vae, an_image = decoding_bytes(
-            _arguments(Path(self.pretrained.folder) / "vae"), self.pretrained.shape, how.half
-        )
+        in_half = how.half and not self.vae.get(
+            "force_upcast", True
+        )  # which diffusers takes for true where nobody says
+        _, an_image = decoding_bytes(self.vae, self.pretrained.shape, in_half)
         drawing = at_once * (2 if self.guided else 1) * self.costs(how.half).inference
         decoding = min(at_once, vae_batch(*self.pretrained.image_shape[1:])) * an_image
         held = weights(self.config, "", half=how.half).held
-        return {"weights": held, "VAE": vae, "samples": max(drawing, decoding)} | dict(state)
+        return {"weights": held, "samples": max(drawing, decoding)} | dict(state)
 
     def disk(self, runs: list[Run]) -> float:
         """Bytes a trial leaves or needs at most: the unlearned weights that differ, and a checkpoint of what trains."""
@@ -276,13 +311,24 @@ class TextModel:
 
 
 def text_model(
-    source: str, data: Dataset, rows: tuple[int, ...], images: int, guided: bool, forgotten: int = 1
+    source: str, data: Dataset, rows: tuple[int, ...], images: int, guided: bool, forgotten: int = 1, judge: int = 0
 ) -> TextModel | None:
     """The pipeline at a folder that is told prompts; None of any other, and where there is none yet."""
     if not source or not data.prompts:
         return None
     pretrained = fitted(read_pipeline(source, rows=rows), data)
-    return TextModel(pretrained, images, guided, forgotten) if pretrained.on_prompts else None
+    model = TextModel(pretrained, images, guided, forgotten, len(data.prompts), judge)
+    return model if pretrained.on_prompts else None
+
+
+def judge_bytes(judge: str, data: Dataset, facet: str) -> int:
+    """What a judge's own weights take, in float32, by the headers of its files; UsageError where they cannot be read."""
+    from trainables.judges import reader_of
+
+    with mistake_in(f"--judge {judge}"):
+        reader = reader_of(judge, data, facet)
+        files = list(reader.files.values()) if reader else []
+    return NUMBER * sum(parameters_in(file) for file in files if file.suffix == ".safetensors")
 
 
 def _counted(run: Run) -> Counted | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 import text_folders
+from judge_folders import write_clip
+from transformers import CLIPModel
 
 from sweep import launch
 from sweep.errors import UsageError
@@ -35,7 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return text_folders.save_prompts(tmp_path_factory.mktemp("data") / "prompts", images=1, side=512)
+    """Enough images of each prompt for every attack of the questions' suites; they are read at 512 pixels a side."""
+    return text_folders.save_prompts(tmp_path_factory.mktemp("data") / "prompts", images=40)
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +65,14 @@ def peak(folder: Path, prompts: Dataset, run: Run, how: How) -> float:
     return model.peak(run, how).bytes / GB
 
 
+VAE = 4 * 0.0837  # GB of its weights
+
+
 def test_what_a_run_takes_is_what_was_worked_out_by_hand(folder: Path, prompts: Dataset) -> None:
-    """4 bytes each of 859.5 M weights, gradients, and twice that of moments; autocast's copies; four images' activations."""
+    """4 bytes each of 859.5 M weights, gradients, and twice that of moments; autocast's copies; four images' activations; a VAE."""
     gpu, plain = How(on_gpu=True, half=True, checkpointing=True), How(on_gpu=True, half=True)
     whole = Run("a", "dimum", {"batch": 4, "ema_decay": 0.0})
-    by_hand = 4 * 4 * 0.8595 + 2 * 0.8595 + 4 * 0.271 + 1.6
+    by_hand = 4 * 4 * 0.8595 + 2 * 0.8595 + 4 * 0.271 + VAE + 1.6
     assert peak(folder, prompts, whole, gpu) == pytest.approx(by_hand, rel=0.02)
     assert peak(folder, prompts, whole, plain) == pytest.approx(by_hand + 4 * (1.245 - 0.271), rel=0.02)
     averaged = Run("a", "dimum", {"batch": 4, "ema_decay": 0.9})
@@ -74,7 +81,9 @@ def test_what_a_run_takes_is_what_was_worked_out_by_hand(folder: Path, prompts: 
     )
     cross = Run("a", "dimum", {"batch": 4, "ema_decay": 0.0, "trained_parameters": "cross_attention"})
     frozen = 2 * (0.8595 - 0.044) + 4 * 0.044
-    assert peak(folder, prompts, cross, plain) == pytest.approx(frozen + 3 * 4 * 0.044 + 4 * 1.245 + 1.7, rel=0.03)
+    assert peak(folder, prompts, cross, plain) == pytest.approx(
+        frozen + 3 * 4 * 0.044 + 4 * 1.245 + VAE + 1.7, rel=0.03
+    )
     esd = Run("a", "esd", dict(cross.settings))
     teacher = 2 * 0.8595 + 4 * 0.044  # and the gradients of a second pass, which wait for those of the first
     assert peak(folder, prompts, esd, plain) - peak(folder, prompts, cross, plain) == pytest.approx(teacher, rel=0.02)
@@ -101,7 +110,7 @@ def test_what_trains_no_weight_of_the_unet_is_counted_by_what_it_holds(
     folder: Path, prompts: Dataset, run: Run, by_hand: float
 ) -> None:
     """Frozen weights in bf16, θ₀ where it is asked, activations; an attack is diagnosed by the gradient of whole weights."""
-    assert peak(folder, prompts, run, How(on_gpu=True, half=True)) == pytest.approx(by_hand + 1.6, rel=0.02)
+    assert peak(folder, prompts, run, How(on_gpu=True, half=True)) == pytest.approx(by_hand + VAE + 1.6, rel=0.02)
 
 
 def test_text_encoders_are_counted_where_they_train(folder: Path, prompts: Dataset, tmp_path: Path) -> None:
@@ -125,6 +134,80 @@ def test_the_probe_holds_both_models_whole_and_keeps_no_activations(folder: Path
     assert run.batch == 0 and parts.disk([run]) == 0
     peak = parts.peak(run, How(on_gpu=True, half=True))
     assert peak.parts["θ₀"] == 4 * parts.parameters and peak.parts["weights"] >= 4 * parts.parameters
+
+
+def test_what_a_process_keeps_between_trials_is_there_at_every_moment(
+    folder: Path, data: Path, prompts: Dataset, tmp_path: Path
+) -> None:
+    """The judge by its files, the VAE, and with every model a table of all prompts and the empty one, 237 kB each."""
+    clip = write_clip(tmp_path / "clip", ("a", "photo", "of", "cat", "dog"))
+    numbers = sum(p.numel() for p in CLIPModel.from_pretrained(clip).parameters())
+    model = fitted(folder, prompts, find.load("dimum_robustness"), Place()).model
+    judged = fit_of(
+        str(folder), prompts, (), 200, True, find.load("dimum_robustness"), Place(), "auto", judge=4 * numbers
+    )
+    assert judged is not None
+    for run in (
+        Run("a", "label_swap", {"batch": 4}),
+        Run("a", "uce", {}),
+        Run("a", "dimra", {"batch": 4}, attacks=True),
+    ):
+        for how in (How(), How(on_gpu=True, half=True, checkpointing=True)):
+            plain, beside = model.peak(run, how), judged.model.peak(run, how)
+            assert beside.bytes - plain.bytes == beside.parts["judge"] == 4 * numbers
+            assert plain.parts["VAE"] == pytest.approx(VAE * GB, rel=1e-3)
+            assert plain.parts["prompts"] == pytest.approx((len(prompts.prompts) + 1) * 77 * 768 * 4, rel=0.01)
+    asked_for = {"data": "prompts", "data_folder": str(data), "base": str(folder), "forget": "concept:cat"}
+    setups = [Setup.asked(asked_for | {"judge": judge}) for judge in ("", f"zero_shot_clip:{clip}")]
+    fits = [setup.fit(asked(Arm("swap", "label_swap", ())), Place()) for setup in setups]
+    assert [fit.model.judge for fit in fits if fit] == [0, pytest.approx(4 * numbers, rel=1e-2)]
+    (clip / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(UsageError, match=r"model\.safetensors: cannot be read as safetensors"):
+        setups[1].fit(asked(Arm("swap", "label_swap", ())), Place())
+
+
+@pytest.mark.parametrize(("half", "held"), [(True, 2 * 0.8595), (False, 4 * 0.8595)])
+def test_what_one_arm_asks_of_the_base_model_stays_beside_the_others(
+    folder: Path, prompts: Dataset, half: bool, held: float
+) -> None:
+    """It is kept in the process that a trial of another arm comes to, with its own table of prompts."""
+    swap, ablation = (Arm(name, name, (Choice("batch", (4,)),)) for name in ("label_swap", "concept_ablation"))
+    plan = dataclasses.replace(asked(swap), arms=(swap, ablation))
+    precision, place = "bf16" if half else "fp32", Place(gpu_memory=80)
+    alone, both = (fitted(folder, prompts, space, place, precision) for space in (asked(swap), plan))
+    run = next(run for run in both.runs if run.what == "arm label_swap")
+    kept = [fit.model.kept(fit.runs, fit.plain) for fit in (alone, both)]
+    peaks = [both.model.peak(run, both.plain, of_plan) for of_plan in kept]
+    assert "θ₀" not in peaks[0].parts and peaks[1].parts["θ₀"] == pytest.approx(held * GB, rel=0.01)
+    assert kept[1]["prompts"] == 2 * kept[0]["prompts"]
+    assert peaks[1].bytes - peaks[0].bytes == peaks[1].parts["θ₀"] + kept[0]["prompts"]
+    assert both.largest.parts["θ₀"] == peaks[1].parts["θ₀"], "and is not counted twice where it is asked"
+
+
+def test_an_attackers_set_of_the_base_models_images_asks_for_it_too(folder: Path, prompts: Dataset) -> None:
+    model, how = fitted(folder, prompts, find.load("dimum_robustness"), Place()).model, How(on_gpu=True, half=True)
+    search = Run("a", "prompt_search", {}, attacks=True)
+    assert model.kept([search], how)["θ₀"] == pytest.approx(2 * 0.8595 * GB, rel=0.01)
+    assert "θ₀" not in model.kept([Run("a", "prompt_search", {"auxiliary": "forget"}, attacks=True)], how)
+    probe = Run("a", "derived_embedding", {}, attacks=True)
+    assert model.kept([search, probe], how)["θ₀"] == pytest.approx((2 + 4) * 0.8595 * GB, rel=0.01), (
+        "in both precisions"
+    )
+
+
+def test_a_vae_decodes_in_float32_unless_its_file_says_that_it_need_not(
+    folder: Path, prompts: Dataset, tmp_path: Path
+) -> None:
+    """1.4's file says nothing of it, and diffusers takes that for yes."""
+    run, how = Run("a", "uce", {}), How(on_gpu=True, half=True)
+    light = shutil.copytree(folder, tmp_path / "sd")
+    config = light / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"force_upcast": False}))
+    samples = [
+        fitted(where, prompts, find.load("dimum_robustness"), Place()).model._scored(run, how, {})["samples"]
+        for where in (folder, light)
+    ]
+    assert samples[0] > 1.2 * samples[1]
 
 
 def test_a_search_for_prompts_is_counted_by_all_its_passes_and_by_what_it_holds_of_the_vocabulary(
