@@ -57,30 +57,26 @@ def salient(saliency: Tensors, fraction: float) -> dict[str, torch.Tensor]:
     They are not put in order for it: a large model's weights in a row, and their order, take five times its memory.
     """
     bits = {name: s.view(_BITS[s.element_size()]) for name, s in saliency.items()}  # none is negative: in their order
-    left = int(fraction * sum(s.numel() for s in saliency.values()))
-    least = _largest_reached_by(list(bits.values()), left)
-    left -= int(sum((b > least).sum() for b in bits.values()))
+    chosen = int(fraction * sum(s.numel() for s in saliency.values()))
+    least = _largest_reached_by(list(bits.values()), chosen)
+    left = chosen - torch.stack([(b > least).sum() for b in bits.values()]).sum()
     mask = {}
     for name, b in bits.items():
-        chosen, equal = b > least, b == least
-        if left and bool(equal.any()):
-            first = equal & (equal.flatten().cumsum(0).reshape(b.shape) <= left)
-            left -= int(first.sum())
-            chosen |= first
-        mask[name] = chosen.to(saliency[name].dtype)
+        equal = b == least
+        first = equal & (equal.flatten().cumsum(0).reshape(b.shape) <= left)
+        left = left - first.sum()
+        mask[name] = ((b > least) | first).to(saliency[name].dtype)
     return mask
 
 
-def _largest_reached_by(bits: Sequence[torch.Tensor], n: int) -> int:
-    """The largest number that at least n of all these are not below, found by halving."""
-    low, high = 0, torch.iinfo(bits[0].dtype).max
-    while low < high:
-        middle = low + (high - low + 1) // 2
-        if int(sum((b >= middle).sum() for b in bits)) >= n:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def _largest_reached_by(bits: Sequence[torch.Tensor], n: int) -> torch.Tensor:
+    """The largest number (of no dimension) that at least n of all these are not below, found bit by bit, on their device."""
+    largest = torch.zeros((), dtype=torch.int64, device=bits[0].device)
+    for place in reversed(range(8 * bits[0].element_size() - 1)):
+        higher = largest + (1 << place)
+        reached = torch.stack([(b >= higher).sum() for b in bits]).sum()
+        largest = torch.where(reached >= n, higher, largest)
+    return largest
 
 
 def masks(parameters: dict[str, torch.nn.Parameter], problem: Problem, settings: SalUn) -> list[torch.Tensor]:
