@@ -196,22 +196,15 @@ def test_a_folder_that_holds_files_is_left_alone(capsys: pytest.CaptureFixture[s
     assert "out: exists and is not an empty folder" in capsys.readouterr().err and len(list(Path("out").iterdir())) == 1
 
 
+def drawing(base: str, images: int) -> list[str]:
+    """The words that have a base model draw so many images of each prompt of the objects' list, in ``out``."""
+    asked = ["out", "--from", "objects.csv", "--protocol", "mace-object", "--target", "bird"]
+    return [*asked, "--draw", base, "--images", str(images)]
+
+
 def test_the_base_model_draws_images_of_every_prompt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text_folders.save_sd(tmp_path / "sd")
-    words = [
-        "out",
-        "--from",
-        "objects.csv",
-        "--protocol",
-        "mace-object",
-        "--target",
-        "bird",
-        "--draw",
-        "sd",
-        "--images",
-        "5",
-    ]
-    assert prepare_prompts.main(words) == 0
+    assert prepare_prompts.main(drawing("sd", 5)) == 0
     output = capsys.readouterr().out
     assert "next: python -m sweep.launch --space NAME --base sd --data prompts" in output
     where = "this machine's GPU" if torch.cuda.is_available() else "one core, for this machine has no GPU"
@@ -235,19 +228,7 @@ def test_what_a_hubs_pipeline_draws_is_searched_on_its_commit(
     (cache / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    words = [
-        "--from",
-        "objects.csv",
-        "--protocol",
-        "mace-object",
-        "--target",
-        "bird",
-        "--draw",
-        "owner/sd",
-        "--images",
-        "1",
-    ]
-    assert prepare_prompts.main(["out", *words]) == 0
+    assert prepare_prompts.main(drawing("owner/sd", 1)) == 0
     said = f"--space NAME --base owner/sd --base-revision {commit} --data prompts --data-folder out"
     assert said in capsys.readouterr().out
 
@@ -255,8 +236,7 @@ def test_what_a_hubs_pipeline_draws_is_searched_on_its_commit(
 def test_what_is_to_be_typed_next_is_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a pipeline that draws other than Stable Diffusion's 512 pixels a side, the data are read at what it draws."""
     text_folders.save_sd(tmp_path / "sd")
-    words = ["--from", "objects.csv", "--protocol", "mace-object", "--target", "bird", "--draw", "sd", "--images", "5"]
-    assert prepare_prompts.main(["out", *words]) == 0
+    assert prepare_prompts.main(drawing("sd", 5)) == 0
     (said,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
     assert "--image-size 16" in said
     _dataset.cache_clear()
