@@ -233,8 +233,9 @@ def _legend(figure: Figure, axes: Axes, sweep: Sweep) -> None:
     if stopped:
         entries.append((Line2D([], [], ls=""), f"not drawn: {stopped} stopped early"))
     for trial_id, control in controls(sweep).items():
-        filled = trial_id not in sweep.controls or sweep.controls[trial_id].fully_confirmed
-        entries.append((_sample(control_marks(sweep)[trial_id], filled, size=6), plain(control.name)))
+        if trial_id in sweep.controls:
+            filled = sweep.controls[trial_id].fully_confirmed
+            entries.append((_sample(control_marks(sweep)[trial_id], filled, size=6), plain(control.name)))
     handles, labels = zip(*entries, strict=True)
     figure.legend(
         handles,

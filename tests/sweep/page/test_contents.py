@@ -349,6 +349,14 @@ def test_a_trial_whose_bounds_alone_fresh_seeds_have_shown_is_drawn_by_the_searc
     assert {face for x, _, face in drawn if x == pytest.approx(3.2)} == {colour}
 
 
+def test_the_plots_legend_names_the_controls_that_the_run_has(run: Path) -> None:
+    """Of a run with θ* there is no unseen concept in its place."""
+    drawn = figures.front_figure(read_sweep(run))
+    words = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert "base model" in words and "retrain control" in words
+    assert not [word for word in words if "unseen" in word]
+
+
 def test_a_control_on_one_seed_is_hollow_in_the_plots_legend_as_in_the_plot(run: Path) -> None:
     sweep = read_sweep(run)
     told = {text.get_text(): line for text, line in _entries(figures.front_figure(sweep))}
